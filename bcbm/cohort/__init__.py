@@ -1,0 +1,1 @@
+"""What is there: the download, its names, the lesion table and the patient folds."""

@@ -1,0 +1,1 @@
+"""Batches of three modalities, sampled lesion by lesion."""

@@ -1,0 +1,1 @@
+"""From the prediction table to figures; numpy and pandas only, never torch."""

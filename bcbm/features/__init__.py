@@ -1,0 +1,1 @@
+"""What a lesion looks like: radiomics and crops."""

@@ -1,0 +1,1 @@
+"""Encoders, fusion, trunk, three heads and their training."""
