@@ -1,0 +1,205 @@
+"""Reads a segmentation's name: what was drawn, on which side, in which region, and how sure that is."""
+
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
+from functools import lru_cache
+from typing import NamedTuple
+
+CATEGORIES = ("lesion", "target", "retreatment", "margin", "cavity", "structure")
+HEMISPHERES = ("left", "right", "midline", "unknown")
+REGIONS = ("frontal", "parietal", "temporal", "occipital", "cerebellum", "brainstem", "deep", "unknown")
+
+
+@dataclass(frozen=True)
+class NameReading:
+    """One of CATEGORIES, of HEMISPHERES and of REGIONS, and the confidence (0..1) in the last two."""
+
+    category: str
+    hemisphere: str
+    region: str
+    confidence: float
+
+
+class Piece(NamedTuple):
+    """A known word or part of one: its kind, what it stands for, how exactly it was spelled (0..1)."""
+
+    kind: str
+    value: str
+    text: str
+    clarity: float = 1.0
+
+
+_WORDS = {
+    ("side", "left"): "l lt lft left",
+    ("side", "right"): "r rt rgt right",
+    ("side", "midline"): "midline bi bilateral",
+    ("position", ""): """
+        ant anterior pos post posterior inf inferior sup superior lat lateral med medial mes mesial mid midinf
+        middle deep superficial superfic high low upper lower dorsal ventral caudal rostral central para
+        paramedian parasag parasagittal sub supratentorial
+    """,
+    ("strong", "frontal"): """
+        front frontal fronta fronto frntl frnt frnto frontl fro motor precentral subfrontal orbitofrontal
+    """,
+    ("strong", "parietal"): "parie pariet parieta parietal parieto prtl sensory postcentral precuneus",
+    ("strong", "temporal"): "temp tempo temporal tempor temporo tmp tem amygdala uncus",
+    ("strong", "occipital"): "occ occip occipi occipit occipita occipital occipito occiput cuneus calcarine",
+    ("strong", "cerebellum"): """
+        cereb cerebe cerebel cerebell cerebella cerebellar cerebello cerebellum cerebellopontine cerebelm
+        cerebelmm cerebellm cerebllr cerebllm celebellar cereballar cerb cerbel cerbell cerbellar cerbellum
+        cerbllr cerblm crbl crbll crbllr crbllm crblm cblm cbllm cbllr cbl cbm cllum tonsil tonsillar vermis
+        vermian subtentorial infratentorial pfossa dentate
+    """,
+    ("strong", "brainstem"): """
+        pons pontine midbrain medulla medullary tectum tectal brainstem brnstm brnstem bst
+    """,
+    ("strong", "deep"): """
+        thal thalam thalamus thalamic hypothalamus hypothalamic caudate ganglia capsule insula insular sylvian
+        callosum callosal paraventricular periventricular choroid corona radiata putamen lentiform pallidum
+        semiovale pineal trigone
+    """,
+    ("weak", "frontal"): "fr ft fp",
+    ("weak", "parietal"): "par",
+    ("weak", "cerebellum"): "cer cb",
+    ("guess", "falx"): "falx falcine parafalcine",
+    ("guess", "cerebellum"): "tentorial tentorium",
+    ("guess", "temporal"): "hippocampus hippocampal hippo",
+    ("guess", "deep"): "foramen vent ventricle ventricular",
+    ("tumor", ""): "tumor tumour tumo tum met mets metastasis lesion",
+    ("cavity", ""): "cavity cav bed resect resected resection postop surgical surgery",
+    ("structure", ""): """
+        bst brainstem brnstm brnstem opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea orbit
+        orbits eye eyes eyeball globe pituitary pit stalk hippocampus hippocampal hippo foramen vent ventricle
+        retina lacrimal cord
+    """,
+    ("margin", ""): "marg margin mrg",
+    ("retreatment", ""): "retreat retreated retreatment retx recur recurrent recurrence",
+    ("filler", ""): """
+        lobe region horn tip hemis hemisphere gyrus lobule strip basal internal corpus new ked kd op
+    """,
+}
+_VOCABULARY: dict[str, list[Piece]] = {}  # a word may be two things: a brainstem is a place and a structure
+for (_kind, _value), _words in _WORDS.items():
+    for _word in _words.split():
+        _VOCABULARY.setdefault(_word, []).append(Piece(_kind, _value, _word))
+_LONGEST = max(map(len, _VOCABULARY))
+_LONG_WORDS = [word for word in _VOCABULARY if len(word) >= 6]
+_SIDES = tuple(word for word, pieces in _VOCABULARY.items() if pieces[0].value in ("left", "right"))
+# Too short to be found inside words. AN (drawn with cochlea and brainstem): an acoustic neuroma or nerve.
+_WHOLE = {"ml": [Piece("side", "midline", "ml")], "an": [Piece("structure", "", "an")]}
+_MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "callosum", "callosal"}
+_STEM = {"brainstem", "brnstm", "brnstem", "bst"}
+_LOBES = REGIONS[:4]
+_PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
+_TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z])|\dc?gy", re.I)
+
+
+def read_name(name: str) -> NameReading:
+    """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
+    text = re.sub(r"^mask_", "", name)
+    is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
+    text = re.sub(r"\d ?mm(?![a-z])", " ", _TARGET.sub(" ", text), flags=re.I)
+    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)).lower()
+    for pattern, word in _PHRASES.items():
+        text = re.sub(pattern, word, text)
+    pieces = [piece for token in text.split() for piece in _split(token)]
+    category = "target" if is_target else _category(pieces, is_margin)
+    region, region_confidence = _region(pieces)
+    hemisphere, side_confidence = _hemisphere(pieces, region)
+    if region == "unknown":  # half a place at most
+        confidence = 0.3 * side_confidence if hemisphere != "unknown" else 0.0
+    else:
+        confidence = region_confidence * side_confidence
+    return NameReading(category, hemisphere, region, round(confidence, 2))
+
+
+@lru_cache(maxsize=4096)
+def _split(token: str) -> tuple[Piece, ...]:
+    """Cut a lower-case token into known words: fewest letters left over first, then fewest words."""
+    if token in _WHOLE:
+        return tuple(_WHOLE[token])
+    best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # of token[:end]: left over, words, the cut
+    for end in range(1, len(token) + 1):
+        left_over, count, cut = best[end - 1]
+        options = [(left_over + 1, count, (*cut, "?"))]
+        for start in range(max(0, end - _LONGEST), end):
+            word = token[start:end]
+            if word in _VOCABULARY and (start == 0 or word not in _SIDES):
+                left_over, count, cut = best[start]
+                options.append((left_over, count + 1, (*cut, word)))
+        best.append(min(options, key=lambda option: option[:2]))
+    left_over, _, cut = best[-1]
+    if not left_over:
+        return tuple(piece for word in cut for piece in _VOCABULARY[word])
+    if guess := _misspelled(token):
+        return guess
+    # Letters are left over: short words are chance, and a side stands only before known ones.
+    kept = [word for word in cut if len(word) >= 4 and word not in _SIDES]
+    if cut[0] in _SIDES and kept and cut[1] != "?":
+        kept.insert(0, cut[0])
+    return tuple(piece._replace(clarity=0.8) for word in kept for piece in _VOCABULARY[word])
+
+
+def _misspelled(token: str) -> tuple[Piece, ...]:
+    """The long word, with at most a side before it, that the token nearly spells; empty if there is none."""
+    best = 0.0
+    found: tuple[str, ...] = ()
+    for side in ("", *_SIDES):
+        rest = token.removeprefix(side)
+        if len(rest) < 6 or not token.startswith(side):
+            continue
+        for word in get_close_matches(rest, _LONG_WORDS, n=1, cutoff=0.8):
+            likeness = SequenceMatcher(None, rest, word).ratio()
+            if likeness > best:
+                best, found = likeness, (side, word) if side else (word,)
+    return tuple(piece._replace(clarity=0.8) for word in found for piece in _VOCABULARY[word])
+
+
+def _category(pieces: list[Piece], is_margin: bool) -> str:
+    kinds = {piece.kind for piece in pieces} | ({"margin"} if is_margin else set())
+    structures = {piece.text for piece in pieces if piece.kind == "structure"}
+    if structures <= _STEM and kinds & {"side", "position", "margin", "retreatment"}:
+        structures = set()  # the organ at risk is drawn whole; a part of it is a lesion's place
+    if "cavity" in kinds:
+        return "cavity"
+    if structures and "tumor" not in kinds:
+        return "structure"
+    return next((kind for kind in ("margin", "retreatment") if kind in kinds), "lesion")
+
+
+def _region(pieces: list[Piece]) -> tuple[str, float]:
+    """The region and the confidence in it: the first strong word, else a weak one, else a guess."""
+    places = [piece for piece in pieces if piece.kind in ("strong", "weak", "guess")]
+    strong = [piece for piece in places if piece.kind == "strong"]
+    weak = [piece for piece in places if piece.kind == "weak"]
+    if strong:
+        # A weak lobe right before a strong one makes a compound ("partemp"); else it yields ("FrLatCbl").
+        first = strong[0]
+        before = pieces[pieces.index(first) - 1] if pieces[0] is not first else first
+        if before.kind == "weak" and before.value in _LOBES and first.value in _LOBES:
+            return before.value, 1.0 if before.value == first.value else 0.5
+        agree = all(piece.value == first.value for piece in strong + weak)
+        return first.value, first.clarity * (1.0 if agree else 0.6)
+    if weak:
+        compound = weak[0].text == "fp" or len({piece.value for piece in weak}) > 1
+        return weak[0].value, 0.4 if compound else 0.6
+    if not places:
+        return "unknown", 0.0
+    if places[0].value == "falx":  # it runs from the forehead to the back of the head
+        front = any(piece.text in ("ant", "anterior") for piece in pieces)
+        return ("frontal", 0.4) if front else ("parietal", 0.3)
+    return places[0].value, 0.4 * places[0].clarity
+
+
+def _hemisphere(pieces: list[Piece], region: str) -> tuple[str, float]:
+    """The side and the confidence in it: a spelled side, else the midline that the place implies."""
+    sides = {piece.value for piece in pieces if piece.kind == "side"}
+    if {"left", "right"} <= sides:
+        return "unknown", 0.5
+    for side in ("left", "right", "midline"):
+        if side in sides:
+            return side, 1.0
+    if any(piece.text in _MIDLINE for piece in pieces):
+        return "midline", 1.0
+    return ("midline", 0.8) if region == "brainstem" else ("unknown", 0.7)

@@ -1,0 +1,138 @@
+"""Patient folds: made once, before anything is fitted, stratified, hashed."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.cohort.problems import InputError, Problem
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The units (patients, unless the split is LEAKY) of one fold's three parts."""
+
+    repeat: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """All folds of a cross-validation; `folds[k]` is fold k, counted through the repeats."""
+
+    unit: str
+    seed: int
+    folds: tuple[Fold, ...]
+
+    @property
+    def leaky(self) -> bool:
+        """Whether a patient can stand on both sides."""
+        return self.unit != "patient"
+
+    @property
+    def hash(self) -> str:
+        """The identity of the split; checkpoints and prediction tables carry it."""
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def rows(self, table: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
+        """Row numbers of train, validation and test in a lesion table."""
+        units = unit_ids(table, self.unit)
+        chosen = self.folds[fold]
+        parts = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
+        return {part: np.flatnonzero(units.isin(names)) for part, names in parts.items()}
+
+    def to_json(self) -> str:
+        """The split file."""
+        return json.dumps({**self._content(), "leaky": self.leaky, "hash": self.hash}, indent=1)
+
+    def _content(self) -> dict[str, Any]:
+        folds = [
+            {"repeat": f.repeat, "train": f.train, "validation": f.validation, "test": f.test} for f in self.folds
+        ]
+        return {"unit": self.unit, "seed": self.seed, "folds": folds}
+
+
+def unit_ids(table: pd.DataFrame, unit: str) -> pd.Series:
+    """The id that a split keeps whole, a row."""
+    return table[f"{unit}_id"].astype(str)
+
+
+def make_split(
+    table: pd.DataFrame,
+    *,
+    unit: str,
+    folds: int,
+    repeats: int,
+    validation: float,
+    seed: int,
+    receptors: Sequence[str],
+) -> Split:
+    """Divide the patients (or, to show the leak, studies or lesions) into folds.
+
+    Stratified over the receptors and their missingness by iterative stratification
+    (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011).
+
+    Raises:
+        InputError: a receptor has fewer positive or negative units than there are folds.
+    """
+    labels = table.groupby(unit_ids(table, unit))[list(receptors)].max()
+    problems = []
+    for receptor in receptors:
+        for sign, value in (("positive", 1.0), ("negative", 0.0)):
+            count = int((labels[receptor] == value).sum())
+            if count < folds:
+                remedy = f"set split.folds to at most {count}" if count > 1 else f"leave {receptor} out of task.receptors"
+                problems.append(Problem(f"{receptor}", f"{count} {sign} {unit}s for {folds} folds", remedy))
+    if problems:
+        raise InputError(*problems)
+    names = labels.index.to_numpy(dtype=str)
+    states = _states(labels)
+    parts = max(2, round(1 / validation))
+    result = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        test = _stratify(states, folds, rng)
+        for fold in range(folds):
+            rest = np.flatnonzero(test != fold)
+            inner = _stratify(states[rest], parts, rng)
+            result.append(
+                Fold(
+                    repeat,
+                    train=tuple(sorted(names[rest[inner != 0]])),
+                    validation=tuple(sorted(names[rest[inner == 0]])),
+                    test=tuple(sorted(names[test == fold])),
+                )
+            )
+    return Split(unit, seed, tuple(result))
+
+
+def _states(labels: pd.DataFrame) -> np.ndarray:
+    """(units, 3 * receptors) booleans: positive, negative, missing of each receptor."""
+    columns = [state for receptor in labels for state in (labels[receptor] == 1, labels[receptor] == 0, labels[receptor].isna())]
+    return np.column_stack(columns)
+
+
+def _stratify(states: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
+    """Assign each unit a part, the rarest state first, to the part that wants it most."""
+    count = len(states)
+    assigned = np.full(count, -1)
+    room = np.full(parts, count / parts)
+    wanted = np.tile(states.sum(axis=0) / parts, (parts, 1)).astype(float)
+    while (assigned < 0).any():
+        left = states[assigned < 0].sum(axis=0)
+        if not left.any():
+            break
+        state = int(np.argmin(np.where(left > 0, left, np.inf)))
+        for unit in rng.permutation(np.flatnonzero((assigned < 0) & states[:, state])):
+            order = np.lexsort((rng.random(parts), -room, -wanted[:, state]))
+            part = int(order[0])
+            assigned[unit] = part
+            room[part] -= 1
+            wanted[part, states[unit]] -= 1
+    return assigned
