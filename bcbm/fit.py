@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bcbm.cohort.problems import InputError, Problem
 from bcbm.config import HOME, Config, ConfigError, compose, described_keys
 
 if TYPE_CHECKING:
     from bcbm.cohort.splits import Split
     from bcbm.prepare import Lesions
+    from bcbm.tracking import RunFolder, Tracker
 
 COMMANDS = {
     "fit": "cross-validate an experiment and print its results",
@@ -59,7 +61,7 @@ def fit(config: Config, console: Console) -> int:
     return 0
 
 
-def _finish(config: Config, lesions: "Lesions", split: "Split", folder, tracker, console: Console) -> None:  # type: ignore[no-untyped-def]
+def _finish(config: Config, lesions: "Lesions", split: "Split", folder: "RunFolder", tracker: "Tracker", console: Console) -> None:
     """Merge the folds, and once all are there, write figures and results."""
     import json
 
@@ -75,10 +77,11 @@ def _finish(config: Config, lesions: "Lesions", split: "Split", folder, tracker,
         return
     predictions = pd.concat(tables, ignore_index=True)
     if set(predictions["split_hash"]) != {split.hash}:
-        raise ValueError(f"{folder.path}: predictions of another split; remove the folder and train again")
+        raise InputError(Problem(str(folder.path), "holds predictions of another split", "remove it and train again"))
     expected = len(lesions.entering) * config.split.repeats * len(config.task.receptors)
     if len(predictions) != expected or predictions.duplicated(["lesion_id", "repeat", "receptor"]).any():
-        raise ValueError(f"{folder.path}: {len(predictions)} predictions, not one a lesion ({expected})")
+        found = f"holds {len(predictions)} predictions, not each of {expected} once"
+        raise InputError(Problem(str(folder.path), found, "remove it and train again"))
     folder.write("predictions.parquet", predictions)
     results = summarise(
         predictions,
@@ -149,9 +152,7 @@ def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
     except KeyboardInterrupt:
         errors.print("interrupted; the same command goes on from here")
         return 130
-    except (ConfigError, ValueError, OSError) as error:
-        if type(error).__module__ == "builtins" and isinstance(error, ValueError) and "--debug" in words:
-            raise
+    except (ConfigError, InputError) as error:
         for line in str(error).splitlines():
             errors.print(f"[bold red]error[/] {line}", highlight=False, soft_wrap=True)
         return 2

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from bcbm.config import HOME, Config, plain, to_yaml
+from bcbm.config import HOME, Config, ConfigError, plain, to_yaml
 
 PACKAGES = ("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK", "numpy", "pandas", "wandb")
 # What may differ between two starts of the same run.
@@ -36,7 +36,7 @@ class RunFolder:
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
         Raises:
-            ValueError: `run.folder` holds a run of another configuration, cohort or split.
+            ConfigError: `run.folder` holds a run of another configuration, cohort or split.
         """
         identity = fingerprint(config, cohort, split_hash)
         home = Path(config.run.root) / config.experiment
@@ -46,7 +46,7 @@ class RunFolder:
             if found == identity:
                 return cls(path)
             if found and config.run.folder:
-                raise ValueError(
+                raise ConfigError(
                     f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
                 )
         path = Path(config.run.folder) if config.run.folder else home / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

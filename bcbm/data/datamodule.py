@@ -1,0 +1,279 @@
+"""Lesions as batches: what is checked, what is fitted and what a batch holds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bcbm.cohort.names import HEMISPHERES, REGIONS
+from bcbm.config import Augment, Data
+from bcbm.data.augment import LesionAugment
+from bcbm.data.sampler import LesionSampler, ShardSampler
+
+PARTS = ("train", "validation", "test")
+Batch = dict[str, Tensor]
+
+
+class LeakError(ValueError):
+    """Training, validation and test share what they must not share; the message names it."""
+
+
+def position_onehot(hemisphere: Sequence[str], region: Sequence[str]) -> np.ndarray:
+    """Hemisphere, then region, as (N, 12) float32 of 0 and 1.
+
+    Raises:
+        ValueError: a word outside HEMISPHERES or REGIONS.
+    """
+    blocks = []
+    for column, given, known in (("hemisphere", hemisphere, HEMISPHERES), ("region", region, REGIONS)):
+        codes = pd.Index(known).get_indexer(pd.Index(given, dtype=object))
+        if (codes < 0).any():
+            word = list(given)[int(np.argmin(codes))]
+            raise ValueError(f"{column} '{word}' is not known; write one of {', '.join(known)}")
+        blocks.append(np.eye(len(known), dtype=np.float32)[codes])
+    return np.concatenate(blocks, axis=1)
+
+
+def patient_weight(patients: pd.Series) -> np.ndarray:
+    """1 / lesions of the patient, (N,): every patient weighs the same in sum."""
+    _, codes, counts = np.unique(patients.to_numpy(object), return_inverse=True, return_counts=True)
+    return 1.0 / counts[codes]
+
+
+def signed_log(values: np.ndarray) -> np.ndarray:
+    """sign(x) log(1 + |x|): radiomics span twelve decades and both signs."""
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def check_leak(lesions: pd.DataFrame, parts: Mapping[str, np.ndarray], leaky: bool) -> None:
+    """Stop if two parts share a lesion's content or, unless the run is LEAKY on purpose, a patient.
+
+    Raises:
+        LeakError: naming the patients, or the lesions of the same content.
+    """
+    for i, one in enumerate(PARTS):
+        for other in PARTS[i + 1 :]:
+            a, b = lesions.iloc[parts[one]], lesions.iloc[parts[other]]
+            patients = sorted(set(a["patient_id"]) & set(b["patient_id"]))
+            if patients and not leaky:
+                raise LeakError(f"{one} and {other} share patient {', '.join(map(str, patients[:5]))}")
+            content = set(a["content"].dropna()) & set(b["content"].dropna())
+            if content:
+                same = pd.concat([a, b]).query("content in @content")["lesion_id"].astype(str)
+                raise LeakError(
+                    f"{one} and {other} hold the same image content: lesions {', '.join(same[:6])}; "
+                    "keep one of them, or keep them in one patient"
+                )
+
+
+class LesionDataset(Dataset[Batch]):
+    """Lesions of one part.
+
+    An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
+    `row` (), the place in the lesion table; `image` (C, D, H, W), `radiomics` (107,), `position` (12,), as
+    far as they are given; `label` and `known` (R,), label 0 where it is not known; `weight` (), 1 / lesions
+    of the patient in this part.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        position: np.ndarray,
+        crops: np.ndarray | None,
+        crop: np.ndarray | None,
+        channels: int,
+        augment: LesionAugment | None,
+    ) -> None:
+        self.rows, self.crops, self.crop, self.channels, self.augment = rows, crops, crop, channels, augment
+        self.columns = {name: torch.from_numpy(values) for name, values in columns.items()}
+        self.position = torch.from_numpy(position)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Batch:
+        place, seed = item if isinstance(item, tuple) else (item, None)
+        row = int(self.rows[place])
+        batch = {name: values[place] for name, values in self.columns.items()}
+        if self.crops is not None and self.crop is not None:
+            stored = self.crops[int(self.crop[row]), : self.channels]
+            image, position = torch.from_numpy(np.array(stored, dtype=np.float32)), self.position[place]
+            if self.augment is not None and seed is not None:
+                image, position = self.augment(image, position, seed)
+            batch["image"] = image
+            if "position" in batch:
+                batch["position"] = position
+        return batch
+
+
+class LesionDataModule(LightningDataModule):
+    """Batches of one fold.
+
+    Give the Trainer `use_distributed_sampler=False`: the samplers here know the ranks.
+
+    Arguments:
+        lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content`, a
+            column 0 / 1 / NaN a receptor, and `crop`, the place in `crops`, with images.
+        radiomics: (N, 107) raw values aligned with `lesions`, NaN where missing; None without radiomics.
+        crops: (M, 2, S, S, S) float16, z-scored image and mask, axes z, y, x; None without images.
+        parts: rows of `lesions` under `train`, `validation` and `test`.
+        receptors: columns to predict.
+        modalities: which of image, radiomics and position a batch holds.
+        data: batch size (over all devices), workers, sampling.
+        augment: augmentation of the training crops; the position follows a flip.
+        crop_spacing: edge of a crop voxel, mm.
+        seed: seed of the draw and of the augmentation.
+        leaky: the split shares patients on purpose.
+        mask_channel: `image` has the mask as its second channel.
+
+    Raises:
+        LeakError: at set-up, see `check_leak`.
+        ValueError: a modality without its values.
+    """
+
+    def __init__(
+        self,
+        *,
+        lesions: pd.DataFrame,
+        radiomics: np.ndarray | None,
+        crops: np.ndarray | None,
+        parts: Mapping[str, np.ndarray],
+        receptors: Sequence[str],
+        modalities: Sequence[str],
+        data: Data,
+        augment: Augment,
+        crop_spacing: float,
+        seed: int,
+        leaky: bool = False,
+        mask_channel: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, values in (("image", crops), ("radiomics", radiomics)):
+            if name in modalities and values is None:
+                raise ValueError(f"task.modalities names {name} but this cohort has no {name}; leave it out")
+        if radiomics is not None and len(radiomics) != len(lesions):
+            raise ValueError(f"{len(radiomics)} rows of radiomics for {len(lesions)} lesions; align them")
+        self.lesions, self.radiomics, self.crops = lesions, radiomics, crops
+        self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
+        self.receptors, self.modalities = list(receptors), list(modalities)
+        self.data, self.seed, self.leaky = data, seed, leaky
+        self.channels = 2 if mask_channel else 1
+        self.augment = LesionAugment(augment, crop_spacing)
+
+    def setup(self, stage: str = "fit") -> None:
+        """Check the parts against each other and make their data sets."""
+        check_leak(self.lesions, self.parts, self.leaky)
+        self.datasets = {part: self._dataset(part) for part in PARTS}
+
+    def fitted(self, class_weights: bool = True) -> dict[str, Any]:
+        """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
+
+        `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
+        signed log; `pos_weight` negatives / positives among the patients a receptor, 1 if one is absent.
+        """
+        check_leak(self.lesions, self.parts, self.leaky)
+        train = self.lesions.iloc[self.parts["train"]]
+        result: dict[str, Any] = {"receptors": list(self.receptors), "modalities": list(self.modalities)}
+        result["pos_weight"] = [
+            _pos_weight(train.groupby("patient_id")[receptor].mean()) if class_weights else 1.0
+            for receptor in self.receptors
+        ]
+        if "radiomics" in self.modalities and self.radiomics is not None:
+            result["radiomics"] = fit_radiomics(
+                self.radiomics[self.parts["train"]], patient_weight(train["patient_id"])
+            )
+        return result
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Drawn, augmented batches; the same global batches for any number of ranks."""
+        rank, world = self._place()
+        size, left = divmod(self.data.batch_size, world)
+        if left or not size:
+            raise ValueError(f"data.batch_size={self.data.batch_size} is no multiple of the {world} devices")
+        dataset = self.datasets["train"]
+        count = len(dataset)
+        # Whole batches only, as soon as there is one: a small last batch is noise, and could miss a rank.
+        length = count - count % self.data.batch_size if count > self.data.batch_size else count
+        patients = self.lesions["patient_id"].iloc[dataset.rows].tolist()
+        sampler = LesionSampler(patients, self.data.sampling, self.seed, rank, world, length)
+        return DataLoader(
+            dataset,
+            batch_size=size,
+            sampler=sampler,
+            num_workers=self.data.workers,
+            persistent_workers=self.data.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """All validation lesions on every rank, so that each knows the same loss without talking."""
+        return DataLoader(self.datasets["validation"], batch_size=self.data.batch_size)
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Test lesions, each on one rank."""
+        dataset = self.datasets["test"]
+        return DataLoader(
+            dataset, batch_size=self.data.batch_size, sampler=ShardSampler(len(dataset), *self._place())
+        )
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _dataset(self, part: str) -> LesionDataset:
+        rows = self.parts[part]
+        lesions = self.lesions.iloc[rows]
+        label = lesions[self.receptors].to_numpy(np.float32)
+        position = position_onehot(lesions["hemisphere"].tolist(), lesions["region"].tolist())
+        columns = {
+            "row": rows,
+            "label": np.nan_to_num(label, nan=0.0),
+            "known": (~np.isnan(label)).astype(np.float32),
+            "weight": patient_weight(lesions["patient_id"]).astype(np.float32),
+        }
+        if "position" in self.modalities:
+            columns["position"] = position
+        if "radiomics" in self.modalities and self.radiomics is not None:
+            columns["radiomics"] = self.radiomics[rows].astype(np.float32)
+        image = "image" in self.modalities
+        return LesionDataset(
+            rows,
+            columns,
+            position,
+            crops=self.crops if image else None,
+            crop=self.lesions["crop"].to_numpy(np.int64) if image else None,
+            channels=self.channels,
+            augment=self.augment if part == "train" else None,
+        )
+
+
+def fit_radiomics(values: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
+    """Weighted median, mean and standard deviation of the finite signed logs a column of (N, F) values."""
+    result: dict[str, list[float]] = {"median": [], "mean": [], "scale": []}
+    for column in signed_log(values).T:
+        finite = np.isfinite(column)
+        known, share = column[finite], weight[finite]
+        median = mean = scale = 0.0
+        if len(known):
+            order = np.argsort(known)
+            below = np.cumsum(share[order])
+            median = float(known[order][np.searchsorted(below, below[-1] / 2)])
+            mean = float(np.average(known, weights=share))
+            scale = float(np.sqrt(np.average((known - mean) ** 2, weights=share)))
+            if scale < 1e-6 * (1 + abs(mean)):  # constant up to rounding
+                scale = 0.0
+        for name, value in (("median", median), ("mean", mean), ("scale", scale)):
+            result[name].append(value)
+    return result
+
+
+def _pos_weight(patients: pd.Series) -> float:
+    """Negatives / positives of a label per patient (0 to 1, NaN where unknown)."""
+    positives, negatives = float(patients.sum()), float((1 - patients).sum())
+    return negatives / positives if positives and negatives else 1.0

@@ -1,0 +1,87 @@
+"""Which lesions a rank reads: one global draw an epoch, cut into disjoint slices."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class LesionSampler(Sampler[tuple[int, int]]):
+    """Draw training lesions; yields `(row, augmentation seed)`.
+
+    The draw depends on the seed and the epoch alone. Rank r of W reads items r, r + W, ... of it, so that
+    step k of W devices with B / W lesions each sees the same lesions as step k of one device with B.
+
+    Arguments:
+        patients: patient of every lesion that can be drawn.
+        sampling: `patient` draws with replacement and weight 1 / lesions of the patient; `even` permutes.
+        seed: seed of the run.
+        rank: this process.
+        world: number of processes.
+        length: lesions drawn an epoch over all ranks, as many as there are by default. Rounded up to a
+            multiple of `world` by drawing on, so that every rank takes the same number of steps.
+
+    Raises:
+        ValueError: there is no lesion to draw.
+
+    Example:
+        >>> sampler = LesionSampler(["a", "a", "b"], "even", seed=0)
+        >>> sampler.set_epoch(3)
+        >>> sorted(row for row, _ in sampler)
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        patients: Sequence[str],
+        sampling: Literal["patient", "even"],
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        length: int | None = None,
+    ) -> None:
+        if len(patients) == 0:
+            raise ValueError("no training lesion to draw from; look at the split and at the excluded lesions")
+        lesions = Counter(patients)
+        weight = np.array([1 / lesions[patient] for patient in patients])
+        self.cumulative = np.cumsum(weight) / weight.sum()
+        self.sampling, self.seed, self.rank, self.world = sampling, seed, rank, world
+        self.total = -(-(length or len(patients)) // world) * world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the draw; Lightning calls this before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.total // self.world
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        # Two streams: a draw that goes on longer must not change the seeds of its beginning.
+        rows = self._draw(np.random.default_rng((self.seed, self.epoch, 0)))
+        seeds = np.random.default_rng((self.seed, self.epoch, 1)).integers(2**31, size=self.total)
+        mine = slice(self.rank, None, self.world)
+        return iter(list(zip(rows[mine].tolist(), seeds[mine].tolist(), strict=True)))
+
+    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+        count = len(self.cumulative)
+        if self.sampling == "patient":
+            drawn = np.searchsorted(self.cumulative, generator.random(self.total), side="right")
+            return np.minimum(drawn, count - 1)
+        rounds = [generator.permutation(count) for _ in range(-(-self.total // count))]
+        return np.concatenate(rounds)[: self.total]
+
+
+class ShardSampler(Sampler[int]):
+    """Rows `rank, rank + world, ...` of `n`, in order and none twice: for predictions, merged later."""
+
+    def __init__(self, n: int, rank: int = 0, world: int = 1) -> None:
+        self.rows = range(rank, n, world)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows)

@@ -1,0 +1,89 @@
+"""Figures of one set of predictions, in float64, and the step from lesions to patients."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+
+def weighted_aurocs(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike) -> Floats:
+    """Area under the ROC curve for many weightings of the same rows; NaN where a class has no weight.
+
+    The Mann-Whitney form: the share of (positive, negative) pairs in the right order, a tie counting half
+    (Hanley and McNeil, Radiology 143:29, 1982). Whole-number weights equal repeating the rows.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        scores: any real number, higher for positive, shape (N,).
+        weights: non-negative, shape (B, N).
+
+    Returns:
+        Shape (B,).
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(scores, kind="stable")
+    _, tie_starts = np.unique(scores[order], return_index=True)
+    weights = np.asarray(weights, dtype=np.float64)[:, order]
+    is_positive = np.asarray(labels, dtype=np.float64)[order]
+    positive = np.add.reduceat(weights * is_positive, tie_starts, axis=1)
+    negative = np.add.reduceat(weights, tie_starts, axis=1) - positive
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    return np.divide((positive * below).sum(axis=1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
+    """Area under the ROC curve of labels and scores, both (N,), ties counting half; NaN for one class."""
+    weights = np.ones(len(np.asarray(labels))) if weights is None else np.asarray(weights)
+    return float(weighted_aurocs(labels, scores, weights[None])[0])
+
+
+def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Average precision: precision times the step in recall, summed over thresholds, no interpolation.
+
+    Labels (0 or 1) and scores are (N,); equal scores share one threshold; NaN without both classes.
+    """
+    labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
+    if not 0 < labels.sum() < len(labels):
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    found = np.cumsum(labels[order])[last_of_tie]
+    return float(np.sum(np.diff(found, prepend=0) * found / (last_of_tie + 1)) / found[-1])
+
+
+def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared distance of probability and label, both (N,); NaN without rows (Brier, 1950)."""
+    labels, probabilities = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
+    return float(np.mean((probabilities - labels) ** 2)) if len(labels) else float("nan")
+
+
+def labelled(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a prediction table whose label is known."""
+    return predictions[predictions["label"].notna()]
+
+
+def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row a repeat, receptor and patient: the mean probability over the patient's labelled lesions.
+
+    A leaky split can spread a patient over several folds of a repeat; the mean then runs over all of them and
+    `fold` is the first.
+
+    Returns:
+        Columns repeat, receptor, patient_id, fold, probability, label.
+
+    Raises:
+        ValueError: lesions of one patient carry different labels of one receptor.
+    """
+    rows = labelled(predictions)
+    distinct = rows.groupby(["receptor", "patient_id"])["label"].nunique()
+    if (distinct > 1).any():
+        receptor, patient = distinct.index[int(np.argmax(distinct.to_numpy() > 1))]
+        raise ValueError(
+            f"patient {patient} has both {receptor} labels in the prediction table; receptor status "
+            "belongs to the patient: correct the clinical table, or exclude the patient"
+        )
+    return rows.groupby(["repeat", "receptor", "patient_id"], as_index=False).agg(
+        fold=("fold", "min"), probability=("probability", "mean"), label=("label", "first")
+    )
