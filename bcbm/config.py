@@ -13,6 +13,7 @@ HOME = Path(__file__).resolve().parent.parent
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
 RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
+CATEGORIES = ("lesion", "target", "retreatment", "margin", "cavity", "structure")
 
 
 class ConfigError(ValueError):
@@ -230,18 +231,28 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     chosen.update({name: value for name, value in words if name in GROUPS})
 
     config = OmegaConf.structured(Config)
+    required: dict[str, str] = {}  # `???` in a file: the key, and the file that wants it set
     for group, name in chosen.items():
         if group not in GROUPS:
             raise ConfigError(f"'{group}' is no group of conf/; {_nearest(str(group), GROUPS)}")
         path = _existing(HOME / "conf" / group / f"{name}.yaml", f"{group}={name}")
-        config = _merge(config, OmegaConf.create({group: _read(path)}), str(path.relative_to(HOME)))
+        content = {group: _read(path)}
+        required |= dict.fromkeys(_required(content), str(path.relative_to(HOME)))
+        config = _merge(config, OmegaConf.create(content), str(path.relative_to(HOME)))
     for path, layer in layers:
+        required |= dict.fromkeys(_required(layer), path.name)
         config = _merge(config, OmegaConf.create(layer), path.name)
     for name, value in words:
         if name not in GROUPS:
-            config = _merge(config, OmegaConf.from_dotlist([f"{name}={value}"]), f"{name}={value}")
+            config = _merge(config, _dotted(name, value), f"{name}={value}")
     config.experiment = Path(experiment).stem
-    resolved: Config = OmegaConf.to_object(config)  # type: ignore[assignment]
+    try:
+        resolved: Config = OmegaConf.to_object(config)  # type: ignore[assignment]
+        unset = [name for name in required if OmegaConf.select(config, name) is None]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"key '{error.full_key}': {str(error).splitlines()[0]}") from None
+    if unset:
+        raise ConfigError(f"{unset[0]} is not set, and {required[unset[0]]} needs it; set {unset[0]}=VALUE")
     _check(resolved)
     return resolved
 
@@ -278,6 +289,20 @@ def _experiment_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
         layers.insert(0, (path, layer))
         parent = layer.pop("extends", None)
     return layers
+
+
+def _required(content: Any, prefix: str = "") -> list[str]:
+    """The keys that a file leaves to be set: their value is `???`."""
+    if isinstance(content, dict):
+        return [found for name, value in content.items() for found in _required(value, f"{prefix}.{name}")]
+    return [prefix.removeprefix(".")] if content == "???" else []
+
+
+def _dotted(name: str, value: str) -> Any:
+    try:
+        return OmegaConf.from_dotlist([f"{name}={value}"])
+    except Exception as error:  # the YAML parser's own errors
+        raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}") from None
 
 
 def _existing(path: Path, asked: str) -> Path:
@@ -317,6 +342,7 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 def _check(config: Config) -> None:
     for name, chosen, known in (
+        ("cohort.categories", config.cohort.categories, CATEGORIES),
         ("task.receptors", config.task.receptors, RECEPTORS),
         ("task.modalities", config.task.modalities, MODALITIES),
         ("loss.receptor_weights", list(config.loss.receptor_weights), RECEPTORS),
@@ -332,7 +358,7 @@ def _check(config: Config) -> None:
     if config.split.folds < 2 or config.split.repeats < 1 or not 0 < config.split.validation < 1:
         raise ConfigError("split: folds must be at least 2, repeats at least 1, validation between 0 and 1")
     if config.fold != "all" and not (
-        config.fold.isdigit() and int(config.fold) < config.split.folds * config.split.repeats
+        config.fold.isdecimal() and int(config.fold) < config.split.folds * config.split.repeats
     ):
         last = config.split.folds * config.split.repeats - 1
         raise ConfigError(f"fold={config.fold}: write all, or a number from 0 to {last}")

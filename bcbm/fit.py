@@ -115,7 +115,7 @@ def _best(config: Config) -> dict[str, float] | None:
 
 def help_text(usage: str, console: Console) -> None:
     """Print the commands, the experiments and every settable key with its meaning."""
-    console.print(usage, highlight=False)
+    console.print(usage, highlight=False, markup=False)
     console.print("\n[bold]Commands[/]")
     for name, meaning in COMMANDS.items():
         console.print(f"  python -m bcbm.{name:<9} {meaning}", highlight=False)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.synthetic import write_cohort
 from bcbm.cohort.table import build_table, exclude, flow, require_modalities
-from bcbm.cohort.tcia import Download, content_hash, read_download
+from bcbm.cohort.tcia import content_hash, read_download
 from bcbm.config import Config
 from bcbm.features.crops import prepare_crops
 from bcbm.features.radiomics import FEATURES, extract_cohort
@@ -82,9 +82,9 @@ def prepare(config: Config, console: Console) -> Lesions:
         raise InputError(Problem(str(download.root), f"has no images, and {what}", remedy))
     table, radiomics, problems = build_table(download, config.cohort.categories)
     content = content_hash(download.root)
-    folder = Path(config.prepared.root) if config.prepared.root else cache_folder() / f"prepared-{content}"
+    folder = Path(config.prepared.root).expanduser() if config.prepared.root else cache_folder() / f"prepared-{content}"
     if "radiomics" in config.task.modalities:
-        radiomics = _radiomics(config, download, table, radiomics, folder, problems, console)
+        radiomics = _radiomics(config, content, table, radiomics, folder, problems, console)
     problems += require_modalities(table, radiomics, config.task.modalities)
     store = None
     table["crop"] = -1
@@ -119,12 +119,12 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
     for problem in problems:
         console.print(f"[yellow]problem[/] {problem}", highlight=False, soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
-        console.print(f"  {step:<48.48} {patients:>4} patients {studies:>4} studies {lesions:>5} lesions", highlight=False)
+        console.print(f"  {step:<42.42}{patients:>4} patients{studies:>5} studies{lesions:>5} lesions", highlight=False)
 
 
 def _radiomics(
     config: Config,
-    download: Download,
+    content: str,
     table: pd.DataFrame,
     workbook: pd.DataFrame,
     folder: Path,
@@ -138,9 +138,12 @@ def _radiomics(
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
         return workbook[list(FEATURES)]
-    path = folder / "radiomics.parquet"
-    if not path.is_file():
-        wanted = table[~table["excluded"] & (table["mask_path"] != "") & (table["image_path"] != "")]
+    path = folder / f"radiomics-{content}.parquet"
+    kept = pd.read_parquet(path) if path.is_file() else None
+    wanted = table[~table["excluded"] & (table["mask_path"] != "") & (table["image_path"] != "")]
+    if kept is not None:
+        wanted = wanted[~wanted["lesion_id"].isin(kept.index)]
+    if kept is None or len(wanted):
         studies = [
             (Path(str(image)), {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)})
             for image, part in wanted.groupby("image_path")
@@ -150,10 +153,13 @@ def _radiomics(
         values["failure"] = ""
         for lesion, failure in failures.items():
             values.loc[lesion, "failure"] = failure
-        _keep(values, path)
+        _keep(values if kept is None else pd.concat([kept, values]), path)
     values = pd.read_parquet(path)
-    for lesion, failure in values.loc[values["failure"].ne(""), "failure"].items():
-        problems.append(Problem(str(lesion), f"radiomics failed: {failure}", "the lesion is excluded"))
+    failed = "radiomics failed: " + table["lesion_id"].map(values["failure"]).fillna("")
+    broken = ~table["excluded"] & (failed != "radiomics failed: ")
+    for lesion, failure in zip(table.loc[broken, "lesion_id"], failed[broken], strict=True):
+        problems.append(Problem(str(lesion), failure, "the lesion is excluded"))
+    exclude(table, broken, failed)
     return values.reindex(table["lesion_id"])[list(FEATURES)]
 
 

@@ -30,10 +30,20 @@ Extract = Callable[[list[tuple[Path, dict[str, Path]]]], tuple[pd.DataFrame, dic
 
 RECEPTORS = ("ER", "PR", "HER2")
 WEIGHTS = np.array([[0.65, 0.25, 0.35], [0.25, 0.65, 0.35], [0.35, 0.35, 0.65]])  # of ring, shape, region
-LOGIT_SCALE = 3.2  # puts the best AUROC near 0.93 at signal 1
+LOGIT_SCALE = 3.6  # puts the best AUROC near 0.93 at signal 1
 IMAGES = "BCBM-RadioGenomics_Images_Masks_Dec2024"
-CLINICAL = ("ID", "Age", "Year", "Pixel Spacing", "Manufacturer", "Magnetic Field Strength ID", "Sex")
-CLINICAL += (" ER", "PR", "HER2")  # the real header carries stray blanks too
+CLINICAL = (
+    "ID",
+    "Age",
+    "Year",
+    "Pixel Spacing",
+    "Manufacturer",
+    "Magnetic Field Strength ID",
+    "Sex",
+    " ER",  # the real header carries stray blanks too
+    "PR",
+    "HER2",
+)
 GRID, SPACING, HALF = (
     (100, 120, 66),
     np.array([1.5, 1.5, 2.0]),
@@ -196,7 +206,7 @@ def _patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles: set
 
 
 def draw_patients(patients: int, seed: int) -> list[Patient]:
-    """Everything but pixels and labels; the eight sign patterns are equally common, so small cohorts balance."""
+    """Everything but pixels and labels; all eight sign patterns are equally common."""
     rng = np.random.default_rng([seed, 0])
     pattern, order = rng.permutation(patients) % 8, rng.permutation(patients)
     signs = np.stack([pattern & 1, pattern >> 1 & 1, pattern >> 2], 1) * 2 - 1
@@ -219,7 +229,7 @@ def draw_labels(
     """Probabilities (N, 3), labels (N, 3; 1, 0 or NaN) and the best AUROC a receptor.
 
     Args:
-        hidden: ring, shape and region value of each patient (N, 3). Without images the ring counts for nothing.
+        hidden: ring, shape and region value of each patient (N, 3); without images the ring counts not.
         signal: 0 draws coins; 1 is the default ceiling.
         seed: of the draw, of the 8 % missing labels and of the one patient without any.
         images: whether there are volumes to see the ring in.
@@ -304,8 +314,8 @@ def _write_studies(folder: Path, patient: Patient, session: int) -> None:
 def _invent(patient: Patient, columns: list[str]) -> dict[str, np.ndarray]:
     """Feature rows (107,) by `study/mask` where there are no volumes.
 
-    Shape columns follow from the ellipsoid. The others are loadings, the same in every cohort, on eight factors of
-    the patient and on the lesion's own scatter: siblings resemble each other, and labels have no part in it.
+    Shape columns follow from the ellipsoid. The others are fixed loadings on eight factors of the patient
+    and on the lesion's own scatter: siblings resemble each other, and labels have no part in it.
     """
     rows = {}
     fixed = np.random.default_rng(107)
@@ -382,7 +392,7 @@ def write_cohort(
     jobs: int = -1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Write the workbooks, with `images` the volumes and masks, and `cohort.json`; the same seed, the same bytes.
+    """Write the workbooks, with `images` the volumes and masks, and `cohort.json`; same seed, same bytes.
 
     Args:
         root: the new cohort folder. It appears under this name only when it is complete.
@@ -390,10 +400,10 @@ def write_cohort(
         signal: strength of the planted signal, 0 for none, 1 for a best AUROC of about 0.93.
         images: False writes the two workbooks only, with invented features; the ring then counts for nothing.
         seed: of everything.
-        extract: radiomics of `[(image, {key: mask})]`, as `features.radiomics.extract_cohort`; its answer to an
-            empty list names the columns. Passed in, because cohort stands below features.
+        extract: radiomics of `[(image, {key: mask})]`, as `features.radiomics.extract_cohort`; its answer to
+            an empty list names the columns. Passed in, because cohort stands below features.
         jobs: processes that write volumes.
-        progress: called with the number of sessions written so far.
+        progress: called with 1 for each session written.
 
     Raises:
         FileExistsError: `root` holds something already.
@@ -412,9 +422,9 @@ def write_cohort(
             folder = partial / IMAGES
             tasks = [(person, session) for person in people for session in range(person.sessions)]
             work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            for done, _ in enumerate(work(delayed(_write_studies)(folder, *task) for task in tasks), start=1):
+            for _ in work(delayed(_write_studies)(folder, *task) for task in tasks):
                 if progress:
-                    progress(done)
+                    progress(1)
             table, failures = extract(
                 [
                     (

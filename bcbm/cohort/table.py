@@ -37,10 +37,11 @@ def build_table(
     _agree_on_labels(studies, problems)
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = _content(table, features)
-    table["duplicate_of"] = _duplicates(table)
+    wanted = table["category"].isin(set(categories))
+    complete = ((table["mask_path"] != "") & (table["image_path"] != "")) | (not download.has_images)
+    table["duplicate_of"] = _duplicates(table, wanted & complete)
     table["excluded"], table["reason"] = False, ""
-    wanted = set(categories)
-    exclude(table, ~table["category"].isin(wanted), "category " + table["category"])
+    exclude(table, ~wanted, "category " + table["category"])
     copied = table["duplicate_of"] != ""
     exclude(table, copied, "copy of " + table["duplicate_of"])
     for lesion, other in _foreign_copies(table):
@@ -109,7 +110,7 @@ def _agree_on_labels(studies: pd.DataFrame, problems: list[Problem]) -> None:
 
 def _content(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
     """A hash of what a lesion holds: its features, or, without them, the checksums of its two files."""
-    known = features.notna().all(axis=1).to_numpy()
+    known = features.notna().all(axis=1).to_numpy() & (features.shape[1] > 0)
     values = np.ascontiguousarray(features.to_numpy(dtype="float64"))
     result = []
     for row, lesion in enumerate(table.itertuples()):
@@ -127,12 +128,17 @@ def _path(text: object) -> Path:
     return Path(str(text))
 
 
-def _duplicates(table: pd.DataFrame) -> list[str]:
-    """The earlier segmentation that a row repeats: the same content, or a name that only adds zeros."""
+def _duplicates(table: pd.DataFrame, preferred: pd.Series) -> pd.Series:
+    """The segmentation that a row repeats: the same content, or a name that only adds zeros.
+
+    Of equal content the first `preferred` row is the original, else the first: a copy must not drop out
+    for an original that does not enter itself.
+    """
     first: dict[tuple[str, str], str] = {}
     names = set(zip(table["study_id"], table["name"], strict=True))
     result = []
-    for lesion in table.itertuples():
+    ordered = table.loc[(~preferred).sort_values(kind="stable").index]
+    for lesion in ordered.itertuples():
         original = first.setdefault((str(lesion.patient_id), str(lesion.content)), str(lesion.lesion_id))
         shorter = str(lesion.name).rstrip("0").rstrip("-_ ")
         if original != lesion.lesion_id:
@@ -145,7 +151,7 @@ def _duplicates(table: pd.DataFrame) -> list[str]:
             result.append(f"{lesion.study_id}/{shorter}")
         else:
             result.append("")
-    return result
+    return pd.Series(result, index=ordered.index, dtype=str)
 
 
 def _foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:

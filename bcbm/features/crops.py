@@ -1,8 +1,10 @@
 """Crops: a fixed cube around every lesion, in one memory-mapped file that workers share without copies."""
 
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +40,7 @@ def prepare_crops(
     """
     name = _address(lesions, size, spacing)
     store, index_path = folder / f"crops-{name}.npy", folder / f"crops-{name}.parquet"
-    if not index_path.is_file():
+    if not (index_path.is_file() and store.is_file()):
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".crops-{name}.{os.getpid()}.npy"
         shape = (len(lesions), 2, size, size, size)
@@ -102,8 +104,12 @@ def read_volume(path: Path) -> sitk.Image:
         ValueError: unreadable or truncated, not three-dimensional, or not finite.
     """
     try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
+                while file.read(1 << 24):
+                    pass
         image = sitk.ReadImage(str(path), sitk.sitkFloat32)
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
         reason = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path.name} cannot be read ({reason})") from None
     if image.GetDimension() != 3:
@@ -155,11 +161,12 @@ def crop(image: sitk.Image, mask: sitk.Image, size: int, spacing: float) -> np.n
     """Resample a cube centred on the lesion: (2, size, size, size), image and mask; 0 beyond the volume."""
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(mask)
-    half = (size - 1) / 2 * spacing
+    axes = np.reshape(image.GetDirection(), (3, 3))  # columns; oblique scans are not along x, y, z
+    origin = np.array(shape.GetCentroid(1)) - axes @ np.full(3, (size - 1) / 2 * spacing)
     grid = sitk.ResampleImageFilter()
     grid.SetSize([size] * 3)
     grid.SetOutputSpacing([spacing] * 3)
-    grid.SetOutputOrigin([centre - half for centre in shape.GetCentroid(1)])
+    grid.SetOutputOrigin(origin.tolist())
     grid.SetOutputDirection(image.GetDirection())
     grid.SetInterpolator(sitk.sitkLinear)
     planes = [grid.Execute(image)]

@@ -149,7 +149,7 @@ def extract_cohort(
     Args:
         studies: `(image path, {lesion_id: mask path})` a study; lesion ids are unique over all of them.
         jobs: worker processes as joblib counts them (-1 is one a core, 1 is none).
-        progress: called with the number of studies done so far.
+        progress: called with the number of lesions each study brought, as it is done.
 
     Returns:
         A table (lesions with features, 107) indexed by `lesion_id`, in the order asked for (an empty list
@@ -159,11 +159,11 @@ def extract_cohort(
     failures: dict[str, str] = {}
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
     results = workers(delayed(extract_study)(image, masks) for image, masks in studies)
-    for done, (good, bad) in enumerate(results, start=1):
+    for good, bad in results:
         values |= good
         failures |= bad
         if progress:
-            progress(done)
+            progress(len(good) + len(bad))
     order = [lesion for _, masks in studies for lesion in masks]
     kept = [lesion for lesion in order if lesion in values]
     table = pd.DataFrame(

@@ -74,6 +74,8 @@ def train_fold(
     home = folder.fold(number)
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
     torch.manual_seed(seed)
+    # The cores that loading workers and the other ranks leave; more threads than cores are slower than one.
+    torch.set_num_threads(max(1, ((os.cpu_count() or 1) - config.data.workers) // config.trainer.devices))
     datamodule = LesionDataModule(
         lesions=lesions.entering,
         radiomics=lesions.radiomics,

@@ -1,0 +1,74 @@
+"""Rooms import one way, read from the source: cohort -> features -> data -> model -> commands."""
+
+import ast
+
+import pytest
+
+from bcbm.config import HOME
+
+SOURCE = HOME / "bcbm"
+ALLOWED = {
+    "config": set(),
+    "tracking": {"config"},
+    "cohort": {"config"},
+    "features": {"cohort", "config"},
+    "data": {"cohort", "features", "config"},
+    "evaluation": {"cohort"},
+    "prepare": {"cohort", "features", "config", "fit"},  # fit: for its own command line only
+    "model": {"cohort", "features", "data", "config", "tracking", "prepare"},
+}  # anything else is a command and may import all
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(path):
+    """Modules that a file imports, also inside functions; relative ones are made absolute."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = list(path.relative_to(HOME).parent.parts)
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def room(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_room_imports_only_what_lies_before_it(path):
+    here = room(path)
+    if here not in ALLOWED:
+        return
+    rooms = {p.name.removesuffix(".py") for p in SOURCE.iterdir()}
+    used = {m.split(".")[1] for m in imports(path) if m.startswith("bcbm.")} & rooms
+    assert used <= ALLOWED[here] | {here}
+
+
+def test_the_rooms_are_there_to_be_checked():
+    assert set(ALLOWED) <= {room(path) for path in FILES}
+
+
+def test_prepare_imports_fit_only_inside_its_command():
+    top = [
+        node
+        for node in ast.parse((SOURCE / "prepare.py").read_text()).body
+        if isinstance(node, ast.ImportFrom)
+    ]
+    assert "bcbm.fit" not in {node.module for node in top}
+
+
+def test_only_augmentation_imports_torchio():
+    users = [
+        str(p.relative_to(SOURCE)) for p in FILES if any(m.split(".")[0] == "torchio" for m in imports(p))
+    ]
+    assert users == ["data/augment.py"]
+
+
+@pytest.mark.parametrize("library", ["torch", "lightning", "monai", "wandb"])
+def test_tables_and_figures_need_no_deep_learning(library):
+    for path in FILES:
+        if room(path) in {"config", "cohort", "features", "evaluation", "prepare"}:
+            assert library not in {m.split(".")[0] for m in imports(path)}, path
