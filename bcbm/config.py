@@ -149,7 +149,7 @@ class Trainer:
     """How long and on what."""
 
     max_epochs: int = key(24, "most epochs a fold")
-    patience: int = key(8, "epochs without a better validation loss before a fold stops")
+    patience: int = key(8, "epochs without a better validation AUROC before a fold stops")
     learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)")
     weight_decay: float = key(0.05, "weight decay of AdamW")
     accelerator: str = key("auto", "auto, cpu or gpu")

@@ -12,7 +12,7 @@ from bcbm.config import HOME, Config, ConfigError, compose, described_keys
 
 if TYPE_CHECKING:
     from bcbm.cohort.splits import Split
-    from bcbm.prepare import Lesions
+    from bcbm.data.lesions import Lesions
     from bcbm.tracking import RunFolder, Tracker
 
 COMMANDS = {

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bcbm.cohort.problems import InputError, Problem
-from bcbm.cohort.synthetic import write_cohort
+from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table, exclude, flow, require_modalities
 from bcbm.cohort.tcia import content_hash, read_download
 from bcbm.config import Config
+from bcbm.data.lesions import Lesions
 from bcbm.features.crops import prepare_crops
 from bcbm.features.radiomics import FEATURES, extract_cohort
-
-
-@dataclass
-class Lesions:
-    """What training reads.
-
-    Attributes:
-        table: the whole lesion table, excluded rows with their reason.
-        entering: the rows that enter, numbered anew, with their row in the crop store.
-        radiomics: (N, 107) float64 of `entering`, or None when that modality is off.
-        crops: path of the crop store, or None when the image modality is off.
-        cohort: the content hash of the download.
-    """
-
-    table: pd.DataFrame
-    entering: pd.DataFrame
-    radiomics: np.ndarray | None
-    crops: Path | None
-    cohort: str
 
 
 def cache_folder() -> Path:
@@ -51,7 +32,8 @@ def cohort_root(config: Config, console: Console) -> Path:
     if config.cohort.root:
         return Path(config.cohort.root).expanduser()
     wanted = config.cohort.synthetic
-    name = f"synthetic-{wanted.patients}-{wanted.signal:g}-{'images' if wanted.images else 'table'}-{wanted.seed}"
+    kind = "images" if wanted.images else "table"
+    name = f"synthetic-v{GENERATOR}-{wanted.patients}-{wanted.signal:g}-{kind}-{wanted.seed}"
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with _bar(console, "writing the synthetic cohort") as advance:

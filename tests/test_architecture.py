@@ -14,8 +14,8 @@ ALLOWED = {
     "features": {"cohort", "config"},
     "data": {"cohort", "features", "config"},
     "evaluation": {"cohort"},
-    "prepare": {"cohort", "features", "config", "fit"},  # fit: for its own command line only
-    "model": {"cohort", "features", "data", "config", "tracking", "prepare"},
+    "prepare": {"cohort", "features", "data", "config", "fit"},  # fit: for its own command line only
+    "model": {"cohort", "features", "data", "config", "tracking"},
 }  # anything else is a command and may import all
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -77,7 +77,7 @@ def test_impossible_masks_are_refused_in_words(voxels: list[tuple[int, int, int]
 def test_mask_of_another_grid_is_refused() -> None:
     image, mask = volume(np.random.default_rng(0))
     mask.SetSpacing((1.0, 1.0, 1.0))
-    with pytest.raises(ValueError, match="different grids"):
+    with pytest.raises(ValueError, match="another grid"):
         extract_lesion(image, mask)
 
 
@@ -101,6 +101,17 @@ def test_a_failing_lesion_leaves_its_neighbours_alone(tmp_path: Path) -> None:
     assert list(table.index) == ["good", "again"] and tuple(table.columns) == FEATURES
     assert (table.loc["good"] == table.loc["again"]).all() and seen == [1, 2, 3]
     assert set(failures) == {"dot", "lost"} and "gone.nii.gz" in failures["lost"]
+
+
+@pytest.mark.parametrize("cut", ["image", "mask"])
+def test_a_truncated_file_gives_no_features(tmp_path: Path, cut: str) -> None:
+    paths = {name: tmp_path / f"{name}.nii.gz" for name in ("image", "mask")}
+    for path, each in zip(paths.values(), volume(np.random.default_rng(0)), strict=True):
+        sitk.WriteImage(each, str(path))
+    assert list(extract_study(paths["image"], {"a": paths["mask"]})[0]) == ["a"]
+    paths[cut].write_bytes(paths[cut].read_bytes()[:-20])
+    values, failures = extract_study(paths["image"], {"a": paths["mask"]})
+    assert values == {} and f"{cut}.nii.gz cannot be read" in failures["a"]
 
 
 def test_no_studies_give_an_empty_table_with_all_columns() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcbm.cohort.synthetic import IMAGES, REGIONS, draw_labels, draw_patients, render, write_cohort
+from bcbm.cohort.phantom import REGIONS, render
+from bcbm.cohort.synthetic import GENERATOR, IMAGES, draw_labels, draw_patients, write_cohort
 from bcbm.features.radiomics import FEATURES, extract_cohort
 
 CLINICAL = [
@@ -162,5 +163,6 @@ def test_table_only_cohort_has_workbooks_and_no_images(tmp_path: Path) -> None:
     )
     assert (features.filter(like="shape") > 0).all().all()
     truth = json.loads((root / "cohort.json").read_text())
+    assert truth["generator"] == GENERATOR
     assert truth["seed"] == 0 and len(truth["probability"]) == 60 and not truth["images"]
     assert all(0.88 <= value <= 0.97 for value in truth["best"].values())

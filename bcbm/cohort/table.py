@@ -140,13 +140,14 @@ def _duplicates(table: pd.DataFrame, preferred: pd.Series) -> pd.Series:
     ordered = table.loc[(~preferred).sort_values(kind="stable").index]
     for lesion in ordered.itertuples():
         original = first.setdefault((str(lesion.patient_id), str(lesion.content)), str(lesion.lesion_id))
-        shorter = str(lesion.name).rstrip("0").rstrip("-_ ")
+        name = str(lesion.name)
+        shorter = name.rstrip("0").rstrip("-_ ")
         if original != lesion.lesion_id:
             result.append(original)
         elif (
-            shorter != lesion.name
+            shorter != name
             and (lesion.study_id, shorter) in names
-            and (lesion.study_id, f"{lesion.name[:-2]}9") not in names  # tumor9, tumor10 count on
+            and (lesion.study_id, f"{name[:-2]}9") not in names  # tumor9, tumor10 count on
         ):
             result.append(f"{lesion.study_id}/{shorter}")
         else:

@@ -229,7 +229,7 @@ def _join(
         for fold_key, row_index in loose_rows.items():
             file_index = loose_files.get(fold_key, [])
             if len(row_index) == 1 and len(file_index) == 1:
-                rows.loc[row_index[0], "name"] = files.loc[file_index[0], "name"]
+                rows.at[row_index[0], "name"] = str(files.at[file_index[0], "name"])
             elif file_index:
                 names = ", ".join(sorted(rows.loc[row_index, "name"]))
                 problems.append(

@@ -75,7 +75,7 @@ class LesionDataset(Dataset[Batch]):
     """Lesions of one part.
 
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
-    `row` (), the place in the lesion table; `image` (C, D, H, W), `radiomics` (107,), `position` (12,), as
+    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W), `radiomics` (107,), `position` (12,), as
     far as they are given; `label` and `known` (R,), label 0 where it is not known; `weight` (), 1 / lesions
     of the patient in this part.
     """
@@ -233,6 +233,7 @@ class LesionDataModule(LightningDataModule):
         position = position_onehot(lesions["hemisphere"].tolist(), lesions["region"].tolist())
         columns = {
             "row": rows,
+            "patient": pd.factorize(lesions["patient_id"])[0],
             "label": np.nan_to_num(label, nan=0.0),
             "known": (~np.isnan(label)).astype(np.float32),
             "weight": patient_weight(lesions["patient_id"]).astype(np.float32),

@@ -1,10 +1,8 @@
 """Crops: a fixed cube around every lesion, in one memory-mapped file that workers share without copies."""
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from joblib import Parallel, delayed
 
 from bcbm.cohort.problems import Problem
 from bcbm.cohort.tcia import gzip_trailer
+from bcbm.features.volumes import read_mask, read_volume
 
 
 def prepare_crops(
@@ -62,7 +61,7 @@ def prepare_crops(
         temporary.replace(index_path)
     index = pd.read_parquet(index_path)
     bad = index[index["crop"] < 0]
-    problems = [Problem(row.lesion_id, row.problem, row.remedy) for row in bad.itertuples()]
+    problems = [Problem(str(row.lesion_id), str(row.problem), str(row.remedy)) for row in bad.itertuples()]
     return store, index[["lesion_id", "crop"]], problems
 
 
@@ -76,7 +75,9 @@ def _address(lesions: pd.DataFrame, size: int, spacing: float) -> str:
     return digest.hexdigest()[:16]
 
 
-def _crop_study(lesions: pd.DataFrame, store: Path, size: int, spacing: float) -> list[tuple[str, int, str, str]]:
+def _crop_study(
+    lesions: pd.DataFrame, store: Path, size: int, spacing: float
+) -> list[tuple[str, int, str, str]]:
     """Write the crops of one study into the store; one bad lesion does not stop its neighbours."""
     array = np.lib.format.open_memmap(store, mode="r+")
     image_path = Path(str(lesions["image_path"].iloc[0]))
@@ -86,58 +87,16 @@ def _crop_study(lesions: pd.DataFrame, store: Path, size: int, spacing: float) -
     except ValueError as error:
         remedy = "download the image again; its lesions are excluded"
         return [(str(lesion), -1, str(error), remedy) for lesion in lesions["lesion_id"]]
-    for row, lesion in lesions.iterrows():
+    for label, lesion in lesions.iterrows():
+        row = int(str(label))
         try:
             mask = read_mask(Path(str(lesion["mask_path"])), image)
             array[row] = crop(image, mask, size, spacing)
-            result.append((str(lesion["lesion_id"]), int(str(row)), "", ""))
+            result.append((str(lesion["lesion_id"]), row, "", ""))
         except ValueError as error:
             result.append((str(lesion["lesion_id"]), -1, str(error), "mend the mask; the lesion is excluded"))
     array.flush()
     return result
-
-
-def read_volume(path: Path) -> sitk.Image:
-    """Read a NIfTI volume as float32 in LPS orientation.
-
-    Raises:
-        ValueError: unreadable or truncated, not three-dimensional, or not finite.
-    """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
-                while file.read(1 << 24):
-                    pass
-        image = sitk.ReadImage(str(path), sitk.sitkFloat32)
-    except (RuntimeError, OSError, EOFError, zlib.error) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path.name} cannot be read ({reason})") from None
-    if image.GetDimension() != 3:
-        raise ValueError(f"{path.name} has {image.GetDimension()} dimensions, not 3")
-    return sitk.DICOMOrient(image, "LPS")
-
-
-def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
-    """Read a mask on the grid of its image, as 0 and 1.
-
-    Raises:
-        ValueError: unreadable, empty, or on another grid.
-    """
-    mask = read_volume(path)
-    same = mask.GetSize() == image.GetSize() and np.allclose(
-        [*mask.GetSpacing(), *mask.GetOrigin(), *mask.GetDirection()],
-        [*image.GetSpacing(), *image.GetOrigin(), *image.GetDirection()],
-        atol=1e-3,
-    )
-    if not same:
-        raise ValueError(
-            f"{path.name} is on another grid than its image ({mask.GetSize()} at {mask.GetSpacing()} "
-            f"against {image.GetSize()} at {image.GetSpacing()})"
-        )
-    binary = mask > 0.5
-    if not sitk.GetArrayViewFromImage(binary).any():
-        raise ValueError(f"{path.name} is empty")
-    return binary
 
 
 def normalised(image: sitk.Image) -> sitk.Image:

@@ -13,6 +13,8 @@ import pandas as pd
 import SimpleITK as sitk
 from joblib import Parallel, delayed
 
+from bcbm.features.volumes import last_line, read_stored, require_same_grid
+
 _FAMILIES = {
     "shape": "Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn "
     "Maximum2DDiameterRow Maximum2DDiameterSlice Maximum3DDiameter MeshVolume "
@@ -73,17 +75,6 @@ def _crop(image: sitk.Image, mask: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
     return sitk.RegionOfInterest(image, size, start), sitk.RegionOfInterest(mask, size, start)
 
 
-def _same_grid(image: sitk.Image, mask: sitk.Image) -> bool:
-    """Whether the grids agree to 1e-3 (mm, and direction cosines): headers are rounded to float32 on disk."""
-
-    def grid(of: sitk.Image) -> tuple[float, ...]:
-        return (*of.GetOrigin(), *of.GetSpacing(), *of.GetDirection())
-
-    return image.GetSize() == mask.GetSize() and all(
-        abs(a - b) < 1e-3 for a, b in zip(grid(image), grid(mask), strict=True)
-    )
-
-
 def extract_lesion(
     image: sitk.Image, mask: sitk.Image, settings: dict[str, Any] | None = None
 ) -> dict[str, float]:
@@ -97,11 +88,7 @@ def extract_lesion(
     Raises:
         ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
     """
-    if not _same_grid(image, mask):
-        raise ValueError(
-            f"image and mask lie on different grids: size {image.GetSize()} and {mask.GetSize()}, spacing "
-            f"{image.GetSpacing()} and {mask.GetSpacing()}, origin {image.GetOrigin()} and {mask.GetOrigin()}"
-        )
+    require_same_grid(image, mask)
     binary = sitk.Cast(mask > 0.5, sitk.sitkUInt8)
     binary.CopyInformation(image)
     crop, region = _crop(image, binary)
@@ -122,21 +109,16 @@ def extract_study(
         `{lesion_id: {feature: value}}` and `{lesion_id: why it has no features}`. A lesion is in exactly one.
     """
     try:
-        image = sitk.ReadImage(str(image_path))
-    except RuntimeError as error:
-        return {}, {lesion: f"cannot read the image {image_path}: {_last(error)}" for lesion in mask_paths}
+        image = read_stored(image_path)
+    except ValueError as error:
+        return {}, {lesion: str(error) for lesion in mask_paths}
     values, failures = {}, {}
     for lesion, path in mask_paths.items():
         try:
-            values[lesion] = extract_lesion(image, sitk.ReadImage(str(path)))
+            values[lesion] = extract_lesion(image, read_stored(path))
         except (ValueError, RuntimeError) as error:
-            failures[lesion] = f"{path}: {_last(error)}"
+            failures[lesion] = f"{path}: {last_line(error)}"
     return values, failures
-
-
-def _last(error: Exception) -> str:
-    """The last line of an error: ITK puts its source location before the reason."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def extract_cohort(

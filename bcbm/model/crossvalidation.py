@@ -17,8 +17,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from bcbm.cohort.splits import Split
 from bcbm.config import Config, plain
 from bcbm.data.datamodule import LesionDataModule
+from bcbm.data.lesions import Lesions
 from bcbm.model.module import LesionModule
-from bcbm.prepare import Lesions
 from bcbm.tracking import RunFolder, Tracker
 
 
@@ -46,7 +46,7 @@ class FoldProgress(Callback):
         """Move it on."""
         losses = "  ".join(
             f"{name} {float(trainer.callback_metrics[name]):.3f}"
-            for name in ("train/loss", "val/loss")
+            for name in ("train/loss", "val/loss", "val/auroc")
             if name in trainer.callback_metrics
         )
         text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {losses}"
@@ -68,7 +68,7 @@ def train_fold(
 ) -> None:
     """Train fold `number`, or go on from its last epoch, and write its prediction table.
 
-    The test patients are read once, by the weights of the epoch with the lowest validation loss.
+    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in validation.
     """
     _quiet()
     home = folder.fold(number)
@@ -99,8 +99,8 @@ def train_fold(
         fitted=datamodule.fitted(config.loss.class_weights),
         provenance={"fold": number, "split_hash": split.hash, "split_unit": split.unit, "seed": seed},
     )
-    checkpoints = ModelCheckpoint(home / "checkpoints", "best", monitor="val/loss", save_last=True, enable_version_counter=False)
-    stop = EarlyStopping("val/loss", patience=config.trainer.patience, check_finite=True)
+    checkpoints = ModelCheckpoint(home / "checkpoints", "best", monitor="val/auroc", mode="max", save_last=True, enable_version_counter=False)
+    stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience, check_finite=True)
     run = tracker.start(f"fold={number}", "fold") if rank() == 0 else None
     loggers: list[Logger] = [CSVLogger(home, name="", version="")]
     if run is not None:
@@ -134,9 +134,9 @@ def train_fold(
         folder.write(f"fold={number}/predictions.parquet", table)
         for shard in shards:
             shard.unlink()
-        best_loss = float(checkpoints.best_model_score or float("nan"))
+        best_auroc = float(checkpoints.best_model_score or float("nan"))
         console.print(
-            f"fold {number}: {trainer.current_epoch} epochs, best validation loss {best_loss:.3f}, "
+            f"fold {number}: {trainer.current_epoch} epochs, best validation AUROC {best_auroc:.2f}, "
             f"{len(split.folds[number].test)} {split.unit}s tested",
             highlight=False,
         )

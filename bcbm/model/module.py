@@ -7,6 +7,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc
 
 from bcbm.config import Model, Task, Trainer
 from bcbm.model.losses import cross_entropy, masked_bce
@@ -81,26 +82,35 @@ class LesionModule(LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start the sums of the validation loss."""
-        self.validation_sums = torch.zeros(2, len(self.task.receptors), device=self.device)
+        """Start the table of what validation has seen."""
+        self.seen: list[tuple[Tensor, Batch]] = []
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Add a batch: loss and weight of each receptor, every patient weighing the same."""
-        loss = cross_entropy(self(batch), batch["label"], batch["known"], self.pos_weight)
-        weight = batch["weight"][:, None]
-        self.validation_sums += torch.stack([(weight * loss).sum(0), (weight * batch["known"]).sum(0)])
+        """Keep logits (B, R) and labels; the figures need all patients."""
+        self.seen.append((self(batch).float(), batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the loss over all validation patients; a receptor without one known label is NaN and left out.
+        """Log loss and AUROC over all validation patients, every patient weighing the same.
 
-        Every rank has read all of them, so the ranks agree without a word.
+        A receptor without a known label, or for the AUROC of a single class, is left out of the mean. Every
+        rank has read all patients, so the ranks agree without a word.
         """
-        total, known = self.validation_sums
-        losses = total / known
-        used = (known > 0) * self.receptor_weight
-        self.log("val/loss", (losses.nan_to_num() * used).sum() / used.sum())
-        for name, value in zip(self.task.receptors, losses, strict=True):
-            self.log(f"val/loss_{name}", value)
+        logits = torch.cat([logits for logits, _ in self.seen])
+        whole = {name: torch.cat([batch[name] for _, batch in self.seen]) for name in self.seen[0][1]}
+        self.seen.clear()
+        weight, known = whole["weight"][:, None], whole["known"]
+        losses = cross_entropy(logits, whole["label"], known, self.pos_weight)
+        total, share = (weight * losses).sum(0), (weight * known).sum(0)
+        used = (share > 0) * self.receptor_weight
+        self.log("val/loss", ((total / share).nan_to_num() * used).sum() / used.sum())
+        aurocs = []
+        for column, name in enumerate(self.task.receptors):
+            self.log(f"val/loss_{name}", total[column] / share[column])
+            auroc = _patient_auroc(logits[:, column].sigmoid(), whole["label"][:, column], known[:, column], whole["patient"])
+            self.log(f"val/auroc_{name}", auroc)
+            aurocs.append(auroc)
+        mean = torch.stack(aurocs).nanmean()
+        self.log("val/auroc", mean.nan_to_num(0.5))  # no receptor with both classes: every epoch is alike
 
     def predict_step(self, batch: Batch, index: int) -> Batch:
         """`row` (B,) in the lesion table and `probability` (B, R)."""
@@ -113,10 +123,22 @@ class LesionModule(LightningModule):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.settings.learning_rate,
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _patient_auroc(probability: Tensor, label: Tensor, known: Tensor, patient: Tensor) -> Tensor:
+    """AUROC of the patients' mean probabilities, for monitoring only; NaN with a single class."""
+    held = known > 0
+    codes, inverse = patient[held].unique(return_inverse=True)
+    count = torch.zeros(len(codes), device=label.device).index_add_(0, inverse, torch.ones_like(label[held]))
+    score = torch.zeros_like(count).index_add_(0, inverse, probability[held]) / count
+    truth = torch.zeros_like(count).index_add_(0, inverse, label[held]) / count
+    if truth.unique().numel() < 2:
+        return torch.tensor(torch.nan, device=label.device)
+    return binary_auroc(score, truth.round().long())

@@ -1,0 +1,224 @@
+"""What the synthetic cohort shows: a patient's lesions, where they fit, their names, how they look.
+
+Millimetres are LPS around the brain's centre: x to the patient's left, y to the back, z up. Changing what is
+drawn here asks for a new `synthetic.GENERATOR`.
+"""
+
+import gzip
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+GRID = (100, 120, 66)  # voxels
+SPACING, HALF = np.array([1.5, 1.5, 2.0]), np.array([70.0, 85.0, 60.0])  # mm; half axes of the brain
+GROWTH = 1.08  # of every radius, from one session to the next
+
+# Region: score, then lower and upper bound of the centre's |x|, y, z as fractions of the brain's half axes.
+REGIONS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...]]] = {
+    "frontal": (-1, (0.15, -0.75, 0.0), (0.65, -0.3, 0.55)),
+    "parietal": (-1, (0.15, 0.1, 0.35), (0.6, 0.5, 0.7)),
+    "temporal": (0, (0.5, -0.3, -0.45), (0.8, 0.2, -0.15)),
+    "occipital": (1, (0.12, 0.55, -0.1), (0.5, 0.85, 0.3)),
+    "cerebellum": (1, (0.12, 0.25, -0.75), (0.55, 0.65, -0.45)),
+}
+WORDS = {
+    "frontal": ["frontal", "front", "frntl"],
+    "parietal": ["parietal", "pariet", "par"],
+    "temporal": ["temporal", "temp", "tmp"],
+    "occipital": ["occipital", "occip", "occiptal"],
+    "cerebellum": ["cerebellar", "cerebel", "cerebllr", "crblm"],
+}
+SIDES = {1: ["L-", "lt-", "Lt-", "Left-"], -1: ["R-", "rt-", "Rt-", "Right-"]}
+STRUCTURES = {"BrainStem": (0, 12, -27, 10), "OpticChiasm": (0, -22, -20, 4.5), "Orbit_L": (26, -58, -22, 8)}
+
+_STEP = (np.arange(64) + 0.5) / 32 - 1  # a Fibonacci sphere: heights, then turns of the golden angle
+_SPHERE = np.stack([np.cos(2.4 * np.arange(64)), np.sin(2.4 * np.arange(64)), np.ones(64)], 1)
+_SPHERE *= np.stack([np.sqrt(1 - _STEP**2), np.sqrt(1 - _STEP**2), _STEP], 1)
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An ellipsoid: centre (3,), mean radius (mm), long over short axis, rotation (3, 3), hidden values."""
+
+    name: str
+    centre: np.ndarray
+    radius: float
+    stretch: float = 1.0
+    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
+    ring: float = 0.0
+    shape: float = 0.0
+    score: int = 0
+    kind: str = "lesion"  # or cavity, structure
+
+    def axes(self, grow: float = 1.0) -> np.ndarray:
+        """Half axes (3,) in mm, the long one first; the volume does not depend on the stretch."""
+        return self.radius * grow * self.stretch ** np.array([2 / 3, -1 / 3, -1 / 3])
+
+    def level(self, points: np.ndarray, grow: float = 1.0, margin: float = 0.0) -> np.ndarray:
+        """Squared ellipsoid radius (...) of points (..., 3), mm, axes padded by `margin`; <= 1 is inside."""
+        return (((points - self.centre) @ self.rotation / (self.axes(grow) + margin)) ** 2).sum(-1)
+
+    def surface(self, grow: float) -> np.ndarray:
+        """64 points (64, 3) spread over the surface, mm."""
+        return self.centre + (_SPHERE * self.axes(grow)) @ self.rotation.T
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What is drawn once a patient: blobs, masks drawn again as (name, blob, mm added), sessions."""
+
+    index: int
+    seed: int
+    blobs: list[Blob]
+    extras: list[tuple[str, int, float]]
+    sessions: int
+    twin: bool  # the last session is published again under the next number
+
+    def studies(self) -> list[str]:
+        """Names of the studies, the published copy last."""
+        return [f"BCBM-RadioGenomics-{self.index}-{n}" for n in range(self.sessions + self.twin)]
+
+    def hidden(self) -> np.ndarray:
+        """Mean ring, shape and region values (3,) over the distinct lesions."""
+        return np.mean([(b.ring, b.shape, b.score) for b in self.blobs if b.kind == "lesion"], axis=0)
+
+    def masks(self) -> list[tuple[str, int, float]]:
+        """Every mask of a study as (name, blob, mm added)."""
+        return [(blob.name, i, 0.0) for i, blob in enumerate(self.blobs)] + self.extras
+
+
+def _place(
+    rng: np.random.Generator, blobs: list[Blob], wanted: list[str], radius: float, stretch: float, grow: float
+) -> tuple[str, int, Blob]:
+    """Region, side and a blob that lies inside brain and hemisphere and clear of the others."""
+    for attempt in range(2000):
+        region = str(rng.choice(wanted if attempt < 400 else list(REGIONS)))
+        score, low, high = REGIONS[region]
+        side = int(rng.choice([1, -1]))
+        centre = rng.uniform(low, high) * HALF * [side, 1, 1]
+        turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        blob = Blob("", centre, radius, stretch, turn, score=score)
+        skin = blob.surface(grow)
+        if ((skin / HALF) ** 2).sum(-1).max() > 0.93 or (skin[:, 0] * side).min() < 1:
+            continue
+        clear = (
+            min(b.level(skin, grow, 4.0).min(), blob.level(b.surface(grow), grow, 4.0).min()) > 1
+            for b in blobs
+        )
+        if all(clear):
+            return region, side, blob
+    raise RuntimeError(f"no room for a lesion of {radius:.1f} mm beside {len(blobs)} others")
+
+
+def _name(rng: np.random.Generator, taken: set[str], region: str, side: int) -> str:
+    """A free-text name as a planner would type it, new in this patient; numbers never end in 0."""
+    if rng.random() < 0.06:
+        plan, dose = rng.integers(1, 4), rng.integers(180, 240)
+        names = [f"Plan{plan}_Tgt{letter}_{dose}Gy80" for letter in "ABCDEFGH"]
+    else:
+        words = WORDS[region]
+        word = words[0] if rng.random() < 0.7 else str(rng.choice(words[1:]))
+        stem = str(rng.choice(SIDES[side])) + (word if rng.random() < 0.8 else word.capitalize())
+        end = str(rng.choice(["-tumor", "-met", "", ""]))
+        names = [stem + end] + [f"{stem}{end}-{n}" for n in range(2, 30) if n % 10]
+    name = next(name for name in names if name.lower() not in taken)
+    taken.add(name.lower())
+    return name
+
+
+def draw_patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles: set[str]) -> Patient:
+    """Draw one patient; `signs` (3,) are the directions of ring, shape and region."""
+    rng = np.random.default_rng([seed, 1, index])
+    ring, shape = signs[:2] * rng.normal(1, 0.25, 2)
+    many = "many" in roles
+    count = (
+        int(rng.integers(14, 21)) if many else int(rng.choice(6, p=[0.25, 0.25, 0.2, 0.15, 0.1, 0.05])) + 1
+    )
+    size = 5.4 if many else rng.uniform(5.5, 8.5)
+    grow = GROWTH ** (sessions - 1)
+    likes = [r for r, (score, *_) in REGIONS.items() if score == signs[2]]
+    others = [r for r in REGIONS if r not in likes]
+    blobs: list[Blob] = []
+    taken: set[str] = set()
+    for n in range(count + ("cavity" in roles)):
+        value = shape + rng.normal(0, 0.25)
+        stretch = max(1.02, float(np.exp(0.4 + 0.3 * value)))
+        wanted = likes if rng.random() < 0.85 else others
+        radius = float(np.clip(size + rng.normal(0, 0.4), 5, 9))
+        region, side, blob = _place(rng, blobs, wanted, radius, stretch, grow)
+        if n == count:
+            blobs.append(replace(blob, name=f"{SIDES[side][0]}{region}-cavity", kind="cavity"))
+        else:
+            name = _name(rng, taken, region, side)
+            blobs.append(replace(blob, name=name, ring=ring + rng.normal(0, 0.25), shape=value))
+    if "structures" in roles:
+        blobs += [Blob(n, np.array(p[:3], float), p[3], kind="structure") for n, p in STRUCTURES.items()]
+    first = blobs[0].name
+    extras = [
+        (name, 0, margin)
+        for role, name, margin in [
+            ("margin", f"{first}-margin", 2.0),
+            ("again", f"{first}0", 0.0),
+            ("target", "Plan9_TgtA_220Gy80", 0.0),
+        ]
+        if role in roles
+    ]
+    return Patient(index, seed, blobs, extras, sessions, "twin" in roles)
+
+
+def _save(data: np.ndarray, path: Path) -> None:
+    """A NIfTI file in LPS storage; gzip without name and time, so that equal data are equal bytes."""
+    affine = np.diag([*SPACING * [-1, -1, 1], 1])
+    affine[:3, 3] = -(np.array(GRID) - 1) / 2 * np.diag(affine)[:3]
+    path.write_bytes(gzip.compress(nib.Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
+
+
+def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """T1 look-alike (100, 120, 66), int16, zero outside the brain, and the masks (same, bool) by name."""
+    look = np.random.default_rng([patient.seed, 3, patient.index])
+    rng = np.random.default_rng([patient.seed, 4, patient.index, session])
+    gain, contrast, bright = look.uniform(0.7, 1.4), look.uniform(0.08, 0.2), look.uniform(1.4, 2.0)
+    texture, grain = look.uniform(0.04, 0.2), look.uniform(0.6, 1.6)
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(GRID, SPACING, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    brain = ((points / HALF) ** 2).sum(-1) <= 1
+    matter = gaussian_filter(look.standard_normal(GRID, dtype=np.float32), 3.5, truncate=2.5)
+    matter = matter + 0.9 * matter[::-1]  # the hemispheres mirror each other, not quite
+    image = gain * 300 * (1 + contrast * np.tanh(1.5 * matter / matter.std()))
+    level = gain * 300 * rng.uniform(0.97, 1.03)
+    boxes, masks, distances = [], [], []
+    for blob in patient.blobs:
+        reach = blob.axes(GROWTH**session).max() + 9
+        low = np.clip((blob.centre - reach) / SPACING + np.array(GRID) / 2, 0, None).astype(int)
+        high = np.clip((blob.centre + reach) / SPACING + np.array(GRID) / 2 + 1, 0, GRID).astype(int)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        boxes.append(box)
+        masks.append((blob.level(points[box], GROWTH**session) <= 1) & brain[box])
+        distances.append(distance_transform_edt(~masks[-1], sampling=SPACING))
+    for blob, box, distance in zip(patient.blobs, boxes, distances, strict=True):
+        image[box] *= 1 + 0.25 * blob.ring * ((distance > 2) & (distance <= 6))
+    for blob, box, mask in zip(patient.blobs, boxes, masks, strict=True):
+        if blob.kind != "structure":
+            noise = gaussian_filter(rng.standard_normal(mask.shape), grain)
+            base = bright if blob.kind == "lesion" else 0.4
+            image[box] = np.where(mask, level * base * (1 + texture * noise / noise.std()), image[box])
+    image = np.where(brain, np.clip(image + rng.normal(0, 6, GRID), 1, 4000), 0).astype(np.int16)
+    named = {}
+    for name, n, margin in patient.masks():
+        named[name] = np.zeros(GRID, bool)
+        named[name][boxes[n]] = (distances[n] <= margin) & brain[boxes[n]]
+    return image, named
+
+
+def write_studies(folder: Path, patient: Patient, session: int) -> None:
+    """One session's files, and those of its published copy."""
+    image, masks = render(patient, session)
+    last = session == patient.sessions - 1
+    for study in patient.studies()[session : None if last else session + 1]:
+        (folder / study).mkdir(parents=True)
+        _save(image, folder / study / f"{study}_image_ss_n4.nii.gz")
+        for name, mask in masks.items():
+            _save(mask.astype(np.float32), folder / study / f"{study}_mask_{name}.nii.gz")
