@@ -34,9 +34,11 @@ def key(default: Any, meaning: str) -> Any:
 class Synthetic:
     """The embedded cohort that stands in for the download."""
 
-    patients: int = key(60, "patients to invent")
+    patients: int = key(120, "patients to invent")
     signal: float = key(1.0, "strength of the planted signal; 0 gives labels that nothing can predict")
-    images: bool = key(True, "write images and masks; false writes the two workbooks only (fast, large cohorts)")
+    images: bool = key(
+        True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
+    )
     seed: int = key(0, "seed of the cohort")
 
 
@@ -57,7 +59,9 @@ class Cohort:
 class Prepared:
     """What is made from the cohort, kept for the next run."""
 
-    root: str | None = key(None, "folder of tables and crops; empty: a cache folder named by the cohort's content")
+    root: str | None = key(
+        None, "folder of tables and crops; empty: a cache folder named by the cohort's content"
+    )
     jobs: int = key(-1, "processes that prepare images and radiomics; -1: one a core")
 
 
@@ -174,7 +178,10 @@ class Run:
     """Where a run is written."""
 
     root: str = key("runs", "folder of all runs")
-    folder: str | None = key(None, "folder of this run; empty: the unfinished or finished run of the same configuration, else a new one")
+    folder: str | None = key(
+        None,
+        "folder of this run; empty: the unfinished or finished run of the same configuration, else a new one",
+    )
 
 
 @dataclass
@@ -208,16 +215,19 @@ def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[st
         if is_dataclass(hint):
             yield from described_keys(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
         else:
-            name = getattr(hint, "__name__", "") if isinstance(hint, type) and not getattr(hint, "__args__", None) else str(hint)
-            name = name.replace("typing.Literal", "").replace(" | None", "").strip("[]") if "Literal" in name else name
-            yield f"{prefix}{item.name}", name.replace("'", ""), str(getattr(default, item.name)), item.metadata["help"]
+            plain_type = isinstance(hint, type) and not getattr(hint, "__args__", None)
+            name = getattr(hint, "__name__", "") if plain_type else str(hint)
+            if "Literal" in name:
+                name = name.replace("typing.Literal", "").replace(" | None", "").strip("[]")
+            value = str(getattr(default, item.name))
+            yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]
 
 
 def compose(arguments: Sequence[str] = ()) -> Config:
     """Resolve the configuration of a command line.
 
     Arguments:
-        arguments: `key=value` words; `experiment=NAME` picks an experiment and `<group>=NAME` a file of conf/.
+        arguments: `key=value` words; `experiment=NAME` picks an experiment, `<group>=NAME` a file of conf/.
 
     Raises:
         ConfigError: an unknown key (with the nearest right one), a wrong type, a missing file.
@@ -272,7 +282,9 @@ def to_yaml(config: Config) -> str:
 def _word(argument: str) -> tuple[str, str]:
     name, equals, value = argument.lstrip("-").partition("=")
     if not equals:
-        raise ConfigError(f"'{argument}' is no key=value; write for example {name}=VALUE, or --help for the keys")
+        raise ConfigError(
+            f"'{argument}' is no key=value; write for example {name}=VALUE, or --help for the keys"
+        )
     return name.strip(), value
 
 
@@ -337,7 +349,9 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if not close:
         close = [name for name in known if name.split(".")[-1] == word.split(".")[-1]][:1]
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) if len(known) < 20 else 'see --help'}"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known) if len(known) < 20 else 'see --help'}"
 
 
 def _check(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bcbm.fit [experiment=NAME] [key=value ...]`: cross-validate an experiment, from files to an honest table."""
+"""`python -m bcbm.fit [experiment=NAME] [key=value ...]`: cross-validate, from files to an honest table."""
 
 import sys
 from collections.abc import Callable
@@ -41,14 +41,18 @@ def fit(config: Config, console: Console) -> int:
         receptors=config.task.receptors,
     )
     if split.leaky:
-        console.print(f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; no figure of this run is a result")
+        console.print(
+            f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; "
+            "no figure of this run is a result"
+        )
     folder = RunFolder.open(config, lesions.cohort, split.to_json(), split.hash)
     if rank() == 0:
         folder.write("lesions.parquet", lesions.table)
         if config.run.folder is None:  # the other ranks, started with these words, must find this folder
             sys.argv.append(f"run.folder={folder.path}")
     console.print(f"run folder {folder.path}", highlight=False, soft_wrap=True)
-    tags = [f"split-{split.hash}"] + (["LEAKY"] if split.leaky else []) + ([] if config.cohort.root else ["synthetic"])
+    tags = [f"split-{split.hash}"] + (["LEAKY"] if split.leaky else [])
+    tags += [] if config.cohort.root else ["synthetic"]
     tracker = Tracker(config, folder, tags)
     folds = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
     for number in folds:
@@ -61,7 +65,14 @@ def fit(config: Config, console: Console) -> int:
     return 0
 
 
-def _finish(config: Config, lesions: "Lesions", split: "Split", folder: "RunFolder", tracker: "Tracker", console: Console) -> None:
+def _finish(
+    config: Config,
+    lesions: "Lesions",
+    split: "Split",
+    folder: "RunFolder",
+    tracker: "Tracker",
+    console: Console,
+) -> None:
     """Merge the folds, and once all are there, write figures and results."""
     import json
 
@@ -73,11 +84,16 @@ def _finish(config: Config, lesions: "Lesions", split: "Split", folder: "RunFold
     tables = [folder.predictions(number) for number in range(len(split.folds))]
     missing = [number for number, table in enumerate(tables) if table is None]
     if missing:
-        console.print(f"folds {missing} are still to be trained; the same command without fold= goes on", highlight=False)
+        console.print(
+            f"folds {missing} are still to be trained; the same command without fold= goes on",
+            highlight=False,
+        )
         return
     predictions = pd.concat(tables, ignore_index=True)
     if set(predictions["split_hash"]) != {split.hash}:
-        raise InputError(Problem(str(folder.path), "holds predictions of another split", "remove it and train again"))
+        raise InputError(
+            Problem(str(folder.path), "holds predictions of another split", "remove it and train again")
+        )
     expected = len(lesions.entering) * config.split.repeats * len(config.task.receptors)
     if len(predictions) != expected or predictions.duplicated(["lesion_id", "repeat", "receptor"]).any():
         found = f"holds {len(predictions)} predictions, not each of {expected} once"
@@ -109,7 +125,8 @@ def _best(config: Config) -> dict[str, float] | None:
 
     from bcbm.prepare import cohort_root
 
-    best: dict[str, float] = json.loads((cohort_root(config, Console(quiet=True)) / "cohort.json").read_text())["best"]
+    truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
+    best: dict[str, float] = json.loads(truth.read_text())["best"]
     return best
 
 
@@ -124,7 +141,8 @@ def help_text(usage: str, console: Console) -> None:
         console.print(f"  {path.stem:<16} {path.read_text().splitlines()[0].lstrip('# ')}", highlight=False)
     console.print("\n[bold]Groups[/] (group=NAME takes a file of conf/)")
     for folder in sorted(path for path in (HOME / "conf").iterdir() if path.is_dir()):
-        console.print(f"  {folder.name:<16} {', '.join(sorted(path.stem for path in folder.glob('*.yaml')))}", highlight=False)
+        names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        console.print(f"  {folder.name:<16} {names}", highlight=False)
     table = Table("key", "type", "default", "meaning", title="Keys", title_justify="left", box=None)
     for row in described_keys():
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
@@ -132,7 +150,7 @@ def help_text(usage: str, console: Console) -> None:
 
 
 def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
-    """Compose the command line's configuration and do the work; errors a user can cause are said in one line each."""
+    """Compose the command line's configuration and do the work; a user's errors are said in one line each."""
     console = Console()
     words = sys.argv[1:]
     if {"-h", "--help", "help"} & set(words):
@@ -143,7 +161,8 @@ def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
         config = compose(words)
         given = " ".join(words) or "all defaults"
         console.print(
-            f"experiment {config.experiment} ({given}): {'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
+            f"experiment {config.experiment} ({given}): "
+            f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
             f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, seed {config.seed}",
             highlight=False,
             soft_wrap=True,

@@ -1,4 +1,4 @@
-"""`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics and crops; `fit` calls the same."""
+"""`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics, crops; `fit` calls it."""
 
 import os
 import tempfile
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -60,11 +59,13 @@ def prepare(config: Config, console: Console) -> Lesions:
     images = "image" in config.task.modalities
     if not download.has_images and (images or config.features.radiomics == "extract"):
         what = "task.modalities holds image" if images else "features.radiomics=extract"
-        remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, or unpack the images"
+        remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
+        remedy += "or unpack the images"
         raise InputError(Problem(str(download.root), f"has no images, and {what}", remedy))
     table, radiomics, problems = build_table(download, config.cohort.categories)
     content = content_hash(download.root)
-    folder = Path(config.prepared.root).expanduser() if config.prepared.root else cache_folder() / f"prepared-{content}"
+    own = config.prepared.root
+    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
     if "radiomics" in config.task.modalities:
         radiomics = _radiomics(config, content, table, radiomics, folder, problems, console)
     problems += require_modalities(table, radiomics, config.task.modalities)
@@ -92,7 +93,9 @@ def prepare(config: Config, console: Console) -> Lesions:
     entering = table[~table["excluded"]].reset_index(drop=True)
     if entering.empty:
         raise InputError(Problem(str(download.root), "no lesion is left to analyse", "see the reasons above"))
-    values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy() if "radiomics" in config.task.modalities else None
+    values = None
+    if "radiomics" in config.task.modalities:
+        values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
     return Lesions(table, entering, values, store, content)
 
 
@@ -101,7 +104,8 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
     for problem in problems:
         console.print(f"[yellow]problem[/] {problem}", highlight=False, soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
-        console.print(f"  {step:<42.42}{patients:>4} patients{studies:>5} studies{lesions:>5} lesions", highlight=False)
+        counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
+        console.print(f"  {step:<42.42}{counts}", highlight=False)
 
 
 def _radiomics(
@@ -127,7 +131,10 @@ def _radiomics(
         wanted = wanted[~wanted["lesion_id"].isin(kept.index)]
     if kept is None or len(wanted):
         studies = [
-            (Path(str(image)), {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)})
+            (
+                Path(str(image)),
+                {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
+            )
             for image, part in wanted.groupby("image_path")
         ]
         with _bar(console, "extracting radiomics", len(wanted)) as advance:

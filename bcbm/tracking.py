@@ -17,13 +17,16 @@ import pandas as pd
 
 from bcbm.config import HOME, Config, ConfigError, plain, to_yaml
 
-PACKAGES = ("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK", "numpy", "pandas", "wandb")
+PACKAGES = (
+    *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
+    *("numpy", "pandas", "wandb"),
+)
 # What may differ between two starts of the same run.
 NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
 
 
 class RunFolder:
-    """`<run.root>/<experiment>/<time>/`: everything that a run was and found, each file written whole or not at all.
+    """`<run.root>/<experiment>/<time>/`: all that a run was and found, each file written whole or not at all.
 
     A fold is finished when `fold=K/predictions.parquet` stands, a run when `results.json` does.
     """
@@ -49,13 +52,15 @@ class RunFolder:
                 raise ConfigError(
                     f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
                 )
-        path = Path(config.run.folder) if config.run.folder else home / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        path = Path(config.run.folder) if config.run.folder else home / now
         while not config.run.folder and path.exists():
             path = path.with_name(path.name + "+")
         folder = cls(path)
         folder.write("config.yaml", to_yaml(config))
         folder.write("split.json", split_file)
-        folder.write("environment.json", json.dumps(environment(config, cohort, split_hash, identity), indent=1))
+        surroundings = environment(config, cohort, split_hash, identity)
+        folder.write("environment.json", json.dumps(surroundings, indent=1))
         return folder
 
     def fold(self, number: int) -> Path:
@@ -161,7 +166,12 @@ class Tracker:
         import wandb
 
         quiet = wandb.Settings(
-            silent=True, console="off", disable_git=True, disable_code=True, x_disable_meta=True, x_disable_stats=True
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            x_disable_meta=True,
+            x_disable_stats=True,
         )
         return wandb.init(
             project=self.settings.project,

@@ -1,4 +1,4 @@
-"""From workbooks and file names to lesion table and folds: what is matched, reported, excluded, kept apart."""
+"""From workbooks and file names to lesion table and folds: what is matched, reported, excluded, apart."""
 
 import shutil
 from dataclasses import replace
@@ -25,7 +25,7 @@ P = "BCBM-RadioGenomics"
 
 
 def download(root, lesions, labels, files=None, columns=("original_a", "original_shape_VoxelVolume")):
-    """Write a download: lesions (study, name, *features), labels (study, ER, PR, HER2), files (study, name)."""
+    """A download of lesions (study, name, *features), labels (study, ER, PR, HER2), files (study, name)."""
     root.mkdir(parents=True, exist_ok=True)
     rows = [[f"{P}-{s}", f"mask_{n}", *v] for s, n, *v in lesions]
     header = ["FilenamePrefix ", " Segmentation_Name", *columns]

@@ -53,7 +53,8 @@ class Split:
 
     def _content(self) -> dict[str, Any]:
         folds = [
-            {"repeat": f.repeat, "train": f.train, "validation": f.validation, "test": f.test} for f in self.folds
+            {"repeat": f.repeat, "train": f.train, "validation": f.validation, "test": f.test}
+            for f in self.folds
         ]
         return {"unit": self.unit, "seed": self.seed, "folds": folds}
 
@@ -87,7 +88,9 @@ def make_split(
         for sign, value in (("positive", 1.0), ("negative", 0.0)):
             count = int((labels[receptor] == value).sum())
             if count < folds:
-                remedy = f"set split.folds to at most {count}" if count > 1 else f"leave {receptor} out of task.receptors"
+                remedy = f"leave {receptor} out of task.receptors"
+                if count > 1:
+                    remedy = f"set split.folds to at most {count}"
                 problems.append(Problem(f"{receptor}", f"{count} {sign} {unit}s for {folds} folds", remedy))
     if problems:
         raise InputError(*problems)
@@ -114,7 +117,11 @@ def make_split(
 
 def _states(labels: pd.DataFrame) -> np.ndarray:
     """(units, 3 * receptors) booleans: positive, negative, missing of each receptor."""
-    columns = [state for receptor in labels for state in (labels[receptor] == 1, labels[receptor] == 0, labels[receptor].isna())]
+    columns = [
+        state
+        for receptor in labels
+        for state in (labels[receptor] == 1, labels[receptor] == 0, labels[receptor].isna())
+    ]
     return np.column_stack(columns)
 
 

@@ -58,7 +58,7 @@ class LesionAugment:
             seed: the result depends on it and on nothing else, whatever process runs it.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a call a sample for CUDA
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a CUDA call a sample
             if torch.rand(1).item() < self.flip:
                 crop, position = crop.flip(-1), position.clone()
                 position[[LEFT, RIGHT]] = position[[RIGHT, LEFT]]

@@ -75,9 +75,9 @@ class LesionDataset(Dataset[Batch]):
     """Lesions of one part.
 
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
-    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W), `radiomics` (107,), `position` (12,), as
-    far as they are given; `label` and `known` (R,), label 0 where it is not known; `weight` (), 1 / lesions
-    of the patient in this part.
+    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
+    `radiomics` (107,), `position` (12,), as far as they are given; `label` and `known` (R,), label 0 where
+    it is not known; `weight` (), 1 / lesions of the patient in this part.
     """
 
     def __init__(

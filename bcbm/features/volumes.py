@@ -51,12 +51,13 @@ def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
 
 
 def require_same_grid(image: sitk.Image, mask: sitk.Image, name: str = "the mask") -> None:
-    """Raise ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
+    """ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
     one, other = ([*of.GetSpacing(), *of.GetOrigin(), *of.GetDirection()] for of in (mask, image))
     if mask.GetSize() != image.GetSize() or not np.allclose(one, other, rtol=0, atol=1e-3):
         raise ValueError(
-            f"{name} is on another grid than its image (size {mask.GetSize()} and {image.GetSize()}, spacing "
-            f"{mask.GetSpacing()} and {image.GetSpacing()}, origin {mask.GetOrigin()} and {image.GetOrigin()})"
+            f"{name} is on another grid than its image (size {mask.GetSize()} and {image.GetSize()}, "
+            f"spacing {mask.GetSpacing()} and {image.GetSpacing()}, "
+            f"origin {mask.GetOrigin()} and {image.GetOrigin()})"
         )
 
 

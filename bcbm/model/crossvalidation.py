@@ -34,7 +34,8 @@ class FoldProgress(Callback):
     """One line a fold: epoch, losses and time left."""
 
     def __init__(self, console: Console, fold: int, epochs: int) -> None:
-        columns = (TextColumn("fold {task.fields[fold]}"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        fold_text, losses = TextColumn("fold {task.fields[fold]}"), TextColumn("{task.description}")
+        columns = (fold_text, BarColumn(), losses, TimeRemainingColumn())
         self.progress = Progress(*columns, console=console, transient=True, disable=console.quiet)
         self.task: TaskID = self.progress.add_task("", total=epochs, fold=fold)
 
@@ -68,7 +69,8 @@ def train_fold(
 ) -> None:
     """Train fold `number`, or go on from its last epoch, and write its prediction table.
 
-    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in validation.
+    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
+    validation.
     """
     _quiet()
     home = folder.fold(number)
@@ -99,7 +101,14 @@ def train_fold(
         fitted=datamodule.fitted(config.loss.class_weights),
         provenance={"fold": number, "split_hash": split.hash, "split_unit": split.unit, "seed": seed},
     )
-    checkpoints = ModelCheckpoint(home / "checkpoints", "best", monitor="val/auroc", mode="max", save_last=True, enable_version_counter=False)
+    checkpoints = ModelCheckpoint(
+        home / "checkpoints",
+        "best",
+        monitor="val/auroc",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
     stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience, check_finite=True)
     run = tracker.start(f"fold={number}", "fold") if rank() == 0 else None
     loggers: list[Logger] = [CSVLogger(home, name="", version="")]
@@ -123,7 +132,9 @@ def train_fold(
     )
     last = home / "checkpoints" / "last.ckpt"
     trainer.fit(module, datamodule, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    best = LesionModule.load_from_checkpoint(checkpoints.best_model_path, weights_only=True, map_location="cpu")
+    best = LesionModule.load_from_checkpoint(
+        checkpoints.best_model_path, weights_only=True, map_location="cpu"
+    )
     batches = trainer.predict(best, datamodule) or []
     folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, config.task.receptors))
     trainer.strategy.barrier()
@@ -148,7 +159,8 @@ def train_fold(
 def _rows(batches: list[Any], receptors: list[str]) -> pd.DataFrame:
     """Row of the lesion table and a probability a receptor, as this rank has predicted them."""
     rows = torch.cat([batch["row"] for batch in batches]) if batches else torch.zeros(0, dtype=torch.int64)
-    values = torch.cat([batch["probability"] for batch in batches]) if batches else torch.zeros(0, len(receptors))
+    none = torch.zeros(0, len(receptors))
+    values = torch.cat([batch["probability"] for batch in batches]) if batches else none
     return pd.DataFrame(values.double().numpy(), columns=receptors).assign(row=rows.numpy())
 
 
@@ -157,7 +169,9 @@ def _table(rows: pd.DataFrame, entering: pd.DataFrame, split: Split, number: int
     rows = rows.sort_values("row", ignore_index=True)
     expected = split.rows(entering, number)["test"]
     if not np.array_equal(rows["row"].to_numpy(), expected):
-        raise RuntimeError(f"fold {number}: predicted {len(rows)} rows, {len(expected)} lesions expected, each once")
+        raise RuntimeError(
+            f"fold {number}: predicted {len(rows)} rows, {len(expected)} lesions expected, each once"
+        )
     lesion = entering.iloc[expected].reset_index(drop=True)
     parts = [
         pd.DataFrame(
@@ -179,8 +193,18 @@ def _table(rows: pd.DataFrame, entering: pd.DataFrame, split: Split, number: int
 
 def _quiet() -> None:
     """Silence what Lightning says on every start; warnings about the data or the maths stay."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed", "lightning.pytorch.accelerators.cuda"):
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.seed",
+        "lightning.pytorch.accelerators.cuda",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*", ".*tensorboard.*", ".*isinstance.*LeafSpec.*", ".*number of training batches.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists.*",
+        ".*tensorboard.*",
+        ".*isinstance.*LeafSpec.*",
+        ".*number of training batches.*",
+    ):
         warnings.filterwarnings("ignore", text)
 

@@ -106,7 +106,9 @@ class LesionModule(LightningModule):
         aurocs = []
         for column, name in enumerate(self.task.receptors):
             self.log(f"val/loss_{name}", total[column] / share[column])
-            auroc = _patient_auroc(logits[:, column].sigmoid(), whole["label"][:, column], known[:, column], whole["patient"])
+            auroc = _patient_auroc(
+                logits[:, column].sigmoid(), whole["label"][:, column], known[:, column], whole["patient"]
+            )
             self.log(f"val/auroc_{name}", auroc)
             aurocs.append(auroc)
         mean = torch.stack(aurocs).nanmean()
