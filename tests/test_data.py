@@ -246,6 +246,7 @@ def test_a_batch_holds_what_is_switched_on():
     assert shapes == {
         "row": (4,),
         "image": (4, 2, SIZE, SIZE, SIZE),
+        "patient": (4,),
         "radiomics": (4, 107),
         "position": (4, 12),
         "label": (4, 3),
@@ -257,7 +258,14 @@ def test_a_batch_holds_what_is_switched_on():
     row = int(batch["row"][2])
     assert np.array_equal(batch["image"][2].numpy(), crops[table["crop"][row]].astype(np.float32))
     thin = ready(table, None, None, modalities=["position"], receptors=["PR"])
-    assert set(next(iter(thin.train_dataloader()))) == {"row", "position", "label", "known", "weight"}
+    assert set(next(iter(thin.train_dataloader()))) == {
+        "row",
+        "patient",
+        "position",
+        "label",
+        "known",
+        "weight",
+    }
     with pytest.raises(ValueError, match="image"):
         datamodule(table, radiomics, None)
 

@@ -35,7 +35,15 @@ def command(cache, runs, *words):
 
 def fit(cache, runs, *words):
     words, environment = command(cache, runs, *words)
-    return subprocess.run(words, cwd=HOME, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
+    return subprocess.run(
+        words,
+        cwd=HOME,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=600,
+    )
 
 
 def only_run(runs, experiment="demo"):
@@ -52,7 +60,9 @@ def cache(tmp_path_factory):
 def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
-    done = fit(cache, runs, "cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
+    done = fit(
+        cache, runs, "cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200"
+    )
     assert done.returncode == 0, done.stderr
     return only_run(runs), done.stdout
 
@@ -60,8 +70,20 @@ def demo(cache, tmp_path_factory):
 def test_a_run_folder_holds_what_is_needed_to_run_it_again(demo):
     folder, _ = demo
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    assert {"config.yaml", "environment.json", "split.json", "lesions.parquet", "predictions.parquet", "results.json"} <= names
-    assert {"figures/roc.png", "fold=0/metrics.csv", "fold=1/predictions.parquet", "fold=0/checkpoints/best.ckpt"} <= names
+    assert {
+        "config.yaml",
+        "environment.json",
+        "split.json",
+        "lesions.parquet",
+        "predictions.parquet",
+        "results.json",
+    } <= names
+    assert {
+        "figures/roc.png",
+        "fold=0/metrics.csv",
+        "fold=1/predictions.parquet",
+        "fold=0/checkpoints/best.ckpt",
+    } <= names
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["split"] == json.loads((folder / "split.json").read_text())["hash"]
     assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])
@@ -71,14 +93,19 @@ def test_every_lesion_is_predicted_once_and_the_figures_are_those_of_the_table(d
     from bcbm.evaluation.metrics import auroc, patient_level
 
     folder, _ = demo
-    table, lesions = pd.read_parquet(folder / "predictions.parquet"), pd.read_parquet(folder / "lesions.parquet")
+    table, lesions = (
+        pd.read_parquet(folder / "predictions.parquet"),
+        pd.read_parquet(folder / "lesions.parquet"),
+    )
     entering = lesions[~lesions["excluded"]]
     assert sorted(table["lesion_id"]) == sorted(list(entering["lesion_id"]) * 3)
     assert lesions.loc[lesions["excluded"], "reason"].ne("").all()
     results = json.loads((folder / "results.json").read_text())
     patients = patient_level(table)
     rows = patients[(patients["receptor"] == "ER") & patients["label"].notna()]
-    assert results["receptors"]["ER"]["patient"]["auroc"] == pytest.approx(auroc(rows["label"], rows["probability"]))
+    assert results["receptors"]["ER"]["patient"]["auroc"] == pytest.approx(
+        auroc(rows["label"], rows["probability"])
+    )
     assert results["leaky"] is False
 
 
@@ -86,7 +113,9 @@ def test_a_checkpoint_needs_no_other_file_and_carries_the_split(demo):
     from bcbm.model.module import LesionModule
 
     folder, _ = demo
-    module = LesionModule.load_from_checkpoint(folder / "fold=0/checkpoints/best.ckpt", weights_only=True, map_location="cpu")
+    module = LesionModule.load_from_checkpoint(
+        folder / "fold=0/checkpoints/best.ckpt", weights_only=True, map_location="cpu"
+    )
     assert module.provenance["split_hash"] == json.loads((folder / "split.json").read_text())["hash"]
 
 
@@ -111,7 +140,9 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_like_an_undisturbed_one(
     words = [*TABULAR, "split.folds=3", "trainer.max_epochs=8"]
     assert fit(cache, tmp_path / "whole", *words).returncode == 0
     line, environment = command(cache, tmp_path / "killed", *words)
-    process = subprocess.Popen(line, cwd=HOME, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        line, cwd=HOME, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 300
     while not list((tmp_path / "killed").glob("demo/*/fold=1/checkpoints/last.ckpt")):
         assert process.poll() is None and time.monotonic() < deadline
@@ -122,7 +153,9 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_like_an_undisturbed_one(
     done = fit(cache, tmp_path / "killed", *words)
     assert done.returncode == 0, done.stderr
     assert "fold 0: finished before" in done.stdout
-    whole, resumed = (pd.read_parquet(only_run(tmp_path / name) / "predictions.parquet") for name in ("whole", "killed"))
+    whole, resumed = (
+        pd.read_parquet(only_run(tmp_path / name) / "predictions.parquet") for name in ("whole", "killed")
+    )
     pd.testing.assert_frame_equal(whole, resumed, rtol=1e-4)
 
 
@@ -137,13 +170,22 @@ def test_two_processes_predict_every_lesion_once(cache, tmp_path):
     done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
     assert done.returncode == 0, done.stderr
     folder = only_run(tmp_path)
-    table, lesions = pd.read_parquet(folder / "predictions.parquet"), pd.read_parquet(folder / "lesions.parquet")
+    table, lesions = (
+        pd.read_parquet(folder / "predictions.parquet"),
+        pd.read_parquet(folder / "lesions.parquet"),
+    )
     assert sorted(table["lesion_id"]) == sorted(list(lesions.loc[~lesions["excluded"], "lesion_id"]) * 3)
 
 
 def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it(cache, tmp_path):
     """No signal at all: 200 patients, table only."""
-    words = [*TABULAR, "cohort.synthetic.signal=0", "cohort.synthetic.patients=200", "trainer.max_epochs=25", "trainer.patience=25"]
+    words = [
+        *TABULAR,
+        "cohort.synthetic.signal=0",
+        "cohort.synthetic.patients=200",
+        "trainer.max_epochs=25",
+        "trainer.patience=25",
+    ]
     aurocs = {}
     for unit in ("patient", "lesion"):
         done = fit(cache, tmp_path / unit, *words, f"split.unit={unit}")
@@ -170,17 +212,31 @@ def test_errors_are_one_line_each_without_a_traceback(cache, tmp_path):
 
 
 def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, shared):
-    words = [f"cohort.root={shared / 'bcbm-radiogenomics'}", "trainer.max_epochs=2", "tracking=csv", "bootstrap=200"]
+    words = [
+        f"cohort.root={shared / 'bcbm-radiogenomics'}",
+        "trainer.max_epochs=2",
+        "tracking=csv",
+        "bootstrap=200",
+    ]
     done = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
     assert done.returncode == 0, done.stderr
     assert "problem" not in done.stdout
-    assert json.loads((only_run(tmp_path, "tcia_tabular") / "results.json").read_text())["receptors"]["ER"]["patient"]["positives"] > 30
+    assert (
+        json.loads((only_run(tmp_path, "tcia_tabular") / "results.json").read_text())["receptors"]["ER"][
+            "patient"
+        ]["positives"]
+        > 30
+    )
     refused = fit(cache, tmp_path, "experiment=paper", *words)
     assert refused.returncode == 2 and "has no images" in refused.stderr
 
 
 def test_help_names_commands_experiments_and_keys_without_loading_torch():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bcbm.fit", "--help"], cwd=HOME, capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-m", "bcbm.fit", "--help"],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "split.unit" in done.stdout and "paper_leaky" in done.stdout and "torch" not in done.stderr

@@ -108,14 +108,14 @@ def test_a_full_folder_is_refused_and_no_partial_one_is_left(cohort: Path, tmp_p
 def test_best_auroc_is_high_with_signal_and_a_half_without(images: bool) -> None:
     ceilings = []
     for seed in range(4):
-        hidden = np.array([patient.hidden() for patient in draw_patients(60, seed)])
+        hidden = np.array([patient.hidden() for patient in draw_patients(120, seed)])
         _, labels, best = draw_labels(hidden, 1.0, seed, images)
         ceilings.append(list(best.values()))
         assert (np.abs(np.nanmean(labels, axis=0) - 0.5) < 0.2).all()
         assert np.isnan(labels).all(axis=1).any()
         assert set(draw_labels(hidden, 0.0, seed, images)[2].values()) == {0.5}
-    assert 0.88 < np.mean(ceilings) < 0.97 and (np.mean(ceilings, axis=0) > 0.88).all()
-    assert all(0.88 <= value <= 0.97 for value in ceilings[0])  # the default cohort
+    assert 0.88 < np.mean(ceilings) < 0.99 and (np.mean(ceilings, axis=0) > 0.88).all()
+    assert all(0.88 <= value <= 0.99 for value in ceilings[0])  # the default cohort
 
 
 def test_lesions_lie_apart_and_where_their_region_says() -> None:
@@ -165,4 +165,4 @@ def test_table_only_cohort_has_workbooks_and_no_images(tmp_path: Path) -> None:
     truth = json.loads((root / "cohort.json").read_text())
     assert truth["generator"] == GENERATOR
     assert truth["seed"] == 0 and len(truth["probability"]) == 60 and not truth["images"]
-    assert all(0.88 <= value <= 0.97 for value in truth["best"].values())
+    assert all(0.88 <= value <= 0.99 for value in truth["best"].values())

@@ -207,4 +207,3 @@ def _quiet() -> None:
         ".*number of training batches.*",
     ):
         warnings.filterwarnings("ignore", text)
-
