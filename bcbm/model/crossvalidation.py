@@ -67,7 +67,7 @@ def train_fold(
     tracker: Tracker,
     console: Console,
 ) -> None:
-    """Train fold `number`, or go on from its last epoch, and write its prediction table.
+    """Train fold `number` from its first epoch and write its prediction table.
 
     The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
     validation.
@@ -106,7 +106,6 @@ def train_fold(
         "best",
         monitor="val/auroc",
         mode="max",
-        save_last=True,
         enable_version_counter=False,
     )
     stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience, check_finite=True)
@@ -130,8 +129,7 @@ def train_fold(
         enable_model_summary=False,
         deterministic="warn",
     )
-    last = home / "checkpoints" / "last.ckpt"
-    trainer.fit(module, datamodule, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    trainer.fit(module, datamodule)
     best = LesionModule.load_from_checkpoint(
         checkpoints.best_model_path, weights_only=True, map_location="cpu"
     )

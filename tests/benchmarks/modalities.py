@@ -1,6 +1,6 @@
 """Fusion against each modality alone on the embedded cohort: `python tests/benchmarks/modalities.py`.
 
-Prints patient-level AUROC, mean of receptors, the part of the way from 0.5 to the best possible, and wall time.
+Prints patient-level AUROC (mean of receptors), the part of the way from 0.5 to the best, and wall time.
 """
 
 import json
