@@ -81,7 +81,7 @@ def test_layers_go_schema_conf_experiment_command_line(tmp_path):
     assert compose([own]).trainer.patience == 4
     assert compose([own]).trainer.max_epochs == 100
     assert compose(["trainer.patience=2", own]).trainer.patience == 2
-    assert compose([own, "trainer=short"]).trainer.max_epochs == 24
+    assert compose([own, "trainer=short"]).trainer.max_epochs == 16
     assert compose([own, "trainer=short"]).trainer.patience == 4
     assert compose(["trainer.patience=2", "trainer.patience=3"]).trainer.patience == 3
 
