@@ -107,12 +107,13 @@ def _finish(
         seed=config.seed,
         best=_best(config),
     )
+    content = to_json(results)
     figure = folder.path / "figures" / "roc.png"
     figure.parent.mkdir(exist_ok=True)
     roc_figure(predictions, results, figure)
     if not (folder.path / "results.json").is_file():
-        tracker.summarise(json.loads(to_json(results)))
-    folder.write("results.json", to_json(results))
+        tracker.summarise(json.loads(content))
+    folder.write("results.json", content)
     print_table(results, console)
     console.print(f"results, ROC curves and tables: {folder.path}", highlight=False, soft_wrap=True)
 
