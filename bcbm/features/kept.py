@@ -1,0 +1,97 @@
+"""What is worked out of a study's files is kept under their content, so nothing is done twice or half."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from joblib import Parallel, delayed
+
+from bcbm.cohort.tcia import gzip_trailer
+
+
+class Study(NamedTuple):
+    """The files of one study: its image, and a mask by lesion id."""
+
+    image: Path
+    masks: dict[str, Path]
+
+
+Record = dict[str, Any]
+Work = Callable[[Study, Path], Record]
+
+
+def each_study(
+    studies: Iterable[Study],
+    work: Work,
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    jobs: int,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[Study, Path, Record]]:
+    """The record of every study, in any order: read where it was kept before, else worked out and kept.
+
+    A record is named by `settings` and the content of the study's files and written by the worker that made
+    it, in one step, so a killed run goes on with the studies that are missing, and workers on other machines
+    (joblib's Dask or Ray backend) need nothing but the same folder.
+
+    Arguments:
+        work: makes a record, JSON's types only, of a study; larger results it writes to files whose names
+            begin with the path it is given. Called in another process.
+        folder: where records are kept.
+        settings: everything else that the record depends on, code versions included.
+        jobs: processes, as joblib counts them.
+        progress: called with the number of masks each study has, as it is done.
+
+    Yields:
+        The study, the path that its other files begin with, its record.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; what was finished stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = []
+    for study in studies:
+        path = folder / _address(study, settings)
+        if (kept := Path(f"{path}.json")).is_file():
+            if progress:
+                progress(len(study.masks))
+            yield study, path, json.loads(kept.read_text())
+        else:
+            missing.append((study, path))
+    missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
+    workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    for study, path, record in workers(delayed(_keep)(work, *item) for item in missing):
+        if progress:
+            progress(len(study.masks))
+        yield study, path, record
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step: it is there complete, also after a power cut, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
+    record = work(study, path)
+    write_whole(Path(f"{path}.json"), json.dumps(record).encode())
+    return study, path, record
+
+
+def _address(study: Study, settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, path in [("", study.image), *study.masks.items()]:
+        digest.update(name.encode() + b"\0" + path.stat().st_size.to_bytes(8) + gzip_trailer(path))
+    return digest.hexdigest()[:16]
