@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bcbm.cohort.problems import InputError, Problem
-from bcbm.config import HOME, Config, ConfigError, compose, described_keys
+from bcbm.config import HOME, ConfigError, compose, described_keys
+from bcbm.schema import Config
 
 if TYPE_CHECKING:
     from bcbm.cohort.splits import Split
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "fit": "cross-validate an experiment and print its results",
+    "audit": "say what is wrong with a cohort, on screen and as a page; changes nothing",
     "prepare": "make lesion table and crops of a cohort, and say what is wrong with it",
 }
 

@@ -1,23 +1,50 @@
 """`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics, crops; `fit` calls it."""
 
+import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bcbm.cohort.overrides import read_overrides, unsure_names
 from bcbm.cohort.problems import InputError, Problem
+from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
-from bcbm.cohort.table import build_table, exclude, flow, require_modalities
-from bcbm.cohort.tcia import content_hash, read_download
-from bcbm.config import Config
+from bcbm.cohort.table import FLOW, apply_policy, build_table, exclude, flow, require_modalities
+from bcbm.cohort.tcia import Download, content_hash, read_download
 from bcbm.data.lesions import Lesions
-from bcbm.features.crops import prepare_crops
-from bcbm.features.radiomics import FEATURES, extract_cohort
+from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.kept import Study, write_whole
+from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
+from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.schema import Config
+
+
+@dataclass
+class Cohort:
+    """A cohort as read and surveyed: what audit judges and preparation goes on from.
+
+    Attributes:
+        content: hash of the download's files.
+        folder: where everything made from them is kept.
+        table: the lesion table; `cohort.policy` not yet applied.
+        workbook: published radiomics by lesion_id, rows of `table`.
+        survey: what the volumes told, or None.
+        problems: everything wrong so far.
+    """
+
+    download: Download
+    content: str
+    folder: Path
+    table: pd.DataFrame
+    workbook: pd.DataFrame
+    survey: Survey | None
+    problems: list[Problem]
 
 
 def cache_folder() -> Path:
@@ -49,54 +76,92 @@ def cohort_root(config: Config, console: Console) -> Path:
     return root
 
 
+def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> Cohort:
+    """Read a cohort into its lesion table.
+
+    Arguments:
+        volumes: survey images and masks, where there are any.
+        register: register the studies to the template too.
+
+    Raises:
+        InputError: nothing can be done with this input.
+    """
+    root = cohort_root(config, console)
+    download = read_download(root)
+    names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
+    content = content_hash(root)
+    own = config.prepared.root
+    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
+    survey = None
+    if volumes and download.has_images:
+        studies = _studies(download.segmentations)
+        with _bar(console, "surveying images and masks", _count(studies)) as advance:
+            survey = survey_cohort(studies, folder / "survey", config.prepared.jobs, advance)
+        if register:
+            sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
+            with _bar(console, "registering studies", len(sound)) as advance:
+                register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
+    table, workbook, problems = build_table(download, names, survey)
+    unknown = sorted(set(names) - set(table["name"]))
+    for name in unknown:
+        remedy = "correct the name, or remove the line"
+        problems.append(Problem(str(config.cohort.names), f"no segmentation is named {name}", remedy))
+    return Cohort(download, content, folder, table, workbook, survey, problems)
+
+
 def prepare(config: Config, console: Console) -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
-    download = read_download(cohort_root(config, console))
-    images = "image" in config.task.modalities
-    if not download.has_images and (images or config.features.radiomics == "extract"):
+    try:
+        return _prepare(config, console)
+    except OSError as error:
+        where = str(error.filename or config.prepared.root or cache_folder())
+        remedy = "free space, or set prepared.root to a folder that can be written; what is finished is kept"
+        raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
+
+
+def _prepare(config: Config, console: Console) -> Lesions:
+    images, extract = "image" in config.task.modalities, config.features.radiomics == "extract"
+    register = config.cohort.position == "image" and "position" in config.task.modalities
+    cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
+    table, problems = cohort.table, cohort.problems
+    if cohort.survey is None and (images or extract):
         what = "task.modalities holds image" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        raise InputError(Problem(str(download.root), f"has no images, and {what}", remedy))
-    table, radiomics, problems = build_table(download, config.cohort.categories)
-    content = content_hash(download.root)
-    own = config.prepared.root
-    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
+        raise InputError(Problem(str(cohort.download.root), f"has no images, and {what}", remedy))
+    radiomics = cohort.workbook
     if "radiomics" in config.task.modalities:
-        radiomics = _radiomics(config, content, table, radiomics, folder, problems, console)
+        radiomics = _radiomics(config, cohort, console)
     problems += require_modalities(table, radiomics, config.task.modalities)
-    store = None
-    table["crop"] = -1
-    if images:
-        wanted = table[~table["excluded"]]
-        with _bar(console, "cutting crops", len(wanted)) as advance:
-            store, index, bad = prepare_crops(
-                wanted,
-                folder,
-                size=config.features.crop_size,
-                spacing=config.features.crop_spacing,
-                jobs=config.prepared.jobs,
-                progress=advance,
-            )
-        table["crop"] = table["lesion_id"].map(index.set_index("lesion_id")["crop"]).fillna(-1).astype(int)
-        problems += bad
-        found = {problem.where: problem.found for problem in bad}
-        exclude(table, table["lesion_id"].isin(list(found)), table["lesion_id"].map(found).fillna(""))
-    _keep(table, folder / "lesions.parquet")
+    where = _crops(config, cohort, console) if images else {}
+    apply_policy(table, config.cohort.policy)
+    _keep(table, cohort.folder / "lesions.parquet")
+    unsure = unsure_names(table)
+    write_whole(cohort.folder / "names-unsure.csv", unsure.to_csv(index=False).encode())
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
+    if len(unsure):
+        console.print(
+            f"  {len(unsure)} names are read with doubt: {cohort.folder / 'names-unsure.csv'}; "
+            "correct them there and give the file back as cohort.names",
+            highlight=False,
+            soft_wrap=True,
+        )
     entering = table[~table["excluded"]].reset_index(drop=True)
     if entering.empty:
-        raise InputError(Problem(str(download.root), "no lesion is left to analyse", "see the reasons above"))
+        raise InputError(
+            Problem(str(cohort.download.root), "no lesion is left to analyse", "see the reasons above")
+        )
     values = None
     if "radiomics" in config.task.modalities:
         values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
-    return Lesions(table, entering, values, store, content)
+    crops = CropStore([where[lesion] for lesion in entering["lesion_id"]]) if images else None
+    return Lesions(table, entering, values, crops, _identity(config, cohort), cohort.folder)
 
 
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
@@ -105,58 +170,89 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
         console.print(f"[yellow]problem[/] {problem}", highlight=False, soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
         counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        console.print(f"  {step:<42.42}{counts}", highlight=False)
+        console.print(f"  {step:<38.38}{counts}", highlight=False)
 
 
-def _radiomics(
-    config: Config,
-    content: str,
-    table: pd.DataFrame,
-    workbook: pd.DataFrame,
-    folder: Path,
-    problems: list[Problem],
-    console: Console,
-) -> pd.DataFrame:
-    """The 107 features of every lesion: of the workbook, or extracted here and kept."""
+def _studies(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
+    """The files of every study with an image, of these lesions or of all."""
+    rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
+    rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
+    if lesions is not None:
+        rows = rows[rows["lesion_id"].isin(lesions)]
+    return [
+        Study(
+            Path(str(image)),
+            {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
+        )
+        for image, part in rows.groupby("image_path")
+    ]
+
+
+def _count(studies: list[Study]) -> int:
+    return sum(len(study.masks) for study in studies)
+
+
+def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame:
+    """The 107 features of every lesion, published or extracted here, kept with where they come from."""
+    table, workbook = cohort.table, cohort.workbook
+    complete = [name for name in FEATURES if name in workbook.columns] == list(FEATURES)
     if config.features.radiomics == "workbook":
-        missing = [name for name in FEATURES if name not in workbook.columns]
-        if missing:
+        if not complete:
+            missing = [name for name in FEATURES if name not in workbook.columns]
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
+        _keep(workbook[list(FEATURES)].assign(library="workbook"), cohort.folder / "radiomics.parquet")
         return workbook[list(FEATURES)]
-    path = folder / f"radiomics-{content}.parquet"
-    kept = pd.read_parquet(path) if path.is_file() else None
-    wanted = table[~table["excluded"] & (table["mask_path"] != "") & (table["image_path"] != "")]
-    if kept is not None:
-        wanted = wanted[~wanted["lesion_id"].isin(kept.index)]
-    if kept is None or len(wanted):
-        studies = [
-            (
-                Path(str(image)),
-                {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
-            )
-            for image, part in wanted.groupby("image_path")
-        ]
-        with _bar(console, "extracting radiomics", len(wanted)) as advance:
-            values, failures = extract_cohort(studies, config.prepared.jobs, advance)
-        values["failure"] = ""
-        for lesion, failure in failures.items():
-            values.loc[lesion, "failure"] = failure
-        _keep(values if kept is None else pd.concat([kept, values]), path)
-    values = pd.read_parquet(path)
-    failed = "radiomics failed: " + table["lesion_id"].map(values["failure"]).fillna("")
-    broken = ~table["excluded"] & (failed != "radiomics failed: ")
-    for lesion, failure in zip(table.loc[broken, "lesion_id"], failed[broken], strict=True):
-        problems.append(Problem(str(lesion), failure, "the lesion is excluded"))
-    exclude(table, broken, failed)
-    return values.reindex(table["lesion_id"])[list(FEATURES)]
+    assert cohort.survey is not None
+    studies = _studies(table, set(cohort.survey.masks.index))
+    with _bar(console, "extracting radiomics", _count(studies)) as advance:
+        values, failures = extract_cohort(
+            studies, config.prepared.jobs, advance, folder=cohort.folder / "radiomics"
+        )
+    failed = table["lesion_id"].map(failures)
+    for lesion, failure in failures.items():
+        remedy = "look at the mask; the lesion is excluded"
+        cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
+    exclude(table, failed.notna(), "radiomics failed: " + failed.fillna(""))
+    _keep(values.assign(**provenance()), cohort.folder / "radiomics.parquet")
+    if complete:
+        compared = compare_radiomics(workbook, values)
+        write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv().encode())
+        agreeing = int((compared["median_difference"] < 1e-6).sum())
+        console.print(
+            f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
+            f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return values.reindex(table["lesion_id"])
+
+
+def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
+    """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
+    table, wanted = cohort.table, config.features
+    studies = _studies(table, set(table.loc[~table["excluded"], "lesion_id"]))
+    settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
+    with _bar(console, "cutting crops", _count(studies)) as advance:
+        where, bad = prepare_crops(
+            studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
+        )
+    cohort.problems += bad
+    found = {problem.where: problem.found for problem in bad}
+    exclude(table, table["lesion_id"].isin(list(found)), table["lesion_id"].map(found).fillna(""))
+    return where
+
+
+def _identity(config: Config, cohort: Cohort) -> str:
+    """The cohort's content, and that of the names a person corrected."""
+    if not config.cohort.names:
+        return cohort.content
+    names = Path(config.cohort.names).expanduser().read_bytes()
+    return hashlib.sha256(cohort.content.encode() + names).hexdigest()[:16]
 
 
 def _keep(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        frame.to_parquet(file.name)
-    Path(file.name).replace(path)
+    write_whole(path, frame.to_parquet())
 
 
 @contextmanager
@@ -167,11 +263,22 @@ def _bar(console: Console, what: str, total: int | None = None) -> Iterator[Call
         yield lambda count: progress.update(task, advance=count)
 
 
+def _prepare_alone(config: Config, console: Console) -> int:
+    from bcbm.evaluation.cohort_figures import flow_figure
+
+    lesions = prepare(config, console)
+    picture = lesions.folder / "flow.png"
+    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(lesions.table)]
+    flow_figure(steps, picture)
+    console.print(f"tables, crops and {picture.name}: {lesions.folder}", highlight=False, soft_wrap=True)
+    return 0
+
+
 def main() -> int:
     """Prepare a cohort and say what is in it."""
     from bcbm.fit import run_command
 
-    return run_command(__doc__ or "", lambda config, console: (prepare(config, console), 0)[1])
+    return run_command(__doc__ or "", _prepare_alone)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from bcbm.config import HOME, Config, ConfigError, plain, to_yaml
+from bcbm.config import HOME, ConfigError, plain, to_yaml
+from bcbm.schema import Config
 
 PACKAGES = (
     *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),

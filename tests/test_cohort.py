@@ -10,7 +10,8 @@ import pytest
 
 from bcbm.cohort.problems import InputError
 from bcbm.cohort.splits import make_split
-from bcbm.cohort.table import RECEPTORS, build_table, flow, require_modalities
+from bcbm.cohort.survey import MASK_COLUMNS, Survey
+from bcbm.cohort.table import apply_policy, build_table, flow, require_modalities
 from bcbm.cohort.tcia import (
     CLINICAL_WORKBOOK,
     IMAGE_FOLDER,
@@ -19,8 +20,8 @@ from bcbm.cohort.tcia import (
     patient_of,
     read_download,
 )
+from bcbm.schema import RECEPTORS
 
-CATEGORIES = ["lesion", "target", "retreatment"]
 P = "BCBM-RadioGenomics"
 
 
@@ -44,8 +45,9 @@ def download(root, lesions, labels, files=None, columns=("original_a", "original
     return root
 
 
-def lesions_of(root, categories=CATEGORIES):
-    table, radiomics, problems = build_table(read_download(root), categories)
+def lesions_of(root, policy="lesions+targets"):
+    table, radiomics, problems = build_table(read_download(root))
+    apply_policy(table, policy)
     return table.set_index("lesion_id", drop=False), radiomics, [str(problem) for problem in problems]
 
 
@@ -238,13 +240,31 @@ def test_a_tenth_tumor_is_no_copy_of_the_first(tmp_path):
     assert set(table["duplicate_of"]) == {""}
 
 
-def test_a_copy_of_a_lesion_whose_category_does_not_enter_enters_itself(tmp_path):
+def test_a_lesion_stands_for_its_copy_that_is_named_a_target(tmp_path):
     rows = [("1-0", "Plan1_TgtA_220Gy80", *row(1)), ("1-0", "R-front-tumor", *row(1))]
     root = download(tmp_path, rows, LABELS[:1])
-    table, _, _ = lesions_of(root, ["lesion"])
-    assert table.loc[~table["excluded"], "name"].tolist() == ["R-front-tumor"]
-    both, _, _ = lesions_of(root)
-    assert both.loc[~both["excluded"], "name"].tolist() == ["Plan1_TgtA_220Gy80"]
+    for policy in ("lesions", "lesions+targets"):
+        table, _, _ = lesions_of(root, policy)
+        assert table.loc[~table["excluded"], "name"].tolist() == ["R-front-tumor"]
+
+
+def test_a_policy_chooses_what_enters_and_says_why_the_rest_does_not(tmp_path):
+    rows = [
+        *[("1-0", "L-front", 1.0, 5.0), ("1-0", "Plan1_TgtA_220Gy80", 2.0, 9.0), ("1-2", "L-par", 3.0, 7.0)],
+        *[("1-10", "L-occ", 4.0, 8.0), ("2-3", "R-cbl", 5.0, 1.0)],
+    ]
+    labels = [(study, "+", "-", "+") for study in ("1-0", "1-2", "1-10", "2-3")]
+    root = download(tmp_path, rows, labels)
+    expected = {
+        "lesions": ["L-front", "L-occ", "L-par", "R-cbl"],
+        "lesions+targets": ["L-front", "L-occ", "L-par", "Plan1_TgtA_220Gy80", "R-cbl"],
+        "largest": ["Plan1_TgtA_220Gy80", "R-cbl"],
+        "one_session": ["L-front", "Plan1_TgtA_220Gy80", "R-cbl"],
+    }
+    for policy, names in expected.items():
+        table, _, _ = lesions_of(root, policy)
+        assert sorted(table.loc[~table["excluded"], "name"]) == names
+        assert table.loc[table["excluded"], "reason"].str.startswith(f"policy {policy}").all()
 
 
 def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_path):
@@ -252,6 +272,35 @@ def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_
     table, _, problems = lesions_of(download(tmp_path, rows, LABELS))
     assert len(problems) == 1 and f"{P}-1-0/met" in problems[0] and f"{P}-2-0/met" in problems[0]
     assert table.loc[table["excluded"], "reason"].tolist() == ["identical in two patients"] * 2
+
+
+def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tmp_path):
+    names = ["Plan1_TgtA_220Gy80", "L-front", "L-front-1mm", "L-front0", "L-front-2", "BrainStem"]
+    rows = [("1-0", name, *row(number)) for number, name in enumerate(names)]
+    ids = {name: f"{P}-1-0/{name}" for name in names}
+    pairs = [("Plan1_TgtA_220Gy80", "L-front", 0.9), ("L-front", "L-front-1mm", 1.0)]
+    pairs += [("L-front", "L-front-2", 0.4), ("BrainStem", "L-front-2", 1.0)]
+    survey = Survey(
+        masks=pd.DataFrame(1.0, index=list(ids.values()), columns=list(MASK_COLUMNS)),
+        overlaps=pd.DataFrame(
+            [(ids[one], ids[other], shared, shared) for one, other, shared in pairs],
+            columns=["one", "other", "shared", "dice"],
+        ),
+        unusable={},
+        problems=[],
+    )
+    download_ = read_download(download(tmp_path, rows, LABELS[:1]))
+    table = build_table(download_, survey=survey)[0].set_index("name")
+    assert table["duplicate_of"].to_dict() == {
+        **dict.fromkeys(names, ""),  # L-front0 only adds a zero, and L-front-2 shares too little
+        "Plan1_TgtA_220Gy80": ids["L-front"],
+        "L-front-1mm": ids["L-front"],
+    }
+    assert (
+        table.loc["Plan1_TgtA_220Gy80", "reason"]
+        == f"same lesion as {ids['L-front']} (90% of the smaller mask overlap)"
+    )
+    assert set(table.index[~table["excluded"]]) == {"L-front", "L-front0", "L-front-2"}
 
 
 def test_a_workbook_without_features_makes_no_copies(tmp_path):
@@ -281,7 +330,7 @@ def test_the_synthetic_cohort_holds_a_published_copy_and_a_repeated_name(cohort)
 
 def test_the_real_workbooks_have_the_counts_of_their_readme(shared):
     read = read_download(shared / "bcbm-radiogenomics")
-    table, _, problems = build_table(read, CATEGORIES)
+    table, _, problems = build_table(read)
     assert problems == []
     assert (table["patient_id"].nunique(), table["study_id"].nunique(), len(table)) == (115, 194, 2242)
     content = table.set_index("lesion_id")["content"]
@@ -338,7 +387,7 @@ def test_every_patient_is_tested_once_a_repeat_and_repeats_differ():
 def test_folds_hold_even_shares_of_positives_negatives_and_missing():
     for seed in range(10):
         table = invented(seed=seed)
-        labels = table.groupby("patient_id")[RECEPTORS].max()
+        labels = table.groupby("patient_id")[list(RECEPTORS)].max()
         for fold in split_of(table, seed=seed).folds:
             inside = labels.loc[list(fold.test)]
             assert abs(len(inside) - 12) <= 2

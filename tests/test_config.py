@@ -4,18 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bcbm.cohort import names, table
-from bcbm.config import (
-    CATEGORIES,
-    HOME,
-    RECEPTORS,
-    Config,
-    ConfigError,
-    compose,
-    described_keys,
-    plain,
-    to_yaml,
-)
+from bcbm.config import HOME, ConfigError, compose, described_keys, plain, to_yaml
+from bcbm.schema import Config
 
 EXPERIMENTS = sorted(path.stem for path in (HOME / "experiments").glob("*.yaml"))
 
@@ -133,13 +123,16 @@ def test_an_unknown_receptor_is_named_with_the_nearest():
     assert "did you mean 'HER2'" in message("task.receptors=[ER,HER]")
 
 
-def test_an_unknown_category_is_named_with_the_nearest():
-    assert "did you mean 'lesion'" in message("cohort.categories=[lesions]")
+def test_an_unknown_policy_is_refused_with_those_there_are():
+    text = message("cohort.policy=lesion")
+    assert "cohort.policy" in text and "one_session" in text
 
 
-def test_vocabulary_agrees_with_the_rooms():
-    assert tuple(CATEGORIES) == tuple(names.CATEGORIES)
-    assert list(RECEPTORS) == list(table.RECEPTORS)
+@pytest.mark.parametrize(
+    "words", [["features.coordinates=true"], ["features.crop_size=0"], ["features.crop_margin=-1"]]
+)
+def test_features_that_cannot_be_are_refused(words):
+    assert words[0].split("=")[0].split(".")[1] in message(*words)
 
 
 @pytest.mark.parametrize("words", [[], ["cohort.root=???"], ["cohort.root="]])

@@ -1,23 +1,25 @@
-"""Crops and preparation: where voxels land, what a bad file costs, what is kept and what is made again."""
+"""Crops: where voxels land, what a bad file costs, what is kept, made again or left by a killed call."""
 
+import copy
 import gzip
-import io
-import shutil
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
-from rich.console import Console
 
-from bcbm.cohort.problems import InputError
-from bcbm.cohort.tcia import IMAGE_FOLDER
-from bcbm.config import compose
 from bcbm.features import crops
-from bcbm.features.crops import prepare_crops
-from bcbm.prepare import prepare
+from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.kept import Study
+from bcbm.features.volumes import read_mask, read_volume
 
 GRID = (20, 22, 18)
+SETTINGS = CropSettings(size=9, spacing=1.0)
 
 
 def save(path, values, spacing=(1.0, 1.0, 1.0), flip=(-1, -1, 1), turn=None):
@@ -26,8 +28,9 @@ def save(path, values, spacing=(1.0, 1.0, 1.0), flip=(-1, -1, 1), turn=None):
     affine[:3, :3] = np.diag(np.array(spacing) * flip)
     affine[:3, :3] = affine[:3, :3] if turn is None else turn @ affine[:3, :3]
     affine[:3, 3] = 7, -3, 11
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress(nib.Nifti1Image(values.astype(np.float32), affine).to_bytes(), 1))
-    return str(path)
+    return path
 
 
 def brain(seed=0):
@@ -40,25 +43,27 @@ def box(*corner, edge=3):
     return mask
 
 
-def study(folder, masks, image=None, **grid):
-    """One study on disk as rows for `prepare_crops`."""
+def study(folder, masks, image=None, name="S", **grid):
+    """One study on disk."""
     path = save(folder / "image.nii.gz", brain() if image is None else image, **grid)
-    rows = [(f"S/{n}", "S", path, save(folder / f"{n}.nii.gz", m, **grid)) for n, m in masks.items()]
-    return pd.DataFrame(rows, columns=["lesion_id", "study_id", "image_path", "mask_path"])
+    return Study(path, {f"{name}/{n}": save(folder / f"{n}.nii.gz", m, **grid) for n, m in masks.items()})
 
 
-def made(lesions, folder, **changes):
-    settings = {"size": 9, "spacing": 1.0, "jobs": 1, **changes}
-    store, index, problems = prepare_crops(lesions, folder, **settings)
-    return np.load(store), index.set_index("lesion_id")["crop"], problems
+def made(studies, folder, **changes):
+    """The crops by lesion, and the problems."""
+    settings = CropSettings(**{"size": 9, "spacing": 1.0, **changes})
+    where, problems = prepare_crops(studies, folder / "kept", settings, jobs=1)
+    store = CropStore(list(where.values()))
+    return {lesion: store[number] for number, lesion in enumerate(where)}, problems
 
 
 def test_a_crop_is_image_and_mask_centred_on_the_lesion(tmp_path):
-    array, index, problems = made(study(tmp_path, {"a": box(8, 10, 7)}), tmp_path)
-    assert array.shape == (1, 2, 9, 9, 9) and array.dtype == np.float16 and problems == []
+    found, problems = made([study(tmp_path, {"a": box(8, 10, 7)})], tmp_path)
+    assert problems == [] and list(found) == ["S/a"]
+    assert found["S/a"].shape == (2, 9, 9, 9) and found["S/a"].dtype == np.float16
     expected = np.zeros((9, 9, 9))
     expected[3:6, 3:6, 3:6] = 1
-    np.testing.assert_array_equal(array[index["S/a"], 1], expected)
+    np.testing.assert_array_equal(found["S/a"][1], expected)
 
 
 @pytest.mark.parametrize("flip", [(-1, -1, 1), (1, 1, 1), (1, -1, -1)])
@@ -68,31 +73,88 @@ def test_a_mark_to_the_left_back_top_stays_there_however_the_file_is_stored(tmp_
     lps[11, 13, 9] = 1000  # x + 2 (left), y + 2 (back), z + 1 (up) of the centre; a view: changes `image`
     mask = box(8, 10, 7)
     mask = mask[::-1, ::-1] if flip == (1, 1, 1) else mask[::-1, :, ::-1] if flip[0] == 1 else mask
-    array, _, _ = made(study(tmp_path, {"a": mask}, image, flip=flip), tmp_path)
-    assert np.unravel_index(array[0, 0].argmax(), (9, 9, 9)) == (4 + 1, 4 + 2, 4 + 2)
+    found, _ = made([study(tmp_path, {"a": mask}, image, flip=flip)], tmp_path)
+    assert np.unravel_index(found["S/a"][0].argmax(), (9, 9, 9)) == (4 + 1, 4 + 2, 4 + 2)
 
 
 def test_anisotropic_spacing_becomes_cubic(tmp_path):
     lesions = study(tmp_path, {"a": box(8, 10, 7, edge=4)}, spacing=(0.5, 0.5, 1.0))
-    array, _, _ = made(lesions, tmp_path, size=16, spacing=0.5)
-    extent = [np.ptp(np.flatnonzero(array[0, 1].any(axis=axes))) + 1 for axes in ((1, 2), (0, 2), (0, 1))]
+    found, _ = made([lesions], tmp_path, size=16, spacing=0.5)
+    mask = found["S/a"][1]
+    extent = [np.ptp(np.flatnonzero(mask.any(axis=axes))) + 1 for axes in ((1, 2), (0, 2), (0, 1))]
     assert extent[1:] == [4, 4] and extent[0] in (7, 8, 9)  # z, y, x: 4 mm, 2 mm, 2 mm
 
 
 def test_an_oblique_scan_is_centred_too(tmp_path):
     c, s = np.cos(0.4), np.sin(0.4)
     lesions = study(tmp_path, {"a": box(8, 10, 7)}, turn=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
-    array, _, problems = made(lesions, tmp_path)
+    found, problems = made([lesions], tmp_path)
     assert problems == []
-    centre = np.argwhere(array[0, 1] > 0).mean(axis=0)
+    centre = np.argwhere(found["S/a"][1] > 0).mean(axis=0)
     np.testing.assert_allclose(centre, [4, 4, 4], atol=0.1)
 
 
 def test_beyond_the_volume_is_zero_and_the_brain_is_standardised(tmp_path):
-    array, _, _ = made(study(tmp_path, {"a": box(0, 0, 0)}), tmp_path, size=31)
-    assert not array[0, :, 0].any()
-    inside = array[0, 0].astype(float)
-    assert abs(inside).max() < 4
+    found, _ = made([study(tmp_path, {"a": box(0, 0, 0)})], tmp_path, size=31)
+    assert not found["S/a"][:, 0].any()
+    assert abs(found["S/a"][0].astype(float)).max() < 4
+
+
+@pytest.mark.parametrize("flip", [(-1, -1, 1), (1, -1, -1)])
+@pytest.mark.parametrize("place", [(8, 10, 7), (0, 17, 12)])
+def test_the_part_that_is_cut_gives_what_the_volume_gives(tmp_path, flip, place):
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    one = study(tmp_path, {"a": box(*place, edge=5)}, flip=flip, turn=turn, spacing=(0.7, 1.1, 1.6))
+    found, _ = made([one], tmp_path, size=7, spacing=0.9)
+    image = read_volume(one.image)
+    mask = read_mask(one.masks["S/a"], image)
+    whole = crops.crop(crops.normalised(image), mask, CropSettings(7, 0.9))
+    np.testing.assert_array_equal(found["S/a"][1], whole[1])
+    np.testing.assert_allclose(found["S/a"][0], whole[0], atol=2e-3)
+
+
+def test_intensities_are_scaled_inside_the_brain_as_asked(tmp_path):
+    image = np.random.default_rng(0).gamma(2, 100, GRID)
+    image[:, :, :9] = 0
+    lesions = [study(tmp_path, {"a": box(8, 10, 10)}, image)]
+    values = image[image > 0].astype(np.float32)
+    low, high = np.percentile(values, [1, 99])
+    wanted = {
+        "zscore": lambda v: (v - values.mean()) / values.std(),
+        "percentile": lambda v: np.clip((v - low) / (high - low), 0, 1),
+        "none": lambda v: v,
+    }
+    raw = image[5:14, 7:16, 7:16].T
+    for intensity, scaled in wanted.items():
+        found, _ = made(lesions, tmp_path, intensity=intensity)
+        np.testing.assert_allclose(found["S/a"][0], np.where(raw > 0, scaled(raw), 0), rtol=2e-3, atol=2e-3)
+
+
+def test_an_intensity_that_float16_cannot_hold_is_a_problem(tmp_path):
+    lesions = [study(tmp_path, {"a": box(8, 10, 7)}, brain() * 2000)]
+    _, problems = made(lesions, tmp_path, intensity="none")
+    assert "do not fit float16" in problems[0].found
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0, 2.5])
+def test_a_margin_in_mm_blanks_the_image_beyond_it_and_not_the_mask(tmp_path, margin):
+    lesions = [study(tmp_path, {"a": box(8, 10, 7, edge=4)})]
+    settings = {"size": 16, "spacing": 0.5, "intensity": "none"}
+    whole, _ = made(lesions, tmp_path, **settings)
+    cut, _ = made(lesions, tmp_path, margin=margin, **settings)
+    inside = np.argwhere(whole["S/a"][1])
+    points = np.indices((16, 16, 16)).reshape(3, -1).T
+    distance = np.linalg.norm(points[:, None] - inside, axis=2).min(axis=1).reshape(16, 16, 16) * 0.5
+    np.testing.assert_array_equal(cut["S/a"][0], np.where(distance <= margin, whole["S/a"][0], 0))
+    np.testing.assert_array_equal(cut["S/a"][1], whole["S/a"][1])
+
+
+def test_a_lesion_between_coarse_voxels_keeps_the_one_at_its_centre(tmp_path):
+    found, _ = made(
+        [study(tmp_path, {"a": box(8, 10, 7, edge=1)})], tmp_path, size=8, spacing=3.0, margin=1.0
+    )
+    assert np.argwhere(found["S/a"][1]).tolist() == [[4, 4, 4]] == np.argwhere(found["S/a"][0]).tolist()
 
 
 def truncate(folder):
@@ -112,38 +174,39 @@ BAD = {
 def test_a_bad_mask_is_one_problem_and_its_neighbours_survive(tmp_path, found):
     lesions = study(tmp_path, {"a": box(8, 10, 7), "b": box(4, 4, 4), "c": box(12, 12, 9)})
     BAD[found](tmp_path)
-    array, index, problems = made(lesions, tmp_path)
+    cropped, problems = made([lesions], tmp_path)
     assert [problem.where for problem in problems] == ["S/b"]
     assert found in problems[0].found and problems[0].remedy
-    assert index["S/b"] == -1
-    assert array[index["S/a"], 1].sum() == array[index["S/c"], 1].sum() == 27
+    assert [crop[1].sum() for crop in cropped.values()] == [27, 27] and list(cropped) == ["S/a", "S/c"]
 
 
 @pytest.mark.parametrize(
     "values", [np.zeros(GRID), np.full(GRID, 7), np.full(GRID, np.nan), np.ones((*GRID, 2))]
 )
 def test_a_bad_image_is_a_problem_of_each_of_its_lesions_only(tmp_path, values):
-    (tmp_path / "good").mkdir()
-    (tmp_path / "bad").mkdir()
     bad = study(tmp_path / "bad", {"a": box(8, 10, 7), "b": box(4, 4, 4)})
-    save(tmp_path / "bad" / "image.nii.gz", values)
-    good = study(tmp_path / "good", {"a": box(8, 10, 7)}).assign(lesion_id="T/a", study_id="T")
-    array, index, problems = made(pd.concat([bad, good]), tmp_path)
+    save(bad.image, values)
+    good = study(tmp_path / "good", {"a": box(8, 10, 7)}, name="T")
+    found, problems = made([bad, good], tmp_path)
     assert [problem.where for problem in problems] == ["S/a", "S/b"]
-    assert array[index["T/a"], 1].sum() == 27
+    assert list(found) == ["T/a"] and found["T/a"][1].sum() == 27
 
 
-def test_a_changed_setting_or_file_makes_another_store(tmp_path):
+# what is kept
+
+
+def test_a_changed_setting_or_file_makes_another_crop(tmp_path):
     lesions = study(tmp_path, {"a": box(8, 10, 7)})
 
-    def store(**changes):
-        return prepare_crops(lesions, tmp_path, **{"size": 9, "spacing": 1.0, "jobs": 1, **changes})[0]
+    def place(**changes):
+        settings = CropSettings(**{"size": 9, "spacing": 1.0, **changes})
+        return prepare_crops([lesions], tmp_path / "kept", settings, jobs=1)[0]["S/a"][0]
 
-    first = store()
-    stores = {first, store(size=7), store(spacing=2.0)}
-    save(tmp_path / "a.nii.gz", box(8, 10, 8))
-    stores.add(store())
-    assert len(stores) == 4 and first.is_file()
+    first = place()
+    places = {first, place(size=7), place(spacing=2.0), place(margin=3.0), place(intensity="percentile")}
+    save(lesions.masks["S/a"], box(8, 10, 8))
+    places.add(place())
+    assert len(places) == 6 and first.is_file()
 
 
 def refuse(*_):
@@ -151,140 +214,155 @@ def refuse(*_):
 
 
 def test_the_second_call_reads_no_volume(tmp_path, monkeypatch):
-    lesions = study(tmp_path, {"a": box(8, 10, 7), "b": np.zeros(GRID)})
-    first, _, problems = made(lesions, tmp_path)
-    monkeypatch.setattr(crops.sitk, "ReadImage", refuse)
-    again, _, same = made(lesions, tmp_path)
-    np.testing.assert_array_equal(first, again)
+    lesions = [study(tmp_path, {"a": box(8, 10, 7), "b": np.zeros(GRID)})]
+    first, problems = made(lesions, tmp_path)
+    monkeypatch.setattr(crops, "open_volume", refuse)
+    again, same = made(lesions, tmp_path)
+    np.testing.assert_array_equal(first["S/a"], again["S/a"])
     assert problems == same and len(same) == 1
 
 
-def test_a_deleted_store_is_made_again(tmp_path):
-    lesions = study(tmp_path, {"a": box(8, 10, 7)})
-    store, _, _ = prepare_crops(lesions, tmp_path, size=9, spacing=1.0, jobs=1)
-    store.unlink()
-    assert made(lesions, tmp_path)[0].any()
+def test_deleted_crops_are_made_again(tmp_path):
+    lesions = [study(tmp_path, {"a": box(8, 10, 7)})]
+    first, _ = made(lesions, tmp_path)
+    for path in (tmp_path / "kept").glob("*.npy"):
+        path.unlink()
+    again, _ = made(lesions, tmp_path)
+    np.testing.assert_array_equal(first["S/a"], again["S/a"])
 
 
-@pytest.mark.parametrize("where", ["crop", "to_parquet"])
-def test_an_interruption_leaves_nothing_that_passes_for_a_store(tmp_path, monkeypatch, where):
-    lesions = study(tmp_path, {"a": box(8, 10, 7)})
+def test_a_file_damaged_in_the_middle_is_read_again_once_it_is_whole(tmp_path):
+    lesions = study(tmp_path, {"a": brain() - 55})  # noise: does not pack
+    whole = lesions.masks["S/a"].read_bytes()
+    half = len(whole) // 2
+    lesions.masks["S/a"].write_bytes(whole[:half] + bytes(9) + whole[half + 9 :])
+    assert "cannot be read" in made([lesions], tmp_path)[1][0].found
+    lesions.masks["S/a"].write_bytes(whole)
+    assert made([lesions], tmp_path)[1] == []
 
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interruption_leaves_nothing_that_passes_for_crops(tmp_path, monkeypatch, error):
+    lesions = [study(tmp_path, {"a": box(8, 10, 7)})]
+
+    def interrupt(*_):
+        raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(crops if where == "crop" else pd.DataFrame, where, interrupt)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr(crops, "crop", interrupt)
+        with pytest.raises(error):
             made(lesions, tmp_path)
-    assert not list(tmp_path.glob("crops-*.parquet")) and not list(tmp_path.glob(".crops-*"))
-    array, index, problems = made(lesions, tmp_path)
-    assert array[index["S/a"], 1].sum() == 27 and problems == []
+    assert not list((tmp_path / "kept").iterdir())
+    assert made(lesions, tmp_path)[0]["S/a"][1].sum() == 27
 
 
-# the whole preparation
+CHILD = """
+import pickle, resource, sys, time
+from bcbm.features import crops
+
+studies, folder, settings, jobs, hang = pickle.load(sys.stdin.buffer)
+done, crop = [], crops.crop
+
+def rest(*_):
+    done.append(1)
+    while len(done) >= hang:
+        time.sleep(1)
+
+def crop_and_rest(*given):
+    rest()
+    return crop(*given)
+
+progress = None
+if isinstance(hang, str):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(hang), int(hang)))
+elif hang > 1:
+    crops.crop = crop_and_rest
+elif hang == 1:
+    progress = rest
+crops.prepare_crops(studies, folder, settings, jobs=jobs, progress=progress)
+"""
 
 
-def prepared(root, folder, *words):
-    console = Console(file=io.StringIO(), width=200)
-    base = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=8"]
-    return prepare(compose([*base, *words]), console), console.file.getvalue()
+def child(studies, folder, jobs, hang):
+    """`prepare_crops` in a process of its own: it rests after its first study (hang 1) or before the crop
+    number `hang`; or its files may only have so many bytes (a text)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # its workers die with it, as when the machine does
+    )
+    process.stdin.write(pickle.dumps((studies, folder, SETTINGS, jobs, hang)))
+    process.stdin.close()
+    return process
 
 
-@pytest.fixture
-def broken(cohort, tmp_path):
-    """The cohort with one empty mask and one truncated mask, both of lesions that enter: root, lesion ids."""
-    root = shutil.copytree(cohort, tmp_path / "broken")
-    masks = sorted((root / IMAGE_FOLDER).rglob("*_mask_*-tumor*.nii.gz"))
-    masks = [mask for mask in masks if "margin" not in mask.name and mask.parent.name.endswith("-0")]
-    empty, cut = masks[0], masks[-1]
-    image = nib.load(empty)
-    values = np.zeros(image.shape, np.float32)
-    empty.write_bytes(gzip.compress(nib.Nifti1Image(values, image.affine).to_bytes(), 1))
-    cut.write_bytes(cut.read_bytes()[:-200])
-    return root, [
-        f"{m.parent.name}/{m.name.split('_mask_')[1].removesuffix('.nii.gz')}" for m in (empty, cut)
-    ]
-
-
-def test_what_enters_has_crop_radiomics_and_label(cohort, tmp_path):
-    lesions, text = prepared(cohort, tmp_path)
-    assert "problem" not in text and "analysed" in text
-    store = np.load(lesions.crops, mmap_mode="r")
-    assert lesions.radiomics.shape == (len(lesions.entering), 107)
-    assert np.isfinite(lesions.radiomics).all()
-    assert store[lesions.entering["crop"].to_numpy(), 1].any(axis=(1, 2, 3)).all()
-    assert lesions.entering["reason"].eq("").all()
-
-
-def test_bad_files_are_excluded_with_reasons_and_reported(broken, tmp_path):
-    root, bad = broken
-    lesions, text = prepared(root, tmp_path / "out")
-    reasons = lesions.table.set_index("lesion_id")["reason"]
-    assert "is empty" in reasons[bad[0]] and "cannot be read" in reasons[bad[1]]
-    assert not set(bad) & set(lesions.entering["lesion_id"])
-    assert text.count("problem ") == 2 and all(lesion in text for lesion in bad)
-
-
-def test_strict_stops_with_every_problem(broken, tmp_path):
-    root, bad = broken
-    with pytest.raises(InputError) as caught:
-        prepared(root, tmp_path / "out", "cohort.strict=true")
-    assert sorted(problem.where for problem in caught.value.problems) == sorted(bad)
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 @pytest.mark.parametrize(
-    "words", [["task.modalities=[image]"], ["task.modalities=[radiomics]", "features.radiomics=extract"]]
+    ("jobs", "hang", "sign", "records"), [(1, 1, "*.json", 1), (2, 1, "*.json", 3), (1, 5, ".*.partial", 1)]
 )
-def test_a_cohort_without_images_says_what_to_switch(table_cohort, tmp_path, words):
-    with pytest.raises(InputError, match="has no images") as caught:
-        prepared(table_cohort, tmp_path, *words)
-    assert "task.modalities=[radiomics,position]" in str(caught.value)
+def test_a_killed_call_is_gone_on_with_and_ends_the_same(tmp_path, jobs, hang, sign, records):
+    masks = {name: box(place, 9, 7) for name, place in zip("abc", (3, 8, 12), strict=True)}
+    studies = [study(tmp_path / name, masks, brain(i), name) for i, name in enumerate("STU")]
+    prepare_crops(studies, tmp_path / "unbroken", SETTINGS, jobs=1)
+    wanted = content(tmp_path / "unbroken")
+
+    folder = tmp_path / "broken"
+    process = child(studies, folder, jobs, hang)
+    while not list(folder.glob(sign)) or (sign != "*.json" and not list(folder.glob("*.json"))):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = content(folder)
+    assert 1 <= sum(name.endswith(".json") for name in before) <= records
+    assert before.items() <= wanted.items()
+
+    for left in folder.glob(".*.partial"):
+        os.utime(left, (0, 0))  # long ago
+    prepare_crops(studies, folder, SETTINGS, jobs=1)
+    assert content(folder) == wanted and not list(folder.glob(".*"))
 
 
-def test_the_tables_alone_need_no_crop(table_cohort, tmp_path):
-    lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[radiomics,position]")
-    assert lesions.crops is None and lesions.radiomics.shape == (len(lesions.entering), 107)
-    lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[position]")
-    assert lesions.radiomics is None
+def test_a_full_disk_is_an_error_and_leaves_nothing_half(tmp_path):
+    studies = [study(tmp_path, {name: box(8, 10, 7) for name in "abc"})]
+    process = child(studies, tmp_path / "kept", 1, "5000")  # the array has 8876 bytes
+    assert process.wait() == 1 and b"OSError" in process.stderr.read()
+    assert not list((tmp_path / "kept").iterdir())
 
 
-def test_nothing_left_to_analyse_is_said(cohort, tmp_path):
-    root = shutil.copytree(cohort, tmp_path / "empty")
-    for mask in root.rglob("*_mask_*"):
-        mask.unlink()
-    with pytest.raises(InputError, match="no lesion is left"):
-        prepared(root, tmp_path / "out")
+# the store
 
 
-def test_extraction_is_kept_and_follows_the_categories(cohort, tmp_path, monkeypatch):
-    asked = []
-
-    def extract(studies, jobs, progress):
-        names = [lesion for _, masks in studies for lesion in masks]
-        asked.append(names)
-        values = pd.DataFrame(
-            np.ones((len(names), 107)), columns=list(FEATURES), index=pd.Index(names, dtype=str)
-        )
-        return values, {}
-
-    from bcbm import prepare as module
-    from bcbm.features.radiomics import FEATURES
-
-    monkeypatch.setattr(module, "extract_cohort", extract)
-    words = ["task.modalities=[radiomics]", "features.radiomics=extract"]
-    few, _ = prepared(cohort, tmp_path, *words)
-    prepared(cohort, tmp_path, *words)
-    assert len(asked) == 1
-    more, _ = prepared(cohort, tmp_path, *words, "cohort.categories=[lesion,target,retreatment,margin]")
-    assert len(asked) == 2 and not set(asked[0]) & set(asked[1])
-    assert len(more.entering) == len(few.entering) + len(asked[1])
+def stored(folder, count=4):
+    studies = [study(folder / str(i), {"a": box(8, 10, 7)}, brain(i), str(i)) for i in range(count)]
+    where, _ = prepare_crops(studies, folder / "kept", SETTINGS, jobs=1)
+    return CropStore(list(where.values()))
 
 
-def test_a_failed_extraction_is_one_problem_and_the_reason(broken, tmp_path):
-    root, bad = broken
-    words = ["task.modalities=[radiomics]", "features.radiomics=extract"]
-    lesions, text = prepared(root, tmp_path / "out", *words)
-    reasons = lesions.table.set_index("lesion_id")["reason"]
-    assert reasons[bad[0]].startswith("radiomics failed")
-    assert text.count(f"problem {bad[0]}") == 1
+def test_a_pickled_store_is_its_places_and_not_its_data(tmp_path):
+    store = stored(tmp_path)
+    wanted = [np.array(store[i]) for i in range(len(store))]
+    assert len(pickle.dumps(store)) < wanted[0].nbytes / 4
+    same = copy.copy(store)  # by way of what is pickled
+    assert store._maps and not same._maps
+    np.testing.assert_array_equal([same[i] for i in range(4)], wanted)
+
+
+def test_a_crop_is_a_read_only_piece_of_the_map(tmp_path):
+    crop = stored(tmp_path, 1)[0]
+    assert type(crop) is np.ndarray and not crop.flags.owndata
+    with pytest.raises(ValueError, match="read-only"):
+        crop[:] = 0
+
+
+def test_more_studies_than_files_may_be_open_are_read(tmp_path, monkeypatch):
+    store = stored(tmp_path)
+    monkeypatch.setattr(crops, "_OPEN", 2)
+    wanted = [np.array(np.load(path)[row]) for path, row in store.where]
+    for number in (0, 1, 2, 3, 0, 3, 1):
+        np.testing.assert_array_equal(store[number], wanted[number])
+        assert len(store._maps) <= 2

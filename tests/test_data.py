@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config import Augment, Data
 from bcbm.data.augment import LesionAugment
-from bcbm.data.datamodule import LeakError, LesionDataModule, position_onehot
+from bcbm.data.datamodule import LeakError, LesionDataModule, position_coordinates, position_onehot
 from bcbm.data.sampler import LesionSampler, ShardSampler
+from bcbm.features.crops import CropStore
+from bcbm.schema import Augment, Data
 
 torch.set_num_threads(1)
 
@@ -29,7 +30,6 @@ def cohort(patients=12, lesions=2, seed=0):
             "hemisphere": rng.choice(HEMISPHERES, count),
             "region": rng.choice(REGIONS, count),
             "content": [f"hash{i}" for i in range(count)],
-            "crop": rng.permutation(count),
         }
     )
     for receptor in ("ER", "PR", "HER2"):
@@ -168,6 +168,19 @@ def test_augmentation_leaves_the_global_random_state_alone():
     assert torch.equal(torch.rand(3), wanted)
 
 
+def test_batches_from_a_store_are_those_from_an_array(tmp_path):
+    table, radiomics, crops = cohort()
+    order = np.arange(len(crops))[::-1]
+    np.save(tmp_path / "a.npy", crops[order])
+    store = CropStore([(tmp_path / "a.npy", int(row)) for row in order])
+    wanted = list(ready(table, radiomics, crops).train_dataloader())
+    found = list(ready(table, radiomics, store, data=Data(batch_size=4, workers=2)).train_dataloader())
+    for one, other in zip(found, wanted, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(ValueError, match="rows of image"):
+        datamodule(table, radiomics, CropStore(store.where[:-1]))
+
+
 def test_batches_are_the_same_for_0_and_2_workers():
     batches = []
     for workers in (0, 2):
@@ -177,6 +190,23 @@ def test_batches_are_the_same_for_0_and_2_workers():
     assert len(batches[0]) == len(batches[1]) == 3
     for one, other in zip(*batches, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_coordinates_are_known_or_zero_and_a_flip_leaves_them_alone():
+    table = pd.DataFrame({"mni_x": [-40.0, np.nan], "mni_y": [20.0, np.nan], "mni_z": [10.0, np.nan]})
+    assert position_coordinates(table) == pytest.approx(np.array([[0.4, 0.2, 0.1, 1], [0, 0, 0, 0]]))
+    mirrored = table.assign(mni_x=-table["mni_x"])
+    assert np.array_equal(position_coordinates(table), position_coordinates(mirrored))
+
+
+def test_coordinates_stand_behind_the_one_hots_where_they_are_asked_for():
+    table, radiomics, crops = cohort()
+    table = table.assign(mni_x=10.0, mni_y=-50.0, mni_z=20.0)
+    module = datamodule(table, radiomics, crops, coordinates=True)
+    module.setup()
+    batch = next(iter(module.predict_dataloader()))
+    assert module.fitted()["position"] == batch["position"].shape[1] == 16
+    assert batch["position"][0, 12:].tolist() == pytest.approx([0.1, -0.5, 0.2, 1.0])
 
 
 def test_position_is_hemisphere_then_region():
@@ -256,7 +286,7 @@ def test_a_batch_holds_what_is_switched_on():
     assert batch["known"][0].tolist() == [1, 0, 1] and batch["label"][0, 1] == 0
     assert batch["weight"].tolist() == [0.5] * 4
     row = int(batch["row"][2])
-    assert np.array_equal(batch["image"][2].numpy(), crops[table["crop"][row]].astype(np.float32))
+    assert np.array_equal(batch["image"][2].numpy(), crops[row].astype(np.float32))
     thin = ready(table, None, None, modalities=["position"], receptors=["PR"])
     assert set(next(iter(thin.train_dataloader()))) == {
         "row",

@@ -10,12 +10,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import BCEWithLogitsLoss
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config import Augment, Data, Loss, Model, Task, Trainer
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.model.encoders import RadiomicsEncoder, image_encoder
 from bcbm.model.losses import masked_bce
 from bcbm.model.module import LesionModule
 from bcbm.model.network import LesionNetwork
+from bcbm.schema import Augment, Data, Loss, Model, Task, Trainer
 
 torch.set_num_threads(1)
 
@@ -24,6 +24,7 @@ FITTED = {
     "receptors": RECEPTORS,
     "modalities": MODALITIES,
     "pos_weight": [1.0, 2.0, 0.5],
+    "position": 12,
     "radiomics": {"median": [0.0] * 107, "mean": [0.0] * 107, "scale": [1.0] * 107},
 }
 STILL = Augment(flip=0, affine=0, noise=0, gamma=0)
@@ -51,7 +52,6 @@ def lesions_of(count=30, size=10, signal=3.0):
             "hemisphere": rng.choice(HEMISPHERES, count),
             "region": rng.choice(REGIONS, count),
             "content": [f"hash{i}" for i in range(count)],
-            "crop": range(count),
         }
     )
     for receptor in RECEPTORS:

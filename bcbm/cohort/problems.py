@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One defect: where it was found, what was found, and what to do about it."""
+    """One defect: where it was found, what was found, what to do about it, and its kind in a few words."""
 
     where: str
     found: str
     remedy: str
+    kind: str = "unusable input"
 
     def __str__(self) -> str:
         return f"{self.where}: {self.found}; {self.remedy}"

@@ -1,23 +1,32 @@
 """The lesion table: one row a lesion, with a reason wherever one does not enter."""
 
-import hashlib
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.names import read_name
+from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions
+from bcbm.cohort.names import NameReading, read_name
+from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.problems import Problem
-from bcbm.cohort.tcia import Download, gzip_trailer
+from bcbm.cohort.survey import MNI_COLUMNS, Survey
+from bcbm.cohort.tcia import Download
+from bcbm.schema import RECEPTORS
 
-RECEPTORS = ["ER", "PR", "HER2"]
+FLOW = ("step", "patients", "studies", "lesions")
+LESIONS = ("lesion", "retreatment", "target")  # categories that any policy takes
 
 
 def build_table(
-    download: Download, categories: Iterable[str]
+    download: Download,
+    names: Mapping[str, NameReading] | None = None,
+    survey: Survey | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
     """Build the lesion table of a download.
+
+    Arguments:
+        names: readings that replace the program's own (cohort.overrides).
+        survey: what the volumes told; None where there are none or nothing asks for them.
 
     Returns:
         The lesion table, the radiomics table (indexed by lesion_id, same rows) and the problems.
@@ -26,33 +35,56 @@ def build_table(
     table = download.segmentations.copy()
     table.insert(0, "lesion_id", table["study_id"] + "/" + table["name"])
     features = download.features.set_axis(table["lesion_id"], axis=0)
-    readings = [read_name(name) for name in table["name"]]
-    for column in ("category", "hemisphere", "region"):
-        table[column] = [getattr(reading, column) for reading in readings]
-    table["position_source"] = "name"
-    table["position_confidence"] = [reading.confidence for reading in readings]
+    _locate(table, names or {}, survey)
     volume = "original_shape_VoxelVolume"
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
     _agree_on_labels(studies, problems)
     table = table.merge(studies, on="study_id", how="left")
-    table["content"] = _content(table, features)
-    wanted = table["category"].isin(set(categories))
-    complete = ((table["mask_path"] != "") & (table["image_path"] != "")) | (not download.has_images)
-    table["duplicate_of"] = _duplicates(table, wanted & complete)
+    table["content"] = content_of(table, features)
     table["excluded"], table["reason"] = False, ""
-    exclude(table, ~wanted, "category " + table["category"])
-    copied = table["duplicate_of"] != ""
-    exclude(table, copied, "copy of " + table["duplicate_of"])
-    for lesion, other in _foreign_copies(table):
+    exclude(table, ~table["category"].isin(LESIONS), "category " + table["category"])
+    if survey is not None:
+        problems += survey.problems
+        measured = survey.masks.reindex(table["lesion_id"])
+        for column in ("voxels", "outside", "grey_levels"):
+            table[column] = measured[column].to_numpy()
+        table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
+        reasons = table["lesion_id"].map(survey.unusable)
+        exclude(table, reasons.notna(), reasons)
+    _link(table, survey)
+    for lesion, other in foreign_copies(table):
         problems.append(
             Problem(
-                lesion, f"identical to {other} of another patient", "find out whose it is; both are excluded"
+                lesion,
+                f"identical to {other} of another patient",
+                "find out whose it is; both are excluded",
+                "same content in two patients",
             )
         )
         exclude(table, table["lesion_id"].isin([lesion, other]), "identical in two patients")
-    exclude(table, table[RECEPTORS].isna().all(axis=1), "no receptor label")
+    exclude(table, table[list(RECEPTORS)].isna().all(axis=1), "no receptor label")
     return table, features, problems
+
+
+def apply_policy(table: pd.DataFrame, policy: str) -> None:
+    """Exclude, in place, what `cohort.policy` leaves out of the lesions that could enter.
+
+    `lesions+targets` takes all; `lesions` no radiosurgery target; `largest` the largest one of a
+    patient; `one_session` the first session of a patient that has any.
+    """
+    if policy == "lesions":
+        exclude(table, table["category"] == "target", "policy lesions: a target")
+    entering = table[~table["excluded"]]
+    if policy == "largest":
+        order = entering.sort_values(["volume", "lesion_id"], ascending=[False, True])
+        chosen = order.drop_duplicates("patient_id")["lesion_id"]
+        exclude(table, ~table["lesion_id"].isin(chosen), "policy largest: not the largest of its patient")
+    elif policy == "one_session":
+        session = table["study_id"].str.extract(r"-(\d+)$")[0].astype(float)
+        first = session[entering.index].groupby(entering["patient_id"]).min()
+        later = session > table["patient_id"].map(first)
+        exclude(table, later, "policy one_session: a later session")
 
 
 def exclude(table: pd.DataFrame, rows: pd.Series, reason: str | pd.Series) -> None:
@@ -74,14 +106,15 @@ def require_modalities(
         exclude(table, pd.Series(radiomics.isna().all(axis=1).to_numpy()), "no radiomics")
     new = table[table["excluded"] & ~before]
     return [
-        Problem(lesion, reason, "supply it or switch the modality off; the lesion is excluded")
+        Problem(lesion, reason, "supply it or switch the modality off; the lesion is excluded", reason)
         for lesion, reason in zip(new["lesion_id"], new["reason"], strict=True)
     ]
 
 
 def flow(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
-    """The way from the download to the analysis: (step, patients, studies, lesions) a step."""
-    kind = table["reason"].str.replace(r"^copy of .*", "copy of another segmentation", regex=True)
+    """The way from the download to the analysis: the entries of FLOW a step."""
+    single = r"^(copy of|same lesion as|radiomics failed|unusable image).*"
+    kind = table["reason"].str.replace(single, r"\1 ...", regex=True)
     steps = [("found", table)]
     steps += [
         (f"excluded: {reason}", table[kind == reason])
@@ -100,7 +133,10 @@ def _agree_on_labels(studies: pd.DataFrame, problems: list[Problem]) -> None:
         for patient in labels.nunique().loc[lambda count: count > 1].index:
             problems.append(
                 Problem(
-                    str(patient), f"its sessions disagree on {receptor}", "correct one; it counts as missing"
+                    str(patient),
+                    f"its sessions disagree on {receptor}",
+                    "correct one; it counts as missing",
+                    "conflicting labels",
                 )
             )
         studies[receptor] = labels.transform(
@@ -108,57 +144,32 @@ def _agree_on_labels(studies: pd.DataFrame, problems: list[Problem]) -> None:
         )
 
 
-def _content(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
-    """A hash of what a lesion holds: its features, or, without them, the checksums of its two files."""
-    known = features.notna().all(axis=1).to_numpy() & (features.shape[1] > 0)
-    values = np.ascontiguousarray(features.to_numpy(dtype="float64"))
-    result = []
-    for row, lesion in enumerate(table.itertuples()):
-        if known[row]:
-            content = values[row].tobytes()
-        elif lesion.mask_path and lesion.image_path:
-            content = gzip_trailer(_path(lesion.mask_path)) + gzip_trailer(_path(lesion.image_path))
+def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Survey | None) -> None:
+    """Read every name, take the coordinates where there are any, and say where the two disagree, in place."""
+    readings = [names.get(name) or read_name(name) for name in table["name"]]
+    table["category"] = [reading.category for reading in readings]
+    for column in ("hemisphere", "region", "confidence"):
+        table[f"name_{column}"] = [getattr(reading, column) for reading in readings]
+    points = (survey.points if survey else pd.DataFrame()).reindex(
+        index=table["lesion_id"], columns=list(MNI_COLUMNS)
+    )
+    table[list(MNI_COLUMNS)] = points.to_numpy(dtype=float)
+    rows = []
+    for reading, point in zip(readings, points.to_numpy(dtype=float), strict=True):
+        if np.isnan(point).any():
+            rows.append((reading.hemisphere, reading.region, "name", reading.confidence, ""))
         else:
-            content = str(lesion.lesion_id).encode()
-        result.append(hashlib.sha256(content).hexdigest()[:16])
-    return result
+            place = place_of(point)
+            conflict = disagreement(reading, place, point)
+            rows.append((place.hemisphere, place.region, "image", place.confidence, conflict))
+    columns = ["hemisphere", "region", "position_source", "position_confidence", "position_conflict"]
+    table[columns] = pd.DataFrame(rows, columns=columns, index=table.index)
 
 
-def _path(text: object) -> Path:
-    return Path(str(text))
-
-
-def _duplicates(table: pd.DataFrame, preferred: pd.Series) -> pd.Series:
-    """The segmentation that a row repeats: the same content, or a name that only adds zeros.
-
-    Of equal content the first `preferred` row is the original, else the first: a copy must not drop out
-    for an original that does not enter itself.
-    """
-    first: dict[tuple[str, str], str] = {}
-    names = set(zip(table["study_id"], table["name"], strict=True))
-    result = []
-    ordered = table.loc[(~preferred).sort_values(kind="stable").index]
-    for lesion in ordered.itertuples():
-        original = first.setdefault((str(lesion.patient_id), str(lesion.content)), str(lesion.lesion_id))
-        name = str(lesion.name)
-        shorter = name.rstrip("0").rstrip("-_ ")
-        if original != lesion.lesion_id:
-            result.append(original)
-        elif (
-            shorter != name
-            and (lesion.study_id, shorter) in names
-            and (lesion.study_id, f"{name[:-2]}9") not in names  # tumor9, tumor10 count on
-        ):
-            result.append(f"{lesion.study_id}/{shorter}")
-        else:
-            result.append("")
-    return pd.Series(result, index=ordered.index, dtype=str)
-
-
-def _foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
-    entering = table[~table["excluded"]]
-    pairs = []
-    for _, group in entering[entering.duplicated("content", keep=False)].groupby("content"):
-        rows = group.drop_duplicates("patient_id")
-        pairs += [(lesion, rows["lesion_id"].iloc[0]) for lesion in rows["lesion_id"].iloc[1:]]
-    return pairs
+def _link(table: pd.DataFrame, survey: Survey | None) -> None:
+    """Link copies and masks over one lesion to the row that stands for them (`duplicate_of`), in place."""
+    table["duplicate_of"] = copies = exact_copies(table)
+    exclude(table, copies != "", "copy of " + copies)
+    others, why = same_lesions(table, survey)
+    table["duplicate_of"] = copies.where(copies != "", others)
+    exclude(table, others != "", "same lesion as " + others + " (" + why + ")")

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bcbm.cohort.problems import InputError, Problem
@@ -70,7 +71,12 @@ def read_download(root: Path) -> Download:
     segmentations, features = _join(rows, files, problems)
     for study in sorted(set(segmentations["study_id"]) - set(studies["study_id"])):
         problems.append(
-            Problem(study, f"no row in {CLINICAL_WORKBOOK[0]}", "its receptors count as missing; add the row")
+            Problem(
+                study,
+                f"no row in {CLINICAL_WORKBOOK[0]}",
+                "its receptors count as missing; add the row",
+                "study without clinical row",
+            )
         )
         studies.loc[len(studies), ["study_id", "patient_id"]] = [study, patient_of(study)]
     return Download(root, files is not None, segmentations, features, studies, problems)
@@ -144,6 +150,7 @@ def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
                         f"{book} row {row} ({study})",
                         f"{receptor} is '{text}'",
                         "write + or - or leave it empty; it counts as missing",
+                        "odd label",
                     )
                 )
             values.append(RECEPTOR_LABELS.get(text, float("nan")))
@@ -154,7 +161,12 @@ def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
         problems.append(
-            Problem(f"{book} row {row}", f"study {study} has a row already", "remove one; the first counts")
+            Problem(
+                f"{book} row {row}",
+                f"study {study} has a row already",
+                "remove one; the first counts",
+                "row twice in a workbook",
+            )
         )
     return frame[~twice].reset_index(drop=True)
 
@@ -163,12 +175,14 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataF
     book = RADIOMICS_WORKBOOK[0]
     values = radiomics.loc[:, [c for c in radiomics.columns if c.startswith("original_")]]
     numbers = values.apply(pd.to_numeric, errors="coerce").astype("float64")
+    numbers = numbers.where(np.isfinite(numbers))
     for row, column in zip(*(numbers.isna() & (values != "")).to_numpy().nonzero(), strict=True):
         problems.append(
             Problem(
                 f"{book} row {row + 2}",
                 f"{values.columns[column]} is '{values.iloc[row, column]}'",
                 "write a number; it counts as missing",
+                "feature that is no number",
             )
         )
     numbers.insert(0, "study_id", [str(cell).strip() for cell in radiomics["FilenamePrefix"]])
@@ -179,7 +193,10 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataF
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
         problems.append(
             Problem(
-                f"{book} row {row + 2}", f"{study} {name} has a row already", "remove one; the first counts"
+                f"{book} row {row + 2}",
+                f"{study} {name} has a row already",
+                "remove one; the first counts",
+                "row twice in a workbook",
             )
         )
     return numbers[~twice].reset_index(drop=True)
@@ -203,9 +220,20 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
                     "keep exactly one; its lesions have no image"
                     if not found
                     else "keep one; the first counts",
+                    "study with more than one image" if found else "study without image",
                 )
             )
-        for mask in sorted(folder.glob(f"{study}_mask_*.nii.gz")):
+        masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
+        for stray in sorted(set(folder.glob("*.nii*")) - {*found, *masks}):
+            problems.append(
+                Problem(
+                    str(stray),
+                    "is neither an image nor a mask by its name",
+                    f"rename it to {study}_image_ss_n4.nii.gz or {study}_mask_NAME.nii.gz, or remove it",
+                    "file that fits no pattern",
+                )
+            )
+        for mask in masks:
             name = mask.name.removeprefix(f"{study}_mask_").removesuffix(".nii.gz")
             rows.append((study, name, str(found[0]) if found else "", str(mask)))
     return pd.DataFrame(rows, columns=["study_id", "name", "image_path", "mask_path"])
@@ -234,7 +262,10 @@ def _join(
                 names = ", ".join(sorted(rows.loc[row_index, "name"]))
                 problems.append(
                     Problem(
-                        fold_key[0], f"more than one file could be {names}", "rename row or file to match"
+                        fold_key[0],
+                        f"more than one file could be {names}",
+                        "rename row or file to match",
+                        "ambiguous name",
                     )
                 )
         joined = rows.merge(files, on=["study_id", "name"], how="outer")

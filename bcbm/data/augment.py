@@ -6,7 +6,7 @@ import torchio as tio
 from torch import Tensor
 
 from bcbm.cohort.names import HEMISPHERES
-from bcbm.config import Augment
+from bcbm.schema import Augment
 
 LEFT, RIGHT = HEMISPHERES.index("left"), HEMISPHERES.index("right")
 BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion

@@ -11,12 +11,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config import Augment, Data
 from bcbm.data.augment import LesionAugment
 from bcbm.data.sampler import LesionSampler, ShardSampler
+from bcbm.features.crops import CropStore
+from bcbm.schema import Augment, Data
 
 PARTS = ("train", "validation", "test")
 Batch = dict[str, Tensor]
+Crops = np.ndarray | CropStore  # read by a lesion's row
 
 
 class LeakError(ValueError):
@@ -37,6 +39,18 @@ def position_onehot(hemisphere: Sequence[str], region: Sequence[str]) -> np.ndar
             raise ValueError(f"{column} '{word}' is not known; write one of {', '.join(known)}")
         blocks.append(np.eye(len(known), dtype=np.float32)[codes])
     return np.concatenate(blocks, axis=1)
+
+
+def position_coordinates(lesions: pd.DataFrame) -> np.ndarray:
+    """Distance from the midline, forward and upward place in MNI space, decimetres, and whether they are known.
+
+    (N, 4) float32, 0 where a lesion has no coordinates. The side is left to the one-hot hemisphere, so that a
+    left-right flip changes nothing here.
+    """
+    points = lesions[["mni_x", "mni_y", "mni_z"]].to_numpy(np.float32) / 100
+    points[:, 0] = np.abs(points[:, 0])
+    known = np.isfinite(points).all(axis=1, keepdims=True)
+    return np.hstack([np.where(known, points, 0), known]).astype(np.float32)
 
 
 def patient_weight(patients: pd.Series) -> np.ndarray:
@@ -76,7 +90,7 @@ class LesionDataset(Dataset[Batch]):
 
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
     `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
-    `radiomics` (107,), `position` (12,), as far as they are given; `label` and `known` (R,), label 0 where
+    `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0 where
     it is not known; `weight` (), 1 / lesions of the patient in this part.
     """
 
@@ -85,12 +99,11 @@ class LesionDataset(Dataset[Batch]):
         rows: np.ndarray,
         columns: Mapping[str, np.ndarray],
         position: np.ndarray,
-        crops: np.ndarray | None,
-        crop: np.ndarray | None,
+        crops: Crops | None,
         channels: int,
         augment: LesionAugment | None,
     ) -> None:
-        self.rows, self.crops, self.crop, self.channels, self.augment = rows, crops, crop, channels, augment
+        self.rows, self.crops, self.channels, self.augment = rows, crops, channels, augment
         self.columns = {name: torch.from_numpy(values) for name, values in columns.items()}
         self.position = torch.from_numpy(position)
 
@@ -101,8 +114,8 @@ class LesionDataset(Dataset[Batch]):
         place, seed = item if isinstance(item, tuple) else (item, None)
         row = int(self.rows[place])
         batch = {name: values[place] for name, values in self.columns.items()}
-        if self.crops is not None and self.crop is not None:
-            stored = self.crops[int(self.crop[row]), : self.channels]
+        if self.crops is not None:
+            stored = self.crops[row][: self.channels]
             image, position = torch.from_numpy(np.array(stored, dtype=np.float32)), self.position[place]
             if self.augment is not None and seed is not None:
                 image, position = self.augment(image, position, seed)
@@ -119,9 +132,9 @@ class LesionDataModule(LightningDataModule):
 
     Arguments:
         lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content`, a
-            column 0 / 1 / NaN a receptor, and `crop`, the place in `crops`, with images.
+            column 0 / 1 / NaN a receptor.
         radiomics: (N, 107) raw values aligned with `lesions`, NaN where missing; None without radiomics.
-        crops: (M, 2, S, S, S) float16, z-scored image and mask, axes z, y, x; None without images.
+        crops: by row of `lesions`, float16 (2, S, S, S), image and mask, axes z, y, x; None without images.
         parts: rows of `lesions` under `train`, `validation` and `test`.
         receptors: columns to predict.
         modalities: which of image, radiomics and position a batch holds.
@@ -131,6 +144,7 @@ class LesionDataModule(LightningDataModule):
         seed: seed of the draw and of the augmentation.
         leaky: the split shares patients on purpose.
         mask_channel: `image` has the mask as its second channel.
+        coordinates: `position` has the MNI coordinates too, of columns `mni_x, mni_y, mni_z` (mm).
 
     Raises:
         LeakError: at set-up, see `check_leak`.
@@ -142,7 +156,7 @@ class LesionDataModule(LightningDataModule):
         *,
         lesions: pd.DataFrame,
         radiomics: np.ndarray | None,
-        crops: np.ndarray | None,
+        crops: Crops | None,
         parts: Mapping[str, np.ndarray],
         receptors: Sequence[str],
         modalities: Sequence[str],
@@ -152,18 +166,19 @@ class LesionDataModule(LightningDataModule):
         seed: int,
         leaky: bool = False,
         mask_channel: bool = False,
+        coordinates: bool = False,
     ) -> None:
         super().__init__()
         for name, values in (("image", crops), ("radiomics", radiomics)):
             if name in modalities and values is None:
                 raise ValueError(f"task.modalities names {name} but this cohort has no {name}; leave it out")
-        if radiomics is not None and len(radiomics) != len(lesions):
-            raise ValueError(f"{len(radiomics)} rows of radiomics for {len(lesions)} lesions; align them")
+            if values is not None and len(values) != len(lesions):
+                raise ValueError(f"{len(values)} rows of {name} for {len(lesions)} lesions; align them")
         self.lesions, self.radiomics, self.crops = lesions, radiomics, crops
         self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
         self.receptors, self.modalities = list(receptors), list(modalities)
         self.data, self.seed, self.leaky = data, seed, leaky
-        self.channels = 2 if mask_channel else 1
+        self.channels, self.coordinates = 2 if mask_channel else 1, coordinates
         self.augment = LesionAugment(augment, crop_spacing)
 
     def setup(self, stage: str = "fit") -> None:
@@ -175,7 +190,7 @@ class LesionDataModule(LightningDataModule):
         """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
 
         `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
-        signed log; `pos_weight` negatives / positives among the patients a receptor, 1 if one is absent.
+        signed log; `position` its width; `pos_weight` negatives / positives among the patients a receptor, 1 if one is absent.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]
@@ -184,6 +199,8 @@ class LesionDataModule(LightningDataModule):
             _pos_weight(train.groupby("patient_id")[receptor].mean()) if class_weights else 1.0
             for receptor in self.receptors
         ]
+        if "position" in self.modalities:
+            result["position"] = len(HEMISPHERES) + len(REGIONS) + 4 * self.coordinates
         if "radiomics" in self.modalities and self.radiomics is not None:
             result["radiomics"] = fit_radiomics(
                 self.radiomics[self.parts["train"]], patient_weight(train["patient_id"])
@@ -231,6 +248,8 @@ class LesionDataModule(LightningDataModule):
         lesions = self.lesions.iloc[rows]
         label = lesions[self.receptors].to_numpy(np.float32)
         position = position_onehot(lesions["hemisphere"].tolist(), lesions["region"].tolist())
+        if self.coordinates:
+            position = np.hstack([position, position_coordinates(lesions)])
         columns = {
             "row": rows,
             "patient": pd.factorize(lesions["patient_id"])[0],
@@ -242,13 +261,11 @@ class LesionDataModule(LightningDataModule):
             columns["position"] = position
         if "radiomics" in self.modalities and self.radiomics is not None:
             columns["radiomics"] = self.radiomics[rows].astype(np.float32)
-        image = "image" in self.modalities
         return LesionDataset(
             rows,
             columns,
             position,
-            crops=self.crops if image else None,
-            crop=self.lesions["crop"].to_numpy(np.int64) if image else None,
+            crops=self.crops if "image" in self.modalities else None,
             channels=self.channels,
             augment=self.augment if part == "train" else None,
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bcbm.features.crops import CropStore
+
 
 @dataclass
 class Lesions:
@@ -13,14 +15,16 @@ class Lesions:
 
     Attributes:
         table: the whole lesion table, excluded rows with their reason.
-        entering: the rows that enter, numbered anew, with their row in the crop store.
+        entering: the rows that enter, numbered anew.
         radiomics: (N, 107) float64 of `entering`, or None when that modality is off.
-        crops: path of the crop store, or None when the image modality is off.
-        cohort: the content hash of the download.
+        crops: of `entering`, by row, or None when the image modality is off.
+        cohort: the content hash of the download, and of the names that a person corrected.
+        folder: where the tables and crops are kept.
     """
 
     table: pd.DataFrame
     entering: pd.DataFrame
     radiomics: np.ndarray | None
-    crops: Path | None
+    crops: CropStore | None
     cohort: str
+    folder: Path

@@ -1,123 +1,193 @@
-"""Crops: a fixed cube around every lesion, in one memory-mapped file that workers share without copies."""
+"""Crops: a fixed cube around every lesion, a memory-mapped file a study that workers share without copies."""
 
-import hashlib
-import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 import SimpleITK as sitk
-from joblib import Parallel, delayed
+from scipy.ndimage import distance_transform_edt
 
 from bcbm.cohort.problems import Problem
-from bcbm.cohort.tcia import gzip_trailer
-from bcbm.features.volumes import read_mask, read_volume
+from bcbm.features.kept import Record, Study, each_study, writing_whole
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
+
+Intensity = Literal["zscore", "percentile", "none"]
+_RECORD = 1  # counts up whenever a crop or its record would look different
+_OPEN = 256  # maps held open at once: each costs a file descriptor
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How lesions are cropped.
+
+    Attributes:
+        size: edge of the cube, voxels.
+        spacing: edge of a voxel, mm.
+        margin: mm around the mask beyond which the image is 0; None keeps the whole cube.
+        intensity: of the image channel; see `normalised`.
+    """
+
+    size: int
+    spacing: float
+    margin: float | None = None
+    intensity: Intensity = "zscore"
 
 
 def prepare_crops(
-    lesions: pd.DataFrame,
+    studies: Iterable[Study],
     folder: Path,
+    settings: CropSettings,
     *,
-    size: int,
-    spacing: float,
     jobs: int,
     progress: Callable[[int], None] | None = None,
-) -> tuple[Path, pd.DataFrame, list[Problem]]:
-    """Make, or find, the crop store of these lesions with these settings.
-
-    Arguments:
-        lesions: columns lesion_id, study_id, image_path, mask_path.
-        size: edge of the cube, voxels.
-        spacing: edge of a voxel, mm.
+) -> tuple[dict[str, tuple[Path, int]], list[Problem]]:
+    """Make the crops of these lesions that `folder` does not hold yet; a killed call goes on.
 
     Returns:
-        The path of a `.npy` array, float16 (N, 2, size, size, size): image, z-scored inside the brain, and
-        mask (0 or 1), axes z, y, x in LPS orientation; an index with columns lesion_id, crop (the row, -1
-        where there is none); a problem for each lesion without a crop.
+        Where each lesion's crop lies, in the order asked for: the file and the row, as `CropStore` reads it;
+        a problem for each lesion without one.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; what was finished stays.
     """
-    name = _address(lesions, size, spacing)
-    store, index_path = folder / f"crops-{name}.npy", folder / f"crops-{name}.parquet"
-    if not (index_path.is_file() and store.is_file()):
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".crops-{name}.{os.getpid()}.npy"
-        shape = (len(lesions), 2, size, size, size)
-        np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape).flush()
-        studies = [group for _, group in lesions.reset_index(drop=True).groupby("study_id")]
-        work = (delayed(_crop_study)(group, partial, size, spacing) for group in studies)
-        found: list[tuple[str, int, str, str]] = []
-        try:
-            for group, rows in zip(studies, Parallel(n_jobs=jobs, return_as="generator")(work), strict=True):
-                found += rows
-                if progress:
-                    progress(len(group))
-            partial.replace(store)
-        finally:
-            partial.unlink(missing_ok=True)
-        index = pd.DataFrame(found, columns=["lesion_id", "crop", "problem", "remedy"])
-        temporary = index_path.with_suffix(f".{os.getpid()}.tmp")
-        index.to_parquet(temporary)
-        temporary.replace(index_path)
-    index = pd.read_parquet(index_path)
-    bad = index[index["crop"] < 0]
-    problems = [Problem(str(row.lesion_id), str(row.problem), str(row.remedy)) for row in bad.itertuples()]
-    return store, index[["lesion_id", "crop"]], problems
+    asked = list(studies)
+    where: dict[str, tuple[Path, int]] = {}
+    problems: dict[str, Problem] = {}
+    work = partial(crop_study, settings=settings)
+    address = {"crops": _RECORD, **asdict(settings)}
+    for study, path, record in each_study(asked, work, folder, address, jobs=jobs, progress=progress):
+        problems |= {lesion: Problem(lesion, *words) for lesion, words in record["problems"].items()}
+        where |= {lesion: (_array(path), row) for row, lesion in enumerate(study.masks)}
+    order = [lesion for study in asked for lesion in study.masks]
+    found = {lesion: where[lesion] for lesion in order if lesion not in problems}
+    return found, [problems[lesion] for lesion in order if lesion in problems]
 
 
-def _address(lesions: pd.DataFrame, size: int, spacing: float) -> str:
-    """The store's name: settings and content (packed checksums) of every file that goes in."""
-    digest = hashlib.sha256(json.dumps([size, spacing]).encode())
-    images = {path: gzip_trailer(Path(path)) for path in sorted(set(lesions["image_path"]))}
-    for lesion in lesions.itertuples():
-        digest.update(str(lesion.lesion_id).encode() + images[str(lesion.image_path)])
-        digest.update(gzip_trailer(Path(str(lesion.mask_path))))
-    return digest.hexdigest()[:16]
+class CropStore:
+    """Crops by number, each float16 (2, S, S, S): image and mask (0 or 1), axes z, y, x in LPS orientation.
+
+    Files are mapped when a crop of theirs is first read, so that processes share their pages. Pickled or
+    sent to a worker, a store is its list of places.
+
+    Arguments:
+        where: file and row of each crop, from `prepare_crops`.
+    """
+
+    def __init__(self, where: Sequence[tuple[Path, int]]) -> None:
+        self.where = list(where)
+        self._maps: dict[Path, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        path, row = self.where[number]
+        if path not in self._maps:
+            if len(self._maps) >= _OPEN:
+                self._maps.pop(next(iter(self._maps)))
+            self._maps[path] = np.load(path, mmap_mode="r").view(np.ndarray)
+        return self._maps[path][row]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"where": self.where, "_maps": {}}
 
 
-def _crop_study(
-    lesions: pd.DataFrame, store: Path, size: int, spacing: float
-) -> list[tuple[str, int, str, str]]:
-    """Write the crops of one study into the store; one bad lesion does not stop its neighbours."""
-    array = np.lib.format.open_memmap(store, mode="r+")
-    image_path = Path(str(lesions["image_path"].iloc[0]))
-    result: list[tuple[str, int, str, str]] = []
+def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
+    """Write the crops of a study, a row a mask (0 where it has none), and say in the record what was wrong.
+
+    Row by row and not through a map: a full disk is then an OSError and not the end of the process.
+    """
+    remedy = "download the image again; its lesions are excluded"
     try:
-        image = normalised(read_volume(image_path))
+        image = open_volume(study.image)
+        levels = _levels(image.values, settings.intensity)
     except ValueError as error:
-        remedy = "download the image again; its lesions are excluded"
-        return [(str(lesion), -1, str(error), remedy) for lesion in lesions["lesion_id"]]
-    for label, lesion in lesions.iterrows():
-        row = int(str(label))
-        try:
-            mask = read_mask(Path(str(lesion["mask_path"])), image)
-            array[row] = crop(image, mask, size, spacing)
-            result.append((str(lesion["lesion_id"]), row, "", ""))
-        except ValueError as error:
-            result.append((str(lesion["lesion_id"]), -1, str(error), "mend the mask; the lesion is excluded"))
-    array.flush()
-    return result
+        problems = {lesion: [str(error), remedy] for lesion in study.masks}
+        return {"problems": problems, "again": isinstance(error, UnreadableError)}
+    record: Record = {"problems": {}, "files": [".npy"], "again": False}
+    shape = (2, settings.size, settings.size, settings.size)
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(study.masks), *shape)}
+    with writing_whole(_array(path)) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for lesion, mask in study.masks.items():
+            row = np.zeros(shape, np.float16)
+            try:
+                row = _cut(image, levels, mask, settings)
+            except ValueError as error:
+                record["problems"][lesion] = [str(error), "mend the mask; the lesion is excluded"]
+                record["again"] |= isinstance(error, UnreadableError)
+            file.write(row.astype("<f2").tobytes())
+    return record
 
 
-def normalised(image: sitk.Image) -> sitk.Image:
-    """Z-score inside the brain (the voxels that skull stripping left above 0); outside is 0.
+def normalised(image: sitk.Image, intensity: Intensity = "zscore") -> sitk.Image:
+    """The image (float32, LPS) rescaled inside the brain, the voxels that skull stripping left above 0.
+
+    Arguments:
+        intensity: `zscore`: mean 0 and standard deviation 1; `percentile`: 1st and 99th percentile become 0
+            and 1, beyond is cut; outside the brain is 0 with both. `none`: as it is.
 
     Raises:
         ValueError: no brain, or a single intensity in it.
     """
-    values = sitk.GetArrayFromImage(image)
-    brain = values > 0
-    spread = values[brain].std() if brain.any() else 0.0
-    if not np.isfinite(values).all() or not spread > 0:
+    return _rescaled(image, _levels(sitk.GetArrayViewFromImage(image), intensity), intensity)
+
+
+def _levels(values: np.ndarray, intensity: Intensity) -> tuple[float, float]:
+    """The intensity that becomes 0, and how much becomes 1."""
+    inside = values[values > 0].astype(np.float32)
+    finite = values.dtype.kind != "f" or np.isfinite(values).all()
+    if not finite or not inside.size or inside.min() == inside.max():
         raise ValueError("the image holds no brain: nothing above 0, one intensity only, or not finite")
-    values = np.where(brain, (values - values[brain].mean()) / spread, 0).astype(np.float32)
+    if intensity == "zscore":
+        return float(inside.mean()), float(inside.std())
+    low, high = np.percentile(inside, [1, 99])
+    return float(low), float(max(high - low, np.finfo(np.float32).tiny))
+
+
+def _rescaled(image: sitk.Image, levels: tuple[float, float], intensity: Intensity) -> sitk.Image:
+    values = sitk.GetArrayViewFromImage(image).astype(np.float32)
+    if intensity != "none":
+        brain = values > 0
+        values -= np.float32(levels[0])
+        values /= np.float32(levels[1])
+        if intensity == "percentile":
+            np.clip(values, 0, 1, out=values)
+        values[~brain] = 0
     result = sitk.GetImageFromArray(values)
     result.CopyInformation(image)
-    return result
+    return sitk.DICOMOrient(result, "LPS")
 
 
-def crop(image: sitk.Image, mask: sitk.Image, size: int, spacing: float) -> np.ndarray:
-    """Resample a cube centred on the lesion: (2, size, size, size), image and mask; 0 beyond the volume."""
+def _cut(image: Volume, levels: tuple[float, float], path: Path, settings: CropSettings) -> np.ndarray:
+    """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
+    mask = open_volume(path)
+    require_same_grid(image.grid, mask.grid, path.name)
+    if (box := bounding_box(mask.values)) is None:
+        raise ValueError(f"{path.name} is empty")
+    low, high = np.array([(span.start, span.stop) for span in reversed(box)]).T  # x, y, z
+    centre = low + np.argwhere(mask.values[box] > 0.5).mean(axis=0)[::-1]
+    half = settings.size * settings.spacing / 2 / np.array(image.grid.GetSpacing()) + 1
+    start = np.clip(np.minimum(low, np.floor(centre - half)), 0, None).astype(int)
+    stop = np.minimum(np.maximum(high, np.ceil(centre + half) + 1), image.grid.GetSize()).astype(int)
+    part, region = (each.part(start.tolist(), (stop - start).tolist()) for each in (image, mask))
+    region = sitk.DICOMOrient(region > 0.5, "LPS")
+    return crop(_rescaled(part, levels, settings.intensity), region, settings)
+
+
+def crop(image: sitk.Image, mask: sitk.Image, settings: CropSettings) -> np.ndarray:
+    """Resample a cube centred on the lesion: float16 (2, S, S, S), image and mask; 0 beyond the volume.
+
+    Image (`normalised`) and mask (0 and 1) are on one grid in LPS orientation. A lesion too small for any
+    voxel of the cube keeps the one at its centre.
+
+    Raises:
+        ValueError: an intensity beyond float16.
+    """
+    size, spacing = settings.size, settings.spacing
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(mask)
     axes = np.reshape(image.GetDirection(), (3, 3))  # columns; oblique scans are not along x, y, z
@@ -127,7 +197,20 @@ def crop(image: sitk.Image, mask: sitk.Image, size: int, spacing: float) -> np.n
     grid.SetOutputSpacing([spacing] * 3)
     grid.SetOutputOrigin(origin.tolist())
     grid.SetOutputDirection(image.GetDirection())
+    grid.SetOutputPixelType(sitk.sitkFloat32)
     grid.SetInterpolator(sitk.sitkLinear)
-    planes = [grid.Execute(image)]
-    planes.append(grid.Execute(sitk.Cast(mask, sitk.sitkFloat32)) > 0.5)
-    return np.stack([sitk.GetArrayFromImage(plane).astype(np.float16) for plane in planes])
+    values, inside = (sitk.GetArrayFromImage(grid.Execute(volume)) for volume in (image, mask))
+    inside = inside > 0.5
+    if not inside.any():
+        inside[(size // 2,) * 3] = True
+    if settings.margin is not None:
+        values[distance_transform_edt(~inside, sampling=spacing) > settings.margin] = 0
+    if np.abs(values).max() > np.finfo(np.float16).max:
+        raise ValueError(
+            f"intensities up to {np.abs(values).max():g} do not fit float16; set features.crop_intensity"
+        )
+    return np.stack([values, inside]).astype(np.float16)
+
+
+def _array(path: Path) -> Path:
+    return Path(f"{path}.npy")

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from joblib import Parallel, delayed
 
@@ -21,6 +24,7 @@ class Study(NamedTuple):
 
 Record = dict[str, Any]
 Work = Callable[[Study, Path], Record]
+_ABANDONED = 3600.0  # seconds: no writer rests that long, so whoever left a partial file was killed
 
 
 def each_study(
@@ -40,10 +44,12 @@ def each_study(
 
     Arguments:
         work: makes a record, JSON's types only, of a study; larger results it writes to files whose names
-            begin with the path it is given. Called in another process.
+            begin with the path it is given, and lists their endings as the record's `files`: a record counts
+            as kept while all of them are there. A record with `again` true is not kept. Called in another
+            process.
         folder: where records are kept.
         settings: everything else that the record depends on, code versions included.
-        jobs: processes, as joblib counts them.
+        jobs: processes, as joblib counts them; where they run is `joblib.parallel_config`'s choice.
         progress: called with the number of masks each study has, as it is done.
 
     Yields:
@@ -53,15 +59,18 @@ def each_study(
         OSError: the folder cannot be written or the disk is full; what was finished stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.partial"):
+        if left.stat().st_mtime < time.time() - _ABANDONED:
+            left.unlink(missing_ok=True)
     missing = []
     for study in studies:
         path = folder / _address(study, settings)
-        if (kept := Path(f"{path}.json")).is_file():
-            if progress:
-                progress(len(study.masks))
-            yield study, path, json.loads(kept.read_text())
-        else:
+        if (kept := _kept(path)) is None:
             missing.append((study, path))
+            continue
+        if progress:
+            progress(len(study.masks))
+        yield study, path, kept
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
     for study, path, record in workers(delayed(_keep)(work, *item) for item in missing):
@@ -72,11 +81,18 @@ def each_study(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file in one step: it is there complete, also after a power cut, or not at all."""
+    with writing_whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """The same for content that comes piece by piece; an error, a full disk too, leaves nothing behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -84,14 +100,33 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _kept(path: Path) -> Record | None:
+    """The record at `path`, unless it or a file that belongs with it is not there."""
+    if not (kept := Path(f"{path}.json")).is_file():
+        return None
+    record: Record = json.loads(kept.read_text())
+    return record if all(Path(f"{path}{ending}").is_file() for ending in record.get("files", ())) else None
+
+
 def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
     record = work(study, path)
-    write_whole(Path(f"{path}.json"), json.dumps(record).encode())
+    if not record.get("again"):
+        write_whole(Path(f"{path}.json"), json.dumps(record).encode())
     return study, path, record
 
 
 def _address(study: Study, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, path in [("", study.image), *study.masks.items()]:
-        digest.update(name.encode() + b"\0" + path.stat().st_size.to_bytes(8) + gzip_trailer(path))
+        digest.update(name.encode() + b"\0" + _content(path))
     return digest.hexdigest()[:16]
+
+
+def _content(path: Path) -> bytes:
+    """Stands for a file's content; of a gzip file its size, and checksum and length of what is packed."""
+    if not path.is_file():
+        return b"missing"
+    if path.suffix == ".gz":
+        return path.stat().st_size.to_bytes(8) + gzip_trailer(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -4,16 +4,28 @@ Definitions: van Griethuysen et al., Cancer Research 2017; defaults of the libra
 resampling), as the collection's own workbook was made.
 """
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from joblib import Parallel, delayed
 
-from bcbm.features.volumes import last_line, read_stored, require_same_grid
+from bcbm.features.kept import Record, Study, each_study
+from bcbm.features.volumes import (
+    UnreadableError,
+    Volume,
+    bounding_box,
+    last_line,
+    open_volume,
+    require_same_grid,
+)
 
 _FAMILIES = {
     "shape": "Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn "
@@ -49,7 +61,133 @@ FEATURES: tuple[str, ...] = tuple(
 )
 """The 107 columns, in the order of the collection's workbook."""
 
+_LIBRARY = "pyradiomics-bhklab"
+_RECORD = 1  # counts up whenever a kept record would look different
 _MARGIN = 5  # voxels kept around the mask, PyRadiomics' own padding
+_SPLINE = 40  # voxels beyond which a B-spline coefficient does not reach: its poles are below 0.44
+
+
+def provenance(settings: dict[str, Any] | None = None) -> dict[str, str]:
+    """What made the features: PyRadiomics settings other than the defaults as JSON, library, version."""
+    words = json.dumps(settings or {}, sort_keys=True)
+    return {"settings": words, "library": _LIBRARY, "version": version(_LIBRARY)}
+
+
+def extract_lesion(
+    image: sitk.Image, mask: sitk.Image, settings: dict[str, Any] | None = None
+) -> dict[str, float]:
+    """The 107 features of the voxels where `mask` > 0.5; the same values as from the uncropped volume.
+
+    With `normalize` and with `resampledPixelSpacing` too: the volume is normalised whole, and resampling
+    starts from its corner. B-splines, which reach over the whole volume, then differ by less than 1e-9.
+
+    Args:
+        image: 3D intensities, any scale (the features are not normalised).
+        mask: on the grid of `image`, integer or float.
+        settings: PyRadiomics settings by name, e.g. `{"binWidth": 25}`; None is its defaults.
+
+    Raises:
+        ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
+        Exception: whatever else PyRadiomics raises, its words being the reason.
+    """
+    volume, region = (Volume(sitk.GetArrayViewFromImage(each), each) for each in (image, mask))
+    volume, settings = _normalised(volume, settings or {})
+    return dict(zip(FEATURES, _features(volume, region, settings), strict=True))
+
+
+def extract_cohort(
+    studies: Iterable[tuple[Path, dict[str, Path]]],
+    jobs: int = -1,
+    progress: Callable[[int], None] | None = None,
+    *,
+    folder: Path | None = None,
+    settings: dict[str, Any] | None = None,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Features of all lesions, in parallel over studies.
+
+    Args:
+        studies: `(image path, {lesion_id: mask path})` a study; lesion ids are unique over all of them.
+        jobs: worker processes as joblib counts them (-1 is one a core, 1 is none).
+        progress: called with the number of lesions each study brought, as it is done.
+        folder: keeps what each study brought, so that a killed call goes on; None keeps nothing.
+        settings: PyRadiomics settings by name; None is its defaults.
+
+    Returns:
+        A table (lesions with features, 107) indexed by `lesion_id`, in the order asked for (an empty list
+        gives no rows and all columns), and `{lesion_id: reason}` for the rest.
+
+    Raises:
+        OSError: `folder` cannot be written.
+    """
+    asked = [Study(*study) for study in studies]
+    values: dict[str, list[float]] = {}
+    failures: dict[str, str] = {}
+    work = partial(extract_study, settings=settings or {})
+    address = {"radiomics": _RECORD, **provenance(settings)}
+    with TemporaryDirectory() as passing:
+        place = folder or Path(passing)
+        for _, _, record in each_study(asked, work, place, address, jobs=jobs, progress=progress):
+            values |= record["values"]
+            failures |= record["failures"]
+    order = [lesion for study in asked for lesion in study.masks]
+    kept = [lesion for lesion in order if lesion in values]
+    index = pd.Index(kept, name="lesion_id", dtype=str)
+    table = pd.DataFrame([values[lesion] for lesion in kept], columns=list(FEATURES), index=index)
+    return table.astype(float), {lesion: failures[lesion] for lesion in order if lesion in failures}
+
+
+def compare_radiomics(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame:
+    """How two tables of the same lesions agree, a row a feature.
+
+    Args:
+        workbook: indexed by lesion_id, with the columns FEATURES, as `extracted`.
+
+    Returns:
+        Indexed by `feature`: `lesions` with a finite value in both, of these the share `within_1e-6`,
+        `median_difference` and `largest_difference` (of the larger of the two values), and Spearman's
+        `correlation`; NaN where there is nothing to tell.
+    """
+    both = workbook.index.intersection(extracted.index)
+    rows = []
+    for name in FEATURES:
+        one, other = (table.loc[both, name].to_numpy(float) for table in (workbook, extracted))
+        finite = np.isfinite(one) & np.isfinite(other)
+        pair = pd.DataFrame({"one": one[finite], "other": other[finite]})
+        larger = pair.abs().max(axis=1).replace(0.0, 1.0)
+        apart = (pair["one"] - pair["other"]).abs() / larger
+        varied = bool((pair.nunique() > 1).all())
+        rows.append(
+            {
+                "feature": name,
+                "lesions": len(apart),
+                "within_1e-6": (apart <= 1e-6).mean(),
+                "median_difference": apart.median(),
+                "largest_difference": apart.max(),
+                "correlation": pair["one"].corr(pair["other"], method="spearman") if varied else np.nan,
+            }
+        )
+    return pd.DataFrame(rows).set_index("feature")
+
+
+def extract_study(study: Study, _path: Path, *, settings: dict[str, Any]) -> Record:
+    """The record of one study, every file read once: `values`, 107 a lesion, or `failures`, its words."""
+    record: Record = {"values": {}, "failures": {}, "again": False}
+    try:
+        image, settings = _normalised(open_volume(study.image), settings)
+    except ValueError as error:
+        record["failures"] = dict.fromkeys(study.masks, str(error))
+        record["again"] = isinstance(error, UnreadableError)
+        return record
+    for lesion, path in study.masks.items():
+        try:
+            record["values"][lesion] = _features(image, open_volume(path), settings)
+        except (MemoryError, OSError):  # of the machine, not of the lesion: never kept as its failure
+            raise
+        except UnreadableError as error:
+            record["failures"][lesion], record["again"] = str(error), True
+        except Exception as error:  # PyRadiomics raises nearly all there are
+            record["failures"][lesion] = f"{path.name}: {last_line(error)}"
+    return record
 
 
 def _extractor(settings: dict[str, Any]) -> Any:
@@ -60,97 +198,47 @@ def _extractor(settings: dict[str, Any]) -> Any:
     return featureextractor.RadiomicsFeatureExtractor(**settings)
 
 
-def _crop(image: sitk.Image, mask: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
-    """Image and binary mask cut to the mask's bounding box and a margin; ValueError for an empty mask."""
-    shape = sitk.LabelShapeStatisticsImageFilter()
-    shape.Execute(mask)
-    if not shape.HasLabel(1):
-        raise ValueError("the mask is empty: no voxel above 0.5")
-    if shape.GetNumberOfPixels(1) == 1:
-        raise ValueError("the mask is a single voxel: PyRadiomics needs at least two dimensions")
-    box = shape.GetBoundingBox(1)  # x, y, z, size x, size y, size z
-    start = [max(0, box[axis] - _MARGIN) for axis in range(3)]
-    stop = [min(mask.GetSize()[axis], box[axis] + box[axis + 3] + _MARGIN) for axis in range(3)]
-    size = [b - a for a, b in zip(start, stop, strict=True)]
-    return sitk.RegionOfInterest(image, size, start), sitk.RegionOfInterest(mask, size, start)
+def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[str, Any]]:
+    """The volume normalised if `settings` ask for it, by its own mean, and settings that ask no more."""
+    if not settings.get("normalize"):
+        return image, settings
+    from radiomics import imageoperations
+
+    whole = imageoperations.normalizeImage(image.part([0, 0, 0], image.grid.GetSize()), **settings)
+    return Volume(sitk.GetArrayViewFromImage(whole), whole), {**settings, "normalize": False}
 
 
-def extract_lesion(
-    image: sitk.Image, mask: sitk.Image, settings: dict[str, Any] | None = None
-) -> dict[str, float]:
-    """The 107 features of the voxels where `mask` > 0.5; the same values as from the uncropped volume.
+def _features(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[float]:
+    """The 107 values, in the order of FEATURES."""
+    require_same_grid(image.grid, mask.grid)
+    extractor = _extractor(settings)
+    values = extractor.execute(*_crop(image, mask, extractor.settings), label=1)
+    return [float(values[name]) for name in FEATURES]
 
-    Args:
-        image: 3D intensities, any scale (the features are not normalised).
-        mask: on the grid of `image`, integer or float.
-        settings: PyRadiomics settings by name, e.g. `{"binWidth": 25}`; None is its defaults.
+
+def _crop(image: Volume, mask: Volume, settings: dict[str, Any]) -> tuple[sitk.Image, sitk.Image]:
+    """Image and binary mask cut to the mask's bounding box and a margin.
+
+    Under resampling they are cut at their far ends only: PyRadiomics lays the lattice from the corner, and a
+    value or mask half way between voxels falls to the side that the last digit of a coordinate says.
 
     Raises:
-        ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
+        ValueError: an empty mask, or one of a single voxel.
     """
-    require_same_grid(image, mask)
-    binary = sitk.Cast(mask > 0.5, sitk.sitkUInt8)
-    binary.CopyInformation(image)
-    crop, region = _crop(image, binary)
-    values = _extractor(settings or {}).execute(crop, region, label=1)
-    return {name: float(values[name]) for name in FEATURES}
-
-
-def extract_study(
-    image_path: Path, mask_paths: dict[str, Path]
-) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
-    """Features of every lesion of one study; the image is read once.
-
-    Args:
-        image_path: the study's volume.
-        mask_paths: mask file by lesion id.
-
-    Returns:
-        `{lesion_id: {feature: value}}` and `{lesion_id: why it has no features}`. A lesion is in exactly one.
-    """
-    try:
-        image = read_stored(image_path)
-    except ValueError as error:
-        return {}, {lesion: str(error) for lesion in mask_paths}
-    values, failures = {}, {}
-    for lesion, path in mask_paths.items():
-        try:
-            values[lesion] = extract_lesion(image, read_stored(path))
-        except (ValueError, RuntimeError) as error:
-            failures[lesion] = f"{path}: {last_line(error)}"
-    return values, failures
-
-
-def extract_cohort(
-    studies: list[tuple[Path, dict[str, Path]]],
-    jobs: int = -1,
-    progress: Callable[[int], None] | None = None,
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Features of all lesions, in parallel over studies.
-
-    Args:
-        studies: `(image path, {lesion_id: mask path})` a study; lesion ids are unique over all of them.
-        jobs: worker processes as joblib counts them (-1 is one a core, 1 is none).
-        progress: called with the number of lesions each study brought, as it is done.
-
-    Returns:
-        A table (lesions with features, 107) indexed by `lesion_id`, in the order asked for (an empty list
-        gives no rows and all columns), and `{lesion_id: reason}` for the rest.
-    """
-    values: dict[str, dict[str, float]] = {}
-    failures: dict[str, str] = {}
-    workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    results = workers(delayed(extract_study)(image, masks) for image, masks in studies)
-    for good, bad in results:
-        values |= good
-        failures |= bad
-        if progress:
-            progress(len(good) + len(bad))
-    order = [lesion for _, masks in studies for lesion in masks]
-    kept = [lesion for lesion in order if lesion in values]
-    table = pd.DataFrame(
-        [values[lesion] for lesion in kept],
-        columns=list(FEATURES),
-        index=pd.Index(kept, name="lesion_id", dtype=str),
-    )
-    return table.astype(float), {lesion: failures[lesion] for lesion in order if lesion in failures}
+    box = bounding_box(mask.values)
+    if box is None:
+        raise ValueError("the mask is empty: no voxel above 0.5")
+    if all(span.stop - span.start == 1 for span in box):
+        raise ValueError("the mask is a single voxel: PyRadiomics needs at least two dimensions")
+    low, high = np.array([(span.start, span.stop) for span in reversed(box)]).T  # x, y, z
+    margin, resampled = np.full(3, _MARGIN), settings["resampledPixelSpacing"]
+    start = np.maximum(low - margin, 0)
+    if resampled is not None and settings["interpolator"] is not None:
+        ratio = np.array(resampled) / image.grid.GetSpacing()
+        margin = np.ceil((settings["padDistance"] + 2) * np.maximum(ratio, 1)).astype(int) + _SPLINE
+        start = np.zeros(3, int)
+    size = np.minimum(high + margin, image.grid.GetSize()) - start
+    crop = image.part(start.tolist(), size.tolist())
+    region = sitk.Cast(mask.part(start.tolist(), size.tolist()) > 0.5, sitk.sitkUInt8)
+    region.CopyInformation(crop)  # the image's grid to the last digit
+    return crop, region

@@ -1,11 +1,22 @@
 """Volumes and masks from disk: read whole or refused, on one grid."""
 
 import gzip
+import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
+
+_HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
+_NIFTI_TYPES = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u2", 768: "<u4"}
+
+Grid = sitk.Image | sitk.ImageFileReader  # whatever knows size, spacing, origin and direction
+
+
+class UnreadableError(ValueError):
+    """A file that cannot be read, now: the same file may be whole after another download."""
 
 
 def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
@@ -16,19 +27,72 @@ def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
         pixel: SimpleITK's pixel type; as stored where not given.
 
     Raises:
-        ValueError: unreadable or truncated, or not three-dimensional.
+        UnreadableError: missing, truncated or damaged.
+        ValueError: not three-dimensional.
     """
     try:
         if path.suffix == ".gz":
             with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
-                while file.read(1 << 24):
+                while file.read(1 << 20):
                     pass
         image = sitk.ReadImage(str(path), pixel)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path.name} cannot be read ({last_line(error)})") from None
+        raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
     if image.GetDimension() != 3:
         raise ValueError(f"{path.name} has {image.GetDimension()} dimensions, not 3")
     return image
+
+
+class Volume(NamedTuple):
+    """Values as they are stored (z, y, x), and the image, or its reader, that knows their grid."""
+
+    values: np.ndarray
+    grid: Grid
+
+    def part(self, start: list[int], size: list[int]) -> sitk.Image:
+        """The box of `size` voxels from `start`, x, y, z."""
+        box = tuple(slice(a, a + count) for a, count in zip(start[::-1], size[::-1], strict=True))
+        part = sitk.GetImageFromArray(self.values[box])
+        axes = np.reshape(self.grid.GetDirection(), (3, 3))
+        part.SetSpacing(self.grid.GetSpacing())
+        part.SetDirection(self.grid.GetDirection())
+        part.SetOrigin((self.grid.GetOrigin() + axes @ np.multiply(start, self.grid.GetSpacing())).tolist())
+        return part
+
+
+def open_volume(path: Path) -> Volume:
+    """The same volume as `read_stored`, same errors; a usual .nii.gz is unpacked once, into one array.
+
+    ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
+    """
+    if path.suffix == ".gz":
+        try:
+            with gzip.open(path) as file:
+                head = file.read(_HEADER)
+                kind = struct.unpack_from("<h", head, 70)[0]
+                start, slope, intercept = struct.unpack_from("<3f", head, 108)
+                usual = head[:4] == b"\x5c\x01\0\0" and (slope, intercept) in ((0, 0), (1, 0))
+                if usual and head[344:] == b"n+1\0\0\0\0\0" and start == _HEADER and kind in _NIFTI_TYPES:
+                    reader = sitk.ImageFileReader()
+                    reader.SetFileName(str(path))
+                    reader.ReadImageInformation()
+                    if reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1:
+                        return Volume(_fill(file, reader.GetSize()[::-1], _NIFTI_TYPES[kind]), reader)
+        except (RuntimeError, OSError, EOFError, zlib.error, struct.error) as error:
+            raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
+    image = read_stored(path)
+    return Volume(sitk.GetArrayViewFromImage(image), image)
+
+
+def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    """The values that follow in `file`, read on to its end, where its checksum is; EOFError if too few."""
+    values = np.empty(shape, kind)
+    room = values.data.cast("B")
+    while chunk := file.read(1 << 20):
+        room[: len(chunk)], room = chunk[: len(room)], room[len(chunk) :]
+    if len(room):
+        raise EOFError("holds fewer voxels than its header says")
+    return values
 
 
 def read_volume(path: Path) -> sitk.Image:
@@ -42,15 +106,26 @@ def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
     Raises:
         ValueError: unreadable, empty, or on another grid.
     """
-    mask = read_volume(path)
+    mask = sitk.DICOMOrient(read_stored(path), "LPS")
     require_same_grid(image, mask, path.name)
-    binary = mask > 0.5
-    if not sitk.GetArrayViewFromImage(binary).any():
+    if bounding_box(sitk.GetArrayViewFromImage(mask)) is None:
         raise ValueError(f"{path.name} is empty")
-    return binary
+    return mask > 0.5
 
 
-def require_same_grid(image: sitk.Image, mask: sitk.Image, name: str = "the mask") -> None:
+def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """The box, z, y, x, of what is above 0.5; None where nothing is. Reads the values once, copies none."""
+    box = [slice(None)] * 3
+    for axis in range(3):
+        others = tuple({0, 1, 2} - {axis})
+        found = np.flatnonzero(np.fmax.reduce(values[tuple(box)], axis=others) > 0.5)
+        if not found.size:
+            return None
+        box[axis] = slice(int(found[0]), int(found[-1]) + 1)
+    return box[0], box[1], box[2]
+
+
+def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:
     """ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
     one, other = ([*of.GetSpacing(), *of.GetOrigin(), *of.GetDirection()] for of in (mask, image))
     if mask.GetSize() != image.GetSize() or not np.allclose(one, other, rtol=0, atol=1e-3):

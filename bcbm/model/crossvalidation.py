@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bcbm.cohort.splits import Split
-from bcbm.config import Config, plain
+from bcbm.config import plain
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.data.lesions import Lesions
 from bcbm.model.module import LesionModule
+from bcbm.schema import Config
 from bcbm.tracking import RunFolder, Tracker
 
 
@@ -81,7 +82,7 @@ def train_fold(
     datamodule = LesionDataModule(
         lesions=lesions.entering,
         radiomics=lesions.radiomics,
-        crops=np.load(lesions.crops, mmap_mode="r") if lesions.crops else None,
+        crops=lesions.crops,
         parts=split.rows(lesions.entering, number),
         receptors=config.task.receptors,
         modalities=config.task.modalities,
@@ -91,6 +92,7 @@ def train_fold(
         seed=seed,
         leaky=split.leaky,
         mask_channel=config.model.mask_channel,
+        coordinates=config.features.coordinates,
     )
     content = plain(config)
     module = LesionModule(

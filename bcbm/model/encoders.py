@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets import resnet
 from torch import Tensor, nn
 
-from bcbm.config import Model
+from bcbm.schema import Model
 
 CLIP = 4.0  # standard deviations beyond which a radiomics value says no more than "large"
 

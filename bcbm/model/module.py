@@ -9,9 +9,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from bcbm.config import Model, Task, Trainer
 from bcbm.model.losses import cross_entropy, masked_bce
 from bcbm.model.network import LesionNetwork
+from bcbm.schema import Model, Task, Trainer
 
 Batch = dict[str, Tensor]
 

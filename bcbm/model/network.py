@@ -6,10 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config import Model
 from bcbm.model.encoders import RadiomicsEncoder, image_encoder
 from bcbm.model.fusion import FUSIONS
+from bcbm.schema import Model
 
 Fitted = Mapping[str, Any]
 
@@ -26,7 +25,7 @@ def _radiomics(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
 
 
 def _position(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
-    return nn.Identity(), len(HEMISPHERES) + len(REGIONS)
+    return nn.Identity(), int(fitted["position"])
 
 
 # A new modality is a line here and a tensor of that name in the batch.
@@ -44,7 +43,7 @@ class LesionNetwork(nn.Module):
         receptors: heads, in the order of the logits.
         modalities: what is fused.
         model: sizes.
-        fitted: what the data fitted on the training patients; `radiomics` is read here.
+        fitted: what the data fitted on the training patients; `radiomics` and `position` are read here.
     """
 
     def __init__(

@@ -1,0 +1,138 @@
+"""`python -m bcbm.audit cohort.root=DIR`: what is wrong with a cohort; changes nothing.
+
+Exit status: 0 clean, 1 findings, 2 unusable.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bcbm.cohort.findings import agreement, burden, findings
+from bcbm.cohort.problems import Problem
+from bcbm.cohort.table import FLOW, apply_policy, flow
+from bcbm.features.crops import CropSettings, crop, normalised
+from bcbm.features.kept import write_whole
+from bcbm.features.volumes import read_mask, read_volume
+from bcbm.prepare import Cohort, read_cohort, report
+from bcbm.schema import Config
+
+EXAMPLES = 4  # pictures of each category
+EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)
+
+
+def audit(config: Config, console: Console) -> int:
+    """Inspect a cohort, write `<run.root>/audit/<content>/audit.{html,json}`, return the exit status."""
+    from bcbm.evaluation.audit_page import write_page
+    from bcbm.evaluation.confounders import confounders
+
+    cohort = read_cohort(config, console, volumes=True, register=True)
+    table = cohort.table
+    apply_policy(table, config.cohort.policy)
+    related = confounders(table)
+    found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
+    content = {
+        "cohort": {
+            "name": cohort.download.root.name,
+            "content": cohort.content,
+            "images": cohort.download.has_images,
+        },
+        "status": "findings" if found else "clean",
+        "counts": {
+            "patients": int(table["patient_id"].nunique()),
+            "studies": int(table["study_id"].nunique()),
+            "lesions": len(table),
+        },
+        "flow": [dict(zip(FLOW, step, strict=True)) for step in flow(table)],
+        "findings": [
+            {"kind": one.kind, "where": one.where, "found": one.found, "remedy": one.remedy} for one in found
+        ],
+        "agreement": agreement(table),
+        "confounders": related,
+        "burden": burden(table),
+    }
+    folder = Path(config.run.root) / "audit" / cohort.content
+    write_whole(folder / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
+    with TemporaryDirectory() as drawings, console.status("drawing the page"):
+        write_page(content, _figures(cohort, content, Path(drawings)), folder / "audit.html")
+    report(table, [], console)
+    _print(content, console)
+    console.print(f"pictures and every finding: {folder / 'audit.html'}", highlight=False, soft_wrap=True)
+    return 1 if found else 0
+
+
+def _confounded(related: list[dict]) -> list[Problem]:
+    return [
+        Problem(
+            f"{row['column']} and {row['receptor']}",
+            f"{row['test']} {row['effect']:.2f} over {row['patients']} patients, q = {row['q']:.3f}",
+            "compare any model with one that sees the acquisition only",
+            "acquisition tells the label",
+        )
+        for row in related
+        if row["q"] < 0.05
+    ]
+
+
+def _figures(cohort: Cohort, content: dict, folder: Path) -> dict[str, Path]:
+    from bcbm.evaluation import cohort_figures as draw
+
+    figures = {name: folder / f"{name}.png" for name in ("flow", "burden", "volumes", "places")}
+    draw.flow_figure(content["flow"], figures["flow"])
+    draw.burden_figure(cohort.table, figures["burden"])
+    draw.volumes_figure(cohort.table, figures["volumes"])
+    draw.places_figure(cohort.table, figures["places"])
+    if cohort.survey is not None and (examples := _examples(cohort.table)):
+        figures["examples"] = folder / "examples.png"
+        draw.examples_figure(examples, figures["examples"])
+    return figures
+
+
+def _examples(table: pd.DataFrame) -> dict[str, list[tuple[str, np.ndarray, np.ndarray]]]:
+    """The middle slice of some crops of each category: title, image and mask (S, S); a study is read once."""
+    drawn = table[(table["voxels"] > 0) & (table["image_path"] != "")]
+    chosen = drawn.groupby("category").sample(n=EXAMPLES, random_state=0, replace=True).drop_duplicates()
+    result: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
+    for path, lesions in chosen.groupby("image_path"):
+        image = read_volume(Path(str(path)))
+        scaled = normalised(image, "zscore")
+        for row in lesions.itertuples():
+            mask = read_mask(Path(str(row.mask_path)), image)
+            both = crop(scaled, mask, EXAMPLE_CROP)[:, EXAMPLE_CROP.size // 2]
+            result.setdefault(str(row.category), []).append((str(row.lesion_id), both[0], both[1]))
+    return {category: result[category] for category in sorted(result)}
+
+
+def _print(content: dict, console: Console) -> None:
+    """The findings a kind with one example, and how coordinates and names agree."""
+    kinds = Counter(one["kind"] for one in content["findings"])
+    table = Table("finding", "count", "for example", box=None, title_justify="left")
+    for kind, count in kinds.most_common():
+        one = next(one for one in content["findings"] if one["kind"] == kind)
+        table.add_row(kind, str(count), f"{one['where']}: {one['found']}".replace("[", r"\["))
+    console.print(table)
+    for part, counts in (content["agreement"] or {}).items():
+        share = counts["agree"] / max(1, counts["of"])
+        console.print(
+            f"  {part}: coordinates agree with {counts['agree']} of {counts['of']} sure names, {share:.1%}",
+            highlight=False,
+        )
+    total = len(content["findings"])
+    verdict = f"[yellow]{total} findings of {len(kinds)} kinds[/]" if total else "[green]clean[/]"
+    console.print(f"audit: {verdict}", highlight=False)
+
+
+def main() -> int:
+    """Audit a cohort."""
+    from bcbm.fit import run_command
+
+    return run_command(__doc__ or "", audit)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,155 @@
+"""What a careful reader would note about a lesion table, beyond the files that cannot be used."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+
+from bcbm.cohort.overrides import SURE, unsure_names
+from bcbm.cohort.problems import Problem
+from bcbm.cohort.table import LESIONS
+from bcbm.cohort.tcia import Download
+
+BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure
+EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
+TINY = 27  # voxels: three a side
+MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
+_NO_LESION = {
+    "structure": "an organ at risk",
+    "cavity": "a resection cavity",
+    "margin": "a lesion drawn with a margin",
+}
+
+
+def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
+    """Everything worth a look in a table, in a fixed order; the table's own problems are not repeated."""
+    found = [
+        *_files(download, table),
+        *_categories(table),
+        *_masks(table),
+        *_copies(table),
+        *_positions(table),
+        *_patients(table),
+    ]
+    for row in unsure_names(table).itertuples():
+        text = f"read as {row.category}, {row.hemisphere} {row.region} (confidence {row.confidence:g})"
+        remedy = "say how to read it in a file for cohort.names"
+        found.append(Problem(str(row.name), text, remedy, "name read with doubt"))
+    return found
+
+
+def agreement(table: pd.DataFrame) -> dict[str, dict[str, int]] | None:
+    """How often coordinates agree with the names that are sure: counts a part, None without coordinates.
+
+    Side: lesions named left or right lie there by the sign of x. Region: the same of the seven.
+    """
+    sure = table[
+        (table["position_source"] == "image") & (table["name_confidence"] >= 0.9) & _is_lesion(table)
+    ]
+    if sure.empty:
+        return None
+    sided = sure[sure["name_hemisphere"].isin(["left", "right"])]
+    right = (sided["mni_x"] > 0) == (sided["name_hemisphere"] == "right")
+    placed = sure[sure["name_region"] != "unknown"]
+    same = placed["region"] == placed["name_region"]
+    return {
+        "hemisphere": {"agree": int(right.sum()), "of": len(right)},
+        "region": {"agree": int(same.sum()), "of": len(same)},
+    }
+
+
+def burden(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Patients that own more than a tenth of the lesions, the largest first."""
+    counts = table[_is_lesion(table)].value_counts("patient_id")
+    shares = counts / max(1, counts.sum())
+    return [
+        {"patient": str(patient), "lesions": int(counts[patient]), "share": float(share)}
+        for patient, share in shares[shares > BURDEN].items()
+    ]
+
+
+def _is_lesion(table: pd.DataFrame) -> pd.Series:
+    return table["category"].isin(LESIONS)
+
+
+def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
+    for study in sorted(set(download.studies["study_id"]) - set(table["study_id"])):
+        yield Problem(
+            study, "no segmentation", "nothing to do if none was drawn", "study without segmentation"
+        )
+    if not download.has_images:
+        return
+    for lesion in table.loc[table["mask_path"] == "", "lesion_id"]:
+        yield Problem(
+            lesion, "no mask file of this name", "restore the file, or remove the row", "row without file"
+        )
+    for lesion in table.loc[~table["in_workbook"], "lesion_id"]:
+        yield Problem(
+            lesion, "no workbook row", "nothing to do with features.radiomics=extract", "file without row"
+        )
+
+
+def _categories(table: pd.DataFrame) -> Iterator[Problem]:
+    for category, what in _NO_LESION.items():
+        for lesion in table.loc[table["category"] == category, "lesion_id"]:
+            yield Problem(lesion, f"{what}, by its name", "excluded; correct it in cohort.names", category)
+
+
+def _masks(table: pd.DataFrame) -> Iterator[Problem]:
+    if "voxels" not in table:
+        return
+    lesions = table[_is_lesion(table)]
+    for row in lesions[lesions["outside"] > 0].itertuples():
+        found = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
+        yield Problem(str(row.lesion_id), found, "look at it", "mask reaches outside the brain")
+    for row in lesions[lesions["grey_levels"] == 1].itertuples():
+        found = f"its {row.voxels:.0f} voxels fall into one grey level"
+        yield Problem(str(row.lesion_id), found, "its texture features say nothing", "single grey level")
+    for row in lesions[lesions["voxels"] < TINY].itertuples():
+        found = f"{row.voxels:.0f} voxels, {row.volume:.1f} mm3"
+        yield Problem(str(row.lesion_id), found, "its shape and texture are coarse", "fewer than 27 voxels")
+
+
+def _copies(table: pd.DataFrame) -> Iterator[Problem]:
+    copied = table[table["reason"].str.startswith("copy of ")]
+    twice = set()
+    for _, patient in table.groupby("patient_id"):
+        content = {study: set(part["content"]) for study, part in patient.groupby("study_id")}
+        for one, other in combinations(sorted(content), 2):
+            common = len(content[one] & content[other])
+            if common > EXAMINATION * len(content[other]):
+                twice.add(other)
+                found = f"{common} of its {len(content[other])} segmentations are copies of {one}"
+                remedy = "the copies are excluded: it is the same examination"
+                yield Problem(str(other), found, remedy, "examination twice")
+    for row in copied[~copied["study_id"].isin(twice)].itertuples():
+        yield Problem(str(row.lesion_id), str(row.reason), "excluded", "copy of a segmentation")
+    for row in table[(table["duplicate_of"] != "") & ~table.index.isin(copied.index)].itertuples():
+        kind = "target over a lesion" if row.category == "target" else "lesion under several masks"
+        found = str(row.reason) if str(row.reason).startswith("same") else f"lies over {row.duplicate_of}"
+        yield Problem(str(row.lesion_id), found, "excluded: one mask stands for a lesion", kind)
+
+
+def _positions(table: pd.DataFrame) -> Iterator[Problem]:
+    for row in table[(table["position_conflict"] != "") & _is_lesion(table)].itertuples():
+        remedy = "look at the mask; the coordinates count"
+        yield Problem(str(row.lesion_id), str(row.position_conflict), remedy, "name against coordinates")
+    sided = table[(table["position_source"] == "image") & table["name_hemisphere"].isin(["left", "right"])]
+    sided = sided[(sided["name_confidence"] >= SURE) & (sided["mni_x"].abs() > 10)]
+    wrong = (sided["mni_x"] > 0) != (sided["name_hemisphere"] == "right")
+    for study, sides in wrong.groupby(sided["study_id"]):
+        if len(sides) >= MIRRORED and sides.all():
+            found = f"all {len(sides)} lesions lie on the side opposite to their names"
+            yield Problem(str(study), found, "check left and right in the file's header", "mirrored study")
+
+
+def _patients(table: pd.DataFrame) -> Iterator[Problem]:
+    for row in burden(table):
+        found = f"owns {row['lesions']} lesions, {row['share']:.0%} of the table"
+        remedy = "read patient-level figures; cohort.policy=largest or one_session tempers it"
+        yield Problem(str(row["patient"]), found, remedy, "patient that owns much of the table")
+    unlabelled = table.loc[table["reason"] == "no receptor label", "patient_id"].unique()
+    for patient in sorted(unlabelled):
+        yield Problem(
+            str(patient), "no receptor is known", "its lesions are excluded", "patient without label"
+        )

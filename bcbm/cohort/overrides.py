@@ -1,0 +1,64 @@
+"""How a person reads the names that the program is unsure of: an editable table, written and read back."""
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
+from bcbm.cohort.problems import InputError, Problem
+
+SURE = 0.6  # a reading below this is asked about
+COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}
+
+
+def read_overrides(path: Path) -> dict[str, NameReading]:
+    """The readings that a CSV file gives: columns `name` and any of `category, hemisphere, region`.
+
+    An empty cell keeps the program's reading; other columns, as in the list of unsure names, are ignored.
+
+    Raises:
+        InputError: no such file, no `name`, a word that is not known, a name twice; one problem a line.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            Problem(str(path), f"cannot be read ({error})", "set cohort.names to a CSV file, or leave it out")
+        ) from None
+    if "name" not in table or not set(COLUMNS) & set(table):
+        found = f"has the columns {', '.join(map(str, table.columns))}"
+        raise InputError(Problem(str(path), found, "it needs name and any of category, hemisphere, region"))
+    readings: dict[str, NameReading] = {}
+    problems = []
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        name = str(row["name"]).strip().removeprefix("mask_")
+        given = {column: str(row.get(column, "")).strip().lower() for column in COLUMNS}
+        given = {column: word for column, word in given.items() if word}
+        where = f"{path} line {line} ({name})"
+        if name in readings:
+            problems.append(Problem(where, "the name stands there already", "keep one line a name"))
+        for column, word in given.items():
+            if word not in COLUMNS[column]:
+                near = difflib.get_close_matches(word, COLUMNS[column], n=1, cutoff=0.5) or COLUMNS[column]
+                problems.append(Problem(where, f"{column} is '{word}'", f"write {' or '.join(near)}"))
+        readings[name] = replace(read_name(name), **given, confidence=1.0)
+    if problems:
+        raise InputError(*problems)
+    return readings
+
+
+def unsure_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The names that hold words about a place and are read with little confidence, the commonest first.
+
+    Returns:
+        Columns name, category, hemisphere, region, confidence, lesions: a file for `cohort.names` to edit.
+    """
+    lesions = table[~table["category"].isin(["structure", "cavity"])]
+    nothing = (lesions["category"] == "target") & (lesions["name_confidence"] == 0)  # a plan's number only
+    doubtful = lesions[(lesions["name_confidence"] < SURE) & ~nothing]
+    columns = ["name", "category", "name_hemisphere", "name_region", "name_confidence"]
+    counts = doubtful.groupby(columns).size().rename("lesions").reset_index()
+    counts.columns = counts.columns.str.removeprefix("name_")
+    return counts.sort_values(["lesions", "name"], ascending=[False, True], ignore_index=True)

@@ -1,0 +1,193 @@
+"""One reading of every image and mask: what it measures, overlaps, where it lies, what is wrong with it."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from bcbm.cohort.problems import Problem
+from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.features.kept import Record, Study, each_study
+from bcbm.features.registration import register
+from bcbm.features.volumes import (
+    UnreadableError,
+    bounding_box,
+    last_line,
+    read_stored,
+    read_volume,
+    require_same_grid,
+)
+
+BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
+_SETTINGS = {"survey": 1, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+
+
+class _Region(NamedTuple):
+    """The voxels of a mask inside its box: the box's start and a packed array of its shape."""
+
+    start: np.ndarray
+    shape: tuple[int, ...]
+    packed: np.ndarray
+
+    def voxels(self) -> np.ndarray:
+        return np.unpackbits(self.packed, count=int(np.prod(self.shape))).reshape(self.shape).astype(bool)
+
+
+def survey_cohort(
+    studies: Iterable[Study], folder: Path, jobs: int, progress: Callable[[int], None] | None = None
+) -> Survey:
+    """Survey every study, in parallel; records are kept in `folder`, so a second call reads no volume."""
+    masks: dict[str, dict[str, float]] = {}
+    overlaps: list[list[Any]] = []
+    problems: list[Problem] = []
+    unusable: dict[str, str] = {}
+    for study, _, record in each_study(
+        studies, survey_study, folder, _SETTINGS, jobs=jobs, progress=progress
+    ):
+        masks |= record["masks"]
+        overlaps += record["overlaps"]
+        if record["image"]:
+            kind, found, remedy = record["image"]
+            problems.append(Problem(str(study.image), found, remedy, kind))
+        for lesion, (kind, found, remedy) in record["failures"].items():
+            unusable[lesion] = f"{kind}: {found}" if record["image"] else kind
+            if not record["image"]:
+                problems.append(Problem(lesion, found, remedy, kind))
+    table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
+    pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
+    problems.sort(key=lambda problem: (problem.kind, problem.where))
+    return Survey(table.rename_axis("lesion_id").sort_index(), pairs, unusable, problems)
+
+
+def register_cohort(
+    studies: Iterable[Study],
+    survey: Survey,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Register every study to the template, and give `survey` the lesions' points there and the failures."""
+    settings = {"registration": 1} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    count = (lambda _: progress(1)) if progress else None
+    for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
+        lesions = survey.masks.index.intersection(list(study.masks))
+        if record["failure"]:
+            remedy = "look at the image; the position of its lesions is read from their names"
+            survey.problems.append(Problem(str(study.image), record["failure"], remedy, "not registered"))
+        elif len(lesions):
+            centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
+            points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
+            found = pd.DataFrame(points[:, :3], index=lesions, columns=list(MNI_COLUMNS))
+            survey.points = pd.concat([survey.points, found]) if len(survey.points) else found
+
+
+def register_study(study: Study, _path: Path) -> Record:
+    """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`
+    and `failure`, one of the two being empty."""
+    try:
+        found = register(read_volume(study.image))
+    except (ValueError, RuntimeError) as error:
+        return {"to_mni": [], "overlap": 0.0, "failure": last_line(error)}
+    return {"to_mni": found.to_mni.tolist(), "overlap": found.overlap, "failure": ""}
+
+
+def survey_study(study: Study, _path: Path) -> Record:
+    """The record of one study: `image` (kind, found, remedy; empty when it is sound), `masks`, `overlaps`,
+    `failures` (kind, found, remedy by lesion), and `again` where a file could not be read."""
+    record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
+    try:
+        image = read_stored(study.image)
+        _require_brain(image)
+    except ValueError as error:
+        record["image"] = ["unusable image", str(error), "download it again; its lesions are excluded"]
+        record["failures"] = dict.fromkeys(study.masks, record["image"])
+        record["again"] = isinstance(error, UnreadableError)
+        return record
+    regions: dict[str, _Region] = {}
+    for lesion, path in study.masks.items():
+        try:
+            region, measures = _measure(image, path)
+        except MaskError as error:
+            record["failures"][lesion] = [error.kind, str(error), "mend the mask; the lesion is excluded"]
+            record["again"] |= error.kind == "unreadable mask"
+        else:
+            regions[lesion], record["masks"][lesion] = region, measures
+    sizes = {lesion: measures["voxels"] for lesion, measures in record["masks"].items()}
+    for one, other in combinations(sorted(regions), 2):
+        if common := _common(regions[one], regions[other]):
+            a, b = sizes[one], sizes[other]
+            record["overlaps"].append([one, other, common / min(a, b), 2 * common / (a + b)])
+    return record
+
+
+class MaskError(ValueError):
+    """A mask that cannot be used; `kind` says in which of the ways masks fail."""
+
+    def __init__(self, kind: str, found: str) -> None:
+        self.kind = kind
+        super().__init__(found)
+
+
+def _require_brain(image: sitk.Image) -> None:
+    """ValueError unless there is a brain in a known orientation."""
+    values = sitk.GetArrayViewFromImage(image)  # finite: ITK reads NaN and infinity as 0
+    high = float(values.max())
+    if high <= 0:
+        raise ValueError("holds no brain: nothing is above 0")
+    if not (values[values > 0] < high).any():
+        raise ValueError(f"holds one intensity only ({high:g})")
+    codes = [image.GetMetaData(key) for key in ("qform_code", "sform_code") if image.HasMetaDataKey(key)]
+    if codes and all(code == "0" for code in codes):
+        raise ValueError("has no orientation (qform and sform code 0): left and right are unknown")
+
+
+def _measure(image: sitk.Image, path: Path) -> tuple[_Region, dict[str, float]]:
+    """Where a mask is and what it measures on its image; MaskError where it cannot be used."""
+    try:
+        mask = read_stored(path)
+    except ValueError as error:
+        raise MaskError("unreadable mask", str(error)) from None
+    try:
+        require_same_grid(image, mask, path.name)
+    except ValueError as error:
+        raise MaskError("mask on another grid", str(error)) from None
+    drawn = sitk.GetArrayViewFromImage(mask)
+    if (box := bounding_box(drawn)) is None:
+        raise MaskError("empty mask", f"{path.name} holds no voxel above 0.5")
+    region = drawn[box] > 0.5
+    values = sitk.GetArrayViewFromImage(image)[box][region]
+    if len(values) == 1:
+        raise MaskError("single-voxel mask", f"{path.name} is a single voxel")
+    if not (values > 0).any():
+        raise MaskError("mask outside the brain", f"{path.name} lies outside the stripped brain")
+    start = np.array([part.start for part in box])
+    centre = np.mean(np.argwhere(region), axis=0) + start
+    x, y, z = image.TransformContinuousIndexToPhysicalPoint(centre[::-1].tolist())
+    measures = {
+        "voxels": len(values),
+        "volume": len(values) * float(np.prod(image.GetSpacing())),
+        "x": x,
+        "y": y,
+        "z": z,
+        "outside": float(np.mean(values <= 0)),
+        "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
+    }
+    return _Region(start, region.shape, np.packbits(region)), measures
+
+
+def _common(one: _Region, other: _Region) -> int:
+    """Voxels that two masks share."""
+    low = np.maximum(one.start, other.start)
+    high = np.minimum(one.start + one.shape, other.start + other.shape)
+    if (low >= high).any():
+        return 0
+    parts = []
+    for region in (one, other):
+        span = zip(low - region.start, high - region.start, strict=True)
+        parts.append(region.voxels()[tuple(slice(a, b) for a, b in span)])
+    return int((parts[0] & parts[1]).sum())

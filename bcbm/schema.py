@@ -1,0 +1,203 @@
+"""Every setting with its type, its default and its line in `--help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+RECEPTORS = ("ER", "PR", "HER2")
+MODALITIES = ("image", "radiomics", "position")
+
+
+def key(default: Any, meaning: str) -> Any:
+    """A settable key with its default value and its line in `--help`."""
+    metadata = {"help": meaning}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Synthetic:
+    """The embedded cohort that stands in for the download."""
+
+    patients: int = key(120, "patients to invent")
+    signal: float = key(1.0, "strength of the planted signal; 0 gives labels that nothing can predict")
+    images: bool = key(
+        True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
+    )
+    seed: int = key(0, "seed of the cohort")
+
+
+@dataclass
+class Cohort:
+    """Where the lesions come from."""
+
+    root: str | None = key(None, "folder of the TCIA download; empty: the embedded synthetic cohort")
+    strict: bool = key(False, "stop on any problem instead of excluding the lesion with a reason")
+    policy: Literal["lesions", "lesions+targets", "largest", "one_session"] = key(
+        "lesions+targets",
+        "what enters: lesions; also targets that lie over none; of these one a patient, or its first session",
+    )
+    position: Literal["name", "image"] = key(
+        "name",
+        "where a lesion lies: from its name, or from its mask in MNI space (the name where that fails)",
+    )
+    names: str | None = key(None, "CSV that overrides how names are read: name,category,hemisphere,region")
+    synthetic: Synthetic = key(Synthetic, "the embedded cohort")
+
+
+@dataclass
+class Prepared:
+    """What is made from the cohort, kept for the next run."""
+
+    root: str | None = key(
+        None, "folder of tables and crops; empty: a cache folder named by the cohort's content"
+    )
+    jobs: int = key(-1, "processes that prepare images and radiomics; -1: one a core")
+
+
+@dataclass
+class Features:
+    """What is measured on a lesion."""
+
+    radiomics: Literal["workbook", "extract"] = key(
+        "workbook", "published values of the workbook, or our own PyRadiomics run"
+    )
+    crop_size: int = key(32, "edge of the cubic crop, voxels")
+    crop_spacing: float = key(1.0, "edge of a crop voxel, mm")
+    crop_margin: float | None = key(None, "mm around the lesion that the crop shows; empty: all of the cube")
+    crop_intensity: Literal["zscore", "percentile", "none"] = key(
+        "zscore", "intensities inside the brain: z-score, 1st to 99th percentile as 0 to 1, or as stored"
+    )
+    coordinates: bool = key(False, "add the MNI coordinates to the position one-hots (cohort.position=image)")
+
+
+@dataclass
+class Task:
+    """What is predicted and from what."""
+
+    receptors: list[str] = key(list(RECEPTORS), "receptors to predict, any of ER PR HER2")
+    modalities: list[str] = key(list(MODALITIES), "modalities to fuse, any of image radiomics position")
+
+
+@dataclass
+class Split:
+    """How patients are divided."""
+
+    unit: Literal["patient", "study", "lesion"] = key(
+        "patient", "what is kept whole; study and lesion exist to show the leak and are marked LEAKY"
+    )
+    folds: int = key(5, "cross-validation folds")
+    repeats: int = key(1, "times the cross-validation is repeated with other folds")
+    validation: float = key(0.2, "part of a fold's training patients held back for early stopping")
+    seed: int = key(0, "seed of the folds")
+
+
+@dataclass
+class Data:
+    """How lesions become batches."""
+
+    batch_size: int = key(16, "lesions a batch, summed over devices")
+    workers: int = key(0, "processes that load and augment")
+    sampling: Literal["patient", "even"] = key(
+        "patient", "draw a lesion with weight 1 / lesions of its patient, or every lesion alike"
+    )
+
+
+@dataclass
+class Augment:
+    """Augmentation of the training crops."""
+
+    flip: float = key(0.5, "chance of a left-right flip; the hemisphere follows")
+    affine: float = key(0.5, "chance of a random rotation, scaling and shift")
+    degrees: float = key(15.0, "largest rotation, degrees")
+    scale: float = key(0.1, "largest relative scaling")
+    shift: float = key(2.0, "largest shift, mm")
+    noise: float = key(0.3, "chance of Gaussian noise (up to 0.2 brain standard deviations)")
+    gamma: float = key(0.3, "chance of a random gamma (log gamma up to 0.2)")
+
+
+@dataclass
+class Model:
+    """The network."""
+
+    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = key("resnet10", "MONAI 3D ResNet")
+    widen: float = key(0.25, "factor on the encoder's channels")
+    stem: int = key(3, "kernel of the first convolution, voxels")
+    stem_stride: int = key(2, "stride of the first convolution")
+    max_pool: bool = key(False, "max pooling behind the first convolution; it destroys small lesions")
+    mask_channel: bool = key(False, "give the lesion's mask to the encoder as a second channel")
+    image_features: int = key(32, "image features that enter the fusion")
+    radiomics_hidden: int = key(32, "hidden units of the radiomics MLP")
+    radiomics_features: int = key(16, "radiomics features that enter the fusion")
+    radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP")
+    fusion: Literal["concat"] = key("concat", "how modalities are fused")
+    trunk: int = key(32, "units of the shared trunk")
+    dropout: float = key(0.3, "dropout before and behind the trunk")
+
+
+@dataclass
+class Loss:
+    """The loss."""
+
+    class_weights: bool = key(True, "weigh positives by negatives / positives among the training patients")
+    receptor_weights: dict[str, float] = key({"ER": 1.0, "PR": 1.0, "HER2": 1.0}, "weight of each receptor")
+
+
+@dataclass
+class Trainer:
+    """How long and on what."""
+
+    max_epochs: int = key(24, "most epochs a fold")
+    patience: int = key(8, "epochs without a better validation AUROC before a fold stops")
+    learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)")
+    weight_decay: float = key(0.05, "weight decay of AdamW")
+    accelerator: str = key("auto", "auto, cpu or gpu")
+    devices: int = key(1, "devices a node; more than one trains with DDP")
+    num_nodes: int = key(1, "nodes")
+    precision: str = key("32-true", "Lightning precision, such as 32-true or bf16-mixed")
+
+
+@dataclass
+class Tracking:
+    """Weights & Biases on top of the run folder."""
+
+    mode: Literal["auto", "online", "offline", "off"] = key(
+        "auto", "auto: online with a key and a network, else offline; never asks"
+    )
+    project: str = key("bcbm", "W&B project")
+    entity: str | None = key(None, "W&B team or user")
+
+
+@dataclass
+class Run:
+    """Where a run is written."""
+
+    root: str = key("runs", "folder of all runs")
+    folder: str | None = key(
+        None,
+        "folder of this run; empty: the unfinished or finished run of the same configuration, else a new one",
+    )
+
+
+@dataclass
+class Config:
+    """Everything that can be set."""
+
+    experiment: str = key("demo", "name of a file in experiments/, or a path to one")
+    fold: str = key("all", "one fold to train (0, 1, ...), or all")
+    seed: int = key(0, "seed of training")
+    bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals")
+    cohort: Cohort = key(Cohort, "")
+    prepared: Prepared = key(Prepared, "")
+    features: Features = key(Features, "")
+    task: Task = key(Task, "")
+    split: Split = key(Split, "")
+    data: Data = key(Data, "")
+    augment: Augment = key(Augment, "")
+    model: Model = key(Model, "")
+    loss: Loss = key(Loss, "")
+    trainer: Trainer = key(Trainer, "")
+    tracking: Tracking = key(Tracking, "")
+    run: Run = key(Run, "")
