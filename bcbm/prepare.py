@@ -213,7 +213,7 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
     for lesion, failure in failures.items():
         remedy = "look at the mask; the lesion is excluded"
         cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
-    exclude(table, failed.notna(), "radiomics failed: " + failed.fillna(""))
+    exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
     _keep(values.assign(**provenance()), cohort.folder / "radiomics.parquet")
     if complete:
         compared = compare_radiomics(workbook, values)
@@ -238,8 +238,8 @@ def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[
             studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
         )
     cohort.problems += bad
-    found = {problem.where: problem.found for problem in bad}
-    exclude(table, table["lesion_id"].isin(list(found)), table["lesion_id"].map(found).fillna(""))
+    reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
+    exclude(table, reasons.notna(), reasons)
     return where
 
 

@@ -1,4 +1,4 @@
-"""The whole preparation: what enters, what a bad file costs, what is kept, what a kill or a full disk does."""
+"""The whole preparation: what enters, what a bad file costs, what a kill or a full disk do."""
 
 import gzip
 import io

@@ -147,12 +147,13 @@ def test_a_bad_mask_is_one_problem_and_its_neighbours_are_measured(tmp_path, how
     assert list(found.masks.index) == ["good"] and found.unusable == {"bad": kind}
 
 
-@pytest.mark.parametrize("how", ["truncated", "text", "4D", "empty", "constant", "unoriented"])
+@pytest.mark.parametrize("how", ["truncated", "text", "4D", "empty", "constant", "infinite", "unoriented"])
 def test_a_bad_image_is_one_problem_and_the_reason_of_all_its_lesions(tmp_path, how):
     image = {
         "4D": np.ones((*SHAPE, 2), np.float32),
         "empty": np.zeros(SHAPE, np.float32),
         "constant": (brain() > 0).astype(np.float32),
+        "infinite": np.where(brain() > 800, np.inf, brain()).astype(np.float32),
     }.get(how, brain())
     volume = nib.Nifti1Image(image, LPS)
     if how == "unoriented":
@@ -176,7 +177,7 @@ def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_pa
         raise AssertionError("a volume was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bcbm.features.survey.read_stored", refuse)
+        patch.setattr("bcbm.features.survey.open_volume", refuse)
         again = survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1)
         assert again.masks.equals(first.masks)
         save(paths[1]["met"], box((8, 8, 6), 3))

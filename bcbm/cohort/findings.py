@@ -60,11 +60,12 @@ def agreement(table: pd.DataFrame) -> dict[str, dict[str, int]] | None:
 
 def burden(table: pd.DataFrame) -> list[dict[str, object]]:
     """Patients that own more than a tenth of the lesions, the largest first."""
-    counts = table[_is_lesion(table)].value_counts("patient_id")
-    shares = counts / max(1, counts.sum())
+    counts = table.loc[_is_lesion(table), "patient_id"].value_counts()
+    total = int(counts.sum())
     return [
-        {"patient": str(patient), "lesions": int(counts[patient]), "share": float(share)}
-        for patient, share in shares[shares > BURDEN].items()
+        {"patient": str(patient), "lesions": int(count), "share": count / total}
+        for patient, count in counts.items()
+        if count > BURDEN * total
     ]
 
 
@@ -114,7 +115,7 @@ def _copies(table: pd.DataFrame) -> Iterator[Problem]:
     copied = table[table["reason"].str.startswith("copy of ")]
     twice = set()
     for _, patient in table.groupby("patient_id"):
-        content = {study: set(part["content"]) for study, part in patient.groupby("study_id")}
+        content = {str(study): set(part["content"]) for study, part in patient.groupby("study_id")}
         for one, other in combinations(sorted(content), 2):
             common = len(content[one] & content[other])
             if common > EXAMINATION * len(content[other]):

@@ -42,7 +42,7 @@ def position_onehot(hemisphere: Sequence[str], region: Sequence[str]) -> np.ndar
 
 
 def position_coordinates(lesions: pd.DataFrame) -> np.ndarray:
-    """Distance from the midline, forward and upward place in MNI space, decimetres, and whether they are known.
+    """Distance from the midline, place forward and upward in MNI space (decimetres), known or not.
 
     (N, 4) float32, 0 where a lesion has no coordinates. The side is left to the one-hot hemisphere, so that a
     left-right flip changes nothing here.
@@ -90,8 +90,8 @@ class LesionDataset(Dataset[Batch]):
 
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
     `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
-    `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0 where
-    it is not known; `weight` (), 1 / lesions of the patient in this part.
+    `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0
+    where it is not known; `weight` (), 1 / lesions of the patient in this part.
     """
 
     def __init__(
@@ -190,7 +190,8 @@ class LesionDataModule(LightningDataModule):
         """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
 
         `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
-        signed log; `position` its width; `pos_weight` negatives / positives among the patients a receptor, 1 if one is absent.
+        signed log; `position` its width; `pos_weight` negatives / positives among the patients a receptor, 1
+        if one is absent.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
 
 from bcbm.cohort.problems import Problem
 from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
@@ -16,9 +15,10 @@ from bcbm.features.kept import Record, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import (
     UnreadableError,
+    Volume,
     bounding_box,
     last_line,
-    read_stored,
+    open_volume,
     read_volume,
     require_same_grid,
 )
@@ -101,7 +101,7 @@ def survey_study(study: Study, _path: Path) -> Record:
     `failures` (kind, found, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
     try:
-        image = read_stored(study.image)
+        image = open_volume(study.image)
         _require_brain(image)
     except ValueError as error:
         record["image"] = ["unusable image", str(error), "download it again; its lesions are excluded"]
@@ -133,44 +133,46 @@ class MaskError(ValueError):
         super().__init__(found)
 
 
-def _require_brain(image: sitk.Image) -> None:
+def _require_brain(image: Volume) -> None:
     """ValueError unless there is a brain in a known orientation."""
-    values = sitk.GetArrayViewFromImage(image)  # finite: ITK reads NaN and infinity as 0
-    high = float(values.max())
+    values, high = image.values, float(image.values.max())
+    if not np.isfinite(high):
+        raise ValueError("holds values that are not finite")
     if high <= 0:
         raise ValueError("holds no brain: nothing is above 0")
     if not (values[values > 0] < high).any():
         raise ValueError(f"holds one intensity only ({high:g})")
-    codes = [image.GetMetaData(key) for key in ("qform_code", "sform_code") if image.HasMetaDataKey(key)]
+    keys = [key for key in ("qform_code", "sform_code") if image.grid.HasMetaDataKey(key)]
+    codes = [image.grid.GetMetaData(key) for key in keys]
     if codes and all(code == "0" for code in codes):
         raise ValueError("has no orientation (qform and sform code 0): left and right are unknown")
 
 
-def _measure(image: sitk.Image, path: Path) -> tuple[_Region, dict[str, float]]:
+def _measure(image: Volume, path: Path) -> tuple[_Region, dict[str, float]]:
     """Where a mask is and what it measures on its image; MaskError where it cannot be used."""
     try:
-        mask = read_stored(path)
+        mask = open_volume(path)
     except ValueError as error:
         raise MaskError("unreadable mask", str(error)) from None
     try:
-        require_same_grid(image, mask, path.name)
+        require_same_grid(image.grid, mask.grid, path.name)
     except ValueError as error:
         raise MaskError("mask on another grid", str(error)) from None
-    drawn = sitk.GetArrayViewFromImage(mask)
-    if (box := bounding_box(drawn)) is None:
+    if (box := bounding_box(mask.values)) is None:
         raise MaskError("empty mask", f"{path.name} holds no voxel above 0.5")
-    region = drawn[box] > 0.5
-    values = sitk.GetArrayViewFromImage(image)[box][region]
+    region = mask.values[box] > 0.5
+    values = image.values[box][region]
     if len(values) == 1:
         raise MaskError("single-voxel mask", f"{path.name} is a single voxel")
     if not (values > 0).any():
         raise MaskError("mask outside the brain", f"{path.name} lies outside the stripped brain")
     start = np.array([part.start for part in box])
     centre = np.mean(np.argwhere(region), axis=0) + start
-    x, y, z = image.TransformContinuousIndexToPhysicalPoint(centre[::-1].tolist())
+    spacing, axes = image.grid.GetSpacing(), np.reshape(image.grid.GetDirection(), (3, 3))
+    x, y, z = (image.grid.GetOrigin() + axes @ (centre[::-1] * spacing)).tolist()
     measures = {
         "voxels": len(values),
-        "volume": len(values) * float(np.prod(image.GetSpacing())),
+        "volume": len(values) * float(np.prod(spacing)),
         "x": x,
         "y": y,
         "z": z,

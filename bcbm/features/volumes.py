@@ -71,7 +71,8 @@ def open_volume(path: Path) -> Volume:
                 head = file.read(_HEADER)
                 kind = struct.unpack_from("<h", head, 70)[0]
                 start, slope, intercept = struct.unpack_from("<3f", head, 108)
-                usual = head[:4] == b"\x5c\x01\0\0" and (slope, intercept) in ((0, 0), (1, 0))
+                unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
+                usual = head[:4] == b"\x5c\x01\0\0" and unscaled
                 if usual and head[344:] == b"n+1\0\0\0\0\0" and start == _HEADER and kind in _NIFTI_TYPES:
                     reader = sitk.ImageFileReader()
                     reader.SetFileName(str(path))

@@ -1,4 +1,4 @@
-"""Radiomics against the command line of PyRadiomics: `python tests/benchmarks/radiomics.py [rounds]`.
+"""Radiomics against the command line of PyRadiomics: `python tests/benchmarks/extraction.py [rounds]`.
 
 Two studies, 512 x 512 x 160 voxels of 0.5 x 0.5 x 1 mm and 256 x 256 x 176 of 1 mm, of 8 lesions each (7 mm
 median diameter), int16 and uint8 as .nii.gz. Time: both ways with two processes, interleaved, whole commands
