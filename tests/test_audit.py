@@ -78,9 +78,10 @@ def defective(cohort, tmp_path_factory):
     defect("row without file", Path.unlink)
     original = next(victims)
     study = original.parent.name
-    for kind, name in (("target over a lesion", "Plan9_TgtZ_220Gy80"), ("file without row", "L-extra")):
+    drawn_again = {"target over a lesion": "Plan9_TgtZ_220Gy80", "file without row": "L-extra"}
+    for axis, (kind, name) in enumerate(drawn_again.items()):
         copy = original.with_name(f"{study}_mask_{name}.nii.gz")
-        shutil.copy(original, copy)
+        rewrite(original, lambda values, axis=axis: np.maximum(values, np.roll(values, 1, axis)), copy)
         found[kind] = lesion(copy)
     right = lesion(original).split("/")[1].lower().startswith("r")
     other = original.with_name(f"{study}_mask_{'Left' if right else 'Right'}-frontal-met.nii.gz")
