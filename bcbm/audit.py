@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.problems import Problem
-from bcbm.cohort.table import FLOW, apply_policy, flow
+from bcbm.cohort.table import FLOW, apply_policy, flow, require_modalities
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.kept import write_whole
 from bcbm.features.volumes import read_mask, read_volume
@@ -33,6 +33,7 @@ def audit(config: Config, console: Console) -> int:
 
     cohort = read_cohort(config, console, volumes=True, register=True)
     table = cohort.table
+    require_modalities(table, cohort.workbook, _needed(config, cohort))
     apply_policy(table, config.cohort.policy)
     related = confounders(table)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
@@ -64,6 +65,13 @@ def audit(config: Config, console: Console) -> int:
     _print(content, console)
     console.print(f"pictures and every finding: {folder / 'audit.html'}", highlight=False, soft_wrap=True)
     return 1 if found else 0
+
+
+def _needed(config: Config, cohort: Cohort) -> set[str]:
+    """The modalities whose files or rows a lesion must have here: an extraction needs no workbook."""
+    there = {"image"} if cohort.download.has_images else set()
+    there |= {"radiomics"} if config.features.radiomics == "workbook" else set()
+    return there & set(config.task.modalities)
 
 
 def _confounded(related: list[dict]) -> list[Problem]:

@@ -32,13 +32,11 @@ def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
 def exact_copies(table: pd.DataFrame) -> pd.Series:
     """The lesion of the same patient that holds the same content; "" for an original.
 
-    Of equal content the original is one that is not excluded, a lesion before a target, then the first:
-    a copy must not drop out for an original that does not enter itself.
+    Of equal content the original is the one that enters most easily (`_standing`), then the first: a copy
+    must not drop out for an original that does not enter itself.
     """
     first: dict[tuple[str, str], str] = {}
-    rank = table["category"].map({category: place for place, category in enumerate(_DRAWN_OVER)})
-    order = pd.DataFrame({"excluded": table["excluded"], "rank": rank.fillna(len(_DRAWN_OVER))})
-    ordered = table.loc[order.sort_values(["excluded", "rank"], kind="stable").index]
+    ordered = table.loc[_standing(table).sort_values(kind="stable").index]
     originals = [
         first.setdefault((str(lesion.patient_id), str(lesion.content)), str(lesion.lesion_id))
         for lesion in ordered.itertuples()
@@ -50,8 +48,8 @@ def exact_copies(table: pd.DataFrame) -> pd.Series:
 def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series, pd.Series]:
     """The better mask of the same study over the same lesion ("" where there is none), and why.
 
-    With volumes the overlap of the masks decides: half of the smaller one. The one that stays is a lesion
-    before a retreatment, a target and a margin, then the shorter name. Without volumes a name that only adds
+    With volumes the overlap of the masks decides: half of the smaller one. The one that stays is the one that
+    enters most easily (`_standing`), then the one whose name says most, then the shorter name. Without volumes a name that only adds
     zeros to another ("tumor0") is taken for it.
     """
     links = pd.Series("", index=table.index, dtype=str)
@@ -71,9 +69,11 @@ def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series,
         partners.setdefault(str(pair.one), {})[str(pair.other)] = float(str(pair.shared))
         partners.setdefault(str(pair.other), {})[str(pair.one)] = float(str(pair.shared))
 
-    def worth(lesion: str) -> tuple[bool, int, int, str]:
-        row = table.loc[rows[lesion]]
-        return row["excluded"], _DRAWN_OVER.index(row["category"]), len(row["name"]), lesion
+    standing = _standing(table)
+
+    def worth(lesion: str) -> tuple[int, float, int, str]:
+        row = rows[lesion]
+        return int(standing[row]), -float(table.at[row, "name_confidence"]), len(lesion), lesion
 
     drawn = [name for name in partners if table.at[rows[name], "category"] in _DRAWN_OVER]
     kept: set[str] = set()
@@ -86,6 +86,15 @@ def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series,
         else:
             kept.add(lesion)
     return links, reasons
+
+
+def _standing(table: pd.DataFrame) -> pd.Series:
+    """How far each row is from entering, 0 is nearest: not excluded, then with all its files and its workbook
+    row, then a lesion before a retreatment, a target, a margin and what is none."""
+    category = table["category"].map({name: place for place, name in enumerate(_DRAWN_OVER)})
+    files = (table["mask_path"] != "") & (table["image_path"] != "")
+    complete = table["in_workbook"] & (files | ~files.any())
+    return 100 * table["excluded"] + 10 * ~complete + category.fillna(len(_DRAWN_OVER)).astype(int)
 
 
 def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
