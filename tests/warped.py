@@ -8,7 +8,12 @@ import SimpleITK as sitk
 from nilearn.datasets import MNI152_FILE_PATH
 from scipy.ndimage import gaussian_filter
 
-GRIDS = [((1.0, 1.0, 1.5), "LPS"), ((0.5, 0.5, 1.0), "LPS"), ((1.0, 1.0, 1.0), "RAS"), ((0.9, 1.2, 0.9), "PIR")]
+GRIDS = [  # spacing in mm, orientation
+    ((1.0, 1.0, 1.5), "LPS"),
+    ((0.5, 0.5, 1.0), "LPS"),
+    ((1.0, 1.0, 1.0), "RAS"),
+    ((0.9, 1.2, 0.9), "PIR"),
+]
 _FLIP = np.array([-1.0, -1.0, 1.0])  # LPS to RAS and back
 
 
@@ -33,7 +38,8 @@ class Warped:
 
 def _field(rng: np.random.Generator, peak: float) -> sitk.Transform:
     """A smooth displacement (20 mm Gaussian on noise), at most `peak` mm long."""
-    moves = np.stack([gaussian_filter(rng.standard_normal((48, 56, 48)), 4.0, mode="wrap") for _ in range(3)], -1)
+    parts = [gaussian_filter(rng.standard_normal((48, 56, 48)), 4.0, mode="wrap") for _ in range(3)]
+    moves = np.stack(parts, -1)
     moves *= peak / np.linalg.norm(moves, axis=-1).max()
     field = sitk.GetImageFromArray(moves, isVector=True)
     field.SetSpacing((5.0, 5.0, 5.0))  # 240 x 280 x 240 mm around MNI
@@ -46,7 +52,7 @@ def warped_brain(seed: int, grid: int = 0, bend: float = 4.0) -> Warped:
 
     Args:
         seed: of everything random.
-        grid: which of GRIDS (spacing in mm, orientation) it is stored on.
+        grid: which of GRIDS it is stored on.
         bend: longest displacement of the nonlinear part, mm.
     """
     rng = np.random.default_rng(seed)

@@ -49,8 +49,8 @@ def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series,
     """The better mask of the same study over the same lesion ("" where there is none), and why.
 
     With volumes the overlap of the masks decides: half of the smaller one. The one that stays is the one that
-    enters most easily (`_standing`), then the one whose name says most, then the shorter name. Without volumes a name that only adds
-    zeros to another ("tumor0") is taken for it.
+    enters most easily (`_standing`), then the one whose name says most, then the shorter name. Without
+    volumes a name that only adds zeros to another ("tumor0") is taken for it.
     """
     links = pd.Series("", index=table.index, dtype=str)
     reasons = pd.Series("", index=table.index, dtype=str)
@@ -69,11 +69,11 @@ def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series,
         partners.setdefault(str(pair.one), {})[str(pair.other)] = float(str(pair.shared))
         partners.setdefault(str(pair.other), {})[str(pair.one)] = float(str(pair.shared))
 
-    standing = _standing(table)
+    standing, telling = _standing(table), table["name_confidence"]
 
     def worth(lesion: str) -> tuple[int, float, int, str]:
         row = rows[lesion]
-        return int(standing[row]), -float(table.at[row, "name_confidence"]), len(lesion), lesion
+        return int(standing[row]), -float(telling[row]), len(lesion), lesion
 
     drawn = [name for name in partners if table.at[rows[name], "category"] in _DRAWN_OVER]
     kept: set[str] = set()
@@ -93,7 +93,7 @@ def _standing(table: pd.DataFrame) -> pd.Series:
     row, then a lesion before a retreatment, a target, a margin and what is none."""
     category = table["category"].map({name: place for place, name in enumerate(_DRAWN_OVER)})
     files = (table["mask_path"] != "") & (table["image_path"] != "")
-    complete = table["in_workbook"] & (files | ~files.any())
+    complete = table["in_workbook"] & files if files.any() else table["in_workbook"]
     return 100 * table["excluded"] + 10 * ~complete + category.fillna(len(_DRAWN_OVER)).astype(int)
 
 

@@ -13,6 +13,7 @@ from bcbm.cohort.tcia import Download
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
 TINY = 27  # voxels: three a side
+DOUBTFUL = 0.9  # overlap; a searched-for place 10 mm off has had 0.85, a good one has 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
 _NO_LESION = {
     "structure": "an organ at risk",
@@ -135,6 +136,11 @@ def _positions(table: pd.DataFrame) -> Iterator[Problem]:
     for row in table[(table["position_conflict"] != "") & _is_lesion(table)].itertuples():
         remedy = "look at the mask; the coordinates count"
         yield Problem(str(row.lesion_id), str(row.position_conflict), remedy, "name against coordinates")
+    for study, overlap in table.groupby("study_id")["mni_overlap"].first().items():
+        if overlap < DOUBTFUL:
+            found = f"its brain overlaps the template's by {overlap:.2f}"
+            remedy = "look at the image; its positions may be off"
+            yield Problem(str(study), found, remedy, "registration in doubt")
     sided = table[(table["position_source"] == "image") & table["name_hemisphere"].isin(["left", "right"])]
     sided = sided[(sided["name_confidence"] >= SURE) & (sided["mni_x"].abs() > 10)]
     wrong = (sided["mni_x"] > 0) != (sided["name_hemisphere"] == "right")

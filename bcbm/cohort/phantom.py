@@ -18,9 +18,9 @@ GROWTH = 1.08  # of every radius, from one session to the next
 
 # Region: score, then lower and upper bound of the centre's |x|, y, z as fractions of the brain's half axes.
 REGIONS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...]]] = {
-    "frontal": (-1, (0.15, -0.75, 0.0), (0.65, -0.3, 0.55)),
+    "frontal": (-1, (0.15, -0.8, 0.1), (0.6, -0.45, 0.55)),
     "parietal": (-1, (0.15, 0.1, 0.35), (0.6, 0.5, 0.7)),
-    "temporal": (0, (0.5, -0.3, -0.45), (0.8, 0.2, -0.15)),
+    "temporal": (0, (0.55, -0.25, -0.5), (0.8, 0.2, -0.25)),
     "occipital": (1, (0.12, 0.55, -0.1), (0.5, 0.85, 0.3)),
     "cerebellum": (1, (0.12, 0.25, -0.75), (0.55, 0.65, -0.45)),
 }

@@ -1,10 +1,10 @@
 """Where a point of the MNI template lies: side, midline band and one of seven regions.
 
 No atlas of a free licence names all seven regions, so `atlas.csv` is one of seeds: the 160 coordinates of
-Dosenbach et al. (Science 2010) under our regions, and some 250 set by hand where they leave gaps (brainstem,
-deep nuclei, insula, white matter, cerebellum, temporal lobe). A point belongs to the region of the nearest
-seed. Held against labelled volumes it agrees in 92 % of the grey matter (Neuromorphometrics), 89 % with the
-white matter added, and 90 % of AAL.
+Dosenbach et al. (Science 2010) under our regions, and 289 set by hand where they leave gaps. A point belongs
+to the region of the nearest seed. Held against labelled volumes it agrees in 92 % of the grey matter of
+Neuromorphometrics, on which the seeds were tuned, in 90 % of AAL and, never looked at before, in 90 % of
+Desikan-Killiany; there the parietal lobe is worst, 75 %.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ import pandas as pd
 from bcbm.cohort.names import NameReading
 
 MIDLINE = 4.0  # mm to either side: as far as a registration errs
-NEAR_MIDLINE = 10.0  # mm within which a name may say a side, or the midline, and be right
-SURE = 0.6  # a name read with less confidence is not held against coordinates
+NEAR_MIDLINE, BESIDE = 10.0, 20.0  # mm within which a named side, a named midline may be right
+SURE, SIDE_SURE = 0.6, 0.3  # confidence of a name that is held against coordinates; of one with a side only
+CLEAR = 0.9  # confidence of a place that is clear of the next region
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,22 @@ def place_of(point: Sequence[float] | np.ndarray) -> Place:
 
 
 def disagreement(reading: NameReading, place: Place, point: Sequence[float] | np.ndarray) -> str:
-    """What the name says against the coordinates, in words; "" where they agree or the name is unsure."""
-    if reading.confidence < SURE:
-        return ""
+    """What the name says against the coordinates, in words; "" where they agree or either is unsure.
+
+    A side is held against any name that spells one; near the midline either may be right, and a brainstem is
+    midline by name only. A region is held against sure names, where the point is clear of a border.
+    """
+    x = abs(float(point[0]))
+    spelled = reading.confidence >= (SIDE_SURE if reading.region == "unknown" else SURE)
     sides = {reading.hemisphere, place.hemisphere}
-    near = abs(float(point[0])) <= NEAR_MIDLINE
-    tolerated = "unknown" in sides or (near and ("midline" in sides or sides == {"left", "right"}))
-    same_side = len(sides) == 1 or tolerated
-    if same_side and reading.region in ("unknown", place.region):
+    aside = x > (BESIDE if reading.hemisphere == "midline" else NEAR_MIDLINE)
+    wrong_side = spelled and aside and len(sides) == 2 and "unknown" not in sides
+    elsewhere = reading.region not in ("unknown", place.region)
+    if not wrong_side and not (elsewhere and reading.confidence >= SURE and place.confidence >= CLEAR):
         return ""
     where = " ".join(f"{value:.0f}" for value in point)
-    return (
-        f"the name says {reading.hemisphere} {reading.region}, "
-        f"the coordinates {place.hemisphere} {place.region} (MNI {where})"
-    )
+    said = " ".join(word for word in (reading.hemisphere, reading.region) if word != "unknown")
+    return f"the name says {said}, the coordinates {place.hemisphere} {place.region} (MNI {where})"
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ import pandas as pd
 from bcbm.cohort.problems import Problem
 
 MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels")
-MNI_COLUMNS = ("mni_x", "mni_y", "mni_z")
+MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Survey:
             (part of the smaller one), `dice`.
         unusable: the reason of every lesion without a usable image and mask.
         problems: one a file that cannot be used; for an image, one a study.
-        points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) by lesion_id; none where the studies
-            were not registered or could not be.
+        points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) and `mni_overlap`, the Dice of the
+            brain with the template's, by lesion_id; none where studies were not or could not be registered.
     """
 
     masks: pd.DataFrame

@@ -159,8 +159,8 @@ def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Surve
         if np.isnan(point).any():
             rows.append((reading.hemisphere, reading.region, "name", reading.confidence, ""))
         else:
-            place = place_of(point)
-            conflict = disagreement(reading, place, point)
+            place = place_of(point[:3])
+            conflict = disagreement(reading, place, point[:3])
             rows.append((place.hemisphere, place.region, "image", place.confidence, conflict))
     columns = ["hemisphere", "region", "position_source", "position_confidence", "position_conflict"]
     table[columns] = pd.DataFrame(rows, columns=columns, index=table.index)

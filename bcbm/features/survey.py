@@ -82,7 +82,8 @@ def register_cohort(
         elif len(lesions):
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
             points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
-            found = pd.DataFrame(points[:, :3], index=lesions, columns=list(MNI_COLUMNS))
+            points[:, 3] = record["overlap"]
+            found = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
             survey.points = pd.concat([survey.points, found]) if len(survey.points) else found
 
 
