@@ -126,7 +126,9 @@ def _copies(table: pd.DataFrame) -> Iterator[Problem]:
                 yield Problem(str(other), found, remedy, "examination twice")
     for row in copied[~copied["study_id"].isin(twice)].itertuples():
         yield Problem(str(row.lesion_id), str(row.reason), "excluded", "copy of a segmentation")
-    for row in table[(table["duplicate_of"] != "") & ~table.index.isin(copied.index)].itertuples():
+    content_of = table.set_index("lesion_id")["content"]
+    again = table["content"].to_numpy() == content_of.reindex(table["duplicate_of"]).to_numpy()
+    for row in table[(table["duplicate_of"] != "") & ~again].itertuples():
         kind = "target over a lesion" if row.category == "target" else "lesion under several masks"
         found = str(row.reason) if str(row.reason).startswith("same") else f"lies over {row.duplicate_of}"
         yield Problem(str(row.lesion_id), found, "excluded: one mask stands for a lesion", kind)
