@@ -19,7 +19,7 @@ from bcbm.cohort.table import FLOW, apply_policy, flow, require_modalities
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.kept import write_whole
 from bcbm.features.volumes import read_mask, read_volume
-from bcbm.prepare import Cohort, read_cohort, report
+from bcbm.prepare import Cohort, disk_errors, read_cohort, report
 from bcbm.schema import Config
 
 EXAMPLES = 4  # pictures of each category
@@ -31,7 +31,8 @@ def audit(config: Config, console: Console) -> int:
     from bcbm.evaluation.audit_page import write_page
     from bcbm.evaluation.confounders import confounders
 
-    cohort = read_cohort(config, console, volumes=True, register=True)
+    with disk_errors(config):
+        cohort = read_cohort(config, console, volumes=True, register=True)
     table = cohort.table
     require_modalities(table, cohort.workbook, _needed(config, cohort))
     apply_policy(table, config.cohort.policy)

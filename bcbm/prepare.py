@@ -115,8 +115,15 @@ def prepare(config: Config, console: Console) -> Lesions:
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
-    try:
+    with disk_errors(config):
         return _prepare(config, console)
+
+
+@contextmanager
+def disk_errors(config: Config) -> Iterator[None]:
+    """Turn what a disk refuses into an InputError that says where and what to do."""
+    try:
+        yield
     except OSError as error:
         where = str(error.filename or config.prepared.root or cache_folder())
         remedy = "free space, or set prepared.root to a folder that can be written; what is finished is kept"
