@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.problems import Problem
-from bcbm.cohort.table import FLOW, apply_policy, flow, require_modalities
+from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.kept import write_whole
 from bcbm.features.volumes import read_mask, read_volume
@@ -28,14 +29,18 @@ EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)
 
 def audit(config: Config, console: Console) -> int:
     """Inspect a cohort, write `<run.root>/audit/<content>/audit.{html,json}`, return the exit status."""
+    with disk_errors(config):
+        return _audit(config, console)
+
+
+def _audit(config: Config, console: Console) -> int:
     from bcbm.evaluation.audit_page import write_page
     from bcbm.evaluation.confounders import confounders
 
-    with disk_errors(config):
-        cohort = read_cohort(config, console, volumes=True, register=True)
+    cohort = read_cohort(config, console, volumes=True, register=True)
     table = cohort.table
     require_modalities(table, cohort.workbook, _needed(config, cohort))
-    apply_policy(table, config.cohort.policy)
+    cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
     content = {
@@ -64,7 +69,9 @@ def audit(config: Config, console: Console) -> int:
         write_page(content, _figures(cohort, content, Path(drawings)), folder / "audit.html")
     report(table, [], console)
     _print(content, console)
-    console.print(f"pictures and every finding: {folder / 'audit.html'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"pictures and every finding: {folder / 'audit.html'}", highlight=False, markup=False, soft_wrap=True
+    )
     return 1 if found else 0
 
 
@@ -123,7 +130,7 @@ def _print(content: dict, console: Console) -> None:
     table = Table("finding", "count", "for example", box=None, title_justify="left")
     for kind, count in kinds.most_common():
         one = next(one for one in content["findings"] if one["kind"] == kind)
-        table.add_row(kind, str(count), f"{one['where']}: {one['found']}".replace("[", r"\["))
+        table.add_row(kind, str(count), escape(f"{one['where']}: {one['found']}"))
     console.print(table)
     for part, counts in (content["agreement"] or {}).items():
         share = counts["agree"] / max(1, counts["of"])

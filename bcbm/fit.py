@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bcbm.cohort.problems import InputError, Problem
@@ -52,7 +53,7 @@ def fit(config: Config, console: Console) -> int:
         folder.write("lesions.parquet", lesions.table)
         if config.run.folder is None:  # the other ranks, started with these words, must find this folder
             sys.argv.append(f"run.folder={folder.path}")
-    console.print(f"run folder {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
     tags = [f"split-{split.hash}"] + (["LEAKY"] if split.leaky else [])
     tags += [] if config.cohort.root else ["synthetic"]
     tracker = Tracker(config, folder, tags)
@@ -117,7 +118,9 @@ def _finish(
         tracker.summarise(json.loads(content))
     folder.write("results.json", content)
     print_table(results, console)
-    console.print(f"results, ROC curves and tables: {folder.path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"results, ROC curves and tables: {folder.path}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def _best(config: Config) -> dict[str, float] | None:
@@ -168,6 +171,7 @@ def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
             f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
             f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, seed {config.seed}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
         return work(config, console)
@@ -176,7 +180,7 @@ def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
         return 130
     except (ConfigError, InputError) as error:
         for line in str(error).splitlines():
-            errors.print(f"[bold red]error[/] {line}", highlight=False, soft_wrap=True)
+            errors.print(f"[bold red]error[/] {escape(line)}", highlight=False, soft_wrap=True)
         return 2
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bcbm.cohort.overrides import read_overrides, unsure_names
 from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
-from bcbm.cohort.table import FLOW, apply_policy, build_table, exclude, flow, require_modalities
+from bcbm.cohort.table import FLOW, build_table, exclude, flow, require_modalities, settle
 from bcbm.cohort.tcia import Download, content_hash, read_download
 from bcbm.data.lesions import Lesions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
@@ -30,9 +31,9 @@ class Cohort:
     """A cohort as read and surveyed: what audit judges and preparation goes on from.
 
     Attributes:
-        content: hash of the download's files.
+        content: hash of the download's files, and of the names that a person corrected.
         folder: where everything made from them is kept.
-        table: the lesion table; `cohort.policy` not yet applied.
+        table: the lesion table, not yet settled.
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: what the volumes told, or None.
         problems: everything wrong so far.
@@ -106,6 +107,9 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for name in unknown:
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {name}", remedy))
+    if names:
+        text = content + repr(sorted(names.items()))
+        content = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Cohort(download, content, folder, table, workbook, survey, problems)
 
 
@@ -145,20 +149,12 @@ def _prepare(config: Config, console: Console) -> Lesions:
         radiomics = _radiomics(config, cohort, console)
     problems += require_modalities(table, radiomics, config.task.modalities)
     where = _crops(config, cohort, console) if images else {}
-    apply_policy(table, config.cohort.policy)
+    problems += settle(table, config.cohort.policy, cohort.survey)
     _keep(table, cohort.folder / "lesions.parquet")
-    unsure = unsure_names(table)
-    write_whole(cohort.folder / "names-unsure.csv", unsure.to_csv(index=False).encode())
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
-    if len(unsure):
-        console.print(
-            f"  {len(unsure)} names are read with doubt: {cohort.folder / 'names-unsure.csv'}; "
-            "correct them there and give the file back as cohort.names",
-            highlight=False,
-            soft_wrap=True,
-        )
+    _list_unsure(table, config, cohort, console)
     entering = table[~table["excluded"]].reset_index(drop=True)
     if entering.empty:
         raise InputError(
@@ -168,16 +164,28 @@ def _prepare(config: Config, console: Console) -> Lesions:
     if "radiomics" in config.task.modalities:
         values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
     crops = CropStore([where[lesion] for lesion in entering["lesion_id"]]) if images else None
-    return Lesions(table, entering, values, crops, _identity(config, cohort), cohort.folder)
+    return Lesions(table, entering, values, crops, cohort.content, cohort.folder)
+
+
+def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:
+    """Write the names that are read with doubt to a file that a person can correct and give back."""
+    path, unsure = cohort.folder / "names-unsure.csv", unsure_names(table)
+    given = Path(config.cohort.names).expanduser() if config.cohort.names else None
+    if given and given.resolve() == path.resolve():  # corrected in place: it is the person's now
+        return
+    write_whole(path, unsure.to_csv(index=False).encode())
+    if len(unsure):
+        text = f"  {len(unsure)} names are read with doubt: correct {path} and give it back as cohort.names"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
     """Print every problem, then what enters and why the rest does not."""
     for problem in problems:
-        console.print(f"[yellow]problem[/] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]problem[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
         counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        console.print(f"  {step:<38.38}{counts}", highlight=False)
+        console.print(f"  {step:<38.38}{counts}", highlight=False, markup=False)
 
 
 def _studies(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
@@ -230,6 +238,7 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
             f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
             f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
     return values.reindex(table["lesion_id"])
@@ -248,14 +257,6 @@ def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[
     reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
     exclude(table, reasons.notna(), reasons)
     return where
-
-
-def _identity(config: Config, cohort: Cohort) -> str:
-    """The cohort's content, and that of the names a person corrected."""
-    if not config.cohort.names:
-        return cohort.content
-    names = Path(config.cohort.names).expanduser().read_bytes()
-    return hashlib.sha256(cohort.content.encode() + names).hexdigest()[:16]
 
 
 def _keep(frame: pd.DataFrame, path: Path) -> None:
@@ -277,7 +278,9 @@ def _prepare_alone(config: Config, console: Console) -> int:
     picture = lesions.folder / "flow.png"
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(lesions.table)]
     flow_figure(steps, picture)
-    console.print(f"tables, crops and {picture.name}: {lesions.folder}", highlight=False, soft_wrap=True)
+    console.print(
+        f"tables, crops and {picture.name}: {lesions.folder}", highlight=False, markup=False, soft_wrap=True
+    )
     return 0
 
 

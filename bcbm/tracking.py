@@ -88,7 +88,8 @@ class RunFolder:
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
-    content["cohort"].pop("root")
+    for path in ("root", "names"):  # their content is in `cohort`
+        content["cohort"].pop(path)
     text = json.dumps([content, cohort, split_hash], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -157,7 +158,8 @@ class Tracker:
         content = plain(config)
         for room in ("run", "prepared", "tracking"):
             content.pop(room)
-        content["cohort"].pop("root")
+        for path in ("root", "names"):
+            content["cohort"].pop(path)
         self.content = content
 
     def start(self, name: str, job_type: str) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from bcbm.cohort.problems import InputError
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.survey import MASK_COLUMNS, Survey
-from bcbm.cohort.table import apply_policy, build_table, flow, require_modalities
+from bcbm.cohort.table import build_table, flow, require_modalities, settle
 from bcbm.cohort.tcia import (
     CLINICAL_WORKBOOK,
     IMAGE_FOLDER,
@@ -47,7 +47,7 @@ def download(root, lesions, labels, files=None, columns=("original_a", "original
 
 def lesions_of(root, policy="lesions+targets"):
     table, radiomics, problems = build_table(read_download(root))
-    apply_policy(table, policy)
+    problems += settle(table, policy, None)
     return table.set_index("lesion_id", drop=False), radiomics, [str(problem) for problem in problems]
 
 
@@ -290,7 +290,9 @@ def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tm
         problems=[],
     )
     download_ = read_download(download(tmp_path, rows, LABELS[:1]))
-    table = build_table(download_, survey=survey)[0].set_index("name")
+    table = build_table(download_, survey=survey)[0]
+    settle(table, "lesions+targets", survey)
+    table = table.set_index("name")
     assert table["duplicate_of"].to_dict() == {
         **dict.fromkeys(names, ""),  # L-front0 only adds a zero, and L-front-2 shares too little
         "Plan1_TgtA_220Gy80": ids["L-front"],
@@ -331,6 +333,7 @@ def test_the_synthetic_cohort_holds_a_published_copy_and_a_repeated_name(cohort)
 def test_the_real_workbooks_have_the_counts_of_their_readme(shared):
     read = read_download(shared / "bcbm-radiogenomics")
     table, _, problems = build_table(read)
+    problems += settle(table, "lesions+targets", None)
     assert problems == []
     assert (table["patient_id"].nunique(), table["study_id"].nunique(), len(table)) == (115, 194, 2242)
     content = table.set_index("lesion_id")["content"]

@@ -197,7 +197,7 @@ def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it
     honest = [figures["auroc"] for figures in aurocs["patient"]]
     leaky = [figures["auroc"] for figures in aurocs["lesion"]]
     assert abs(sum(honest) / 3 - 0.5) < 0.08
-    # One-sided: cross-validation without signal leans below 0.5, since a fold's test has what its training lacks.
+    # One-sided: without signal, cross-validation leans below 0.5 (the test has what the training lacks).
     assert all(figures["auroc_low"] < 0.5 for figures in aurocs["patient"])
     assert sum(leaky) / 3 > 0.6
 

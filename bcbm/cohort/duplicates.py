@@ -7,36 +7,48 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.survey import Survey
-from bcbm.cohort.tcia import gzip_trailer
+from bcbm.cohort.tcia import file_key
 
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first
 
 
 def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
-    """A hash of what a lesion holds: its features, or, without them, the checksums of its two files."""
-    known = features.notna().all(axis=1).to_numpy() & (features.shape[1] > 0)
+    """A hash of what a lesion holds, the same for rows that share all features or both files.
+
+    Rows are joined through either: of a lesion published twice, one row may lack its features or its files.
+    """
+    known = features.notna().all(axis=1).to_numpy() & (features.shape[1] > 1)  # one value says too little
     values = np.ascontiguousarray(features.to_numpy(dtype="float64"))
-    result = []
+    holder: dict[bytes, int] = {}  # what has been seen: the first row that holds it
+    parent = list(range(len(table)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            row = parent[row]
+        return row
+
+    keys = []
     for row, lesion in enumerate(table.itertuples()):
-        if known[row]:
-            content = values[row].tobytes()
-        elif lesion.mask_path and lesion.image_path:
-            content = b"".join(gzip_trailer(Path(str(p))) for p in (lesion.mask_path, lesion.image_path))
-        else:
-            content = str(lesion.lesion_id).encode()
-        result.append(hashlib.sha256(content).hexdigest()[:16])
-    return result
+        held = [values[row].tobytes()] if known[row] else []
+        if lesion.mask_path and lesion.image_path:
+            held.append(b"".join(file_key(Path(str(path))) for path in (lesion.mask_path, lesion.image_path)))
+        for key in held:
+            parent[root(row)] = root(holder.setdefault(key, row))
+        keys.append(held or [str(lesion.lesion_id).encode()])
+    first = {root(row): min(held) for row, held in reversed(list(enumerate(keys)))}
+    return [hashlib.sha256(first[root(row)]).hexdigest()[:16] for row in range(len(table))]
 
 
 def exact_copies(table: pd.DataFrame) -> pd.Series:
     """The lesion of the same patient that holds the same content; "" for an original.
 
-    Of equal content the original is the one that enters most easily (`_standing`), then the first: a copy
-    must not drop out for an original that does not enter itself.
+    Of equal content the original is one that is not excluded, a lesion before a target, then of the first
+    session: a copy must not drop out for an original that does not enter itself.
     """
     first: dict[tuple[str, str], str] = {}
-    ordered = table.loc[_standing(table).sort_values(kind="stable").index]
+    order = pd.DataFrame({"standing": _standing(table), "session": session_of(table["study_id"])})
+    ordered = table.loc[order.sort_values(["standing", "session"], kind="stable").index]
     originals = [
         first.setdefault((str(lesion.patient_id), str(lesion.content)), str(lesion.lesion_id))
         for lesion in ordered.itertuples()
@@ -45,63 +57,80 @@ def exact_copies(table: pd.DataFrame) -> pd.Series:
     return links.where(links != ordered["lesion_id"], "").reindex(table.index)
 
 
-def same_lesions(table: pd.DataFrame, survey: Survey | None) -> tuple[pd.Series, pd.Series]:
-    """The better mask of the same study over the same lesion ("" where there is none), and why.
+def same_lesions(
+    table: pd.DataFrame, copies: pd.Series, survey: Survey | None
+) -> tuple[pd.Series, pd.Series]:
+    """The better mask over the same lesion ("" where there is none), and why.
 
-    With volumes the overlap of the masks decides: half of the smaller one. The one that stays is the one that
-    enters most easily (`_standing`), then the one whose name says most, then the shorter name. Without
-    volumes a name that only adds zeros to another ("tumor0") is taken for it.
+    Masks that share half of the smaller one were drawn over one lesion; of an exact copy the overlaps are its
+    original's. The one that stays is not excluded, a lesion before a retreatment, a target and a margin, its
+    name says most, and is short. Where there is no mask, a name that only adds zeros to another ("tumor0") is
+    taken for it.
     """
     links = pd.Series("", index=table.index, dtype=str)
     reasons = pd.Series("", index=table.index, dtype=str)
     rows = {str(lesion): row for row, lesion in zip(table.index, table["lesion_id"], strict=True)}
-    if survey is None:
-        names = set(zip(table["study_id"], table["name"], strict=True))
-        for row, study, name in table[["study_id", "name"]].itertuples():
-            shorter = name.rstrip("0").rstrip("-_ ")
-            counted_on = (study, f"{name[:-2]}9") in names  # tumor9, tumor10
-            if shorter != name and (study, shorter) in names and not counted_on:
-                links[row], reasons[row] = f"{study}/{shorter}", "the name only adds zeros"
-        return links, reasons
-    close = survey.overlaps[survey.overlaps["shared"] >= SAME_LESION]
-    partners: dict[str, dict[str, float]] = {}
-    for pair in close.itertuples():
-        partners.setdefault(str(pair.one), {})[str(pair.other)] = float(str(pair.shared))
-        partners.setdefault(str(pair.other), {})[str(pair.one)] = float(str(pair.shared))
-
     standing, telling = _standing(table), table["name_confidence"]
+    names = set(zip(table["study_id"], table["name"], strict=True))
+    for row, study, name, lesion in table[["study_id", "name", "lesion_id"]].itertuples():
+        shorter = name.rstrip("0").rstrip("-_ ")
+        counted_on = (study, f"{name[:-2]}9") in names  # tumor9, tumor10
+        unseen = survey is None or lesion not in survey.masks.index
+        if unseen and shorter != name and (study, shorter) in names and not counted_on:
+            other = f"{study}/{shorter}"
+            if standing[rows[other]] <= standing[row]:
+                links[row], reasons[row] = other, "the name only adds zeros"
+    if survey is None:
+        return links, reasons
+    original = dict(zip(table["lesion_id"], copies.where(copies != "", table["lesion_id"]), strict=True))
+    partners: dict[str, dict[str, float]] = {}
+    for pair in survey.overlaps[survey.overlaps["shared"] >= SAME_LESION].itertuples():
+        one, other = original[str(pair.one)], original[str(pair.other)]
+        if one != other:
+            partners.setdefault(one, {})[other] = float(str(pair.shared))
+            partners.setdefault(other, {})[one] = float(str(pair.shared))
 
     def worth(lesion: str) -> tuple[int, float, int, str]:
         row = rows[lesion]
         return int(standing[row]), -float(telling[row]), len(lesion), lesion
 
-    drawn = [name for name in partners if table.at[rows[name], "category"] in _DRAWN_OVER]
     kept: set[str] = set()
-    for lesion in sorted(drawn, key=worth):
+    for lesion in sorted((name for name in partners if _drawn_over(table, rows[name])), key=worth):
         better = [other for other in partners[lesion] if other in kept]
         if better:
-            original = min(better, key=worth)
-            links[rows[lesion]] = original
-            reasons[rows[lesion]] = f"{partners[lesion][original]:.0%} of the smaller mask overlap"
+            best = min(better, key=worth)
+            links[rows[lesion]] = best
+            reasons[rows[lesion]] = f"{partners[lesion][best]:.0%} of the smaller mask overlap"
         else:
             kept.add(lesion)
     return links, reasons
 
 
-def _standing(table: pd.DataFrame) -> pd.Series:
-    """How far each row is from entering, 0 is nearest: not excluded, then with all its files and its workbook
-    row, then a lesion before a retreatment, a target, a margin and what is none."""
-    category = table["category"].map({name: place for place, name in enumerate(_DRAWN_OVER)})
-    files = (table["mask_path"] != "") & (table["image_path"] != "")
-    complete = table["in_workbook"] & files if files.any() else table["in_workbook"]
-    return 100 * table["excluded"] + 10 * ~complete + category.fillna(len(_DRAWN_OVER)).astype(int)
-
-
 def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of entering lesions of two patients with the same content."""
-    entering = table[~table["excluded"]]
+    """Pairs of lesions of two patients with the same content, or on the same image; excluded ones too."""
+    images = {path: file_key(Path(path)) for path in set(table["image_path"]) if path}
+    image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
     pairs = []
-    for _, group in entering[entering.duplicated("content", keep=False)].groupby("content"):
-        rows = group.drop_duplicates("patient_id")
-        pairs += [(lesion, rows["lesion_id"].iloc[0]) for lesion in rows["lesion_id"].iloc[1:]]
-    return pairs
+    for shared in (table["content"], image):
+        for _, group in table.groupby(shared):
+            if group["patient_id"].nunique() > 1:
+                first = group["lesion_id"].iloc[0]
+                others = group["patient_id"] != group["patient_id"].iloc[0]
+                pairs += [(lesion, first) for lesion in group.loc[others, "lesion_id"]]
+    return list(dict.fromkeys(pairs))
+
+
+def session_of(studies: pd.Series) -> pd.Series:
+    """The number of each session: the last one of the study's id."""
+    return studies.str.extract(r"-(\d+)$")[0].astype(float)
+
+
+def _drawn_over(table: pd.DataFrame, row: object) -> bool:
+    return table.at[row, "category"] in _DRAWN_OVER
+
+
+def _standing(table: pd.DataFrame) -> pd.Series:
+    """How far each row is from entering, 0 is nearest: not excluded, then a lesion before a retreatment, a
+    target, a margin and what is none."""
+    category = table["category"].map({name: place for place, name in enumerate(_DRAWN_OVER)})
+    return 10 * table["excluded"] + category.fillna(len(_DRAWN_OVER)).astype(int)

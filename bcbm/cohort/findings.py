@@ -79,6 +79,10 @@ def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(
             study, "no segmentation", "nothing to do if none was drawn", "study without segmentation"
         )
+    values = "original_shape_VoxelVolume" in download.features
+    blank = pd.Series(download.features.isna().all(axis=1).to_numpy(), table.index) & table["in_workbook"]
+    for lesion in table.loc[blank & values, "lesion_id"]:
+        yield Problem(lesion, "no value in its workbook row", "extract its radiomics", "row without values")
     if not download.has_images:
         return
     for lesion in table.loc[table["mask_path"] == "", "lesion_id"]:
@@ -113,7 +117,8 @@ def _masks(table: pd.DataFrame) -> Iterator[Problem]:
 
 
 def _copies(table: pd.DataFrame) -> Iterator[Problem]:
-    copied = table[table["reason"].str.startswith("copy of ")]
+    content_of = table.set_index("lesion_id")["content"]
+    same = table["content"].to_numpy() == content_of.reindex(table["duplicate_of"]).to_numpy()
     twice = set()
     for _, patient in table.groupby("patient_id"):
         content = {str(study): set(part["content"]) for study, part in patient.groupby("study_id")}
@@ -124,11 +129,10 @@ def _copies(table: pd.DataFrame) -> Iterator[Problem]:
                 found = f"{common} of its {len(content[other])} segmentations are copies of {one}"
                 remedy = "the copies are excluded: it is the same examination"
                 yield Problem(str(other), found, remedy, "examination twice")
-    for row in copied[~copied["study_id"].isin(twice)].itertuples():
-        yield Problem(str(row.lesion_id), str(row.reason), "excluded", "copy of a segmentation")
-    content_of = table.set_index("lesion_id")["content"]
-    again = table["content"].to_numpy() == content_of.reindex(table["duplicate_of"]).to_numpy()
-    for row in table[(table["duplicate_of"] != "") & ~again].itertuples():
+    for row in table[same & ~table["study_id"].isin(twice)].itertuples():
+        found = f"the same as {row.duplicate_of}"
+        yield Problem(str(row.lesion_id), found, "excluded", "copy of a segmentation")
+    for row in table[(table["duplicate_of"] != "") & ~same].itertuples():
         kind = "target over a lesion" if row.category == "target" else "lesion under several masks"
         found = str(row.reason) if str(row.reason).startswith("same") else f"lies over {row.duplicate_of}"
         yield Problem(str(row.lesion_id), found, "excluded: one mask stands for a lesion", kind)

@@ -244,7 +244,10 @@ def write_cohort(
         settings = {"seed": seed, "patients": patients, "signal": signal, "images": images}
         said = {"generator": GENERATOR, **settings, "best": best, "probability": truth}
         (partial / "cohort.json").write_text(json.dumps(said, indent=1))
-        partial.replace(root)
-    except BaseException:
+        try:
+            partial.replace(root)
+        except OSError:
+            if not (root / "cohort.json").is_file():  # else another process has just written the same
+                raise
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise

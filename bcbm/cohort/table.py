@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions
+from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.problems import Problem
@@ -29,7 +29,8 @@ def build_table(
         survey: what the volumes told; None where there are none or nothing asks for them.
 
     Returns:
-        The lesion table, the radiomics table (indexed by lesion_id, same rows) and the problems.
+        The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
+        and the problems.
     """
     problems = list(download.problems)
     table = download.segmentations.copy()
@@ -52,22 +53,41 @@ def build_table(
         table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
         reasons = table["lesion_id"].map(survey.unusable)
         exclude(table, reasons.notna(), reasons)
-    _link(table, survey)
-    for lesion, other in foreign_copies(table):
-        problems.append(
-            Problem(
-                lesion,
-                f"identical to {other} of another patient",
-                "find out whose it is; both are excluded",
-                "same content in two patients",
-            )
-        )
-        exclude(table, table["lesion_id"].isin([lesion, other]), "identical in two patients")
     exclude(table, table[list(RECEPTORS)].isna().all(axis=1), "no receptor label")
     return table, features, problems
 
 
-def apply_policy(table: pd.DataFrame, policy: str) -> None:
+def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Problem]:
+    """Decide, in place, which of the lesions that could enter do: the policy, then one row a lesion.
+
+    Comes last, when every row that lacks a file or a value is excluded: what stands for a lesion must enter.
+    Copies and masks over the same lesion are linked by `duplicate_of`; content that two patients share
+    excludes the lesions of both, and all that is linked with them.
+    """
+    _apply_policy(table, policy)
+    copies = exact_copies(table)
+    others, why = same_lesions(table, copies, survey)
+    table["duplicate_of"] = copies.where(copies != "", others)
+    exclude(table, copies != "", "copy of " + copies)
+    exclude(table, others != "", "same lesion as " + others + " (" + why + ")")
+    problems = []
+    stands = table["duplicate_of"].where(table["duplicate_of"] != "", table["lesion_id"])
+    stands = stands.map(dict(zip(table["lesion_id"], stands, strict=True)))  # a copy may lie over another
+    for lesion, other in foreign_copies(table):
+        problems.append(
+            Problem(
+                lesion,
+                f"its content or its image is that of {other}, another patient",
+                "find out whose it is; both are excluded",
+                "same content in two patients",
+            )
+        )
+        shared = stands[table["lesion_id"].isin([lesion, other])]
+        exclude(table, stands.isin(shared), "identical in two patients")
+    return problems
+
+
+def _apply_policy(table: pd.DataFrame, policy: str) -> None:
     """Exclude, in place, what `cohort.policy` leaves out of the lesions that could enter.
 
     `lesions+targets` takes all; `lesions` no radiosurgery target; `largest` the largest one of a
@@ -81,7 +101,7 @@ def apply_policy(table: pd.DataFrame, policy: str) -> None:
         chosen = order.drop_duplicates("patient_id")["lesion_id"]
         exclude(table, ~table["lesion_id"].isin(chosen), "policy largest: not the largest of its patient")
     elif policy == "one_session":
-        session = table["study_id"].str.extract(r"-(\d+)$")[0].astype(float)
+        session = session_of(table["study_id"])
         first = session[entering.index].groupby(entering["patient_id"]).min()
         later = session > table["patient_id"].map(first)
         exclude(table, later, "policy one_session: a later session")
@@ -164,12 +184,3 @@ def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Surve
             rows.append((place.hemisphere, place.region, "image", place.confidence, conflict))
     columns = ["hemisphere", "region", "position_source", "position_confidence", "position_conflict"]
     table[columns] = pd.DataFrame(rows, columns=columns, index=table.index)
-
-
-def _link(table: pd.DataFrame, survey: Survey | None) -> None:
-    """Link copies and masks over one lesion to the row that stands for them (`duplicate_of`), in place."""
-    table["duplicate_of"] = copies = exact_copies(table)
-    exclude(table, copies != "", "copy of " + copies)
-    others, why = same_lesions(table, survey)
-    table["duplicate_of"] = copies.where(copies != "", others)
-    exclude(table, others != "", "same lesion as " + others + " (" + why + ")")

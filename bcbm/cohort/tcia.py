@@ -4,6 +4,7 @@ Source: doi 10.7937/RRSE-W278. Nothing here writes into the download.
 """
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,8 @@ class Download:
 
 
 def patient_of(study_id: str) -> str:
-    """The patient of a study: the folder is a session, so the last `-<n>` goes."""
-    return re.sub(r"-\d+$", "", study_id)
+    """The patient of a study: the folder is a session, `...-<patient>-<session>`, so the last number goes."""
+    return re.sub(r"(-\d+)-\d+$", r"\1", study_id)
 
 
 def read_download(root: Path) -> Download:
@@ -79,25 +80,46 @@ def read_download(root: Path) -> Download:
             )
         )
         studies.loc[len(studies), ["study_id", "patient_id"]] = [study, patient_of(study)]
+    for study in sorted(set(segmentations["study_id"]) | set(studies["study_id"])):
+        if patient_of(study) == study:
+            problems.append(
+                Problem(
+                    study,
+                    "does not end in -<patient>-<session>",
+                    "it counts as a patient of its own; rename the study if it is not",
+                    "study without session number",
+                )
+            )
     return Download(root, files is not None, segmentations, features, studies, problems)
 
 
 def content_hash(root: Path) -> str:
     """A name for the content of a download, without reading its volumes.
 
-    Workbooks are read whole; of a `.nii.gz` the size and the last 8 bytes count, which hold the CRC-32
-    and the length of what is packed (RFC 1952).
+    Workbooks are read whole; for volumes see `file_key`.
     """
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.suffix == ".xlsx":
-            content = path.read_bytes()
-        elif path.name.endswith((".nii.gz", ".nii")):
-            content = path.stat().st_size.to_bytes(8) + gzip_trailer(path)
-        else:
-            continue
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + content)
+    for name in (RADIOMICS_WORKBOOK[0], CLINICAL_WORKBOOK[0]):
+        digest.update(name.encode() + b"\0" + (root / name).read_bytes())
+    for path in sorted((root / IMAGE_FOLDER).glob("*/*.nii*")):
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_key(path))
     return digest.hexdigest()[:16]
+
+
+def file_key(path: Path) -> bytes:
+    """What stands for a file's content, without unpacking it.
+
+    Of a gzip file that is its size and its last 8 bytes, the CRC-32 and the length of what is packed (RFC
+    1952); where they are empty, as bgzip ends its files, and of any other file, a hash of the whole. b"" if
+    there is no file.
+    """
+    if not path.is_file():
+        return b""
+    trailer = gzip_trailer(path)
+    if path.suffix == ".gz" and any(trailer):
+        return path.stat().st_size.to_bytes(8) + trailer
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def gzip_trailer(path: Path) -> bytes:
@@ -118,6 +140,10 @@ def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.D
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
         ) from error
     frame.columns = [str(column).strip() for column in frame.columns]
+    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    if twice:
+        where, remedy = f"{path}, sheet {sheet}", "keep one column of a name; blanks around it do not count"
+        raise InputError(*(Problem(where, f"column '{name}' stands there twice", remedy) for name in twice))
     missing = [column for column in needed if column not in frame.columns]
     if missing:
         raise InputError(
@@ -131,6 +157,16 @@ def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.D
     return frame
 
 
+def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
+    """The rows that name a study, with their old index; of the others only those that are blank go unsaid."""
+    text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
+    blank = text[column] == ""
+    for row in frame.index[blank & (text != "").any(axis=1)]:
+        remedy = "write the study there; the row is not read"
+        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, "row without study"))
+    return frame[~blank]
+
+
 def _few(frame: pd.DataFrame) -> str:
     names = [str(column) for column in frame.columns[:8]]
     return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
@@ -138,11 +174,13 @@ def _few(frame: pd.DataFrame) -> str:
 
 def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
     book = CLINICAL_WORKBOOK[0]
-    frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]})
+    clinical = _identified(clinical, "ID", book, problems)
+    frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
     for receptor in ("ER", "PR", "HER2"):
         values = []
-        for row, (study, cell) in enumerate(zip(frame["study_id"], clinical[receptor], strict=True), start=2):
+        rows = zip(frame.index + 2, frame["study_id"], clinical[receptor], strict=True)
+        for row, study, cell in rows:
             text = "" if cell is None else str(cell).strip()
             if text not in RECEPTOR_LABELS and text.lower() != "nan":
                 problems.append(
@@ -173,13 +211,14 @@ def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
 
 def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
     book = RADIOMICS_WORKBOOK[0]
+    radiomics = _identified(radiomics, "FilenamePrefix", book, problems)
     values = radiomics.loc[:, [c for c in radiomics.columns if c.startswith("original_")]]
     numbers = values.apply(pd.to_numeric, errors="coerce").astype("float64")
     numbers = numbers.where(np.isfinite(numbers))
     for row, column in zip(*(numbers.isna() & (values != "")).to_numpy().nonzero(), strict=True):
         problems.append(
             Problem(
-                f"{book} row {row + 2}",
+                f"{book} row {values.index[row] + 2}",
                 f"{values.columns[column]} is '{values.iloc[row, column]}'",
                 "write a number; it counts as missing",
                 "feature that is no number",
@@ -234,9 +273,23 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
                 )
             )
         for mask in masks:
+            if not _writable(mask.name):
+                problems.append(
+                    Problem(
+                        str(folder),
+                        f"a mask's name is not UTF-8: {mask.name!r}",
+                        "rename the file; it is not read",
+                        "file that fits no pattern",
+                    )
+                )
+                continue
             name = mask.name.removeprefix(f"{study}_mask_").removesuffix(".nii.gz")
             rows.append((study, name, str(found[0]) if found else "", str(mask)))
     return pd.DataFrame(rows, columns=["study_id", "name", "image_path", "mask_path"])
+
+
+def _writable(name: str) -> bool:
+    return os.fsencode(name).decode(errors="replace") == name
 
 
 def _fold(name: str) -> str:

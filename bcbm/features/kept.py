@@ -6,13 +6,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from joblib import Parallel, delayed
 
-from bcbm.cohort.tcia import gzip_trailer
+from bcbm.cohort.tcia import file_key
 
 
 class Study(NamedTuple):
@@ -60,8 +60,9 @@ def each_study(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".*.partial"):
-        if left.stat().st_mtime < time.time() - _ABANDONED:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer has just finished
+            if left.stat().st_mtime < time.time() - _ABANDONED:
+                left.unlink()
     missing = []
     for study in studies:
         path = folder / _address(study, settings)
@@ -118,15 +119,5 @@ def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
 def _address(study: Study, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, path in [("", study.image), *study.masks.items()]:
-        digest.update(name.encode() + b"\0" + _content(path))
+        digest.update(name.encode() + b"\0" + file_key(path))
     return digest.hexdigest()[:16]
-
-
-def _content(path: Path) -> bytes:
-    """Stands for a file's content; of a gzip file its size, and checksum and length of what is packed."""
-    if not path.is_file():
-        return b"missing"
-    if path.suffix == ".gz":
-        return path.stat().st_size.to_bytes(8) + gzip_trailer(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -92,8 +92,9 @@ def register_study(study: Study, _path: Path) -> Record:
     and `failure`, one of the two being empty."""
     try:
         found = register(read_volume(study.image))
-    except (ValueError, RuntimeError) as error:
-        return {"to_mni": [], "overlap": 0.0, "failure": last_line(error)}
+    except ValueError as error:
+        again = isinstance(error, UnreadableError)
+        return {"to_mni": [], "overlap": 0.0, "failure": last_line(error), "again": again}
     return {"to_mni": found.to_mni.tolist(), "overlap": found.overlap, "failure": ""}
 
 
@@ -136,8 +137,8 @@ class MaskError(ValueError):
 
 def _require_brain(image: Volume) -> None:
     """ValueError unless there is a brain in a known orientation."""
-    values, high = image.values, float(image.values.max())
-    if not np.isfinite(high):
+    values, low, high = image.values, float(image.values.min()), float(image.values.max())
+    if not np.isfinite([low, high]).all():
         raise ValueError("holds values that are not finite")
     if high <= 0:
         raise ValueError("holds no brain: nothing is above 0")

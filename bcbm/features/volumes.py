@@ -38,6 +38,8 @@ def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
         image = sitk.ReadImage(str(path), pixel)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
+    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
+        raise ValueError(f"{path.name} holds {image.GetPixelIDTypeAsString()} voxels, not one number each")
     if image.GetDimension() != 3:
         raise ValueError(f"{path.name} has {image.GetDimension()} dimensions, not 3")
     return image
