@@ -43,6 +43,11 @@ def _audit(config: Config, console: Console) -> int:
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
+    above = f"{cohort.download.root}/"
+
+    def inside(where: str) -> str:
+        return where.removeprefix(above)
+
     content = {
         "cohort": {
             "name": cohort.download.root.name,
@@ -57,7 +62,8 @@ def _audit(config: Config, console: Console) -> int:
         },
         "flow": [dict(zip(FLOW, step, strict=True)) for step in flow(table)],
         "findings": [
-            {"kind": one.kind, "where": one.where, "found": one.found, "remedy": one.remedy} for one in found
+            {"kind": one.kind, "where": inside(one.where), "found": one.found, "remedy": one.remedy}
+            for one in found
         ],
         "agreement": agreement(table),
         "confounders": related,
@@ -147,7 +153,7 @@ def main() -> int:
     """Audit a cohort."""
     from bcbm.fit import run_command
 
-    return run_command(__doc__ or "", audit)
+    return run_command(__doc__ or "", audit, trains=False)
 
 
 if __name__ == "__main__":

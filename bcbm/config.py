@@ -185,8 +185,12 @@ def _check(config: Config) -> None:
         raise ConfigError("split: folds must be at least 2, repeats at least 1, validation between 0 and 1")
     if config.features.coordinates and config.cohort.position != "image":
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
-    if config.features.crop_size < 8 or not config.features.crop_spacing > 0:
-        raise ConfigError("features: crop_size must be at least 8 voxels, crop_spacing above 0 mm")
+    if config.features.crop_size < 8:
+        raise ConfigError(f"features.crop_size={config.features.crop_size}: write at least 8 voxels")
+    if not config.features.crop_spacing > 0:
+        raise ConfigError(f"features.crop_spacing={config.features.crop_spacing}: write more than 0 mm")
+    if config.prepared.jobs == 0:
+        raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
     if config.features.crop_margin is not None and config.features.crop_margin < 0:
         raise ConfigError("features.crop_margin: write at least 0 mm, or null for all of the cube")
     if config.fold != "all" and not (

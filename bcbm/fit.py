@@ -149,13 +149,16 @@ def help_text(usage: str, console: Console) -> None:
     for folder in sorted(path for path in (HOME / "conf").iterdir() if path.is_dir()):
         names = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         console.print(f"  {folder.name:<16} {names}", highlight=False)
-    table = Table("key", "type", "default", "meaning", title="Keys", title_justify="left", box=None)
+    table = Table(title="Keys", title_justify="left", box=None)
+    table.add_column("key", no_wrap=True)
+    for column in ("type", "default", "meaning"):
+        table.add_column(column, overflow="fold")
     for row in described_keys():
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
     console.print(table)
 
 
-def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
+def run_command(usage: str, work: Callable[[Config, Console], int], trains: bool = True) -> int:
     """Compose the command line's configuration and do the work; a user's errors are said in one line each."""
     console = Console()
     words = sys.argv[1:]
@@ -165,15 +168,15 @@ def run_command(usage: str, work: Callable[[Config, Console], int]) -> int:
     errors = Console(stderr=True)
     try:
         config = compose(words)
-        given = " ".join(words) or "all defaults"
-        console.print(
-            f"experiment {config.experiment} ({given}): "
-            f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
-            f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, seed {config.seed}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        what = f"cohort {config.cohort.root or 'embedded'}"
+        if trains:
+            what = (
+                f"experiment {config.experiment} ({' '.join(words) or 'all defaults'}): "
+                f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
+                f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, "
+                f"seed {config.seed}"
+            )
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
         return work(config, console)
     except KeyboardInterrupt:
         errors.print("interrupted; the same command goes on from here")

@@ -17,7 +17,7 @@ from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import FLOW, build_table, exclude, flow, require_modalities, settle
-from bcbm.cohort.tcia import Download, content_hash, read_download
+from bcbm.cohort.tcia import IMAGE_FOLDER, Download, content_hash, read_download
 from bcbm.data.lesions import Lesions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.kept import Study, write_whole
@@ -93,7 +93,13 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     content = content_hash(root)
     own = config.prepared.root
     folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
+    if folder.resolve().is_relative_to(root.resolve()):
+        remedy = "choose a folder elsewhere: the download is never written to"
+        raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     survey = None
+    if volumes and not download.has_images:
+        text = f"  no images in {root / IMAGE_FOLDER}: masks are not looked at, positions come from names"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     if volumes and download.has_images:
         studies = _studies(download.segmentations)
         with _bar(console, "surveying images and masks", _count(studies)) as advance:
@@ -144,6 +150,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
         raise InputError(Problem(str(cohort.download.root), f"has no images, and {what}", remedy))
+    if cohort.survey is None and config.features.coordinates:
+        remedy = "set features.coordinates=false, or unpack the images"
+        raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
     radiomics = cohort.workbook
     if "radiomics" in config.task.modalities:
         radiomics = _radiomics(config, cohort, console)
@@ -185,7 +194,7 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
         console.print(f"[yellow]problem[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
         counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        console.print(f"  {step:<38.38}{counts}", highlight=False, markup=False)
+        console.print(f"  {step.replace('excluded:', '-'):<39.39}{counts}", highlight=False, markup=False)
 
 
 def _studies(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
@@ -266,7 +275,7 @@ def _keep(frame: pd.DataFrame, path: Path) -> None:
 @contextmanager
 def _bar(console: Console, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.update(task, advance=count)
 
@@ -288,7 +297,7 @@ def main() -> int:
     """Prepare a cohort and say what is in it."""
     from bcbm.fit import run_command
 
-    return run_command(__doc__ or "", _prepare_alone)
+    return run_command(__doc__ or "", _prepare_alone, trains=False)
 
 
 if __name__ == "__main__":

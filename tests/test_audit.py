@@ -89,17 +89,17 @@ def defective(cohort, tmp_path_factory):
     found["name against coordinates"] = lesion(other)
     stray = original.with_name("notes.nii.gz")
     shutil.copy(original, stray)
-    found["file that fits no pattern"] = str(stray)
+    found["file that fits no pattern"] = str(stray.relative_to(root))
     others = [name for name in by_study if name != study]
     gone = images / others[0] / f"{others[0]}_image_ss_n4.nii.gz"
     gone.unlink()
-    found["study without image"] = str(gone.parent)
+    found["study without image"] = str(gone.parent.relative_to(root))
     broken = images / others[1] / f"{others[1]}_image_ss_n4.nii.gz"
     cut(broken)
-    found["unusable image"] = str(broken)
+    found["unusable image"] = str(broken.relative_to(root))
     twice = images / others[2] / f"{others[2]}_image_ss_n4.nii.gz"
     shutil.copy(twice, twice.with_name(f"{others[2]}_image_two.nii.gz"))
-    found["study with more than one image"] = str(twice.parent)
+    found["study with more than one image"] = str(twice.parent.relative_to(root))
 
     def odd(frame):
         frame.loc[frame["ID"] == others[3], "PR"] = "maybe"
@@ -132,6 +132,7 @@ def audited(defective, tmp_path_factory):
 def test_every_defect_is_found_where_it_is(audited):
     content, _, screen, found, _ = audited
     assert content["status"] == "findings"
+    assert not any(Path(one["where"]).is_absolute() for one in content["findings"])
     for kind, where in found.items():
         places = [one["where"] for one in content["findings"] if one["kind"] == kind]
         assert any(where in place for place in places), f"{kind}: {where} is not among {places}"

@@ -17,6 +17,7 @@ from bcbm.cohort.tcia import (
     IMAGE_FOLDER,
     RADIOMICS_WORKBOOK,
     content_hash,
+    file_key,
     patient_of,
     read_download,
 )
@@ -264,7 +265,7 @@ def test_a_policy_chooses_what_enters_and_says_why_the_rest_does_not(tmp_path):
     for policy, names in expected.items():
         table, _, _ = lesions_of(root, policy)
         assert sorted(table.loc[~table["excluded"], "name"]) == names
-        assert table.loc[table["excluded"], "reason"].str.startswith(f"policy {policy}").all()
+        assert table.loc[table["excluded"], "reason"].str.startswith("policy: ").all()
 
 
 def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_path):
@@ -303,6 +304,74 @@ def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tm
         == f"same lesion as {ids['L-front']} (90% of the smaller mask overlap)"
     )
     assert set(table.index[~table["excluded"]]) == {"L-front", "L-front0", "L-front-2"}
+
+
+def test_a_copy_is_known_by_its_files_where_a_row_lacks_its_features(tmp_path):
+    files = [("1-0", "met"), ("1-1", "met"), ("2-0", "met")]
+    labels = [(study, "+", "+", "+") for study in ("1-0", "1-1", "2-0")]
+    root = download(tmp_path, [("1-0", "met", *row(1)), ("2-0", "met", *row(3))], labels, files)
+    images = root / IMAGE_FOLDER
+    for name in ("image_ss_n4", "mask_met"):
+        shutil.copy(images / f"{P}-1-0/{P}-1-0_{name}.nii.gz", images / f"{P}-1-1/{P}-1-1_{name}.nii.gz")
+    table, _, _ = lesions_of(root)
+    assert table.loc[f"{P}-1-1/met", "duplicate_of"] == f"{P}-1-0/met"
+    assert table["content"].nunique() == 2
+
+
+def test_one_image_filed_under_two_patients_excludes_the_lesions_of_both(tmp_path):
+    files = [("1-0", "met"), ("2-0", "tum"), ("2-1", "par")]
+    labels = [(study, "+", "+", "+") for study in ("1-0", "2-0", "2-1")]
+    rows = [(study, name, *row(number)) for number, (study, name) in enumerate(files)]
+    root = download(tmp_path, rows, labels, files)
+    images = root / IMAGE_FOLDER
+    one, other = (images / f"{P}-{study}/{P}-{study}_image_ss_n4.nii.gz" for study in ("1-0", "2-0"))
+    shutil.copy(one, other)
+    table, _, problems = lesions_of(root)
+    assert table["excluded"].tolist() == [True, True, False]
+    assert len(problems) == 1 and f"{P}-1-0/met" in problems[0] and f"{P}-2-0/tum" in problems[0]
+
+
+def test_of_a_republished_session_the_earlier_stands_also_where_it_sorts_later(tmp_path):
+    rows = [("1-10", "met", *row(1)), ("1-2", "met", *row(1))]
+    root = download(tmp_path, rows, [("1-10", "+", "+", "+"), ("1-2", "+", "+", "+")])
+    for policy in ("lesions", "one_session"):
+        table, _, _ = lesions_of(root, policy)
+        assert table.loc[~table["excluded"], "study_id"].tolist() == [f"{P}-1-2"]
+
+
+def test_ids_without_a_session_are_patients_of_their_own_and_reported(tmp_path):
+    rows = [("4", "met", *row(1)), ("7", "met", *row(2))]
+    table, _, problems = lesions_of(download(tmp_path, rows, [("4", "+", "+", "+"), ("7", "-", "-", "-")]))
+    assert table["patient_id"].nunique() == 2 and not table["ER"].isna().any()
+    assert len(problems) == 2 and "session" in problems[0]
+
+
+def test_rows_without_a_study_are_reported_unless_they_are_blank(tmp_path):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS[:1])
+    path, sheet = root / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
+    frame = pd.read_excel(path, sheet_name=sheet, dtype=object)
+    blank, lost = dict.fromkeys(frame, "  "), {**dict.fromkeys(frame, ""), "ER ".strip(): "+", "PR ": "-"}
+    added = pd.concat([pd.DataFrame([blank, lost]).reindex(columns=frame.columns), frame])
+    added.to_excel(path, sheet_name=sheet, index=False)
+    table, _, problems = lesions_of(root)
+    assert len(table) == 1 and table["ER"].tolist() == [1.0]
+    assert len(problems) == 1 and "row 3" in problems[0] and "no ID" in problems[0]
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS[:1])
+    path, sheet = root / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
+    frame = pd.read_excel(path, sheet_name=sheet, dtype=object)
+    frame.assign(**{"ER": "-"}).to_excel(path, sheet_name=sheet, index=False)
+    with pytest.raises(InputError, match="'ER' stands there twice"):
+        read_download(root)
+
+
+def test_files_that_end_like_bgzip_are_told_apart_by_all_they_hold(tmp_path):
+    paths = [tmp_path / f"{name}.nii.gz" for name in "ab"]
+    for path in paths:
+        path.write_bytes(path.stem.encode() + bytes(28))
+    assert len({file_key(path) for path in paths}) == 2
 
 
 def test_a_workbook_without_features_makes_no_copies(tmp_path):

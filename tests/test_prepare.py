@@ -209,3 +209,79 @@ def test_a_folder_that_cannot_be_written_is_named(cohort, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"set prepared\.root"):
         prepared(cohort, tmp_path / "file" / "out")
+
+
+def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
+    root = shutil.copytree(cohort, tmp_path / "renamed")
+    mask = next(path for path in sorted(root.rglob("*_mask_*")) if path.parent.name.endswith("-3-0"))
+    shutil.copy(mask, mask.with_name(f"{mask.parent.name}_mask_tumor.nii.gz"))
+    words = ["task.modalities=[position]", "cohort.policy=lesions"]
+    prepared(root, tmp_path / "out", *words)
+    names = tmp_path / "out" / "names-unsure.csv"
+    assert "tumor," in names.read_text()
+    names.write_text("name,category,region\ntumor,cavity,\n")
+    for _ in range(2):
+        lesions, _ = prepared(root, tmp_path / "out", *words, f"cohort.names={names}")
+        assert set(lesions.table.query("name == 'tumor'")["category"]) == {"cavity"}
+        assert names.read_text().endswith("tumor,cavity,\n")
+
+
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, tmp_path):
+    words = ["task.modalities=[position]", "cohort.position=image"]
+    plain, _ = prepared(cohort, tmp_path, *words)
+    name = plain.entering["name"].iloc[0]
+    names = tmp_path / "names.csv"
+    names.write_text(f"name,region\n{name},brainstem\n")
+    corrected, _ = prepared(cohort, tmp_path, *words, f"cohort.names={names}")
+    row = corrected.table.query("name == @name").iloc[0]
+    assert (row["region"], row["position_source"]) == ("brainstem", "person")
+
+
+def test_a_mask_that_fails_does_not_take_the_lesion_with_it(cohort, tmp_path):
+    """A line of voxels inside a lesion: the shorter name would stand for it, but has no radiomics."""
+    root = shutil.copytree(cohort, tmp_path / "line")
+    masks = sorted(root.rglob("*-0_mask_*-tumor.nii.gz"))
+    mask = masks[0]
+    volume = nib.load(mask)
+    inside = np.argwhere(np.asarray(volume.dataobj))
+    x, y, _ = np.median(inside, axis=0).astype(int)
+    line = np.zeros(volume.shape, np.float32)
+    column = inside[(inside[:, 0] == x) & (inside[:, 1] == y)]
+    line[tuple(column.T)] = 1
+    short = mask.with_name(mask.name.replace("-tumor", ""))
+    nib.save(nib.Nifti1Image(line, volume.affine), short)
+    lesions, _ = prepared(root, tmp_path / "out", *EXTRACT)
+    table = lesions.table.set_index("mask_path")
+    assert not table.loc[str(mask), "excluded"]
+    assert table.loc[str(short), "reason"].startswith("radiomics failed")
+
+
+def test_a_damaged_record_or_store_is_made_again(cohort, tmp_path):
+    words = ["task.modalities=[image]"]
+    first, _ = prepared(cohort, tmp_path, *words)
+    next((tmp_path / "survey").glob("*.json")).write_text("")
+    next((tmp_path / "crops").glob("*.npy")).write_bytes(b"")
+    again, _ = prepared(cohort, tmp_path, *words)
+    assert all(np.array_equal(first.crops[i], again.crops[i]) for i in range(len(first.crops)))
+    assert all(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+
+
+def test_the_download_is_never_written_to(cohort):
+    with pytest.raises(InputError, match=r"prepared\.root lies in cohort\.root"):
+        prepared(cohort, cohort / "prepared")
+
+
+def test_coordinates_without_images_are_refused(table_cohort, tmp_path):
+    words = ["task.modalities=[position]", "cohort.position=image"]
+    _, text = prepared(table_cohort, tmp_path, *words)
+    assert "positions come from names" in text
+    with pytest.raises(InputError, match="no coordinates"):
+        prepared(table_cohort, tmp_path, *words, "features.coordinates=true")
+
+
+def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
+    runs = [process(cohort, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0], [run.stderr.read() for run in runs]
+    for run in runs:
+        run.communicate()
+    assert not list((tmp_path / "out").rglob("*.partial"))

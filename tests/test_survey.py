@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from bcbm.features.kept import Study
 from bcbm.features.survey import survey_cohort
@@ -166,6 +167,18 @@ def test_a_bad_image_is_one_problem_and_the_reason_of_all_its_lesions(tmp_path, 
     assert [problem.kind for problem in found.problems] == ["unusable image"]
     assert found.problems[0].where == str(path)
     assert set(found.unusable) == {"one", "two"} and found.masks.empty
+
+
+@pytest.mark.parametrize("kind", ["vector", "complex"])
+def test_voxels_that_are_no_single_number_are_refused(tmp_path, kind):
+    path = tmp_path / "met.nii.gz"
+    if kind == "vector":
+        colours = sitk.GetImageFromArray(np.ones((*SHAPE[::-1], 3), np.uint8), isVector=True)
+        sitk.WriteImage(colours, str(path))
+    else:
+        save(path, box((8, 8, 6)).astype(np.complex64))
+    found = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
+    assert list(found.masks.index) == ["good"] and found.unusable == {"bad": "unreadable mask"}
 
 
 def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_path, monkeypatch):

@@ -13,12 +13,16 @@ REGIONS = ("frontal", "parietal", "temporal", "occipital", "cerebellum", "brains
 
 @dataclass(frozen=True)
 class NameReading:
-    """One of CATEGORIES, of HEMISPHERES and of REGIONS, and the confidence (0..1) in the last two."""
+    """One of CATEGORIES, of HEMISPHERES and of REGIONS, and the confidence (0..1) in the last two.
+
+    `corrected`: a person gave the side or the region (cohort.overrides); coordinates do not overrule it.
+    """
 
     category: str
     hemisphere: str
     region: str
     confidence: float
+    corrected: bool = False
 
 
 class Piece(NamedTuple):

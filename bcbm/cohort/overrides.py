@@ -1,7 +1,6 @@
 """How a person reads the names that the program is unsure of: an editable table, written and read back."""
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,8 @@ COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}
 def read_overrides(path: Path) -> dict[str, NameReading]:
     """The readings that a CSV file gives: columns `name` and any of `category, hemisphere, region`.
 
-    An empty cell keeps the program's reading; other columns, as in the list of unsure names, are ignored.
+    An empty cell confirms the program's reading; other columns, as in the list of unsure names, are ignored.
+    A side or a region given here counts before the coordinates.
 
     Raises:
         InputError: no such file, no `name`, a word that is not known, a name twice; one problem a line.
@@ -43,7 +43,10 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
             if word not in COLUMNS[column]:
                 near = difflib.get_close_matches(word, COLUMNS[column], n=1, cutoff=0.5) or COLUMNS[column]
                 problems.append(Problem(where, f"{column} is '{word}'", f"write {' or '.join(near)}"))
-        readings[name] = replace(read_name(name), **given, confidence=1.0)
+        corrected = "hemisphere" in given or "region" in given
+        own = read_name(name)
+        category, side, region = (given.get(column, getattr(own, column)) for column in COLUMNS)
+        readings[name] = NameReading(category, side, region, confidence=1.0, corrected=corrected)
     if problems:
         raise InputError(*problems)
     return readings

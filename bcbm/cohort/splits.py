@@ -97,18 +97,23 @@ def make_split(
     names = labels.index.to_numpy(dtype=str)
     states = _states(labels)
     parts = max(2, round(1 / validation))
-    result = []
+    result: list[Fold] = []
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
         test = _stratify(states, folds, rng)
         for fold in range(folds):
             rest = np.flatnonzero(test != fold)
             inner = _stratify(states[rest], parts, rng)
+            held = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
+            if held.all():
+                found = f"{len(rest)} {unit}s to train and to validate on"
+                remedy = "more patients are needed, or fewer split.folds"
+                raise InputError(Problem(f"fold {len(result)}", found, remedy))
             result.append(
                 Fold(
                     repeat,
-                    train=tuple(sorted(names[rest[inner != 0]])),
-                    validation=tuple(sorted(names[rest[inner == 0]])),
+                    train=tuple(sorted(names[rest[~held]])),
+                    validation=tuple(sorted(names[rest[held]])),
                     test=tuple(sorted(names[test == fold])),
                 )
             )

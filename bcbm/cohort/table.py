@@ -94,17 +94,17 @@ def _apply_policy(table: pd.DataFrame, policy: str) -> None:
     patient; `one_session` the first session of a patient that has any.
     """
     if policy == "lesions":
-        exclude(table, table["category"] == "target", "policy lesions: a target")
+        exclude(table, table["category"] == "target", "policy: a target")
     entering = table[~table["excluded"]]
     if policy == "largest":
         order = entering.sort_values(["volume", "lesion_id"], ascending=[False, True])
         chosen = order.drop_duplicates("patient_id")["lesion_id"]
-        exclude(table, ~table["lesion_id"].isin(chosen), "policy largest: not the largest of its patient")
+        exclude(table, ~table["lesion_id"].isin(chosen), "policy: not its patient's largest")
     elif policy == "one_session":
         session = session_of(table["study_id"])
         first = session[entering.index].groupby(entering["patient_id"]).min()
         later = session > table["patient_id"].map(first)
-        exclude(table, later, "policy one_session: a later session")
+        exclude(table, later, "policy: a later session")
 
 
 def exclude(table: pd.DataFrame, rows: pd.Series, reason: str | pd.Series) -> None:
@@ -176,8 +176,9 @@ def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Surve
     table[list(MNI_COLUMNS)] = points.to_numpy(dtype=float)
     rows = []
     for reading, point in zip(readings, points.to_numpy(dtype=float), strict=True):
-        if np.isnan(point).any():
-            rows.append((reading.hemisphere, reading.region, "name", reading.confidence, ""))
+        if np.isnan(point).any() or reading.corrected:
+            source = "person" if reading.corrected else "name"
+            rows.append((reading.hemisphere, reading.region, source, reading.confidence, ""))
         else:
             place = place_of(point[:3])
             conflict = disagreement(reading, place, point[:3])

@@ -105,12 +105,18 @@ def _kept(path: Path) -> Record | None:
     """The record at `path`, unless it or a file that belongs with it is not there."""
     if not (kept := Path(f"{path}.json")).is_file():
         return None
-    record: Record = json.loads(kept.read_text())
-    return record if all(Path(f"{path}{ending}").is_file() for ending in record.get("files", ())) else None
+    try:
+        record: Record = json.loads(kept.read_text())
+    except ValueError:  # damaged since: it is worked out again
+        return None
+    beside = [(Path(f"{path}{ending}"), size) for ending, size in record.get("sizes", {}).items()]
+    return record if all(file.is_file() and file.stat().st_size == size for file, size in beside) else None
 
 
 def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
     record = work(study, path)
+    endings = record.get("files", ())
+    record["sizes"] = {ending: Path(f"{path}{ending}").stat().st_size for ending in endings}
     if not record.get("again"):
         write_whole(Path(f"{path}.json"), json.dumps(record).encode())
     return study, path, record
