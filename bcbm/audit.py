@@ -20,7 +20,8 @@ from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.kept import write_whole
 from bcbm.features.volumes import read_mask, read_volume
-from bcbm.prepare import Cohort, disk_errors, read_cohort, report
+from bcbm.prepare import report
+from bcbm.reading import Cohort, disk_errors, read_cohort
 from bcbm.schema import Config
 
 EXAMPLES = 4  # pictures of each category

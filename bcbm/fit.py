@@ -129,7 +129,7 @@ def _best(config: Config) -> dict[str, float] | None:
         return None
     import json
 
-    from bcbm.prepare import cohort_root
+    from bcbm.reading import cohort_root
 
     truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
     best: dict[str, float] = json.loads(truth.read_text())["best"]

@@ -1,122 +1,20 @@
 """`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics, crops; `fit` calls it."""
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bcbm.cohort.overrides import read_overrides, unsure_names
+from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.problems import InputError, Problem
-from bcbm.cohort.survey import Survey
-from bcbm.cohort.synthetic import GENERATOR, write_cohort
-from bcbm.cohort.table import FLOW, build_table, exclude, flow, require_modalities, settle
-from bcbm.cohort.tcia import IMAGE_FOLDER, Download, content_hash, read_download
+from bcbm.cohort.table import FLOW, exclude, flow, require_modalities, settle
 from bcbm.data.lesions import Lesions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.kept import Study, write_whole
+from bcbm.features.kept import write_whole
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
-from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.reading import Cohort, count_masks, disk_errors, progress_bar, read_cohort, studies_of
 from bcbm.schema import Config
-
-
-@dataclass
-class Cohort:
-    """A cohort as read and surveyed: what audit judges and preparation goes on from.
-
-    Attributes:
-        content: hash of the download's files, and of the names that a person corrected.
-        folder: where everything made from them is kept.
-        table: the lesion table, not yet settled.
-        workbook: published radiomics by lesion_id, rows of `table`.
-        survey: what the volumes told, or None.
-        problems: everything wrong so far.
-    """
-
-    download: Download
-    content: str
-    folder: Path
-    table: pd.DataFrame
-    workbook: pd.DataFrame
-    survey: Survey | None
-    problems: list[Problem]
-
-
-def cache_folder() -> Path:
-    """Where prepared cohorts live by default: BCBM_CACHE, else the user's cache folder."""
-    base = os.environ.get("BCBM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bcbm"
-    return Path(base).expanduser()
-
-
-def cohort_root(config: Config, console: Console) -> Path:
-    """The download, or the embedded cohort, written once into the cache."""
-    if config.cohort.root:
-        return Path(config.cohort.root).expanduser()
-    wanted = config.cohort.synthetic
-    kind = "images" if wanted.images else "table"
-    name = f"synthetic-v{GENERATOR}-{wanted.patients}-{wanted.signal:g}-{kind}-{wanted.seed}"
-    root = cache_folder() / name
-    if not (root / "cohort.json").is_file():
-        with _bar(console, "writing the synthetic cohort") as advance:
-            write_cohort(
-                root,
-                patients=wanted.patients,
-                signal=wanted.signal,
-                images=wanted.images,
-                seed=wanted.seed,
-                extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
-                jobs=config.prepared.jobs,
-                progress=advance,
-            )
-    return root
-
-
-def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> Cohort:
-    """Read a cohort into its lesion table.
-
-    Arguments:
-        volumes: survey images and masks, where there are any.
-        register: register the studies to the template too.
-
-    Raises:
-        InputError: nothing can be done with this input.
-    """
-    root = cohort_root(config, console)
-    download = read_download(root)
-    names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
-    content = content_hash(root)
-    own = config.prepared.root
-    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
-    if folder.resolve().is_relative_to(root.resolve()):
-        remedy = "choose a folder elsewhere: the download is never written to"
-        raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
-    survey = None
-    if volumes and not download.has_images:
-        text = f"  no images in {root / IMAGE_FOLDER}: masks are not looked at, positions come from names"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-    if volumes and download.has_images:
-        studies = _studies(download.segmentations)
-        with _bar(console, "surveying images and masks", _count(studies)) as advance:
-            survey = survey_cohort(studies, folder / "survey", config.prepared.jobs, advance)
-        if register:
-            sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
-            with _bar(console, "registering studies", len(sound)) as advance:
-                register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
-    table, workbook, problems = build_table(download, names, survey)
-    unknown = sorted(set(names) - set(table["name"]))
-    for name in unknown:
-        remedy = "correct the name, or remove the line"
-        problems.append(Problem(str(config.cohort.names), f"no segmentation is named {name}", remedy))
-    if names:
-        text = content + repr(sorted(names.items()))
-        content = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Cohort(download, content, folder, table, workbook, survey, problems)
 
 
 def prepare(config: Config, console: Console) -> Lesions:
@@ -127,17 +25,6 @@ def prepare(config: Config, console: Console) -> Lesions:
     """
     with disk_errors(config):
         return _prepare(config, console)
-
-
-@contextmanager
-def disk_errors(config: Config) -> Iterator[None]:
-    """Turn what a disk refuses into an InputError that says where and what to do."""
-    try:
-        yield
-    except OSError as error:
-        where = str(error.filename or config.prepared.root or cache_folder())
-        remedy = "free space, or set prepared.root to a folder that can be written; what is finished is kept"
-        raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
 
 
 def _prepare(config: Config, console: Console) -> Lesions:
@@ -197,25 +84,6 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
         console.print(f"  {step.replace('excluded:', '-'):<39.39}{counts}", highlight=False, markup=False)
 
 
-def _studies(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
-    """The files of every study with an image, of these lesions or of all."""
-    rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
-    rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
-    if lesions is not None:
-        rows = rows[rows["lesion_id"].isin(lesions)]
-    return [
-        Study(
-            Path(str(image)),
-            {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
-        )
-        for image, part in rows.groupby("image_path")
-    ]
-
-
-def _count(studies: list[Study]) -> int:
-    return sum(len(study.masks) for study in studies)
-
-
 def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame:
     """The 107 features of every lesion, published or extracted here, kept with where they come from."""
     table, workbook = cohort.table, cohort.workbook
@@ -228,8 +96,8 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
         _keep(workbook[list(FEATURES)].assign(library="workbook"), cohort.folder / "radiomics.parquet")
         return workbook[list(FEATURES)]
     assert cohort.survey is not None
-    studies = _studies(table, set(cohort.survey.masks.index))
-    with _bar(console, "extracting radiomics", _count(studies)) as advance:
+    studies = studies_of(table, set(cohort.survey.masks.index))
+    with progress_bar(console, "extracting radiomics", count_masks(studies)) as advance:
         values, failures = extract_cohort(
             studies, config.prepared.jobs, advance, folder=cohort.folder / "radiomics"
         )
@@ -256,9 +124,9 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
 def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
     """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
     table, wanted = cohort.table, config.features
-    studies = _studies(table, set(table.loc[~table["excluded"], "lesion_id"]))
+    studies = studies_of(table, set(table.loc[~table["excluded"], "lesion_id"]))
     settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
-    with _bar(console, "cutting crops", _count(studies)) as advance:
+    with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
         where, bad = prepare_crops(
             studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
         )
@@ -270,14 +138,6 @@ def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[
 
 def _keep(frame: pd.DataFrame, path: Path) -> None:
     write_whole(path, frame.to_parquet())
-
-
-@contextmanager
-def _bar(console: Console, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.update(task, advance=count)
 
 
 def _prepare_alone(config: Config, console: Console) -> int:
