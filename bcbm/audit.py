@@ -5,6 +5,7 @@ Exit status: 0 clean, 1 findings, 2 unusable.
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,32 +45,7 @@ def _audit(config: Config, console: Console) -> int:
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
-    above = f"{cohort.download.root}/"
-
-    def inside(where: str) -> str:
-        return where.removeprefix(above)
-
-    content = {
-        "cohort": {
-            "name": cohort.download.root.name,
-            "content": cohort.content,
-            "images": cohort.download.has_images,
-        },
-        "status": "findings" if found else "clean",
-        "counts": {
-            "patients": int(table["patient_id"].nunique()),
-            "studies": int(table["study_id"].nunique()),
-            "lesions": len(table),
-        },
-        "flow": [dict(zip(FLOW, step, strict=True)) for step in flow(table)],
-        "findings": [
-            {"kind": one.kind, "where": inside(one.where), "found": one.found, "remedy": one.remedy}
-            for one in found
-        ],
-        "agreement": agreement(table),
-        "confounders": related,
-        "burden": burden(table),
-    }
+    content = _content(cohort, found, related)
     folder = Path(config.run.root) / "audit" / cohort.content
     write_whole(folder / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
     with TemporaryDirectory() as drawings, console.status("drawing the page"):
@@ -80,6 +56,26 @@ def _audit(config: Config, console: Console) -> int:
         f"pictures and every finding: {folder / 'audit.html'}", highlight=False, markup=False, soft_wrap=True
     )
     return 1 if found else 0
+
+
+def _content(cohort: Cohort, found: list[Problem], related: list[dict]) -> dict:
+    """All that the page shows and audit.json holds; files are named from the download's root on."""
+    table, root = cohort.table, f"{cohort.download.root}/"
+    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(table)]
+    return {
+        "cohort": {
+            "name": cohort.download.root.name,
+            "content": cohort.content,
+            "images": cohort.download.has_images,
+        },
+        "status": "findings" if found else "clean",
+        "counts": {name: steps[0][name] for name in FLOW[1:]},
+        "flow": steps,
+        "findings": [{**asdict(one), "where": one.where.removeprefix(root)} for one in found],
+        "agreement": agreement(table),
+        "confounders": related,
+        "burden": burden(table),
+    }
 
 
 def _needed(config: Config, cohort: Cohort) -> set[str]:

@@ -22,7 +22,7 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
         InputError: no such file, no `name`, a word that is not known, a name twice; one problem a line.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (OSError, ValueError) as error:
         raise InputError(
             Problem(str(path), f"cannot be read ({error})", "set cohort.names to a CSV file, or leave it out")
