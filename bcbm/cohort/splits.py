@@ -105,10 +105,6 @@ def make_split(
             rest = np.flatnonzero(test != fold)
             inner = _stratify(states[rest], parts, rng)
             held = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
-            if held.all():
-                found = f"{len(rest)} {unit}s to train and to validate on"
-                remedy = "more patients are needed, or fewer split.folds"
-                raise InputError(Problem(f"fold {len(result)}", found, remedy))
             result.append(
                 Fold(
                     repeat,
