@@ -12,6 +12,7 @@ from bcbm.cohort.problems import InputError
 from bcbm.cohort.table import require_modalities
 from bcbm.cohort.tcia import (
     CLINICAL_WORKBOOK,
+    IMAGE_FOLDER,
     RADIOMICS_WORKBOOK,
     content_hash,
     file_key,
@@ -79,6 +80,22 @@ def test_a_row_without_file_and_a_file_without_row_are_excluded_by_what_they_lac
     reasons = dict(zip(plain["name"], plain["reason"], strict=True))
     assert reasons == {"L-front": "", "R-front": "no mask file", "R-par": "no radiomics"}
     assert len(problems) == 2
+
+
+def test_an_image_folder_by_another_name_is_reported(tmp_path):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS[:1], [("1-0", "met")])
+    (root / IMAGE_FOLDER).rename(root / "Images_Masks")
+    _, _, problems = lesions_of(root)
+    assert len(problems) == 1 and f"rename it to {IMAGE_FOLDER}" in problems[0]
+
+
+def test_an_image_folder_in_itself_as_unpacking_leaves_it_is_refused(tmp_path):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS[:1], [("1-0", "met")])
+    (root / IMAGE_FOLDER).rename(root / "inner")
+    (root / IMAGE_FOLDER).mkdir()
+    (root / "inner").rename(root / IMAGE_FOLDER / IMAGE_FOLDER)
+    with pytest.raises(InputError, match="move the study folders up"):
+        read_download(root)
 
 
 def test_a_study_folder_without_image_is_one_problem(tmp_path):

@@ -69,6 +69,9 @@ def read_download(root: Path) -> Download:
     rows = _workbook_rows(radiomics, problems)
     images = root / IMAGE_FOLDER
     files = _files(images, problems) if images.is_dir() else None
+    for other in sorted(root.glob("*[Ii]mages*")) if files is None else []:
+        found, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
+        problems.append(Problem(str(other), found, remedy, "image folder by another name"))
     segmentations, features = _join(rows, files, problems)
     for study in sorted(set(segmentations["study_id"]) - set(studies["study_id"])):
         problems.append(
@@ -248,6 +251,9 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
         raise InputError(
             Problem(str(images), "holds no study folder", "unpack the images there, or remove it")
         )
+    if (nested := images / images.name).is_dir():
+        remedy = "move the study folders up into the outer one"
+        raise InputError(Problem(str(nested), "lies in a folder of the same name", remedy))
     for folder in folders:
         study = folder.name
         found = sorted(folder.glob(f"{study}_image*.nii.gz"))
