@@ -4,7 +4,6 @@ Exit status: 0 clean, 1 findings, 2 unusable.
 """
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,11 +128,13 @@ def _examples(table: pd.DataFrame) -> dict[str, list[tuple[str, np.ndarray, np.n
 
 def _print(content: dict, console: Console) -> None:
     """The findings a kind with one example, and how coordinates and names agree."""
-    kinds = Counter(one["kind"] for one in content["findings"])
+    from bcbm.evaluation.audit_page import group_findings
+
+    groups = group_findings(content["findings"])
     table = Table("finding", "count", "for example", box=None, title_justify="left")
-    for kind, count in kinds.most_common():
-        one = next(one for one in content["findings"] if one["kind"] == kind)
-        table.add_row(kind, str(count), escape(f"{one['where']}: {one['found']}"))
+    for group in groups:
+        one = group["rows"][0]
+        table.add_row(group["kind"], str(len(group["rows"])), escape(f"{one['where']}: {one['found']}"))
     console.print(table)
     for part, counts in (content["agreement"] or {}).items():
         share = counts["agree"] / max(1, counts["of"])
@@ -142,7 +143,7 @@ def _print(content: dict, console: Console) -> None:
             highlight=False,
         )
     total = len(content["findings"])
-    verdict = f"[yellow]{total} findings of {len(kinds)} kinds[/]" if total else "[green]clean[/]"
+    verdict = f"[yellow]{total} findings of {len(groups)} kinds[/]" if total else "[green]clean[/]"
     console.print(f"audit: {verdict}", highlight=False)
 
 

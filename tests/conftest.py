@@ -20,24 +20,30 @@ def one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
+def written(root: Path, patients: int, images: bool) -> Path:
+    """A synthetic download, written by one process."""
+    write_cohort(
+        root,
+        patients=patients,
+        signal=1.0,
+        images=images,
+        seed=0,
+        extract=lambda studies: extract_cohort(studies, 1),
+        jobs=1,
+    )
+    return root
+
+
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A download of 12 patients with images. Read only: copy it to change it."""
-    root = tmp_path_factory.mktemp("cohort") / "images"
-    write_cohort(
-        root, patients=12, signal=1.0, images=True, seed=0, extract=lambda s: extract_cohort(s, 1), jobs=1
-    )
-    return root
+    return written(tmp_path_factory.mktemp("cohort") / "images", patients=12, images=True)
 
 
 @pytest.fixture(scope="session")
 def table_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A download of 40 patients, the two workbooks only. Read only: copy it to change it."""
-    root = tmp_path_factory.mktemp("cohort") / "table"
-    write_cohort(
-        root, patients=40, signal=1.0, images=False, seed=0, extract=lambda s: extract_cohort(s, 1), jobs=1
-    )
-    return root
+    return written(tmp_path_factory.mktemp("cohort") / "table", patients=40, images=False)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
+from bcbm.cohort.tcia import ACQUISITION
 from bcbm.evaluation.metrics import auroc
 
-ACQUISITION = ["age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex"]
 ALWAYS_NUMBERS = {"age", "year"}
 MANY = 10  # more distinct numbers than this are a scale, fewer are kinds: 1.5 T and 3 T
 PERMUTATIONS = 2000
@@ -52,7 +52,7 @@ def confounders(
     """
     lesions = table[~table["excluded"].astype(bool)]
     results = []
-    for column in ACQUISITION:
+    for column in ACQUISITION.values():
         if column not in lesions:
             continue
         values, is_scale = _read(lesions[column], column)
