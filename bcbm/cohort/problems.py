@@ -1,5 +1,7 @@
 """What is wrong with the input: one line each, collected, shown together before work starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -22,3 +24,15 @@ class InputError(ValueError):
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+@contextmanager
+def readable(where: object, remedy: str) -> Iterator[None]:
+    """Turn what a missing or damaged file raises into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(Problem(str(where), f"is damaged ({said})", remedy)) from error

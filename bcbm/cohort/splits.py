@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bcbm import schema
 from bcbm.cohort.problems import InputError, Problem
+from bcbm.schema import RECEPTORS
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ class Split:
         """The split file."""
         return json.dumps({**self._content(), "leaky": self.leaky, "hash": self.hash}, indent=1)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Split":
+        """The split of a split file."""
+        content = json.loads(text)
+        folds = [
+            Fold(fold["repeat"], *(tuple(fold[part]) for part in ("train", "validation", "test")))
+            for fold in content["folds"]
+        ]
+        return cls(content["unit"], content["seed"], tuple(folds))
+
     def _content(self) -> dict[str, Any]:
         folds = [
             {"repeat": f.repeat, "train": f.train, "validation": f.validation, "test": f.test}
@@ -76,13 +88,15 @@ def make_split(
 ) -> Split:
     """Divide the patients (or, to show the leak, studies or lesions) into folds.
 
-    Stratified over the receptors and their missingness by iterative stratification
-    (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011).
+    Stratified over all receptors of the table and their missingness, whichever are predicted, so that
+    experiments on one receptor and on three have the same folds; by iterative stratification (Sechidis,
+    Tsoumakas and Vlahavas, ECML PKDD 2011).
 
     Raises:
-        InputError: a receptor has fewer positive or negative units than there are folds.
+        InputError: one of `receptors` has fewer positive or negative units than there are folds.
     """
-    labels = table.groupby(unit_ids(table, unit))[list(receptors)].max()
+    known = [receptor for receptor in RECEPTORS if receptor in table]
+    labels = table.groupby(unit_ids(table, unit))[known].max()
     problems = []
     for receptor in receptors:
         for sign, value in (("positive", 1.0), ("negative", 0.0)):
@@ -114,6 +128,47 @@ def make_split(
                 )
             )
     return Split(unit, seed, tuple(result))
+
+
+def split_as(table: pd.DataFrame, wanted: schema.Split, receptors: Sequence[str]) -> Split:
+    """`make_split` with the settings of a configuration."""
+    return make_split(
+        table,
+        unit=wanted.unit,
+        folds=wanted.folds,
+        repeats=wanted.repeats,
+        validation=wanted.validation,
+        seed=wanted.seed,
+        receptors=receptors,
+    )
+
+
+def inner_split(
+    split: Split, number: int, table: pd.DataFrame, *, folds: int, validation: float, receptors: Sequence[str]
+) -> Split:
+    """Folds inside the training and validation units of fold `number`: its test units stand in none.
+
+    Raises:
+        InputError: as `make_split`, for the units that are left.
+    """
+    outer = split.rows(table, number)
+    inside = table.iloc[np.sort(np.concatenate([outer["train"], outer["validation"]]))]
+    seed = int(np.random.SeedSequence([split.seed, number]).generate_state(1)[0])
+    try:
+        return make_split(
+            inside,
+            unit=split.unit,
+            folds=folds,
+            repeats=1,
+            validation=validation,
+            seed=seed,
+            receptors=receptors,
+        )
+    except InputError as error:
+        inner = [
+            replace(problem, where=f"fold {number}, inside: {problem.where}") for problem in error.problems
+        ]
+        raise InputError(*inner) from None
 
 
 def _states(labels: pd.DataFrame) -> np.ndarray:

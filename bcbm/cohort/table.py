@@ -115,18 +115,19 @@ def exclude(table: pd.DataFrame, rows: pd.Series, reason: str | pd.Series) -> No
 
 
 def require_modalities(
-    table: pd.DataFrame, radiomics: pd.DataFrame, modalities: Iterable[str]
+    table: pd.DataFrame, radiomics: pd.DataFrame, modalities: Iterable[str], keep: bool = False
 ) -> list[Problem]:
-    """Exclude, in place, the lesions that lack a switched-on modality."""
-    before = table["excluded"].copy()
+    """Exclude, in place, the lesions that lack a switched-on modality; with `keep` only say which."""
+    marked, before = (table.copy() if keep else table), table["excluded"].copy()
     if "image" in modalities:
-        exclude(table, table["mask_path"] == "", "no mask file")
-        exclude(table, table["image_path"] == "", "no image file")
+        exclude(marked, marked["mask_path"] == "", "no mask file")
+        exclude(marked, marked["image_path"] == "", "no image file")
     if "radiomics" in modalities:
-        exclude(table, pd.Series(radiomics.isna().all(axis=1).to_numpy()), "no radiomics")
-    new = table[table["excluded"] & ~before]
+        exclude(marked, pd.Series(radiomics.isna().all(axis=1).to_numpy()), "no radiomics")
+    new = marked[marked["excluded"] & ~before]
+    fate = "the modality counts as missing" if keep else "the lesion is excluded"
     return [
-        Problem(lesion, reason, "supply it or switch the modality off; the lesion is excluded", reason)
+        Problem(lesion, reason, f"supply it or switch the modality off; {fate}", reason)
         for lesion, reason in zip(new["lesion_id"], new["reason"], strict=True)
     ]
 

@@ -1,5 +1,8 @@
 """Figures of one set of predictions, in float64, and the step from lesions to patients."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -42,11 +45,12 @@ def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike |
 def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Average precision: precision times the step in recall, summed over thresholds, no interpolation.
 
+    Interpolation would flatter (Davis and Goadrich, ICML 2006).
     Labels (0 or 1) and scores are (N,); equal scores share one threshold; NaN without both classes.
     """
     labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if not 0 < labels.sum() < len(labels):
-        return float("nan")
+        return math.nan
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     found = np.cumsum(labels[order])[last_of_tie]
@@ -56,7 +60,12 @@ def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """Mean squared distance of probability and label, both (N,); NaN without rows (Brier, 1950)."""
     labels, probabilities = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
-    return float(np.mean((probabilities - labels) ** 2)) if len(labels) else float("nan")
+    return float(np.mean((probabilities - labels) ** 2)) if len(labels) else math.nan
+
+
+def mean_or_nan(values: Sequence[float]) -> float:
+    """Mean; NaN without values and wherever one of them is NaN."""
+    return math.fsum(values) / len(values) if values else math.nan
 
 
 def labelled(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -65,13 +74,14 @@ def labelled(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a repeat, receptor and patient: the mean probability over the patient's labelled lesions.
+    """One row a repeat, receptor and labelled patient: its probability, and the threshold of its fold.
 
-    A leaky split can spread a patient over several folds of a repeat; the mean then runs over all of them and
-    `fold` is the first.
+    A leaky split can spread a patient over several folds of a repeat; probability and threshold are then the
+    means over the labelled lesions of all of them and `fold` is the first. The threshold is NaN where no fold
+    has one.
 
     Returns:
-        Columns repeat, receptor, patient_id, fold, probability, label.
+        Columns repeat, receptor, patient_id, fold, probability, label, threshold.
 
     Raises:
         ValueError: lesions of one patient carry different labels of one receptor.
@@ -85,5 +95,8 @@ def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
             "belongs to the patient: correct the clinical table, or exclude the patient"
         )
     return rows.groupby(["repeat", "receptor", "patient_id"], as_index=False).agg(
-        fold=("fold", "min"), probability=("probability", "mean"), label=("label", "first")
+        fold=("fold", "min"),
+        probability=("patient_probability", "mean"),
+        label=("label", "first"),
+        threshold=("threshold", "mean"),
     )
