@@ -149,7 +149,7 @@ def _print(content: dict, console: Console) -> None:
 
 def main() -> int:
     """Audit a cohort."""
-    from bcbm.fit import run_command
+    from bcbm.command import run_command
 
     return run_command(__doc__ or "", audit, trains=False)
 

@@ -1,22 +1,22 @@
 """The typed configuration: schema <- conf/ <- experiments/<name>.yaml <- key=value on the command line."""
 
-import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bcbm.schema import MODALITIES, RECEPTORS, Config
+from bcbm.checks import ConfigError, check, nearest
+from bcbm.schema import Config
 
 HOME = Path(__file__).resolve().parent.parent
+EXPERIMENTS = HOME / "experiments"
+TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message says which key and what to write instead."""
 
 
 def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -29,9 +29,9 @@ def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[st
             yield from described_keys(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
         else:
             plain_type = isinstance(hint, type) and not getattr(hint, "__args__", None)
-            name = getattr(hint, "__name__", "") if plain_type else str(hint)
+            name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
             if "Literal" in name:
-                name = name.replace("typing.Literal", "").replace(" | None", "").strip("[]")
+                name = name.replace("Literal", "").replace(" | None", "").strip("[]")
             value = str(getattr(default, item.name))
             yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]
 
@@ -40,14 +40,16 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     """Resolve the configuration of a command line.
 
     Arguments:
-        arguments: `key=value` words; `experiment=NAME` picks an experiment, `<group>=NAME` a file of conf/.
+        arguments: `key=value` words; `experiment=NAME` picks an experiment, `BASE+NAME` puts one on
+            top of another, `<group>=NAME` picks a file of conf/.
 
     Raises:
         ConfigError: an unknown key (with the nearest right one), a wrong type, a missing file.
     """
     words = [_word(argument) for argument in arguments]
     experiment = next((value for name, value in reversed(words) if name == "experiment"), Config().experiment)
-    layers = _experiment_layers(experiment)
+    names = [experiment] if Path(experiment).is_file() else experiment.split("+")
+    layers = [layer for name in names for layer in _experiment_layers(name)]
     chosen = dict(_read(HOME / "conf" / "config.yaml")["defaults"])
     for _, layer in layers:
         chosen.update(layer.pop("defaults", {}))
@@ -57,7 +59,7 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     required: dict[str, str] = {}  # `???` in a file: the key, and the file that wants it set
     for group, name in chosen.items():
         if group not in GROUPS:
-            raise ConfigError(f"'{group}' is no group of conf/; {_nearest(str(group), GROUPS)}")
+            raise ConfigError(f"'{group}' is no group of conf/; {nearest(str(group), GROUPS)}")
         path = _existing(HOME / "conf" / group / f"{name}.yaml", f"{group}={name}")
         content = {group: _read(path)}
         required |= dict.fromkeys(_required(content), str(path.relative_to(HOME)))
@@ -68,7 +70,7 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     for name, value in words:
         if name not in GROUPS:
             config = _merge(config, _dotted(name, value), f"{name}={value}")
-    config.experiment = Path(experiment).stem
+    config.experiment = "+".join(_title(name) for name in names)
     try:
         resolved: Config = OmegaConf.to_object(config)  # type: ignore[assignment]
         unset = [name for name in required if OmegaConf.select(config, name) is None]
@@ -76,8 +78,42 @@ def compose(arguments: Sequence[str] = ()) -> Config:
         raise ConfigError(f"key '{error.full_key}': {str(error).splitlines()[0]}") from None
     if unset:
         raise ConfigError(f"{unset[0]} is not set, and {required[unset[0]]} needs it; set {unset[0]}=VALUE")
-    _check(resolved)
+    check(resolved)
+    _check_tune(resolved)
     return resolved
+
+
+def override(config: Config, settings: Mapping[str, Any]) -> Config:
+    """The configuration with other values under some keys, such as `{"model.dropout": 0.1}`, nothing to tune.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, or values that do not go together.
+    """
+    merged = OmegaConf.structured(replace(config, tune={}))
+    for name, value in settings.items():
+        layer = OmegaConf.create({})
+        OmegaConf.update(layer, name, value)
+        merged = _merge(merged, layer, f"{name}={value}")
+    resolved: Config = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    check(resolved)
+    _check_tune(resolved)
+    return resolved
+
+
+def load(path: Path) -> Config:
+    """The configuration of a run, from its `config.yaml`.
+
+    Raises:
+        ConfigError: the file is missing or does not fit this version's schema.
+    """
+    layer = OmegaConf.create(_read(_existing(path, "run")))
+    resolved: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, str(path)))  # type: ignore[assignment]
+    return resolved
+
+
+def candidates(config: Config) -> list[dict[str, Any]]:
+    """Every combination of the values that `tune` names."""
+    return [dict(zip(config.tune, values, strict=True)) for values in product(*config.tune.values())]
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -106,14 +142,26 @@ def _experiment_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
     layers: list[tuple[Path, dict[str, Any]]] = []
     parent: str | None = name
     while parent:
-        given = Path(parent)
-        path = given if given.suffix in {".yaml", ".yml"} else HOME / "experiments" / f"{parent}.yaml"
+        path = _file(parent)
         layer = _read(_existing(path, f"experiment={parent}"))
         if any(path == seen for seen, _ in layers):
             raise ConfigError(f"{path.name} extends itself; remove the circle")
         layers.insert(0, (path, layer))
         parent = layer.pop("extends", None)
     return layers
+
+
+def _file(name: str) -> Path:
+    """The file of an experiment, given by its name in experiments/ or as a path."""
+    given = Path(name)
+    return given if given.suffix in {".yaml", ".yml"} else EXPERIMENTS / f"{name}.yaml"
+
+
+def _title(name: str) -> str:
+    """What an experiment is called: its place in experiments/, or its file's name where it lies elsewhere."""
+    path = _file(name).resolve()
+    inside = path.is_relative_to(EXPERIMENTS)
+    return (path.relative_to(EXPERIMENTS).with_suffix("") if inside else Path(path.stem)).as_posix()
 
 
 def _required(content: Any, prefix: str = "") -> list[str]:
@@ -127,13 +175,14 @@ def _dotted(name: str, value: str) -> Any:
     try:
         return OmegaConf.from_dotlist([f"{name}={value}"])
     except Exception as error:  # the YAML parser's own errors
-        raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}") from None
+        hint = "; write a blank behind each colon" if re.search(r":[^ /]", value) else ""
+        raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}{hint}") from None
 
 
 def _existing(path: Path, asked: str) -> Path:
     if not path.is_file():
         names = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"{asked}: there is no {path}; {_nearest(path.stem, names)}")
+        raise ConfigError(f"{asked}: there is no {path}; {nearest(path.stem, names)}")
     return path
 
 
@@ -150,51 +199,25 @@ def _read(path: Path) -> dict[str, Any]:
 def _merge(config: Any, layer: Any, source: str) -> DictConfig:
     try:
         return OmegaConf.unsafe_merge(config, layer)  # type: ignore[return-value]
+    except TypeError:
+        raise ConfigError(f"{source}: expected keys with values; see --help") from None
     except OmegaConfBaseException as error:
         full = str(error.full_key or "")
         known = [name for name, *_ in described_keys()]
         if "not in" in str(error).splitlines()[0]:
-            raise ConfigError(f"{source}: unknown key '{full}'; {_nearest(full, known)}") from None
+            raise ConfigError(f"{source}: unknown key '{full}'; {nearest(full, known)}") from None
         raise ConfigError(f"{source}: key '{full}': {str(error).splitlines()[0]}") from None
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if not close:
-        close = [name for name in known if name.split(".")[-1] == word.split(".")[-1]][:1]
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known) if len(known) < 20 else 'see --help'}"
-
-
-def _check(config: Config) -> None:
-    for name, chosen, known in (
-        ("task.receptors", config.task.receptors, RECEPTORS),
-        ("task.modalities", config.task.modalities, MODALITIES),
-        ("loss.receptor_weights", list(config.loss.receptor_weights), RECEPTORS),
-    ):
-        for word in chosen:
-            if word not in known:
-                raise ConfigError(f"{name}: unknown '{word}'; {_nearest(word, known)}")
-        if not chosen or len(set(chosen)) != len(chosen):
-            raise ConfigError(f"{name}={chosen}: name at least one of {', '.join(known)}, each once")
-    missing = set(config.task.receptors) - set(config.loss.receptor_weights)
-    if missing:
-        raise ConfigError(f"loss.receptor_weights has no weight for {', '.join(sorted(missing))}")
-    if config.split.folds < 2 or config.split.repeats < 1 or not 0 < config.split.validation < 1:
-        raise ConfigError("split: folds must be at least 2, repeats at least 1, validation between 0 and 1")
-    if config.features.coordinates and config.cohort.position != "image":
-        raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
-    if config.features.crop_size < 8:
-        raise ConfigError(f"features.crop_size={config.features.crop_size}: write at least 8 voxels")
-    if not config.features.crop_spacing > 0:
-        raise ConfigError(f"features.crop_spacing={config.features.crop_spacing}: write more than 0 mm")
-    if config.prepared.jobs == 0:
-        raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
-    if config.features.crop_margin is not None and config.features.crop_margin < 0:
-        raise ConfigError("features.crop_margin: write at least 0 mm, or null for all of the cube")
-    if config.fold != "all" and not (
-        config.fold.isdecimal() and int(config.fold) < config.split.folds * config.split.repeats
-    ):
-        last = config.split.folds * config.split.repeats - 1
-        raise ConfigError(f"fold={config.fold}: write all, or a number from 0 to {last}")
+def _check_tune(config: Config) -> None:
+    """Try every combination that `tune` names before work starts."""
+    for name in config.tune:
+        if name.split(".")[0] not in TUNABLE:
+            raise ConfigError(f"tune: '{name}' cannot be tuned; name keys of {', '.join(TUNABLE)}")
+        if not config.tune[name]:
+            raise ConfigError(f"tune: {name} has no value to choose from")
+    if config.tune:
+        if config.split.inner < 2:
+            raise ConfigError(f"split.inner={config.split.inner}: write at least 2 inner folds to tune on")
+        for settings in candidates(config):
+            override(config, settings)

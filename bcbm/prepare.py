@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
@@ -43,14 +44,23 @@ def _prepare(config: Config, console: Console) -> Lesions:
     radiomics = cohort.workbook
     if "radiomics" in config.task.modalities:
         radiomics = _radiomics(config, cohort, console)
-    problems += require_modalities(table, radiomics, config.task.modalities)
+    keep = config.task.missing == "keep"
+    problems += require_modalities(table, radiomics, config.task.modalities, keep)
     where = _crops(config, cohort, console) if images else {}
+    there = {
+        "image": table["lesion_id"].isin(list(where)).to_numpy(),
+        "radiomics": radiomics.notna().any(axis=1).to_numpy(),
+    }
+    everywhere = np.ones(len(table), bool)  # the position, and what the workbooks say of every lesion
+    present = np.column_stack([there.get(modality, everywhere) for modality in config.task.modalities])
+    exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
     problems += settle(table, config.cohort.policy, cohort.survey)
     _keep(table, cohort.folder / "lesions.parquet")
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
     _list_unsure(table, config, cohort, console)
+    present = present[~table["excluded"].to_numpy()]
     entering = table[~table["excluded"]].reset_index(drop=True)
     if entering.empty:
         raise InputError(
@@ -59,8 +69,11 @@ def _prepare(config: Config, console: Console) -> Lesions:
     values = None
     if "radiomics" in config.task.modalities:
         values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
-    crops = CropStore([where[lesion] for lesion in entering["lesion_id"]]) if images else None
-    return Lesions(table, entering, values, crops, cohort.content, cohort.folder)
+    crops = None
+    if images:
+        places = [where.get(lesion) for lesion in entering["lesion_id"]]
+        crops = CropStore(places, config.features.crop_size)
+    return Lesions(table, entering, values, crops, present, cohort.content, cohort.folder)
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:
@@ -103,9 +116,10 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
         )
     failed = table["lesion_id"].map(failures)
     for lesion, failure in failures.items():
-        remedy = "look at the mask; the lesion is excluded"
+        remedy = "look at the mask; the lesion is excluded, or kept without radiomics (task.missing=keep)"
         cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
-    exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
+    if config.task.missing == "exclude":
+        exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
     _keep(values.assign(**provenance()), cohort.folder / "radiomics.parquet")
     if complete:
         compared = compare_radiomics(workbook, values)
@@ -131,8 +145,9 @@ def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[
             studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
         )
     cohort.problems += bad
-    reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
-    exclude(table, reasons.notna(), reasons)
+    if config.task.missing == "exclude":
+        reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
+        exclude(table, reasons.notna(), reasons)
     return where
 
 
@@ -155,7 +170,7 @@ def _prepare_alone(config: Config, console: Console) -> int:
 
 def main() -> int:
     """Prepare a cohort and say what is in it."""
-    from bcbm.fit import run_command
+    from bcbm.command import run_command
 
     return run_command(__doc__ or "", _prepare_alone, trains=False)
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
+TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
+DENSENET_CROP = {False: 15, True: 29}  # smallest crop, voxels, by `model.max_pool`
 
 
 def key(default: Any, meaning: str) -> Any:
@@ -78,7 +80,18 @@ class Task:
     """What is predicted and from what."""
 
     receptors: list[str] = key(list(RECEPTORS), "receptors to predict, any of ER PR HER2")
-    modalities: list[str] = key(list(MODALITIES), "modalities to fuse, any of image radiomics position")
+    modalities: list[str] = key(
+        list(MODALITIES),
+        "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
+        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
+        "(number and volume of the lesions)",
+    )
+    missing: Literal["exclude", "keep"] = key(
+        "exclude", "a lesion that lacks a modality: exclude it with its reason, or keep what it has"
+    )
+    aggregate: Literal["mean", "max", "noisy_or", "largest", "attention"] = key(
+        "mean", "how lesions become a patient; attention is trained on bags of a patient's lesions"
+    )
 
 
 @dataclass
@@ -92,6 +105,7 @@ class Split:
     repeats: int = key(1, "times the cross-validation is repeated with other folds")
     validation: float = key(0.2, "part of a fold's training patients held back for early stopping")
     seed: int = key(0, "seed of the folds")
+    inner: int = key(3, "folds inside a fold's training patients, where `tune` chooses")
 
 
 @dataclass
@@ -103,6 +117,7 @@ class Data:
     sampling: Literal["patient", "even"] = key(
         "patient", "draw a lesion with weight 1 / lesions of its patient, or every lesion alike"
     )
+    bag: int = key(4, "lesions drawn of a patient at once (task.aggregate=attention)")
 
 
 @dataclass
@@ -120,28 +135,62 @@ class Augment:
 
 @dataclass
 class Model:
-    """The network."""
+    """The model; all but its kind is the network's."""
 
-    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = key("resnet10", "MONAI 3D ResNet")
-    widen: float = key(0.25, "factor on the encoder's channels")
-    stem: int = key(3, "kernel of the first convolution, voxels")
-    stem_stride: int = key(2, "stride of the first convolution")
+    kind: Literal["network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence"] = key(
+        "network", "network, or a traditional model on the tables"
+    )
+    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50", "densenet121"] = key(
+        "resnet10", "MONAI 3D ResNet or DenseNet"
+    )
+    widen: float = key(0.25, "factor on a ResNet's channels")
+    stem: int = key(3, "kernel of a ResNet's first convolution, voxels")
+    stem_stride: int = key(2, "stride of a ResNet's first convolution")
     max_pool: bool = key(False, "max pooling behind the first convolution; it destroys small lesions")
     mask_channel: bool = key(False, "give the lesion's mask to the encoder as a second channel")
     image_features: int = key(32, "image features that enter the fusion")
     radiomics_hidden: int = key(32, "hidden units of the radiomics MLP")
     radiomics_features: int = key(16, "radiomics features that enter the fusion")
     radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP")
-    fusion: Literal["concat"] = key("concat", "how modalities are fused")
+    weights: str | None = key(
+        None, "MedicalNet .pth to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)"
+    )
+    encoder_training: Literal["full", "partial", "frozen"] = key(
+        "full", "what of an image encoder with weights is trained: all, its last stage, or its projection"
+    )
+    fusion: Literal["concat", "gated", "attention", "bilinear", "late"] = key(
+        "concat", "how modalities are fused"
+    )
+    fusion_features: int = key(32, "width of the fused vector; concat and late have their own")
+    fusion_rank: int = key(4, "products that bilinear fusion sums")
+    modality_dropout: float = key(0.0, "chance of dropping a modality of a lesion in training; one stays")
     trunk: int = key(32, "units of the shared trunk")
     dropout: float = key(0.3, "dropout before and behind the trunk")
+
+
+@dataclass
+class Baseline:
+    """A traditional model on the tables (model.kind)."""
+
+    strength: float = key(1.0, "C of logistic regression and SVM: smaller is more regular")
+    selected: int = key(20, "columns kept, chosen among the training patients of each fold; 0 keeps all")
+    trees: int = key(300, "trees of forest and boosting")
+    leaf: float = key(0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole")
 
 
 @dataclass
 class Loss:
     """The loss."""
 
-    class_weights: bool = key(True, "weigh positives by negatives / positives among the training patients")
+    kind: Literal["bce", "focal", "class_balanced"] = key(
+        "bce", "cross-entropy, focal, or weighed by the effective number of patients of each class"
+    )
+    focal_gamma: float = key(2.0, "how much focal loss turns from lesions that are right already")
+    balanced_beta: float = key(0.99, "class_balanced: 0 weighs classes alike, towards 1 by their counts")
+    class_weights: bool = key(
+        True, "weigh positives by negatives / positives among the training patients (bce, focal)"
+    )
+    uncertainty: bool = key(False, "learn the receptors' weights from their uncertainty (Kendall 2018)")
     receptor_weights: dict[str, float] = key({"ER": 1.0, "PR": 1.0, "HER2": 1.0}, "weight of each receptor")
 
 
@@ -168,6 +217,7 @@ class Tracking:
     )
     project: str = key("bcbm", "W&B project")
     entity: str | None = key(None, "W&B team or user")
+    checkpoints: bool = key(False, "send each fold's checkpoint as an artifact (only when online)")
 
 
 @dataclass
@@ -185,10 +235,16 @@ class Run:
 class Config:
     """Everything that can be set."""
 
-    experiment: str = key("demo", "name of a file in experiments/, or a path to one")
+    experiment: str = key("demo", "a file in experiments/, or a path; A+B puts B on top of A")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
     seed: int = key(0, "seed of training")
     bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals")
+    permutations: int = key(
+        0, "label permutations of the whole pipeline, patient by patient; traditional models only"
+    )
+    tune: dict[str, list[Any]] = key(
+        {}, "values to choose from a key, in each fold by its inner folds: {model.dropout: [0.1, 0.5]}"
+    )
     cohort: Cohort = key(Cohort, "")
     prepared: Prepared = key(Prepared, "")
     features: Features = key(Features, "")
@@ -197,6 +253,7 @@ class Config:
     data: Data = key(Data, "")
     augment: Augment = key(Augment, "")
     model: Model = key(Model, "")
+    baseline: Baseline = key(Baseline, "")
     loss: Loss = key(Loss, "")
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")

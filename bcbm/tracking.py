@@ -1,17 +1,14 @@
-"""The run folder, which is the truth, and Weights & Biases on top of it."""
+"""The run folder, which is the truth."""
 
 import hashlib
 import json
 import os
 import platform
-import socket
 import subprocess
 from datetime import datetime
 from importlib.metadata import version
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -20,7 +17,7 @@ from bcbm.schema import Config
 
 PACKAGES = (
     *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
-    *("numpy", "pandas", "wandb"),
+    *("numpy", "pandas", "scikit-learn", "wandb"),
 )
 # What may differ between two starts of the same run.
 NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
@@ -36,8 +33,18 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def open(cls, config: Config, cohort: str, split_file: str, split_hash: str) -> "RunFolder":
+    def open(
+        cls,
+        config: Config,
+        cohort: str,
+        split_file: str,
+        split_hash: str,
+        best: dict[str, float] | None = None,
+    ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
+
+        Arguments:
+            best: what a perfect reader of the cohort would reach, where that is known.
 
         Raises:
             ConfigError: `run.folder` holds a run of another configuration, cohort or split.
@@ -60,7 +67,7 @@ class RunFolder:
         folder = cls(path)
         folder.write("config.yaml", to_yaml(config))
         folder.write("split.json", split_file)
-        surroundings = environment(config, cohort, split_hash, identity)
+        surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
         folder.write("environment.json", json.dumps(surroundings, indent=1))
         return folder
 
@@ -85,11 +92,25 @@ class RunFolder:
         return pd.read_parquet(path) if path.is_file() else None
 
 
+def rank() -> int:
+    """The global rank of this process, before and after Lightning has started the group."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
     for path in ("root", "names"):  # their content is in `cohort`
         content["cohort"].pop(path)
+    if weights := content["model"].pop("weights"):  # a file counts for what it holds
+        try:
+            with Path(weights).expanduser().open("rb") as file:
+                content["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"model.weights={weights}: cannot be read ({error.strerror})") from None
     text = json.dumps([content, cohort, split_hash], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -109,8 +130,11 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
 
 
 def _identity(path: Path) -> str:
-    file = path / "environment.json"
-    return str(json.loads(file.read_text()).get("identity", "")) if file.is_file() else ""
+    """The identity of the run in a folder; empty where none is, or none that can be read."""
+    try:
+        return str(json.loads((path / "environment.json").read_text())["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _commit() -> str:
@@ -120,89 +144,3 @@ def _commit() -> str:
     except OSError:
         return "unknown"
     return answer.stdout.strip() or "unknown"
-
-
-def wandb_mode(mode: str) -> str:
-    """Resolve auto: online only with a key and a server that answers; W&B is never let ask."""
-    if mode != "auto":
-        return mode
-    address = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
-    host = address.hostname or ""
-    if os.environ.get("WANDB_MODE") in {"offline", "disabled"}:
-        return "offline" if os.environ["WANDB_MODE"] == "offline" else "off"
-    try:
-        known = bool(os.environ.get("WANDB_API_KEY")) or netrc().authenticators(host) is not None
-    except (OSError, NetrcParseError):
-        known = False
-    if not known:
-        return "offline"
-    try:
-        socket.create_connection((host, address.port or 443), timeout=3).close()
-    except OSError:
-        return "offline"
-    return "online"
-
-
-class Tracker:
-    """Weights & Biases runs of one experiment: one a fold and a summary, never two alive at once.
-
-    Neither images nor rows of patients are sent, nor where files lie on this machine.
-    """
-
-    def __init__(self, config: Config, folder: RunFolder, tags: list[str]) -> None:
-        self.mode = wandb_mode(config.tracking.mode)
-        self.settings = config.tracking
-        self.folder = folder
-        self.group = f"{config.experiment}-{folder.path.name}"
-        self.tags = tags
-        content = plain(config)
-        for room in ("run", "prepared", "tracking"):
-            content.pop(room)
-        for path in ("root", "names"):
-            content["cohort"].pop(path)
-        self.content = content
-
-    def start(self, name: str, job_type: str) -> Any:
-        """Start a W&B run, or return None when tracking is off."""
-        if self.mode == "off":
-            return None
-        import wandb
-
-        quiet = wandb.Settings(
-            silent=True,
-            console="off",
-            disable_git=True,
-            disable_code=True,
-            x_disable_meta=True,
-            x_disable_stats=True,
-        )
-        return wandb.init(
-            project=self.settings.project,
-            entity=self.settings.entity,
-            group=self.group,
-            job_type=job_type,
-            name=f"{self.group}/{name}",
-            tags=self.tags,
-            dir=str(self.folder.path),
-            config=self.content,
-            mode="online" if self.mode == "online" else "offline",
-            reinit="finish_previous",
-            settings=quiet,
-        )
-
-    def summarise(self, results: dict[str, Any]) -> None:
-        """A run with the final figures as summary values, and the ROC curves."""
-        run = self.start("summary", "summary")
-        if run is None:
-            return
-        import wandb
-
-        for receptor, found in results["receptors"].items():
-            for level in ("patient", "lesion"):
-                for figure, value in found[level].items():
-                    run.summary[f"{receptor}/{level}/{figure}"] = value
-            run.summary[f"{receptor}/folds/mean"] = found["folds"]["mean"]
-            run.summary[f"{receptor}/folds/std"] = found["folds"]["std"]
-        run.summary["leaky"] = results["leaky"]
-        run.log({"roc": wandb.Image(str(self.folder.path / "figures" / "roc.png"))})
-        run.finish()

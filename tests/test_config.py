@@ -4,10 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from bcbm.config import HOME, ConfigError, compose, described_keys, plain, to_yaml
+from bcbm.config import (
+    HOME,
+    ConfigError,
+    candidates,
+    compose,
+    described_keys,
+    load,
+    override,
+    plain,
+    to_yaml,
+)
 from bcbm.schema import Config
 
-EXPERIMENTS = sorted(path.stem for path in (HOME / "experiments").glob("*.yaml"))
+PLACE = HOME / "experiments"
+EXPERIMENTS = sorted(path.relative_to(PLACE).with_suffix("").as_posix() for path in PLACE.rglob("*.yaml"))
 
 
 def message(*words: str) -> str:
@@ -19,7 +30,7 @@ def message(*words: str) -> str:
 def flat(content: dict, prefix: str = "") -> dict:
     result = {}
     for name, value in content.items():
-        inner = isinstance(value, dict) and name != "receptor_weights"
+        inner = isinstance(value, dict) and name not in {"receptor_weights", "tune"}
         result |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return result
 
@@ -88,6 +99,29 @@ def test_extends_puts_the_base_beneath(tmp_path):
 def test_a_circle_of_extends_is_refused(tmp_path):
     word = experiment(tmp_path, "round", f"extends: {tmp_path / 'round.yaml'}")
     assert "extends itself" in message(word)
+
+
+def test_an_experiment_can_stand_on_top_of_another(tmp_path):
+    top = experiment(tmp_path, "top", "split: {folds: 4}").removeprefix("experiment=")
+    config = compose([f"experiment=tcia_tabular+{top}", "cohort.root=x"])
+    assert (config.experiment, config.split.folds, config.split.repeats) == ("tcia_tabular+top", 4, 3)
+
+
+def test_tune_lists_every_combination_and_each_is_checked_before_work_starts():
+    config = compose(["tune={model.dropout: [0.1, 0.5], trainer.max_epochs: [2, 3, 4]}"])
+    assert len(candidates(config)) == 6
+    chosen = override(config, candidates(config)[-1])
+    assert (chosen.model.dropout, chosen.trainer.max_epochs, chosen.tune) == (0.5, 4, {})
+    assert "did you mean 'model.dropout'" in message("tune={model.dropot: [0.1]}")
+    assert "cannot be tuned" in message("tune={split.folds: [3, 5]}")
+    assert "no value" in message("tune={model.dropout: []}")
+    assert "inner" in message("tune={model.dropout: [0.1]}", "split.inner=1")
+
+
+def test_a_run_s_configuration_is_read_back_as_it_was(tmp_path):
+    config = compose(["experiment=tcia_tabular", "cohort.root=x", "tune={model.dropout: [0.1]}"])
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert load(tmp_path / "config.yaml") == config
 
 
 def test_paper_leaky_differs_from_paper_in_the_unit_of_the_split_only():
@@ -161,7 +195,7 @@ def test_a_python_tag_in_yaml_is_refused_and_not_executed(tmp_path):
 def test_help_has_a_type_and_a_meaning_for_every_key():
     rows = list(described_keys())
     assert [name for name, _, _, meaning in rows if not meaning.strip()] == []
-    assert [name for name, kind, _, _ in rows if not kind or "typing" in kind or "class" in kind] == []
+    assert [name for name, kind, _, _ in rows if not kind or "typing" in kind or "<class" in kind] == []
     assert [row[0] for row in rows] == list(flat(plain(Config())))
 
 
@@ -169,3 +203,29 @@ def test_the_written_configuration_composes_to_itself(tmp_path):
     config = compose(["split.seed=5", "loss.receptor_weights.ER=2", "task.modalities=[radiomics]"])
     again = compose([experiment(tmp_path, "demo", to_yaml(config))])
     assert again == config
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [
+        ("seed=-1", "seed=-1: write at least 0"),
+        ("bootstrap=-1", "write at least 0"),
+        ("model.trunk=0", "write at least 1"),
+        ("model.dropout=1.5", "write from 0 to 0.99"),
+        ("trainer.max_epochs=0", "write at least 1"),
+        ("trainer.devices=0", "write at least 1"),
+        ("trainer.precision=16-x", "16-mixed"),
+        ("trainer.accelerator=tpuu", "auto, cpu"),
+        ("loss.receptor_weights={ER: 0, PR: 0, HER2: 0}", "not all of them 0"),
+        ("loss.receptor_weights.ER=-1", "at least 0"),
+        ("tune=[1]", "expected keys"),
+        ("tune={model.dropout:[0.1]}", "a blank behind each colon"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused_with_what_to_write(word, remedy):
+    assert remedy in message(word)
+
+
+def test_a_path_with_a_plus_is_one_experiment(tmp_path):
+    (tmp_path / "a+b").mkdir()
+    assert compose([experiment(tmp_path / "a+b", "mine", "seed: 3")]).seed == 3

@@ -53,7 +53,7 @@ def made(studies, folder, **changes):
     """The crops by lesion, and the problems."""
     settings = CropSettings(**{"size": 9, "spacing": 1.0, **changes})
     where, problems = prepare_crops(studies, folder / "kept", settings, jobs=1)
-    store = CropStore(list(where.values()))
+    store = CropStore(list(where.values()), settings.size)
     return {lesion: store[number] for number, lesion in enumerate(where)}, problems
 
 
@@ -340,7 +340,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half(tmp_path):
 def stored(folder, count=4):
     studies = [study(folder / str(i), {"a": box(8, 10, 7)}, brain(i), str(i)) for i in range(count)]
     where, _ = prepare_crops(studies, folder / "kept", SETTINGS, jobs=1)
-    return CropStore(list(where.values()))
+    return CropStore(list(where.values()), SETTINGS.size)
 
 
 def test_a_pickled_store_is_its_places_and_not_its_data(tmp_path):
@@ -350,6 +350,12 @@ def test_a_pickled_store_is_its_places_and_not_its_data(tmp_path):
     same = copy.copy(store)  # by way of what is pickled
     assert store._maps and not same._maps
     np.testing.assert_array_equal([same[i] for i in range(4)], wanted)
+
+
+def test_a_lesion_without_a_crop_reads_as_zeros(tmp_path):
+    places = stored(tmp_path, 1).where
+    store = CropStore([*places, None], SETTINGS.size)
+    assert store[1].shape == store[0].shape and store[1].dtype == store[0].dtype and not store[1].any()
 
 
 def test_a_crop_is_a_read_only_piece_of_the_map(tmp_path):

@@ -7,7 +7,8 @@ import torch
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.data.augment import LesionAugment
-from bcbm.data.datamodule import LeakError, LesionDataModule, position_coordinates, position_onehot
+from bcbm.data.datamodule import LesionDataModule
+from bcbm.data.inputs import LeakError, position_coordinates, position_onehot
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.features.crops import CropStore
 from bcbm.schema import Augment, Data
@@ -30,6 +31,7 @@ def cohort(patients=12, lesions=2, seed=0):
             "hemisphere": rng.choice(HEMISPHERES, count),
             "region": rng.choice(REGIONS, count),
             "content": [f"hash{i}" for i in range(count)],
+            "volume": rng.uniform(50, 5000, count),
         }
     )
     for receptor in ("ER", "PR", "HER2"):
@@ -172,13 +174,13 @@ def test_batches_from_a_store_are_those_from_an_array(tmp_path):
     table, radiomics, crops = cohort()
     order = np.arange(len(crops))[::-1]
     np.save(tmp_path / "a.npy", crops[order])
-    store = CropStore([(tmp_path / "a.npy", int(row)) for row in order])
+    store = CropStore([(tmp_path / "a.npy", int(row)) for row in order], crops.shape[-1])
     wanted = list(ready(table, radiomics, crops).train_dataloader())
     found = list(ready(table, radiomics, store, data=Data(batch_size=4, workers=2)).train_dataloader())
     for one, other in zip(found, wanted, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
     with pytest.raises(ValueError, match="rows of image"):
-        datamodule(table, radiomics, CropStore(store.where[:-1]))
+        datamodule(table, radiomics, CropStore(store.where[:-1], store.size))
 
 
 def test_batches_are_the_same_for_0_and_2_workers():
@@ -204,7 +206,7 @@ def test_coordinates_stand_behind_the_one_hots_where_they_are_asked_for():
     table = table.assign(mni_x=10.0, mni_y=-50.0, mni_z=20.0)
     module = datamodule(table, radiomics, crops, coordinates=True)
     module.setup()
-    batch = next(iter(module.predict_dataloader()))
+    batch = next(iter(module.predict_dataloader()[1]))
     assert module.fitted()["position"] == batch["position"].shape[1] == 16
     assert batch["position"][0, 12:].tolist() == pytest.approx([0.1, -0.5, 0.2, 1.0])
 
@@ -271,7 +273,7 @@ def test_a_batch_holds_what_is_switched_on():
     table, radiomics, crops = cohort()
     table.loc[parts_of(table)["test"][0], "PR"] = np.nan
     module = ready(table, radiomics, crops, mask_channel=True)
-    batch = next(iter(module.predict_dataloader()))
+    batch = next(iter(module.predict_dataloader()[1]))
     shapes = {name: tuple(value.shape) for name, value in batch.items()}
     assert shapes == {
         "row": (4,),
@@ -282,6 +284,8 @@ def test_a_batch_holds_what_is_switched_on():
         "label": (4, 3),
         "known": (4, 3),
         "weight": (4,),
+        "volume": (4,),
+        "present": (4, 3),
     }
     assert batch["known"][0].tolist() == [1, 0, 1] and batch["label"][0, 1] == 0
     assert batch["weight"].tolist() == [0.5] * 4
@@ -295,6 +299,8 @@ def test_a_batch_holds_what_is_switched_on():
         "label",
         "known",
         "weight",
+        "volume",
+        "present",
     }
     with pytest.raises(ValueError, match="image"):
         datamodule(table, radiomics, None)
@@ -314,7 +320,7 @@ def test_ranks_train_on_the_batches_of_a_single_process_and_predict_each_row_onc
     assert (
         rows(ranks[1].val_dataloader()) == rows(alone.val_dataloader()) == alone.parts["validation"].tolist()
     )
-    predicted = [row for rank in ranks for row in rows(rank.predict_dataloader())]
+    predicted = [row for rank in ranks for row in rows(rank.predict_dataloader()[1])]
     assert sorted(predicted) == alone.parts["test"].tolist()
 
 

@@ -159,6 +159,23 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_like_an_undisturbed_one(
     pd.testing.assert_frame_equal(whole, resumed)
 
 
+def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_path):
+    words = [*TABULAR, "split.folds=2", "model.kind=prevalence"]
+    assert fit(cache, tmp_path, *words).returncode == 0
+    folder = only_run(tmp_path)
+    first = json.loads((folder / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert fit(cache, tmp_path, *words, "bootstrap=77").returncode == 0
+    again = json.loads((only_run(tmp_path) / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert again["auroc"] == first["auroc"] and again["auroc_low"] != first["auroc_low"]
+    (folder / "environment.json").write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "bcbm.evaluate", str(folder)], cwd=HOME, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "is damaged" in done.stderr and "Traceback" not in done.stderr
+    assert fit(cache, tmp_path, *words).returncode == 0  # beside it, a new run
+    assert len(list((tmp_path / "demo").iterdir())) == 2
+
+
 def test_one_fold_alone_waits_for_the_others(cache, tmp_path):
     done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "fold=1")
     folder = only_run(tmp_path)

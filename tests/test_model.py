@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from itertools import combinations
 
 import lightning as L
@@ -6,164 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from batches import MODALITIES, RECEPTORS, data_of, lesions_of, module_of, parts_of, predicted, trainer_of
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import BCEWithLogitsLoss
 
-from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.data.datamodule import LesionDataModule
-from bcbm.model.encoders import RadiomicsEncoder, image_encoder
-from bcbm.model.losses import masked_bce
+from bcbm.config import ConfigError, compose
+from bcbm.evaluation.aggregate import aggregate
+from bcbm.evaluation.metrics import auroc
 from bcbm.model.module import LesionModule
-from bcbm.model.network import LesionNetwork
-from bcbm.schema import Augment, Data, Loss, Model, Task, Trainer
+from bcbm.schema import Augment, Data, Trainer
 
 torch.set_num_threads(1)
-
-RECEPTORS, MODALITIES = ["ER", "PR", "HER2"], ["image", "radiomics", "position"]
-FITTED = {
-    "receptors": RECEPTORS,
-    "modalities": MODALITIES,
-    "pos_weight": [1.0, 2.0, 0.5],
-    "position": 12,
-    "radiomics": {"median": [0.0] * 107, "mean": [0.0] * 107, "scale": [1.0] * 107},
-}
-STILL = Augment(flip=0, affine=0, noise=0, gamma=0)
-
-
-def batch_of(count=4, size=12, channels=1):
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "row": torch.arange(count),
-        "image": torch.randn(count, channels, size, size, size, generator=generator),
-        "radiomics": torch.randn(count, 107, generator=generator),
-        "position": torch.eye(12)[torch.arange(count) % 12],
-        "label": torch.randint(0, 2, (count, 3), generator=generator).float(),
-        "known": torch.ones(count, 3),
-        "weight": torch.ones(count),
-    }
-
-
-def lesions_of(count=30, size=10, signal=3.0):
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {
-            "lesion_id": [f"L{i}" for i in range(count)],
-            "patient_id": [f"P{i}" for i in range(count)],
-            "hemisphere": rng.choice(HEMISPHERES, count),
-            "region": rng.choice(REGIONS, count),
-            "content": [f"hash{i}" for i in range(count)],
-        }
-    )
-    for receptor in RECEPTORS:
-        table[receptor] = rng.integers(0, 2, count).astype(float)
-    crops = rng.normal(size=(count, 2, size, size, size))
-    radiomics = rng.normal(size=(count, 107))
-    crops[:, 0, 3:7, 3:7, 3:7] += signal * table["ER"].to_numpy()[:, None, None, None]
-    radiomics[:, 0] += signal * table["PR"]
-    radiomics[:, 1] -= signal * table["HER2"]
-    return table, radiomics, crops.astype(np.float16)
-
-
-def data_of(table, radiomics, crops, parts, **changes):
-    arguments = {
-        "receptors": RECEPTORS,
-        "modalities": MODALITIES,
-        "data": Data(batch_size=8),
-        "augment": STILL,
-        "crop_spacing": 1.0,
-        "seed": 0,
-    }
-    return LesionDataModule(
-        lesions=table, radiomics=radiomics, crops=crops, parts=parts, **{**arguments, **changes}
-    )
-
-
-def module_of(data, seed=0, trainer=None, **model):
-    return LesionModule(
-        task=asdict(Task(receptors=data.receptors, modalities=data.modalities)),
-        model=asdict(Model(**{"widen": 0.125, **model})),
-        loss=asdict(Loss()),
-        trainer=asdict(trainer or Trainer()),
-        fitted=data.fitted(),
-        provenance={"seed": seed},
-    )
-
-
-def trainer_of(folder, epochs=2, **changes):
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return L.Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        devices=1,
-        max_epochs=epochs,
-        use_distributed_sampler=False,
-        **{**quiet, "enable_checkpointing": False, **changes},
-    )
-
-
-def parts_of(count):
-    third = count // 3
-    return {
-        "train": np.arange(third, count - third // 2),
-        "validation": np.arange(count - third // 2, count),
-        "test": np.arange(third),
-    }
-
-
-def probabilities(batches):
-    rows = torch.cat([batch["row"] for batch in batches])
-    return torch.cat([batch["probability"] for batch in batches])[rows.argsort()]
-
-
-def test_loss_is_torchs_where_every_label_is_known():
-    batch, logits, weight = batch_of(), torch.randn(4, 3), torch.tensor([1.0, 2.0, 0.5])
-    losses = masked_bce(logits, batch["label"], batch["known"], weight, torch.ones(3))
-    assert losses.shape == (3,)
-    torch.testing.assert_close(losses.mean(), BCEWithLogitsLoss(pos_weight=weight)(logits, batch["label"]))
-
-
-def test_a_missing_label_has_no_gradient():
-    logits = torch.randn(4, 3, requires_grad=True)
-    known = torch.ones(4, 3)
-    known[1, 2] = known[3, 0] = 0
-    masked_bce(logits, torch.zeros(4, 3), known, torch.ones(3), torch.ones(3)).sum().backward()
-    assert torch.equal(logits.grad == 0, known == 0)
-
-
-def test_the_mean_over_devices_is_the_loss_of_the_whole_batch():
-    batch, logits = batch_of(8), torch.randn(8, 3)
-    known = (torch.rand(8, 3) > 0.5).float()
-    both = [
-        masked_bce(logits[half], batch["label"][half], known[half], torch.ones(3), torch.ones(3))
-        for half in (slice(0, 8, 2), slice(1, 8, 2))
-    ]
-    whole = masked_bce(logits, batch["label"], known, torch.ones(3), torch.ones(3))
-    torch.testing.assert_close(torch.stack(both).mean(0), whole)
-
-
-def test_every_head_takes_part_even_without_a_known_label():
-    network = LesionNetwork(RECEPTORS, MODALITIES, Model(widen=0.125), FITTED)
-    batch = batch_of()
-    batch["known"][:, 1] = 0
-    masked_bce(network(batch), batch["label"], batch["known"], torch.ones(3), torch.ones(3)).sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-    assert network.heads["PR"].weight.grad.abs().sum() == 0 < network.heads["ER"].weight.grad.abs().sum()
-
-
-@pytest.mark.parametrize("encoder", ["resnet10", "resnet18", "resnet50"])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_image_encoder_takes_one_lesion_that_ends_in_one_voxel(encoder, channels):
-    model = Model(encoder=encoder, widen=0.05, mask_channel=channels == 2)
-    assert image_encoder(model).train()(torch.randn(1, channels, 16, 16, 16)).shape == (1, 32)
-
-
-def test_radiomics_are_imputed_standardised_and_clipped():
-    fitted = {"median": [1.0, 0.0, 2.0, 0.0], "mean": [0.0, 0.0, 5.0, 1.0], "scale": [2.0, 1.0, 0.0, 1.0]}
-    encoder = RadiomicsEncoder(fitted, hidden=4, features=3, dropout=0.0)
-    values = torch.tensor([[torch.nan, 1e30, 7.0, -np.expm1(1.0)], [np.expm1(2.0), -1e30, torch.nan, 0.0]])
-    wanted = torch.tensor([[0.5, 4.0, 0.0, -2.0], [1.0, -4.0, 0.0, -1.0]])
-    torch.testing.assert_close(encoder.standardise(values), wanted)
-    assert encoder(values).shape == (2, 3)
 
 
 @pytest.mark.parametrize("modalities", [list(c) for n in (1, 2, 3) for c in combinations(MODALITIES, n)])
@@ -186,7 +38,7 @@ def test_any_modalities_and_receptors_train(tmp_path, modalities, receptors):
     assert {"train/loss", "val/loss", *named} <= set(trainer.callback_metrics)
     changed = [not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True)]
     assert np.mean(changed) > 0.8
-    assert probabilities(trainer.predict(module, data)).shape == (6, len(receptors))
+    assert predicted(trainer.predict(module, data)).shape == (6, len(receptors))
 
 
 def test_validation_loss_weighs_patients_alike_whatever_the_batches(tmp_path):
@@ -208,7 +60,7 @@ def test_validation_loss_weighs_patients_alike_whatever_the_batches(tmp_path):
     assert losses[0]["val/loss"] == pytest.approx((losses[0]["val/loss_ER"] + losses[0]["val/loss_PR"]) / 2)
     batch = next(iter(data.val_dataloader()))
     with torch.no_grad():
-        each = BCEWithLogitsLoss(pos_weight=module.pos_weight, reduction="none")(
+        each = BCEWithLogitsLoss(pos_weight=module.criterion.pos_weight, reduction="none")(
             module.eval()(batch), batch["label"]
         )
     patients = pd.Series(each[:, 1].numpy()).groupby(table["patient_id"].to_numpy()[batch["row"]]).mean()
@@ -224,8 +76,8 @@ def test_a_checkpoint_alone_gives_the_same_predictions(tmp_path):
     trainer.save_checkpoint(tmp_path / "fold.ckpt")
     loaded = LesionModule.load_from_checkpoint(tmp_path / "fold.ckpt", weights_only=True)
     assert loaded.provenance == {"seed": 0} and loaded.hparams["fitted"] == data.fitted()
-    wanted = probabilities(trainer.predict(module, data))
-    assert torch.equal(probabilities(trainer_of(tmp_path).predict(loaded, data)), wanted)
+    wanted = predicted(trainer.predict(module, data))
+    assert torch.equal(predicted(trainer_of(tmp_path).predict(loaded, data)), wanted)
 
 
 class Kill(L.Callback):
@@ -274,5 +126,77 @@ def test_the_network_learns_16_lesions_by_heart(tmp_path):
     trainer.fit(module, data)
     batch = torch.utils.data.default_collate([data.datasets["train"][i] for i in range(16)])
     with torch.no_grad():
-        predicted = module.eval()(batch).sigmoid()
-    assert ((predicted > 0.5) == (batch["label"] > 0.5)).all()
+        found = module.eval()(batch)
+    assert ((found > 0) == (batch["label"] > 0.5)).all()
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "noisy_or", "largest", "attention"])
+def test_validation_auroc_is_that_of_the_patients_as_they_are_aggregated(tmp_path, how):
+    table, radiomics, _ = lesions_of(90)
+    table["patient_id"] = [f"P{i // 3}" for i in range(90)]
+    table[RECEPTORS] = table.groupby("patient_id")[RECEPTORS].transform("first")
+    parts = {"train": np.arange(30), "validation": np.arange(30, 90), "test": np.arange(0)}
+    data = data_of(table, radiomics, None, parts, modalities=["radiomics", "position"])
+    torch.manual_seed(0)
+    module = module_of(data, aggregate=how)
+    measured = trainer_of(tmp_path).validate(module, data, verbose=False)[0]
+    batch = torch.utils.data.default_collate([data.datasets["validation"][i] for i in range(60)])
+    with torch.no_grad():
+        logits, scores = module.eval().network.with_scores(batch)
+    _, found = aggregate(how, logits.double().sigmoid(), batch["patient"], batch["volume"], scores)
+    for column, receptor in enumerate(RECEPTORS):
+        wanted = auroc(batch["label"][::3, column], found[:, column])
+        assert measured[f"val/auroc_{receptor}"] == pytest.approx(wanted)
+
+
+def test_a_batch_says_which_modalities_a_lesion_has():
+    table, radiomics, crops = lesions_of(12)
+    present = np.ones((12, 3))
+    present[0, 1] = present[3, 0] = 0
+    data = data_of(table, radiomics, crops, parts_of(12), present=present)
+    data.setup()
+    batch = next(iter(data.predict_dataloader()[1]))
+    assert batch["present"].tolist() == [[1, 0, 1], [1, 1, 1], [1, 1, 1], [0, 1, 1]]
+    module = module_of(data).eval()
+    whole = module(batch)
+    batch["image"][3] = batch["radiomics"][0] = torch.nan
+    assert torch.equal(module(batch), whole) and whole.isfinite().all()
+    train = parts_of(12)["train"]
+    present[train[0], 1] = 0
+    wanted = data_of(table, radiomics, crops, parts_of(12), present=present).fitted()
+    radiomics[train[0]] = 1e6
+    assert data_of(table, radiomics, crops, parts_of(12), present=present).fitted() == wanted
+    assert data_of(table, radiomics, crops, parts_of(12)).fitted() != wanted
+    with pytest.raises(ValueError, match="a column a modality"):
+        data_of(table, radiomics, crops, parts_of(12), present=present[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("model.encoder=densenet121 features.crop_size=14", "needs at least 15 voxels"),
+        ("model.encoder=densenet121 features.crop_size=28 model.max_pool=true", "needs at least 29 voxels"),
+        ("model.encoder=densenet121 model.weights=a.pth", "write model.encoder=resnet18"),
+        ("model.encoder_training=frozen", "model.weights=FILE"),
+        ("model.fusion_features=0", "write at least 1"),
+        ("model.modality_dropout=1.0", "below 1"),
+        ("loss.focal_gamma=-1.0", "write 0 or more"),
+        ("loss.balanced_beta=1.0", "below 1"),
+        ("data.bag=0", "write at least 1"),
+        ("task.aggregate=attention data.bag=1", "write at least 2"),
+        ("task.aggregate=attention data.batch_size=18", "a multiple of 4"),
+        ("task.aggregate=attention trainer.devices=3", "a multiple of 12"),
+        ("task.aggregate=attention data.sampling=even", "write data.sampling=patient"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_what_to_write(words, remedy):
+    with pytest.raises(ConfigError, match=remedy):
+        compose(words.split())
+
+
+def test_settings_at_their_limits_are_taken():
+    words = (
+        "model.encoder=densenet121 features.crop_size=15 loss.balanced_beta=0 loss.focal_gamma=0 data.bag=1"
+    )
+    assert compose(words.split()).features.crop_size == 15
+    assert compose(["task.aggregate=attention", "trainer.devices=2"]).data.bag == 4

@@ -60,6 +60,21 @@ def test_bad_files_are_excluded_with_reasons_and_reported(broken, tmp_path):
     assert text.count("problem ") == 2 and all(lesion in text for lesion in bad)
 
 
+def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tmp_path):
+    root = shutil.copytree(cohort, tmp_path / "bare")
+    mask = sorted((root / IMAGE_FOLDER).rglob("*-0/*_mask_*-tumor.nii.gz"))[0]
+    lesion = f"{mask.parent.name}/{mask.name.split('_mask_')[1].removesuffix('.nii.gz')}"
+    mask.unlink()
+    without, text = prepared(root, tmp_path / "a")
+    assert without.table.set_index("lesion_id")["reason"][lesion] == "no mask file" and lesion in text
+    assert without.present.all()
+    kept, text = prepared(root, tmp_path / "b", "task.missing=keep")
+    assert "counts as missing" in text and len(kept.entering) == len(without.entering) + 1
+    row = kept.entering.index[kept.entering["lesion_id"] == lesion][0]
+    assert kept.present[row].tolist() == [False, True, True] and kept.present.sum() == kept.present.size - 1
+    assert not kept.crops[row].any() and np.isfinite(kept.radiomics[row]).all()
+
+
 def test_strict_stops_with_every_problem(broken, tmp_path):
     root, bad = broken
     with pytest.raises(InputError) as caught:

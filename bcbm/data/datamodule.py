@@ -12,77 +12,20 @@ from torch.utils.data import DataLoader, Dataset
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.data.augment import LesionAugment
+from bcbm.data.inputs import (
+    PARTS,
+    check_leak,
+    patient_weight,
+    position_coordinates,
+    position_onehot,
+    signed_log,
+)
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.features.crops import CropStore
 from bcbm.schema import Augment, Data
 
-PARTS = ("train", "validation", "test")
 Batch = dict[str, Tensor]
 Crops = np.ndarray | CropStore  # read by a lesion's row
-
-
-class LeakError(ValueError):
-    """Training, validation and test share what they must not share; the message names it."""
-
-
-def position_onehot(hemisphere: Sequence[str], region: Sequence[str]) -> np.ndarray:
-    """Hemisphere, then region, as (N, 12) float32 of 0 and 1.
-
-    Raises:
-        ValueError: a word outside HEMISPHERES or REGIONS.
-    """
-    blocks = []
-    for column, given, known in (("hemisphere", hemisphere, HEMISPHERES), ("region", region, REGIONS)):
-        codes = pd.Index(known).get_indexer(pd.Index(given, dtype=object))
-        if (codes < 0).any():
-            word = list(given)[int(np.argmin(codes))]
-            raise ValueError(f"{column} '{word}' is not known; write one of {', '.join(known)}")
-        blocks.append(np.eye(len(known), dtype=np.float32)[codes])
-    return np.concatenate(blocks, axis=1)
-
-
-def position_coordinates(lesions: pd.DataFrame) -> np.ndarray:
-    """Distance from the midline, place forward and upward in MNI space (decimetres), known or not.
-
-    (N, 4) float32, 0 where a lesion has no coordinates. The side is left to the one-hot hemisphere, so that a
-    left-right flip changes nothing here.
-    """
-    points = lesions[["mni_x", "mni_y", "mni_z"]].to_numpy(np.float32) / 100
-    points[:, 0] = np.abs(points[:, 0])
-    known = np.isfinite(points).all(axis=1, keepdims=True)
-    return np.hstack([np.where(known, points, 0), known]).astype(np.float32)
-
-
-def patient_weight(patients: pd.Series) -> np.ndarray:
-    """1 / lesions of the patient, (N,): every patient weighs the same in sum."""
-    _, codes, counts = np.unique(patients.to_numpy(object), return_inverse=True, return_counts=True)
-    return 1.0 / counts[codes]
-
-
-def signed_log(values: np.ndarray) -> np.ndarray:
-    """sign(x) log(1 + |x|): radiomics span twelve decades and both signs."""
-    return np.sign(values) * np.log1p(np.abs(values))
-
-
-def check_leak(lesions: pd.DataFrame, parts: Mapping[str, np.ndarray], leaky: bool) -> None:
-    """Stop if two parts share a lesion's content or, unless the run is LEAKY on purpose, a patient.
-
-    Raises:
-        LeakError: naming the patients, or the lesions of the same content.
-    """
-    for i, one in enumerate(PARTS):
-        for other in PARTS[i + 1 :]:
-            a, b = lesions.iloc[parts[one]], lesions.iloc[parts[other]]
-            patients = sorted(set(a["patient_id"]) & set(b["patient_id"]))
-            if patients and not leaky:
-                raise LeakError(f"{one} and {other} share patient {', '.join(map(str, patients[:5]))}")
-            content = set(a["content"].dropna()) & set(b["content"].dropna())
-            if content:
-                same = pd.concat([a, b]).query("content in @content")["lesion_id"].astype(str)
-                raise LeakError(
-                    f"{one} and {other} hold the same image content: lesions {', '.join(same[:6])}; "
-                    "keep one of them, or keep them in one patient"
-                )
 
 
 class LesionDataset(Dataset[Batch]):
@@ -91,7 +34,8 @@ class LesionDataset(Dataset[Batch]):
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
     `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
     `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0
-    where it is not known; `weight` (), 1 / lesions of the patient in this part.
+    where it is not known; `weight` (), 1 / lesions of the patient in this part; `volume` () in mm3; `present`
+    (M,), 1 for a modality that the lesion has, in the order of the modalities.
     """
 
     def __init__(
@@ -131,8 +75,8 @@ class LesionDataModule(LightningDataModule):
     Give the Trainer `use_distributed_sampler=False`: the samplers here know the ranks.
 
     Arguments:
-        lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content`, a
-            column 0 / 1 / NaN a receptor.
+        lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content,
+            volume` (mm3), a column 0 / 1 / NaN a receptor.
         radiomics: (N, 107) raw values aligned with `lesions`, NaN where missing; None without radiomics.
         crops: by row of `lesions`, float16 (2, S, S, S), image and mask, axes z, y, x; None without images.
         parts: rows of `lesions` under `train`, `validation` and `test`.
@@ -145,6 +89,8 @@ class LesionDataModule(LightningDataModule):
         leaky: the split shares patients on purpose.
         mask_channel: `image` has the mask as its second channel.
         coordinates: `position` has the MNI coordinates too, of columns `mni_x, mni_y, mni_z` (mm).
+        present: (N, M) 0 / 1, which of `modalities` a lesion has; None: all have all.
+        bag: training lesions of one patient that follow each other in a batch; 1 draws lesions one by one.
 
     Raises:
         LeakError: at set-up, see `check_leak`.
@@ -167,6 +113,8 @@ class LesionDataModule(LightningDataModule):
         leaky: bool = False,
         mask_channel: bool = False,
         coordinates: bool = False,
+        present: np.ndarray | None = None,
+        bag: int = 1,
     ) -> None:
         super().__init__()
         for name, values in (("image", crops), ("radiomics", radiomics)):
@@ -174,7 +122,11 @@ class LesionDataModule(LightningDataModule):
                 raise ValueError(f"task.modalities names {name} but this cohort has no {name}; leave it out")
             if values is not None and len(values) != len(lesions):
                 raise ValueError(f"{len(values)} rows of {name} for {len(lesions)} lesions; align them")
-        self.lesions, self.radiomics, self.crops = lesions, radiomics, crops
+        everything = np.ones((len(lesions), len(modalities)))
+        self.present = everything if present is None else np.asarray(present)
+        if self.present.shape != everything.shape:
+            raise ValueError(f"present is {self.present.shape}; give a row a lesion, a column a modality")
+        self.lesions, self.radiomics, self.crops, self.bag = lesions, radiomics, crops, bag
         self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
         self.receptors, self.modalities = list(receptors), list(modalities)
         self.data, self.seed, self.leaky = data, seed, leaky
@@ -190,42 +142,54 @@ class LesionDataModule(LightningDataModule):
         """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
 
         `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
-        signed log; `position` its width; `pos_weight` negatives / positives among the patients a receptor, 1
-        if one is absent.
+        signed log; `position` its width; `positives` and `negatives` count the patients a receptor, and
+        `pos_weight` is negatives / positives, 1 if one is absent.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]
         result: dict[str, Any] = {"receptors": list(self.receptors), "modalities": list(self.modalities)}
+        patients = train.groupby("patient_id")[self.receptors].mean()
+        result["positives"] = [float(patients[receptor].sum()) for receptor in self.receptors]
+        result["negatives"] = [float((1 - patients[receptor]).sum()) for receptor in self.receptors]
+        counts = zip(result["positives"], result["negatives"], strict=True)
         result["pos_weight"] = [
-            _pos_weight(train.groupby("patient_id")[receptor].mean()) if class_weights else 1.0
-            for receptor in self.receptors
+            negative / positive if class_weights and positive and negative else 1.0
+            for positive, negative in counts
         ]
         if "position" in self.modalities:
             result["position"] = len(HEMISPHERES) + len(REGIONS) + 4 * self.coordinates
         if "radiomics" in self.modalities and self.radiomics is not None:
+            has = self.present[self.parts["train"], self.modalities.index("radiomics")] > 0
             result["radiomics"] = fit_radiomics(
-                self.radiomics[self.parts["train"]], patient_weight(train["patient_id"])
+                self.radiomics[self.parts["train"][has]], patient_weight(train["patient_id"][has])
             )
         return result
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Drawn, augmented batches; the same global batches for any number of ranks."""
+        """Drawn, augmented batches; the same global batches for any number of ranks.
+
+        An epoch reads as many lesions as there are or, in bags, a bag of each patient: no batch then holds a
+        patient twice.
+        """
         rank, world = self._place()
         size, left = divmod(self.data.batch_size, world)
-        if left or not size:
-            raise ValueError(f"data.batch_size={self.data.batch_size} is no multiple of the {world} devices")
+        if left or size % self.bag or not size:
+            wanted = f"the {world} devices" + f" times data.bag={self.bag}" * (self.bag > 1)
+            raise ValueError(f"data.batch_size={self.data.batch_size} is no multiple of {wanted}")
         dataset = self.datasets["train"]
-        count = len(dataset)
+        patients = self.lesions["patient_id"].iloc[dataset.rows].tolist()
+        count = len(set(patients)) * self.bag if self.bag > 1 else len(dataset)
         # Whole batches only, as soon as there is one: a small last batch is noise, and could miss a rank.
         length = count - count % self.data.batch_size if count > self.data.batch_size else count
-        patients = self.lesions["patient_id"].iloc[dataset.rows].tolist()
-        sampler = LesionSampler(patients, self.data.sampling, self.seed, rank, world, length)
+        sampler = LesionSampler(patients, self.data.sampling, self.seed, rank, world, length, self.bag)
         return DataLoader(
             dataset,
             batch_size=size,
             sampler=sampler,
             num_workers=self.data.workers,
             persistent_workers=self.data.workers > 0,
+            # A process that talks to other ranks has threads, and a fork of it can inherit a lock for good.
+            multiprocessing_context="forkserver" if self.data.workers and world > 1 else None,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -233,12 +197,15 @@ class LesionDataModule(LightningDataModule):
         """All validation lesions on every rank, so that each knows the same loss without talking."""
         return DataLoader(self.datasets["validation"], batch_size=self.data.batch_size)
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Test lesions, each on one rank."""
-        dataset = self.datasets["test"]
-        return DataLoader(
-            dataset, batch_size=self.data.batch_size, sampler=ShardSampler(len(dataset), *self._place())
-        )
+    def predict_dataloader(self) -> list[DataLoader[Batch]]:
+        """Validation and test lesions, each on one rank."""
+        held = [self.datasets["validation"], self.datasets["test"]]
+        return [
+            DataLoader(
+                dataset, batch_size=self.data.batch_size, sampler=ShardSampler(len(dataset), *self._place())
+            )
+            for dataset in held
+        ]
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
@@ -257,6 +224,8 @@ class LesionDataModule(LightningDataModule):
             "label": np.nan_to_num(label, nan=0.0),
             "known": (~np.isnan(label)).astype(np.float32),
             "weight": patient_weight(lesions["patient_id"]).astype(np.float32),
+            "volume": lesions["volume"].to_numpy(np.float32),
+            "present": self.present[rows].astype(np.float32),
         }
         if "position" in self.modalities:
             columns["position"] = position
@@ -290,9 +259,3 @@ def fit_radiomics(values: np.ndarray, weight: np.ndarray) -> dict[str, list[floa
         for name, value in (("median", median), ("mean", mean), ("scale", scale)):
             result[name].append(value)
     return result
-
-
-def _pos_weight(patients: pd.Series) -> float:
-    """Negatives / positives of a label per patient (0 to 1, NaN where unknown)."""
-    positives, negatives = float(patients.sum()), float((1 - patients).sum())
-    return negatives / positives if positives and negatives else 1.0

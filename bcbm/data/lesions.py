@@ -18,6 +18,7 @@ class Lesions:
         entering: the rows that enter, numbered anew.
         radiomics: (N, 107) float64 of `entering`, or None when that modality is off.
         crops: of `entering`, by row, or None when the image modality is off.
+        present: (N, M) booleans of `entering`: which of `task.modalities` a lesion has.
         cohort: the content hash of the download, and of the names that a person corrected.
         folder: where the tables and crops are kept.
     """
@@ -26,5 +27,6 @@ class Lesions:
     entering: pd.DataFrame
     radiomics: np.ndarray | None
     crops: CropStore | None
+    present: np.ndarray
     cohort: str
     folder: Path

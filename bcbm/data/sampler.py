@@ -21,7 +21,9 @@ class LesionSampler(Sampler[tuple[int, int]]):
         rank: this process.
         world: number of processes.
         length: lesions drawn an epoch over all ranks, as many as there are by default. Rounded up to a
-            multiple of `world` by drawing on, so that every rank takes the same number of steps.
+            multiple of `world * bag` by drawing on, so that every rank takes the same number of steps.
+        bag: lesions of one patient that follow each other, on the same rank. Above 1, `sampling` is not read:
+            each patient is drawn once before one comes again, and so is each lesion of a bag.
 
     Raises:
         ValueError: there is no lesion to draw.
@@ -41,6 +43,7 @@ class LesionSampler(Sampler[tuple[int, int]]):
         rank: int = 0,
         world: int = 1,
         length: int | None = None,
+        bag: int = 1,
     ) -> None:
         if len(patients) == 0:
             raise ValueError("no training lesion to draw from; look at the split and at the excluded lesions")
@@ -48,8 +51,10 @@ class LesionSampler(Sampler[tuple[int, int]]):
         weight = np.array([1 / lesions[patient] for patient in patients])
         self.cumulative = np.cumsum(weight) / weight.sum()
         self.sampling, self.seed, self.rank, self.world = sampling, seed, rank, world
-        self.total = -(-(length or len(patients)) // world) * world
-        self.epoch = 0
+        self.total = -(-(length or len(patients)) // (world * bag)) * world * bag
+        self.bag, self.epoch = bag, 0
+        codes = np.unique(np.asarray(patients, dtype=object), return_inverse=True)[1]
+        self.lesions = [np.flatnonzero(codes == code) for code in range(len(lesions))]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draw; Lightning calls this before every epoch."""
@@ -62,16 +67,28 @@ class LesionSampler(Sampler[tuple[int, int]]):
         # Two streams: a draw that goes on longer must not change the seeds of its beginning.
         rows = self._draw(np.random.default_rng((self.seed, self.epoch, 0)))
         seeds = np.random.default_rng((self.seed, self.epoch, 1)).integers(2**31, size=self.total)
-        mine = slice(self.rank, None, self.world)
+        mine = (np.arange(self.total) // self.bag) % self.world == self.rank
         return iter(list(zip(rows[mine].tolist(), seeds[mine].tolist(), strict=True)))
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
         count = len(self.cumulative)
+        if self.bag > 1:
+            inside = generator.spawn(1)[0]
+            patients = _rounds(generator, len(self.lesions), self.total // self.bag)
+            chosen = [_rounds(inside, len(self.lesions[patient]), self.bag) for patient in patients]
+            return np.concatenate(
+                [self.lesions[patient][places] for patient, places in zip(patients, chosen, strict=True)]
+            )
         if self.sampling == "patient":
             drawn = np.searchsorted(self.cumulative, generator.random(self.total), side="right")
             return np.minimum(drawn, count - 1)
-        rounds = [generator.permutation(count) for _ in range(-(-self.total // count))]
-        return np.concatenate(rounds)[: self.total]
+        return _rounds(generator, count, self.total)
+
+
+def _rounds(generator: np.random.Generator, count: int, length: int) -> np.ndarray:
+    """`length` numbers below `count`, each once before one comes again."""
+    rounds = [generator.permutation(count) for _ in range(-(-length // count))]
+    return np.concatenate(rounds)[:length]
 
 
 class ShardSampler(Sampler[int]):

@@ -73,18 +73,22 @@ class CropStore:
     sent to a worker, a store is its list of places.
 
     Arguments:
-        where: file and row of each crop, from `prepare_crops`.
+        where: file and row of each crop, from `prepare_crops`; None where a lesion has none: zeros.
+        size: S.
     """
 
-    def __init__(self, where: Sequence[tuple[Path, int]]) -> None:
-        self.where = list(where)
+    def __init__(self, where: Sequence[tuple[Path, int] | None], size: int) -> None:
+        self.where, self.size = list(where), size
         self._maps: dict[Path, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.where)
 
     def __getitem__(self, number: int) -> np.ndarray:
-        path, row = self.where[number]
+        place = self.where[number]
+        if place is None:
+            return np.zeros((2, self.size, self.size, self.size), np.float16)
+        path, row = place
         if path not in self._maps:
             if len(self._maps) >= _OPEN:
                 self._maps.pop(next(iter(self._maps)))
@@ -92,7 +96,7 @@ class CropStore:
         return self._maps[path][row]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"where": self.where, "_maps": {}}
+        return {"where": self.where, "size": self.size, "_maps": {}}
 
 
 def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:

@@ -3,6 +3,8 @@
 import logging
 import os
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,20 +17,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from bcbm.cohort.splits import Split
-from bcbm.config import plain
+from bcbm.config import ConfigError, plain
+from bcbm.dashboard.runs import Tracker
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.data.lesions import Lesions
 from bcbm.model.module import LesionModule
+from bcbm.model.monitor import Monitor
+from bcbm.predictions import prediction_table
 from bcbm.schema import Config
-from bcbm.tracking import RunFolder, Tracker
-
-
-def rank() -> int:
-    """The global rank of this process, before and after Lightning has started the group."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ:
-            return int(os.environ[name])
-    return 0
+from bcbm.tracking import RunFolder
 
 
 class FoldProgress(Callback):
@@ -65,35 +62,24 @@ def train_fold(
     split: Split,
     number: int,
     folder: RunFolder,
-    tracker: Tracker,
+    tracker: Tracker | None,
     console: Console,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Train fold `number` from its first epoch and write its prediction table.
 
     The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
     validation.
+
+    Arguments:
+        callbacks: told of the training beside this function's own.
     """
     _quiet()
     home = folder.fold(number)
-    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
-    torch.manual_seed(seed)
     # The cores that loading workers and the other ranks leave; more threads than cores are slower than one.
-    torch.set_num_threads(max(1, ((os.cpu_count() or 1) - config.data.workers) // config.trainer.devices))
-    datamodule = LesionDataModule(
-        lesions=lesions.entering,
-        radiomics=lesions.radiomics,
-        crops=lesions.crops,
-        parts=split.rows(lesions.entering, number),
-        receptors=config.task.receptors,
-        modalities=config.task.modalities,
-        data=config.data,
-        augment=config.augment,
-        crop_spacing=config.features.crop_spacing,
-        seed=seed,
-        leaky=split.leaky,
-        mask_channel=config.model.mask_channel,
-        coordinates=config.features.coordinates,
-    )
+    torch.set_num_threads(max(1, (_cores() - config.data.workers) // config.trainer.devices))
+    datamodule = fold_data(config, lesions, split, number)
+    torch.manual_seed(datamodule.seed)
     content = plain(config)
     module = LesionModule(
         task=content["task"],
@@ -101,8 +87,15 @@ def train_fold(
         loss=content["loss"],
         trainer=content["trainer"],
         fitted=datamodule.fitted(config.loss.class_weights),
-        provenance={"fold": number, "split_hash": split.hash, "split_unit": split.unit, "seed": seed},
+        provenance={
+            "fold": number,
+            "split_hash": split.hash,
+            "split_unit": split.unit,
+            "seed": datamodule.seed,
+        },
     )
+    if module.loaded:
+        console.print(f"fold {number}: {module.loaded}", highlight=False, markup=False, soft_wrap=True)
     checkpoints = ModelCheckpoint(
         home / "checkpoints",
         "best",
@@ -111,37 +104,25 @@ def train_fold(
         enable_version_counter=False,
     )
     stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience, check_finite=True)
-    run = tracker.start(f"fold={number}", "fold") if rank() == 0 else None
+    run = tracker.start(f"fold={number}", "fold") if tracker else None
     loggers: list[Logger] = [CSVLogger(home, name="", version="")]
     if run is not None:
         loggers.append(WandbLogger(experiment=run))
-    trainer = Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        num_nodes=config.trainer.num_nodes,
-        strategy="ddp" if config.trainer.devices * config.trainer.num_nodes > 1 else "auto",
-        precision=config.trainer.precision,  # type: ignore[arg-type]
-        max_epochs=config.trainer.max_epochs,
-        callbacks=[checkpoints, stop, FoldProgress(console, number, config.trainer.max_epochs)],
-        logger=loggers,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        deterministic="warn",
-    )
+    progress = FoldProgress(console, number, config.trainer.max_epochs)
+    trainer = _trainer(config, [checkpoints, stop, Monitor(), progress, *callbacks], loggers)
     trainer.fit(module, datamodule)
     best = LesionModule.load_from_checkpoint(
         checkpoints.best_model_path, weights_only=True, map_location="cpu"
     )
-    batches = trainer.predict(best, datamodule) or []
+    batches = [batch for part in trainer.predict(best, datamodule) or [] for batch in part]
     folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, config.task.receptors))
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         shards = [home / f".rank={other}.parquet" for other in range(trainer.world_size)]
         rows = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
-        table = _table(rows, lesions.entering, split, number)
+        table = prediction_table(
+            rows, lesions.entering, split, number, config.task.receptors, config.task.aggregate
+        )
         folder.write(f"fold={number}/predictions.parquet", table)
         for shard in shards:
             shard.unlink()
@@ -152,43 +133,70 @@ def train_fold(
             highlight=False,
         )
     trainer.strategy.barrier()
-    if run is not None:
+    if tracker and run is not None:
+        tracker.send_checkpoint(run, Path(checkpoints.best_model_path), number)
         run.finish()
 
 
+def _cores() -> int:
+    """Cores given to this process, which may be fewer than the machine has: a sweep and Slurm divide them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def fold_data(config: Config, lesions: Lesions, split: Split, number: int) -> LesionDataModule:
+    """The batches of fold `number`."""
+    return LesionDataModule(
+        lesions=lesions.entering,
+        radiomics=lesions.radiomics,
+        crops=lesions.crops,
+        present=lesions.present,
+        parts=split.rows(lesions.entering, number),
+        receptors=config.task.receptors,
+        modalities=config.task.modalities,
+        data=config.data,
+        augment=config.augment,
+        crop_spacing=config.features.crop_spacing,
+        seed=int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
+        leaky=split.leaky,
+        mask_channel=config.model.mask_channel,
+        coordinates=config.features.coordinates,
+        bag=config.data.bag if config.task.aggregate == "attention" else 1,
+    )
+
+
+def _trainer(config: Config, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
+    wanted = config.trainer
+    if wanted.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
+        raise ConfigError(f"trainer.accelerator={wanted.accelerator}: no GPU is here; write auto or cpu")
+    return Trainer(
+        accelerator=wanted.accelerator,
+        devices=wanted.devices,
+        num_nodes=wanted.num_nodes,
+        strategy="ddp" if wanted.devices * wanted.num_nodes > 1 else "auto",
+        precision=wanted.precision,  # type: ignore[arg-type]
+        max_epochs=wanted.max_epochs,
+        callbacks=callbacks,
+        logger=loggers,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic="warn",
+    )
+
+
 def _rows(batches: list[Any], receptors: list[str]) -> pd.DataFrame:
-    """Row of the lesion table and a probability a receptor, as this rank has predicted them."""
-    rows = torch.cat([batch["row"] for batch in batches]) if batches else torch.zeros(0, dtype=torch.int64)
-    none = torch.zeros(0, len(receptors))
-    values = torch.cat([batch["probability"] for batch in batches]) if batches else none
-    return pd.DataFrame(values.double().numpy(), columns=receptors).assign(row=rows.numpy())
-
-
-def _table(rows: pd.DataFrame, entering: pd.DataFrame, split: Split, number: int) -> pd.DataFrame:
-    """The prediction table of a fold: every test lesion once a receptor, in the lesion table's order."""
-    rows = rows.sort_values("row", ignore_index=True)
-    expected = split.rows(entering, number)["test"]
-    if not np.array_equal(rows["row"].to_numpy(), expected):
-        raise RuntimeError(
-            f"fold {number}: predicted {len(rows)} rows, {len(expected)} lesions expected, each once"
-        )
-    lesion = entering.iloc[expected].reset_index(drop=True)
-    parts = [
-        pd.DataFrame(
-            {
-                "lesion_id": lesion["lesion_id"],
-                "patient_id": lesion["patient_id"],
-                "fold": number,
-                "repeat": split.folds[number].repeat,
-                "receptor": receptor,
-                "probability": rows[receptor],
-                "label": lesion[receptor],
-                "split_hash": split.hash,
-            }
-        )
-        for receptor in rows.columns.drop("row")
-    ]
-    return pd.concat(parts, ignore_index=True)
+    """Row of the lesion table, probability and attention score a receptor, as this rank predicted them."""
+    if not batches:
+        return pd.DataFrame()
+    columns = {"row": torch.cat([batch["row"] for batch in batches]).numpy()}
+    logit = torch.cat([batch["logit"] for batch in batches]).double()
+    score = torch.cat([batch["score"] for batch in batches]).double()
+    for column, receptor in enumerate(receptors):
+        columns[receptor] = logit[:, column].sigmoid().numpy()
+        columns[f"score_{receptor}"] = score[:, column].numpy()
+    return pd.DataFrame(columns)
 
 
 def _quiet() -> None:

@@ -4,20 +4,54 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from monai.networks.nets import resnet
+from monai.networks.nets import DenseNet121, resnet
 from torch import Tensor, nn
 
-from bcbm.schema import Model
+from bcbm.schema import DENSENET_CROP, Model
 
+TRAINED: dict[str, tuple[str, ...]] = {  # how the names begin, by `model.encoder_training`
+    "full": ("",),
+    "partial": ("layer4.", "features.denseblock4.", "features.norm5."),
+    "frozen": (),
+}
 CLIP = 4.0  # standard deviations beyond which a radiomics value says no more than "large"
 
 
-def image_encoder(model: Model) -> nn.Module:
-    """MONAI 3D ResNet (Hara et al. 2018) and a linear layer: (B, 1 or 2, D, H, W) -> (B, F).
+class ImageEncoder(nn.Sequential):
+    """A 3D network and a linear layer: crops (B, 1 or 2, D, H, W) -> (B, F).
 
     Norms are over groups of channels of one lesion, never over the batch: a crop of 32 voxels ends in a map
-    of one or a few voxels, a batch may hold one lesion, and devices need not share statistics.
+    of one or a few voxels, a batch may hold one lesion, and devices need not share statistics. A group norm
+    has no running statistics: frozen, it stays as it is.
+
+    Arguments:
+        model: `encoder` and what belongs to it. `encoder_training=partial` leaves the last stage and the
+            linear layer to be trained, `frozen` the linear layer.
+
+    Raises:
+        ValueError: no channels are left, or a crop is too small (then in `forward`).
     """
+
+    def __init__(self, model: Model) -> None:
+        body, width = _densenet(model) if model.encoder == "densenet121" else _resnet(model)
+        super().__init__(body, nn.Linear(width, model.image_features), nn.ReLU())
+        self.smallest = DENSENET_CROP[model.max_pool] if model.encoder == "densenet121" else 1
+        for name, parameter in body.named_parameters():
+            parameter.requires_grad_(name.startswith(TRAINED[model.encoder_training]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode crops (B, 1 or 2, D, H, W)."""
+        if min(image.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"a crop of {tuple(image.shape[2:])} voxels is too small for this encoder; write "
+                f"features.crop_size={self.smallest} or more"
+            )
+        features: Tensor = super().forward(image)
+        return features
+
+
+def _resnet(model: Model) -> tuple[nn.Module, int]:
+    """MONAI's 3D ResNet (Hara et al. 2018) without its last layer, and its features."""
     expansion = 4 if model.encoder == "resnet50" else 1
     widths = [int(width * model.widen) for width in resnet.get_inplanes()]
     if min(widths) < 2:
@@ -30,12 +64,28 @@ def image_encoder(model: Model) -> nn.Module:
         conv1_t_stride=model.stem_stride,
         no_max_pool=not model.max_pool,
         widen_factor=model.widen,
-        shortcut_type="B",
+        # The shortcuts that MedicalNet was trained with.
+        shortcut_type="A" if model.weights and model.encoder in ("resnet18", "resnet34") else "B",
         bias_downsample=False,
     )
     # MONAI's own `norm` argument reaches the first norm only.
     _normalise_by_group(body, groups=math.gcd(8, *widths))
-    return nn.Sequential(body, nn.Linear(widths[-1] * expansion, model.image_features), nn.ReLU())
+    return body, widths[-1] * expansion
+
+
+def _densenet(model: Model) -> tuple[nn.Module, int]:
+    """MONAI's 3D DenseNet-121 (Huang et al. 2017) without its last layer, and its features.
+
+    Of the keys of a ResNet it has `max_pool` and `mask_channel`; `widen` and the stem are those of the paper.
+    """
+    body = DenseNet121(spatial_dims=3, in_channels=2 if model.mask_channel else 1, out_channels=1)
+    last = body.get_submodule("class_layers.out")
+    assert isinstance(last, nn.Linear)
+    body.class_layers.out = nn.Identity()
+    if not model.max_pool:
+        body.features.pool0 = nn.Identity()
+    _normalise_by_group(body, groups=8)
+    return body, last.in_features
 
 
 def _normalise_by_group(module: nn.Module, groups: int) -> None:

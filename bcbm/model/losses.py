@@ -1,22 +1,87 @@
-"""Cross-entropy of several receptors of which some are not known."""
+"""Loss of several receptors of which some are not known."""
 
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-def cross_entropy(logits: Tensor, label: Tensor, known: Tensor, pos_weight: Tensor) -> Tensor:
-    """Cross-entropy (B, R), positives weighed by `pos_weight` (R,); 0 where not known."""
-    # Multiplied, not indexed: a head without one known label still takes part, as DDP demands.
-    return known * binary_cross_entropy_with_logits(
-        logits.float(), label, pos_weight=pos_weight, reduction="none"
-    )
+from bcbm.schema import Loss
 
 
-def masked_bce(
-    logits: Tensor, label: Tensor, known: Tensor, pos_weight: Tensor, receptor_weight: Tensor
+def cross_entropy(
+    logits: Tensor, label: Tensor, known: Tensor, pos_weight: Tensor, gamma: float = 0.0
 ) -> Tensor:
-    """Loss of each receptor, (R,), from (B, R) logits, labels and 0 / 1 masks and (R,) weights.
+    """Cross-entropy (B, R), positives weighed by `pos_weight` (R,); 0 where not known.
 
-    Divided by the batch, not by the known labels: the mean over devices is then the loss of the whole batch.
+    With `gamma` above 0 it is the focal loss (Lin et al., ICCV 2017), (1 - p)^gamma times the cross-entropy,
+    p the probability of the true class; `pos_weight` stands in the place of its alpha.
     """
-    return receptor_weight * cross_entropy(logits, label, known, pos_weight).sum(dim=0) / len(logits)
+    logits = logits.float()
+    losses = binary_cross_entropy_with_logits(logits, label, pos_weight=pos_weight, reduction="none")
+    if gamma:
+        # In logarithms: the slope of (1 - p)^gamma is infinite where p rounds to 1 and gamma is below 1.
+        losses = losses * (gamma * logsigmoid((1 - 2 * label) * logits)).exp()
+    # Multiplied, not indexed: a head without one known label still takes part, as DDP demands.
+    return known * losses
+
+
+def effective_weights(positives: float, negatives: float, beta: float) -> tuple[float, float]:
+    """Weights of positives and negatives by effective number, in sum 2 (Cui et al., CVPR 2019).
+
+    The effective number of n samples is (1 - beta^n) / (1 - beta): n for beta towards 1, 1 for 0. Both
+    weights are 1 where a class is absent.
+    """
+    if not positives or not negatives:
+        return 1.0, 1.0
+    weights = [(1 - beta) / (1 - beta**count) for count in (positives, negatives)]
+    return 2 * weights[0] / sum(weights), 2 * weights[1] / sum(weights)
+
+
+class ReceptorLoss(nn.Module):
+    """Loss of each receptor, and of all.
+
+    Arguments:
+        receptors: columns of logits and labels.
+        loss: which loss and how receptors are weighed.
+        fitted: `pos_weight`, `positives` and `negatives` of each of its `receptors`, counted in training
+            patients.
+    """
+
+    pos_weight: Tensor
+    class_weight: Tensor
+    receptor_weight: Tensor
+
+    def __init__(self, receptors: Sequence[str], loss: Loss, fitted: Mapping[str, Any]) -> None:
+        super().__init__()
+        places = [list(fitted["receptors"]).index(receptor) for receptor in receptors]
+        positive, both = [float(fitted["pos_weight"][place]) for place in places], [1.0] * len(places)
+        if loss.kind == "class_balanced":
+            counts = [(fitted["positives"][place], fitted["negatives"][place]) for place in places]
+            weights = [effective_weights(*count, loss.balanced_beta) for count in counts]
+            positive, both = [one / other for one, other in weights], [other for _, other in weights]
+        fixed = [float(loss.receptor_weights[receptor]) for receptor in receptors]
+        for name, values in (("pos_weight", positive), ("class_weight", both), ("receptor_weight", fixed)):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
+        self.gamma = loss.focal_gamma if loss.kind == "focal" else 0.0
+        self.log_variance = nn.Parameter(torch.zeros(len(receptors))) if loss.uncertainty else None
+
+    def each(self, logits: Tensor, label: Tensor, known: Tensor) -> Tensor:
+        """Loss of each lesion and receptor (B, R), 0 where not known."""
+        return self.class_weight * cross_entropy(logits, label, known, self.pos_weight, self.gamma)
+
+    def forward(self, logits: Tensor, label: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of all receptors () and of each (R,), from (B, R) logits, labels and 0 / 1 masks.
+
+        Divided by the batch, not by the known labels: the mean over devices is then the loss of the whole
+        batch. The whole is the mean over receptors by their fixed weights; with `uncertainty` each receptor
+        is also divided by a learnt variance, whose logarithm / 2 is added (Kendall, Gal and Cipolla, CVPR
+        2018), as often as it has known labels.
+        """
+        losses = self.receptor_weight * self.each(logits, label, known).sum(dim=0) / len(logits)
+        weighed = losses
+        if self.log_variance is not None:
+            price = self.receptor_weight * known.sum(dim=0) / len(known) * self.log_variance / 2
+            weighed = losses * (-self.log_variance).exp() + price
+        return weighed.sum() / self.receptor_weight.sum(), losses

@@ -9,9 +9,12 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from bcbm.model.losses import cross_entropy, masked_bce
+from bcbm.evaluation.aggregate import aggregate
+from bcbm.model.aggregate import first_of_bag, pool
+from bcbm.model.losses import ReceptorLoss
 from bcbm.model.network import LesionNetwork
-from bcbm.schema import Model, Task, Trainer
+from bcbm.model.weights import load_medicalnet
+from bcbm.schema import Loss, Model, Task, Trainer
 
 Batch = dict[str, Tensor]
 
@@ -23,16 +26,15 @@ class LesionModule(LightningModule):
     `LesionModule.load_from_checkpoint(path, weights_only=True)` needs no other file.
 
     Arguments:
-        task: `config.Task`: receptors and modalities.
+        task: `config.Task`: receptors, modalities and how lesions become a patient.
         model: `config.Model`.
         loss: `config.Loss`.
         trainer: `config.Trainer`.
         fitted: `LesionDataModule.fitted()`.
         provenance: where the weights come from (split hash, fold, ...); `seed` seeds the dropout.
+        loaded: what was taken from `model.weights`; None: read the file now. A checkpoint knows it, and so
+            needs the file no more.
     """
-
-    pos_weight: Tensor
-    receptor_weight: Tensor
 
     def __init__(
         self,
@@ -43,16 +45,21 @@ class LesionModule(LightningModule):
         trainer: dict[str, Any],
         fitted: dict[str, Any],
         provenance: dict[str, Any],
+        loaded: str | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # they name paths: for checkpoints, not for W&B
         self.task, self.settings, self.provenance = Task(**task), Trainer(**trainer), provenance
-        weights = [float(loss["receptor_weights"][receptor]) for receptor in self.task.receptors]
-        self.register_buffer("receptor_weight", torch.tensor(weights), persistent=False)
-        positive = dict(zip(fitted["receptors"], fitted["pos_weight"], strict=True))
-        weights = [float(positive[receptor]) for receptor in self.task.receptors]
-        self.register_buffer("pos_weight", torch.tensor(weights), persistent=False)
-        self.network = LesionNetwork(self.task.receptors, self.task.modalities, Model(**model), fitted)
+        self.criterion = ReceptorLoss(self.task.receptors, Loss(**loss), fitted)
+        self.bags = self.task.aggregate == "attention"
+        sizes = Model(**model)
+        self.network = LesionNetwork(
+            self.task.receptors, self.task.modalities, sizes, fitted, attention=self.bags
+        )
+        if loaded is None:
+            reads = sizes.weights and "image" in self.task.modalities
+            loaded = load_medicalnet(self.network.get_submodule("encoders.image.0"), sizes) if reads else ""
+        self.loaded = self.hparams["loaded"] = loaded
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, R)."""
@@ -66,12 +73,13 @@ class LesionModule(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(state).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of a batch: the weighted mean of the receptors' losses."""
-        losses = masked_bce(
-            self(batch), batch["label"], batch["known"], self.pos_weight, self.receptor_weight
-        )
-        loss = losses.sum() / self.receptor_weight.sum()
+        """Loss of a batch: the weighted mean of the receptors' losses, over lesions or, pooled, over bags."""
+        logits, scores = self.network.with_scores(batch)
+        loss, losses = self.criterion(*self._judged(logits, scores, batch))
         named = {f"train/loss_{name}": value for name, value in zip(self.task.receptors, losses, strict=True)}
+        if self.criterion.log_variance is not None:
+            for name, value in zip(self.task.receptors, self.criterion.log_variance.detach(), strict=True):
+                named[f"train/uncertainty_{name}"] = (value / 2).exp()
         self.log_dict(
             {"train/loss": loss, **named},
             on_step=False,
@@ -81,13 +89,23 @@ class LesionModule(LightningModule):
         )
         return loss
 
+    def _judged(self, logits: Tensor, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, labels and what is known of them: of each lesion or, with attention, of each patient."""
+        if not self.bags:
+            return logits, batch["label"], batch["known"]
+        bag = batch["patient"]
+        return pool(logits, scores, bag), first_of_bag(batch["label"], bag), first_of_bag(batch["known"], bag)
+
     def on_validation_epoch_start(self) -> None:
         """Start the table of what validation has seen."""
-        self.seen: list[tuple[Tensor, Batch]] = []
+        self.seen: list[Batch] = []
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Keep logits (B, R) and labels; the figures need all patients."""
-        self.seen.append((self(batch).float(), batch))
+        """Keep logits and scores (B, R) and labels; the figures need all patients."""
+        logits, scores = self.network.with_scores(batch)
+        named = ("patient", "volume", "weight", "label", "known")
+        kept = {name: batch[name] for name in named}
+        self.seen.append({**kept, "logit": logits.float(), "score": scores.float()})
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and AUROC over all validation patients, every patient weighing the same.
@@ -95,28 +113,42 @@ class LesionModule(LightningModule):
         A receptor without a known label, or for the AUROC of a single class, is left out of the mean. Every
         rank has read all patients, so the ranks agree without a word.
         """
-        logits = torch.cat([logits for logits, _ in self.seen])
-        whole = {name: torch.cat([batch[name] for _, batch in self.seen]) for name in self.seen[0][1]}
+        whole = {name: torch.cat([batch[name] for batch in self.seen]) for name in self.seen[0]}
         self.seen.clear()
-        weight, known = whole["weight"][:, None], whole["known"]
-        losses = cross_entropy(logits, whole["label"], known, self.pos_weight)
+        logits, label, known = self._judged(whole["logit"], whole["score"], whole)
+        weight = torch.ones_like(known) if self.bags else whole["weight"][:, None]
+        losses = self.criterion.each(logits, label, known)
         total, share = (weight * losses).sum(0), (weight * known).sum(0)
-        used = (share > 0) * self.receptor_weight
+        used = (share > 0) * self.criterion.receptor_weight
         self.log("val/loss", ((total / share).nan_to_num() * used).sum() / used.sum())
-        aurocs = []
+        aurocs = self._patient_aurocs(whole)
         for column, name in enumerate(self.task.receptors):
             self.log(f"val/loss_{name}", total[column] / share[column])
-            auroc = _patient_auroc(
-                logits[:, column].sigmoid(), whole["label"][:, column], known[:, column], whole["patient"]
-            )
-            self.log(f"val/auroc_{name}", auroc)
-            aurocs.append(auroc)
-        mean = torch.stack(aurocs).nanmean()
+            self.log(f"val/auroc_{name}", aurocs[column])
+        mean = aurocs.nanmean()
         self.log("val/auroc", mean.nan_to_num(0.5))  # no receptor with both classes: every epoch is alike
 
-    def predict_step(self, batch: Batch, index: int) -> Batch:
-        """`row` (B,) in the lesion table and `probability` (B, R)."""
-        return {"row": batch["row"].cpu(), "probability": self(batch).float().sigmoid().cpu()}
+    def _patient_aurocs(self, whole: Batch) -> Tensor:
+        """AUROC of the patients' probabilities (R,), for monitoring only; NaN with a single class."""
+        table = {name: values.double().cpu() for name, values in whole.items()}
+        _, probability = aggregate(
+            self.task.aggregate,
+            table["logit"].sigmoid().numpy(),
+            *(table[name].numpy() for name in ("patient", "volume", "score")),
+        )
+        label, known = (first_of_bag(table[name], table["patient"]) for name in ("label", "known"))
+        aurocs = []
+        for column, score in enumerate(torch.from_numpy(probability).float().unbind(dim=1)):
+            held = known[:, column] > 0
+            truth = label[held, column].long()
+            both = truth.unique().numel() == 2
+            aurocs.append(binary_auroc(score[held], truth) if both else torch.tensor(torch.nan))
+        return torch.stack(aurocs).to(self.device)
+
+    def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> Batch:
+        """`row` (B,) in the lesion table, `logit` and attention `score` (B, R), 0 without attention."""
+        logits, scores = self.network.with_scores(batch)
+        return {"row": batch["row"].cpu(), "logit": logits.float().cpu(), "score": scores.float().cpu()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one cycle over the whole training; biases and norms are not decayed."""
@@ -132,15 +164,3 @@ class LesionModule(LightningModule):
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def _patient_auroc(probability: Tensor, label: Tensor, known: Tensor, patient: Tensor) -> Tensor:
-    """AUROC of the patients' mean probabilities, for monitoring only; NaN with a single class."""
-    held = known > 0
-    codes, inverse = patient[held].unique(return_inverse=True)
-    count = torch.zeros(len(codes), device=label.device).index_add_(0, inverse, torch.ones_like(label[held]))
-    score = torch.zeros_like(count).index_add_(0, inverse, probability[held]) / count
-    truth = torch.zeros_like(count).index_add_(0, inverse, label[held]) / count
-    if truth.unique().numel() < 2:
-        return torch.tensor(torch.nan, device=label.device)
-    return binary_auroc(score, truth.round().long())

@@ -6,15 +6,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bcbm.model.encoders import RadiomicsEncoder, image_encoder
-from bcbm.model.fusion import FUSIONS
+from bcbm.model.aggregate import GatedAttention
+from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
+from bcbm.model.fusion import FUSIONS, drop_modalities, trunk
 from bcbm.schema import Model
 
 Fitted = Mapping[str, Any]
 
 
 def _image(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
-    return image_encoder(model), model.image_features
+    return ImageEncoder(model), model.image_features
 
 
 def _radiomics(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
@@ -41,13 +42,19 @@ class LesionNetwork(nn.Module):
 
     Arguments:
         receptors: heads, in the order of the logits.
-        modalities: what is fused.
+        modalities: what is fused; the order of `present`.
         model: sizes.
         fitted: what the data fitted on the training patients; `radiomics` and `position` are read here.
+        attention: score the lesions, too, for attention over those of a patient.
     """
 
     def __init__(
-        self, receptors: Sequence[str], modalities: Sequence[str], model: Model, fitted: Fitted
+        self,
+        receptors: Sequence[str],
+        modalities: Sequence[str],
+        model: Model,
+        fitted: Fitted,
+        attention: bool = False,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict()
@@ -55,17 +62,43 @@ class LesionNetwork(nn.Module):
         for modality in modalities:
             self.encoders[modality], width = ENCODERS[modality](model, fitted)
             widths.append(width)
-        self.fusion = FUSIONS[model.fusion](widths)
-        self.trunk = nn.Sequential(
-            nn.Dropout(model.dropout),
-            nn.Linear(self.fusion.features, model.trunk),
-            nn.ReLU(),
-            nn.Dropout(model.dropout),
-        )
-        self.heads = nn.ModuleDict({receptor: nn.Linear(model.trunk, 1) for receptor in receptors})
+        self.modality_dropout = model.modality_dropout
+        self.fusion = FUSIONS[model.fusion](widths, model)
+        joint = self.fusion.joint
+        self.trunk = trunk(self.fusion.features, model) if joint else nn.Identity()
+        width = model.trunk if joint else self.fusion.features
+        self.heads = nn.ModuleDict({receptor: nn.Linear(width, 1) for receptor in receptors})
+        self.attention = GatedAttention(width, len(receptors)) if attention else None
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Logits (B, R) of a batch that holds a tensor for every modality."""
-        features = [encoder(batch[modality]) for modality, encoder in self.encoders.items()]
-        shared = self.trunk(self.fusion(features))
-        return torch.cat([head(shared) for head in self.heads.values()], dim=1)
+        """Logits (B, R), see `with_scores`."""
+        return self.with_scores(batch)[0]
+
+    def with_scores(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits and attention scores, both (B, R); the scores are 0 where nothing learns them.
+
+        The batch holds a tensor for every modality and may hold `present` (B, M), 0 where a lesion lacks a
+        modality: whatever stands in its tensor then, the logits are the same. A lesion that lacks all has
+        the logits of no knowledge, the same for every such lesion.
+        """
+        shared = self.trunk(self._fused(batch))
+        logits = torch.cat([head(shared) for head in self.heads.values()], dim=1)
+        scores = torch.zeros_like(logits) if self.attention is None else self.attention(shared)
+        return logits, scores
+
+    def _fused(self, batch: Mapping[str, Tensor]) -> Tensor:
+        given = [batch[modality] for modality in self.encoders]
+        present = batch.get("present")
+        if present is None:
+            present = torch.ones(len(given[0]), len(given), device=given[0].device)
+        if self.training and self.modality_dropout:
+            present = drop_modalities(present, self.modality_dropout)
+        features = [
+            # Zeros before the encoder: behind it, a NaN would still reach the gradient of its weights.
+            encoder(values.where(here.view(-1, *[1] * (values.ndim - 1)) > 0, 0.0))
+            for encoder, values, here in zip(
+                self.encoders.values(), given, present.split(1, dim=1), strict=True
+            )
+        ]
+        fused: Tensor = self.fusion(features, present)
+        return fused

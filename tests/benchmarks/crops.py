@@ -54,7 +54,7 @@ with tempfile.TemporaryDirectory() as name:
     studies = [write_study(folder, f"S{number}", rng) for number in range(STUDIES)]
     where, problems = prepare_crops(studies, folder / "kept", CropSettings(SIZE, 1.0), jobs=1)
     assert not problems
-    store = CropStore(list(where.values()))
+    store = CropStore(list(where.values()), SIZE)
     files = []
     for number in range(len(store)):
         image, mask = (folder / f"{kind}{number}.nii.gz" for kind in ("crop", "mask"))

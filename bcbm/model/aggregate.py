@@ -1,0 +1,47 @@
+"""From lesions to a patient, learnt: gated attention over the lesions of a bag."""
+
+import torch
+from torch import Tensor, nn
+
+
+class GatedAttention(nn.Module):
+    """How much a lesion counts for its patient, a score a receptor, before the softmax over the lesions.
+
+    Gated attention pooling (Ilse, Tomczak and Welling, ICML 2018), equation 9: w (tanh(V h) * sigmoid(U h)).
+
+    Arguments:
+        features: of a lesion; also the hidden units.
+        receptors: scores that come out.
+    """
+
+    def __init__(self, features: int, receptors: int) -> None:
+        super().__init__()
+        self.content = nn.Linear(features, features)
+        self.gate = nn.Linear(features, features)
+        self.score = nn.Linear(features, receptors, bias=False)
+
+    def forward(self, lesions: Tensor) -> Tensor:
+        """Scores (B, R) of lesions (B, F)."""
+        scores: Tensor = self.score(self.content(lesions).tanh() * self.gate(lesions).sigmoid())
+        return scores
+
+
+def pool(logits: Tensor, scores: Tensor, bag: Tensor) -> Tensor:
+    """Logits of the bags (P, R): those of their lesions, weighed by a softmax of the scores inside the bag.
+
+    Pooling logits is pooling features: the heads are linear.
+
+    Arguments:
+        logits: of each lesion, (B, R).
+        scores: of each lesion, (B, R).
+        bag: a number a bag, (B,); the bags come out in the order of these numbers.
+    """
+    outside = bag[None, :] != bag.unique()[:, None]
+    weights = scores.float()[None].masked_fill(outside[:, :, None], -torch.inf).softmax(dim=1)
+    return (weights * logits.float()[None]).sum(dim=1)
+
+
+def first_of_bag(values: Tensor, bag: Tensor) -> Tensor:
+    """The value (P, ...) of each bag's first lesion, for what all lesions (B, ...) of a bag share."""
+    inside = bag[None, :] == bag.unique()[:, None]
+    return values[inside.int().argmax(dim=1)]

@@ -1,0 +1,93 @@
+"""Start an image encoder from the weights of MedicalNet, read from a local file."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bcbm.config import ConfigError
+from bcbm.schema import Model
+
+SOURCE = "github.com/Tencent/MedicalNet (MIT licence), such as resnet_10_23dataset.pth"
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+SHOWN = 5  # names that a report lists
+
+
+class WeightsError(ConfigError):
+    """Weights that cannot be used; the message says what was found, where, and what to do."""
+
+
+def load_medicalnet(body: nn.Module, model: Model) -> str:
+    """Copy the tensors of `model.weights` into a ResNet wherever name and shape agree, and say which did.
+
+    The file is one of MedicalNet (Chen, Ma and Zheng 2019, arXiv:1904.00625), under the MIT licence, from
+    github.com/Tencent/MedicalNet; nothing is downloaded. The scales and shifts of its batch norms go into our
+    group norms; its running statistics have no place here.
+
+    Arguments:
+        body: MONAI's ResNet, its norms already replaced.
+        model: `weights`, and what the shapes depend on.
+
+    Raises:
+        WeightsError: no such file, not readable as tensors alone, no convolution that fits, or a frozen
+            tensor that is not in it.
+    """
+    path = Path(str(model.weights))
+    found, own = _read(path), dict(body.named_parameters())
+    fits = {name: found[name] for name, to in own.items() if name in found and found[name].shape == to.shape}
+    missing = [name for name in own if name not in fits]
+    convolutions = [name for name, to in own.items() if to.ndim == 5]
+    matched = [name for name in convolutions if name in fits]
+    differs = "not matched: " + _listed([_difference(name, own, found) for name in missing])
+    if not matched:
+        raise WeightsError(
+            f"model.weights={path}: no convolution of {model.encoder} fits; {differs}; write "
+            f"model.encoder of the same depth, model.widen=1.0 and model.stem=7, or leave model.weights empty"
+        )
+    frozen = [name for name in missing if not own[name].requires_grad]
+    if frozen:
+        raise WeightsError(
+            f"model.weights={path}: {_listed([_difference(name, own, found) for name in frozen])}, and "
+            f"model.encoder_training={model.encoder_training} would freeze random numbers there; write "
+            "model.widen=1.0 model.stem=7 model.mask_channel=false, or model.encoder_training=full"
+        )
+    with torch.no_grad():
+        for name, values in fits.items():
+            own[name].copy_(values)
+    unused = [name for name in found if name not in fits and not name.endswith(STATISTICS)]
+    lines = [
+        f"{path.name}: {len(fits)} of {len(own)} tensors matched ({len(matched)} of {len(convolutions)} "
+        f"convolutions, {len(fits) - len(matched)} scales and shifts of batch norms, now of group norms)"
+    ]
+    lines += [differs] if missing else []
+    lines += [f"not used: {_listed(unused)}"] if unused else []
+    if (model.stem, model.stem_stride, model.max_pool) != (7, 2, True):
+        lines.append("MedicalNet had model.stem=7 model.stem_stride=2 model.max_pool=true")
+    return "; ".join(lines)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError(
+            f"model.weights={path}: there is no such file; get one from {SOURCE}, or leave it empty"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = content.get("state_dict", content)
+        return {str(name).removeprefix("module."): tensor.float() for name, tensor in tensors.items()}
+    except Exception as error:  # pickle's, zip's, torch's and what an odd content raises
+        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"model.weights={path}: not readable as tensors alone ({said}); a file with anything else inside "
+            f"is refused, as reading it could run its code; get one from {SOURCE}"
+        ) from error
+
+
+def _difference(name: str, own: dict[str, nn.Parameter], found: dict[str, Tensor]) -> str:
+    there = f"{tuple(found[name].shape)} there" if name in found else "not there"
+    return f"{name} ({tuple(own[name].shape)} here, {there})"
+
+
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more

@@ -1,0 +1,114 @@
+"""Small lesions, their batches, and networks on them."""
+
+from dataclasses import asdict
+
+import lightning as L
+import numpy as np
+import pandas as pd
+import torch
+
+from bcbm.cohort.names import HEMISPHERES, REGIONS
+from bcbm.data.datamodule import LesionDataModule
+from bcbm.model.module import LesionModule
+from bcbm.schema import Augment, Data, Loss, Model, Task, Trainer
+
+RECEPTORS, MODALITIES = ["ER", "PR", "HER2"], ["image", "radiomics", "position"]
+FITTED = {
+    "receptors": RECEPTORS,
+    "modalities": MODALITIES,
+    "pos_weight": [1.0, 2.0, 0.5],
+    "positives": [10.0, 10.0, 20.0],
+    "negatives": [10.0, 20.0, 10.0],
+    "position": 12,
+    "radiomics": {"median": [0.0] * 107, "mean": [0.0] * 107, "scale": [1.0] * 107},
+}
+STILL = Augment(flip=0, affine=0, noise=0, gamma=0)
+
+
+def batch_of(count=4, size=12, channels=1):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "row": torch.arange(count),
+        "image": torch.randn(count, channels, size, size, size, generator=generator),
+        "radiomics": torch.randn(count, 107, generator=generator),
+        "position": torch.eye(12)[torch.arange(count) % 12],
+        "label": torch.randint(0, 2, (count, 3), generator=generator).float(),
+        "known": torch.ones(count, 3),
+        "weight": torch.ones(count),
+        "volume": torch.ones(count),
+        "patient": torch.arange(count),
+    }
+
+
+def lesions_of(count=30, size=10, signal=3.0):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "lesion_id": [f"L{i}" for i in range(count)],
+            "patient_id": [f"P{i}" for i in range(count)],
+            "hemisphere": rng.choice(HEMISPHERES, count),
+            "region": rng.choice(REGIONS, count),
+            "content": [f"hash{i}" for i in range(count)],
+            "volume": rng.uniform(50, 5000, count),
+        }
+    )
+    for receptor in RECEPTORS:
+        table[receptor] = rng.integers(0, 2, count).astype(float)
+    crops = rng.normal(size=(count, 2, size, size, size))
+    radiomics = rng.normal(size=(count, 107))
+    crops[:, 0, 3:7, 3:7, 3:7] += signal * table["ER"].to_numpy()[:, None, None, None]
+    radiomics[:, 0] += signal * table["PR"]
+    radiomics[:, 1] -= signal * table["HER2"]
+    return table, radiomics, crops.astype(np.float16)
+
+
+def data_of(table, radiomics, crops, parts, **changes):
+    arguments = {
+        "receptors": RECEPTORS,
+        "modalities": MODALITIES,
+        "data": Data(batch_size=8),
+        "augment": STILL,
+        "crop_spacing": 1.0,
+        "seed": 0,
+    }
+    return LesionDataModule(
+        lesions=table, radiomics=radiomics, crops=crops, parts=parts, **{**arguments, **changes}
+    )
+
+
+def module_of(data, seed=0, trainer=None, loss=None, aggregate="mean", **model):
+    return LesionModule(
+        task=asdict(Task(receptors=data.receptors, modalities=data.modalities, aggregate=aggregate)),
+        model=asdict(Model(**{"widen": 0.125, **model})),
+        loss=asdict(loss or Loss()),
+        trainer=asdict(trainer or Trainer()),
+        fitted=data.fitted(),
+        provenance={"seed": seed},
+    )
+
+
+def trainer_of(folder, epochs=2, **changes):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return L.Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        devices=1,
+        max_epochs=epochs,
+        use_distributed_sampler=False,
+        **{**quiet, "enable_checkpointing": False, **changes},
+    )
+
+
+def parts_of(count):
+    third = count // 3
+    return {
+        "train": np.arange(third, count - third // 2),
+        "validation": np.arange(count - third // 2, count),
+        "test": np.arange(third),
+    }
+
+
+def predicted(batches, name="logit"):
+    """What the test lesions were given, in the order of their rows."""
+    test = batches[1]
+    return torch.cat([batch[name] for batch in test])[torch.cat([batch["row"] for batch in test]).argsort()]

@@ -1,0 +1,88 @@
+"""A stand-in for the W&B service on the loopback: it takes everything, and keeps the bytes that came."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "a" * 40  # of the right length
+
+
+class Service:
+    """What came over the wire.
+
+    Attributes:
+        address: for WANDB_BASE_URL.
+        asked: the variables of every GraphQL call, by the name of its field.
+        received: the bodies of all requests.
+    """
+
+    def __init__(self, refuse: bool) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.received: list[bytes] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *words: object) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                service.received.append(body)
+                answer = service.answer(json.loads(body)) if self.path.endswith("/graphql") else {}
+                content = json.dumps({"errors": [{"message": "no"}]} if refuse else answer).encode()
+                self.send_response(401 if refuse else 200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_PUT = do_GET = do_POST
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        """What the service says to a GraphQL call."""
+        given = call.get("variables") or {}
+        project = {"id": "p", "name": given.get("project"), "entity": {"id": "e", "name": "somebody"}}
+        bucket = {"id": "b", "name": given.get("name"), "displayName": given.get("displayName")}
+        bucket |= {"config": "{}", "historyLineCount": 0, "project": project}
+        places = [self._place(name) for name in given.get("files", [])]
+        specs = [self._place(one["name"]) for one in given.get("input", {}).get("artifactFiles", [])]
+        manifest = {"id": "m", "file": {**self._place("manifest"), "id": "f"}}
+        answers = {
+            "upsertBucket": {"bucket": bucket, "inserted": True},
+            "createRunFiles": {"runID": "b", "uploadHeaders": [], "files": places},
+            "createArtifact": {"artifact": {"id": "a", "state": "PENDING", "artifactSequence": {"id": "s"}}},
+            "createArtifactManifest": {"artifactManifest": manifest},
+            "updateArtifactManifest": {"artifactManifest": manifest},
+            "createArtifactFiles": {"files": {"edges": [{"node": spec} for spec in specs]}},
+            "commitArtifact": {"artifact": {"id": "a", "digest": ""}},
+            "upsertView": {"view": {"id": "v", "name": given.get("name")}, "inserted": True},
+            "viewer": {"id": "w", "entity": "somebody", "username": "somebody", "flags": "{}"},
+        }
+        self.asked.append((next((name for name in answers if f"{name}(" in call["query"]), ""), given))
+        return {"data": {**answers, "project": None}}
+
+    def _place(self, name: str) -> dict[str, Any]:
+        url = f"{self.address}/upload/{name}"
+        place = {"name": name, "displayName": name, "storagePath": name, "artifact": {"id": "a"}}
+        return place | {"uploadUrl": url, "uploadHeaders": []}
+
+
+@contextmanager
+def wandb_service(refuse: bool = False) -> Iterator[Service]:
+    """A service that runs while the block does; one that refuses answers 401 to everything."""
+    service = Service(refuse)
+    threading.Thread(target=service.server.serve_forever, daemon=True).start()
+    try:
+        yield service
+    finally:
+        service.server.shutdown()
+        service.server.server_close()
