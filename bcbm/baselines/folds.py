@@ -1,0 +1,126 @@
+"""One fold of a traditional model, from its patients to its prediction table."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from bcbm.baselines.columns import table_columns
+from bcbm.baselines.models import fit_predict, training_weights
+from bcbm.cohort.problems import InputError, Problem
+from bcbm.cohort.splits import Split
+from bcbm.data.inputs import check_leak
+from bcbm.data.lesions import Lesions
+from bcbm.evaluation.aggregate import aggregate
+from bcbm.evaluation.metrics import auroc, mean_or_nan
+from bcbm.predictions import prediction_table
+from bcbm.schema import Config
+from bcbm.tracking import RunFolder
+
+
+def train_baseline(
+    config: Config, lesions: Lesions, split: Split, number: int, folder: RunFolder, console: Console
+) -> None:
+    """Fit fold `number`, one model a receptor, and write its prediction table.
+
+    Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
+    fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have kept.
+
+    Raises:
+        LeakError: two parts share a patient or a lesion's content.
+        InputError: a receptor has one class among the training patients, or a modality has no column.
+    """
+    table = lesions.entering
+    parts = split.rows(table, number)
+    check_leak(table, parts, split.leaky)
+    columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
+    train, held, test = parts["train"], parts["validation"], parts["test"]
+    of_held, for_threshold = predict_receptors(config, columns, table, train, held, number)
+    every = np.sort(np.concatenate([train, held]))
+    of_test, for_test = predict_receptors(config, columns, table, every, test, number)
+    predicted = pd.concat([of_held, of_test], ignore_index=True)
+    found = prediction_table(predicted, table, split, number, config.task.receptors, config.task.aggregate)
+    described = {
+        "kind": config.model.kind,
+        "modalities": config.task.modalities,
+        "fold": number,
+        "split_hash": split.hash,
+        "for_threshold": for_threshold,
+        "for_test": for_test,
+    }
+    folder.write(f"fold={number}/model.json", json.dumps(described, indent=1))
+    folder.write(f"fold={number}/predictions.parquet", found)
+    console.print(
+        f"fold {number}: {config.model.kind} on {columns.shape[1]} columns, "
+        f"validation AUROC {_mean_auroc(config, table, of_held):.2f}, "
+        f"{len(split.folds[number].test)} {split.unit}s tested",
+        highlight=False,
+    )
+
+
+def predict_receptors(
+    config: Config,
+    columns: pd.DataFrame,
+    table: pd.DataFrame,
+    train: np.ndarray,
+    test: np.ndarray,
+    number: int,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Fit every receptor on `train` in fold `number`, predict `test`.
+
+    Returns:
+        `row` and a probability a receptor, (T, 1 + R), and what was fitted, by receptor.
+
+    Raises:
+        InputError: as `fit_predict`, naming fold and receptor.
+    """
+    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
+    predicted, described = pd.DataFrame({"row": test}), {}
+    for receptor in config.task.receptors:
+        weights = training_weights(
+            table[receptor],
+            table["patient_id"],
+            train,
+            even=config.data.sampling == "even",
+            class_weights=config.loss.class_weights and config.model.kind != "prevalence",
+        )
+        try:
+            predicted[receptor], described[receptor] = fit_predict(
+                config.model.kind,
+                config.baseline,
+                columns,
+                table[receptor],
+                weights,
+                table["patient_id"],
+                test,
+                seed,
+            )
+        except InputError as error:
+            (problem,) = error.problems
+            raise InputError(Problem(f"fold {number}, {receptor}", problem.found, problem.remedy)) from None
+    return predicted, described
+
+
+def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
+    """A probability a receptor, by patient, of these lesions and their predictions, in the same order."""
+    probability = predicted[config.task.receptors].to_numpy()
+    patients, of_patients = aggregate(
+        config.task.aggregate,
+        probability,
+        lesions["patient_id"],
+        lesions["volume"],
+        np.zeros_like(probability),
+    )
+    return pd.DataFrame(of_patients, patients, config.task.receptors)
+
+
+def _mean_auroc(config: Config, table: pd.DataFrame, predicted: pd.DataFrame) -> float:
+    """Patient-level AUROC, the mean over the receptors that have one; NaN where none has."""
+    lesions = table.iloc[predicted["row"]]
+    probability = patient_probabilities(config, lesions, predicted)
+    labels = lesions.groupby("patient_id")[config.task.receptors].first().loc[probability.index]
+    known = labels.notna()
+    found = [auroc(labels[name][known[name]], probability[name][known[name]]) for name in labels]
+    return mean_or_nan([value for value in found if not np.isnan(value)])

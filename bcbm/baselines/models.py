@@ -1,0 +1,193 @@
+"""One traditional model for one receptor: everything it needs is fitted among its training rows."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectorMixin
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from bcbm.cohort.problems import InputError, Problem
+from bcbm.data.inputs import patient_weight, signed_log
+from bcbm.evaluation.leakage import stratified_folds
+from bcbm.schema import Baseline
+
+INNER = 3  # folds of training patients behind the SVM's probabilities
+
+
+class MostTelling(SelectorMixin, BaseEstimator):
+    """Keep the `count` columns that correlate most with the label, each row by its weight; 0 keeps all."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -> "MostTelling":
+        """Choose among standardised columns (N, F) by labels (N,) and weights (N,)."""
+        centred = sample_weight * (y - np.average(y, weights=sample_weight))
+        order = np.argsort(-np.abs(centred @ X), kind="stable")
+        self.n_features_in_ = X.shape[1]
+        self.mask_ = np.zeros(X.shape[1], dtype=bool)
+        self.mask_[order[: self.count or None]] = True
+        return self
+
+    def _get_support_mask(self) -> np.ndarray:
+        return self.mask_
+
+
+def training_weights(
+    labels: npt.ArrayLike, patients: pd.Series, train: np.ndarray, *, even: bool, class_weights: bool
+) -> np.ndarray:
+    """The weight of every row, (N,), 0 where it is not in training or has no label.
+
+    Args:
+        labels: 1, 0 or NaN, (N,).
+        patients: of each row, (N,).
+        train: the rows of the training part.
+        even: every lesion weighs 1; else every patient weighs 1 in sum.
+        class_weights: positives weigh negatives / positives of the training patients more.
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    rows = train[~np.isnan(labels[train])]
+    of_patient = patient_weight(patients.iloc[rows])
+    weight = np.ones(len(rows)) if even else of_patient.copy()
+    if class_weights:
+        positives = (of_patient * labels[rows]).sum()
+        negatives = of_patient.sum() - positives
+        weight[labels[rows] == 1] *= negatives / max(positives, 1e-12)
+    weights = np.zeros(len(labels))
+    weights[rows] = weight
+    return weights
+
+
+def fit_predict(
+    kind: str,
+    settings: Baseline,
+    columns: pd.DataFrame,
+    labels: npt.ArrayLike,
+    weights: np.ndarray,
+    patients: pd.Series,
+    test: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Fit on the rows that have a weight, predict the rows `test`.
+
+    Signed log, median imputation, one-hot coding, scaling and selection are fitted on the rows with a weight
+    and applied to the others.
+
+    Args:
+        kind: a value of `model.kind` but network.
+        settings: the group `baseline`.
+        columns: what `table_columns` gives, N rows.
+        labels: 1, 0 or NaN, (N,); read only where there is a weight.
+        weights: of the rows to fit on, 0 elsewhere, (N,), from `training_weights`.
+        patients: of each row, (N,).
+        test: the rows to predict.
+        seed: of whatever is random.
+
+    Returns:
+        Probabilities (T,) in the order of `test`, and what was fitted, as plain lists.
+
+    Raises:
+        InputError: fewer than two classes, or for `svm` fewer than two patients of a class, to fit on.
+    """
+    rows = np.flatnonzero(weights)
+    y, w, owners = np.asarray(labels)[rows].astype(int), weights[rows], patients.iloc[rows].to_numpy()
+    smaller = min(len(set(owners[y == value])) for value in (0, 1))
+    least = 2 if kind == "svm" else 1
+    if smaller < least:
+        found = f"{smaller} training patients of one class, and {kind} needs {least}"
+        remedy = "leave the receptor out of task.receptors, or use fewer folds"
+        raise InputError(Problem("labels", found, remedy))
+    inside = columns.iloc[rows]
+    fitted = _fit(kind, settings, inside, y, w, seed)
+    described = {"patients": len(set(owners)), "lesions": len(rows), **_describe(fitted)}
+    if kind != "svm":
+        return fitted.predict_proba(columns.iloc[test])[:, 1], described
+    held = np.empty(len(rows))
+    fold = stratified_folds(owners, y, min(INNER, smaller), np.random.default_rng(seed))
+    for number in np.unique(fold):
+        out = fold == number
+        inner = _fit(kind, settings, inside[~out], y[~out], w[~out], seed)
+        held[out] = inner.decision_function(inside[out])
+    slope, intercept = _sigmoid(held, y, w)
+    logit = slope * fitted.decision_function(columns.iloc[test]) + intercept
+    return 1 / (1 + np.exp(-logit)), {**described, "sigmoid": [slope, intercept]}
+
+
+def _fit(
+    kind: str, settings: Baseline, columns: pd.DataFrame, y: np.ndarray, w: np.ndarray, seed: int
+) -> Pipeline:
+    kinds = [name for name in columns if not is_numeric_dtype(columns[name])]
+    numbers = [name for name in columns if name not in kinds]
+    logs = FunctionTransformer(signed_log, feature_names_out="one-to-one")
+    filled = SimpleImputer(strategy="median", keep_empty_features=True)
+    encode = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(logs, filled), numbers),
+            ("kinds", OneHotEncoder(handle_unknown="ignore", sparse_output=False), kinds),
+        ],
+        verbose_feature_names_out=False,
+    )
+    steps = [("encode", encode), ("scale", StandardScaler()), ("select", MostTelling(settings.selected))]
+    pipeline = Pipeline([*steps, ("model", _model(kind, settings, seed))])
+    with np.errstate(invalid="ignore"):  # the weighted variance of a constant can come out just below 0
+        return pipeline.fit(
+            columns, y, scale__sample_weight=w, select__sample_weight=w, model__sample_weight=w
+        )
+
+
+def _model(kind: str, settings: Baseline, seed: int) -> BaseEstimator:
+    if kind == "logistic_l1":
+        return LogisticRegression(
+            C=settings.strength, l1_ratio=1, solver="liblinear", max_iter=1000, random_state=seed
+        )
+    if kind == "logistic_l2":
+        return LogisticRegression(C=settings.strength, max_iter=1000)
+    if kind == "svm":
+        return SVC(C=settings.strength)
+    if kind == "forest":
+        return RandomForestClassifier(
+            settings.trees, min_weight_fraction_leaf=settings.leaf, random_state=seed
+        )
+    if kind == "boosting":
+        return GradientBoostingClassifier(
+            n_estimators=settings.trees,
+            learning_rate=0.05,
+            subsample=0.5,
+            min_weight_fraction_leaf=settings.leaf,
+            random_state=seed,
+        )
+    return DummyClassifier(strategy="prior")
+
+
+def _sigmoid(decisions: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept from decisions to logits (Platt, 1999); the slope never turns the order round."""
+    sigmoid = LogisticRegression(C=1e3).fit(decisions[:, None], y, sample_weight=w)
+    return max(float(sigmoid.coef_[0, 0]), 1e-3), float(sigmoid.intercept_[0])
+
+
+def _describe(fitted: Pipeline) -> dict[str, Any]:
+    """The columns kept, their mean and scale after the signed log, and what the model makes of them."""
+    kept, model, scale = fitted["select"].get_support(), fitted["model"], fitted["scale"]
+    described = {
+        "columns": fitted[:-1].get_feature_names_out().tolist(),
+        "mean": scale.mean_[kept].tolist(),
+        "scale": scale.scale_[kept].tolist(),
+    }
+    if isinstance(model, LogisticRegression):
+        return {**described, "coefficients": model.coef_[0].tolist(), "intercept": float(model.intercept_[0])}
+    if isinstance(model, SVC):
+        return {**described, "support_vectors": int(model.n_support_.sum())}
+    if isinstance(model, DummyClassifier):
+        return {"prevalence": float(model.class_prior_[1])}
+    return {**described, "importances": model.feature_importances_.tolist()}

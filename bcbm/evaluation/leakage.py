@@ -1,0 +1,161 @@
+"""What a split that does not keep patients whole gives away, measured on tables of lesion features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.neighbors import NearestNeighbors
+
+from bcbm.evaluation.metrics import auroc, mean_or_nan
+
+TREES = 30
+
+
+def split_aurocs(
+    features: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    units: npt.ArrayLike,
+    patients: npt.ArrayLike,
+    *,
+    folds: int,
+    seed: int,
+) -> dict[str, float]:
+    """AUROC of extremely randomised trees under a cross-validation that keeps `units` whole.
+
+    Computed inside each fold and averaged: scores of different folds, pooled, rank a patient low for being
+    positive, as its own label is missing from its training part (Parker, Gunter and Bedo, BMC Bioinformatics
+    8:326, 2007). Folds with one class have none and are left out.
+
+    Args:
+        features: (N, F), no NaN.
+        labels: 0 or 1, (N,), the same for all lesions of a patient.
+        units: what a fold keeps whole: ids of lesions, studies or patients, (N,).
+        patients: ids, (N,).
+        folds: how many, stratified over the labels of the units.
+        seed: of folds and trees.
+
+    Returns:
+        `lesion`: over lesions; `patient`: over patients, by the mean over their lesions in the fold. NaN
+        where no fold has both classes.
+    """
+    features, labels, patients = np.asarray(features), np.asarray(labels), np.asarray(patients)
+    fold = stratified_folds(units, labels, folds, np.random.default_rng(seed))
+    found: dict[str, list[float]] = {"lesion": [], "patient": []}
+    for number in range(folds):
+        out = fold == number
+        if len(set(labels[out])) < 2 or len(set(labels[~out])) < 2:
+            continue
+        trees = ExtraTreesClassifier(TREES, random_state=seed).fit(features[~out], labels[~out])
+        scores = trees.predict_proba(features[out])[:, 1]
+        whole = pd.DataFrame({"label": labels[out], "score": scores}).groupby(patients[out]).mean()
+        found["lesion"].append(auroc(labels[out], scores))
+        found["patient"].append(auroc(whole["label"], whole["score"]))
+    return {level: mean_or_nan(values) for level, values in found.items()}
+
+
+def stratified_folds(
+    units: npt.ArrayLike, labels: npt.ArrayLike, folds: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """The fold of every row, (N,): whole units, dealt out at random, one label after the other."""
+    _, first, code = np.unique(np.asarray(units), return_index=True, return_inverse=True)
+    of_unit = np.asarray(labels)[first]
+    order = rng.permutation(len(first))
+    order = order[np.argsort(of_unit[order], kind="stable")]
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[order] = np.arange(len(first)) % folds
+    return fold[code]
+
+
+def random_labels(patients: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
+    """A label a patient that nothing can predict, (N,): every second one, drawn at random, is positive."""
+    names, code = np.unique(np.asarray(patients), return_inverse=True)
+    return np.random.default_rng(seed).permutation(np.arange(len(names)) % 2)[code]
+
+
+def reidentification(
+    features: npt.ArrayLike, patients: npt.ArrayLike, content: npt.ArrayLike
+) -> dict[str, float]:
+    """How often the nearest other lesion, by standardised features, is one of the same patient.
+
+    Rows of the same content are no neighbours. Chance is the share of the patient's own among all other rows.
+
+    Args:
+        features: (N, F), no NaN, N at least 2.
+        patients: ids, (N,).
+        content: what a row holds, (N,); copies have the same.
+
+    Returns:
+        `lesions` and `patients` (the mean over lesions, and over patients of theirs), with
+        `chance_lesions` and `chance_patients`. NaN where all rows are copies of one.
+    """
+    values, patients, content = np.asarray(features, np.float64), np.asarray(patients), np.asarray(content)
+    scale = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    _, kind = np.unique(content, return_inverse=True)
+    nearest = min(len(values), int(np.bincount(kind).max()) + 1)
+    around = NearestNeighbors(n_neighbors=nearest).fit(values).kneighbors(values, return_distance=False)
+    another = kind[around] != kind[:, None]
+    rows = np.flatnonzero(another.any(axis=1))
+    neighbour = around[rows, another[rows].argmax(axis=1)]
+    same = patients[neighbour] == patients[rows]
+    own = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
+    both = pd.DataFrame({"found": same.astype(float), "chance": own / max(1, len(patients) - 1)})
+    by_patient = both.groupby(patients[rows]).mean()
+    return {
+        "lesions": float(both["found"].mean()),
+        "chance_lesions": float(both["chance"].mean()),
+        "patients": float(by_patient["found"].mean()),
+        "chance_patients": float(by_patient["chance"].mean()),
+    }
+
+
+def copies(table: pd.DataFrame) -> dict[str, int]:
+    """Exact copies in a settled lesion table: how many there are, and what became of them.
+
+    Args:
+        table: columns lesion_id, patient_id, content, duplicate_of, excluded, reason.
+
+    Returns:
+        `rows` that share their content with an earlier row, those of them `linked` to a lesion and `excluded`
+        as its copy, contents that stand in two patients (`across_patients`), and `entering` twice.
+    """
+    entering = table[~table["excluded"].astype(bool)]
+    owners = table.groupby("content")["patient_id"].nunique()
+    return {
+        "rows": int(table["content"].duplicated().sum()),
+        "linked": int((table["duplicate_of"] != "").sum()),
+        "excluded": int(table["reason"].str.startswith("copy of").sum()),
+        "across_patients": int((owners > 1).sum()),
+        "entering": int(entering["content"].duplicated().sum()),
+    }
+
+
+def shared_content(content: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    """Rows of test whose content stands in train or validation too; `parts` are row numbers."""
+    content = np.asarray(content)
+    known = set(content[parts["train"]]) | set(content[parts["validation"]])
+    return sum(value in known for value in content[parts["test"]])
+
+
+def verdict(null: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
+    """Whether labels at random are predicted once patients are not kept whole, and that in words.
+
+    Args:
+        null: by split unit, the lesion-level AUROC of random labels: `mean`, `spread` (standard deviation)
+            and `draws`.
+
+    Returns:
+        Whether the mean by lesion is above chance by three standard errors.
+    """
+    lesion, patient = null["lesion"], null["patient"]
+    found = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
+    head, tail = "NO LEAK SEEN", "keep patients whole all the same"
+    if found:
+        head, tail = "LEAK POSSIBLE", "report patients kept whole only"
+    return bool(found), (
+        f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
+        f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
+    )

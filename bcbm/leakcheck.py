@@ -1,0 +1,206 @@
+"""`python -m bcbm.leakcheck [experiment=NAME] [key=value ...]`: what a cohort gives to random labels.
+
+Reads the tables of the experiment, its image never. Exit status: 0 done, whatever it shows, 2 unusable.
+"""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bcbm.baselines.columns import table_columns
+from bcbm.cohort.problems import InputError, Problem
+from bcbm.cohort.splits import split_as, unit_ids
+from bcbm.data.inputs import signed_log
+from bcbm.data.lesions import Lesions
+from bcbm.evaluation.leakage import (
+    copies,
+    random_labels,
+    reidentification,
+    shared_content,
+    split_aurocs,
+    verdict,
+)
+from bcbm.evaluation.leakage_figure import leakage_figure
+from bcbm.features.kept import write_whole
+from bcbm.prepare import prepare
+from bcbm.reading import disk_errors, progress_bar
+from bcbm.schema import Config
+
+UNITS = ("lesion", "study", "patient")
+DRAWS = 12  # random labels, each with folds of its own
+REPEATS = 3  # cross-validations of the real labels
+RANDOM = "random"
+
+
+def leakcheck(config: Config, console: Console) -> int:
+    """Check a cohort, write `<run.root>/leakcheck/<content>/leakcheck.{json,png}`, return the exit status.
+
+    Raises:
+        InputError: the tables cannot be used.
+    """
+    with disk_errors(config):
+        config = _tables_only(config, console)
+        lesions = prepare(config, console)
+        content = check(config, lesions, console)
+        folder = Path(config.run.root) / "leakcheck" / lesions.cohort
+        write_whole(folder / "leakcheck.json", json.dumps(_nulls(content), indent=1).encode())
+        leakage_figure(content, folder / "leakcheck.png")
+    _print(content, console)
+    text = f"figure and every draw: {folder / 'leakcheck.png'}, leakcheck.json"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
+    """All that leakcheck.json holds, for the lesions that enter: exact copies are not among them."""
+    table, receptors = lesions.entering, config.task.receptors
+    patients = table["patient_id"].to_numpy(str)
+    if len(set(patients)) < 2 * config.split.folds:
+        found = f"{len(set(patients))} patients enter, {config.split.folds} folds need two each"
+        raise InputError(Problem("lesion table", found, "use more patients, or fewer split.folds"))
+    split = split_as(table, config.split, receptors)
+    features = _features(table_columns(lesions, config.task.modalities))
+    held = table["content"].to_numpy(str)
+    folds = [shared_content(held, split.rows(table, number)) for number in range(len(split.folds))]
+    aurocs = _aurocs(config, table, features, console)
+    leak, words = verdict({unit: aurocs[unit][RANDOM]["lesion"] for unit in UNITS})
+    return {
+        "cohort": lesions.cohort,
+        "experiment": config.experiment,
+        "modalities": config.task.modalities,
+        "entering": {
+            "lesions": len(table),
+            "studies": int(table["study_id"].nunique()),
+            "patients": len(set(patients)),
+        },
+        "aurocs": aurocs,
+        "reidentification": reidentification(features, patients, held),
+        "copies": copies(lesions.table),
+        "own_split": {"unit": split.unit, "hash": split.hash, "test_content_in_training": sum(folds)},
+        "leak": leak,
+        "verdict": words,
+    }
+
+
+def _tables_only(config: Config, console: Console) -> Config:
+    """The same experiment without its image: positions then come from names."""
+    tables = [name for name in config.task.modalities if name != "image"] or ["radiomics", "position"]
+    text = f"leakcheck reads {'+'.join(tables)} of the lesions that enter; no image, positions from names"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    return replace(
+        config,
+        task=replace(config.task, modalities=tables),
+        cohort=replace(config.cohort, position="name"),
+        features=replace(config.features, coordinates=False),
+    )
+
+
+def _features(columns: pd.DataFrame) -> np.ndarray:
+    """Columns as numbers, (N, F): signed logs, kinds one-hot, medians where missing. No label is involved."""
+    values = pd.get_dummies(columns, dtype=np.float64)
+    return signed_log(values.fillna(values.median()).fillna(0).to_numpy())
+
+
+def _aurocs(
+    config: Config, table: pd.DataFrame, features: np.ndarray, console: Console
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """By split unit, by random or receptor, by level: mean, spread, draws and values of the AUROC."""
+    patients = table["patient_id"].to_numpy(str)
+    labels = {RANDOM: DRAWS} | dict.fromkeys(config.task.receptors, REPEATS)
+    runs = [(unit, name, draw) for unit in UNITS for name, draws in labels.items() for draw in range(draws)]
+
+    def task(unit: str, name: str, draw: int) -> Any:
+        drawn = random_labels(patients, draw) if name == RANDOM else table[name].to_numpy()
+        known = ~np.isnan(drawn)
+        units = unit_ids(table, unit).to_numpy()
+        return delayed(split_aurocs)(
+            features[known], drawn[known], units[known], patients[known], folds=config.split.folds, seed=draw
+        )
+
+    work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    with progress_bar(console, "splitting by lesion, study and patient", len(runs)) as advance:
+        for (unit, name, _), both in zip(runs, work(task(*run) for run in runs), strict=True):
+            found.setdefault((unit, name), []).append(both)
+            advance(1)
+    return {
+        unit: {
+            name: {
+                level: _spread([both[level] for both in found[unit, name]]) for level in ("lesion", "patient")
+            }
+            for name in labels
+        }
+        for unit in UNITS
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    spread = float(np.std(values, ddof=1))
+    return {"mean": float(np.mean(values)), "spread": spread, "draws": len(values), "values": values}
+
+
+def _print(content: dict[str, Any], console: Console) -> None:
+    """The AUROCs of the three splits side by side, the neighbours, the copies and the verdict."""
+    table = Table(
+        title="AUROC of a fast forest, by what the split keeps whole",
+        caption=f"mean ± spread: {DRAWS} random labels, {REPEATS} splits of real ones",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+    )
+    for heading in ("labels", "counted over"):
+        table.add_column(heading)
+    for unit in UNITS:
+        table.add_column(unit, justify="right")
+    for level in ("lesion", "patient"):
+        for name in content["aurocs"]["lesion"]:
+            cells = [_cell(content["aurocs"][unit][name][level]) for unit in UNITS]
+            table.add_row(name, f"{level}s", *cells, style="bold" if name == RANDOM else "")
+    console.print(table)
+    near, copied, own = content["reidentification"], content["copies"], content["own_split"]
+    for line in (
+        f"nearest other lesion is the same patient's: {near['lesions']:.0%} of lesions "
+        f"({near['chance_lesions']:.0%} by chance); a patient's mean {near['patients']:.0%} "
+        f"({near['chance_patients']:.0%})",
+        f"exact copies in the whole table: {copied['rows']}, {copied['excluded']} excluded as such; "
+        f"contents in two patients: {copied['across_patients']}; copies that enter: {copied['entering']}",
+        f"the experiment's own split by {own['unit']}: {own['test_content_in_training']} test lesions with "
+        "their content in training",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(
+        content["verdict"], style="bold red" if content["leak"] else "bold", highlight=False, soft_wrap=True
+    )
+
+
+def _cell(found: dict[str, Any]) -> str:
+    return "n/a" if math.isnan(found["mean"]) else f"{found['mean']:.2f} ± {found['spread']:.2f}"
+
+
+def _nulls(value: Any) -> Any:
+    """The same nested value with None for NaN."""
+    if isinstance(value, dict):
+        return {name: _nulls(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_nulls(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def main() -> int:
+    """Check what a cohort leaks."""
+    from bcbm.command import run_command
+
+    return run_command(__doc__ or "", leakcheck, trains=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
