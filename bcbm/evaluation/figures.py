@@ -1,21 +1,32 @@
-"""ROC curves of a prediction table, drawn without a display."""
+"""Figures of a run, a panel a receptor, drawn without a display; a leaky run's carry its mark."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bcbm.evaluation.metrics import Floats, labelled, patient_level
-from bcbm.evaluation.summary import with_interval, with_spread
+from bcbm.evaluation.calibration import reliability
+from bcbm.evaluation.curves import precision_recall_curve, roc_curve
+from bcbm.evaluation.decision import net_benefit
+from bcbm.evaluation.metrics import labelled, patient_level
+from bcbm.evaluation.page import figure as in_words
+from bcbm.evaluation.page import interval
+from bcbm.evaluation.summary import with_spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PATIENT, LESION, FOLD, CHANCE, ALARM = "#1f4e79", "#7fb2d9", "#b8bec6", "#8a8f96", "#c8102e"
+RECEPTOR_COLORS = {"ER": "#1f4e79", "PR": "#b5549b", "HER2": "#e0861a"}
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
+THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)  # of the decision curve
+BINS = 8  # of the reliability plot
 
 
 def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
@@ -25,81 +36,163 @@ def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -
 
     Args:
         predictions: the prediction table.
-        results: what `summarise` made of it.
+        results: what `summarise` made of it; undefined figures are NaN.
         path: the file to write.
     """
+    with _panels(results, path, "sensitivity") as panels:
+        for receptor, axes in panels.items():
+            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
+            for _, fold in rows.groupby("fold"):
+                axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
+            axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
+            label = f"lesions  {interval(block['lesion'])}, not independent"
+            axes.plot(*roc_curve(labelled(rows)), **_dashed(LESION), label=label)
+            label = f"patients  {interval(block['patient'])}"
+            axes.plot(*roc_curve(patient_level(rows)), color=PATIENT, linewidth=2.4, label=label)
+            _legend(axes, "1 - specificity", "AUROC [95 % interval]")
+
+
+def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
+    with _panels(results, path, "precision") as panels:
+        for receptor, axes in panels.items():
+            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+            patient = block["patient"]
+            prevalence = patient["positives"] / max(1, patient["positives"] + patient["negatives"])
+            label = f"share of positive patients  {prevalence:.2f}"
+            axes.axhline(prevalence, color=CHANCE, linewidth=0.9, linestyle=":", label=label)
+            label = f"lesions  {interval(block['lesion'], 'auprc')}, not independent"
+            axes.plot(*precision_recall_curve(labelled(rows)), **_dashed(LESION), label=label)
+            label = f"patients  {interval(patient, 'auprc')}"
+            curve = precision_recall_curve(patient_level(rows))
+            axes.plot(*curve, color=PATIENT, linewidth=2.4, label=label)
+            _legend(axes, "recall", "average precision [95 % interval]")
+
+
+def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
+    with _panels(results, path, "observed share of positives") as panels:
+        for receptor, axes in panels.items():
+            patients = patient_level(_of(predictions, receptor))
+            patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
+            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":", label="perfect")
+            counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
+            heights = 0.2 * counts / max(1, counts.max())
+            label = f"patients (highest bar: {counts.max()})"
+            axes.bar(edges[:-1], heights, 0.05, align="edge", color=FOLD, edgecolor="white", label=label)
+            bins = reliability(patients["label"], patients["probability"], BINS)
+            fit = results["receptors"][receptor]["patient"]["calibration"]
+            words = f"slope {in_words(fit['slope'])}, intercept {in_words(fit['intercept'])}"
+            axes.vlines(bins["predicted"], bins["low"], bins["high"], color=PATIENT, alpha=0.45)
+            axes.plot(bins["predicted"], bins["observed"], "o-", color=PATIENT, linewidth=1.6, label=words)
+            _legend(axes, "predicted probability", "calibration of patients (ideal: slope 1, intercept 0)")
+
+
+def decision_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the decision curve of patients: net benefit of the model, of treating all and of treating none.
+
+    Net benefit counts true positives minus false positives at the threshold's odds, a patient (Vickers and
+    Elkin, Medical Decision Making 26:565, 2006).
+    """
+    with _panels(results, path, "net benefit", square=False) as panels:
+        top = 0.05
+        for receptor, axes in panels.items():
+            patients = patient_level(_of(predictions, receptor))
+            if len(patients):
+                curve = net_benefit(patients["label"], patients["probability"], THRESHOLDS)
+                axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
+                axes.plot(curve["threshold"], curve["all"], **_dashed(LESION), label="treat all")
+                axes.plot(curve["threshold"], curve["model"], color=PATIENT, linewidth=2.4, label="model")
+                top = max(top, float(curve["all"].max()), float(curve["model"].max()))
+            _legend(axes, "threshold probability", "policy", ncols=3)
+        for axes in panels.values():
+            axes.set(ylim=(-0.25 * top, 1.08 * top))
+
+
+def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the AUROC of every fold as a dot, a repeat a column, with mean and standard deviation."""
+    repeat_of = predictions.groupby("fold")["repeat"].first().sort_index()
+    repeats = sorted(repeat_of.unique())
+    with _panels(results, path, "patient AUROC of a fold", square=False) as panels:
+        for receptor, axes in panels.items():
+            folds = results["receptors"][receptor]["folds"]
+            aurocs = np.array(folds["auroc"], dtype=float)
+            axes.axhline(0.5, color=CHANCE, linewidth=0.9, linestyle=":", label="chance")
+            if not np.isnan(folds["mean"]):
+                spread = np.nan_to_num(folds["std"])
+                low, high = folds["mean"] - spread, min(1, folds["mean"] + spread)
+                axes.axhspan(low, high, color=LESION, alpha=0.25, linewidth=0)
+                label = f"mean of folds ± std  {with_spread(folds)}"
+                axes.axhline(folds["mean"], color=PATIENT, linewidth=1.6, label=label)
+            for column, repeat in enumerate(repeats):
+                values = aurocs[(repeat_of == repeat).to_numpy()]
+                side = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+                axes.plot(column + side, values, "o", color=PATIENT, alpha=0.75, markersize=6)
+            if folds["undefined"]:
+                axes.plot([], [], " ", label=f"{folds['undefined']} of {len(aurocs)} folds: one class")
+            _legend(axes, "repeat of the cross-validation", "folds share patients: no interval")
+            axes.set(xlim=(-0.6, len(repeats) - 0.4), xticks=range(len(repeats)), ylim=(-0.02, 1.02))
+            axes.set_xticklabels([str(repeat + 1) for repeat in repeats])
+
+
+@contextmanager
+def _panels(
+    results: dict[str, Any], path: Path, ylabel: str, square: bool = True
+) -> Iterator[dict[str, Axes]]:
+    """A panel a receptor with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
     from matplotlib.figure import Figure
 
     receptors = results["receptors"]
-    width = LEFT + len(receptors) * (PANEL + GAP)
-    height = BOTTOM + PANEL + TOP
+    width = LEFT + len(receptors) * (PANEL + GAP) + (0 if square else 0.15)
+    top = TOP if results["leaky"] else TOP / 2
+    height = BOTTOM + PANEL + top
     figure = Figure(figsize=(width, height))
-    panels = figure.subplots(1, len(receptors), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(LEFT / width, BOTTOM / height, 1 - GAP / width, 1 - TOP / height, GAP / PANEL)
-    for axes, (receptor, block) in zip(panels, receptors.items(), strict=True):
-        _panel(axes, predictions[predictions["receptor"] == receptor], block)
+    grid = figure.subplots(1, len(receptors), sharey=True, squeeze=False)[0]
+    left = LEFT + (0 if square else 0.15)
+    figure.subplots_adjust(left / width, BOTTOM / height, 1 - GAP / width, 1 - top / height, GAP / PANEL)
+    for axes, (receptor, block) in zip(grid, receptors.items(), strict=True):
         axes.set_title(receptor, loc="left", fontsize=13, fontweight="bold")
         patient = block["patient"]
         counts = f"{patient['positives']} positive, {patient['negatives']} negative patients"
         axes.set_title(counts, loc="right", fontsize=8.5, color="#555555")
-    panels[0].set_ylabel("sensitivity")
+        axes.set(xlim=(-0.02, 1.02), xticks=np.linspace(0, 1, 6))
+        if square:
+            axes.set(ylim=(-0.02, 1.02), yticks=np.linspace(0, 1, 6), aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8.5, color=CHANCE)
+    grid[0].set_ylabel(ylabel)
+    yield dict(zip(receptors, grid, strict=True))
     if results["leaky"]:
-        figure.suptitle(f"LEAKY: split by {results['split']['unit']}", color=ALARM, fontweight="bold")
-        size = 45 * len(receptors)
-        stamp = figure.text(
-            0.5,
-            (BOTTOM + PANEL / 2) / height,
-            "LEAKY",
-            color=ALARM,
-            alpha=0.2,
-            fontsize=size,
-            fontweight="bold",
-        )
-        stamp.set(ha="center", va="center", rotation=10)
+        stamp(figure, results["split"]["unit"], 45 * len(receptors), (BOTTOM + PANEL / 2) / height)
     figure.savefig(path, dpi=150, format="png")
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, block: dict[str, Any]) -> None:
-    """Draw the curves of one receptor; the legend stands under the panel, where no curve can run into it."""
-    axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
-    for _, fold in rows.groupby("fold"):
-        axes.plot(*_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
-    axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
-    label = f"lesions  {with_interval(block['lesion'])}, not independent"
-    axes.plot(*_curve(labelled(rows)), color=LESION, linewidth=1.4, linestyle=(0, (4, 2)), label=label)
-    label = f"patients  {with_interval(block['patient'])}"
-    axes.plot(*_curve(patient_level(rows)), color=PATIENT, linewidth=2.4, label=label)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel="1 - specificity")
-    axes.set(xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8.5, color=CHANCE)
+def stamp(figure: Figure, unit: str, size: float, middle: float = 0.5) -> None:
+    """Write LEAKY over a figure, and by what was split above it."""
+    figure.suptitle(f"LEAKY: split by {unit}", color=ALARM, fontweight="bold")
+    mark = figure.text(0.5, middle, "LEAKY", color=ALARM, alpha=0.2, fontsize=size, fontweight="bold")
+    mark.set(ha="center", va="center", rotation=10)
+
+
+def _of(predictions: pd.DataFrame, receptor: str) -> pd.DataFrame:
+    return predictions[predictions["receptor"] == receptor]
+
+
+def _dashed(color: str) -> dict[str, Any]:
+    return {"color": color, "linewidth": 1.4, "linestyle": (0, (4, 2))}
+
+
+def _legend(axes: Axes, xlabel: str, title: str, ncols: int = 1) -> None:
+    """Name the axis and put the legend under the panel, where no curve can run into it."""
+    axes.set_xlabel(xlabel)
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.14),
         frameon=False,
         fontsize=8.5,
         reverse=True,
-        title="AUROC [95 % interval]",
+        title=title,
         title_fontsize=8.5,
+        ncols=ncols,
     )
-
-
-def _curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
-    """1 - specificity and sensitivity, the vertical mean over repeats; empty for one class."""
-    if rows["label"].nunique() < 2:
-        return np.empty(0), np.empty(0)
-    repeats = rows.groupby("repeat")
-    curves = [_roc(of["label"].to_numpy(), of["probability"].to_numpy()) for _, of in repeats]
-    grid = np.unique(np.concatenate([x for x, _ in curves]))
-    foot = np.mean([np.interp(-grid, -x[::-1], y[::-1]) for x, y in curves], axis=0)
-    head = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
-    return np.repeat(grid, 2), np.stack([foot, head], axis=1).ravel()
-
-
-def _roc(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """Corners of one empirical ROC curve from (0, 0) to (1, 1); tied scores make one slanted step."""
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    positives = np.append(0, np.cumsum(labels[order])[last_of_tie])
-    negatives = np.append(0, np.cumsum(1 - labels[order])[last_of_tie])
-    return negatives / negatives[-1], positives / positives[-1]

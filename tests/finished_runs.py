@@ -1,0 +1,143 @@
+"""Run folders as a finished fit leaves them, made in a moment from random but structured predictions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from bcbm.cohort.names import HEMISPHERES, REGIONS
+from bcbm.cohort.splits import make_split
+from bcbm.config import compose, plain
+from bcbm.evaluation.aggregate import aggregate
+from bcbm.evaluation.operating import youden_threshold
+from bcbm.evaluation.summary import summarise, to_json
+from bcbm.schema import RECEPTORS
+
+SIGNAL = {"ER": 1.6, "PR": 1.0, "HER2": 0.0}  # distance of the classes' logits
+
+
+def lesion_table(patients: int = 60, seed: int = 0) -> pd.DataFrame:
+    """Lesions of patients whose ids are easy to find where they must not stand."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(patients):
+        labels = {name: float(rng.random() < 0.5) for name in RECEPTORS}
+        if number % 9 == 0:
+            labels["PR"] = np.nan
+        for lesion in range(rng.integers(1, 7)):
+            patient = f"BCBM-SECRET-{number:03d}"
+            study = f"{patient}-{rng.integers(2)}"
+            rows.append(
+                {
+                    "lesion_id": f"{study}/lesion {lesion}",
+                    "study_id": study,
+                    "patient_id": patient,
+                    "category": "lesion",
+                    "hemisphere": str(rng.choice(HEMISPHERES)),
+                    "region": str(rng.choice(REGIONS)),
+                    "volume": float(rng.lognormal(5, 1.5)),
+                    "content": f"content-{number}-{lesion}",
+                    "excluded": bool(lesion == 5),
+                    "reason": f"copy of {study}/lesion 0" if lesion == 5 else "",
+                    "field_strength": "3",
+                    **labels,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def write_run(
+    folder: Path,
+    *words: str,
+    signal: dict[str, float] | None = None,
+    seed: int = 0,
+    finished: bool = True,
+    table: pd.DataFrame | None = None,
+) -> Path:
+    """Write a run folder.
+
+    Args:
+        folder: to write into.
+        words: `key=value` words of its configuration.
+        signal: by receptor, how far apart the logits of positive and negative patients lie.
+        seed: of the predictions.
+        finished: whether all folds and results are there; else two folds are.
+        table: the lesion table.
+    """
+    config = compose(["tracking=csv", "bootstrap=200", *words])
+    table = lesion_table() if table is None else table
+    entering = table[~table["excluded"]].reset_index(drop=True)
+    keys = ("unit", "folds", "repeats", "validation", "seed")
+    settings = {name: getattr(config.split, name) for name in keys}
+    split = make_split(entering, receptors=config.task.receptors, **settings)
+    rng = np.random.default_rng(seed)
+    strength = SIGNAL | (signal or {})
+    folder.mkdir(parents=True)
+    tables = []
+    for number, fold in enumerate(split.folds):
+        rows = split.rows(entering, number)
+        for receptor in config.task.receptors:
+            parts = {}
+            for part in ("validation", "test"):
+                lesions = entering.iloc[rows[part]].reset_index(drop=True)
+                label = lesions[receptor].fillna(0.5)
+                own = lesions["patient_id"].map(lambda name: hash_noise(name, seed))
+                logit = strength[receptor] * (2 * label - 1) / 2 + own + rng.normal(0, 0.6, len(lesions))
+                probability = 1 / (1 + np.exp(-logit.to_numpy()))
+                column, score = probability[:, None], np.zeros((len(lesions), 1))
+                names, of = aggregate("mean", column, lesions["patient_id"], lesions["volume"], score)
+                parts[part] = lesions, probability, pd.Series(of[:, 0], names)
+            held, _, of_held = parts["validation"]
+            lesions, probability, of_tested = parts["test"]
+            known = held.groupby("patient_id")[receptor].first().dropna()
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "lesion_id": lesions["lesion_id"],
+                        "patient_id": lesions["patient_id"],
+                        "fold": number,
+                        "repeat": fold.repeat,
+                        "receptor": receptor,
+                        "probability": probability,
+                        "patient_probability": of_tested.loc[lesions["patient_id"]].to_numpy(),
+                        "threshold": youden_threshold(known.to_numpy(), of_held.loc[known.index].to_numpy()),
+                        "label": lesions[receptor],
+                        "split_hash": split.hash,
+                    }
+                )
+            )
+    predictions = pd.concat(tables, ignore_index=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(plain(config)))
+    (folder / "split.json").write_text(split.to_json())
+    surroundings = {
+        "versions": {"bcbm": "0.1.0", "torch": "2.13"},
+        "commit": "c0ffee" * 6,
+        "seed": config.seed,
+    }
+    surroundings |= {"cohort": "abc123", "split": split.hash, "identity": "1"}
+    (folder / "environment.json").write_text(json.dumps(surroundings))
+    table.to_parquet(folder / "lesions.parquet")
+    for number in range(len(split.folds)) if finished else range(2):
+        fold_folder = folder / f"fold={number}"
+        (fold_folder / "checkpoints").mkdir(parents=True)
+        predictions[predictions["fold"] == number].to_parquet(fold_folder / "predictions.parquet")
+    if finished:
+        predictions.to_parquet(folder / "predictions.parquet")
+        results = summarise(
+            predictions,
+            split={"unit": split.unit, "hash": split.hash},
+            receptors=config.task.receptors,
+            resamples=config.bootstrap,
+            seed=config.seed,
+            best=None,
+        )
+        (folder / "results.json").write_text(to_json(results))
+    return folder
+
+
+def hash_noise(patient: str, seed: int) -> float:
+    """A patient's own shift of the logit, the same for all its lesions."""
+    number = int(patient.removeprefix("BCBM-SECRET-"))
+    return float(np.random.default_rng([seed, number]).normal(0, 0.9))
