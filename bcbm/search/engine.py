@@ -1,0 +1,367 @@
+"""The parent: asks Optuna, starts a process a trial, tells what it has left, and loses nothing on the way."""
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import connection, forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from optuna import Study, create_study, load_study
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from bcbm.cohort.problems import InputError, Problem
+from bcbm.search.owner import BEAT, GRACE, Watch, owner
+from bcbm.search.plan import Plan
+from bcbm.search.space import Settings, suggest
+from bcbm.search.worker import Job, Measure, result, work
+
+LOOK = 5.0  # seconds between two looks for trials that were left
+COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
+STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.crossvalidation", "bcbm.baselines")
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+def load_stack(stack: Sequence[str] = STACK) -> None:
+    """Start the process that trials are forked from; it imports what they share while this one goes on."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(stack))
+    forkserver.ensure_running()
+
+
+@dataclass(frozen=True)
+class Search:
+    """One study and what its trials do.
+
+    Attributes:
+        name: `fold=K` or `final`.
+        study: the study; its trials may be run by other parents too.
+        measure: what a trial does.
+        folder: where its trials write.
+    """
+
+    name: str
+    study: Study
+    measure: Measure
+    folder: Path
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """The trials in these states, or all."""
+        return self.study.get_trials(deepcopy=False, states=states or None)
+
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial writes."""
+        return self.folder / f"trial={number}"
+
+    def finished(self, plan: Plan) -> bool:
+        """Whether the budget is used up: so many trials finished or pruned, or so much time trained."""
+        return _finished(self.trials(), plan)
+
+    def wants(self, plan: Plan) -> bool:
+        """Whether another trial would still be within the budget, those that run or wait counted in."""
+        trials = self.trials()
+        states = Counter(trial.state for trial in trials)
+        busy, waiting = (
+            sum(states[state] for state in (*COUNTS, TrialState.RUNNING)),
+            states[TrialState.WAITING],
+        )
+        if _finished(trials, plan):
+            return False
+        return plan.trials is None or busy + waiting < plan.trials or bool(waiting and busy < plan.trials)
+
+
+def _finished(trials: Sequence[FrozenTrial], plan: Plan) -> bool:
+    counted = sum(trial.state in COUNTS for trial in trials)
+    trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in trials)
+    return (plan.trials is not None and counted >= plan.trials) or (
+        plan.minutes is not None and trained >= 60 * plan.minutes
+    )
+
+
+def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -> Study:
+    """Load or create a study, and see to it that it tries the base experiment itself."""
+    try:
+        study = create_study(study_name=name, storage=storage, directions=plan.directions)
+        with warnings.catch_warnings():  # metric names are experimental in Optuna 5; its dashboard shows them
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(plan.objectives))
+    except DuplicatedStudyError:
+        study = load_study(study_name=name, storage=storage)
+    study.pruner = plan.make_pruner()
+    tried = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get("default")]
+    if all(trial.state == TrialState.FAIL for trial in tried):
+        study.enqueue_trial(default, user_attrs={"default": True})
+    return study
+
+
+@dataclass
+class Running:
+    """A trial that runs here."""
+
+    search: Search
+    trial: Trial
+    settings: Settings
+    token: str
+    slot: int
+    process: BaseProcess
+    since: float = field(default_factory=time.monotonic)
+
+
+class Engine:
+    """Runs the trials of some studies, `workers` at once, until every budget is used up.
+
+    A running trial says in the storage who runs it. Its process leaves a file, which is told to Optuna here,
+    or by the next parent if this one is killed. A process that ends without one failed, and its settings are
+    tried once more. With several parents on one study the budget is met and not exceeded.
+
+    Arguments:
+        searches: the studies, in the order in which workers turn to them.
+        plan: budget, space, sampler and pruner.
+        address: the storage, and `home`, the sweep's folder, as trials need them.
+        said: called with a line whenever a trial ends.
+        shown: called with what runs, a few times a second.
+        grace: seconds without a sign of life until a trial on another machine counts as left.
+    """
+
+    def __init__(
+        self,
+        searches: Sequence[Search],
+        plan: Plan,
+        workers: int,
+        address: str | None,
+        home: Path,
+        said: Callable[[Search, FrozenTrial], None],
+        shown: Callable[[Sequence[Running]], None],
+        grace: float = GRACE,
+    ) -> None:
+        self.searches, self.plan, self.workers = searches, plan, workers
+        self.address, self.home, self.said, self.shown = address, home, said, shown
+        self.running: list[Running] = []
+        self.watch = Watch(grace)
+        self.context = multiprocessing.get_context("forkserver")
+
+    def run(self) -> None:
+        """Search until every budget is used up.
+
+        Raises:
+            KeyboardInterrupt: what ran was stopped and will be tried again.
+            InputError: the base experiment itself fails, or trials fail much more often than not.
+        """
+        looked = beaten = -math.inf
+        try:
+            while True:
+                self._collect()
+                if time.monotonic() - looked > LOOK:
+                    looked = time.monotonic()
+                    self._adopt()
+                while self._start():
+                    pass
+                if not self.running and all(search.finished(self.plan) for search in self.searches):
+                    return
+                if time.monotonic() - beaten > BEAT:
+                    beaten = time.monotonic()
+                    for one in self.running:
+                        _note(one.trial, beat=beaten)
+                self.shown(self.running)
+                connection.wait([one.process.sentinel for one in self.running], timeout=0.5)
+        except (KeyboardInterrupt, InputError):
+            self._stop()
+            self._set_back()
+            raise
+        finally:
+            self._stop()
+
+    def _start(self) -> bool:
+        """Start a trial where a worker is free and a study wants one; whether one was started."""
+        free = set(range(self.workers)) - {one.slot for one in self.running}
+        search = next((search for search in self.searches if search.wants(self.plan)), None) if free else None
+        if search is None:
+            return False
+        trial, token = search.study.ask(), uuid4().hex
+        _note(trial, owner=owner(token))
+        if not self._admitted(search, trial):
+            _note(trial, withdrawn=True, reason="the budget was used up meanwhile")
+            _told(search.study, trial, TrialState.FAIL)
+            return False
+        search.study.sampler = self.plan.make_sampler(trial.number)
+        settings = suggest(trial, self.plan.space)
+        slot = min(free)
+        job = Job(
+            measure=search.measure,
+            settings=settings,
+            folder=search.trial_folder(trial.number),
+            token=token,
+            address=self.address,
+            home=self.home,
+            study=search.study.study_name,
+            trial=trial._trial_id,
+            pruner=None if trial.user_attrs.get("default") else search.study.pruner,
+            reports=len(self.plan.objectives) == 1,
+            slot=slot,
+            workers=self.workers,
+        )
+        process = self.context.Process(target=work, args=(job,), name=f"{search.name} trial {trial.number}")
+        running = Running(search, trial, settings, token, slot, process)
+        with _held_back(signal.SIGINT, signal.SIGTERM):  # half a job would be sent, or a trial forgotten
+            process.start()
+            self.running.append(running)
+        return True
+
+    def _admitted(self, search: Search, trial: Trial) -> bool:
+        """Whether a trial just asked for is within the budget, whatever other parents have asked for.
+
+        Of two that were asked for at once the later one goes; one that is tried again, whose number is old,
+        gives way to all.
+        """
+        if self.plan.trials is None:
+            return True
+        again = "again" in trial.user_attrs
+        others = [
+            other
+            for other in search.trials(*COUNTS, TrialState.RUNNING)
+            if other.number != trial.number
+            and (other.state in COUNTS or again or other.number < trial.number)
+        ]
+        return len(others) < self.plan.trials
+
+    def _collect(self) -> None:
+        """Tell what the processes that have ended left behind."""
+        for one in [one for one in self.running if not one.process.is_alive()]:
+            self.running.remove(one)
+            code = one.process.exitcode or 0
+            end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+            if code and one.process.pid:  # its fork server may be dead and the trial itself alive
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(one.process.pid, signal.SIGKILL)
+            self._tell(one.search, one.trial, one.token, end)
+
+    def _adopt(self) -> None:
+        """Tell, or try again, the trials of parents that are no more."""
+        own = {one.trial._trial_id for one in self.running}
+        for search in self.searches:
+            for found in search.trials(TrialState.RUNNING):
+                if found._trial_id not in own and self.watch.left(found):
+                    by = found.user_attrs.get("owner", {})
+                    trial = Trial(search.study, found._trial_id)
+                    self._tell(search, trial, by.get("token", ""), "left by its parent")
+
+    def _tell(self, search: Search, trial: Trial, token: str, end: str) -> None:
+        """Tell Optuna the result of a trial; without one it failed, and is tried again once."""
+        found: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
+        if found is not None:
+            _note(trial, **{name: found[name] for name in ("seconds", "epochs", "reason") if name in found})
+            _told(search.study, trial, _STATES[found["state"]], found.get("values"))
+        else:
+            _note(trial, reason=end)
+            if _told(search.study, trial, TrialState.FAIL):
+                _try_again(search.study, trial, strike=end != "left by its parent")
+        ended = search.study.get_trials(deepcopy=False)[trial.number]
+        self.said(search, ended)
+        if ended.state == TrialState.FAIL:
+            self._judge(search, ended)
+
+    def _judge(self, search: Search, trial: FrozenTrial) -> None:
+        """Stop where going on is no use."""
+        retried = {other.user_attrs.get("retry_of") for other in search.trials()}
+        given_up = [
+            other
+            for other in search.trials(TrialState.FAIL)
+            if other.number not in retried and "withdrawn" not in other.user_attrs
+        ]
+        reason = trial.user_attrs.get("reason", "")
+        if any(other.number == trial.number for other in given_up):
+            where = f"{search.name} trial {trial.number}"
+            if trial.user_attrs.get("default"):
+                remedy = f"see {search.trial_folder(trial.number)}; it has to run before anything is searched"
+                raise InputError(Problem(where, f"the base experiment itself fails: {reason}", remedy))
+            if len(given_up) > 10 + len(search.trials(*COUNTS)):
+                remedy = f"see {search.trial_folder(trial.number)}; narrow the space"
+                raise InputError(
+                    Problem(where, f"{len(given_up)} trials have failed, this one: {reason}", remedy)
+                )
+
+    def _stop(self) -> None:
+        """End the processes of what runs."""
+        for one in self.running:
+            try:
+                os.killpg(one.process.pid or 0, signal.SIGKILL)
+            except ProcessLookupError:  # ended, or so young that it has no group yet
+                one.process.kill()
+        for one in self.running:
+            one.process.join()
+
+    def _set_back(self) -> None:
+        """Queue what was stopped again, unless it had just finished."""
+        for one in self.running:
+            if result(one.search.trial_folder(one.trial.number), one.token) is not None:
+                self._tell(one.search, one.trial, one.token, "")
+                continue
+            _note(one.trial, reason="interrupted")
+            if _told(one.search.study, one.trial, TrialState.FAIL):
+                _try_again(one.search.study, one.trial, strike=False)
+        self.running.clear()
+
+
+@contextmanager
+def _held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals wait until what is inside is done.
+
+    By handlers, not by this thread's mask: a signal that another thread takes would interrupt this one too.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in dict.fromkeys(came):
+            signal.raise_signal(one)
+
+
+def _note(trial: Trial, **facts: Any) -> None:
+    """Write facts beside a trial, unless it has ended meanwhile."""
+    try:
+        for name, fact in facts.items():
+            trial.set_user_attr(name, fact)
+    except UpdateFinishedTrialError:
+        return
+
+
+def _told(study: Study, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> bool:
+    """Finish a trial; whether it was this call that did, and not another parent."""
+    try:
+        study.tell(trial, values, state)
+    except (UpdateFinishedTrialError, ValueError):  # ValueError: it was not running any more when read
+        return False
+    return True
+
+
+def _try_again(study: Study, trial: Trial, strike: bool) -> None:
+    """Queue the settings of a failed trial, unless that was their second failure.
+
+    Arguments:
+        strike: the trial itself failed, and was not merely stopped with its parent.
+    """
+    frozen = study.get_trials(deepcopy=False)[trial.number]
+    strikes = frozen.user_attrs.get("again", 0) + strike
+    settings = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
+    if strikes > 1 or not settings:
+        return
+    kept = {"default": True} if frozen.user_attrs.get("default") else {}
+    study.enqueue_trial(settings, user_attrs={**kept, "again": strikes, "retry_of": trial.number})

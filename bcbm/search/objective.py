@@ -1,0 +1,164 @@
+"""What a trial is worth: inner folds trained with its settings, and the figures of their predictions."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from bcbm.cohort.splits import Split, inner_split, make_split
+from bcbm.config import override
+from bcbm.dashboard.runs import Tracker, tags
+from bcbm.data.lesions import Lesions
+from bcbm.evaluation.metrics import auroc, brier, mean_or_nan, patient_level
+from bcbm.features.crops import CropStore
+from bcbm.schema import Config
+from bcbm.search.space import Settings
+from bcbm.search.worker import Report
+from bcbm.tracking import RunFolder
+from bcbm.training import train
+from bcbm.tuning import mean_auroc
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+FINAL = "final"
+
+
+@dataclass(frozen=True)
+class InnerFolds:
+    """The measure of a study: a cross-validation among the patients that the study may see.
+
+    Attributes:
+        config: the base experiment.
+        lesions: of those patients only.
+        split: their inner folds.
+        objectives: what is returned.
+        epochs: steps an inner fold, so that figures of different trials stand at the same step.
+    """
+
+    config: Config
+    lesions: Lesions
+    split: Split
+    objectives: tuple[str, ...]
+    epochs: int
+
+    def __call__(self, settings: Settings, folder: RunFolder, report: Report) -> list[float]:
+        """Train every inner fold, reporting behind each; one value an objective.
+
+        Raises:
+            TrialPruned: see `Report`.
+            ConfigError: the settings do not go together.
+        """
+        config = override(self.config, settings)
+        run = self._tracker(config, folder).start(folder.path.name, "trial", parameters=settings)
+        try:
+            values = self._values(config, folder, report, run)
+            if run is not None:
+                run.summary.update(dict(zip(self.objectives, values, strict=True)))
+        finally:
+            if run is not None:
+                run.finish()
+        return values
+
+    def _tracker(self, config: Config, folder: RunFolder) -> Tracker:
+        """W&B runs of this study: its group is sweep, identity and study."""
+        group = "/".join(path.name for path in reversed(list(folder.path.parents)[:3]))
+        return Tracker(config, folder.path, group=group, tags=tags(config, self.split.hash, self.split.leaky))
+
+    def _values(self, config: Config, folder: RunFolder, report: Report, run: "Run | None") -> list[float]:
+        from bcbm.search.epochs import EpochReport
+
+        so_far = 0.0
+        tables: list[pd.DataFrame] = []
+        sizes: list[int] = []
+        for number in range(len(self.split.folds)):
+            told = EpochReport(report, number, self.epochs, so_far, run)
+            train(config, self.lesions, self.split, number, folder, Console(quiet=True), callbacks=[told])
+            home = folder.fold(number)
+            if config.model.kind == "network":
+                sizes.append(parameters(home) if "parameters" in self.objectives else 0)
+            shutil.rmtree(home / "checkpoints", ignore_errors=True)
+            table = folder.predictions(number)
+            assert table is not None
+            tables.append(table)
+            so_far = self._figures(tables, sizes)[0]
+            report((number + 1) * self.epochs, so_far, last=number + 1 == len(self.split.folds))
+        return self._figures(tables, sizes)
+
+    def _figures(self, tables: list[pd.DataFrame], sizes: list[int]) -> list[float]:
+        predictions = pd.concat(tables, ignore_index=True)
+        counts = {"parameters": float(np.mean(sizes))} if sizes else {}
+        return [counts[name] if name in counts else figure(name, predictions) for name in self.objectives]
+
+
+def figure(name: str, predictions: pd.DataFrame) -> float:
+    """An objective over predictions of held-out patients: `auroc`, `auroc_ER`, ..., `brier`."""
+    if name == "auroc":
+        return mean_auroc(predictions)
+    by_receptor = dict(iter(patient_level(predictions).groupby("receptor")))
+    if name == "brier":
+        return mean_or_nan([brier(rows["label"], rows["probability"]) for rows in by_receptor.values()])
+    rows = by_receptor[name.removeprefix("auroc_")]
+    return auroc(rows["label"], rows["probability"])
+
+
+def parameters(home: Path) -> int:
+    """Trained numbers of the network whose checkpoint lies in a fold's folder."""
+    from bcbm.model.module import LesionModule
+
+    module = LesionModule.load_from_checkpoint(
+        home / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
+    )
+    return sum(values.numel() for values in module.parameters() if values.requires_grad)
+
+
+def measures(
+    config: Config, lesions: Lesions, split: Split, objectives: tuple[str, ...], epochs: int
+) -> dict[str, InnerFolds]:
+    """The measure of every study: `fold=K`, which holds none of that fold's test patients, and `final`.
+
+    Raises:
+        InputError: too few patients for the inner folds.
+    """
+    found = {}
+    for number in range(len(split.folds)):
+        parts = split.rows(lesions.entering, number)
+        inner = inner_split(
+            split,
+            number,
+            lesions.entering,
+            folds=config.split.inner,
+            validation=config.split.validation,
+            receptors=config.task.receptors,
+        )
+        seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
+        found[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
+    everybody = make_split(
+        lesions.entering,
+        unit=config.split.unit,
+        folds=config.split.inner,
+        repeats=1,
+        validation=config.split.validation,
+        seed=int(np.random.SeedSequence([config.split.seed, len(split.folds)]).generate_state(1)[0]),
+        receptors=config.task.receptors,
+    )
+    found[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
+    return found
+
+
+def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
+    """The lesions of some rows of `entering`, and nothing of any other patient."""
+    entering = lesions.entering.iloc[rows].reset_index(drop=True)
+    crops = lesions.crops
+    return replace(
+        lesions,
+        table=lesions.table[lesions.table["patient_id"].isin(entering["patient_id"])].reset_index(drop=True),
+        entering=entering,
+        radiomics=None if lesions.radiomics is None else lesions.radiomics[rows],
+        crops=None if crops is None else CropStore([crops.where[row] for row in rows], crops.size),
+        present=lesions.present[rows],
+    )

@@ -1,0 +1,63 @@
+"""Who runs a trial, and whether that process still lives."""
+
+import os
+import socket
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+BEAT = 30.0  # seconds between two signs of life
+GRACE = 150.0  # seconds without one, after which a trial elsewhere counts as left
+
+
+@cache
+def place() -> str:
+    """This machine since it was started, as its processes are numbered: host, boot and container."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    names = Path("/proc/self/ns/pid")
+    known = boot.read_text().strip() if boot.exists() else ""
+    return f"{socket.gethostname()} {known} {names.readlink() if names.is_symlink() else ''}"
+
+
+def started(process: int) -> str | None:
+    """When a process was started, in ticks; None: there is no such process."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def owner(token: str) -> dict[str, Any]:
+    """What a running trial says of the process that asked for it.
+
+    Arguments:
+        token: names this run of the trial, and stands in its result.
+    """
+    return {"place": place(), "process": os.getpid(), "started": started(os.getpid()), "token": token}
+
+
+class Watch:
+    """Tells which running trials are left: at once here, elsewhere by signs of life that stop.
+
+    The signs are counted, not timed by the other machine's clock, so it need not agree with this one's.
+    """
+
+    def __init__(self, grace: float = GRACE) -> None:
+        self.grace = grace
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def left(self, trial: FrozenTrial) -> bool:
+        """Whether nobody runs this trial any more."""
+        by = trial.user_attrs.get("owner")
+        if by and by["place"] == place():
+            return started(by["process"]) != by["started"]
+        sign = (by and by["token"], trial.user_attrs.get("beat"))
+        before, since = self._seen.get(trial._trial_id, (None, 0.0))
+        if sign != before:
+            self._seen[trial._trial_id] = (sign, time.monotonic())
+            return False
+        return time.monotonic() - since > self.grace

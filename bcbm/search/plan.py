@@ -1,0 +1,205 @@
+"""The sweep file: what is searched, for what, how and how long."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
+
+from bcbm.config import HOME, ConfigError, compose, nearest
+from bcbm.schema import Config
+from bcbm.search.space import Parameter, read_space
+
+SWEEPS = HOME / "sweeps"
+KEYS = ("experiment", "trials", "minutes", "objective", "sampler", "pruner", "space")
+SAMPLERS = ("tpe", "random", "gp", "nsga2")
+PRUNERS = ("median", "hyperband", "none")
+SMALLER_IS_BETTER = ("brier", "parameters")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, checked.
+
+    Attributes:
+        name: what the sweep is called.
+        config: the base experiment.
+        space: what is searched, in order.
+        trials: finished or pruned trials a study; None: no limit.
+        minutes: training a study, its trials' minutes summed; None: no limit.
+        objectives: what is sought; several give a Pareto front.
+        sampler: `kind` and `seed`.
+        pruner: `kind` and its settings.
+        source: the file's own words, which the sweep's identity is made of.
+    """
+
+    name: str
+    config: Config
+    space: tuple[Parameter, ...]
+    trials: int | None
+    minutes: float | None
+    objectives: tuple[str, ...]
+    sampler: Mapping[str, Any] = field(default_factory=lambda: {"kind": "tpe", "seed": 0})
+    pruner: Mapping[str, Any] = field(default_factory=lambda: {"kind": "none"})
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """Optuna's direction of every objective."""
+        small, large = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
+        return [small if name in SMALLER_IS_BETTER else large for name in self.objectives]
+
+    @property
+    def epochs(self) -> int:
+        """Steps an inner fold: the most epochs that a trial can have, the same for all."""
+        searched = [p.extremes() for p in self.space if p.key == "trainer.max_epochs"]
+        return int(max(max(ends) for ends in searched)) if searched else self.config.trainer.max_epochs
+
+    def make_sampler(self, number: int) -> BaseSampler:
+        """The sampler of a trial, seeded by its number: a study that goes on draws afresh."""
+        kind, seed = self.sampler["kind"], (int(self.sampler["seed"]) * 1_000_003 + number) % 2**32
+        if kind == "tpe":
+            return TPESampler(seed=seed, constant_liar=True)  # trials side by side do not crowd one place
+        if kind == "gp":
+            return GPSampler(seed=seed)
+        return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
+
+    def make_pruner(self) -> BasePruner:
+        """The pruner; it compares trials at the same epoch of the same inner fold."""
+        kind, wanted = self.pruner["kind"], self.pruner
+        if kind == "median":
+            return MedianPruner(wanted.get("startup", 5), wanted.get("warmup", 0))
+        if kind == "hyperband":
+            return HyperbandPruner(
+                self.epochs, self.epochs * self.config.split.inner, wanted.get("reduction", 3)
+            )
+        return NopPruner()
+
+
+def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
+    """Read `sweeps/NAME.yaml`, or a path, and hold everything in it against the schema.
+
+    Arguments:
+        words: `key=value` on top of the base experiment.
+        own: `experiment`, `trials` and `minutes` of the command line, which count before the file's.
+
+    Raises:
+        ConfigError: everything that is wrong with it, one a line.
+    """
+    given = Path(name)
+    path = given if given.suffix in {".yaml", ".yml"} else SWEEPS / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(other.stem for other in path.parent.glob("*.yaml"))
+        raise ConfigError(f"sweep={name}: there is no {path}; {nearest(path.stem, names)}")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:  # the YAML parser's own errors
+        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values")
+    content = {str(key): value for key, value in content.items()} | dict(own)
+    unknown = [key for key in content if key not in KEYS]
+    if unknown:
+        raise ConfigError(
+            "\n".join(f"{path.name}: unknown key '{key}'; {nearest(key, KEYS)}" for key in unknown)
+        )
+    experiment = str(content.get("experiment", Config().experiment))
+    config = compose([f"experiment={experiment}", *words])
+    space, problems = read_space(content.get("space"), config)
+    trials, minutes = _number(content.get("trials")), _number(content.get("minutes"))
+    for key, value in (("trials", trials), ("minutes", minutes)):
+        if content.get(key) is not None and (
+            value is None or not 0 < value < math.inf or (key == "trials" and value % 1)
+        ):
+            problems.append(f"{key}={content[key]}: write a number above 0")
+    if content.get("trials") is None and content.get("minutes") is None:
+        problems.append("no budget: write trials, minutes or both")
+    objectives = content.get("objective", "auroc")
+    objectives = objectives if isinstance(objectives, list) else [objectives]
+    problems += _objectives(objectives, config)
+    sampler, wrong = _choice("sampler", content.get("sampler", {}), SAMPLERS, {"seed": 0})
+    problems += wrong
+    pruner, wrong = _choice(
+        "pruner", content.get("pruner", {}), PRUNERS, {"startup": 5, "warmup": 0, "reduction": 3}
+    )
+    problems += wrong
+    if isinstance(pruner["reduction"], int) and pruner["reduction"] < 2:
+        problems.append(f"pruner: reduction={pruner['reduction']}: write at least 2")
+    if len(objectives) > 1 and pruner["kind"] != "none":
+        problems.append("pruner: several objectives cannot be pruned; write pruner: {kind: none}")
+    problems += _unfit(config)
+    if problems:
+        raise ConfigError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return Plan(
+        name=path.stem,
+        config=config,
+        space=space,
+        trials=int(trials) if trials else None,
+        minutes=minutes,
+        objectives=tuple(objectives),
+        sampler=sampler,
+        pruner=pruner,
+        source={"space": content["space"], "objective": objectives, "sampler": sampler, "pruner": pruner},
+    )
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _objectives(objectives: list[Any], config: Config) -> list[str]:
+    known = ["auroc", *(f"auroc_{receptor}" for receptor in config.task.receptors), *SMALLER_IS_BETTER]
+    problems = [
+        f"objective: unknown '{name}'; {nearest(str(name), known)}"
+        for name in objectives
+        if name not in known
+    ]
+    if not objectives or len(set(map(str, objectives))) != len(objectives):
+        problems.append(f"objective: name at least one of {', '.join(known)}, each once")
+    if "parameters" in objectives and config.model.kind != "network":
+        problems.append(f"objective: model.kind={config.model.kind} has no parameters to count")
+    return problems
+
+
+def _choice(
+    name: str, content: Any, kinds: Sequence[str], settings: Mapping[str, int]
+) -> tuple[dict[str, Any], list[str]]:
+    """`{kind: ..., ...}` of a sweep file, and what is wrong with it."""
+    if not isinstance(content, dict):
+        return {"kind": "none", **settings}, [f"{name}: write {name}: {{kind: {kinds[0]}}}"]
+    kind = content.get("kind", kinds[0])
+    problems = [] if kind in kinds else [f"{name}: unknown kind '{kind}'; {nearest(str(kind), kinds)}"]
+    for word, value in content.items():
+        if word == "kind":
+            continue
+        if word not in settings:
+            problems.append(f"{name}: unknown word '{word}'; {nearest(str(word), ['kind', *settings])}")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            problems.append(f"{name}: {word}={value}: write a whole number, 0 or more")
+    return {**settings, **content, "kind": kind}, problems
+
+
+def _unfit(config: Config) -> list[str]:
+    """What a sweep cannot do with an experiment."""
+    problems = []
+    if config.tune:
+        problems.append(
+            "tune: the experiment already chooses inside its folds; leave tune out of a sweep's base"
+        )
+    if config.split.unit != "patient":
+        problems.append(f"split.unit={config.split.unit}: a choice is made on whole patients; write patient")
+    if config.split.inner < 2:
+        problems.append(f"split.inner={config.split.inner}: write at least 2 inner folds to choose on")
+    if config.trainer.devices * config.trainer.num_nodes > 1:
+        problems.append(
+            "trainer.devices: a trial has one device; write 1, and workers=N for N trials at once"
+        )
+    return problems

@@ -1,0 +1,200 @@
+"""Where studies are kept: a journal in the sweep's folder, a database, or Optuna's gRPC proxy."""
+
+import json
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
+
+from bcbm.cohort.problems import InputError, Problem
+
+PATIENCE = 600.0  # seconds that a lost storage is waited for
+_BLOCK = 4096  # bytes read at once from the end of a journal
+
+Answer = TypeVar("Answer")
+
+
+def open_storage(address: str | None, folder: Path) -> BaseStorage:
+    """The storage at an address; None: `journal.log` in the folder.
+
+    Arguments:
+        address: `sqlite:///FILE`, `postgresql+psycopg://USER@HOST/NAME` or `grpc://HOST:PORT`.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    if not address:
+        return _journal(folder / "journal.log")
+    if address in {"sqlite://", "sqlite:///:memory:"}:
+        found = "lives in this process, where no trial can see it"
+        raise InputError(Problem(address, found, "write sqlite:///FILE, or leave storage out"))
+    try:
+        if address.startswith("grpc://"):
+            host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                proxy = GrpcStorageProxy(host=host, port=int(port or 13000))
+            proxy.get_all_studies()
+            return patient(proxy)
+        return patient(get_storage(_database(address.replace("postgresql://", "postgresql+psycopg://"))))
+    except ImportError as error:
+        remedy = "pip install 'bcbm[sweep]' brings PostgreSQL's driver and gRPC"
+        raise InputError(Problem(hidden(address), f"its driver is missing ({error})", remedy)) from None
+    except Exception as error:
+        remedy = "write sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME or grpc://HOST:PORT"
+        details = getattr(error, "details", None)  # of gRPC
+        said = str(details()) if callable(details) else str(error.__cause__ or error)
+        found = f"cannot be opened ({hidden(said.splitlines()[0])})"
+        raise InputError(Problem(hidden(address), found, remedy)) from error
+
+
+def hidden(address: str) -> str:
+    """An address as it may be shown and written down: without its password, however it is written."""
+    shown = re.sub(r"((?:^|/)[^:/@]*:)[^/]*@", r"\1***@", address)
+    return re.sub(r"([?&][^=&]*pass[^=&]*=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
+
+
+def _database(address: str, tries: int = 5) -> RDBStorage:
+    """A database; parents that start at once may be in each other's way while they make its tables."""
+    engine: dict[str, Any] = {"pool_pre_ping": True}
+    if address.startswith("sqlite"):
+        engine["connect_args"] = {"timeout": 60}
+    for left in reversed(range(tries)):
+        try:
+            return RDBStorage(address, engine_kwargs=engine)
+        except (ProgrammingError, IntegrityError, OperationalError):
+            if not left:
+                raise
+            time.sleep(0.5)
+    raise AssertionError
+
+
+def _journal(path: Path) -> JournalStorage:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    lock = MendingLock(path)
+    if lock.acquire():
+        lock.release()
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except ValueError as error:
+        remedy = "take the damaged line out, or move the file away to search from the start"
+        raise InputError(Problem(str(path), f"is damaged before its end ({error})", remedy)) from None
+
+
+class MendingLock(JournalFileOpenLock):
+    """The lock of a journal, which is whole once it is held: a writer may have been killed within a line.
+
+    The lock is a file made with O_EXCL, which NFS (3 and later) keeps exclusive. Optuna's other lock, a
+    symbolic link, finds out how old it is through its target: where that fails, as on a machine that mounts
+    the folder elsewhere, a dead holder's lock is never taken over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._journal = path
+
+    def acquire(self) -> bool:
+        """Take the lock, then mend."""
+        taken = super().acquire()
+        try:
+            mend(self._journal)
+        except BaseException:
+            self.release()
+            raise
+        return taken
+
+
+def mend(journal: Path) -> bool:
+    """Move what is no whole record from a journal's end to `journal.log.torn`; whether there was any."""
+    with journal.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        whole = _whole_length(file, size)
+        if whole == size:
+            return False
+        file.seek(whole)
+        with journal.with_name(f"{journal.name}.torn").open("ab") as kept:
+            kept.write(file.read() + b"\n")
+            kept.flush()
+            os.fsync(kept.fileno())
+        file.truncate(whole)
+        os.fsync(file.fileno())
+    return True
+
+
+def _whole_length(file: BinaryIO, size: int) -> int:
+    """Bytes up to the end of the last line that is a record."""
+    start, tail = size, b""
+    while start or tail:
+        while start and b"\n" not in tail[:-1]:
+            step = min(start, _BLOCK)
+            start -= step
+            file.seek(start)
+            tail = file.read(step) + tail
+        last = tail.rfind(b"\n", 0, len(tail) - 1) + 1
+        if tail.endswith(b"\n") and _is_record(tail[last:]):
+            return start + len(tail)
+        tail = tail[:last]
+    return 0
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def patiently(call: Callable[[], Answer], patience: float = PATIENCE) -> Answer:
+    """Call, again and again while the storage does not answer, and return what it says in the end."""
+    until, pause = time.monotonic() + patience, 0.1
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not _lost(error) or time.monotonic() > until:
+                raise
+            if pause == 0.1:
+                logging.getLogger("bcbm").warning("the storage does not answer; waiting for it")
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+
+def _lost(error: BaseException | None) -> bool:
+    """Whether an error says that the storage is away, not that it was asked something wrong."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError):
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        code = getattr(error, "code", None)  # of a gRPC error, whose library need not be there
+        if callable(code) and getattr(code(), "name", "") == "UNAVAILABLE":
+            return True
+        error = (
+            error.__cause__ or error.__context__
+        )  # Optuna asks again in another way, which fails in another
+    return False
+
+
+def patient(storage: BaseStorage) -> BaseStorage:
+    """The same storage, each of whose calls waits out a lost connection."""
+
+    def waiting(name: str) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return patiently(lambda: getattr(storage, name)(*args, **kwargs))
+
+        return call
+
+    calls = [name for name, member in vars(BaseStorage).items() if callable(member) and name[0] != "_"]
+    kind = type("PatientStorage", (BaseStorage,), {name: waiting(name) for name in calls})
+    found: BaseStorage = kind()
+    return found

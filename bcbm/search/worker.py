@@ -1,0 +1,170 @@
+"""One trial, in a process of its own: what it is given, what it tells while it runs, what it leaves."""
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any, Protocol
+
+from optuna import Study, TrialPruned, load_study
+from optuna.pruners import BasePruner
+from optuna.samplers import RandomSampler
+from optuna.trial import Trial
+
+from bcbm.features.kept import write_whole
+from bcbm.search.space import Settings
+from bcbm.search.storage import open_storage, patiently
+from bcbm.tracking import RunFolder
+
+RESULT = "result.json"
+
+
+class Measure(Protocol):
+    """What a trial does: train with the settings, write into its folder, report, return its figures."""
+
+    def __call__(self, settings: Settings, folder: RunFolder, report: "Report") -> list[float]:
+        """Return one value an objective.
+
+        Raises:
+            TrialPruned: the report said so.
+        """
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial as it is sent to its process.
+
+    Attributes:
+        measure: what to do.
+        settings: what it is done with.
+        folder: `study=.../trial=N`.
+        token: names this run of the trial.
+        address: the storage, and `home`, the sweep's folder, where the journal lies.
+        study: the study's name, `trial` the trial's id in the storage.
+        pruner: stops a trial that does not keep up; None: this trial is never stopped.
+        reports: whether the study takes figures while a trial runs; one with several objectives does not.
+        slot: its place among the `workers` trials that run at once.
+    """
+
+    measure: Measure
+    settings: Settings
+    folder: Path
+    token: str
+    address: str | None
+    home: Path
+    study: str
+    trial: int
+    pruner: BasePruner | None
+    reports: bool
+    slot: int
+    workers: int
+
+
+class Report:
+    """What a trial tells its study while it runs.
+
+    Attributes:
+        epochs: trained so far, over all inner folds.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.epochs = 0
+        self._trial: Trial | None = None
+
+    def __call__(self, step: int, value: float, last: bool = False) -> None:
+        """Tell a figure.
+
+        Arguments:
+            step: inner fold times the most epochs a fold, plus the epoch.
+            value: the first objective so far.
+            last: nothing is left to be saved by stopping.
+
+        Raises:
+            TrialPruned: the trial does not keep up with the others.
+        """
+        if not self.job.reports:
+            return
+        if self._trial is None:
+            self._trial = Trial(patiently(self._study), self.job.trial)
+        self._trial.report(value, step)
+        if self.job.pruner is not None and not last and self._trial.should_prune():
+            raise TrialPruned(f"stopped at step {step}")
+
+    def _study(self) -> Study:
+        storage = open_storage(self.job.address, self.job.home)
+        return load_study(
+            study_name=self.job.study, storage=storage, sampler=RandomSampler(), pruner=self.job.pruner
+        )
+
+
+def work(job: Job) -> None:
+    """Do a trial and leave `result.json`, whole or not at all. The last thing a process does."""
+    os.setpgid(0, 0)  # with the processes that load its batches, to be stopped together
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    take_share(job.slot, job.workers)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    output = os.open(job.folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    begun, report = time.monotonic(), Report(job)
+    found: dict[str, Any] = {"token": job.token, "settings": job.settings}
+    try:
+        values = job.measure(job.settings, RunFolder(job.folder), report)
+        if all(math.isfinite(value) for value in values):
+            found |= {"state": "complete", "values": values}
+        else:
+            found |= {"state": "failed", "reason": f"an objective is not defined: {values}"}
+    except TrialPruned as pruned:
+        found |= {"state": "pruned", "reason": str(pruned)}
+    except Exception as error:
+        said = " ".join(str(error).split())
+        found |= {
+            "state": "failed",
+            "reason": f"{type(error).__name__}: {said}",
+            "trace": traceback.format_exc(),
+        }
+    found |= {"epochs": report.epochs, "seconds": time.monotonic() - begun}
+    write_whole(job.folder / RESULT, json.dumps(found, indent=1).encode())
+
+
+def result(folder: Path, token: str) -> Mapping[str, Any] | None:
+    """What the run of a trial that `token` names has left in its folder, if it came to its end."""
+    path = folder / RESULT
+    if not path.is_file():
+        return None
+    found: Mapping[str, Any] = json.loads(path.read_text())
+    return found if found["token"] == token else None
+
+
+def take_share(slot: int, workers: int) -> None:
+    """Keep this process to its part of the cores, and to one GPU where there are any.
+
+    It has to come before CUDA is first used; libraries that count the cores given to them follow.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[slot::workers] or [cores[slot % len(cores)]])
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that asked for the trial, and end with everything started here."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)

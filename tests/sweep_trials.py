@@ -1,0 +1,102 @@
+"""Searches whose trials cost nothing, run by the real engine: `python sweep_trials.py HOME KIND ...`."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from bcbm.config import compose
+from bcbm.search.engine import Engine, Search, load_stack, open_study
+from bcbm.search.plan import Plan
+from bcbm.search.space import Parameter
+from bcbm.search.storage import open_storage
+
+COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
+SPACE = tuple(
+    Parameter(f"model.{name}", FloatDistribution(0.0, 0.9), {}) for name in ("dropout", "modality_dropout")
+)
+DEFAULT = {"model.dropout": 0.3, "model.modality_dropout": 0.0}
+
+
+@dataclass(frozen=True)
+class Trivial:
+    """A bowl whose top is at 0.5; `kind` says what happens on the way."""
+
+    home: Path
+    kind: str
+
+    def __call__(self, settings, folder, report):
+        """Leave a note named by the process, then do as `kind` says."""
+        notes = self.home / "notes"
+        notes.mkdir(exist_ok=True)
+        (notes / f"{os.getpid()}").touch()
+        dropout = settings["model.dropout"]
+        first = not (self.home / "killed").exists()
+        if self.kind == "waits":
+            while not (self.home / "go").exists():
+                time.sleep(0.02)
+        if self.kind == "reports":
+            for step in range(1, 4):
+                report(step, dropout)
+        if self.kind == "killed_once" and first:
+            (self.home / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "killed_above" and dropout > 0.4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "raises" or (self.kind == "raises_above" and dropout > 0.4):
+            raise ValueError("does not go\ntogether")
+        if self.kind == "undefined":
+            return [float("nan")]
+        return [-((dropout - 0.5) ** 2)]
+
+
+def plan(trials=None, minutes=None, pruner="none", sampler="random"):
+    """A plan over two numbers."""
+    return Plan(
+        name="trivial",
+        config=compose(["split.inner=3", "trainer.max_epochs=1"]),
+        space=SPACE,
+        trials=trials,
+        minutes=minutes,
+        objectives=("auroc",),
+        sampler={"kind": sampler, "seed": 0},
+        pruner={"kind": pruner, "startup": 1},
+    )
+
+
+def searches(home, kind, wanted, address=None, names=("final",)):
+    """The studies of a plan, opened."""
+    storage = open_storage(address, home)
+    return [
+        Search(
+            name,
+            open_study(f"trivial/{name}", storage, wanted, DEFAULT),
+            Trivial(home, kind),
+            home / f"study={name}",
+        )
+        for name in names
+    ]
+
+
+def run(home, kind, wanted, workers=1, address=None, names=("final",), **more):
+    """Search until the budget is used up; returns the studies and the lines that were said."""
+    home.mkdir(parents=True, exist_ok=True)
+    load_stack(["bcbm.search.worker"])
+    found = searches(home, kind, wanted, address, names)
+    said = []
+
+    def ended(search, trial):
+        said.append(f"{search.name} {trial.number} {trial.state.name} {trial.user_attrs.get('reason', '')}")
+
+    Engine(found, wanted, workers, address, home, ended, lambda running: None, **more).run()
+    return found, said
+
+
+if __name__ == "__main__":
+    place, kind, trials, workers, address = sys.argv[1:]
+    run(Path(place), kind, plan(int(trials)), int(workers), address or None)
