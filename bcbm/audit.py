@@ -18,11 +18,11 @@ from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.problems import Problem
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.features.crops import CropSettings, crop, normalised
-from bcbm.features.kept import write_whole
 from bcbm.features.volumes import read_mask, read_volume
 from bcbm.prepare import report
 from bcbm.reading import Cohort, disk_errors, read_cohort
 from bcbm.schema import Config
+from bcbm.whole import write_whole
 
 EXAMPLES = 4  # pictures of each category
 EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)

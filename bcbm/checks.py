@@ -31,7 +31,8 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("model.radiomics_hidden", "model.radiomics_features"), (1, inf)),
     **dict.fromkeys(("model.dropout", "model.radiomics_dropout"), (0, 0.99)),
     **dict.fromkeys(("trainer.max_epochs", "trainer.patience"), (1, inf)),
-    **dict.fromkeys(("trainer.devices", "trainer.num_nodes"), (1, inf)),
+    **dict.fromkeys(("trainer.devices", "trainer.num_nodes", "trainer.accumulate"), (1, inf)),
+    **{"trainer.clip": (0, inf), "trainer.ema": (0, 0.9999)},
     **dict.fromkeys(("trainer.learning_rate", "trainer.weight_decay"), (0, inf)),
     **dict.fromkeys(("augment.flip", "augment.affine", "augment.noise", "augment.gamma"), (0, 1)),
 }
@@ -82,6 +83,7 @@ def check(config: Config) -> None:
         raise ConfigError(f"features.crop_spacing={config.features.crop_spacing}: write more than 0 mm")
     _check_kind(config)
     _check_model(config)
+    _check_devices(config)
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
     if config.features.crop_margin is not None and config.features.crop_margin < 0:
@@ -91,6 +93,21 @@ def check(config: Config) -> None:
     ):
         last = config.split.folds * config.split.repeats - 1
         raise ConfigError(f"fold={config.fold}: write all, or a number from 0 to {last}")
+
+
+def _check_devices(config: Config) -> None:
+    """Refuse what several devices cannot share."""
+    trainer = config.trainer
+    if trainer.parallel == "folds" and trainer.num_nodes > 1:
+        raise ConfigError(
+            "trainer.parallel=folds stays on one machine; leave trainer.num_nodes out, or give every machine "
+            "its own fold=K on a common run.folder"
+        )
+    devices = 1 if trainer.parallel == "folds" else trainer.devices * trainer.num_nodes
+    if config.data.batch_size % devices:
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: write a multiple of {devices}, its devices"
+        )
 
 
 def _check_model(config: Config) -> None:
@@ -122,7 +139,8 @@ def _check_model(config: Config) -> None:
     if config.data.bag < 1:
         raise ConfigError(f"data.bag={config.data.bag}: write at least 1 lesion")
     if config.task.aggregate == "attention":
-        bags = config.data.bag * config.trainer.devices * config.trainer.num_nodes
+        devices = 1 if config.trainer.parallel == "folds" else config.trainer.devices
+        bags = config.data.bag * devices * config.trainer.num_nodes
         if config.data.bag < 2:
             raise ConfigError("data.bag=1: attention learns from lesions side by side; write at least 2")
         if config.data.batch_size % bags:

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bcbm.config import EXPERIMENTS, HOME, ConfigError, compose, load, plain
-from bcbm.schema import Config
+from bcbm.config import EXPERIMENTS, ConfigError, compose, load, plain
+from bcbm.schema import HOME, Config
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def compare(words: list[str], console: Console) -> int:
     from bcbm.evaluation.comparison_page import write_comparison
     from bcbm.evaluation.finished import read_run
     from bcbm.evaluation.summary import to_json
-    from bcbm.features.kept import write_whole
+    from bcbm.whole import write_whole
 
     workspace = "--wandb" in words
     if workspace and find_spec("wandb_workspaces") is None:
@@ -247,13 +247,14 @@ def _cell(block: dict[str, float] | None) -> str:
 
 def main() -> int:
     """Compare experiments."""
-    from bcbm.command import errors_in_words, help_text
+    from bcbm.command import errors_in_words
+    from bcbm.help import ASKED, print_help
 
-    console, words = Console(), sys.argv[1:]
-    if not words or {"-h", "--help", "help"} & set(words):
-        help_text(__doc__ or "", console)
+    words = sys.argv[1:]
+    if not words or ASKED & set(words):
+        print_help(__doc__ or "")
         return 0
-    return errors_in_words(lambda: compare(words, console))
+    return errors_in_words(lambda: compare(words, Console()))
 
 
 if __name__ == "__main__":

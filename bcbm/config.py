@@ -1,39 +1,21 @@
 """The typed configuration: schema <- conf/ <- experiments/<name>.yaml <- key=value on the command line."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bcbm.checks import ConfigError, check, nearest
-from bcbm.schema import Config
+from bcbm.schema import HOME, Config, described_keys
 
-HOME = Path(__file__).resolve().parent.parent
 EXPERIMENTS = HOME / "experiments"
 TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
-
-
-def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Yield (key, type, default, meaning) for every settable key, in the schema's order."""
-    hints = get_type_hints(schema)
-    default = schema()
-    for item in fields(schema):
-        hint = hints[item.name]
-        if is_dataclass(hint):
-            yield from described_keys(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
-        else:
-            plain_type = isinstance(hint, type) and not getattr(hint, "__args__", None)
-            name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
-            if "Literal" in name:
-                name = name.replace("Literal", "").replace(" | None", "").strip("[]")
-            value = str(getattr(default, item.name))
-            yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]
 
 
 def compose(arguments: Sequence[str] = ()) -> Config:

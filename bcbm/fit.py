@@ -5,29 +5,38 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from bcbm.command import run_command
-from bcbm.config import to_yaml
-from bcbm.schema import Config
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
     from bcbm.cohort.splits import Split
     from bcbm.dashboard.runs import Tracker
     from bcbm.data.lesions import Lesions
+    from bcbm.schema import Config
     from bcbm.tracking import RunFolder
 
 
-def fit(config: Config, console: Console) -> int:
+def fit(config: "Config", console: "Console") -> int:
     """Run, or go on with, an experiment; returns the exit status."""
-    run(config, console)
+    from bcbm.processes import Terminated, requeue
+
+    try:
+        run(config, console)
+    except Terminated as ended:
+        requeue(ended)
+        raise
     return 0
 
 
-def run(config: Config, console: Console, choices: Mapping[int, Mapping[str, Any]] | None = None) -> Path:
+def run(
+    config: "Config", console: "Console", choices: Mapping[int, Mapping[str, Any]] | None = None
+) -> "Path":
     """Train the folds that are missing; once all are there, evaluate; returns the run folder.
 
     Arguments:
@@ -35,6 +44,7 @@ def run(config: Config, console: Console, choices: Mapping[int, Mapping[str, Any
             hold; what was chosen is part of the experiment's name, and so of which run is gone on with.
     """
     from bcbm.cohort.splits import split_as
+    from bcbm.config import to_yaml
     from bcbm.dashboard.runs import Tracker, group_name, tags
     from bcbm.prepare import prepare
     from bcbm.tracking import RunFolder, rank
@@ -63,30 +73,39 @@ def run(config: Config, console: Console, choices: Mapping[int, Mapping[str, Any
     console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
     group = group_name(config.experiment, folder.path)
     tracker = Tracker(config, folder.path, group, tags(config, split.hash, split.leaky))
-    for number in range(len(split.folds)) if config.fold == "all" else [int(config.fold)]:
-        if folder.predictions(number) is not None:
-            console.print(f"fold {number}: finished before", highlight=False)
-        else:
-            _train(config, lesions, split, number, folder, tracker, console)
+    asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
+    missing = [number for number in asked if folder.predictions(number) is None]
+    for number in sorted(set(asked) - set(missing)):
+        console.print(f"fold {number}: finished before", highlight=False)
+    work = partial(_train, config, lesions, split, folder, tracker)
+    if config.trainer.parallel == "folds" and len(missing) > 1:
+        from bcbm.parallel import side_by_side
+
+        side_by_side(work, missing, config.trainer.devices, console)
+    else:
+        for number in missing:
+            work(number, console)
     if rank() == 0:
         _finish(config, lesions, split, folder, tracker, console)
     return folder.path
 
 
 def _train(
-    config: Config,
+    config: "Config",
     lesions: "Lesions",
     split: "Split",
-    number: int,
     folder: "RunFolder",
     tracker: "Tracker",
-    console: Console,
+    number: int,
+    console: "Console",
 ) -> None:
     """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
+    from rich.console import Console
+
     from bcbm.training import train
     from bcbm.tuning import choose, kept_choice
 
-    def inside(config: Config, split: "Split", number: int, folder: "RunFolder") -> None:
+    def inside(config: "Config", split: "Split", number: int, folder: "RunFolder") -> None:
         train(config, lesions, split, number, folder, Console(quiet=True))
 
     chosen = kept_choice(config, number, folder)
@@ -96,12 +115,12 @@ def _train(
 
 
 def _finish(
-    config: Config,
+    config: "Config",
     lesions: "Lesions",
     split: "Split",
     folder: "RunFolder",
     tracker: "Tracker",
-    console: Console,
+    console: "Console",
 ) -> None:
     """Once all folds are there, evaluate and track the run."""
     from bcbm.dashboard.summary import send_summary
@@ -125,10 +144,12 @@ def _finish(
         send_summary(tracker, folder.path)
 
 
-def _best(config: Config) -> dict[str, float] | None:
+def _best(config: "Config") -> dict[str, float] | None:
     """What a perfect reader could reach, which only the embedded cohort knows."""
     if config.cohort.root:
         return None
+    from rich.console import Console
+
     from bcbm.reading import cohort_root
 
     truth = cohort_root(config, Console(quiet=True)) / "cohort.json"

@@ -30,10 +30,10 @@ from bcbm.evaluation.leakage import (
     verdict,
 )
 from bcbm.evaluation.leakage_figure import leakage_figure
-from bcbm.features.kept import write_whole
 from bcbm.prepare import prepare
 from bcbm.reading import disk_errors, progress_bar
 from bcbm.schema import Config
+from bcbm.whole import write_whole
 
 UNITS = ("lesion", "study", "patient")
 DRAWS = 12  # random labels, each with folds of its own

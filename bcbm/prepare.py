@@ -12,10 +12,10 @@ from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.table import FLOW, exclude, flow, require_modalities, settle
 from bcbm.data.lesions import Lesions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.kept import write_whole
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
 from bcbm.reading import Cohort, count_masks, disk_errors, progress_bar, read_cohort, studies_of
 from bcbm.schema import Config
+from bcbm.whole import write_whole
 
 
 def prepare(config: Config, console: Console) -> Lesions:

@@ -1,8 +1,11 @@
 """Every setting with its type, its default and its line in `--help`."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
+HOME = Path(__file__).resolve().parent.parent  # where conf/, experiments/ and sweeps/ lie
 RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
 TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
@@ -113,7 +116,7 @@ class Data:
     """How lesions become batches."""
 
     batch_size: int = key(16, "lesions a batch, summed over devices")
-    workers: int = key(0, "processes that load and augment")
+    workers: int = key(0, "processes that load and augment, of each device")
     sampling: Literal["patient", "even"] = key(
         "patient", "draw a lesion with weight 1 / lesions of its patient, or every lesion alike"
     )
@@ -202,10 +205,19 @@ class Trainer:
     patience: int = key(8, "epochs without a better validation AUROC before a fold stops")
     learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)")
     weight_decay: float = key(0.05, "weight decay of AdamW")
+    accumulate: int = key(1, "batches whose gradients are summed before a step")
+    clip: float = key(0.0, "largest norm of the gradient; 0 leaves it as it is")
+    ema: float = key(0.0, "decay of the moving average of the weights that is validated and kept; 0: none")
     accelerator: str = key("auto", "auto, cpu or gpu")
-    devices: int = key(1, "devices a node; more than one trains with DDP")
+    devices: int = key(1, "devices a node")
     num_nodes: int = key(1, "nodes")
+    parallel: Literal["batches", "folds"] = key(
+        "batches", "what several devices share: the batches of a fold (DDP), or the folds, one a device"
+    )
     precision: str = key("32-true", "Lightning precision, such as 32-true or bf16-mixed")
+    channels_last: bool = key(False, "store image features channel by channel (often faster on a GPU)")
+    compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
+    profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")
 
 
 @dataclass
@@ -258,3 +270,20 @@ class Config:
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
+
+
+def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Yield (key, type, default, meaning) for every settable key, in the schema's order."""
+    hints = get_type_hints(schema)
+    default = schema()
+    for item in fields(schema):
+        hint = hints[item.name]
+        if is_dataclass(hint):
+            yield from described_keys(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
+        else:
+            plain_type = isinstance(hint, type) and not getattr(hint, "__args__", None)
+            name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
+            if "Literal" in name:
+                name = name.replace("Literal", "").replace(" | None", "").strip("[]")
+            value = str(getattr(default, item.name))
+            yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]

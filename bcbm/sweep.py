@@ -5,8 +5,6 @@ test patients, then train the outer folds with them and compare with the experim
 
 import hashlib
 import json
-import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -17,8 +15,10 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from bcbm.command import errors_in_words, help_text
-from bcbm.config import HOME, ConfigError, nearest, plain
+from bcbm.command import errors_in_words
+from bcbm.config import ConfigError, nearest, plain
+from bcbm.help import ASKED, print_help
+from bcbm.schema import HOME
 
 if TYPE_CHECKING:
     from bcbm.search.finished import Finished
@@ -93,8 +93,9 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
 
     from bcbm.cohort.splits import split_as
     from bcbm.prepare import prepare
+    from bcbm.processes import load_stack
     from bcbm.search.after import conclude
-    from bcbm.search.engine import Engine, Search, load_stack, open_study
+    from bcbm.search.engine import STACK, Engine, Search, open_study
     from bcbm.search.finished import finished, write_finished
     from bcbm.search.objective import FINAL, measures
     from bcbm.search.screen import Screen, result_table
@@ -105,7 +106,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     config = plan.config
     folds = [f"fold={number}" for number in range(config.split.folds * config.split.repeats)]
     chosen = asked.studies([*folds, FINAL])
-    load_stack()
+    load_stack(STACK)
     lesions = prepare(config, console)
     split = split_as(lesions.entering, config.split, config.task.receptors)
     found = measures(config, lesions, split, plan.objectives, plan.epochs)
@@ -174,23 +175,20 @@ def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str])
 
 
 def _write(path: Path, content: str) -> None:
-    from bcbm.features.kept import write_whole
+    from bcbm.whole import write_whole
 
     write_whole(path, content.encode())
 
 
 def main() -> int:
     """Search settings."""
-    console, words = Console(), sys.argv[1:]
-    if {"-h", "--help", "help"} & set(words):
-        help_text(__doc__ or "", console)
+    words = sys.argv[1:]
+    if ASKED & set(words):
+        print_help(__doc__ or "")
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster ends a job: like Ctrl-C
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # a process that has started CUDA cannot fork
 
     def work() -> int:
-        sweep(words, console)
+        sweep(words, Console())
         return 0
 
     return errors_in_words(work)

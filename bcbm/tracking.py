@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from bcbm.config import HOME, ConfigError, plain, to_yaml
-from bcbm.schema import Config
+from bcbm.config import ConfigError, plain, to_yaml
+from bcbm.schema import HOME, Config
+from bcbm.whole import write_whole
 
 PACKAGES = (
     *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
@@ -21,6 +23,7 @@ PACKAGES = (
 )
 # What may differ between two starts of the same run.
 NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
+PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
 
 
 class RunFolder:
@@ -43,6 +46,8 @@ class RunFolder:
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
+        A new one is made by the first rank; the others, if torchrun or Slurm has started them, wait for it.
+
         Arguments:
             best: what a perfect reader of the cohort would reach, where that is known.
 
@@ -51,15 +56,13 @@ class RunFolder:
         """
         identity = fingerprint(config, cohort, split_hash)
         home = Path(config.run.root) / config.experiment
-        known = [Path(config.run.folder)] if config.run.folder else sorted(home.glob("*"), reverse=True)
-        for path in known:
-            found = _identity(path)
-            if found == identity:
-                return cls(path)
-            if found and config.run.folder:
-                raise ConfigError(
-                    f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
-                )
+        until = time.monotonic() + PATIENCE
+        while (path := _known(config, home, identity)) is None and rank() > 0:
+            if time.monotonic() > until:
+                raise ConfigError(f"{home}: the first rank made no run folder in {PATIENCE:.0f} s")
+            time.sleep(0.1)
+        if path is not None:
+            return cls(path)
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
         path = Path(config.run.folder) if config.run.folder else home / now
         while not config.run.folder and path.exists():
@@ -77,19 +80,26 @@ class RunFolder:
 
     def write(self, name: str, content: str | pd.DataFrame) -> None:
         """Write a file whole: beside its place first, then moved there."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        if isinstance(content, str):
-            partial.write_text(content)
-        else:
-            content.to_parquet(partial)
-        partial.replace(path)
+        write_whole(self.path / name, content.encode() if isinstance(content, str) else content.to_parquet())
 
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""
         path = self.fold(number) / "predictions.parquet"
         return pd.read_parquet(path) if path.is_file() else None
+
+
+def _known(config: Config, home: Path, identity: str) -> Path | None:
+    """The folder of this run, if it has one already."""
+    given = [Path(config.run.folder)] if config.run.folder else None
+    for path in given or sorted(home.glob("*"), reverse=True):
+        found = _identity(path)
+        if found == identity:
+            return path
+        if found and given:
+            raise ConfigError(
+                f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
+            )
+    return None
 
 
 def rank() -> int:
@@ -105,6 +115,9 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
     for path in ("root", "names"):  # their content is in `cohort`
         content["cohort"].pop(path)
+    if content["trainer"].pop("parallel") == "folds":  # how many stand side by side changes no number
+        content["trainer"]["devices"] = 1
+    content["trainer"].pop("profile")
     if weights := content["model"].pop("weights"):  # a file counts for what it holds
         try:
             with Path(weights).expanduser().open("rb") as file:

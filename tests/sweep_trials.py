@@ -11,7 +11,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from bcbm.config import compose
-from bcbm.search.engine import Engine, Search, load_stack, open_study
+from bcbm.processes import load_stack
+from bcbm.search.engine import Engine, Search, open_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Parameter
 from bcbm.search.storage import open_storage

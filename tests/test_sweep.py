@@ -19,9 +19,10 @@ from bcbm.cohort.splits import make_split
 from bcbm.config import HOME, ConfigError, compose, override
 from bcbm.features.crops import CropStore
 from bcbm.prepare import prepare
+from bcbm.processes import take_share
 from bcbm.search.finished import finished
 from bcbm.search.objective import among, figure, measures
-from bcbm.search.worker import Job, Report, take_share
+from bcbm.search.worker import Job, Report
 from bcbm.sweep import Asked
 from bcbm.tracking import RunFolder
 

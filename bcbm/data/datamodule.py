@@ -1,5 +1,6 @@
 """Lesions as batches: what is checked, what is fitted and what a batch holds."""
 
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ from bcbm.features.crops import CropStore
 from bcbm.schema import Augment, Data
 
 Batch = dict[str, Tensor]
+# Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
+FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
 Crops = np.ndarray | CropStore  # read by a lesion's row
 
 
@@ -189,7 +192,7 @@ class LesionDataModule(LightningDataModule):
             num_workers=self.data.workers,
             persistent_workers=self.data.workers > 0,
             # A process that talks to other ranks has threads, and a fork of it can inherit a lock for good.
-            multiprocessing_context="forkserver" if self.data.workers and world > 1 else None,
+            multiprocessing_context=("forkserver" if world > 1 else FORK) if self.data.workers else None,
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from joblib import Parallel, delayed
 
 from bcbm.cohort.tcia import file_key
+from bcbm.whole import write_whole
 
 
 class Study(NamedTuple):
@@ -78,27 +77,6 @@ def each_study(
         if progress:
             progress(len(study.masks))
         yield study, path, record
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one step: it is there complete, also after a power cut, or not at all."""
-    with writing_whole(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """The same for content that comes piece by piece; an error, a full disk too, leaves nothing behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _kept(path: Path) -> Record | None:

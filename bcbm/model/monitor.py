@@ -1,31 +1,56 @@
-"""How training goes: learning rate, gradient norm and lesions a second of every epoch."""
+"""How training goes: on screen, and as figures of every epoch."""
 
+import math
+import resource
+import sys
 from time import perf_counter
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from bcbm.cohort.problems import InputError, Problem
+
 EVERY = 4  # steps; the norm of each would cost 1 % of the time
+LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data
+LINE = 60.0  # seconds between two lines where there is no terminal
 
 
 class Monitor(Callback):
-    """Log `train/learning_rate` of the last step, `train/grad_norm` and `train/lesions_per_second`.
+    """Log `train/learning_rate`, `grad_norm`, `lesions_per_second` and `data_wait` of every epoch.
 
-    The norm is the mean over every fourth step of the epoch. Gradients are looked at, never clipped, and (but
-    for 16-mixed) nothing is read off the device before the epoch's end. The time is that of the training
-    steps with the loading of their batches, without validation.
+    The learning rate is that of the last step, the norm the mean over every fourth, before any clipping. The
+    time is that of the training steps with the loading of their batches, without validation; `data_wait` is
+    the share of it in which nothing but data was waited for. But for 16-mixed and every eighth step nothing
+    is read off a GPU before the epoch's end.
+
+    Raises:
+        InputError: at the end of an epoch whose loss is no number.
     """
+
+    def __init__(self) -> None:
+        self.waited = self.trained = 0.0  # seconds, over all epochs
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.norms: list[Tensor] = []
-        self.learning_rate, self.steps, self.lesions = 0.0, 0, 0
+        self.learning_rate, self.steps, self.batches, self.lesions = 0.0, 0, 0, 0
+        self.waits: list[float] = []
         self.begun = self.ended = perf_counter()
+        self.listens = True
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Take the time that the batch was waited for."""
+        if self.listens:
+            self.waits.append(perf_counter() - self.ended)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -42,16 +67,81 @@ class Monitor(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the lesions of a step."""
+        """Count the lesions of a batch."""
+        on_gpu = pl_module.device.type == "cuda"
         self.lesions += len(batch["row"])
+        self.batches += 1
+        self.listens = not on_gpu or self.batches % LISTEN == 0
+        if on_gpu and self.listens:
+            torch.cuda.synchronize(pl_module.device)
         self.ended = perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch."""
+        if not math.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(0.0))):
+            found = f"the loss of epoch {trainer.current_epoch + 1} is no number"
+            remedy = "lower trainer.learning_rate, or set trainer.clip=1 or trainer.precision=32-true"
+            raise InputError(Problem("training", found, remedy))
         seconds = max(self.ended - self.begun, 1e-9)
+        waited = min(sum(self.waits) / len(self.waits) * self.batches, seconds)
+        self.waited, self.trained = self.waited + waited, self.trained + seconds
         figures: dict[str, Tensor | float] = {
             "train/learning_rate": self.learning_rate,
             "train/grad_norm": torch.stack(self.norms).mean(),
             "train/lesions_per_second": self.lesions * trainer.world_size / seconds,
+            "train/data_wait": waited / seconds,
         }
         pl_module.log_dict(figures, sync_dist=True)
+
+    def limits(self, device: torch.device, workers: int) -> str:
+        """What held training up, and the most memory it took, in words."""
+        share = self.waited / max(self.trained, 1e-9)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        memory = f"{most / 2**30:.1f} GiB of memory"
+        if device.type == "cuda":
+            memory += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of it on the GPU"
+        hint = f" (data.workers={workers + 1} may help)" if share > 0.2 and self.waited > 10 else ""
+        return f"{share:.0%} of the training waited for data{hint}, {memory}"
+
+
+class FoldProgress(Callback):
+    """One line a fold: epoch, losses and time left; without a terminal one a minute."""
+
+    def __init__(self, console: Console, fold: int, epochs: int) -> None:
+        fold_text, losses = TextColumn("fold {task.fields[fold]}"), TextColumn("{task.description}")
+        columns = (fold_text, BarColumn(), losses, TimeRemainingColumn())
+        shown = console.is_terminal and not console.quiet
+        self.progress = Progress(*columns, console=console, transient=True, disable=not shown)
+        self.task: TaskID = self.progress.add_task("", total=epochs, fold=fold)
+        self.console, self.fold, self.shown = console, fold, shown
+        self.said = perf_counter()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the line."""
+        self.progress.start()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the time, from where training goes on."""
+        self.began, self.first = perf_counter(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move it on."""
+        losses = "  ".join(
+            f"{name} {float(trainer.callback_metrics[name]):.3f}"
+            for name in ("train/loss", "val/loss", "val/auroc")
+            if name in trainer.callback_metrics
+        )
+        done = trainer.current_epoch + 1
+        text = f"epoch {done}/{trainer.max_epochs}  {losses}"
+        if self.shown:
+            self.progress.update(self.task, completed=done, description=text)
+        elif perf_counter() - self.said > LINE:
+            self.said = perf_counter()
+            pace = (self.said - self.began) / (done - self.first)
+            left = pace * ((trainer.max_epochs or done) - done) / 60
+            line = f"fold {self.fold}: {text}  at most {left:.0f} min left"
+            self.console.print(line, highlight=False, markup=False)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take it away."""
+        self.progress.stop()

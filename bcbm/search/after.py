@@ -20,7 +20,6 @@ from bcbm.evaluation.comparison_page import write_comparison
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.search_page import LEAST, in_words, write_search
 from bcbm.evaluation.summary import to_json
-from bcbm.features.kept import write_whole
 from bcbm.schema import Config
 from bcbm.search.finished import Finished
 from bcbm.search.objective import FINAL
@@ -28,6 +27,7 @@ from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.ready import facts, write_experiment
 from bcbm.search.storage import hidden
 from bcbm.tracking import environment
+from bcbm.whole import write_whole
 
 OWN_FILE = "journal.log"
 

@@ -4,14 +4,13 @@ import math
 import multiprocessing
 import os
 import signal
-import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bcbm.cohort.problems import InputError, Problem
+from bcbm.processes import held_back
 from bcbm.search.owner import BEAT, GRACE, Watch, owner
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
@@ -32,13 +32,6 @@ LOOK = 5.0  # seconds between two looks for trials that were left
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.crossvalidation", "bcbm.baselines")
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-
-
-def load_stack(stack: Sequence[str] = STACK) -> None:
-    """Start the process that trials are forked from; it imports what they share while this one goes on."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(stack))
-    forkserver.ensure_running()
 
 
 @dataclass(frozen=True)
@@ -214,7 +207,7 @@ class Engine:
         )
         process = self.context.Process(target=work, args=(job,), name=f"{search.name} trial {trial.number}")
         running = Running(search, trial, settings, token, slot, process)
-        with _held_back(signal.SIGINT, signal.SIGTERM):  # half a job would be sent, or a trial forgotten
+        with held_back(signal.SIGINT, signal.SIGTERM):  # half a job would be sent, or a trial forgotten
             process.start()
             self.running.append(running)
         return True
@@ -312,26 +305,6 @@ class Engine:
             if _told(one.search.study, one.trial, TrialState.FAIL):
                 _try_again(one.search.study, one.trial, strike=False)
         self.running.clear()
-
-
-@contextmanager
-def _held_back(*signals: signal.Signals) -> Iterator[None]:
-    """Let signals wait until what is inside is done.
-
-    By handlers, not by this thread's mask: a signal that another thread takes would interrupt this one too.
-    """
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
-        yield
-        return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for one in dict.fromkeys(came):
-            signal.raise_signal(one)
 
 
 def _note(trial: Trial, **facts: Any) -> None:

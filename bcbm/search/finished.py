@@ -13,9 +13,9 @@ from optuna import Study, load_study
 from optuna.trial import FrozenTrial, TrialState
 
 from bcbm.cohort.problems import InputError, Problem
-from bcbm.features.kept import write_whole
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage
+from bcbm.whole import write_whole
 
 
 @dataclass(frozen=True)

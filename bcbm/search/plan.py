@@ -11,8 +11,8 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 
-from bcbm.config import HOME, ConfigError, compose, nearest
-from bcbm.schema import Config
+from bcbm.config import ConfigError, compose, nearest
+from bcbm.schema import HOME, Config
 from bcbm.search.space import Parameter, read_space
 
 SWEEPS = HOME / "sweeps"

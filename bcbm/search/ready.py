@@ -11,11 +11,11 @@ import yaml
 
 from bcbm.compare import flattened
 from bcbm.config import ConfigError, compose, plain
-from bcbm.features.kept import write_whole
 from bcbm.schema import Config
 from bcbm.search.finished import Finished
 from bcbm.search.objective import FINAL
 from bcbm.tracking import NOT_IDENTITY
+from bcbm.whole import write_whole
 
 PLACES = (*NOT_IDENTITY, "experiment")  # where results go, and who is told, is no part of an experiment
 ABSENT = object()

@@ -14,8 +14,8 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from bcbm.config import TUNABLE, ConfigError, described_keys, nearest, override
-from bcbm.schema import Config
+from bcbm.config import TUNABLE, ConfigError, nearest, override
+from bcbm.schema import Config, described_keys
 
 Settings = dict[str, Any]  # such as {"model.dropout": 0.1}
 KINDS = ("float", "int", "categorical")

@@ -3,14 +3,10 @@
 import json
 import math
 import os
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +15,11 @@ from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial
 
-from bcbm.features.kept import write_whole
+from bcbm.processes import end_with_parent, take_share
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage, patiently
 from bcbm.tracking import RunFolder
+from bcbm.whole import write_whole
 
 RESULT = "result.json"
 
@@ -108,8 +105,7 @@ class Report:
 
 def work(job: Job) -> None:
     """Do a trial and leave `result.json`, whole or not at all. The last thing a process does."""
-    os.setpgid(0, 0)  # with the processes that load its batches, to be stopped together
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     take_share(job.slot, job.workers)
     job.folder.mkdir(parents=True, exist_ok=True)
     output = os.open(job.folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -143,28 +139,3 @@ def result(folder: Path, token: str) -> Mapping[str, Any] | None:
         return None
     found: Mapping[str, Any] = json.loads(path.read_text())
     return found if found["token"] == token else None
-
-
-def take_share(slot: int, workers: int) -> None:
-    """Keep this process to its part of the cores, and to one GPU where there are any.
-
-    It has to come before CUDA is first used; libraries that count the cores given to them follow.
-    """
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[slot::workers] or [cores[slot % len(cores)]])
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-
-
-def _end_with_parent() -> None:
-    """Wait for the end of the process that asked for the trial, and end with everything started here."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,109 @@
+"""Processes side by side: how they are ended, what they share, and which part of the machine is whose."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+REQUEUE = signal.SIGUSR1  # what a Slurm job asks for with `--signal`, shortly before its time is up
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, or Slurm's signal before a job's end: like Ctrl-C, but what runs may come to a good place."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals that ask this process to end; Slurm's only inside a job of Slurm."""
+    return [signal.SIGTERM, *([REQUEUE] if "SLURM_JOB_ID" in os.environ else [])]
+
+
+def terminable() -> None:
+    """Have the signals that ask for an end raise `Terminated`."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in ending_signals():
+            signal.signal(number, end)
+
+
+def requeue(ended: Terminated) -> None:
+    """Put a Slurm job whose time is up back into the queue; done by its first task."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if ended.signal != REQUEUE or os.environ.get("SLURM_PROCID", "0") != "0":
+        return
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    subprocess.run(["scontrol", "requeue", job], check=False)
+
+
+@contextmanager
+def held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals wait until what is inside is done.
+
+    By handlers, not by this thread's mask: a signal that another thread takes would interrupt this one too.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in dict.fromkeys(came):
+            signal.raise_signal(one)
+
+
+def load_stack(stack: Sequence[str]) -> None:
+    """Start the process that others are forked from; it imports what they share while this one goes on."""
+    import multiprocessing
+    from multiprocessing import forkserver
+
+    # Libraries read this where they are loaded; and a process that has started CUDA cannot fork.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(stack))
+    forkserver.ensure_running()
+
+
+def end_with_parent() -> None:
+    """Lead a group of processes of one's own, and end with all of it as soon as the parent is no more."""
+    os.setpgid(0, 0)  # with the processes that load batches, to be stopped together
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def take_share(slot: int, of: int) -> None:
+    """Keep this process to its part of the cores, and to one GPU where there are any.
+
+    It has to come before CUDA is first used; libraries that count the cores given to them follow.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[slot::of] or [cores[slot % len(cores)]])
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+
+
+def _wait_for_parent() -> None:
+    from multiprocessing import connection, parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
