@@ -22,8 +22,9 @@ def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bo
     from rich.console import Console
 
     from bcbm.config import compose
+    from bcbm.processes import rank
 
-    console = Console()
+    console = Console(quiet=rank() > 0)
 
     def composed() -> int:
         config = compose(words)

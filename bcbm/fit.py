@@ -47,10 +47,9 @@ def run(
     from bcbm.config import to_yaml
     from bcbm.dashboard.runs import Tracker, group_name, tags
     from bcbm.prepare import prepare
-    from bcbm.tracking import RunFolder, rank
+    from bcbm.processes import rank
+    from bcbm.tracking import RunFolder
 
-    if rank() > 0:
-        console.quiet = True
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]

@@ -20,6 +20,14 @@ class Terminated(KeyboardInterrupt):
         self.signal = number
 
 
+def rank() -> int:
+    """The global rank of this process, before and after Lightning has started the group."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
 def ending_signals() -> list[signal.Signals]:
     """The signals that ask this process to end; Slurm's only inside a job of Slurm."""
     return [signal.SIGTERM, *([REQUEUE] if "SLURM_JOB_ID" in os.environ else [])]

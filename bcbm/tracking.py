@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bcbm.config import ConfigError, plain, to_yaml
+from bcbm.processes import rank
 from bcbm.schema import HOME, Config
 from bcbm.whole import write_whole
 
@@ -100,14 +100,6 @@ def _known(config: Config, home: Path, identity: str) -> Path | None:
                 f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
             )
     return None
-
-
-def rank() -> int:
-    """The global rank of this process, before and after Lightning has started the group."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ:
-            return int(os.environ[name])
-    return 0
 
 
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:

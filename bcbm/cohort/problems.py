@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pickle import UnpicklingError  # what torch says of files that hold more than weights
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,6 @@ def readable(where: object, remedy: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(Problem(str(where), f"is damaged ({said})", remedy)) from error

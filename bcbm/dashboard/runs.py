@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from bcbm.config import ConfigError, plain
+from bcbm.processes import rank
 from bcbm.schema import Config
-from bcbm.tracking import rank
 
 if TYPE_CHECKING:
     from wandb import Run

@@ -28,9 +28,9 @@ from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.resume import Average, Interruption, Keeper, WholeCheckpoints
 from bcbm.predictions import prediction_table
-from bcbm.processes import Terminated
+from bcbm.processes import Terminated, rank
 from bcbm.schema import Config
-from bcbm.tracking import RunFolder, fingerprint, rank
+from bcbm.tracking import RunFolder, fingerprint
 
 
 def train_fold(
@@ -240,6 +240,7 @@ def _quiet() -> None:
     """Silence what Lightning says on every start; warnings about the data or the maths stay."""
     for name in (
         "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.distributed",
         "lightning.fabric.utilities.seed",
         "lightning.pytorch.accelerators.cuda",
         "lightning.pytorch.trainer.connectors.checkpoint_connector",
@@ -249,6 +250,7 @@ def _quiet() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists.*",
         ".*tensorboard.*",
+        ".*sync_dist=True.*",  # every rank reads all of validation
         ".*isinstance.*LeafSpec.*",
         ".*number of training batches.*",
     ):

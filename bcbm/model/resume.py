@@ -28,7 +28,10 @@ class WholeCheckpoints(TorchCheckpointIO):
             OSError: the disk refuses.
         """
         with writing_whole(Path(path)) as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch's own on top, when it closes what could not be written
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 class Average(EMAWeightAveraging):
