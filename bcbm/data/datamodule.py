@@ -120,6 +120,7 @@ class LesionDataModule(LightningDataModule):
         bag: int = 1,
     ) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # a rank may have nothing to predict
         for name, values in (("image", crops), ("radiomics", radiomics)):
             if name in modalities and values is None:
                 raise ValueError(f"task.modalities names {name} but this cohort has no {name}; leave it out")
