@@ -1,5 +1,7 @@
 """Augmentation of a whole batch where it is, on a CPU or a GPU: what `LesionAugment` does, far cheaper."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -39,56 +41,80 @@ class BatchAugment:
         change, image = change.double(), image.to(torch.float32, copy=True)
         with torch.autocast(image.device.type, enabled=False):
             if len(rows := _chosen(change, "flip")):
-                here = rows.to(image.device)
-                image[here] = image[here].flip(-1)
-                if position is not None:
-                    sides = torch.tensor([LEFT, RIGHT], device=image.device)
-                    position = position.clone()
-                    position[here[:, None], sides] = position[here[:, None], sides.flip(0)]
-            for name, changed in (
-                ("affine", self._moved),
-                ("motion", self._restless),
-                ("bias", _shaded),
-                ("noise", _noisy),
-                ("gamma", _contrasted),
-            ):
-                if len(rows := _chosen(change, name)):
-                    here = rows.to(image.device)
-                    image[here] = changed(image[here], change[rows], seed[rows])
+                _each(image, rows, _flip)
+            if len(rows := _chosen(change, "affine")):
+                _each(image, rows, _move, self._affine(change[rows], image.shape))
+            if len(rows := _chosen(change, "motion")):
+                _each(image, rows, _disturb, *self._motion(change[rows], image.shape))
+            if len(rows := _chosen(change, "bias")):
+                _each(image, rows, _shade, _polynomial(change[rows]))
+            if len(rows := _chosen(change, "noise")):
+                _each(image, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
+            if len(rows := _chosen(change, "gamma")):
+                _each(image, rows, _contrast, part(change[rows], "log_gamma").exp())
+        if position is not None:
+            swapped, flipped = position.clone(), part(change, "flip").to(position) > 0
+            swapped[:, [LEFT, RIGHT]] = position[:, [RIGHT, LEFT]]
+            position = torch.where(flipped, swapped, position)
         return image, position
 
-    def _moved(self, crops: Tensor, change: Tensor, seed: Tensor) -> Tensor:
-        """Turned about the centre, scaled, shifted; what comes from outside is brain mean and no lesion."""
+    def _affine(self, change: Tensor, shape: torch.Size) -> Tensor:
+        """Turned about the centre, scaled, shifted: (K, 3, 4) from a voxel to where it comes from."""
         back = rotation(part(change, "degrees")).mT
         shift = (back @ part(change, "shift")[..., None])[..., 0] / self.spacing
-        matrices = about_centre(back / part(change, "scale")[..., None], -shift, crops.shape)
-        nothing = torch.zeros(len(crops))
-        crops[:, 0] = resampled(crops[:, 0], matrices, nothing)
-        if crops.shape[1] > 1:
-            crops[:, 1] = resampled(crops[:, 1], matrices, nothing, mode="nearest")
-        return crops
+        return about_centre(back / part(change, "scale")[..., None], -shift, shape)
 
-    def _restless(self, crops: Tensor, change: Tensor, seed: Tensor) -> Tensor:
-        """Moved during the scan: k-space filled line by line from the image at rest and from moved ones.
-
-        As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
-        along W alone, so that no other axis needs a Fourier transform.
-        """
-        still = crops[:, 0]
-        lowest = still.amin(dim=(1, 2, 3)).cpu()
-        degrees = part(change, "motion_degrees").reshape(-1, MOVEMENTS, 3)
-        shift = part(change, "motion_shift").reshape(-1, MOVEMENTS, 3) / self.spacing
-        shares = _shares(part(change, "motion_time"), still.shape[-1]).to(crops)[:, :, None, None]
-        spectrum = torch.fft.rfft(still) * shares[:, 0]
-        for number in range(MOVEMENTS):
-            matrices = about_centre(rotation(degrees[:, number]), shift[:, number], still.shape)
-            spectrum += torch.fft.rfft(resampled(still, matrices, lowest)) * shares[:, number + 1]
-        crops[:, 0] = torch.fft.irfft(spectrum, n=still.shape[-1])
-        return crops
+    def _motion(self, change: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Of each movement the (K, 2, 3, 4) matrices, and the shares of k-space, see `_shares`."""
+        degrees = part(change, "motion_degrees").reshape(-1, 3)
+        shift = part(change, "motion_shift").reshape(-1, 3) / self.spacing
+        matrices = about_centre(rotation(degrees), shift, shape).reshape(-1, MOVEMENTS, 3, 4)
+        return matrices, _shares(part(change, "motion_time"), shape[-1])
 
 
 def _chosen(change: Tensor, name: str) -> Tensor:
     return part(change, name)[:, 0].nonzero()[:, 0]
+
+
+def _each(image: Tensor, rows: Tensor, changed: Callable[..., None], *numbers: Tensor) -> None:
+    """Let `changed` work on the crops of some rows, in place: (K, C, D, H, W) and (K, ...) of all numbers.
+
+    On a CPU crop by crop, which its cache then holds and nothing copies; elsewhere at once.
+    """
+    if image.device.type == "cpu":
+        for n, row in enumerate(rows.tolist()):
+            changed(image[row : row + 1], *(each[n : n + 1] for each in numbers))
+    else:
+        here = rows.to(image.device)
+        crops = image[here]
+        changed(crops, *numbers)
+        image[here] = crops
+
+
+def _flip(crops: Tensor) -> None:
+    crops.copy_(crops.flip(-1))
+
+
+def _move(crops: Tensor, matrices: Tensor) -> None:
+    """Resampled; what comes from outside is brain mean and no lesion."""
+    nothing = torch.zeros(len(crops))
+    for channel, mode in zip(crops.unbind(1), ("bilinear", "nearest"), strict=False):
+        channel.copy_(resampled(channel, matrices, nothing, mode))
+
+
+def _disturb(crops: Tensor, matrices: Tensor, shares: Tensor) -> None:
+    """Moved during the scan: k-space filled line by line from the image at rest and from moved ones.
+
+    As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
+    along W alone, so that no other axis needs a Fourier transform.
+    """
+    still, shares = crops[:, 0], shares.to(crops)[:, :, None, None]
+    lowest = still.amin(dim=(1, 2, 3)).cpu()
+    spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
+    for number in range(MOVEMENTS):
+        moved = resampled(still, matrices[:, number], lowest)
+        spectrum += torch.fft.rfft(moved).mul_(shares[:, number + 1])
+    still.copy_(torch.fft.irfft(spectrum, n=still.shape[-1]))
 
 
 def _shares(times: Tensor, count: int) -> Tensor:
@@ -108,33 +134,32 @@ def _shares(times: Tensor, count: int) -> Tensor:
     return ((read + read.flip(-1).roll(1, dims=-1)) / 2)[..., : count // 2 + 1]
 
 
-def _shaded(crops: Tensor, change: Tensor, seed: Tensor) -> Tensor:
-    """Times the exponential of a polynomial in z, y and x from -1 to 1 (Van Leemput et al. 1999)."""
-    cube = torch.zeros(len(crops), *[BIAS_ORDER + 1] * 3, dtype=change.dtype)
+def _polynomial(change: Tensor) -> Tensor:
+    """Coefficients by the powers of z, y and x that they belong to: (K, 4, 4, 4)."""
+    cube = torch.zeros(len(change), *[BIAS_ORDER + 1] * 3)
     i, j, k = torch.tensor(POWERS).T
-    cube[:, i, j, k] = part(change, "coefficients")
+    cube[:, i, j, k] = part(change, "coefficients").float()
+    return cube
+
+
+def _shade(crops: Tensor, cube: Tensor) -> None:
+    """Times the exponential of a polynomial in z, y and x from -1 to 1 (Van Leemput et al. 1999)."""
     power = torch.arange(BIAS_ORDER + 1, device=crops.device)[:, None]
     z, y, x = (torch.linspace(-1, 1, count).to(crops) ** power for count in crops.shape[-3:])
     # One axis after the other: every voxel meets 4 products in place of 20.
-    lines = y.T @ (cube.to(crops) @ x)
-    planes = z.T @ lines.flatten(2)
+    planes = z.T @ (y.T @ (cube.to(crops) @ x)).flatten(2)
     crops[:, 0] *= planes.exp_().view_as(crops[:, 0])
-    return crops
 
 
-def _noisy(crops: Tensor, change: Tensor, seed: Tensor) -> Tensor:
-    """With Gaussian noise, from a generator a crop."""
+def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
+    """Gaussian, from a generator a crop."""
     generator = torch.Generator(crops.device)
-    for crop, number, deviation in zip(
-        crops[:, 0], seed.tolist(), part(change, "deviation")[:, 0].tolist(), strict=True
-    ):
-        noise = torch.randn(crop.shape, generator=generator.manual_seed(number), device=crop.device)
+    for crop, seed, deviation in zip(crops[:, 0], seeds.tolist(), deviations[:, 0].tolist(), strict=True):
+        noise = torch.randn(crop.shape, generator=generator.manual_seed(seed), device=crop.device)
         crop.add_(noise, alpha=deviation)
-    return crops
 
 
-def _contrasted(crops: Tensor, change: Tensor, seed: Tensor) -> Tensor:
+def _contrast(crops: Tensor, gamma: Tensor) -> None:
     """Raised to a power, the sign kept."""
-    gamma = part(change, "log_gamma").exp().to(crops)[:, :, None, None]
-    crops[:, 0] = crops[:, 0].abs().pow_(gamma).copysign_(crops[:, 0])
-    return crops
+    image = crops[:, 0]
+    image.copy_(image.abs().pow_(gamma.to(image)[:, :, None, None]).copysign_(image))

@@ -16,16 +16,18 @@ inlined = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"
 
 
 @inlined
-def _reach(start, step, count, low, high):  # type: ignore[no-untyped-def]
-    """The part of (low, high) whose places, start + step * x, lie between the outermost of `count` voxels.
-
-    A thousandth of a voxel is left out at both ends, where rounding to float32 could read beyond them.
-    """
-    least, most = 0.001, count - 1.001
-    if abs(step) < 1e-9:
-        return (low, high) if least <= start <= most else (0.0, -1.0)
-    one, other = (least - start) / step, (most - start) / step
-    return max(low, min(one, other)), min(high, max(one, other))
+def _reach(a, b, c, p, q, r, shape, margin):  # type: ignore[no-untyped-def]
+    """From where to where on a row (a, b, c) + x (p, q, r) keeps `margin` inside the outermost centres."""
+    low, high = 0.0, shape[2] - 1.0
+    for start, step, count in ((a, p, shape[0]), (b, q, shape[1]), (c, r, shape[2])):
+        least, most = margin, count - 1 - margin
+        if abs(step) < 1e-9:
+            if not least <= start <= most:
+                high = -1.0
+        else:
+            one, other = (least - start) / step, (most - start) / step
+            low, high = max(low, min(one, other)), min(high, max(one, other))
+    return low, high
 
 
 @compiled
@@ -89,13 +91,18 @@ def linear(volumes, matrices, outside, result):  # type: ignore[no-untyped-def]
                 a = m[0, 0] * z + m[0, 1] * y + m[0, 3]
                 b = m[1, 0] * z + m[1, 1] * y + m[1, 3]
                 c = m[2, 0] * z + m[2, 1] * y + m[2, 3]
-                low, high = _reach(a, p, depth, 0.0, width - 1.0)
-                low, high = _reach(b, q, height, low, high)
-                low, high = _reach(c, r, width, low, high)
-                first, last = math.ceil(low), math.floor(high) + 1
-                if last <= first:
-                    first, last = width, width
                 row = result[n, z, y]
+                # Most of a row is well inside, the rest outside; what lies between is worked out with care.
+                low, high = _reach(a, b, c, p, q, r, volume.shape, 0.001)
+                first, last = math.ceil(low), math.floor(high) + 1
+                low, high = _reach(a, b, c, p, q, r, volume.shape, -0.501)
+                seen, unseen = math.ceil(low), math.floor(high) + 1
+                if unseen <= seen:
+                    seen, unseen = width, width
+                if last <= first:
+                    first, last = unseen, unseen
+                row[:seen] = outside[n]
+                row[unseen:] = outside[n]
                 _row(
                     voxels,
                     width,
@@ -108,9 +115,9 @@ def linear(volumes, matrices, outside, result):  # type: ignore[no-untyped-def]
                     np.float32(r),
                     row[first:last],
                 )
-                for x in range(first):
+                for x in range(seen, first):
                     row[x] = _edge(volume, a + p * x, b + q * x, c + r * x, outside[n])
-                for x in range(last, width):
+                for x in range(last, unseen):
                     row[x] = _edge(volume, a + p * x, b + q * x, c + r * x, outside[n])
 
 

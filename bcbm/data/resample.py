@@ -7,16 +7,13 @@ from torch import Tensor
 
 def rotation(degrees: Tensor) -> Tensor:
     """(K, 3, 3) from angles (K, 3) around z, y and x: ITK's Euler3DTransform with axes in this order."""
-    sin, cos = degrees.deg2rad().sin(), degrees.deg2rad().cos()
-    matrices = []
-    for axis in range(3):
-        one, other = (axis + 1) % 3, (axis + 2) % 3
-        matrix = torch.eye(3, dtype=degrees.dtype).repeat(len(degrees), 1, 1)
-        matrix[:, one, one] = matrix[:, other, other] = cos[:, axis]
-        matrix[:, other, one], matrix[:, one, other] = sin[:, axis], -sin[:, axis]
-        matrices.append(matrix)
-    first, second, third = matrices
-    return third @ first @ second
+    (a, b, c), (s, t, u) = degrees.deg2rad().cos().unbind(1), degrees.deg2rad().sin().unbind(1)
+    rows = (
+        (c * b - u * s * t, -u * a, c * t + u * s * b),
+        (u * b + c * s * t, c * a, u * t - c * s * b),
+        (-a * t, s, a * b),
+    )
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1)
 
 
 def about_centre(turn: Tensor, shift: Tensor, shape: torch.Size) -> Tensor:
