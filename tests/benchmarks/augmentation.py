@@ -128,7 +128,9 @@ def files(folder: Path, size: int) -> Way:
     paths = []
     for number in range(2):
         z, y, x = (np.linspace(-1, 1, count, dtype=np.float32) for count in reversed(GRID))
-        brain = (x**2 + y[:, None] ** 2 + z[:, None, None] ** 2) < 0.6  # about a third of the grid, the rest 0
+        brain = (
+            x**2 + y[:, None] ** 2 + z[:, None, None] ** 2
+        ) < 0.6  # about a third of the grid, the rest 0
         values = np.zeros(brain.shape, np.int16)
         values[brain] = rng.normal(400, 60, int(brain.sum()))
         image = sitk.GetImageFromArray(values)
