@@ -16,16 +16,21 @@ inlined = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"
 
 
 @inlined
-def _reach(a, b, c, p, q, r, shape, margin):  # type: ignore[no-untyped-def]
-    """From where to where on a row (a, b, c) + x (p, q, r) keeps `margin` inside the outermost centres."""
+def _inverse(step):  # type: ignore[no-untyped-def]
+    return 0.0 if abs(step) < 1e-9 else 1 / step
+
+
+@inlined
+def _reach(places, inverses, shape, margin):  # type: ignore[no-untyped-def]
+    """From where to where on a row `places` + x / `inverses` keep `margin` inside the outermost centres."""
     low, high = 0.0, shape[2] - 1.0
-    for start, step, count in ((a, p, shape[0]), (b, q, shape[1]), (c, r, shape[2])):
-        least, most = margin, count - 1 - margin
-        if abs(step) < 1e-9:
-            if not least <= start <= most:
+    for start, inverse, count in zip(places, inverses, shape):  # noqa: B905 - numba's zip knows no strict
+        least, most = margin - start, count - 1 - margin - start
+        if inverse == 0:
+            if least > 0 or most < 0:
                 high = -1.0
         else:
-            one, other = (least - start) / step, (most - start) / step
+            one, other = least * inverse, most * inverse
             low, high = max(low, min(one, other)), min(high, max(one, other))
     return low, high
 
@@ -86,6 +91,7 @@ def linear(volumes, matrices, outside, result):  # type: ignore[no-untyped-def]
         volume, m = volumes[n], matrices[n]
         voxels = volume.reshape(-1)
         p, q, r = m[0, 2], m[1, 2], m[2, 2]
+        inverses = _inverse(p), _inverse(q), _inverse(r)  # here, as a division a row would be felt
         for z in range(depth):
             for y in range(height):
                 a = m[0, 0] * z + m[0, 1] * y + m[0, 3]
@@ -93,9 +99,9 @@ def linear(volumes, matrices, outside, result):  # type: ignore[no-untyped-def]
                 c = m[2, 0] * z + m[2, 1] * y + m[2, 3]
                 row = result[n, z, y]
                 # Most of a row is well inside, the rest outside; what lies between is worked out with care.
-                low, high = _reach(a, b, c, p, q, r, volume.shape, 0.001)
+                low, high = _reach((a, b, c), inverses, volume.shape, 0.001)
                 first, last = math.ceil(low), math.floor(high) + 1
-                low, high = _reach(a, b, c, p, q, r, volume.shape, -0.501)
+                low, high = _reach((a, b, c), inverses, volume.shape, -0.501)
                 seen, unseen = math.ceil(low), math.floor(high) + 1
                 if unseen <= seen:
                     seen, unseen = width, width
