@@ -3,14 +3,17 @@
 from types import SimpleNamespace
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from batches import data_of, lesions_of, module_of, parts_of, trainer_of
+from scipy.stats import kstest, kurtosis
 
 from bcbm.cohort.names import HEMISPHERES
 from bcbm.data.changes import CHANCES, Changes
 from bcbm.data.device import BatchAugment
 from bcbm.data.inputs import LEFT, RIGHT
+from bcbm.data.noise import add_noise
 from bcbm.data.resample import about_centre, resampled, rotation, sampled
 from bcbm.schema import Augment, Data
 
@@ -117,6 +120,19 @@ def test_changes_of_intensity_leave_the_mask_alone():
     image, position, change, seed = batch(Augment(**{**ON, "flip": 0.0, "affine": 0.0}))
     changed, _ = BatchAugment(1.0)(image, position, change, seed)
     assert torch.equal(changed[:, 1], image[:, 1]) and not torch.equal(changed[:, 0], image[:, 0])
+
+
+def test_noise_is_white_and_gaussian_and_no_two_seeds_share_it():
+    noise = torch.zeros(3, 33, 33, 31)
+    for seed, crop in enumerate(noise):
+        add_noise(crop, seed, 2.0)
+    values = noise[1].flatten().numpy()
+    assert kstest(values, "norm", (0, 2)).pvalue > 0.01
+    assert abs(kurtosis(values)) < 0.1 and np.abs(values).max() > 7
+    pairs = [(noise[0], noise[1]), (noise[1], noise[2])]
+    pairs += [(noise[1].roll(step, axis), noise[1]) for axis in range(3) for step in (1, 4)]
+    for one, other in pairs:
+        assert abs(np.corrcoef(one.flatten(), other.flatten())[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])

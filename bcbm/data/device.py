@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bcbm.data.changes import BIAS_ORDER, MOVEMENTS, POWERS, part
 from bcbm.data.inputs import LEFT, RIGHT
+from bcbm.data.noise import add_noise
 from bcbm.data.resample import about_centre, resampled, rotation
 
 
@@ -152,11 +153,9 @@ def _shade(crops: Tensor, cube: Tensor) -> None:
 
 
 def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
-    """Gaussian, from a generator a crop."""
-    generator = torch.Generator(crops.device)
+    """Gaussian, a crop by its own seed: nothing else may decide it."""
     for crop, seed, deviation in zip(crops[:, 0], seeds.tolist(), deviations[:, 0].tolist(), strict=True):
-        noise = torch.randn(crop.shape, generator=generator.manual_seed(seed), device=crop.device)
-        crop.add_(noise, alpha=deviation)
+        add_noise(crop, seed, deviation)
 
 
 def _contrast(crops: Tensor, gamma: Tensor) -> None:

@@ -7,13 +7,15 @@ from torch import Tensor
 
 def rotation(degrees: Tensor) -> Tensor:
     """(K, 3, 3) from angles (K, 3) around z, y and x: ITK's Euler3DTransform with axes in this order."""
-    (a, b, c), (s, t, u) = degrees.deg2rad().cos().unbind(1), degrees.deg2rad().sin().unbind(1)
-    rows = (
-        (c * b - u * s * t, -u * a, c * t + u * s * b),
-        (u * b + c * s * t, c * a, u * t - c * s * b),
+    angles = degrees.deg2rad()
+    (a, b, c), (s, t, u) = angles.cos().unbind(1), angles.sin().unbind(1)
+    us, cs = u * s, c * s
+    entries = (
+        (c * b - us * t, -u * a, c * t + us * b),
+        (u * b + cs * t, c * a, u * t - cs * b),
         (-a * t, s, a * b),
     )
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1)
+    return torch.stack([entry for row in entries for entry in row], dim=-1).view(-1, 3, 3)
 
 
 def about_centre(turn: Tensor, shift: Tensor, shape: torch.Size) -> Tensor:
