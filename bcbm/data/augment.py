@@ -13,9 +13,10 @@ BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside t
 
 
 class LesionAugment:
-    """Flip, move, blur with noise and change the contrast of a crop, the same for the same seed.
+    """Flip, move, disturb, shade, add noise to and change the contrast of a crop, the same for the same seed.
 
-    Each change happens with its own chance. The mask, if there is one, moves with the image and stays 0 or 1.
+    Each change happens with its own chance; `BatchAugment` makes the same ones for whole batches. The
+    mask, if there is one, moves with the image and stays 0 or 1.
 
     Arguments:
         augment: chances and sizes.

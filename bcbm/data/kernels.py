@@ -1,7 +1,7 @@
 """What augmentation does most, compiled for one CPU core: resampling without a grid, and noise.
 
 Compiled at the first call, in about 2 s; the machine code is kept in `__pycache__` (or in NUMBA_CACHE_DIR),
-so that the next process loads it in milliseconds. No kernel starts a thread, so that a process which forks
+so that the next process loads it in 0.3 s. No kernel starts a thread, so that a process which forks
 loading workers afterwards hands them no lock, and the GIL is free while one runs.
 """
 
