@@ -35,6 +35,9 @@ RANGES: dict[str, tuple[float, float]] = {
     **{"trainer.clip": (0, inf), "trainer.ema": (0, 0.9999)},
     **dict.fromkeys(("trainer.learning_rate", "trainer.weight_decay"), (0, inf)),
     **dict.fromkeys(("augment.flip", "augment.affine", "augment.noise", "augment.gamma"), (0, 1)),
+    **dict.fromkeys(("augment.bias", "augment.motion"), (0, 1)),
+    **dict.fromkeys(("augment.degrees", "augment.shift"), (0, inf)),
+    "augment.scale": (0, 0.9),
 }
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")

@@ -127,6 +127,9 @@ class Data:
 class Augment:
     """Augmentation of the training crops."""
 
+    where: Literal["worker", "device"] = key(
+        "worker", "crop by crop with TorchIO where they are loaded, or in batches where the network is (fast)"
+    )
     flip: float = key(0.5, "chance of a left-right flip; the hemisphere follows")
     affine: float = key(0.5, "chance of a random rotation, scaling and shift")
     degrees: float = key(15.0, "largest rotation, degrees")
@@ -134,6 +137,8 @@ class Augment:
     shift: float = key(2.0, "largest shift, mm")
     noise: float = key(0.3, "chance of Gaussian noise (up to 0.2 brain standard deviations)")
     gamma: float = key(0.3, "chance of a random gamma (log gamma up to 0.2)")
+    bias: float = key(0.0, "chance of a bias field (polynomial of order 3, coefficients up to 0.5)")
+    motion: float = key(0.0, "chance of two movements during the scan (up to 5 degrees and 4 mm)")
 
 
 @dataclass

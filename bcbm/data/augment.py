@@ -5,17 +5,18 @@ import torch
 import torchio as tio
 from torch import Tensor
 
-from bcbm.cohort.names import HEMISPHERES
+from bcbm.data.changes import BIAS, BIAS_ORDER, LOG_GAMMA, MOTION_DEGREES, MOTION_SHIFT, MOVEMENTS, NOISE
+from bcbm.data.inputs import LEFT, RIGHT
 from bcbm.schema import Augment
 
-LEFT, RIGHT = HEMISPHERES.index("left"), HEMISPHERES.index("right")
 BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion
 
 
 class LesionAugment:
-    """Flip, move, blur with noise and change the contrast of a crop, the same for the same seed.
+    """Flip, move, disturb, shade, add noise to and change the contrast of a crop, the same for the same seed.
 
-    Each change happens with its own chance. The mask, if there is one, moves with the image and stays 0 or 1.
+    Each change happens with its own chance; `BatchAugment` makes the same ones for whole batches. The
+    mask, if there is one, moves with the image and stays 0 or 1.
 
     Arguments:
         augment: chances and sizes.
@@ -30,7 +31,7 @@ class LesionAugment:
 
     def __init__(self, augment: Augment, spacing: float) -> None:
         self.flip = augment.flip
-        self.affine = np.diag([spacing, spacing, spacing, 1.0])
+        self.spacing = spacing
         changes = (
             (
                 augment.affine,
@@ -44,8 +45,22 @@ class LesionAugment:
                     copy=False,
                 ),
             ),
-            (augment.noise, tio.RandomNoise(std=(0.0, 0.2), p=augment.noise, copy=False)),
-            (augment.gamma, tio.RandomGamma(log_gamma=0.2, p=augment.gamma, copy=False)),
+            (
+                augment.motion,
+                tio.RandomMotion(
+                    degrees=MOTION_DEGREES,
+                    translation=MOTION_SHIFT,
+                    num_transforms=MOVEMENTS,
+                    p=augment.motion,
+                    copy=False,
+                ),
+            ),
+            (
+                augment.bias,
+                tio.RandomBiasField(coefficients=BIAS, order=BIAS_ORDER, p=augment.bias, copy=False),
+            ),
+            (augment.noise, tio.RandomNoise(std=(0.0, NOISE), p=augment.noise, copy=False)),
+            (augment.gamma, tio.RandomGamma(log_gamma=LOG_GAMMA, p=augment.gamma, copy=False)),
         )
         self.changes = [change for chance, change in changes if chance > 0]
 
@@ -63,12 +78,19 @@ class LesionAugment:
                 crop, position = crop.flip(-1), position.clone()
                 position[[LEFT, RIGHT]] = position[[RIGHT, LEFT]]
             # Copied: TorchIO works in place and the crop may be a view of the store.
-            image = tio.ScalarImage(tensor=crop[:1].clone(), affine=self.affine)
+            affine = self._affine(crop.shape)
+            image = tio.ScalarImage(tensor=crop[:1].clone(), affine=affine)
             images: dict[str, tio.Image] = {"image": image}
             if len(crop) > 1:
-                images["mask"] = tio.LabelMap(tensor=crop[1:].clone(), affine=self.affine)
+                images["mask"] = tio.LabelMap(tensor=crop[1:].clone(), affine=affine)
             subject = tio.Subject(images)
             for change in self.changes:
                 subject = change(subject)
             changed = subject.get_images(intensity_only=False)
             return torch.cat([channel.data.float() for channel in changed]), position
+
+    def _affine(self, shape: torch.Size) -> np.ndarray:
+        """With the origin at the crop's centre: TorchIO's motion turns about the origin, wherever it is."""
+        affine = np.diag([self.spacing] * 3 + [1.0])
+        affine[:3, 3] = -(np.array(shape[1:]) - 1) / 2 * self.spacing
+        return affine

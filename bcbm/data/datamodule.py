@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.data.augment import LesionAugment
+from bcbm.data.changes import Changes
+from bcbm.data.dataset import Batch, Crops, LesionDataset
+from bcbm.data.device import BatchAugment
 from bcbm.data.inputs import (
     PARTS,
     check_leak,
@@ -22,54 +24,10 @@ from bcbm.data.inputs import (
     signed_log,
 )
 from bcbm.data.sampler import LesionSampler, ShardSampler
-from bcbm.features.crops import CropStore
 from bcbm.schema import Augment, Data
 
-Batch = dict[str, Tensor]
 # Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
 FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-Crops = np.ndarray | CropStore  # read by a lesion's row
-
-
-class LesionDataset(Dataset[Batch]):
-    """Lesions of one part.
-
-    An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
-    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
-    `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0
-    where it is not known; `weight` (), 1 / lesions of the patient in this part; `volume` () in mm3; `present`
-    (M,), 1 for a modality that the lesion has, in the order of the modalities.
-    """
-
-    def __init__(
-        self,
-        rows: np.ndarray,
-        columns: Mapping[str, np.ndarray],
-        position: np.ndarray,
-        crops: Crops | None,
-        channels: int,
-        augment: LesionAugment | None,
-    ) -> None:
-        self.rows, self.crops, self.channels, self.augment = rows, crops, channels, augment
-        self.columns = {name: torch.from_numpy(values) for name, values in columns.items()}
-        self.position = torch.from_numpy(position)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, item: int | tuple[int, int]) -> Batch:
-        place, seed = item if isinstance(item, tuple) else (item, None)
-        row = int(self.rows[place])
-        batch = {name: values[place] for name, values in self.columns.items()}
-        if self.crops is not None:
-            stored = self.crops[row][: self.channels]
-            image, position = torch.from_numpy(np.array(stored, dtype=np.float32)), self.position[place]
-            if self.augment is not None and seed is not None:
-                image, position = self.augment(image, position, seed)
-            batch["image"] = image
-            if "position" in batch:
-                batch["position"] = position
-        return batch
 
 
 class LesionDataModule(LightningDataModule):
@@ -86,7 +44,8 @@ class LesionDataModule(LightningDataModule):
         receptors: columns to predict.
         modalities: which of image, radiomics and position a batch holds.
         data: batch size (over all devices), workers, sampling.
-        augment: augmentation of the training crops; the position follows a flip.
+        augment: augmentation of the training crops, by `LesionAugment` where they are loaded or by
+            `BatchAugment` behind the transfer to the device; the position follows a flip.
         crop_spacing: edge of a crop voxel, mm.
         seed: seed of the draw and of the augmentation.
         leaky: the split shares patients on purpose.
@@ -135,7 +94,9 @@ class LesionDataModule(LightningDataModule):
         self.receptors, self.modalities = list(receptors), list(modalities)
         self.data, self.seed, self.leaky = data, seed, leaky
         self.channels, self.coordinates = 2 if mask_channel else 1, coordinates
-        self.augment = LesionAugment(augment, crop_spacing)
+        on_device = augment.where == "device"
+        self.augment = Changes(augment) if on_device else LesionAugment(augment, crop_spacing)
+        self.batch_augment = BatchAugment(crop_spacing)
 
     def setup(self, stage: str = "fit") -> None:
         """Check the parts against each other and make their data sets."""
@@ -210,6 +171,23 @@ class LesionDataModule(LightningDataModule):
             )
             for dataset in held
         ]
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch, except for what is to happen to its crops: that is read on the CPU."""
+        stays = {name: batch[name] for name in ("change", "seed") if name in batch}
+        goes = {name: values for name, values in batch.items() if name not in stays}
+        moved: Batch = super().transfer_batch_to_device(goes, device, dataloader_idx)
+        return moved | stays
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment crops that carry changes: with `augment.where=device` those of training, and only those."""
+        if "change" not in batch:
+            return batch
+        change, seed = batch.pop("change"), batch.pop("seed")
+        image, position = self.batch_augment(batch["image"], batch.get("position"), change, seed)
+        # The crops came as stored; the other numbers already have the type that the network is to see.
+        changed = {"image": image.to(batch["weight"].dtype)}
+        return batch | changed | ({} if position is None else {"position": position})
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer

@@ -8,6 +8,7 @@ import pandas as pd
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 
 PARTS = ("train", "validation", "test")
+LEFT, RIGHT = HEMISPHERES.index("left"), HEMISPHERES.index("right")  # where a position is one-hot
 
 
 class LeakError(ValueError):
