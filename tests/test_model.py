@@ -1,19 +1,17 @@
 from itertools import combinations
 
-import lightning as L
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from batches import MODALITIES, RECEPTORS, data_of, lesions_of, module_of, parts_of, predicted, trainer_of
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import BCEWithLogitsLoss
 
 from bcbm.config import ConfigError, compose
 from bcbm.evaluation.aggregate import aggregate
 from bcbm.evaluation.metrics import auroc
 from bcbm.model.module import LesionModule
-from bcbm.schema import Augment, Data, Trainer
+from bcbm.schema import Data, Trainer
 
 torch.set_num_threads(1)
 
@@ -78,31 +76,6 @@ def test_a_checkpoint_alone_gives_the_same_predictions(tmp_path):
     assert loaded.provenance == {"seed": 0} and loaded.hparams["fitted"] == data.fitted()
     wanted = predicted(trainer.predict(module, data))
     assert torch.equal(predicted(trainer_of(tmp_path).predict(loaded, data)), wanted)
-
-
-class Kill(L.Callback):
-    def on_train_epoch_start(self, trainer, module):
-        if trainer.current_epoch == 1:
-            raise RuntimeError("killed")
-
-
-def test_a_resumed_training_ends_where_an_unbroken_one_does(tmp_path):
-    table, radiomics, crops = lesions_of(24)
-    results = []
-    for broken in (False, True):
-        torch.manual_seed(0)
-        data = data_of(table, radiomics, crops, parts_of(24), augment=Augment())
-        module, path = module_of(data), None
-        if broken:
-            keep = ModelCheckpoint(tmp_path, save_last=True, enable_version_counter=False)
-            with pytest.raises(RuntimeError, match="killed"):
-                killed = trainer_of(tmp_path, epochs=3, callbacks=[keep, Kill()], enable_checkpointing=True)
-                killed.fit(module, data)
-            torch.manual_seed(99)
-            module, path = module_of(data), tmp_path / "last.ckpt"
-        trainer_of(tmp_path, epochs=3).fit(module, data, ckpt_path=path, weights_only=True)
-        results.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
-    torch.testing.assert_close(*results)
 
 
 def test_biases_and_norms_are_not_decayed(tmp_path):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.data.augment import LesionAugment
 from bcbm.data.changes import Changes
-from bcbm.data.dataset import Batch, Crops, LesionDataset
+from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.device import BatchAugment
 from bcbm.data.inputs import (
     PARTS,
@@ -151,6 +151,7 @@ class LesionDataModule(LightningDataModule):
             dataset,
             batch_size=size,
             sampler=sampler,
+            collate_fn=as_it_is,
             num_workers=self.data.workers,
             persistent_workers=self.data.workers > 0,
             # A process that talks to other ranks has threads, and a fork of it can inherit a lock for good.
@@ -160,14 +161,17 @@ class LesionDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """All validation lesions on every rank, so that each knows the same loss without talking."""
-        return DataLoader(self.datasets["validation"], batch_size=self.data.batch_size)
+        return DataLoader(self.datasets["validation"], batch_size=self.data.batch_size, collate_fn=as_it_is)
 
     def predict_dataloader(self) -> list[DataLoader[Batch]]:
         """Validation and test lesions, each on one rank."""
         held = [self.datasets["validation"], self.datasets["test"]]
         return [
             DataLoader(
-                dataset, batch_size=self.data.batch_size, sampler=ShardSampler(len(dataset), *self._place())
+                dataset,
+                batch_size=self.data.batch_size,
+                sampler=ShardSampler(len(dataset), *self._place()),
+                collate_fn=as_it_is,
             )
             for dataset in held
         ]

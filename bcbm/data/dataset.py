@@ -1,6 +1,7 @@
 """One lesion at a time, as a batch is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from bcbm.features.crops import CropStore
 
 Batch = dict[str, Tensor]
 Crops = np.ndarray | CropStore  # read by a lesion's row
+Item = int | tuple[int, int]
 
 
 class LesionDataset(Dataset[Batch]):
@@ -27,6 +29,8 @@ class LesionDataset(Dataset[Batch]):
     With `LesionAugment` an item is augmented here. With `Changes` its image stays as stored (float16: half
     the bytes for a worker to send and a GPU to receive), and `change` (Q,) and `seed` () tell `BatchAugment`
     what to do with it.
+
+    A loader asks for all items of a batch at once and gets them as a batch: give it `collate_fn=as_it_is`.
     """
 
     def __init__(
@@ -45,20 +49,27 @@ class LesionDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item: int | tuple[int, int]) -> Batch:
-        place, seed = item if isinstance(item, tuple) else (item, None)
-        row = int(self.rows[place])
-        batch = {name: values[place] for name, values in self.columns.items()}
+    def __getitem__(self, item: Item) -> Batch:
+        return {name: values[0] for name, values in self.__getitems__([item]).items()}
+
+    def __getitems__(self, items: Sequence[Item]) -> Batch:
+        """The items as one batch: column by column, which costs a quarter of item by item."""
+        places = [item[0] if isinstance(item, tuple) else item for item in items]
+        seeds = [item[1] for item in items if isinstance(item, tuple)]
+        batch = {name: values[places] for name, values in self.columns.items()}
         if self.crops is None:
             return batch
-        stored = self.crops[row][: self.channels]
-        if seed is not None and isinstance(self.augment, Changes):
-            image = torch.from_numpy(np.array(stored))
-            return batch | {"image": image, "change": self.augment(seed), "seed": torch.tensor(seed)}
-        image, position = torch.from_numpy(np.array(stored, dtype=np.float32)), self.position[place]
-        if seed is not None and isinstance(self.augment, LesionAugment):
-            image, position = self.augment(image, position, seed)
-        batch["image"] = image
-        if "position" in batch:
-            batch["position"] = position
-        return batch
+        images = np.stack([self.crops[int(row)][: self.channels] for row in self.rows[places]])
+        if seeds and isinstance(self.augment, Changes):
+            change = torch.stack([self.augment(seed) for seed in seeds])
+            return batch | {"image": torch.from_numpy(images), "change": change, "seed": torch.tensor(seeds)}
+        image, position = torch.from_numpy(images.astype(np.float32)), self.position[places]
+        if seeds and isinstance(self.augment, LesionAugment):
+            changed = [self.augment(*one) for one in zip(image, position, seeds, strict=True)]
+            image, position = (torch.stack(values) for values in zip(*changed, strict=True))
+        return batch | {"image": image} | ({"position": position} if "position" in batch else {})
+
+
+def as_it_is(batch: Any) -> Any:
+    """What is a batch already."""
+    return batch

@@ -61,7 +61,7 @@ def train_fold(
     home = folder.fold(number)
     datamodule = fold_data(config, lesions, split, number)
     torch.manual_seed(datamodule.seed)
-    module = _module(config, lesions, split, number, datamodule)
+    module = make_module(config, lesions, split, number, datamodule)
     if module.loaded:
         console.print(f"fold {number}: {module.loaded}", highlight=False, markup=False, soft_wrap=True)
     interruption, monitor = Interruption(), Monitor()
@@ -111,7 +111,7 @@ def train_fold(
         run.finish()
 
 
-def _module(
+def make_module(
     config: Config, lesions: Lesions, split: Split, number: int, datamodule: LesionDataModule
 ) -> LesionModule:
     content = plain(config)
