@@ -114,6 +114,7 @@ def train_fold(
 def make_module(
     config: Config, lesions: Lesions, split: Split, number: int, datamodule: LesionDataModule
 ) -> LesionModule:
+    """The network of fold `number` before its first step, its fitted parts from the training patients."""
     content = plain(config)
     module = LesionModule(
         task=content["task"],

@@ -60,6 +60,7 @@ class LesionModule(LightningModule):
             reads = sizes.weights and "image" in self.task.modalities
             loaded = load_medicalnet(self.network.get_submodule("encoders.image.0"), sizes) if reads else ""
         self.loaded = self.hparams["loaded"] = loaded
+        self.trained: list[tuple[Tensor, int]] = []  # losses of the epoch's batches, and their lesions
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, R)."""
@@ -70,24 +71,34 @@ class LesionModule(LightningModule):
         """Seed the dropout of a step, so that a resumed run goes on as an unbroken one would."""
         # A step, not an epoch: Lightning 2.6 skips `on_train_epoch_start` of the first epoch after a resume.
         state = (self.provenance.get("seed", 0), self.global_step, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(state).generate_state(1)[0]))
+        seed = int(np.random.SeedSequence(state).generate_state(1)[0])
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond without CUDA
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of a batch: the weighted mean of the receptors' losses, over lesions or, pooled, over bags."""
         logits, scores = self.network.with_scores(batch)
         loss, losses = self.criterion(*self._judged(logits, scores, batch))
+        figures = torch.cat([loss.detach()[None], losses.detach()])
+        self.trained.append((figures, len(batch["row"])))
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Behind the last batch log the losses of the epoch: once, for a log a step costs milliseconds."""
+        if not self.trainer.is_last_batch:
+            return
+        lesions = torch.tensor([float(count) for _, count in self.trained], device=self.device)
+        each = torch.stack([figures for figures, _ in self.trained])
+        self.trained.clear()
+        total, *losses = (lesions @ each / lesions.sum()).unbind()
         named = {f"train/loss_{name}": value for name, value in zip(self.task.receptors, losses, strict=True)}
         if self.criterion.log_variance is not None:
             for name, value in zip(self.task.receptors, self.criterion.log_variance.detach(), strict=True):
                 named[f"train/uncertainty_{name}"] = (value / 2).exp()
         self.log_dict(
-            {"train/loss": loss, **named},
-            on_step=False,
-            on_epoch=True,
-            sync_dist=True,
-            batch_size=len(batch["row"]),
+            {"train/loss": total, **named}, on_step=False, on_epoch=True, sync_dist=True, batch_size=1
         )
-        return loss
 
     def _judged(self, logits: Tensor, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, labels and what is known of them: of each lesion or, with attention, of each patient."""

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from bcbm.cohort.problems import InputError, Problem
 
-EVERY = 4  # steps; the norm of each would cost 1 % of the time
+EVERY = 8  # steps; the norm of each would cost 1 % of the time
 LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data
 LINE = 60.0  # seconds between two lines where there is no terminal
 
@@ -25,7 +25,7 @@ LINE = 60.0  # seconds between two lines where there is no terminal
 class Monitor(Callback):
     """Log `train/learning_rate`, `grad_norm`, `lesions_per_second` and `data_wait` of every epoch.
 
-    The learning rate is that of the last step, the norm the mean over every fourth, before any clipping. The
+    The learning rate is that of the last step, the norm the mean over every eighth, before any clipping. The
     time is that of the training steps with the loading of their batches, without validation; `data_wait` is
     the share of it in which nothing but data was waited for. But for 16-mixed and every eighth step nothing
     is read off a GPU before the epoch's end.

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from bcbm.processes import Terminated, ending_signals
 from bcbm.whole import writing_whole
 
-SHARE = 50  # a checkpoint waits until this many times its own cost has been trained: 2 % at most
+SHARE = 100  # a checkpoint waits until this many times its own cost has been trained: 1 % at most
 
 
 class WholeCheckpoints(TorchCheckpointIO):
