@@ -267,6 +267,7 @@ def test_a_trial_stops_in_the_epoch_that_its_report_says(prepared, tmp_path):
     assert report.epochs == 3 and [step for step, *_ in report.told] == [1, 2, 3]
     assert all(0 <= value <= 1 for _, value, _ in report.told)
     assert not list(tmp_path.glob("t/fold=*/predictions.parquet"))
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_a_traditional_model_is_searched_too(prepared, tmp_path):

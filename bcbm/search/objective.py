@@ -77,11 +77,13 @@ class InnerFolds:
         sizes: list[int] = []
         for number in range(len(self.split.folds)):
             told = EpochReport(report, number, self.epochs, so_far, run)
-            train(config, self.lesions, self.split, number, folder, Console(quiet=True), callbacks=[told])
             home = folder.fold(number)
-            if config.model.kind == "network":
-                sizes.append(parameters(home) if "parameters" in self.objectives else 0)
-            shutil.rmtree(home / "checkpoints", ignore_errors=True)
+            try:
+                train(config, self.lesions, self.split, number, folder, Console(quiet=True), callbacks=[told])
+                if config.model.kind == "network":
+                    sizes.append(parameters(home) if "parameters" in self.objectives else 0)
+            finally:  # of a pruned trial too
+                shutil.rmtree(home / "checkpoints", ignore_errors=True)
             table = folder.predictions(number)
             assert table is not None
             tables.append(table)

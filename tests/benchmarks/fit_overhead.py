@@ -103,6 +103,4 @@ with tempfile.TemporaryDirectory() as home:
                 times[name].append((1e3 * wall / steps, 1e3 * cpu / steps))
 for place, kind in enumerate(("wall", "CPU")):
     a, b = (median(one[place] for one in times[name]) for name in ("fit", "bare"))
-    print(
-        f"{kind}: fit {a:.1f} ms a step, bare loop {b:.1f} ms: {a / b - 1:+.1%} (median of {rounds}, goal +3%)"
-    )
+    print(f"{kind}, ms a step: fit {a:.1f}, bare loop {b:.1f}: {a / b - 1:+.1%}")
