@@ -177,14 +177,14 @@ def test_the_monitor_looks_at_gradients_and_changes_nothing(tmp_path):
     parts, modalities = parts_of(48), ["radiomics", "position"]
     weights, norms = [], Norms()
     for callbacks in ([], [norms, Monitor()]):
-        data = data_of(table, radiomics, None, parts, modalities=modalities, data=Data(batch_size=4))
+        data = data_of(table, radiomics, None, parts, modalities=modalities, data=Data(batch_size=2))
         torch.manual_seed(0)
         module, trainer = module_of(data), trainer_of(tmp_path, epochs=1, callbacks=callbacks)
         trainer.fit(module, data)
         weights.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
-    assert len(norms.seen) == 6 and weights[0].equal(weights[1])
+    assert len(norms.seen) == 12 and weights[0].equal(weights[1])
     logged = trainer.callback_metrics
-    assert float(logged["train/grad_norm"]) == pytest.approx((norms.seen[0] + norms.seen[4]) / 2, rel=1e-5)
+    assert float(logged["train/grad_norm"]) == pytest.approx((norms.seen[0] + norms.seen[8]) / 2, rel=1e-5)
     assert 0 < float(logged["train/learning_rate"]) < 1e-6  # the end of the cycle
     assert float(logged["train/lesions_per_second"]) > 0
 

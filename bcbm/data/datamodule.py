@@ -147,6 +147,9 @@ class LesionDataModule(LightningDataModule):
         # Whole batches only, as soon as there is one: a small last batch is noise, and could miss a rank.
         length = count - count % self.data.batch_size if count > self.data.batch_size else count
         sampler = LesionSampler(patients, self.data.sampling, self.seed, rank, world, length, self.bag)
+        if self.trainer is not None:  # workers ask for the first batches before Lightning sets the epoch
+            progress = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
             batch_size=size,

@@ -1,5 +1,6 @@
 """Training of the network."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -169,9 +170,10 @@ class LesionModule(LightningModule):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+        # Counted here: `estimated_stepping_batches` would start the loader of a resumed run at epoch 0.
+        batches = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        steps = math.ceil(batches / self.trainer.accumulate_grad_batches) * (self.trainer.max_epochs or 1)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.settings.learning_rate,
-            total_steps=int(self.trainer.estimated_stepping_batches),
+            optimizer, max_lr=self.settings.learning_rate, total_steps=steps
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
