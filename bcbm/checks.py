@@ -39,7 +39,7 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("augment.degrees", "augment.shift"), (0, inf)),
     "augment.scale": (0, 0.9),
 }
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 

@@ -219,7 +219,7 @@ class Trainer:
     parallel: Literal["batches", "folds"] = key(
         "batches", "what several devices share: the batches of a fold (DDP), or the folds, one a device"
     )
-    precision: str = key("32-true", "Lightning precision, such as 32-true or bf16-mixed")
+    precision: str = key("32-true", "32-true, bf16-mixed or 16-mixed")
     channels_last: bool = key(False, "store image features channel by channel (often faster on a GPU)")
     compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
     profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")

@@ -76,6 +76,13 @@ def test_channels_last_changes_no_number(images, tmp_path):
     np.testing.assert_allclose(probabilities(last), probabilities(plain), atol=1e-4)
 
 
+def test_mixed_precision_is_near_and_not_the_same(images, tmp_path):
+    plain = probabilities(folder_of(images, tmp_path / "plain"))
+    mixed = probabilities(folder_of(images, tmp_path / "mixed", trainer__precision="bf16-mixed"))
+    assert not np.array_equal(mixed, plain)
+    np.testing.assert_allclose(mixed, plain, atol=0.1)
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a compiler, and gcc is not here")
 def test_a_compiled_encoder_gives_the_same_and_its_checkpoint_loads_without_it(images, tmp_path):
     plain = folder_of(images, tmp_path / "plain", trainer__max_epochs=1)
