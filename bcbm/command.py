@@ -86,7 +86,8 @@ def errors_in_words(work: Callable[[], int]) -> int:
         return 128 + interrupt.signal if isinstance(interrupt, Terminated) else 130
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        text = f"{where}{error.strerror or error}; what is finished is kept, and the same command goes on"
+        text = f"{where}{error.strerror or error}; put it right and give the same command again: "
+        text += "what is finished is kept"
         errors.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
         return 2
     except (ConfigError, InputError) as error:

@@ -201,7 +201,7 @@ raise SystemExit(fit.main())
         text=True,
     )
     assert full.returncode == 2 and "Traceback" not in full.stderr
-    assert ".ckpt: File too large; what is finished is kept" in full.stderr
+    assert ".ckpt: File too large; put it right" in full.stderr
     assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.glob("demo/limited/**/best.ckpt"))
     done(start(*words, here))
     pd.testing.assert_frame_equal(*tables(tmp_path))

@@ -250,6 +250,7 @@ def _quiet() -> None:
     for text in (
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists.*",
+        ".*Experiment logs directory.*",  # `_metrics` keeps what is to be kept
         ".*tensorboard.*",
         ".*sync_dist=True.*",  # every rank reads all of validation
         ".*isinstance.*LeafSpec.*",
