@@ -11,6 +11,8 @@ import yaml
 
 from bcbm.cohort.problems import InputError, Problem, readable
 
+EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
+
 
 @dataclass(frozen=True)
 class FinishedRun:
