@@ -20,6 +20,7 @@ from bcbm.evaluation.figures import ALARM, PATIENT, precision_recall_figure
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.leak_panel import leak_panel
 from bcbm.evaluation.metrics import auprc, patient_level
+from bcbm.evaluation.page import signed
 from bcbm.evaluation.report import CURVES, noise, verdict, write_report
 from bcbm.evaluation.summary import summarise, to_json
 
@@ -147,6 +148,16 @@ def test_an_explanation_of_chance_carries_a_warning(honest):
     assert "HER2: this explains noise" in text and "+0.12 [-0.02, +0.20]" in text
     results["receptors"]["ER"]["patient"]["auroc_low"] = float("nan")
     assert noise(results) == ["ER", "HER2"]
+
+
+def test_a_bound_near_zero_keeps_its_side():
+    assert [signed(value) for value in (-0.004, 0.004, -0.126, float("nan"))] == [
+        "-0.00",
+        "+0.00",
+        "-0.13",
+        "n/a",
+    ]
+    assert signed(0.0) == signed(-0.0) == signed(0.3 - 0.1 - 0.2) == "0.00"
 
 
 def test_the_verdict_follows_q():
