@@ -5,24 +5,29 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from html import unescape
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 from browser import browse, share_of
 from finished_runs import write_run
 from rich.console import Console
 from scipy.stats import t as student
 
+from bcbm.cohort.problems import InputError
+from bcbm.cohort.tcia import ACQUISITION, CLINICAL_WORKBOOK
 from bcbm.compare import compare, fit_command, main
 from bcbm.config import EXPERIMENTS, HOME, ConfigError, compose, load, plain
 from bcbm.evaluation.comparison import Row, compare_runs, distinct_labels
 from bcbm.evaluation.figures import ALARM, PATIENT
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.metrics import auroc, patient_level
+from bcbm.fit import run
 from bcbm.tracking import RunFolder
 
 GROUPS = sorted(path for path in EXPERIMENTS.glob("*/*.yaml"))
@@ -104,6 +109,47 @@ def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, mo
     assert compare([*words, "against=radiomics"], Console(file=said)) == 0
     assert said.getvalue().count("finished before") == 4  # nothing is trained twice
     assert json.loads((folder / "comparison.json").read_text())["reference"] == "radiomics"
+
+
+def without_acquisition(table_cohort, folder):
+    """The same download, but its clinical workbook knows nothing of how images were taken."""
+    shutil.copytree(table_cohort, folder)
+    file, sheet = folder / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
+    book = pd.read_excel(file, sheet_name=sheet, dtype=str)
+    gone = [name for name in book if ACQUISITION.get(name) not in (None, "age", "sex")]
+    with pd.ExcelWriter(file) as writer:
+        book.drop(columns=gone).to_excel(writer, sheet_name=sheet, index=False)
+    return folder
+
+
+def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(table_cohort, tmp_path):
+    root = without_acquisition(table_cohort, tmp_path / "cohort")
+    words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}"]
+    words += ["experiment=tcia_tabular", "split.repeats=1", *TABULAR[3:]]
+    files = [f"experiments/baselines/{name}.yaml" for name in ("acquisition", "burden", "logistic_l2")]
+    said = io.StringIO()
+    assert compare([*files, *words], Console(file=said, width=200)) == 0
+    line = f"left out: acquisition: {CLINICAL_WORKBOOK[0]}: the columns year, pixel_spacing, field_strength, "
+    line += "manufacturer are missing, empty or the same everywhere"
+    before, _, after = said.getvalue().partition("[1/2]")
+    assert line in before and line in after
+    (folder,) = (tmp_path / "runs" / "compare").iterdir()
+    found = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in found["rows"]] == ["burden", "logistic_l2"]
+    assert [one["name"] for one in found["left_out"]] == ["acquisition"]
+    page = re.sub(r"<[^>]+>", "", (folder / "report.html").read_text())
+    assert "Left out" in page and "acquisition (BCBM" in page
+    with pytest.raises(
+        ConfigError, match="against=acquisition is left out; write one of burden, logistic_l2"
+    ):
+        compare([*files, *words, "against=acquisition"], Console(quiet=True))
+    with pytest.raises(InputError, match=r"acquisition: BCBM.*a comparison needs two"):
+        compare([*files[:2], *words], Console(quiet=True))
+    with pytest.raises(InputError, match="take the full clinical workbook, or leave acquisition out"):
+        run(
+            compose(["experiment=tcia_tabular+baselines/acquisition", *words[:3], *words[4:]]),
+            Console(quiet=True),
+        )
 
 
 def test_a_difference_is_that_of_the_two_figures_and_has_every_test(runs):
