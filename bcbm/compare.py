@@ -3,8 +3,9 @@
 A THING is a folder of experiments (experiments/modalities), an experiment's YAML, or a run folder.
 Experiments of a group stand on the base that experiment=NAME gives (default demo) and are run, or found
 finished, with the key=value words; those whose columns the cohort lacks are left out, and said to be.
-against=NAME is the one that the others are compared with (default the first that is not LEAKY). --wandb also
-makes a W&B workspace of their runs (pip install 'bcbm[wandb]').
+against=NAME is the one that the others are compared with; default: of those that are not LEAKY the one that
+changes nothing of the base, else the first that predicts most receptors. --wandb also makes a W&B workspace
+of their runs (pip install 'bcbm[wandb]').
 """
 
 import json
@@ -21,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bcbm.config import ConfigError, compose, load, plain
-from bcbm.group import Thing, base_name, things_of, trainable
+from bcbm.group import Thing, base_name, reference_of, things_of, trainable
 
 
 def compare(words: list[str], console: Console) -> int:
@@ -67,8 +68,7 @@ def compare(words: list[str], console: Console) -> int:
     runs = [read_run(folder, f"go on with: {fit_command(folder)}") for folder in folders]
     labels = distinct_labels(runs)
     rows = [Row(label, run) for label, run in zip(labels, runs, strict=True)]
-    honest = [row.label for row in rows if not row.run.results["leaky"]]
-    reference = against or (honest or labels)[0]
+    reference = against or reference_of(rows, settings)
     if reference not in labels:
         raise ConfigError(f"against={against} is none of the experiments; write one of {', '.join(labels)}")
     with console.status("testing differences"):

@@ -1,14 +1,19 @@
 """What a comparison is made of: read from its words, and checked before the first experiment is trained."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bcbm.cohort.problems import InputError, Problem
-from bcbm.config import EXPERIMENTS, ConfigError, compose
+from bcbm.config import EXPERIMENTS, ConfigError, compose, load, plain
 from bcbm.schema import HOME, Config
+
+if TYPE_CHECKING:  # the help of the command has no use for tables
+    from bcbm.evaluation.comparison import Row
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,24 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
         raise InputError(*(Problem(one.name, one.reason, remedy) for one in out))
     require_one_split(list(splits), list(splits.values()))
     return kept, out
+
+
+def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:
+    """The label that the others are compared with where none is named: one that is not LEAKY, if there is.
+
+    It is the one that changes nothing of the base experiment, else the first that predicts most receptors.
+    """
+    candidates = [row for row in rows if not row.run.results["leaky"]] or list(rows)
+    with suppress(ConfigError):  # the words need not suit a base that none of them stands on
+        base = _content(compose(settings))
+        for row in candidates:
+            if _content(load(row.run.folder / "config.yaml")) == base:
+                return row.label
+    return max(candidates, key=lambda row: len(row.run.results["receptors"])).label
+
+
+def _content(config: Config) -> dict[str, Any]:
+    """A configuration without its name, and without where its run lies and who is told."""
+    from bcbm.tracking import NOT_IDENTITY
+
+    return {name: value for name, value in plain(config).items() if name not in (*NOT_IDENTITY, "experiment")}

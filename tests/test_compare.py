@@ -28,6 +28,7 @@ from bcbm.evaluation.figures import ALARM, PATIENT
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.metrics import auroc, patient_level
 from bcbm.fit import run
+from bcbm.group import reference_of
 from bcbm.tracking import RunFolder
 
 GROUPS = sorted(path for path in EXPERIMENTS.glob("*/*.yaml"))
@@ -150,6 +151,25 @@ def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(
             compose(["experiment=tcia_tabular+baselines/acquisition", *words[:3], *words[4:]]),
             Console(quiet=True),
         )
+
+
+def test_the_reference_is_the_base_itself_or_else_what_predicts_most(tmp_path):
+    def reference(*groups, words=()):
+        names = [f"demo+{group}" for group in groups]
+        folders = [write_run(tmp_path / name, f"experiment={name}", *words) for name in names]
+        found = [read_run(folder) for folder in folders]
+        rows = [Row(label, one) for label, one in zip(distinct_labels(found), found, strict=True)]
+        return reference_of(rows, list(words))
+
+    assert reference("fusion/attention", "fusion/concat") == "concat"
+    assert reference("splits/lesion", "splits/patient") == "patient"
+    assert reference("tasks/er", "tasks/her2", "tasks/multi") == "multi"
+    assert reference("modalities/image", "modalities/radiomics") == "image"
+    assert reference("aggregation/largest", "aggregation/mean", words=["split.folds=3"]) == "mean"
+
+
+def test_without_the_base_the_reference_predicts_as_many_receptors_as_any(compared):
+    assert compared("er", "all")[0]["reference"] == "all"
 
 
 def test_a_difference_is_that_of_the_two_figures_and_has_every_test(runs):
