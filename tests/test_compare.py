@@ -223,6 +223,15 @@ def test_a_leak_stands_beside_and_is_marked_and_never_paired(compared):
     assert re.search(r"all patients \w{16} 0 0", text) and not re.search(r"lesion lesions \w{16} 0 0", text)
 
 
+def test_what_a_search_chose_is_marked_beside_the_others(runs, tmp_path):
+    words = ["split.repeats=2", "chosen_by=fusion on demo, 1dea", f"run.root={tmp_path}"]
+    chosen = write_run(tmp_path / "chosen", *words, seed=4)
+    assert compare([str(runs / "all"), str(chosen), words[2]], Console(quiet=True)) == 0
+    text = " ".join(next((tmp_path / "compare").iterdir()).joinpath("report.html").read_text().split())
+    assert "demo: a search (fusion on demo, 1dea) chose its settings on every patient" in text
+    assert text.count("optimistic") == 1
+
+
 def test_other_folds_of_the_same_unit_are_refused(runs, capsys, monkeypatch):
     said = refused(capsys, monkeypatch, runs / "all", runs / "image", runs / "other")
     hashes = [read_run(runs / name).split["hash"] for name in ("all", "other")]

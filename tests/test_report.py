@@ -215,6 +215,19 @@ def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(hone
     assert answers["18"].status == answers["26"].status == "no"
 
 
+def test_a_run_of_what_a_search_chose_says_so_and_warns(honest, tmp_path):
+    run = write_run(tmp_path / "run", "chosen_by=fusion on demo, 1dea", "split.folds=2")
+    text = text_of(write_report(run).parent)
+    assert "Settings chosen by a search (fusion on demo, 1dea) on every patient" in text
+    assert "figures of this page are optimistic" in text and "not tuned" not in text
+    metrics, tripod = filled_checklists(read_run(run), 0)
+    (tuning,) = (item["answer"].text for item in tripod["items"] if item["number"] == "12c")
+    assert tuning.endswith("settings chosen on all patients by a search: fusion on demo, 1dea")
+    assert {item["number"]: item["answer"].status for item in metrics["items"]}["26"] == "partly"
+    text = text_of(honest)
+    assert "chosen by a search" not in text and "optimistic" not in text and "not tuned" in text
+
+
 def test_leakcheck_is_shown_where_it_is_given(honest, tmp_path):
     cell = {"lesion": {"mean": 0.765, "spread": 0.03}, "patient": {"mean": None, "spread": 0.02}}
     aurocs = {unit: {"random": cell, "ER": cell} for unit in ("lesion", "study", "patient")}

@@ -43,6 +43,11 @@ class FinishedRun:
         return {number: found[number]["chosen"] for number in sorted(found)}
 
     @property
+    def chosen_by(self) -> str | None:
+        """The search whose choice on a whole cohort this run was trained with; None of any other run."""
+        return self.config.get("chosen_by")
+
+    @property
     def entering(self) -> pd.DataFrame:
         """The lesions that were analysed."""
         return self.lesions[~self.lesions["excluded"].astype(bool)]
