@@ -76,6 +76,23 @@ def test_reidentification_is_certain_impossible_or_chance():
     assert chance["lesions"] < 0.08
 
 
+def test_of_several_that_are_equally_near_the_patients_own_count_by_their_share():
+    rng = np.random.default_rng(5)
+    places = np.eye(6)[rng.integers(0, 6, 240)]  # six places and nothing else: all of a place are as near
+    found = reidentification(places, PATIENTS, np.arange(240))
+    expected = []
+    for row in range(240):
+        near = np.flatnonzero((places == places[row]).all(axis=1))
+        near = near[near != row]
+        expected.append((PATIENTS[near] == PATIENTS[row]).mean())
+    assert found["lesions"] == pytest.approx(np.mean(expected))
+    order = rng.permutation(240)
+    again = reidentification(places[order], PATIENTS[order], np.arange(240))
+    assert again == pytest.approx(found)  # whichever lesion comes first in the table
+    everywhere = reidentification(np.zeros((240, 3)), PATIENTS, np.arange(240))
+    assert everywhere["lesions"] == pytest.approx(everywhere["chance_lesions"])
+
+
 def test_copies_are_no_neighbours():
     values = np.random.default_rng(4).normal(size=(60, 5))
     features = np.repeat(values, 2, axis=0)  # each lesion twice, in its own patient

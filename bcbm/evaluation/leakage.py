@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.neighbors import NearestNeighbors
 
 from bcbm.evaluation.metrics import auroc, mean_or_nan
 
 TREES = 30
+CHUNK = 512  # rows whose distances to all others are held at once
+ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
 
 
 def split_aurocs(
@@ -80,6 +81,7 @@ def reidentification(
 ) -> dict[str, float]:
     """How often the nearest other lesion, by standardised features, is one of the same patient.
 
+    Of several that are equally near, as one-hots make them, it is the share of the patient's own among them.
     Rows of the same content are no neighbours. Chance is the share of the patient's own among all other rows.
 
     Args:
@@ -95,14 +97,16 @@ def reidentification(
     scale = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1)
     _, kind = np.unique(content, return_inverse=True)
-    nearest = min(len(values), int(np.bincount(kind).max()) + 1)
-    around = NearestNeighbors(n_neighbors=nearest).fit(values).kneighbors(values, return_distance=False)
-    another = kind[around] != kind[:, None]
-    rows = np.flatnonzero(another.any(axis=1))
-    neighbour = around[rows, another[rows].argmax(axis=1)]
-    same = patients[neighbour] == patients[rows]
+    same = np.full(len(values), np.nan)
+    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
+        others = kind[rows, None] != kind
+        nearest = _nearest(values[rows], values, others)
+        own = nearest & (patients[rows, None] == patients)
+        some = nearest.any(axis=1)
+        same[rows[some]] = own[some].sum(axis=1) / nearest[some].sum(axis=1)
+    rows = np.flatnonzero(~np.isnan(same))
     own = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
-    both = pd.DataFrame({"found": same.astype(float), "chance": own / max(1, len(patients) - 1)})
+    both = pd.DataFrame({"found": same[rows], "chance": own / max(1, len(patients) - 1)})
     by_patient = both.groupby(patients[rows]).mean()
     return {
         "lesions": float(both["found"].mean()),
@@ -110,6 +114,14 @@ def reidentification(
         "patients": float(by_patient["found"].mean()),
         "chance_patients": float(by_patient["chance"].mean()),
     }
+
+
+def _nearest(values: np.ndarray, all_values: np.ndarray, others: np.ndarray) -> npt.NDArray[np.bool_]:
+    """Which of all rows are nearest to each of `values`, ties included, among the `others`, (M, N)."""
+    sizes = (values**2).sum(axis=1)[:, None] + (all_values**2).sum(axis=1)
+    distances = np.where(others, np.maximum(0, sizes - 2 * values @ all_values.T), np.inf)
+    least = distances.min(axis=1, keepdims=True)
+    return others & (distances <= least + ROUNDING * sizes)
 
 
 def copies(table: pd.DataFrame) -> dict[str, int]:
