@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcbm.baselines.columns import table_columns
+from bcbm.baselines.leak import split_aurocs
 from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.splits import split_as, unit_ids
 from bcbm.data.inputs import signed_log
@@ -26,7 +27,6 @@ from bcbm.evaluation.leakage import (
     random_labels,
     reidentification,
     shared_content,
-    split_aurocs,
     verdict,
 )
 from bcbm.evaluation.leakage_figure import leakage_figure

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 import bcbm.leakcheck
+from bcbm.baselines.leak import split_aurocs
 from bcbm.config import HOME, compose
 from bcbm.evaluation.leakage import (
     copies,
     random_labels,
     reidentification,
     shared_content,
-    split_aurocs,
     stratified_folds,
     verdict,
 )
