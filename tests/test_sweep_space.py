@@ -68,7 +68,7 @@ def test_the_default_is_the_experiments_own():
         ("modle.dropout", {"float": [0.1, 0.5]}, "unknown key 'modle.dropout'; did you mean"),
         ("split.folds", {"int": [2, 5]}, "'split.folds' cannot be searched; name keys of model, baseline"),
         ("seed", {"int": [0, 5]}, "'seed' cannot be searched"),
-        ("trainer.devices", {"int": [1, 2]}, "'trainer.devices' cannot be searched: it is what a trial is tr"),
+        ("trainer.devices", {"int": [1, 2]}, "'trainer.devices' cannot be searched: it is what a trial is"),
         ("trainer.num_nodes", {"categorical": [1, 2]}, "'trainer.num_nodes' cannot be searched"),
         ("trainer.accelerator", {"categorical": ["auto", "gpu"]}, "set trainer.accelerator=VALUE for all"),
         ("trainer.parallel", {"categorical": ["batches", "folds"]}, "'trainer.parallel' cannot be searched"),

@@ -1,6 +1,7 @@
 """What a split that does not keep patients whole gives away, measured on tables of lesion features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,22 +107,66 @@ def shared_content(content: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.in
     return sum(value in known for value in content[parts["test"]])
 
 
-def verdict(null: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
+def shared_patients(patients: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    """Patients of test that stand in train or validation too; `parts` are row numbers."""
+    patients = np.asarray(patients)
+    known = set(patients[parts["train"]]) | set(patients[parts["validation"]])
+    return len(known & set(patients[parts["test"]]))
+
+
+def checked_tables(modalities: Sequence[str]) -> list[str]:
+    """What a leak check reads of an experiment: its tables, or radiomics and position if it has none."""
+    return [name for name in modalities if name != "image"] or ["radiomics", "position"]
+
+
+def check_name(modalities: Sequence[str], receptors: Sequence[str], unit: str) -> str:
+    """The folder of a leak check: what it has read, the labels, and how the experiment splits."""
+    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(receptors)), unit])
+
+
+def fitting_check(home: Path, modalities: Sequence[str], receptors: Sequence[str], unit: str) -> Path | None:
+    """The leak check of a cohort that has read the same as an experiment, with its receptors at least.
+
+    Args:
+        home: folder of all checks of the cohort.
+        modalities: of the experiment, as its receptors and the unit of its split are.
+
+    Returns:
+        Its `leakcheck.json`; the one of fewest receptors where there are several.
+    """
+    tables, _, kept = check_name(modalities, receptors, unit).split("_")
+    found = {path: path.parent.name.split("_") for path in home.glob("*_*_*/leakcheck.json")}
+    fits = [
+        path
+        for path, (read, labels, split) in found.items()
+        if (read, split) == (tables, kept) and set(receptors) <= set(labels.split("+"))
+    ]
+    return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
+
+
+def verdict(
+    null: Mapping[str, Mapping[str, Any]], unit: str = "patient", shared: int = 0
+) -> tuple[bool, str]:
     """Whether labels at random are predicted once patients are not kept whole, and that in words.
 
     Args:
         null: by split unit, the lesion-level AUROC of random labels: `mean`, `spread` (standard deviation)
             and `draws`.
+        unit: what the experiment's own split keeps whole.
+        shared: patients that it has on both sides, summed over folds.
 
     Returns:
-        Whether the mean by lesion is above chance by three standard errors.
+        Whether the mean by lesion is above chance by three standard errors, or the experiment itself leaks.
     """
     lesion, patient = null["lesion"], null["patient"]
     found = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
     head, tail = "NO LEAK SEEN", "keep patients whole all the same"
     if found:
         head, tail = "LEAK POSSIBLE", "report patients kept whole only"
-    return bool(found), (
+    own = (
+        f"LEAKY: the experiment's own split by {unit} has patients on both sides ({shared} over its folds). "
+    )
+    return bool(found or shared), (own if shared else "") + (
         f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
         f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
     )
