@@ -2,14 +2,15 @@
 
 A THING is a folder of experiments (experiments/modalities), an experiment's YAML, or a run folder.
 Experiments of a group stand on the base that experiment=NAME gives (default demo) and are run, or found
-finished, with the key=value words. against=NAME is the one that the others are compared with (default the
-first that is not LEAKY). --wandb also makes a W&B workspace of their runs (pip install 'bcbm[wandb]').
+finished, with the key=value words; those whose columns the cohort lacks are left out, and said to be.
+against=NAME is the one that the others are compared with; default: of those that are not LEAKY the one that
+changes nothing of the base, else the first that predicts most receptors. --wandb also makes a W&B workspace
+of their runs (pip install 'bcbm[wandb]').
 """
 
 import json
 import shlex
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -20,17 +21,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bcbm.config import EXPERIMENTS, ConfigError, compose, load, plain
-from bcbm.schema import HOME, Config
-
-
-@dataclass(frozen=True)
-class Thing:
-    """What a word of the command line stands for: a run that is there, or an experiment to run."""
-
-    name: str
-    folder: Path | None = None
-    config: Config | None = None
+from bcbm.config import ConfigError, compose, load, plain
+from bcbm.group import Thing, base_name, reference_of, things_of, trainable
 
 
 def compare(words: list[str], console: Console) -> int:
@@ -53,7 +45,7 @@ def compare(words: list[str], console: Console) -> int:
     settings = [word for word in words if "=" in word and not word.startswith("against=")]
     against = next((word.removeprefix("against=") for word in words if word.startswith("against=")), None)
     given = [word for word in words if "=" not in word]
-    things = [thing for word in given for thing in _things(word, settings)]
+    things = [thing for word in given for thing in things_of(word, settings)]
     if len(things) < 2:
         raise ConfigError(f"{len(things)} experiments to compare; name a folder of them, or at least two")
     config = next((thing.config for thing in things if thing.config is not None), None) or compose(settings)
@@ -65,85 +57,37 @@ def compare(words: list[str], console: Console) -> int:
     for thing in things:
         if thing.folder is not None:
             read_run(thing.folder, f"go on with: {fit_command(thing.folder)}")
-    _require_trainable(things, console)
+    things, left_out = trainable(things, console)
+    for one in left_out:
+        _say(console, f"left out: {one.name}: {one.reason}")
+        if one.name == against:
+            raise ConfigError(
+                f"against={against} is left out; write one of {', '.join(t.name for t in things)}"
+            )
     folders = [_finished(thing, f"[{n}/{len(things)}]", console) for n, thing in enumerate(things, 1)]
     runs = [read_run(folder, f"go on with: {fit_command(folder)}") for folder in folders]
     labels = distinct_labels(runs)
     rows = [Row(label, run) for label, run in zip(labels, runs, strict=True)]
-    honest = [row.label for row in rows if not row.run.results["leaky"]]
-    reference = against or (honest or labels)[0]
+    reference = against or reference_of(rows, settings)
     if reference not in labels:
         raise ConfigError(f"against={against} is none of the experiments; write one of {', '.join(labels)}")
     with console.status("testing differences"):
         comparison = compare_runs(rows, reference, config.bootstrap, config.seed)
     name = _name(given, settings, labels)
     home = Path(config.run.root) / "compare" / name
-    write_whole(home / "comparison.json", to_json(comparison).encode())
-    page = write_comparison(comparison, rows, name, home)
+    missing = [vars(one) for one in left_out]
+    write_whole(home / "comparison.json", to_json({**comparison, "left_out": missing}).encode())
+    page = write_comparison(comparison, rows, name, home, missing)
     print_comparison(comparison, console)
-    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    for one in left_out:
+        _say(console, f"left out: {one.name}: {one.reason}")
+    _say(console, f"report: {page}")
     if workspace:
         from bcbm.dashboard.workspace import write_workspace
 
         said = write_workspace(comparison, name, config.tracking, home)
-        console.print(f"workspace: {said}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"workspace: {said}")
     return 0
-
-
-def _things(word: str, settings: list[str]) -> list[Thing]:
-    """The runs or experiments that a word names."""
-    path = next((place for place in (Path(word), HOME / word) if place.exists()), None)
-    if path is None:
-        raise ConfigError(
-            f"{word}: no such folder or file; name experiments/modalities, for example, or a run"
-        )
-    if (path / "config.yaml").is_file():
-        return [Thing(path.name, folder=path)]
-    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    if not files:
-        raise ConfigError(f"{word} holds neither experiments (*.yaml) nor a run (config.yaml)")
-    return [Thing(file.stem, config=_composed(file, settings)) for file in files]
-
-
-def _composed(file: Path, settings: list[str]) -> Config:
-    """An experiment with the words given to all; one of a group stands on the base."""
-    file = file.resolve()
-    inside = file.is_relative_to(EXPERIMENTS)
-    name = file.relative_to(EXPERIMENTS).with_suffix("").as_posix() if inside else str(file)
-    base = _base(settings)
-    whole = file.parent == EXPERIMENTS  # such as paper.yaml: it stands on itself
-    rest = [word for word in settings if not word.startswith("experiment=")]
-    return compose([*rest, f"experiment={name if whole else f'{base}+{name}'}"])
-
-
-def _base(settings: list[str]) -> str:
-    """The experiment that those of a group stand on."""
-    return next((word.partition("=")[2] for word in settings if word.startswith("experiment=")), "demo")
-
-
-def _require_trainable(things: list[Thing], console: Console) -> None:
-    """Prepare and split for every experiment before the first is trained, so that an error costs no hours."""
-    from bcbm.cohort.splits import split_as
-    from bcbm.evaluation.comparison import require_one_split
-    from bcbm.prepare import prepare
-    from bcbm.reading import progress_bar
-
-    wanted = [(thing.name, thing.config) for thing in things if thing.config is not None]
-    for name, config in wanted:
-        if config.trainer.devices * config.trainer.num_nodes > 1:
-            words = f"experiment={config.experiment}"
-            raise ConfigError(
-                f"{name}: several devices are for fit; train each with python -m bcbm.fit {words}, then give "
-                "the run folders here"
-            )
-    splits = []
-    with progress_bar(console, "checking experiments", len(wanted)) as advance:
-        for _, config in wanted:
-            lesions = prepare(config, Console(quiet=True))
-            split = split_as(lesions.entering, config.split, config.task.receptors)
-            splits.append((split.unit, split.hash))
-            advance(1)
-    require_one_split([name for name, _ in wanted], splits)
 
 
 def _finished(thing: Thing, place: str, console: Console) -> Path:
@@ -195,7 +139,7 @@ def _written(value: Any) -> str:
 def _name(given: list[str], settings: list[str], labels: list[str]) -> str:
     """What the comparison is called: its group on its base, or its experiments."""
     if len(given) == 1:
-        return f"{_base(settings)}+{Path(given[0]).resolve().name}".replace("/", "-")
+        return f"{base_name(settings)}+{Path(given[0]).resolve().name}".replace("/", "-")
     return "-".join(labels).replace("/", "-").replace(" ", "_")[:100]
 
 
@@ -243,6 +187,10 @@ def _cell(block: dict[str, float] | None) -> str:
     from bcbm.evaluation.page import interval
 
     return "" if block is None else escape(interval(block).replace(" [", "\n["))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> int:

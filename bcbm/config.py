@@ -15,6 +15,8 @@ from bcbm.schema import HOME, Config, described_keys
 
 EXPERIMENTS = HOME / "experiments"
 TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
+# What a trial is trained on: no setting of the model, and several devices would start the command again.
+HARDWARE = tuple(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "parallel", "profile"))
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
 
 
@@ -196,6 +198,10 @@ def _check_tune(config: Config) -> None:
     for name in config.tune:
         if name.split(".")[0] not in TUNABLE:
             raise ConfigError(f"tune: '{name}' cannot be tuned; name keys of {', '.join(TUNABLE)}")
+        if name in HARDWARE:
+            raise ConfigError(
+                f"tune: '{name}' cannot be tuned: it is what is trained on; set {name}=VALUE for all"
+            )
         if not config.tune[name]:
             raise ConfigError(f"tune: {name} has no value to choose from")
     if config.tune:

@@ -46,13 +46,16 @@ def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
 
 
 def page(folder: RunFolder) -> Path:
-    """Write the report of a finished run, with the leak check of its cohort where there is one."""
+    """Write the report of a finished run, with the leak check of its cohort that fits it, if there is one."""
+    from bcbm.evaluation.leakage import fitting_check
     from bcbm.evaluation.report import write_report
 
     cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
-    root = load(folder.path / "config.yaml").run.root
-    leaks = Path(root) / "leakcheck" / cohort / "leakcheck.json"
-    return write_report(folder.path, leaks if leaks.is_file() else None)
+    config = load(folder.path / "config.yaml")
+    checks = Path(config.run.root) / "leakcheck" / cohort
+    task = config.task
+    found = fitting_check(checks, task.modalities, task.receptors, config.split.unit)
+    return write_report(folder.path, found)
 
 
 def merged(folder: RunFolder, split: dict[str, Any], receptors: list[str]) -> pd.DataFrame:

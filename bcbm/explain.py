@@ -11,6 +11,7 @@ from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.splits import Split
 from bcbm.config import load
 from bcbm.evaluate import page
+from bcbm.evaluation.finished import EXPLANATIONS
 from bcbm.evaluation.paired import paired_bootstrap
 from bcbm.features.radiomics import FEATURES
 from bcbm.reading import progress_bar
@@ -164,8 +165,8 @@ def _draw(
         lesion = default_collate([dataset[places[row.lesion_id]]])
         head = receptors.index(str(row.receptor))
         mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][1], np.float32)
-        name = f"explanations/{row.receptor}-{row.number}.png"
-        path = folder.path / name
+        name = f"{row.receptor}-{row.number}.png"
+        path = folder.path / EXPLANATIONS / name
         path.parent.mkdir(exist_ok=True)
         maps = {
             "Grad-CAM": grad_cam(network, lesion, head).numpy(),

@@ -17,16 +17,19 @@ from rich.console import Console
 from rich.table import Table
 
 from bcbm.baselines.columns import table_columns
+from bcbm.baselines.leak import split_aurocs
 from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.splits import split_as, unit_ids
 from bcbm.data.inputs import signed_log
 from bcbm.data.lesions import Lesions
 from bcbm.evaluation.leakage import (
+    check_name,
+    checked_tables,
     copies,
     random_labels,
     reidentification,
     shared_content,
-    split_aurocs,
+    shared_patients,
     verdict,
 )
 from bcbm.evaluation.leakage_figure import leakage_figure
@@ -42,7 +45,9 @@ RANDOM = "random"
 
 
 def leakcheck(config: Config, console: Console) -> int:
-    """Check a cohort, write `<run.root>/leakcheck/<content>/leakcheck.{json,png}`, return the exit status.
+    """Check a cohort, write `leakcheck.{json,png}`, return the exit status.
+
+    They lie in `<run.root>/leakcheck/<content>/<name>/`, named by what was checked, for the reports it fits.
 
     Raises:
         InputError: the tables cannot be used.
@@ -51,7 +56,8 @@ def leakcheck(config: Config, console: Console) -> int:
         config = _tables_only(config, console)
         lesions = prepare(config, console)
         content = check(config, lesions, console)
-        folder = Path(config.run.root) / "leakcheck" / lesions.cohort
+        name = check_name(config.task.modalities, config.task.receptors, config.split.unit)
+        folder = Path(config.run.root) / "leakcheck" / lesions.cohort / name
         write_whole(folder / "leakcheck.json", json.dumps(_nulls(content), indent=1).encode())
         leakage_figure(content, folder / "leakcheck.png")
     _print(content, console)
@@ -70,9 +76,11 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     split = split_as(table, config.split, receptors)
     features = _features(table_columns(lesions, config.task.modalities))
     held = table["content"].to_numpy(str)
-    folds = [shared_content(held, split.rows(table, number)) for number in range(len(split.folds))]
+    folds = [split.rows(table, number) for number in range(len(split.folds))]
+    shared = sum(shared_patients(patients, parts) for parts in folds)
     aurocs = _aurocs(config, table, features, console)
-    leak, words = verdict({unit: aurocs[unit][RANDOM]["lesion"] for unit in UNITS})
+    null = {unit: aurocs[unit][RANDOM]["lesion"] for unit in UNITS}
+    leak, words = verdict(null, split.unit, shared)
     return {
         "cohort": lesions.cohort,
         "experiment": config.experiment,
@@ -85,7 +93,12 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
         "aurocs": aurocs,
         "reidentification": reidentification(features, patients, held),
         "copies": copies(lesions.table),
-        "own_split": {"unit": split.unit, "hash": split.hash, "test_content_in_training": sum(folds)},
+        "own_split": {
+            "unit": split.unit,
+            "hash": split.hash,
+            "patients_on_both_sides": shared,
+            "test_content_in_training": sum(shared_content(held, parts) for parts in folds),
+        },
         "leak": leak,
         "verdict": words,
     }
@@ -93,7 +106,7 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
 
 def _tables_only(config: Config, console: Console) -> Config:
     """The same experiment without its image: positions then come from names."""
-    tables = [name for name in config.task.modalities if name != "image"] or ["radiomics", "position"]
+    tables = checked_tables(config.task.modalities)
     text = f"leakcheck reads {'+'.join(tables)} of the lesions that enter; no image, positions from names"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     return replace(
@@ -173,8 +186,9 @@ def _print(content: dict[str, Any], console: Console) -> None:
         f"({near['chance_patients']:.0%})",
         f"exact copies in the whole table: {copied['rows']}, {copied['excluded']} excluded as such; "
         f"contents in two patients: {copied['across_patients']}; copies that enter: {copied['entering']}",
-        f"the experiment's own split by {own['unit']}: {own['test_content_in_training']} test lesions with "
-        "their content in training",
+        f"the experiment's own split by {own['unit']}, summed over folds: {own['patients_on_both_sides']} "
+        f"patients on both sides, {own['test_content_in_training']} test lesions with their content in "
+        "training",
     ):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(

@@ -262,6 +262,10 @@ class Config:
     tune: dict[str, list[Any]] = key(
         {}, "values to choose from a key, in each fold by its inner folds: {model.dropout: [0.1, 0.5]}"
     )
+    chosen_by: str | None = key(
+        None,
+        "the search that chose these settings; its page says how choosing fares on patients it never saw",
+    )
     cohort: Cohort = key(Cohort, "")
     prepared: Prepared = key(Prepared, "")
     features: Features = key(Features, "")

@@ -79,6 +79,11 @@ def test_only_augmentation_imports_torchio():
     assert users == ["data/augment.py"]
 
 
+def test_statistics_need_no_classical_models_either():
+    users = {room(p) for p in FILES if any(m.split(".")[0] == "sklearn" for m in imports(p))}
+    assert users and "evaluation" not in users
+
+
 @pytest.mark.parametrize("library", ["torch", "lightning", "monai", "wandb"])
 def test_tables_and_figures_need_no_deep_learning(library):
     rooms = LEAVES | {"config", "cohort", "features", "evaluation", "reading", "prepare", "audit"}

@@ -5,24 +5,30 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from html import unescape
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 from browser import browse, share_of
 from finished_runs import write_run
 from rich.console import Console
 from scipy.stats import t as student
 
+from bcbm.cohort.problems import InputError
+from bcbm.cohort.tcia import ACQUISITION, CLINICAL_WORKBOOK
 from bcbm.compare import compare, fit_command, main
 from bcbm.config import EXPERIMENTS, HOME, ConfigError, compose, load, plain
 from bcbm.evaluation.comparison import Row, compare_runs, distinct_labels
 from bcbm.evaluation.figures import ALARM, PATIENT
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.metrics import auroc, patient_level
+from bcbm.fit import run
+from bcbm.group import reference_of
 from bcbm.tracking import RunFolder
 
 GROUPS = sorted(path for path in EXPERIMENTS.glob("*/*.yaml"))
@@ -106,6 +112,66 @@ def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, mo
     assert json.loads((folder / "comparison.json").read_text())["reference"] == "radiomics"
 
 
+def without_acquisition(table_cohort, folder):
+    """The same download, but its clinical workbook knows nothing of how images were taken."""
+    shutil.copytree(table_cohort, folder)
+    file, sheet = folder / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
+    book = pd.read_excel(file, sheet_name=sheet, dtype=str)
+    gone = [name for name in book if ACQUISITION.get(name) not in (None, "age", "sex")]
+    with pd.ExcelWriter(file) as writer:
+        book.drop(columns=gone).to_excel(writer, sheet_name=sheet, index=False)
+    return folder
+
+
+def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(table_cohort, tmp_path):
+    root = without_acquisition(table_cohort, tmp_path / "cohort")
+    words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}"]
+    words += ["experiment=tcia_tabular", "split.repeats=1", *TABULAR[3:]]
+    files = [f"experiments/baselines/{name}.yaml" for name in ("acquisition", "burden", "logistic_l2")]
+    said = io.StringIO()
+    assert compare([*files, *words], Console(file=said, width=200)) == 0
+    line = f"left out: acquisition: {CLINICAL_WORKBOOK[0]}: the columns year, pixel_spacing, field_strength, "
+    line += "manufacturer are missing, empty or the same everywhere"
+    before, _, after = said.getvalue().partition("[1/2]")
+    assert line in before and line in after
+    (folder,) = (tmp_path / "runs" / "compare").iterdir()
+    found = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in found["rows"]] == ["burden", "logistic_l2"]
+    assert [one["name"] for one in found["left_out"]] == ["acquisition"]
+    page = re.sub(r"<[^>]+>", "", (folder / "report.html").read_text())
+    assert "Left out" in page and "acquisition (BCBM" in page
+    with pytest.raises(
+        ConfigError, match="against=acquisition is left out; write one of burden, logistic_l2"
+    ):
+        compare([*files, *words, "against=acquisition"], Console(quiet=True))
+    with pytest.raises(InputError, match=r"acquisition: BCBM.*a comparison needs two"):
+        compare([*files[:2], *words], Console(quiet=True))
+    with pytest.raises(InputError, match="take the full clinical workbook, or leave acquisition out"):
+        run(
+            compose(["experiment=tcia_tabular+baselines/acquisition", *words[:3], *words[4:]]),
+            Console(quiet=True),
+        )
+
+
+def test_the_reference_is_the_base_itself_or_else_what_predicts_most(tmp_path):
+    def reference(*groups, words=()):
+        names = [f"demo+{group}" for group in groups]
+        folders = [write_run(tmp_path / name, f"experiment={name}", *words) for name in names]
+        found = [read_run(folder) for folder in folders]
+        rows = [Row(label, one) for label, one in zip(distinct_labels(found), found, strict=True)]
+        return reference_of(rows, list(words))
+
+    assert reference("fusion/attention", "fusion/concat") == "concat"
+    assert reference("splits/lesion", "splits/patient") == "patient"
+    assert reference("tasks/er", "tasks/her2", "tasks/multi") == "multi"
+    assert reference("modalities/image", "modalities/radiomics") == "image"
+    assert reference("aggregation/largest", "aggregation/mean", words=["split.folds=3"]) == "mean"
+
+
+def test_without_the_base_the_reference_predicts_as_many_receptors_as_any(compared):
+    assert compared("er", "all")[0]["reference"] == "all"
+
+
 def test_a_difference_is_that_of_the_two_figures_and_has_every_test(runs):
     found = compare_runs(rows_of(runs, "all", "image"), "all", resamples=300, seed=0)
     base, other = found["rows"]
@@ -155,6 +221,15 @@ def test_a_leak_stands_beside_and_is_marked_and_never_paired(compared):
     assert console == "" and "LEAKY: lesion" in text and "other split" in text
     assert "BCBM-SECRET" not in dom
     assert re.search(r"all patients \w{16} 0 0", text) and not re.search(r"lesion lesions \w{16} 0 0", text)
+
+
+def test_what_a_search_chose_is_marked_beside_the_others(runs, tmp_path):
+    words = ["split.repeats=2", "chosen_by=fusion on demo, 1dea", f"run.root={tmp_path}"]
+    chosen = write_run(tmp_path / "chosen", *words, seed=4)
+    assert compare([str(runs / "all"), str(chosen), words[2]], Console(quiet=True)) == 0
+    text = " ".join(next((tmp_path / "compare").iterdir()).joinpath("report.html").read_text().split())
+    assert "demo: a search (fusion on demo, 1dea) chose its settings on every patient" in text
+    assert text.count("optimistic") == 1
 
 
 def test_other_folds_of_the_same_unit_are_refused(runs, capsys, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bcbm.config import (
+    HARDWARE,
     HOME,
     ConfigError,
     candidates,
@@ -114,6 +115,8 @@ def test_tune_lists_every_combination_and_each_is_checked_before_work_starts():
     assert (chosen.model.dropout, chosen.trainer.max_epochs, chosen.tune) == (0.5, 4, {})
     assert "did you mean 'model.dropout'" in message("tune={model.dropot: [0.1]}")
     assert "cannot be tuned" in message("tune={split.folds: [3, 5]}")
+    for key in HARDWARE:
+        assert f"'{key}' cannot be tuned: it is what is trained on" in message(f"tune={{{key}: [1, 2]}}")
     assert "no value" in message("tune={model.dropout: []}")
     assert "inner" in message("tune={model.dropout: [0.1]}", "split.inner=1")
 

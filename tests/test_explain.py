@@ -1,17 +1,28 @@
 """Explanations point at what was planted, and at nothing else."""
 
+import base64
+import json
+import re
+from html import unescape
+
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
+from bcbm.config import compose
 from bcbm.data.datamodule import LesionDataModule
-from bcbm.explain import _blocks
+from bcbm.evaluate import page
+from bcbm.explain import _blocks, explain
 from bcbm.features.radiomics import FEATURES
+from bcbm.fit import run
 from bcbm.model.explain import HeldLesions
 from bcbm.model.module import LesionModule
 from bcbm.model.saliency import grad_cam, occlusion
 from bcbm.schema import Augment, Data, Model, Trainer
+from bcbm.tracking import RunFolder
 
 SPOT = (3, 12, 11)  # of a 16-cubed crop
 
@@ -149,3 +160,41 @@ def test_without_a_modality_its_part_of_the_auroc_is_gone():
 def test_every_feature_stands_alone_and_in_its_class():
     blocks = _blocks()
     assert len(blocks) == 107 + 7 and len(blocks["all shape"]) == 14
+
+
+@pytest.fixture(scope="module")
+def explained(cohort, tmp_path_factory):
+    """A small run on images, fitted and explained as the commands do it."""
+    home = tmp_path_factory.mktemp("explained")
+    words = [f"cohort.root={cohort}", f"prepared.root={home / 'prepared'}", f"run.root={home / 'runs'}"]
+    words += ["task.modalities=[image]", "task.receptors=[ER]", "split.folds=2", "trainer.max_epochs=1"]
+    words += ["data.workers=0", "prepared.jobs=1", "tracking=csv", "bootstrap=50"]
+    folder = RunFolder(run(compose(words), Console(quiet=True)))
+    explain(folder, Console(quiet=True))
+    return folder
+
+
+def text_of(report):
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", report.read_text(encoding="utf-8"))).split())
+
+
+def test_every_picture_that_explain_draws_stands_in_the_report(explained):
+    told = json.loads((explained.path / "explanations.json").read_text())["saliency"]
+    drawn = sorted((explained.path / "explanations").glob("*.png"))
+    assert len(told) == len(drawn) >= 2
+    html = (explained.path / "report.html").read_text(encoding="utf-8")
+    assert all(base64.b64encode(path.read_bytes()).decode() in html for path in drawn)
+    text = text_of(explained.path / "report.html")
+    assert text.count("Grad-CAM and occlusion, probability") == len(told)
+    assert "Not in the run folder" not in text and not any(one["lesion_id"] in html for one in told)
+
+
+def test_a_picture_that_is_gone_is_said_to_be(explained):
+    path = min((explained.path / "explanations").glob("*.png"))
+    kept = path.read_bytes()
+    path.unlink()
+    text = text_of(page(explained))
+    assert f"Not in the run folder, and so not here: {path.name}." in text
+    assert f"python -m bcbm.explain {explained.path}" in text
+    path.write_bytes(kept)
+    assert "Not in the run folder" not in text_of(page(explained))

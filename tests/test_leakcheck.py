@@ -8,20 +8,24 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from finished_runs import write_run
 from rich.console import Console
 
 import bcbm.leakcheck
+from bcbm.baselines.leak import split_aurocs
 from bcbm.config import HOME, compose
+from bcbm.evaluate import page
 from bcbm.evaluation.leakage import (
     copies,
+    fitting_check,
     random_labels,
     reidentification,
     shared_content,
-    split_aurocs,
     stratified_folds,
     verdict,
 )
 from bcbm.prepare import prepare
+from bcbm.tracking import RunFolder
 
 PATIENTS = np.repeat(np.arange(40), 6)
 
@@ -74,6 +78,23 @@ def test_reidentification_is_certain_impossible_or_chance():
     assert reidentification(fingerprints(0.01), np.arange(240), content)["lesions"] == 0
     chance = reidentification(np.random.default_rng(3).normal(size=(240, 10)), PATIENTS, content)
     assert chance["lesions"] < 0.08
+
+
+def test_of_several_that_are_equally_near_the_patients_own_count_by_their_share():
+    rng = np.random.default_rng(5)
+    places = np.eye(6)[rng.integers(0, 6, 240)]  # six places and nothing else: all of a place are as near
+    found = reidentification(places, PATIENTS, np.arange(240))
+    expected = []
+    for row in range(240):
+        near = np.flatnonzero((places == places[row]).all(axis=1))
+        near = near[near != row]
+        expected.append((PATIENTS[near] == PATIENTS[row]).mean())
+    assert found["lesions"] == pytest.approx(np.mean(expected))
+    order = rng.permutation(240)
+    again = reidentification(places[order], PATIENTS[order], np.arange(240))
+    assert again == pytest.approx(found)  # whichever lesion comes first in the table
+    everywhere = reidentification(np.zeros((240, 3)), PATIENTS, np.arange(240))
+    assert everywhere["lesions"] == pytest.approx(everywhere["chance_lesions"])
 
 
 def test_copies_are_no_neighbours():
@@ -138,10 +159,11 @@ def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort
     )
     assert done.returncode == 0, done.stderr
     assert "reads radiomics+position of the lesions that enter; no image" in done.stdout
-    (folder,) = (tmp_path / "runs" / "leakcheck").iterdir()
+    (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
+    folder = cohort / "position+radiomics_ER+HER2+PR_patient"
     assert {path.name for path in folder.iterdir()} == {"leakcheck.json", "leakcheck.png"}
     content = json.loads((folder / "leakcheck.json").read_text())
-    assert content["cohort"] == folder.name
+    assert [folder] == list(cohort.iterdir()) and content["cohort"] == cohort.name
     assert content["verdict"] in done.stdout.replace("\n", " ")
     null = {unit: content["aurocs"][unit]["random"]["lesion"] for unit in ("lesion", "patient")}
     assert null["lesion"]["mean"] > 0.7  # the lesions of an invented patient resemble each other
@@ -150,9 +172,71 @@ def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort
     assert content["own_split"] == {
         "unit": "patient",
         "hash": content["own_split"]["hash"],
+        "patients_on_both_sides": 0,
         "test_content_in_training": 0,
     }
     assert content["copies"]["entering"] == 0
+
+
+def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_overwrites_no_other(
+    table_cohort, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bcbm.leakcheck, "DRAWS", 2)
+    monkeypatch.setattr(bcbm.leakcheck, "REPEATS", 2)
+    words = [
+        f"cohort.root={table_cohort}",
+        f"prepared.root={tmp_path / 'p'}",
+        f"run.root={tmp_path / 'runs'}",
+    ]
+    words += ["task.modalities=[radiomics,position]", "prepared.jobs=1"]
+    said = {}
+    for more in (
+        "split.unit=lesion",
+        "split.unit=patient",
+        "task.modalities=[position]",
+        "task.receptors=[ER]",
+    ):
+        console = Console(record=True, width=200)
+        assert bcbm.leakcheck.leakcheck(compose([*words, more]), console) == 0
+        said[more] = console.export_text()
+    (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
+    found = {path.parent.name: json.loads(path.read_text()) for path in cohort.glob("*/leakcheck.json")}
+    both = "position+radiomics"
+    assert set(found) == {
+        f"{both}_ER+HER2+PR_lesion",
+        f"{both}_ER+HER2+PR_patient",
+        "position_ER+HER2+PR_patient",
+        f"{both}_ER_patient",
+    }
+    own = found[f"{both}_ER+HER2+PR_lesion"]
+    assert own["leak"] and own["own_split"]["patients_on_both_sides"] > 40
+    assert own["verdict"].startswith("LEAKY: the experiment's own split by lesion has patients on both sides")
+    assert own["verdict"] in said["split.unit=lesion"]
+    assert "LEAKY" not in found[f"{both}_ER+HER2+PR_patient"]["verdict"]
+
+    def chosen(modalities, receptors, unit):
+        path = fitting_check(cohort, modalities, receptors, unit)
+        return path and path.parent.name
+
+    assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{both}_ER_patient"
+    assert chosen(["image"], ["PR", "ER"], "patient") == f"{both}_ER+HER2+PR_patient"
+    assert chosen(["position"], ["ER", "PR", "HER2"], "patient") == "position_ER+HER2+PR_patient"
+    assert chosen(["position"], ["ER"], "study") is None and chosen(["clinical"], ["ER"], "patient") is None
+
+
+def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
+    words = ["task.modalities=[position]", "split.folds=2", f"run.root={tmp_path}"]
+    folder = RunFolder(write_run(tmp_path / "run", *words))
+    cell = {"lesion": {"mean": 0.7, "spread": 0.0}, "patient": {"mean": 0.5, "spread": 0.0}}
+    cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
+    for name in ("position+radiomics_ER+HER2+PR_patient", "position_ER+HER2+PR_patient"):
+        told = {"aurocs": {unit: {"random": cell} for unit in ("lesion", "study", "patient")}}
+        told |= {"verdict": f"THE ONE OF {name}", "modalities": ["position"]}
+        told |= {"entering": {"lesions": 9, "patients": 3}}
+        assert "THE ONE OF" not in page(folder).read_text()
+        (tmp_path / "leakcheck" / cohort / name).mkdir(parents=True)
+        (tmp_path / "leakcheck" / cohort / name / "leakcheck.json").write_text(json.dumps(told))
+    assert "THE ONE OF position_ER+HER2+PR_patient" in page(folder).read_text()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from bcbm.evaluation.figures import ALARM, PATIENT, precision_recall_figure
 from bcbm.evaluation.finished import read_run
 from bcbm.evaluation.leak_panel import leak_panel
 from bcbm.evaluation.metrics import auprc, patient_level
+from bcbm.evaluation.page import signed
 from bcbm.evaluation.report import CURVES, noise, verdict, write_report
 from bcbm.evaluation.summary import summarise, to_json
 
@@ -149,6 +150,16 @@ def test_an_explanation_of_chance_carries_a_warning(honest):
     assert noise(results) == ["ER", "HER2"]
 
 
+def test_a_bound_near_zero_keeps_its_side():
+    assert [signed(value) for value in (-0.004, 0.004, -0.126, float("nan"))] == [
+        "-0.00",
+        "+0.00",
+        "-0.13",
+        "n/a",
+    ]
+    assert signed(0.0) == signed(-0.0) == signed(0.3 - 0.1 - 0.2) == "0.00"
+
+
 def test_the_verdict_follows_q():
     def results(**q):
         return {
@@ -202,6 +213,19 @@ def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(hone
     assert not any(said[number] for number in ("1", "2", "3a", "14", "17", "18a", "18b", "19", "25"))
     answers = {item["number"]: item["answer"] for item in filled_checklists(read_run(leaky), 9)[0]["items"]}
     assert answers["18"].status == answers["26"].status == "no"
+
+
+def test_a_run_of_what_a_search_chose_says_so_and_warns(honest, tmp_path):
+    run = write_run(tmp_path / "run", "chosen_by=fusion on demo, 1dea", "split.folds=2")
+    text = text_of(write_report(run).parent)
+    assert "Settings chosen by a search (fusion on demo, 1dea) on every patient" in text
+    assert "figures of this page are optimistic" in text and "not tuned" not in text
+    metrics, tripod = filled_checklists(read_run(run), 0)
+    (tuning,) = (item["answer"].text for item in tripod["items"] if item["number"] == "12c")
+    assert tuning.endswith("settings chosen on all patients by a search: fusion on demo, 1dea")
+    assert {item["number"]: item["answer"].status for item in metrics["items"]}["26"] == "partly"
+    text = text_of(honest)
+    assert "chosen by a search" not in text and "optimistic" not in text and "not tuned" in text
 
 
 def test_leakcheck_is_shown_where_it_is_given(honest, tmp_path):

@@ -19,7 +19,7 @@ from optuna import create_study
 from optuna.trial import TrialState
 from rich.console import Console
 
-from bcbm.config import HOME, compose, load, override, plain
+from bcbm.config import HOME, compose, load, override, plain, to_yaml
 from bcbm.evaluation.figures import PATIENT
 from bcbm.evaluation.parameter_figures import Scale, ranked
 from bcbm.evaluation.search_figures import busy_minutes, lanes
@@ -108,10 +108,10 @@ def sweep(tmp_path_factory):
 
 
 def same(one, other):
-    """Whether two configurations are the same but for where results go and what they are called."""
+    """Whether two configurations are the same but for where results go, their name and who chose them."""
     contents = [plain(config) for config in (one, other)]
     for content in contents:
-        for place in (*NOT_IDENTITY, "experiment"):
+        for place in (*NOT_IDENTITY, "experiment", "chosen_by"):
             content.pop(place)
     return contents[0] == contents[1]
 
@@ -139,6 +139,31 @@ def test_the_ready_experiment_composes_to_what_the_final_study_ran(tmp_path, wor
     assert "# seed: 0" in text and f"trial {found.best['final'].trial}" in text and "extends: demo" in text
     body = text.split("\n\n", 1)[1]
     assert "elsewhere" not in body and "tracking" not in body
+
+
+def test_the_ready_experiment_says_who_chose_it_and_claims_nothing_of_inner_folds(tmp_path):
+    plan = planted(tmp_path / "sweep", studies=["final"])
+    found = finished(tmp_path / "sweep")
+    path = write_experiment(found, plan.config, {})
+    config = compose([f"experiment={path}"])
+    assert config.chosen_by == "fusion on demo, sweep" and plan.config.chosen_by is None
+    assert load_written(config, tmp_path).chosen_by == config.chosen_by
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# Claim: none yet") and "beats" not in path.read_text()
+    words = (
+        "Mean AUROC of patients that no choice has seen, chosen minus as it is: -0.02 [-0.05, -0.00]; the "
+    )
+    words += "interval lies below 0, choosing by the search is worse."
+    write_experiment(found, plan.config, {}, words)
+    said = " ".join(path.read_text().replace("#", " ").split())
+    assert said.startswith(f"Claim: {words} Run: python -m bcbm.fit")
+    again = write_experiment(found, config, {})
+    assert compose([f"experiment={again}"]).chosen_by == f"{config.chosen_by}, fusion on demo_fusion, sweep"
+
+
+def load_written(config, folder):
+    (folder / "config.yaml").write_text(to_yaml(config))
+    return load(folder / "config.yaml")
 
 
 def test_a_base_that_lies_elsewhere_is_written_down_whole(tmp_path):
@@ -372,6 +397,8 @@ def test_the_ready_experiment_of_a_real_sweep_runs_what_the_final_study_chose(re
     config = compose([f"experiment={path}"])
     base = compose(TABULAR)
     assert same(config, override(base, settings)) and str(path) in said[1]
+    told = " ".join(path.read_text().replace("#", " ").split())
+    assert told.startswith("Claim: Mean AUROC of patients that no choice has seen, chosen minus as it is: ")
     assert re.search(r"# cohort: \w{8,}", path.read_text())
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.problems import InputError, Problem
+from bcbm.cohort.tcia import CLINICAL_WORKBOOK
 from bcbm.data.inputs import position_coordinates, position_onehot
 from bcbm.data.lesions import Lesions
 from bcbm.features.radiomics import FEATURES
@@ -16,6 +17,14 @@ NUMBERS = {"clinical": ("age",), "acquisition": ("year", "pixel_spacing", "field
 KINDS = {"clinical": ("sex",), "acquisition": ("manufacturer",)}
 PLACES = [f"hemisphere={name}" for name in HEMISPHERES] + [f"region={name}" for name in REGIONS]
 COORDINATES = ["from_midline", "mni_y", "mni_z", "mni_known"]
+
+
+class AbsentColumns(InputError):
+    """No column of a modality tells two lesions apart: `found` says which columns, `where` the file."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.where, self.found = problem.where, problem.found
 
 
 def table_columns(lesions: Lesions, modalities: Sequence[str], coordinates: bool = False) -> pd.DataFrame:
@@ -32,7 +41,7 @@ def table_columns(lesions: Lesions, modalities: Sequence[str], coordinates: bool
         N rows; numbers as float64 with NaN where missing, kinds as text with "" where missing.
 
     Raises:
-        InputError: none of the columns of clinical or acquisition tells two lesions apart.
+        AbsentColumns: none of the columns of clinical or acquisition tells two lesions apart.
     """
     table = lesions.entering
     blocks = []
@@ -74,7 +83,7 @@ def _recorded(table: pd.DataFrame, modality: str) -> pd.DataFrame:
     if not telling:
         found = f"the columns {', '.join(wanted)} are missing, empty or the same everywhere"
         remedy = f"take the full clinical workbook, or leave {modality} out of task.modalities"
-        raise InputError(Problem("clinical workbook", found, remedy))
+        raise AbsentColumns(Problem(CLINICAL_WORKBOOK[0], found, remedy))
     columns = {}
     for name in telling:
         if name in KINDS[modality]:

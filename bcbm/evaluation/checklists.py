@@ -89,9 +89,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         "23": Answer("yes", "one image a study is read") if "image" in modalities else BLANK,
         "24": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "25": Answer("", "python -m bcbm.compare puts experiments side by side"),
-        "26": Answer("no", "training and test patients are not apart")
-        if shared_patients
-        else Answer("yes", f"{_folds(run)}; every figure is out of fold"),
+        "26": Answer("no", "training and test patients are not apart") if shared_patients else _tested(run),
         "28": _synthetic(run, "yes", "the program writes the embedded cohort") or BLANK,
         "29": Answer("partly", f"{_code(run)}; where it is published is the authors' to say"),
         "30": _checkpoints(run),
@@ -118,7 +116,9 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
     tuned = dict.fromkeys([*config["tune"], *(name for chosen in run.chosen.values() for name in chosen)])
     unknown = _unknown_labels(run)
     missing = "does not enter" if task["missing"] == "exclude" else "enters with what it has"
-    tuning = f"tuned inside each fold: {', '.join(tuned)}" if tuned else "not tuned"
+    inside = f"tuned inside each fold: {', '.join(tuned)}" if tuned else ""
+    chosen = f"settings chosen on all patients by a search: {run.chosen_by}" if run.chosen_by else ""
+    tuning = "; ".join(filter(None, [chosen, inside])) or "not tuned"
     said = {
         "4": "a model is developed and cross-validated; none is evaluated elsewhere",
         "6b": f"cohort.policy {config['cohort']['policy']}; {_flow(run)}",
@@ -178,6 +178,12 @@ def _acquisition(run: FinishedRun) -> Answer:
 def _division(run: FinishedRun, shared_patients: int) -> Answer:
     facts = f"{_folds(run)}, split by {run.split['unit']}, hash {run.split['hash']}; patients in two parts: "
     return Answer("no" if shared_patients else "yes", f"{facts}{shared_patients}")
+
+
+def _tested(run: FinishedRun) -> Answer:
+    if run.chosen_by:
+        return Answer("partly", f"{_folds(run)}, but a search chose the settings on the tested patients too")
+    return Answer("yes", f"{_folds(run)}; every figure is out of fold")
 
 
 def _folds(run: FinishedRun) -> str:

@@ -130,6 +130,7 @@ def _figures(row: Row, receptors: list[str]) -> dict[str, Any]:
         "modalities": run.config["task"]["modalities"],
         "split": {"unit": run.split["unit"], "hash": run.split["hash"]},
         "leaky": run.results["leaky"],
+        "chosen_by": run.chosen_by,
         "receptors": {name: {key: block[key] for key in FIGURES} for name, block in patient.items()},
         "mean": {key: mean[key] for key in FIGURES} if set(blocks) == set(receptors) else None,
         "best": {name: block["best"] for name, block in blocks.items() if "best" in block},

@@ -48,8 +48,22 @@ def comparison_figure(comparison: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=150, format="png")
 
 
-def write_comparison(comparison: dict[str, Any], rows: Sequence[Row], name: str, folder: Path) -> Path:
-    """Write `comparison.png` and `report.html` into a folder; returns the page."""
+def write_comparison(
+    comparison: dict[str, Any],
+    rows: Sequence[Row],
+    name: str,
+    folder: Path,
+    left_out: Sequence[dict[str, str]] = (),
+) -> Path:
+    """Write `comparison.png` and `report.html` into a folder; returns the page.
+
+    Args:
+        comparison: of `compare_runs`.
+        rows: the same experiments.
+        name: of the comparison.
+        folder: to write into.
+        left_out: name and reason of each experiment that could not be run on this cohort.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     picture, page = folder / "comparison.png", folder / "report.html"
     comparison_figure(comparison, picture)
@@ -61,6 +75,7 @@ def write_comparison(comparison: dict[str, Any], rows: Sequence[Row], name: str,
         picture=embedded(picture),
         leaks={row.label: leak_panel(row.run) for row in rows},
         links={row.label: _link(row.run.folder, folder) for row in rows},
+        left_out=left_out,
         sure=SURE,
     )
     return page

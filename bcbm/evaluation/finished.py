@@ -11,6 +11,8 @@ import yaml
 
 from bcbm.cohort.problems import InputError, Problem, readable
 
+EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -39,6 +41,11 @@ class FinishedRun:
         files = self.folder.glob("fold=*/tuning.json")
         found = {int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files}
         return {number: found[number]["chosen"] for number in sorted(found)}
+
+    @property
+    def chosen_by(self) -> str | None:
+        """The search whose choice on a whole cohort this run was trained with; None of any other run."""
+        return self.config.get("chosen_by")
 
     @property
     def entering(self) -> pd.DataFrame:

@@ -1,59 +1,15 @@
 """What a split that does not keep patients whole gives away, measured on tables of lesion features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.neighbors import NearestNeighbors
 
-from bcbm.evaluation.metrics import auroc, mean_or_nan
-
-TREES = 30
-
-
-def split_aurocs(
-    features: npt.ArrayLike,
-    labels: npt.ArrayLike,
-    units: npt.ArrayLike,
-    patients: npt.ArrayLike,
-    *,
-    folds: int,
-    seed: int,
-) -> dict[str, float]:
-    """AUROC of extremely randomised trees under a cross-validation that keeps `units` whole.
-
-    Computed inside each fold and averaged: scores of different folds, pooled, rank a patient low for being
-    positive, as its own label is missing from its training part (Parker, Gunter and Bedo, BMC Bioinformatics
-    8:326, 2007). Folds with one class have none and are left out.
-
-    Args:
-        features: (N, F), no NaN.
-        labels: 0 or 1, (N,), the same for all lesions of a patient.
-        units: what a fold keeps whole: ids of lesions, studies or patients, (N,).
-        patients: ids, (N,).
-        folds: how many, stratified over the labels of the units.
-        seed: of folds and trees.
-
-    Returns:
-        `lesion`: over lesions; `patient`: over patients, by the mean over their lesions in the fold. NaN
-        where no fold has both classes.
-    """
-    features, labels, patients = np.asarray(features), np.asarray(labels), np.asarray(patients)
-    fold = stratified_folds(units, labels, folds, np.random.default_rng(seed))
-    found: dict[str, list[float]] = {"lesion": [], "patient": []}
-    for number in range(folds):
-        out = fold == number
-        if len(set(labels[out])) < 2 or len(set(labels[~out])) < 2:
-            continue
-        trees = ExtraTreesClassifier(TREES, random_state=seed).fit(features[~out], labels[~out])
-        scores = trees.predict_proba(features[out])[:, 1]
-        whole = pd.DataFrame({"label": labels[out], "score": scores}).groupby(patients[out]).mean()
-        found["lesion"].append(auroc(labels[out], scores))
-        found["patient"].append(auroc(whole["label"], whole["score"]))
-    return {level: mean_or_nan(values) for level, values in found.items()}
+CHUNK = 512  # rows whose distances to all others are held at once
+ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
 
 
 def stratified_folds(
@@ -80,6 +36,7 @@ def reidentification(
 ) -> dict[str, float]:
     """How often the nearest other lesion, by standardised features, is one of the same patient.
 
+    Of several that are equally near, as one-hots make them, it is the share of the patient's own among them.
     Rows of the same content are no neighbours. Chance is the share of the patient's own among all other rows.
 
     Args:
@@ -95,14 +52,16 @@ def reidentification(
     scale = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1)
     _, kind = np.unique(content, return_inverse=True)
-    nearest = min(len(values), int(np.bincount(kind).max()) + 1)
-    around = NearestNeighbors(n_neighbors=nearest).fit(values).kneighbors(values, return_distance=False)
-    another = kind[around] != kind[:, None]
-    rows = np.flatnonzero(another.any(axis=1))
-    neighbour = around[rows, another[rows].argmax(axis=1)]
-    same = patients[neighbour] == patients[rows]
+    same = np.full(len(values), np.nan)
+    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
+        others = kind[rows, None] != kind
+        nearest = _nearest(values[rows], values, others)
+        own = nearest & (patients[rows, None] == patients)
+        some = nearest.any(axis=1)
+        same[rows[some]] = own[some].sum(axis=1) / nearest[some].sum(axis=1)
+    rows = np.flatnonzero(~np.isnan(same))
     own = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
-    both = pd.DataFrame({"found": same.astype(float), "chance": own / max(1, len(patients) - 1)})
+    both = pd.DataFrame({"found": same[rows], "chance": own / max(1, len(patients) - 1)})
     by_patient = both.groupby(patients[rows]).mean()
     return {
         "lesions": float(both["found"].mean()),
@@ -110,6 +69,14 @@ def reidentification(
         "patients": float(by_patient["found"].mean()),
         "chance_patients": float(by_patient["chance"].mean()),
     }
+
+
+def _nearest(values: np.ndarray, all_values: np.ndarray, others: np.ndarray) -> npt.NDArray[np.bool_]:
+    """Which of all rows are nearest to each of `values`, ties included, among the `others`, (M, N)."""
+    sizes = (values**2).sum(axis=1)[:, None] + (all_values**2).sum(axis=1)
+    distances = np.where(others, np.maximum(0, sizes - 2 * values @ all_values.T), np.inf)
+    least = distances.min(axis=1, keepdims=True)
+    return others & (distances <= least + ROUNDING * sizes)
 
 
 def copies(table: pd.DataFrame) -> dict[str, int]:
@@ -140,22 +107,66 @@ def shared_content(content: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.in
     return sum(value in known for value in content[parts["test"]])
 
 
-def verdict(null: Mapping[str, Mapping[str, Any]]) -> tuple[bool, str]:
+def shared_patients(patients: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    """Patients of test that stand in train or validation too; `parts` are row numbers."""
+    patients = np.asarray(patients)
+    known = set(patients[parts["train"]]) | set(patients[parts["validation"]])
+    return len(known & set(patients[parts["test"]]))
+
+
+def checked_tables(modalities: Sequence[str]) -> list[str]:
+    """What a leak check reads of an experiment: its tables, or radiomics and position if it has none."""
+    return [name for name in modalities if name != "image"] or ["radiomics", "position"]
+
+
+def check_name(modalities: Sequence[str], receptors: Sequence[str], unit: str) -> str:
+    """The folder of a leak check: what it has read, the labels, and how the experiment splits."""
+    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(receptors)), unit])
+
+
+def fitting_check(home: Path, modalities: Sequence[str], receptors: Sequence[str], unit: str) -> Path | None:
+    """The leak check of a cohort that has read the same as an experiment, with its receptors at least.
+
+    Args:
+        home: folder of all checks of the cohort.
+        modalities: of the experiment, as its receptors and the unit of its split are.
+
+    Returns:
+        Its `leakcheck.json`; the one of fewest receptors where there are several.
+    """
+    tables, _, kept = check_name(modalities, receptors, unit).split("_")
+    found = {path: path.parent.name.split("_") for path in home.glob("*_*_*/leakcheck.json")}
+    fits = [
+        path
+        for path, (read, labels, split) in found.items()
+        if (read, split) == (tables, kept) and set(receptors) <= set(labels.split("+"))
+    ]
+    return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
+
+
+def verdict(
+    null: Mapping[str, Mapping[str, Any]], unit: str = "patient", shared: int = 0
+) -> tuple[bool, str]:
     """Whether labels at random are predicted once patients are not kept whole, and that in words.
 
     Args:
         null: by split unit, the lesion-level AUROC of random labels: `mean`, `spread` (standard deviation)
             and `draws`.
+        unit: what the experiment's own split keeps whole.
+        shared: patients that it has on both sides, summed over folds.
 
     Returns:
-        Whether the mean by lesion is above chance by three standard errors.
+        Whether the mean by lesion is above chance by three standard errors, or the experiment itself leaks.
     """
     lesion, patient = null["lesion"], null["patient"]
     found = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
     head, tail = "NO LEAK SEEN", "keep patients whole all the same"
     if found:
         head, tail = "LEAK POSSIBLE", "report patients kept whole only"
-    return bool(found), (
+    own = (
+        f"LEAKY: the experiment's own split by {unit} has patients on both sides ({shared} over its folds). "
+    )
+    return bool(found or shared), (own if shared else "") + (
         f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
         f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
     )

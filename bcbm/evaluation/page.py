@@ -63,8 +63,11 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, without a negative zero."""
-    return "n/a" if math.isnan(value) else f"{round(value, 2) + 0:+.2f}"
+    """A difference with its sign, also where it rounds to 0.00: only what is 0 has none."""
+    if math.isnan(value):
+        return "n/a"
+    nothing = abs(value) < 1e-12  # equal but for the last digits of its sums
+    return "0.00" if nothing else f"{value:+.2f}"
 
 
 def figure(value: float, digits: int = 2) -> str:

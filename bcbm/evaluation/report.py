@@ -12,7 +12,7 @@ from bcbm.evaluation import figures as draw
 from bcbm.evaluation.checklists import filled_checklists
 from bcbm.evaluation.cohort_figures import flow_figure
 from bcbm.evaluation.errors import errors_figure, most_confident, pseudonyms, with_lesions
-from bcbm.evaluation.finished import FinishedRun, read_run, without_nulls
+from bcbm.evaluation.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.evaluation.leak_panel import leak_panel
 from bcbm.evaluation.page import embedded, write_html
 
@@ -104,21 +104,21 @@ def _leakcheck(path: Path | None) -> dict[str, Any] | None:
 
 
 def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict[str, Any] | None:
-    """Drops of modalities and of the strongest features, and pictures with pseudonyms for patients."""
+    """Drops of modalities and of the strongest features, and pictures with pseudonyms for patients.
+
+    A picture that is named and not there has None for its address, so that the page can say so.
+    """
     path = folder / "explanations.json"
     if not path.is_file():
         return None
     told: dict[str, Any] = without_nulls(json.loads(path.read_text()))
     patient_of = run.lesions.set_index("lesion_id")["patient_id"]
-    saliency = [
-        {
-            **one,
-            "patient": names[str(patient_of[one["lesion_id"]])],
-            "picture": embedded(folder / "explanations" / one["file"]),
-        }
-        for one in told["saliency"]
-        if one["lesion_id"] in patient_of.index and (folder / "explanations" / one["file"]).is_file()
-    ]
+    saliency = []
+    for one in told["saliency"]:
+        picture = folder / EXPLANATIONS / one["file"]
+        patient = names[str(patient_of[one["lesion_id"]])]
+        address = embedded(picture) if picture.is_file() else None
+        saliency.append({**one, "patient": patient, "picture": address})
     return {"modalities": told["modalities"], "radiomics": told["radiomics"], "saliency": saliency}
 
 

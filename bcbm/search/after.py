@@ -69,6 +69,7 @@ def conclude(
         _say(console, f"the honest figure waits for {left}; go on with: {commands['go on']}")
     elif refit:
         result = nested(found, config, console)
+        write_experiment(found, config, told, result["words"])
     else:
         _say(console, f"the honest figure is left out; for it: {commands['go on']}")
     if experiment:

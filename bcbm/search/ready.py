@@ -21,15 +21,19 @@ PLACES = (*NOT_IDENTITY, "experiment")  # where results go, and who is told, is 
 ABSENT = object()
 
 
-def write_experiment(found: Finished, config: Config, facts: Mapping[str, str]) -> Path | None:
+def write_experiment(
+    found: Finished, config: Config, facts: Mapping[str, str], honest: str | None = None
+) -> Path | None:
     """Write `<base>_<sweep>.yaml` into the sweep's folder, if the final study has chosen; returns the file.
 
     It extends the base and holds whatever differs from it: the words of the sweep's command, and the choice.
+    `chosen_by` in it makes every run of it say that its settings have seen all patients of this cohort.
 
     Arguments:
         found: the sweep.
         config: its base experiment, with those words.
         facts: provenance by name, for the top of the file.
+        honest: what the outer folds say of choosing, once they do; inner folds alone support no claim.
     """
     best = found.best.get(FINAL)
     if best is None:
@@ -41,7 +45,9 @@ def write_experiment(found: Finished, config: Config, facts: Mapping[str, str]) 
         if name.split(".")[0] not in PLACES and value != usual.get(name, ABSENT)
     }
     content: dict[str, Any] = {"extends": parent} if parent else {}
-    for name, value in {**own, **best.settings}.items():
+    earlier = [config.chosen_by] if config.chosen_by else []
+    chosen_by = ", ".join([*earlier, f"{found.plan['sweep']} on {config.experiment}, {found.folder.name}"])
+    for name, value in {**own, **best.settings, "chosen_by": chosen_by}.items():
         room = content
         *rooms, last = name.split(".")
         for part in rooms:
@@ -51,15 +57,17 @@ def write_experiment(found: Finished, config: Config, facts: Mapping[str, str]) 
     name = f"{base}_{found.plan['sweep']}".replace("/", "-").replace("+", "-")
     path = found.folder / f"{name}.yaml"
     default = "" if best.default is None else f", where {base} as it is has {best.default:.3f}"
+    claim = (
+        honest or f"none yet; these are the settings that the sweep {found.plan['sweep']} chose for {base}."
+    )
     lines = [
-        f"Claim: what the sweep {found.plan['sweep']} chose beats {base} as it is."
-        if best.value != best.default
-        else f"Claim: the sweep {found.plan['sweep']} found nothing better than {base} as it is.",
+        *wrap(f"Claim: {claim}", 100, subsequent_indent="  "),
         f"Run:   {shlex.join(['python', '-m', 'bcbm.fit', f'experiment={path}'])}",
         "",
         f"Chosen on all patients: study {found.studies[FINAL].study_name}, trial {best.trial}:",
         f"{objective} {best.value:.3f} over the inner folds{default}.",
-        "The best of many flatters itself: the honest figure is in report.html of the sweep's folder.",
+        "The best of many flatters itself, and so does a run of this file on the same patients: the honest",
+        "figure is in report.html of the sweep's folder.",
         "",
         *(
             line

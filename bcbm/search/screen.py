@@ -35,6 +35,9 @@ class Screen:
         self._shown = -math.inf
 
     def __enter__(self) -> "Screen":
+        self._say(asked_for(self.plan, len(self.searches)))
+        if left := self._left():
+            self._say(f"{left} for what is left of it")
         if self.live:
             self.live.start()
         return self
@@ -53,7 +56,9 @@ class Screen:
         if trial.state != TrialState.COMPLETE:
             words.append(f"({trial.user_attrs.get('reason', '')})")
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))
-        self.console.print(" ".join(filter(None, words)), highlight=False, markup=False, soft_wrap=True)
+        if left := self._left():
+            words.append(f"({left} left in all)")
+        self._say(" ".join(filter(None, words)))
 
     def show(self, running: Sequence[Running]) -> None:
         """Draw what runs, at most once a second."""
@@ -98,18 +103,49 @@ class Screen:
         if found := best(search.study, list(self.plan.objectives)):
             default = "" if found.default is None else f" (default {found.default:.3f})"
             words.append(f"best {found.value:.3f}{default}")
-        if left := self._left(trials):
-            words.append(f"about {left / 60:.0f} min left in all")
+        if left := self._left():
+            words.append(f"{left} left in all")
         return ", ".join(words)
 
-    def _left(self, trials: Sequence[FrozenTrial]) -> float | None:
-        """Seconds that the rest of the budget of all studies will take, judged by the trials of one."""
-        known = [trial.user_attrs["seconds"] for trial in trials if "seconds" in trial.user_attrs]
-        if self.plan.trials is None or not known:
+    def _left(self) -> str | None:
+        """Time that is left, by the trials so far; None if none has ended, or nothing is left."""
+        trials = [search.trials() for search in self.searches]
+        known = [t.user_attrs["seconds"] for of in trials for t in of if "seconds" in t.user_attrs]
+        if not known:
             return None
-        done = sum(min(self.plan.trials, len(search.trials(*COUNTS))) for search in self.searches)
-        rest = self.plan.trials * len(self.searches) - done
-        return rest * sum(known) / len(known) / self.workers
+        rest = 0.0
+        for of in trials:
+            counted = sum(trial.state in COUNTS for trial in of)
+            trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in of)
+            budgets = [(self.plan.trials - counted) * sum(known) / len(known)] if self.plan.trials else []
+            budgets += [60 * self.plan.minutes - trained] if self.plan.minutes else []
+            rest += max(0.0, min(budgets))
+        return in_time(rest / self.workers) if rest else None
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def asked_for(plan: Plan, studies: int) -> str:
+    """How much a search is, before its first trial runs."""
+    inner, network = plan.config.split.inner, plan.config.model.kind == "network"
+    of = f"{inner} inner folds" + (f" x up to {plan.epochs} epochs" if network else "")
+    words = f"asked for: {studies} {'study' if studies == 1 else 'studies'}"
+    if plan.trials:
+        fits = studies * plan.trials * inner
+        epochs = f", up to {fits * plan.epochs:,} epochs" if network else ""
+        words += f" x {plan.trials} trials x {of}: {fits:,} fits{epochs}"
+    else:
+        words += f", trials of {of}"
+    return words + (f"; at most {plan.minutes:g} minutes of training a study" if plan.minutes else "")
+
+
+def in_time(seconds: float) -> str:
+    """A duration that is a guess, in words."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes} min" if minutes < 90 else f"about {seconds / 3600:.1f} h"
 
 
 def short(settings: Settings) -> str:

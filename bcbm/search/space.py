@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from bcbm.config import TUNABLE, ConfigError, nearest, override
+from bcbm.config import HARDWARE, TUNABLE, ConfigError, nearest, override
 from bcbm.schema import Config, described_keys
 
 Settings = dict[str, Any]  # such as {"model.dropout": 0.1}
@@ -118,6 +118,10 @@ def _parameter(key: str, words: Any) -> Parameter:
         if key in known or room in {name.split(".")[0] for name in known if "." in name}:
             raise ConfigError(f"space: '{key}' cannot be searched; name keys of {', '.join(TUNABLE)}")
         raise ConfigError(f"space: unknown key '{key}'; {nearest(key, tunable)}")
+    if key in HARDWARE:
+        raise ConfigError(
+            f"space: '{key}' cannot be searched: it is what a trial is trained on; set {key}=VALUE for all"
+        )
     if not isinstance(words, dict) or sum(kind in words for kind in KINDS) != 1:
         raise ConfigError(
             f"space: {key}: write one of {{float: [low, high]}}, {{int: [low, high]}}, {{categorical: [...]}}"

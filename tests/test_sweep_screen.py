@@ -1,0 +1,83 @@
+"""What a sweep says while it runs: how much is asked for, and how long the rest will take."""
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+from sweep_trials import plan, searches
+
+from bcbm.search.plan import read_plan
+from bcbm.search.screen import Screen, asked_for, in_time
+
+
+def tell(search, count, seconds, state=TrialState.COMPLETE):
+    """Trials of a study that have ended, each after so many seconds."""
+    for _ in range(count):
+        trial = search.study.ask()
+        trial.set_user_attr("seconds", seconds)
+        search.study.tell(trial, [0.5] if state == TrialState.COMPLETE else None, state)
+    return search.trials()[-1]
+
+
+def said(found, wanted, workers=1, ended=None):
+    """What is said as a search starts, and of a trial that has ended."""
+    console = Console(record=True, width=200)
+    with Screen(console, found, wanted, workers) as screen:
+        if ended:
+            screen.ended(*ended)
+    return console.export_text().splitlines()
+
+
+def test_how_much_is_asked_for_is_said_before_the_first_trial(tmp_path):
+    wanted = plan(trials=40)
+    found = searches(tmp_path, "bowl", wanted, names=("fold=0", "final"))
+    expected = "asked for: 2 studies x 40 trials x 3 inner folds x up to 1 epochs: 240 fits, up to 240 epochs"
+    assert said(found, wanted) == [expected]
+
+
+def test_the_shipped_search_says_what_it_takes():
+    wanted = read_plan("fusion", [], {})
+    assert asked_for(wanted, 6).endswith("x 3 inner folds x up to 16 epochs: 720 fits, up to 11,520 epochs")
+    wanted = read_plan("fusion", ["model.kind=logistic_l2", "task.modalities=[position]"], {"trials": "5"})
+    assert asked_for(wanted, 1) == "asked for: 1 study x 5 trials x 3 inner folds: 15 fits"
+    words = asked_for(plan(minutes=30), 2)
+    assert (
+        words
+        == "asked for: 2 studies, trials of 3 inner folds x up to 1 epochs; at most 30 minutes of "
+        + ("training a study")
+    )
+
+
+@pytest.mark.parametrize(
+    "budget, workers, left",
+    [
+        ({"trials": 10}, 1, "about 16 min"),  # 6 and 10 trials of a minute
+        ({"trials": 10}, 4, "about 4 min"),
+        ({"minutes": 7}, 1, "about 10 min"),  # 3 and 7 minutes
+        ({"trials": 10, "minutes": 7}, 1, "about 10 min"),
+        ({"trials": 400}, 1, "about 13.3 h"),
+    ],
+)
+def test_every_line_of_a_trial_says_how_long_the_rest_takes(tmp_path, budget, workers, left):
+    wanted = plan(**budget)
+    found = searches(tmp_path, "bowl", wanted, names=("fold=0", "final"))
+    tell(found[0], 2, 90.0)
+    last = tell(found[0], 2, 30.0, TrialState.PRUNED)
+    _, before, line = said(found, wanted, workers, (found[0], last))
+    assert before == f"{left} for what is left of it"
+    assert line.startswith("fold=0 trial 3: pruned") and line.endswith(f"({left} left in all)")
+
+
+def test_nothing_is_said_to_be_left_of_a_finished_search(tmp_path):
+    wanted = plan(trials=2)
+    found = searches(tmp_path, "bowl", wanted)
+    last = tell(found[0], 2, 60.0)
+    assert "left" not in " ".join(said(found, wanted, 1, (found[0], last)))
+
+
+def test_a_guess_has_few_digits():
+    assert [in_time(seconds) for seconds in (5, 60, 5000, 7200)] == [
+        "less than a minute",
+        "about 1 min",
+        "about 83 min",
+        "about 2.0 h",
+    ]
