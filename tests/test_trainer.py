@@ -18,6 +18,7 @@ from bcbm.cohort.splits import split_as
 from bcbm.config import ConfigError, compose, override
 from bcbm.model.module import LesionModule
 from bcbm.model.resume import Average, Interruption, Keeper
+from bcbm.model.trainer import curves
 from bcbm.prepare import prepare
 from bcbm.schema import Augment, Data
 from bcbm.tracking import RunFolder
@@ -107,6 +108,18 @@ def test_what_limits_a_fold_is_said_and_logged(images, tmp_path, capsys):
     assert "of the training waited for data" in said and "GiB of memory" in said
     waits = pd.read_csv(tmp_path / "fold=0/metrics.csv")["train/data_wait"].dropna()
     assert len(waits) == 2 and waits.between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("epoch,loss\n0,1.5\n1,1.25\n2,1.0\n", [0, 1]), ("", []), ("loss\n1\n", []), ('"\n', [])],
+)
+def test_curves_go_on_behind_the_epoch_and_torn_ones_start_anew(tmp_path, text, kept):
+    (tmp_path / "metrics.csv").write_text(text)
+    logger = curves(tmp_path, 1)
+    logger.log_metrics({"epoch": 2, "loss": 0.5})
+    logger.save()
+    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [*kept, 2]
 
 
 class Leave(Callback):

@@ -1,0 +1,93 @@
+"""The Trainer of a fold: its devices, what it writes, and what it keeps quiet about."""
+
+import logging
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.profilers import PyTorchProfiler
+
+from bcbm.config import ConfigError
+from bcbm.model.resume import WholeCheckpoints
+from bcbm.processes import rank
+from bcbm.schema import Config
+
+
+def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger], home: Path) -> Trainer:
+    """The Trainer of a fold, on the devices that are asked for; `home` is the fold's folder.
+
+    Raises:
+        ConfigError: a GPU is asked for and none is here.
+    """
+    wanted = config.trainer
+    if wanted.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
+        raise ConfigError(f"trainer.accelerator={wanted.accelerator}: no GPU is here; write auto or cpu")
+    devices = 1 if wanted.parallel == "folds" else wanted.devices
+    plugins: list[Any] = [WholeCheckpoints()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # `Interruption` saves, and where it is exact
+    return Trainer(
+        accelerator=wanted.accelerator,
+        devices=devices,
+        num_nodes=wanted.num_nodes,
+        strategy="ddp" if devices * wanted.num_nodes > 1 else "auto",
+        precision=wanted.precision,  # type: ignore[arg-type]
+        max_epochs=wanted.max_epochs,
+        accumulate_grad_batches=wanted.accumulate,
+        gradient_clip_val=wanted.clip or None,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=plugins,
+        profiler=PyTorchProfiler(dirpath=home, filename="trace") if wanted.profile else None,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic="warn",
+    )
+
+
+def curves(home: Path, begun: int | None) -> CSVLogger:
+    """The logger of `metrics.csv`; what stands there up to the epoch that training goes on from is kept."""
+    kept: list[dict[Any, Any]] = []
+    if begun is not None:
+        with suppress(OSError, ValueError, KeyError):  # torn, or not there: curves only, no result
+            table = pd.read_csv(home / "metrics.csv")
+            kept = table[table["epoch"] <= begun].to_dict("records")
+    logger = CSVLogger(home, name="", version="")
+    if kept and rank() == 0:
+        logger.experiment.metrics = [
+            {name: value for name, value in row.items() if pd.notna(value)} for row in kept
+        ]
+    return logger
+
+
+def quiet() -> None:
+    """Silence what Lightning says on every start; warnings about the data or the maths stay."""
+    for name in (
+        "lightning.pytorch.utilities.rank_zero",
+        "lightning.fabric.utilities.distributed",
+        "lightning.fabric.utilities.seed",
+        "lightning.pytorch.accelerators.cuda",
+        "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists.*",
+        ".*Experiment logs directory.*",  # `_metrics` keeps what is to be kept
+        ".*tensorboard.*",
+        ".*sync_dist=True.*",  # every rank reads all of validation
+        ".*isinstance.*LeafSpec.*",
+        ".*number of training batches.*",
+    ):
+        warnings.filterwarnings("ignore", text)
