@@ -106,10 +106,9 @@ def _check_devices(config: Config) -> None:
             "trainer.parallel=folds stays on one machine; leave trainer.num_nodes out, or give every machine "
             "its own fold=K on a common run.folder"
         )
-    devices = 1 if trainer.parallel == "folds" else trainer.devices * trainer.num_nodes
-    if config.data.batch_size % devices:
+    if config.data.batch_size % trainer.ranks:
         raise ConfigError(
-            f"data.batch_size={config.data.batch_size}: write a multiple of {devices}, its devices"
+            f"data.batch_size={config.data.batch_size}: write a multiple of {trainer.ranks}, its devices"
         )
 
 
@@ -142,8 +141,7 @@ def _check_model(config: Config) -> None:
     if config.data.bag < 1:
         raise ConfigError(f"data.bag={config.data.bag}: write at least 1 lesion")
     if config.task.aggregate == "attention":
-        devices = 1 if config.trainer.parallel == "folds" else config.trainer.devices
-        bags = config.data.bag * devices * config.trainer.num_nodes
+        bags = config.data.bag * config.trainer.ranks
         if config.data.bag < 2:
             raise ConfigError("data.bag=1: attention learns from lesions side by side; write at least 2")
         if config.data.batch_size % bags:

@@ -85,11 +85,11 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
     from bcbm.reading import progress_bar
 
     for thing in things:
-        if thing.config and thing.config.trainer.devices * thing.config.trainer.num_nodes > 1:
+        if thing.config and thing.config.trainer.ranks > 1:
             words = f"experiment={thing.config.experiment}"
             raise ConfigError(
-                f"{thing.name}: several devices are for fit; train each with python -m bcbm.fit {words}, "
-                "then give the run folders here"
+                f"{thing.name}: several devices are for fit; write trainer.parallel=folds, or train each "
+                f"with python -m bcbm.fit {words} and give the runs"
             )
     kept, out, splits = [], [], {}
     with progress_bar(console, "checking experiments", len(things)) as advance:

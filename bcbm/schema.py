@@ -224,6 +224,11 @@ class Trainer:
     compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
     profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")
 
+    @property
+    def ranks(self) -> int:
+        """Processes that share the batches of a fold."""
+        return 1 if self.parallel == "folds" else self.devices * self.num_nodes
+
 
 @dataclass
 class Tracking:

@@ -29,15 +29,14 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
     wanted = config.trainer
     if wanted.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
         raise ConfigError(f"trainer.accelerator={wanted.accelerator}: no GPU is here; write auto or cpu")
-    devices = 1 if wanted.parallel == "folds" else wanted.devices
     plugins: list[Any] = [WholeCheckpoints()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # `Interruption` saves, and where it is exact
     return Trainer(
         accelerator=wanted.accelerator,
-        devices=devices,
+        devices=wanted.ranks // wanted.num_nodes,
         num_nodes=wanted.num_nodes,
-        strategy="ddp" if devices * wanted.num_nodes > 1 else "auto",
+        strategy="ddp" if wanted.ranks > 1 else "auto",
         precision=wanted.precision,  # type: ignore[arg-type]
         max_epochs=wanted.max_epochs,
         accumulate_grad_batches=wanted.accumulate,

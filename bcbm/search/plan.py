@@ -198,7 +198,7 @@ def _unfit(config: Config) -> list[str]:
         problems.append(f"split.unit={config.split.unit}: a choice is made on whole patients; write patient")
     if config.split.inner < 2:
         problems.append(f"split.inner={config.split.inner}: write at least 2 inner folds to choose on")
-    if config.trainer.devices * config.trainer.num_nodes > 1:
+    if config.trainer.ranks > 1:
         problems.append(
             "trainer.devices: a trial has one device; write 1, and workers=N for N trials at once"
         )
