@@ -1,6 +1,7 @@
 """Small lesions, their batches, and networks on them."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
@@ -97,6 +98,13 @@ def trainer_of(folder, epochs=2, **changes):
         use_distributed_sampler=False,
         **{**quiet, "enable_checkpointing": False, **changes},
     )
+
+
+def place_of(rank, world):
+    """All that batches ask of a trainer: which of how many ranks this is, and the epoch."""
+    progress = SimpleNamespace(current=SimpleNamespace(processed=0))
+    loop = SimpleNamespace(epoch_progress=progress)
+    return SimpleNamespace(global_rank=rank, world_size=world, fit_loop=loop)
 
 
 def parts_of(count):

@@ -1,12 +1,10 @@
 """Augmentation in batches: what a sample becomes depends on itself alone, and only training is touched."""
 
-from types import SimpleNamespace
-
 import lightning as L
 import numpy as np
 import pytest
 import torch
-from batches import data_of, lesions_of, module_of, parts_of, trainer_of
+from batches import data_of, lesions_of, module_of, parts_of, place_of, trainer_of
 from scipy.stats import kstest, kurtosis
 
 from bcbm.cohort.names import HEMISPHERES
@@ -189,7 +187,7 @@ def test_ranks_see_what_a_single_process_sees():
     ]
     for rank in range(2):
         data = ready(data=even)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        data.trainer = place_of(rank, 2)
         for mine, every in zip(trained(data), wanted, strict=True):
             for row, image in zip(mine["row"].tolist(), mine["image"], strict=True):
                 assert torch.equal(image, every[row])

@@ -1,12 +1,10 @@
 """Lesions to patients by attention: bags are drawn whole, pooled by a softmax and trained on."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from batches import RECEPTORS, data_of, lesions_of, module_of, parts_of, predicted, trainer_of
+from batches import RECEPTORS, data_of, lesions_of, module_of, parts_of, place_of, predicted, trainer_of
 
 from bcbm.data.sampler import LesionSampler
 from bcbm.evaluation.aggregate import aggregate
@@ -104,7 +102,7 @@ def test_every_step_sees_the_same_patients_each_once_on_any_number_of_devices(wo
     for rank in range(world):
         data = bagged()
         data.setup()
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+        data.trainer = place_of(rank, world)
         steps.append([batch["row"].tolist() for batch in data.train_dataloader()])
     together = [sorted(row for rank in step for row in rank) for step in zip(*steps, strict=True)]
     data = bagged()

@@ -1,9 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from batches import place_of
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.data.augment import LesionAugment
@@ -312,7 +311,7 @@ def test_ranks_train_on_the_batches_of_a_single_process_and_predict_each_row_onc
     ranks = []
     for rank in range(2):
         module = ready(*given)
-        module.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        module.trainer = place_of(rank, 2)
         ranks.append(module)
     wanted = [sorted(batch["row"].tolist()) for batch in alone.train_dataloader()]
     drawn = [[batch["row"].tolist() for batch in rank.train_dataloader()] for rank in ranks]
