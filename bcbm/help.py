@@ -20,7 +20,12 @@ ASKED = {"-h", "--help", "help"}
 
 def print_help(usage: str, keys: bool = True) -> None:
     """Print the commands and, for one that takes them, the experiments and every key with its meaning."""
-    lines = [usage, "Commands", *(f"  python -m bcbm.{name:<9} {text}" for name, text in COMMANDS.items())]
+    lines = [
+        usage,
+        "",
+        "Commands",
+        *(f"  python -m bcbm.{name:<9} {text}" for name, text in COMMANDS.items()),
+    ]
     if keys:
         lines += ["", "Experiments (experiment=NAME)", *_experiments()]
         lines += ["", "Groups (group=NAME takes a file of conf/)", *_groups()]
