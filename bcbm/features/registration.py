@@ -132,7 +132,8 @@ def _attempt(
         if "itk::ERROR" not in str(error) and "sitk::ERROR" not in str(error):
             raise
         return np.eye(4), 0.0
-    moved = sitk.GetArrayViewFromImage(sitk.Resample(brain, template_brain, affine, sitk.sitkLinear)) > 0.5
+    resampled = sitk.Resample(brain, template_brain, affine, sitk.sitkLinear)
+    moved = sitk.GetArrayViewFromImage(resampled) > 0.5  # named above: a view keeps no image alive
     target = sitk.GetArrayViewFromImage(template_brain) > 0.5
     overlap = 2 * (moved & target).sum() / max(moved.sum() + target.sum(), 1)
     matrix = np.eye(4)
