@@ -15,14 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from bcbm.cohort.findings import agreement, burden, findings
-from bcbm.cohort.problems import Problem
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
+from bcbm.config.schema import Config
+from bcbm.errors import Problem
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.volumes import read_mask, read_volume
-from bcbm.prepare import report
-from bcbm.reading import Cohort, disk_errors, read_cohort
-from bcbm.schema import Config
-from bcbm.whole import write_whole
+from bcbm.preparation.prepare import report
+from bcbm.preparation.reading import Cohort, disk_errors, read_cohort
+from bcbm.system.files import write_whole
 
 EXAMPLES = 4  # pictures of each category
 EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)
@@ -35,8 +35,8 @@ def audit(config: Config, console: Console) -> int:
 
 
 def _audit(config: Config, console: Console) -> int:
-    from bcbm.evaluation.audit_page import write_page
-    from bcbm.evaluation.confounders import confounders
+    from bcbm.report.pages.audit import write_page
+    from bcbm.statistics.confounders import confounders
 
     cohort = read_cohort(config, console, volumes=True, register=True)
     table = cohort.table
@@ -98,7 +98,7 @@ def _confounded(related: list[dict]) -> list[Problem]:
 
 
 def _figures(cohort: Cohort, content: dict, folder: Path) -> dict[str, Path]:
-    from bcbm.evaluation import cohort_figures as draw
+    from bcbm.report.figures import cohort as draw
 
     figures = {name: folder / f"{name}.png" for name in ("flow", "burden", "volumes", "places")}
     draw.flow_figure(content["flow"], figures["flow"])
@@ -128,7 +128,7 @@ def _examples(table: pd.DataFrame) -> dict[str, list[tuple[str, np.ndarray, np.n
 
 def _print(content: dict, console: Console) -> None:
     """The findings a kind with one example, and how coordinates and names agree."""
-    from bcbm.evaluation.audit_page import group_findings
+    from bcbm.report.pages.audit import group_findings
 
     groups = group_findings(content["findings"])
     table = Table("finding", "count", "for example", box=None, title_justify="left")
@@ -149,7 +149,7 @@ def _print(content: dict, console: Console) -> None:
 
 def main() -> int:
     """Audit a cohort."""
-    from bcbm.command import run_command
+    from bcbm.terminal.command import run_command
 
     return run_command(__doc__ or "", audit, trains=False)
 

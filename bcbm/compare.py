@@ -13,16 +13,15 @@ import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from bcbm.config import ConfigError, compose, load, plain
-from bcbm.group import Thing, base_name, reference_of, things_of, trainable
+from bcbm.comparison.experiments import Thing, base_name, reference_of, things_of, trainable
+from bcbm.comparison.screen import print_comparison
+from bcbm.config.compose import compose, flattened, load, plain
+from bcbm.errors import ConfigError
 
 
 def compare(words: list[str], console: Console) -> int:
@@ -32,11 +31,11 @@ def compare(words: list[str], console: Console) -> int:
         ConfigError: a word that is nothing, or a configuration that cannot be used.
         InputError: a run that is not finished, or runs that cannot be compared.
     """
-    from bcbm.evaluation.comparison import Row, compare_runs, distinct_labels
-    from bcbm.evaluation.comparison_page import write_comparison
-    from bcbm.evaluation.finished import read_run
-    from bcbm.evaluation.summary import to_json
-    from bcbm.whole import write_whole
+    from bcbm.comparison.differences import Row, compare_runs, distinct_labels
+    from bcbm.comparison.page import write_comparison
+    from bcbm.runs.finished import read_run
+    from bcbm.statistics.summary import to_json
+    from bcbm.system.files import write_whole
 
     workspace = "--wandb" in words
     if workspace and find_spec("wandb_workspaces") is None:
@@ -83,7 +82,7 @@ def compare(words: list[str], console: Console) -> int:
         _say(console, f"left out: {one.name}: {one.reason}")
     _say(console, f"report: {page}")
     if workspace:
-        from bcbm.dashboard.workspace import write_workspace
+        from bcbm.tracking.workspace import write_workspace
 
         said = write_workspace(comparison, name, config.tracking, home)
         _say(console, f"workspace: {said}")
@@ -95,7 +94,7 @@ def _finished(thing: Thing, place: str, console: Console) -> Path:
     if thing.config is None:
         assert thing.folder is not None
         return thing.folder
-    from bcbm.fit import run
+    from bcbm.crossvalidation.cross_validate import run
 
     console.rule(f"{place} {thing.config.experiment}", align="left")
     return run(thing.config, console)
@@ -117,15 +116,6 @@ def fit_command(folder: Path) -> str:
     return shlex.join(["python", "-m", "bcbm.fit", *words, f"run.folder={folder}"])
 
 
-def flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key; `tune` stays whole, because keys are what it holds."""
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        inside = isinstance(value, dict) and name != "tune"
-        flat |= flattened(value, f"{prefix}{name}.") if inside else {f"{prefix}{name}": value}
-    return flat
-
-
 def _written(value: Any) -> str:
     """A value as the command line takes it."""
     if isinstance(value, list):
@@ -143,60 +133,14 @@ def _name(given: list[str], settings: list[str], labels: list[str]) -> str:
     return "-".join(labels).replace("/", "-").replace(" ", "_")[:100]
 
 
-def print_comparison(comparison: dict[str, Any], console: Console) -> None:
-    """The table, a row an experiment, and under it every tested difference."""
-    from bcbm.evaluation.page import number, signed
-
-    table = _table("Patient AUROC [95 % CI]", "experiment", *comparison["receptors"], "mean")
-    for row in comparison["rows"]:
-        blocks = [row["receptors"].get(receptor) for receptor in comparison["receptors"]]
-        blocks.append(row["mean"])
-        name = escape(row["label"]) + (" [bold red]LEAKY[/]" if row["leaky"] else "")
-        bold = "bold" if row["label"] == comparison["reference"] else ""
-        table.add_row(name, *(_cell(block) for block in blocks), style=bold)
-    console.print(table)
-    title = f"Difference from {escape(comparison['reference'])}; q over all tests"
-    tests = _table(title, "experiment", "receptor", "AUROC [95 % CI]", "p", "q", "corrected t, p")
-    for test in comparison["tests"]:
-        cells = (
-            [test["reason"]]
-            if "reason" in test
-            else [
-                rf"{signed(test['difference'])} \[{signed(test['low'])}, {signed(test['high'])}]",
-                number(test["permutation_p"], 3),
-                number(test["q"], 3),
-                f"{signed(test['corrected_t'])}, {number(test['corrected_p'], 3)}",
-            ]
-        )
-        tests.add_row(escape(test["label"]), test["receptor"], *cells)
-    console.print(tests)
-
-
-def _table(title: str, *headings: str) -> Table:
-    """A table that fits 80 columns; what is no name stands to the right."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        name = heading in ("experiment", "receptor")
-        side: Literal["left", "right"] = "left" if name else "right"
-        table.add_column(escape(heading), justify=side, overflow="fold", no_wrap=not name)
-    return table
-
-
-def _cell(block: dict[str, float] | None) -> str:
-    """AUROC over its interval; blank where a receptor is not predicted."""
-    from bcbm.evaluation.page import interval
-
-    return "" if block is None else escape(interval(block).replace(" [", "\n["))
-
-
 def _say(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> int:
     """Compare experiments."""
-    from bcbm.command import errors_in_words
-    from bcbm.help import ASKED, print_help
+    from bcbm.terminal.command import errors_in_words
+    from bcbm.terminal.help import ASKED, print_help
 
     words = sys.argv[1:]
     if not words or ASKED & set(words):

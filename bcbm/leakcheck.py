@@ -18,11 +18,15 @@ from rich.table import Table
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.leak import split_aurocs
-from bcbm.cohort.problems import InputError, Problem
 from bcbm.cohort.splits import split_as, unit_ids
-from bcbm.data.inputs import signed_log
-from bcbm.data.lesions import Lesions
-from bcbm.evaluation.leakage import (
+from bcbm.config.schema import Config
+from bcbm.errors import InputError, Problem
+from bcbm.modalities.radiomics import signed_log
+from bcbm.preparation.lesions import Lesions
+from bcbm.preparation.prepare import prepare
+from bcbm.preparation.reading import disk_errors
+from bcbm.report.figures.leakage import leakage_figure
+from bcbm.statistics.leakage import (
     check_name,
     checked_tables,
     copies,
@@ -32,11 +36,8 @@ from bcbm.evaluation.leakage import (
     shared_patients,
     verdict,
 )
-from bcbm.evaluation.leakage_figure import leakage_figure
-from bcbm.prepare import prepare
-from bcbm.reading import disk_errors, progress_bar
-from bcbm.schema import Config
-from bcbm.whole import write_whole
+from bcbm.system.files import write_whole
+from bcbm.terminal.progress import progress_bar
 
 UNITS = ("lesion", "study", "patient")
 DRAWS = 12  # random labels, each with folds of its own
@@ -211,7 +212,7 @@ def _nulls(value: Any) -> Any:
 
 def main() -> int:
     """Check what a cohort leaks."""
-    from bcbm.command import run_command
+    from bcbm.terminal.command import run_command
 
     return run_command(__doc__ or "", leakcheck, trains=False)
 

@@ -1,162 +1,14 @@
 """`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics, crops; `fit` calls it."""
 
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 
-from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.problems import InputError, Problem
-from bcbm.cohort.table import FLOW, exclude, flow, require_modalities, settle
-from bcbm.data.lesions import Lesions
-from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
-from bcbm.reading import Cohort, count_masks, disk_errors, progress_bar, read_cohort, studies_of
-from bcbm.schema import Config
-from bcbm.whole import write_whole
-
-
-def prepare(config: Config, console: Console) -> Lesions:
-    """Read the cohort, make what is missing, say what is wrong and what enters.
-
-    Raises:
-        InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
-    """
-    with disk_errors(config):
-        return _prepare(config, console)
-
-
-def _prepare(config: Config, console: Console) -> Lesions:
-    images, extract = "image" in config.task.modalities, config.features.radiomics == "extract"
-    register = config.cohort.position == "image" and "position" in config.task.modalities
-    cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
-    table, problems = cohort.table, cohort.problems
-    if cohort.survey is None and (images or extract):
-        what = "task.modalities holds image" if images else "features.radiomics=extract"
-        remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
-        remedy += "or unpack the images"
-        raise InputError(Problem(str(cohort.download.root), f"has no images, and {what}", remedy))
-    if cohort.survey is None and config.features.coordinates:
-        remedy = "set features.coordinates=false, or unpack the images"
-        raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
-    radiomics = cohort.workbook
-    if "radiomics" in config.task.modalities:
-        radiomics = _radiomics(config, cohort, console)
-    keep = config.task.missing == "keep"
-    problems += require_modalities(table, radiomics, config.task.modalities, keep)
-    where = _crops(config, cohort, console) if images else {}
-    there = {
-        "image": table["lesion_id"].isin(list(where)).to_numpy(),
-        "radiomics": radiomics.notna().any(axis=1).to_numpy(),
-    }
-    everywhere = np.ones(len(table), bool)  # the position, and what the workbooks say of every lesion
-    present = np.column_stack([there.get(modality, everywhere) for modality in config.task.modalities])
-    exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
-    problems += settle(table, config.cohort.policy, cohort.survey)
-    _keep(table, cohort.folder / "lesions.parquet")
-    if config.cohort.strict and problems:
-        raise InputError(*problems)
-    report(table, problems, console)
-    _list_unsure(table, config, cohort, console)
-    present = present[~table["excluded"].to_numpy()]
-    entering = table[~table["excluded"]].reset_index(drop=True)
-    if entering.empty:
-        raise InputError(
-            Problem(str(cohort.download.root), "no lesion is left to analyse", "see the reasons above")
-        )
-    values = None
-    if "radiomics" in config.task.modalities:
-        values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
-    crops = None
-    if images:
-        places = [where.get(lesion) for lesion in entering["lesion_id"]]
-        crops = CropStore(places, config.features.crop_size)
-    return Lesions(table, entering, values, crops, present, cohort.content, cohort.folder)
-
-
-def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:
-    """Write the names that are read with doubt to a file that a person can correct and give back."""
-    path, unsure = cohort.folder / "names-unsure.csv", unsure_names(table)
-    given = Path(config.cohort.names).expanduser() if config.cohort.names else None
-    if given and given.resolve() == path.resolve():  # corrected in place: it is the person's now
-        return
-    write_whole(path, unsure.to_csv(index=False).encode())
-    if len(unsure):
-        text = f"  {len(unsure)} names are read with doubt: correct {path} and give it back as cohort.names"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
-    """Print every problem, then what enters and why the rest does not."""
-    for problem in problems:
-        console.print(f"[yellow]problem[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
-    for step, patients, studies, lesions in flow(table):
-        counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        console.print(f"  {step.replace('excluded:', '-'):<39.39}{counts}", highlight=False, markup=False)
-
-
-def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame:
-    """The 107 features of every lesion, published or extracted here, kept with where they come from."""
-    table, workbook = cohort.table, cohort.workbook
-    complete = [name for name in FEATURES if name in workbook.columns] == list(FEATURES)
-    if config.features.radiomics == "workbook":
-        if not complete:
-            missing = [name for name in FEATURES if name not in workbook.columns]
-            remedy = "use the workbook of the download, or features.radiomics=extract"
-            raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
-        _keep(workbook[list(FEATURES)].assign(library="workbook"), cohort.folder / "radiomics.parquet")
-        return workbook[list(FEATURES)]
-    assert cohort.survey is not None
-    studies = studies_of(table, set(cohort.survey.masks.index))
-    with progress_bar(console, "extracting radiomics", count_masks(studies)) as advance:
-        values, failures = extract_cohort(
-            studies, config.prepared.jobs, advance, folder=cohort.folder / "radiomics"
-        )
-    failed = table["lesion_id"].map(failures)
-    for lesion, failure in failures.items():
-        remedy = "look at the mask; the lesion is excluded, or kept without radiomics (task.missing=keep)"
-        cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
-    if config.task.missing == "exclude":
-        exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
-    _keep(values.assign(**provenance()), cohort.folder / "radiomics.parquet")
-    if complete:
-        compared = compare_radiomics(workbook, values)
-        write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv().encode())
-        agreeing = int((compared["median_difference"] < 1e-6).sum())
-        console.print(
-            f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
-            f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    return values.reindex(table["lesion_id"])
-
-
-def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
-    """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
-    table, wanted = cohort.table, config.features
-    studies = studies_of(table, set(table.loc[~table["excluded"], "lesion_id"]))
-    settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
-    with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
-        where, bad = prepare_crops(
-            studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
-        )
-    cohort.problems += bad
-    if config.task.missing == "exclude":
-        reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
-        exclude(table, reasons.notna(), reasons)
-    return where
-
-
-def _keep(frame: pd.DataFrame, path: Path) -> None:
-    write_whole(path, frame.to_parquet())
+from bcbm.cohort.table import FLOW, flow
+from bcbm.config.schema import Config
+from bcbm.preparation.prepare import prepare
 
 
 def _prepare_alone(config: Config, console: Console) -> int:
-    from bcbm.evaluation.cohort_figures import flow_figure
+    from bcbm.report.figures.cohort import flow_figure
 
     lesions = prepare(config, console)
     picture = lesions.folder / "flow.png"
@@ -170,7 +22,7 @@ def _prepare_alone(config: Config, console: Console) -> int:
 
 def main() -> int:
     """Prepare a cohort and say what is in it."""
-    from bcbm.command import run_command
+    from bcbm.terminal.command import run_command
 
     return run_command(__doc__ or "", _prepare_alone, trains=False)
 

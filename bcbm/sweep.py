@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from bcbm.command import errors_in_words
-from bcbm.config import ConfigError, nearest, plain
-from bcbm.help import ASKED, print_help
-from bcbm.schema import HOME
+from bcbm.config.checks import nearest
+from bcbm.config.compose import plain
+from bcbm.config.schema import HOME
+from bcbm.errors import ConfigError
+from bcbm.terminal.command import errors_in_words
+from bcbm.terminal.help import ASKED, print_help
 
 if TYPE_CHECKING:
-    from bcbm.search.finished import Finished
     from bcbm.search.plan import Plan
+    from bcbm.search.results import Finished
 
 OWN = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit")
 
@@ -92,16 +94,16 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     plan = read_plan(asked.own["sweep"], asked.rest, budget)
 
     from bcbm.cohort.splits import split_as
-    from bcbm.prepare import prepare
-    from bcbm.processes import load_stack
-    from bcbm.search.after import conclude
+    from bcbm.preparation.prepare import prepare
+    from bcbm.runs.identity import fingerprint
+    from bcbm.search.conclusion import conclude
     from bcbm.search.engine import STACK, Engine, Search, open_study
-    from bcbm.search.finished import finished, write_finished
     from bcbm.search.objective import FINAL, measures
+    from bcbm.search.results import finished, write_finished
     from bcbm.search.screen import Screen, result_table
     from bcbm.search.space import default_settings
     from bcbm.search.storage import open_storage
-    from bcbm.tracking import fingerprint
+    from bcbm.system.processes import load_stack
 
     config = plan.config
     folds = [f"fold={number}" for number in range(config.split.folds * config.split.repeats)]
@@ -175,7 +177,7 @@ def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str])
 
 
 def _write(path: Path, content: str) -> None:
-    from bcbm.whole import write_whole
+    from bcbm.system.files import write_whole
 
     write_whole(path, content.encode())
 

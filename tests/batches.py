@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
+from bcbm.config.schema import Augment, Data, Loss, Model, Task, Trainer
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.model.module import LesionModule
-from bcbm.schema import Augment, Data, Loss, Model, Task, Trainer
 
 RECEPTORS, MODALITIES = ["ER", "PR", "HER2"], ["image", "radiomics", "position"]
 FITTED = {

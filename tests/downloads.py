@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.table import build_table, settle
-from bcbm.cohort.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK, read_download
 
 P = "BCBM-RadioGenomics"
 LABELS = [("1-0", "+", "-", "+"), ("2-0", "-", "", "+")]

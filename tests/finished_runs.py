@@ -9,11 +9,11 @@ import yaml
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import make_split
-from bcbm.config import compose, plain
-from bcbm.evaluation.aggregate import aggregate
-from bcbm.evaluation.operating import youden_threshold
-from bcbm.evaluation.summary import summarise, to_json
-from bcbm.schema import RECEPTORS
+from bcbm.config.compose import compose, plain
+from bcbm.config.schema import RECEPTORS
+from bcbm.statistics.aggregate import aggregate
+from bcbm.statistics.operating import youden_threshold
+from bcbm.statistics.summary import summarise, to_json
 
 SIGNAL = {"ER": 1.6, "PR": 1.0, "HER2": 0.0}  # distance of the classes' logits
 

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 STACK = [
-    "bcbm.model.crossvalidation",
+    "bcbm.model.fold",
     "bcbm.baselines",
-    "bcbm.evaluate",
-    "bcbm.prepare",
-    "bcbm.dashboard.summary",
+    "bcbm.crossvalidation.results",
+    "bcbm.preparation.prepare",
+    "bcbm.tracking.summary",
 ]
 
 

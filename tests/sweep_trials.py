@@ -10,12 +10,12 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from bcbm.config import compose
-from bcbm.processes import load_stack
+from bcbm.config.compose import compose
 from bcbm.search.engine import Engine, Search, open_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Parameter
 from bcbm.search.storage import open_storage
+from bcbm.system.processes import load_stack
 
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 SPACE = tuple(

@@ -9,15 +9,15 @@ from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import fit_predict, training_weights
-from bcbm.cohort.problems import InputError, Problem
+from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.splits import Split
-from bcbm.data.inputs import check_leak
-from bcbm.data.lesions import Lesions
-from bcbm.evaluation.aggregate import aggregate
-from bcbm.evaluation.metrics import auroc, mean_or_nan
-from bcbm.predictions import prediction_table
-from bcbm.schema import Config
-from bcbm.tracking import RunFolder
+from bcbm.config.schema import Config
+from bcbm.errors import InputError, Problem
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.folder import RunFolder
+from bcbm.runs.predictions import prediction_table
+from bcbm.statistics.aggregate import aggregate
+from bcbm.statistics.metrics import auroc, mean_or_nan
 
 
 def train_baseline(

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
-from bcbm.evaluation.leakage import stratified_folds
-from bcbm.evaluation.metrics import auroc, mean_or_nan
+from bcbm.cohort.splits import stratified_folds
+from bcbm.statistics.metrics import auroc, mean_or_nan
 
 TREES = 30
 

@@ -17,10 +17,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from bcbm.cohort.problems import InputError, Problem
-from bcbm.data.inputs import patient_weight, signed_log
-from bcbm.evaluation.leakage import stratified_folds
-from bcbm.schema import Baseline
+from bcbm.cohort.splits import patient_weight, stratified_folds
+from bcbm.config.schema import Baseline
+from bcbm.errors import InputError, Problem
+from bcbm.modalities.radiomics import signed_log
 
 INNER = 3  # folds of training patients behind the SVM's probabilities
 

@@ -8,10 +8,10 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.folds import patient_probabilities, predict_receptors
 from bcbm.cohort.splits import Split, make_split
-from bcbm.data.lesions import Lesions
-from bcbm.evaluation.metrics import auroc, mean_or_nan, patient_level
-from bcbm.reading import progress_bar
-from bcbm.schema import RECEPTORS, Config
+from bcbm.config.schema import RECEPTORS, Config
+from bcbm.preparation.lesions import Lesions
+from bcbm.statistics.metrics import auroc, mean_or_nan, patient_level
+from bcbm.terminal.progress import progress_bar
 
 
 def permuted_aurocs(

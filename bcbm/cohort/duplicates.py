@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.survey import Survey
-from bcbm.cohort.tcia import file_key
+from bcbm.system.content import file_key
 
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first

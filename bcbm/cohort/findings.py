@@ -5,10 +5,10 @@ from itertools import combinations
 
 import pandas as pd
 
+from bcbm.cohort.download import Download
 from bcbm.cohort.overrides import SURE, unsure_names
-from bcbm.cohort.problems import Problem
 from bcbm.cohort.table import LESIONS
-from bcbm.cohort.tcia import Download
+from bcbm.errors import Problem
 
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
-from bcbm.cohort.problems import InputError, Problem
+from bcbm.errors import InputError, Problem
 
 SURE = 0.6  # a reading below this is asked about
 COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from bcbm import schema
-from bcbm.cohort.problems import InputError, Problem
-from bcbm.schema import RECEPTORS
+from bcbm.config import schema
+from bcbm.config.schema import RECEPTORS
+from bcbm.errors import InputError, Problem
 
 
 @dataclass(frozen=True)
@@ -199,3 +200,22 @@ def _stratify(states: np.ndarray, parts: int, rng: np.random.Generator) -> np.nd
             room[part] -= 1
             wanted[part, states[unit]] -= 1
     return assigned
+
+
+def stratified_folds(
+    units: npt.ArrayLike, labels: npt.ArrayLike, folds: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """The fold of every row, (N,): whole units, dealt out at random, one label after the other."""
+    _, first, code = np.unique(np.asarray(units), return_index=True, return_inverse=True)
+    of_unit = np.asarray(labels)[first]
+    order = rng.permutation(len(first))
+    order = order[np.argsort(of_unit[order], kind="stable")]
+    fold = np.empty(len(first), dtype=np.int64)
+    fold[order] = np.arange(len(first)) % folds
+    return fold[code]
+
+
+def patient_weight(patients: pd.Series) -> np.ndarray:
+    """1 / lesions of the patient, (N,): every patient weighs the same in sum."""
+    _, codes, counts = np.unique(patients.to_numpy(object), return_inverse=True, return_counts=True)
+    return 1.0 / counts[codes]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from bcbm.cohort.problems import Problem
+from bcbm.errors import Problem
 
 MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels")
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")

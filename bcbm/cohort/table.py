@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.position import disagreement, place_of
-from bcbm.cohort.problems import Problem
 from bcbm.cohort.survey import MNI_COLUMNS, Survey
-from bcbm.cohort.tcia import Download
-from bcbm.schema import RECEPTORS
+from bcbm.config.schema import RECEPTORS
+from bcbm.errors import Problem
 
 FLOW = ("step", "patients", "studies", "lesions")
 LESIONS = ("lesion", "retreatment", "target")  # categories that any policy takes

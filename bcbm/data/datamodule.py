@@ -10,21 +10,17 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from bcbm.cohort.leaks import PARTS, check_leak
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.data.augment import LesionAugment
-from bcbm.data.changes import Changes
+from bcbm.cohort.splits import patient_weight
+from bcbm.config.schema import Augment, Data
+from bcbm.data.augmentation.batch import BatchAugment
+from bcbm.data.augmentation.draws import Changes
+from bcbm.data.augmentation.single import LesionAugment
 from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
-from bcbm.data.device import BatchAugment
-from bcbm.data.inputs import (
-    PARTS,
-    check_leak,
-    patient_weight,
-    position_coordinates,
-    position_onehot,
-    signed_log,
-)
 from bcbm.data.sampler import LesionSampler, ShardSampler
-from bcbm.schema import Augment, Data
+from bcbm.modalities.position import position_coordinates, position_onehot
+from bcbm.modalities.radiomics import fit_radiomics
 
 # Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
 FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
@@ -228,23 +224,3 @@ class LesionDataModule(LightningDataModule):
             channels=self.channels,
             augment=self.augment if part == "train" else None,
         )
-
-
-def fit_radiomics(values: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
-    """Weighted median, mean and standard deviation of the finite signed logs a column of (N, F) values."""
-    result: dict[str, list[float]] = {"median": [], "mean": [], "scale": []}
-    for column in signed_log(values).T:
-        finite = np.isfinite(column)
-        known, share = column[finite], weight[finite]
-        median = mean = scale = 0.0
-        if len(known):
-            order = np.argsort(known)
-            below = np.cumsum(share[order])
-            median = float(known[order][np.searchsorted(below, below[-1] / 2)])
-            mean = float(np.average(known, weights=share))
-            scale = float(np.sqrt(np.average((known - mean) ** 2, weights=share)))
-            if scale < 1e-6 * (1 + abs(mean)):  # constant up to rounding
-                scale = 0.0
-        for name, value in (("median", median), ("mean", mean), ("scale", scale)):
-            result[name].append(value)
-    return result

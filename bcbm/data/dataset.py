@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bcbm.data.augment import LesionAugment
-from bcbm.data.changes import Changes
+from bcbm.data.augmentation.draws import Changes
+from bcbm.data.augmentation.single import LesionAugment
 from bcbm.features.crops import CropStore
 
 Batch = dict[str, Tensor]

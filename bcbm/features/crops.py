@@ -10,10 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
-from bcbm.cohort.problems import Problem
-from bcbm.features.kept import Record, Study, each_study
+from bcbm.errors import Problem
+from bcbm.features.records import Record, Study, each_study
 from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
-from bcbm.whole import writing_whole
+from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
 _RECORD = 1  # counts up whenever a crop or its record would look different

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from bcbm.features.kept import Record, Study, each_study
+from bcbm.features.records import Record, Study, each_study
 from bcbm.features.volumes import (
     UnreadableError,
     Volume,

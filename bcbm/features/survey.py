@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.problems import Problem
 from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
-from bcbm.features.kept import Record, Study, each_study
+from bcbm.errors import Problem
+from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import (
     UnreadableError,

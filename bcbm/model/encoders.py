@@ -7,7 +7,7 @@ import torch
 from monai.networks.nets import DenseNet121, resnet
 from torch import Tensor, nn
 
-from bcbm.schema import DENSENET_CROP, Model
+from bcbm.config.schema import DENSENET_CROP, Model
 
 TRAINED: dict[str, tuple[str, ...]] = {  # how the names begin, by `model.encoder_training`
     "full": ("",),

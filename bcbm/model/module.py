@@ -10,12 +10,12 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from bcbm.evaluation.aggregate import aggregate
-from bcbm.model.aggregate import first_of_bag, pool
+from bcbm.config.schema import Loss, Model, Task, Trainer
+from bcbm.model.attention import first_of_bag, pool
 from bcbm.model.losses import ReceptorLoss
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import load_medicalnet
-from bcbm.schema import Loss, Model, Task, Trainer
+from bcbm.statistics.aggregate import aggregate
 
 Batch = dict[str, Tensor]
 

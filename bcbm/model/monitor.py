@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from bcbm.cohort.problems import InputError, Problem
+from bcbm.errors import InputError, Problem
 
 EVERY = 8  # steps; the norm of each would cost 1 % of the time
 LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data

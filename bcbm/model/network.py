@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bcbm.model.aggregate import GatedAttention
+from bcbm.config.schema import Model
+from bcbm.model.attention import GatedAttention
 from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
 from bcbm.model.fusion import FUSIONS, drop_modalities, trunk
-from bcbm.schema import Model
 
 Fitted = Mapping[str, Any]
 

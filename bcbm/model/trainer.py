@@ -14,10 +14,10 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.profilers import PyTorchProfiler
 
-from bcbm.config import ConfigError
-from bcbm.model.resume import WholeCheckpoints
-from bcbm.processes import rank
-from bcbm.schema import Config
+from bcbm.config.schema import Config
+from bcbm.errors import ConfigError
+from bcbm.model.checkpoints import WholeCheckpoints
+from bcbm.system.processes import rank
 
 
 def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger], home: Path) -> Trainer:

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bcbm.config import ConfigError
-from bcbm.schema import Model
+from bcbm.config.schema import Model
+from bcbm.errors import ConfigError
 
 SOURCE = "github.com/Tencent/MedicalNet (MIT licence), such as resnet_10_23dataset.pth"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -21,16 +21,16 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateF
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from bcbm.cohort.problems import InputError, Problem
-from bcbm.processes import held_back
-from bcbm.search.owner import BEAT, GRACE, Watch, owner
+from bcbm.errors import InputError, Problem
+from bcbm.search.liveness import BEAT, GRACE, Watch, owner
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
 from bcbm.search.worker import Job, Measure, result, work
+from bcbm.system.processes import held_back
 
 LOOK = 5.0  # seconds between two looks for trials that were left
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
-STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.crossvalidation", "bcbm.baselines")
+STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.fold", "bcbm.baselines")
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 

@@ -10,17 +10,17 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.splits import Split, inner_split, make_split
-from bcbm.config import override
-from bcbm.dashboard.runs import Tracker, tags
-from bcbm.data.lesions import Lesions
-from bcbm.evaluation.metrics import auroc, brier, mean_or_nan, patient_level
+from bcbm.config.compose import override
+from bcbm.config.schema import Config
+from bcbm.crossvalidation.choice import mean_auroc
+from bcbm.crossvalidation.dispatch import train
 from bcbm.features.crops import CropStore
-from bcbm.schema import Config
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.worker import Report
-from bcbm.tracking import RunFolder
-from bcbm.training import train
-from bcbm.tuning import mean_auroc
+from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
+from bcbm.tracking.runs import Tracker, tags
 
 if TYPE_CHECKING:
     from wandb import Run

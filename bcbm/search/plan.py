@@ -11,8 +11,10 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 
-from bcbm.config import ConfigError, compose, nearest
-from bcbm.schema import HOME, Config
+from bcbm.config.checks import nearest
+from bcbm.config.compose import compose
+from bcbm.config.schema import HOME, Config
+from bcbm.errors import ConfigError
 from bcbm.search.space import Parameter, read_space
 
 SWEEPS = HOME / "sweeps"

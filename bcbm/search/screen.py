@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bcbm.search.engine import COUNTS, Running, Search
-from bcbm.search.finished import Finished, best
 from bcbm.search.plan import Plan
+from bcbm.search.results import Finished, best
 from bcbm.search.space import Settings
 
 _REFRESH = 1.0  # seconds

@@ -14,8 +14,10 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from bcbm.config import HARDWARE, TUNABLE, ConfigError, nearest, override
-from bcbm.schema import Config, described_keys
+from bcbm.config.checks import nearest
+from bcbm.config.compose import HARDWARE, TUNABLE, override
+from bcbm.config.schema import Config, described_keys
+from bcbm.errors import ConfigError
 
 Settings = dict[str, Any]  # such as {"model.dropout": 0.1}
 KINDS = ("float", "int", "categorical")

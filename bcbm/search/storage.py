@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBSt
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
-from bcbm.cohort.problems import InputError, Problem
+from bcbm.errors import InputError, Problem
 
 PATIENCE = 600.0  # seconds that a lost storage is waited for
 _BLOCK = 4096  # bytes read at once from the end of a journal

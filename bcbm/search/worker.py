@@ -15,11 +15,11 @@ from optuna.pruners import BasePruner
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial
 
-from bcbm.processes import end_with_parent, take_share
+from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage, patiently
-from bcbm.tracking import RunFolder
-from bcbm.whole import write_whole
+from bcbm.system.files import write_whole
+from bcbm.system.processes import end_with_parent, take_share
 
 RESULT = "result.json"
 

@@ -32,10 +32,10 @@ import torch
 import torchio as tio
 from monai.data import CacheDataset, DataLoader, set_track_meta
 
-from bcbm.data.changes import LOG_GAMMA, NOISE
+from bcbm.config.schema import Augment, Data
+from bcbm.data.augmentation.draws import LOG_GAMMA, NOISE
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.features.crops import CropStore
-from bcbm.schema import Augment, Data
 
 torch.set_num_threads(1)
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

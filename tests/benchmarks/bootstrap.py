@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bcbm.evaluation.resampling import resampled_auprcs, resampled_aurocs, resampled_counts
+from bcbm.statistics.resampling import resampled_auprcs, resampled_aurocs, resampled_counts
 
 ROUNDS, RESAMPLES, SHARE, RECEPTORS, PATIENTS, LESIONS = 7, 2000, 20, 3, 110, 2800
 

@@ -17,7 +17,7 @@ import torch
 import torchio as tio
 
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.kept import Study
+from bcbm.features.records import Study
 
 ROUNDS, STUDIES, LESIONS, SIZE = 3, 6, 4, 64
 

@@ -23,10 +23,10 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from bcbm.cohort.splits import split_as
-from bcbm.config import compose
-from bcbm.model.crossvalidation import fold_data, make_module, train_fold
-from bcbm.prepare import prepare
-from bcbm.tracking import RunFolder
+from bcbm.config.compose import compose
+from bcbm.model.fold import fold_data, make_module, train_fold
+from bcbm.preparation.prepare import prepare
+from bcbm.runs.folder import RunFolder
 
 SETTINGS = [
     *("features.crop_size=32", "features.crop_spacing=1", "data.batch_size=8", "data.workers=0"),

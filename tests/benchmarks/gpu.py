@@ -18,11 +18,11 @@ import torch
 from rich.console import Console
 
 from bcbm.cohort.splits import split_as
-from bcbm.config import compose
-from bcbm.data.lesions import Lesions
+from bcbm.config.compose import compose
 from bcbm.features.crops import CropStore
-from bcbm.model.crossvalidation import fold_data, make_module, train_fold
-from bcbm.tracking import RunFolder
+from bcbm.model.fold import fold_data, make_module, train_fold
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.folder import RunFolder
 
 SETTINGS = [
     *("model=paper", "augment=device", "features.crop_size=64", "data.batch_size=64", "data.workers=8"),

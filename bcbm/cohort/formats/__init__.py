@@ -1,0 +1,1 @@
+"""Readers of cohorts, a file a format."""

@@ -1,0 +1,291 @@
+"""The real layout: read the TCIA download of BCBM-RadioGenomics as it is, with or without its images.
+
+Source: doi 10.7937/RRSE-W278. Nothing here writes into the download.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bcbm.cohort.download import ACQUISITION, Download, patient_of
+from bcbm.errors import InputError, Problem
+from bcbm.system.content import file_key
+
+RADIOMICS_WORKBOOK = ("BCBM-RadioGenomic_Radiomics_Data.xlsx", "merged_orig")
+CLINICAL_WORKBOOK = ("BCBM-RadioGenomics-Clinical-data.xlsx", "Clinical+Genetics")
+IMAGE_FOLDER = "BCBM-RadioGenomics_Images_Masks_Dec2024"
+
+
+RECEPTOR_LABELS = {"+": 1.0, "-": 0.0, "": float("nan")}
+
+
+def read_download(root: Path) -> Download:
+    """Read workbooks and file names of a download.
+
+    Raises:
+        InputError: no such folder, a workbook missing or unreadable, or a needed column missing.
+    """
+    if not root.is_dir():
+        raise InputError(
+            Problem(str(root), "no such folder", "set cohort.root to the folder of the TCIA download")
+        )
+    problems: list[Problem] = []
+    clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", "ER", "PR", "HER2"])
+    radiomics = _read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
+    studies = _studies(clinical, problems)
+    rows = _workbook_rows(radiomics, problems)
+    images = root / IMAGE_FOLDER
+    files = _files(images, problems) if images.is_dir() else None
+    for other in sorted(root.glob("*[Ii]mages*")) if files is None else []:
+        found, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
+        problems.append(Problem(str(other), found, remedy, "image folder by another name"))
+    segmentations, features = _join(rows, files, problems)
+    for study in sorted(set(segmentations["study_id"]) - set(studies["study_id"])):
+        problems.append(
+            Problem(
+                study,
+                f"no row in {CLINICAL_WORKBOOK[0]}",
+                "its receptors count as missing; add the row",
+                "study without clinical row",
+            )
+        )
+        studies.loc[len(studies), ["study_id", "patient_id"]] = [study, patient_of(study)]
+    for study in sorted(set(segmentations["study_id"]) | set(studies["study_id"])):
+        if patient_of(study) == study:
+            problems.append(
+                Problem(
+                    study,
+                    "does not end in -<patient>-<session>",
+                    "it counts as a patient of its own; rename the study if it is not",
+                    "study without session number",
+                )
+            )
+    return Download(root, files is not None, segmentations, features, studies, problems)
+
+
+def content_hash(root: Path) -> str:
+    """A name for the content of a download, without reading its volumes.
+
+    Workbooks are read whole; for volumes see `file_key`.
+    """
+    digest = hashlib.sha256()
+    for name in (RADIOMICS_WORKBOOK[0], CLINICAL_WORKBOOK[0]):
+        digest.update(name.encode() + b"\0" + (root / name).read_bytes())
+    for path in sorted((root / IMAGE_FOLDER).glob("*/*.nii*")):
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_key(path))
+    return digest.hexdigest()[:16]
+
+
+def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
+    path = root / name
+    if not path.is_file():
+        raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
+    try:
+        frame = pd.read_excel(path, sheet_name=sheet, dtype=object, keep_default_na=False)
+    except Exception as error:
+        raise InputError(
+            Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
+        ) from error
+    frame.columns = [str(column).strip() for column in frame.columns]
+    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    if twice:
+        where, remedy = f"{path}, sheet {sheet}", "keep one column of a name; blanks around it do not count"
+        raise InputError(*(Problem(where, f"column '{name}' stands there twice", remedy) for name in twice))
+    missing = [column for column in needed if column not in frame.columns]
+    if missing:
+        raise InputError(
+            *(
+                Problem(
+                    f"{path}, sheet {sheet}", f"no column '{column}'", f"restore it; there are {_few(frame)}"
+                )
+                for column in missing
+            )
+        )
+    return frame
+
+
+def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
+    """The rows that name a study, with their old index; of the others only those that are blank go unsaid."""
+    text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
+    blank = text[column] == ""
+    for row in frame.index[blank & (text != "").any(axis=1)]:
+        remedy = "write the study there; the row is not read"
+        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, "row without study"))
+    return frame[~blank]
+
+
+def _few(frame: pd.DataFrame) -> str:
+    names = [str(column) for column in frame.columns[:8]]
+    return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
+
+
+def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
+    book = CLINICAL_WORKBOOK[0]
+    clinical = _identified(clinical, "ID", book, problems)
+    frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
+    frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
+    for receptor in ("ER", "PR", "HER2"):
+        values = []
+        rows = zip(frame.index + 2, frame["study_id"], clinical[receptor], strict=True)
+        for row, study, cell in rows:
+            text = "" if cell is None else str(cell).strip()
+            if text not in RECEPTOR_LABELS and text.lower() != "nan":
+                problems.append(
+                    Problem(
+                        f"{book} row {row} ({study})",
+                        f"{receptor} is '{text}'",
+                        "write + or - or leave it empty; it counts as missing",
+                        "odd label",
+                    )
+                )
+            values.append(RECEPTOR_LABELS.get(text, float("nan")))
+        frame[receptor] = values
+    for column, name in ACQUISITION.items():
+        cells = clinical[column] if column in clinical else [""] * len(clinical)
+        frame[name] = [str(cell).strip() for cell in cells]
+    twice = frame.duplicated("study_id", keep="first")
+    for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
+        problems.append(
+            Problem(
+                f"{book} row {row}",
+                f"study {study} has a row already",
+                "remove one; the first counts",
+                "row twice in a workbook",
+            )
+        )
+    return frame[~twice].reset_index(drop=True)
+
+
+def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
+    book = RADIOMICS_WORKBOOK[0]
+    radiomics = _identified(radiomics, "FilenamePrefix", book, problems)
+    values = radiomics.loc[:, [c for c in radiomics.columns if c.startswith("original_")]]
+    numbers = values.apply(pd.to_numeric, errors="coerce").astype("float64")
+    numbers = numbers.where(np.isfinite(numbers))
+    for row, column in zip(*(numbers.isna() & (values != "")).to_numpy().nonzero(), strict=True):
+        problems.append(
+            Problem(
+                f"{book} row {values.index[row] + 2}",
+                f"{values.columns[column]} is '{values.iloc[row, column]}'",
+                "write a number; it counts as missing",
+                "feature that is no number",
+            )
+        )
+    numbers.insert(0, "study_id", [str(cell).strip() for cell in radiomics["FilenamePrefix"]])
+    numbers.insert(
+        1, "name", [str(cell).strip().removeprefix("mask_") for cell in radiomics["Segmentation_Name"]]
+    )
+    twice = numbers.duplicated(["study_id", "name"], keep="first")
+    for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
+        problems.append(
+            Problem(
+                f"{book} row {row + 2}",
+                f"{study} {name} has a row already",
+                "remove one; the first counts",
+                "row twice in a workbook",
+            )
+        )
+    return numbers[~twice].reset_index(drop=True)
+
+
+def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
+    rows = []
+    folders = sorted(path for path in images.iterdir() if path.is_dir())
+    if not folders:
+        raise InputError(
+            Problem(str(images), "holds no study folder", "unpack the images there, or remove it")
+        )
+    if (nested := images / images.name).is_dir():
+        remedy = "move the study folders up into the outer one"
+        raise InputError(Problem(str(nested), "lies in a folder of the same name", remedy))
+    for folder in folders:
+        study = folder.name
+        found = sorted(folder.glob(f"{study}_image*.nii.gz"))
+        if len(found) != 1:
+            problems.append(
+                Problem(
+                    str(folder),
+                    f"{len(found)} files named {study}_image*.nii.gz",
+                    "keep exactly one; its lesions have no image"
+                    if not found
+                    else "keep one; the first counts",
+                    "study with more than one image" if found else "study without image",
+                )
+            )
+        masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
+        for stray in sorted(set(folder.glob("*.nii*")) - {*found, *masks}):
+            problems.append(
+                Problem(
+                    str(stray),
+                    "is neither an image nor a mask by its name",
+                    f"rename it to {study}_image_ss_n4.nii.gz or {study}_mask_NAME.nii.gz, or remove it",
+                    "file that fits no pattern",
+                )
+            )
+        for mask in masks:
+            if not _writable(mask.name):
+                problems.append(
+                    Problem(
+                        str(folder),
+                        f"a mask's name is not UTF-8: {mask.name!r}",
+                        "rename the file; it is not read",
+                        "file that fits no pattern",
+                    )
+                )
+                continue
+            name = mask.name.removeprefix(f"{study}_mask_").removesuffix(".nii.gz")
+            rows.append((study, name, str(found[0]) if found else "", str(mask)))
+    return pd.DataFrame(rows, columns=["study_id", "name", "image_path", "mask_path"])
+
+
+def _writable(name: str) -> bool:
+    return os.fsencode(name).decode(errors="replace") == name
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def _join(
+    rows: pd.DataFrame, files: pd.DataFrame | None, problems: list[Problem]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Match workbook rows with mask files: the exact name, else a folded name unique on both sides."""
+    rows = rows.assign(in_workbook=True)
+    if files is None:
+        joined = rows.assign(image_path="", mask_path="")
+    else:
+        exact = set(zip(files["study_id"], files["name"], strict=True))
+        loose_files = _unmatched(files, set(zip(rows["study_id"], rows["name"], strict=True)))
+        loose_rows = _unmatched(rows, exact)
+        for fold_key, row_index in loose_rows.items():
+            file_index = loose_files.get(fold_key, [])
+            if len(row_index) == 1 and len(file_index) == 1:
+                rows.at[row_index[0], "name"] = str(files.at[file_index[0], "name"])
+            elif file_index:
+                names = ", ".join(sorted(rows.loc[row_index, "name"]))
+                problems.append(
+                    Problem(
+                        fold_key[0],
+                        f"more than one file could be {names}",
+                        "rename row or file to match",
+                        "ambiguous name",
+                    )
+                )
+        joined = rows.merge(files, on=["study_id", "name"], how="outer")
+        joined["in_workbook"] = joined["in_workbook"].eq(True)
+        joined[["image_path", "mask_path"]] = joined[["image_path", "mask_path"]].fillna("")
+    joined = joined.sort_values(["study_id", "name"], ignore_index=True)
+    base = ["study_id", "name", "image_path", "mask_path", "in_workbook"]
+    return joined[base], joined.drop(columns=base)
+
+
+def _unmatched(frame: pd.DataFrame, matched: set[tuple[str, str]]) -> dict[tuple[str, str], list[int]]:
+    loose: dict[tuple[str, str], list[int]] = {}
+    for index, (study, name) in enumerate(zip(frame["study_id"], frame["name"], strict=True)):
+        if (study, name) not in matched:
+            loose.setdefault((study, _fold(name)), []).append(index)
+    return loose

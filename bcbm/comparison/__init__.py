@@ -1,0 +1,1 @@
+"""Experiments held against each other on the same folds."""

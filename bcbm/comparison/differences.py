@@ -1,0 +1,170 @@
+"""Finished runs against one of them: the same patients in the same folds, tested pair by pair."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.config.schema import RECEPTORS
+from bcbm.errors import InputError, Problem
+from bcbm.runs.finished import FinishedRun
+from bcbm.statistics.blocks import mean_aurocs
+from bcbm.statistics.metrics import auroc, patient_level
+from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio, paired_bootstrap, paired_permutation
+from bcbm.statistics.resampling import percentile_interval
+
+FIGURES = ("auroc", "auroc_low", "auroc_high")
+OTHER_SPLIT = "other split"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An experiment of a comparison: its run under a label of its own."""
+
+    label: str
+    run: FinishedRun
+
+
+def distinct_labels(runs: Sequence[FinishedRun]) -> list[str]:
+    """The shortest names, from the last word to name and time, under which no two runs are the same."""
+    names = [run.config["experiment"] for run in runs]
+    for label in (
+        [name.split("/")[-1].split("+")[-1] for name in names],
+        [name.split("+")[-1] for name in names],
+        names,
+        [f"{name} {run.folder.name}" for name, run in zip(names, runs, strict=True)],
+    ):
+        if len(set(label)) == len(label):
+            return label
+    return [f"{text} ({number})" for number, text in enumerate(label, 1)]
+
+
+def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) -> None:
+    """Refuse runs that keep the same unit whole in other folds: neither paired nor a leak to be shown.
+
+    Args:
+        labels: of the experiments.
+        splits: unit and hash of each.
+
+    Raises:
+        InputError: naming two experiments and both hashes.
+    """
+    named = [(label, unit, text) for label, (unit, text) in zip(labels, splits, strict=True)]
+    for (one, unit, own), (other, unit_there, theirs) in combinations(named, 2):
+        if unit == unit_there and own != theirs:
+            found = f"both are split by {unit}, into other folds: hash {own} and {theirs}"
+            remedy = (
+                "run both with the same cohort.* and split.* keys and modalities that every patient has, "
+                "or compare them apart"
+            )
+            raise InputError(Problem(f"{one} and {other}", found, remedy))
+
+
+def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int) -> dict[str, Any]:
+    """Every experiment's figures, and its differences from the reference.
+
+    Args:
+        rows: experiments in order.
+        reference: the label they are compared with.
+        resamples: bootstrap draws of patients, and permutations.
+        seed: of both.
+
+    Returns:
+        receptors; reference; rows, a dictionary an experiment, its mean None where it lacks a receptor;
+        tests, one an experiment and receptor that both have: difference, low, high (paired bootstrap),
+        permutation_p, corrected_t, corrected_p (Nadeau and Bengio over folds), q (of the larger p, over all
+        tests: the first alone holds the fitted models fixed), or `reason` where it cannot be paired.
+
+    Raises:
+        InputError: experiments of one unit have other folds, or labels differ.
+    """
+    require_one_split([row.label for row in rows], [(r.run.split["unit"], r.run.split["hash"]) for r in rows])
+    base = next(row for row in rows if row.label == reference)
+    tests = []
+    for row in rows:
+        if row is base:
+            continue
+        for receptor in RECEPTORS:
+            if all(receptor in one.run.results["receptors"] for one in (row, base)):
+                found = _test(row.run, base.run, receptor, resamples, seed)
+                tests.append({"label": row.label, "receptor": receptor, **found})
+    tested = [test for test in tests if "reason" not in test]
+    q = benjamini_hochberg([np.fmax(test["permutation_p"], test["corrected_p"]) for test in tested])
+    for test, value in zip(tested, q, strict=True):
+        test["q"] = float(value)
+    held = {receptor for row in rows for receptor in row.run.results["receptors"]}
+    receptors = [receptor for receptor in RECEPTORS if receptor in held]
+    return {
+        "receptors": receptors,
+        "reference": reference,
+        "rows": [_figures(row, receptors) for row in rows],
+        "tests": tests,
+    }
+
+
+def mean_difference(run: FinishedRun, base: FinishedRun, resamples: int, seed: int) -> dict[str, float]:
+    """Difference of two runs' mean AUROC over receptors: difference, low, high (paired bootstrap).
+
+    Both runs have the same receptors and patients, as `compare_runs` makes sure of.
+    """
+    receptors = list(base.results["receptors"])
+    ours, theirs = (
+        mean_aurocs(patient_level(one.predictions), receptors, resamples, seed) for one in (run, base)
+    )
+    low, high = percentile_interval((ours - theirs)[1:])
+    return {"difference": float((ours - theirs)[0]), "low": low, "high": high}
+
+
+def _figures(row: Row, receptors: list[str]) -> dict[str, Any]:
+    run = row.run
+    blocks, mean = run.results["receptors"], run.results["mean"]
+    patient = {name: block["patient"] for name, block in blocks.items()}
+    return {
+        "label": row.label,
+        "experiment": run.config["experiment"],
+        "folder": str(run.folder),
+        "modalities": run.config["task"]["modalities"],
+        "split": {"unit": run.split["unit"], "hash": run.split["hash"]},
+        "leaky": run.results["leaky"],
+        "chosen_by": run.chosen_by,
+        "receptors": {name: {key: block[key] for key in FIGURES} for name, block in patient.items()},
+        "mean": {key: mean[key] for key in FIGURES} if set(blocks) == set(receptors) else None,
+        "best": {name: block["best"] for name, block in blocks.items() if "best" in block},
+    }
+
+
+def _test(run: FinishedRun, base: FinishedRun, receptor: str, resamples: int, seed: int) -> dict[str, Any]:
+    """One receptor of one experiment against the reference."""
+    if run.split["hash"] != base.split["hash"]:
+        return {"reason": OTHER_SPLIT}
+    ours, theirs = (one.predictions[one.predictions["receptor"] == receptor] for one in (run, base))
+    pair = patient_level(ours), patient_level(theirs)
+    try:
+        difference = asdict(paired_bootstrap(*pair, resamples=resamples, seed=seed))
+        p = paired_permutation(*pair, permutations=resamples, seed=seed)
+    except ValueError as error:
+        remedy = "run both on the same cohort"
+        raise InputError(Problem(f"{run.folder} and {base.folder}", f"{receptor}: {error}", remedy)) from None
+    t, corrected = nadeau_bengio(_by_fold(ours) - _by_fold(theirs), _test_train(run.split))
+    return {
+        **{key: difference[key] for key in ("difference", "low", "high")},
+        "permutation_p": p,
+        "corrected_t": t,
+        "corrected_p": corrected,
+    }
+
+
+def _by_fold(rows: pd.DataFrame) -> np.ndarray:
+    """Patient-level AUROC of each fold, in order; NaN for a fold of one class."""
+    folds = [patient_level(fold) for _, fold in rows.groupby("fold")]
+    return np.array([auroc(fold["label"], fold["probability"]) for fold in folds])
+
+
+def _test_train(split: dict[str, Any]) -> float:
+    """Units tested over units trained on, the mean over folds."""
+    ratios = [len(fold["test"]) / len(fold["train"]) for fold in split["folds"]]
+    return math.fsum(ratios) / len(ratios)

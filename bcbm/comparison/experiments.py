@@ -1,0 +1,134 @@
+"""What a comparison is made of: read from its words, and checked before the first experiment is trained."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from bcbm.config.compose import EXPERIMENTS, compose, load, plain
+from bcbm.config.schema import HOME, Config
+from bcbm.errors import ConfigError, InputError, Problem
+
+if TYPE_CHECKING:  # the help of the command has no use for tables
+    from bcbm.comparison.differences import Row
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What a word of the command line stands for: a run that is there, or an experiment to run."""
+
+    name: str
+    folder: Path | None = None
+    config: Config | None = None
+
+
+def things_of(word: str, settings: list[str]) -> list[Thing]:
+    """The runs or experiments that a word names.
+
+    Raises:
+        ConfigError: it names none, or a configuration cannot be used.
+    """
+    path = next((place for place in (Path(word), HOME / word) if place.exists()), None)
+    if path is None:
+        raise ConfigError(
+            f"{word}: no such folder or file; name experiments/modalities, for example, or a run"
+        )
+    if (path / "config.yaml").is_file():
+        return [Thing(path.name, folder=path)]
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise ConfigError(f"{word} holds neither experiments (*.yaml) nor a run (config.yaml)")
+    return [Thing(file.stem, config=_composed(file, settings)) for file in files]
+
+
+def _composed(file: Path, settings: list[str]) -> Config:
+    """An experiment with the words given to all; one of a group stands on the base."""
+    file = file.resolve()
+    inside = file.is_relative_to(EXPERIMENTS)
+    name = file.relative_to(EXPERIMENTS).with_suffix("").as_posix() if inside else str(file)
+    base = base_name(settings)
+    whole = file.parent == EXPERIMENTS  # such as paper.yaml: it stands on itself
+    rest = [word for word in settings if not word.startswith("experiment=")]
+    return compose([*rest, f"experiment={name if whole else f'{base}+{name}'}"])
+
+
+def base_name(settings: list[str]) -> str:
+    """The experiment that those of a group stand on."""
+    return next((word.partition("=")[2] for word in settings if word.startswith("experiment=")), "demo")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An experiment that this cohort cannot give its columns: where they are missing, and which."""
+
+    name: str
+    reason: str
+
+
+def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], list[LeftOut]]:
+    """Prepare and split for every experiment before the first is trained, so that an error costs no hours.
+
+    Returns:
+        What can be compared, and the experiments whose columns the cohort's workbooks do not have.
+
+    Raises:
+        ConfigError: an experiment asks for several devices.
+        InputError: one cannot be prepared, they are split in different ways, or fewer than two are left.
+    """
+    from bcbm.baselines.columns import table_columns
+    from bcbm.cohort.splits import split_as
+    from bcbm.comparison.differences import require_one_split
+    from bcbm.modalities.tables import AbsentColumns
+    from bcbm.preparation.prepare import prepare
+    from bcbm.terminal.progress import progress_bar
+
+    for thing in things:
+        if thing.config and thing.config.trainer.ranks > 1:
+            words = f"experiment={thing.config.experiment}"
+            raise ConfigError(
+                f"{thing.name}: several devices are for fit; write trainer.parallel=folds, or train each "
+                f"with python -m bcbm.fit {words} and give the runs"
+            )
+    kept, out, splits = [], [], {}
+    with progress_bar(console, "checking experiments", len(things)) as advance:
+        for thing in things:
+            try:
+                if (config := thing.config) is not None:
+                    lesions = prepare(config, Console(quiet=True))
+                    if config.model.kind != "network":
+                        table_columns(lesions, config.task.modalities, config.features.coordinates)
+                    split = split_as(lesions.entering, config.split, config.task.receptors)
+                    splits[config.experiment] = split.unit, split.hash
+                kept.append(thing)
+            except AbsentColumns as error:
+                out.append(LeftOut(thing.name, f"{error.where}: {error.found}"))
+            advance(1)
+    if out and len(kept) < 2:
+        remedy = "a comparison needs two: take a cohort that has them, or name other experiments"
+        raise InputError(*(Problem(one.name, one.reason, remedy) for one in out))
+    require_one_split(list(splits), list(splits.values()))
+    return kept, out
+
+
+def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:
+    """The label that the others are compared with where none is named: one that is not LEAKY, if there is.
+
+    It is the one that changes nothing of the base experiment, else the first that predicts most receptors.
+    """
+    candidates = [row for row in rows if not row.run.results["leaky"]] or list(rows)
+    with suppress(ConfigError):  # the words need not suit a base that none of them stands on
+        base = _content(compose(settings))
+        for row in candidates:
+            if _content(load(row.run.folder / "config.yaml")) == base:
+                return row.label
+    return max(candidates, key=lambda row: len(row.run.results["receptors"])).label
+
+
+def _content(config: Config) -> dict[str, Any]:
+    """A configuration without its name, and without where its run lies and who is told."""
+    from bcbm.runs.identity import NOT_IDENTITY
+
+    return {name: value for name, value in plain(config).items() if name not in (*NOT_IDENTITY, "experiment")}

@@ -1,0 +1,54 @@
+"""A comparison on the screen."""
+
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_comparison(comparison: dict[str, Any], console: Console) -> None:
+    """The table, a row an experiment, and under it every tested difference."""
+    from bcbm.report.words import number, signed
+
+    table = _table("Patient AUROC [95 % CI]", "experiment", *comparison["receptors"], "mean")
+    for row in comparison["rows"]:
+        blocks = [row["receptors"].get(receptor) for receptor in comparison["receptors"]]
+        blocks.append(row["mean"])
+        name = escape(row["label"]) + (" [bold red]LEAKY[/]" if row["leaky"] else "")
+        bold = "bold" if row["label"] == comparison["reference"] else ""
+        table.add_row(name, *(_cell(block) for block in blocks), style=bold)
+    console.print(table)
+    title = f"Difference from {escape(comparison['reference'])}; q over all tests"
+    tests = _table(title, "experiment", "receptor", "AUROC [95 % CI]", "p", "q", "corrected t, p")
+    for test in comparison["tests"]:
+        cells = (
+            [test["reason"]]
+            if "reason" in test
+            else [
+                rf"{signed(test['difference'])} \[{signed(test['low'])}, {signed(test['high'])}]",
+                number(test["permutation_p"], 3),
+                number(test["q"], 3),
+                f"{signed(test['corrected_t'])}, {number(test['corrected_p'], 3)}",
+            ]
+        )
+        tests.add_row(escape(test["label"]), test["receptor"], *cells)
+    console.print(tests)
+
+
+def _table(title: str, *headings: str) -> Table:
+    """A table that fits 80 columns; what is no name stands to the right."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in headings:
+        name = heading in ("experiment", "receptor")
+        side: Literal["left", "right"] = "left" if name else "right"
+        table.add_column(escape(heading), justify=side, overflow="fold", no_wrap=not name)
+    return table
+
+
+def _cell(block: dict[str, float] | None) -> str:
+    """AUROC over its interval; blank where a receptor is not predicted."""
+    from bcbm.report.words import interval
+
+    return "" if block is None else escape(interval(block).replace(" [", "\n["))

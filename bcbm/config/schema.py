@@ -1,0 +1,303 @@
+"""Every setting with its type, its default and its line in `--help`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
+RECEPTORS = ("ER", "PR", "HER2")
+MODALITIES = ("image", "radiomics", "position")
+TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
+DENSENET_CROP = {False: 15, True: 29}  # smallest crop, voxels, by `model.max_pool`
+
+
+def key(default: Any, meaning: str) -> Any:
+    """A settable key with its default value and its line in `--help`."""
+    metadata = {"help": meaning}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Synthetic:
+    """The embedded cohort that stands in for the download."""
+
+    patients: int = key(120, "patients to invent")
+    signal: float = key(1.0, "strength of the planted signal; 0 gives labels that nothing can predict")
+    images: bool = key(
+        True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
+    )
+    seed: int = key(0, "seed of the cohort")
+
+
+@dataclass
+class Cohort:
+    """Where the lesions come from."""
+
+    root: str | None = key(None, "folder of the TCIA download; empty: the embedded synthetic cohort")
+    strict: bool = key(False, "stop on any problem instead of excluding the lesion with a reason")
+    policy: Literal["lesions", "lesions+targets", "largest", "one_session"] = key(
+        "lesions+targets",
+        "what enters: lesions; also targets that lie over none; of these one a patient, or its first session",
+    )
+    position: Literal["name", "image"] = key(
+        "name",
+        "where a lesion lies: from its name, or from its mask in MNI space (the name where that fails)",
+    )
+    names: str | None = key(None, "CSV that overrides how names are read: name,category,hemisphere,region")
+    synthetic: Synthetic = key(Synthetic, "the embedded cohort")
+
+
+@dataclass
+class Prepared:
+    """What is made from the cohort, kept for the next run."""
+
+    root: str | None = key(
+        None, "folder of tables and crops; empty: a cache folder named by the cohort's content"
+    )
+    jobs: int = key(-1, "processes that prepare images and radiomics; -1: one a core")
+
+
+@dataclass
+class Features:
+    """What is measured on a lesion."""
+
+    radiomics: Literal["workbook", "extract"] = key(
+        "workbook", "published values of the workbook, or our own PyRadiomics run"
+    )
+    crop_size: int = key(32, "edge of the cubic crop, voxels")
+    crop_spacing: float = key(1.0, "edge of a crop voxel, mm")
+    crop_margin: float | None = key(None, "mm around the lesion that the crop shows; empty: all of the cube")
+    crop_intensity: Literal["zscore", "percentile", "none"] = key(
+        "zscore", "intensities inside the brain: z-score, 1st to 99th percentile as 0 to 1, or as stored"
+    )
+    coordinates: bool = key(False, "add the MNI coordinates to the position one-hots (cohort.position=image)")
+
+
+@dataclass
+class Task:
+    """What is predicted and from what."""
+
+    receptors: list[str] = key(list(RECEPTORS), "receptors to predict, any of ER PR HER2")
+    modalities: list[str] = key(
+        list(MODALITIES),
+        "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
+        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
+        "(number and volume of the lesions)",
+    )
+    missing: Literal["exclude", "keep"] = key(
+        "exclude", "a lesion that lacks a modality: exclude it with its reason, or keep what it has"
+    )
+    aggregate: Literal["mean", "max", "noisy_or", "largest", "attention"] = key(
+        "mean", "how lesions become a patient; attention is trained on bags of a patient's lesions"
+    )
+
+
+@dataclass
+class Split:
+    """How patients are divided."""
+
+    unit: Literal["patient", "study", "lesion"] = key(
+        "patient", "what is kept whole; study and lesion exist to show the leak and are marked LEAKY"
+    )
+    folds: int = key(5, "cross-validation folds")
+    repeats: int = key(1, "times the cross-validation is repeated with other folds")
+    validation: float = key(0.2, "part of a fold's training patients held back for early stopping")
+    seed: int = key(0, "seed of the folds")
+    inner: int = key(3, "folds inside a fold's training patients, where `tune` chooses")
+
+
+@dataclass
+class Data:
+    """How lesions become batches."""
+
+    batch_size: int = key(16, "lesions a batch, summed over devices")
+    workers: int = key(0, "processes that load and augment, of each device")
+    sampling: Literal["patient", "even"] = key(
+        "patient", "draw a lesion with weight 1 / lesions of its patient, or every lesion alike"
+    )
+    bag: int = key(4, "lesions drawn of a patient at once (task.aggregate=attention)")
+
+
+@dataclass
+class Augment:
+    """Augmentation of the training crops."""
+
+    where: Literal["worker", "device"] = key(
+        "worker", "crop by crop with TorchIO where they are loaded, or in batches where the network is (fast)"
+    )
+    flip: float = key(0.5, "chance of a left-right flip; the hemisphere follows")
+    affine: float = key(0.5, "chance of a random rotation, scaling and shift")
+    degrees: float = key(15.0, "largest rotation, degrees")
+    scale: float = key(0.1, "largest relative scaling")
+    shift: float = key(2.0, "largest shift, mm")
+    noise: float = key(0.3, "chance of Gaussian noise (up to 0.2 brain standard deviations)")
+    gamma: float = key(0.3, "chance of a random gamma (log gamma up to 0.2)")
+    bias: float = key(0.0, "chance of a bias field (polynomial of order 3, coefficients up to 0.5)")
+    motion: float = key(0.0, "chance of two movements during the scan (up to 5 degrees and 4 mm)")
+
+
+@dataclass
+class Model:
+    """The model; all but its kind is the network's."""
+
+    kind: Literal["network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence"] = key(
+        "network", "network, or a traditional model on the tables"
+    )
+    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50", "densenet121"] = key(
+        "resnet10", "MONAI 3D ResNet or DenseNet"
+    )
+    widen: float = key(0.25, "factor on a ResNet's channels")
+    stem: int = key(3, "kernel of a ResNet's first convolution, voxels")
+    stem_stride: int = key(2, "stride of a ResNet's first convolution")
+    max_pool: bool = key(False, "max pooling behind the first convolution; it destroys small lesions")
+    mask_channel: bool = key(False, "give the lesion's mask to the encoder as a second channel")
+    image_features: int = key(32, "image features that enter the fusion")
+    radiomics_hidden: int = key(32, "hidden units of the radiomics MLP")
+    radiomics_features: int = key(16, "radiomics features that enter the fusion")
+    radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP")
+    weights: str | None = key(
+        None, "MedicalNet .pth to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)"
+    )
+    encoder_training: Literal["full", "partial", "frozen"] = key(
+        "full", "what of an image encoder with weights is trained: all, its last stage, or its projection"
+    )
+    fusion: Literal["concat", "gated", "attention", "bilinear", "late"] = key(
+        "concat", "how modalities are fused"
+    )
+    fusion_features: int = key(32, "width of the fused vector; concat and late have their own")
+    fusion_rank: int = key(4, "products that bilinear fusion sums")
+    modality_dropout: float = key(0.0, "chance of dropping a modality of a lesion in training; one stays")
+    trunk: int = key(32, "units of the shared trunk")
+    dropout: float = key(0.3, "dropout before and behind the trunk")
+
+
+@dataclass
+class Baseline:
+    """A traditional model on the tables (model.kind)."""
+
+    strength: float = key(1.0, "C of logistic regression and SVM: smaller is more regular")
+    selected: int = key(20, "columns kept, chosen among the training patients of each fold; 0 keeps all")
+    trees: int = key(300, "trees of forest and boosting")
+    leaf: float = key(0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole")
+
+
+@dataclass
+class Loss:
+    """The loss."""
+
+    kind: Literal["bce", "focal", "class_balanced"] = key(
+        "bce", "cross-entropy, focal, or weighed by the effective number of patients of each class"
+    )
+    focal_gamma: float = key(2.0, "how much focal loss turns from lesions that are right already")
+    balanced_beta: float = key(0.99, "class_balanced: 0 weighs classes alike, towards 1 by their counts")
+    class_weights: bool = key(
+        True, "weigh positives by negatives / positives among the training patients (bce, focal)"
+    )
+    uncertainty: bool = key(False, "learn the receptors' weights from their uncertainty (Kendall 2018)")
+    receptor_weights: dict[str, float] = key({"ER": 1.0, "PR": 1.0, "HER2": 1.0}, "weight of each receptor")
+
+
+@dataclass
+class Trainer:
+    """How long and on what."""
+
+    max_epochs: int = key(24, "most epochs a fold")
+    patience: int = key(8, "epochs without a better validation AUROC before a fold stops")
+    learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)")
+    weight_decay: float = key(0.05, "weight decay of AdamW")
+    accumulate: int = key(1, "batches whose gradients are summed before a step")
+    clip: float = key(0.0, "largest norm of the gradient; 0 leaves it as it is")
+    ema: float = key(0.0, "decay of the moving average of the weights that is validated and kept; 0: none")
+    accelerator: str = key("auto", "auto, cpu or gpu")
+    devices: int = key(1, "devices a node")
+    num_nodes: int = key(1, "nodes")
+    parallel: Literal["batches", "folds"] = key(
+        "batches", "what several devices share: the batches of a fold (DDP), or the folds, one a device"
+    )
+    precision: str = key("32-true", "32-true, bf16-mixed or 16-mixed")
+    channels_last: bool = key(False, "store image features channel by channel (often faster on a GPU)")
+    compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
+    profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")
+
+    @property
+    def ranks(self) -> int:
+        """Processes that share the batches of a fold."""
+        return 1 if self.parallel == "folds" else self.devices * self.num_nodes
+
+
+@dataclass
+class Tracking:
+    """Weights & Biases on top of the run folder."""
+
+    mode: Literal["auto", "online", "offline", "off"] = key(
+        "auto", "auto: online with a key and a network, else offline; never asks"
+    )
+    project: str = key("bcbm", "W&B project")
+    entity: str | None = key(None, "W&B team or user")
+    checkpoints: bool = key(False, "send each fold's checkpoint as an artifact (only when online)")
+
+
+@dataclass
+class Run:
+    """Where a run is written."""
+
+    root: str = key("runs", "folder of all runs")
+    folder: str | None = key(
+        None,
+        "folder of this run; empty: the unfinished or finished run of the same configuration, else a new one",
+    )
+
+
+@dataclass
+class Config:
+    """Everything that can be set."""
+
+    experiment: str = key("demo", "a file in experiments/, or a path; A+B puts B on top of A")
+    fold: str = key("all", "one fold to train (0, 1, ...), or all")
+    seed: int = key(0, "seed of training")
+    bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals")
+    permutations: int = key(
+        0, "label permutations of the whole pipeline, patient by patient; traditional models only"
+    )
+    tune: dict[str, list[Any]] = key(
+        {}, "values to choose from a key, in each fold by its inner folds: {model.dropout: [0.1, 0.5]}"
+    )
+    chosen_by: str | None = key(
+        None,
+        "the search that chose these settings; its page says how choosing fares on patients it never saw",
+    )
+    cohort: Cohort = key(Cohort, "")
+    prepared: Prepared = key(Prepared, "")
+    features: Features = key(Features, "")
+    task: Task = key(Task, "")
+    split: Split = key(Split, "")
+    data: Data = key(Data, "")
+    augment: Augment = key(Augment, "")
+    model: Model = key(Model, "")
+    baseline: Baseline = key(Baseline, "")
+    loss: Loss = key(Loss, "")
+    trainer: Trainer = key(Trainer, "")
+    tracking: Tracking = key(Tracking, "")
+    run: Run = key(Run, "")
+
+
+def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Yield (key, type, default, meaning) for every settable key, in the schema's order."""
+    hints = get_type_hints(schema)
+    default = schema()
+    for item in fields(schema):
+        hint = hints[item.name]
+        if is_dataclass(hint):
+            yield from described_keys(hint, f"{prefix}{item.name}.")  # type: ignore[arg-type]
+        else:
+            plain_type = isinstance(hint, type) and not getattr(hint, "__args__", None)
+            name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
+            if "Literal" in name:
+                name = name.replace("Literal", "").replace(" | None", "").strip("[]")
+            value = str(getattr(default, item.name))
+            yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]

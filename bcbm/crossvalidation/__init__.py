@@ -1,0 +1,1 @@
+"""All folds of an experiment: dispatched, chosen for, side by side, and put together."""

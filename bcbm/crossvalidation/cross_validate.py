@@ -1,0 +1,142 @@
+"""Cross-validate an experiment, from files to an honest table."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from bcbm.cohort.splits import Split
+    from bcbm.config.schema import Config
+    from bcbm.preparation.lesions import Lesions
+    from bcbm.runs.folder import RunFolder
+    from bcbm.tracking.runs import Tracker
+
+
+def run(
+    config: "Config", console: "Console", choices: Mapping[int, Mapping[str, Any]] | None = None
+) -> "Path":
+    """Train the folds that are missing; once all are there, evaluate; returns the run folder.
+
+    Arguments:
+        choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
+            hold; what was chosen is part of the experiment's name, and so of which run is gone on with.
+    """
+    from bcbm.cohort.splits import split_as
+    from bcbm.config.compose import to_yaml
+    from bcbm.preparation.prepare import prepare
+    from bcbm.runs.folder import RunFolder
+    from bcbm.system.processes import rank
+    from bcbm.tracking.runs import Tracker, group_name, tags
+
+    if choices:
+        chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
+        digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
+        config = replace(config, experiment=f"{config.experiment}/{digest}")
+    lesions = prepare(config, console)
+    split = split_as(lesions.entering, config.split, config.task.receptors)
+    if split.leaky:
+        console.print(
+            f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; "
+            "no figure of this run is a result"
+        )
+    folder = RunFolder.open(config, lesions.cohort, split.to_json(), split.hash, best=_best(config))
+    if rank() == 0:
+        folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
+        folder.write("lesions.parquet", lesions.table)
+        for fold, choice in (choices or {}).items():
+            folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
+        if config.run.folder is None:  # the other ranks, started with these words, must find this folder
+            sys.argv.append(f"run.folder={folder.path}")
+    console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
+    group = group_name(config.experiment, folder.path)
+    tracker = Tracker(config, folder.path, group, tags(config, split.hash, split.leaky))
+    asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
+    missing = [number for number in asked if folder.predictions(number) is None]
+    for number in sorted(set(asked) - set(missing)):
+        console.print(f"fold {number}: finished before", highlight=False)
+    work = partial(_train, config, lesions, split, folder, tracker)
+    if config.trainer.parallel == "folds" and len(missing) > 1:
+        from bcbm.crossvalidation.parallel import side_by_side
+
+        side_by_side(work, missing, config.trainer.devices, console)
+    else:
+        for number in missing:
+            work(number, console)
+    if rank() == 0:
+        _finish(config, lesions, split, folder, tracker, console)
+    return folder.path
+
+
+def _train(
+    config: "Config",
+    lesions: "Lesions",
+    split: "Split",
+    folder: "RunFolder",
+    tracker: "Tracker",
+    number: int,
+    console: "Console",
+) -> None:
+    """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
+    from rich.console import Console
+
+    from bcbm.crossvalidation.choice import choose, kept_choice
+    from bcbm.crossvalidation.dispatch import train
+
+    def inside(config: "Config", split: "Split", number: int, folder: "RunFolder") -> None:
+        train(config, lesions, split, number, folder, Console(quiet=True))
+
+    chosen = kept_choice(config, number, folder)
+    if chosen is None and config.tune:
+        chosen = choose(config, lesions, split, number, folder, inside, console)
+    train(chosen or config, lesions, split, number, folder, console, tracker)
+
+
+def _finish(
+    config: "Config",
+    lesions: "Lesions",
+    split: "Split",
+    folder: "RunFolder",
+    tracker: "Tracker",
+    console: "Console",
+) -> None:
+    """Once all folds are there, evaluate and track the run."""
+    from bcbm.crossvalidation.results import evaluate
+    from bcbm.tracking.summary import send_summary
+
+    missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
+    if missing:
+        console.print(
+            f"folds {missing} are still to be trained; the same command without fold= goes on",
+            highlight=False,
+        )
+        return
+    if config.permutations and not (folder.path / "permutations.parquet").is_file():
+        from bcbm.baselines import permuted_aurocs
+
+        table = permuted_aurocs(config, lesions, split, config.permutations, console)
+        folder.write("permutations.parquet", table)
+    finished = (folder.path / "results.json").is_file()
+    evaluate(folder, console)
+    if not finished:
+        send_summary(tracker, folder.path)
+
+
+def _best(config: "Config") -> dict[str, float] | None:
+    """What a perfect reader could reach, which only the embedded cohort knows."""
+    if config.cohort.root:
+        return None
+    from rich.console import Console
+
+    from bcbm.preparation.reading import cohort_root
+
+    truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
+    best: dict[str, float] = json.loads(truth.read_text())["best"]
+    return best

@@ -1,0 +1,79 @@
+"""Results, figures and report of a run whose folds are all there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from bcbm.config.compose import load
+from bcbm.errors import InputError, Problem, readable
+from bcbm.runs.folder import RunFolder
+from bcbm.runs.predictions import KEY
+
+
+def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Merge the folds of a run and write its results, figures and report; returns the results.
+
+    Raises:
+        InputError: folds are missing, or the tables are not those of this run.
+    """
+    from bcbm.report.screen import print_table
+    from bcbm.statistics.summary import summarise, to_json
+
+    config = load(folder.path / "config.yaml")
+    with readable(folder.path, "fit the experiment again in another run folder"):
+        split = json.loads((folder.path / "split.json").read_text())
+        surroundings = json.loads((folder.path / "environment.json").read_text())
+        predictions = merged(folder, split, config.task.receptors)
+    folder.write("predictions.parquet", predictions)
+    permuted = folder.path / "permutations.parquet"
+    with console.status("bootstrapping patients, drawing the report"):
+        results = summarise(
+            predictions,
+            split={"unit": split["unit"], "hash": split["hash"]},
+            receptors=config.task.receptors,
+            resamples=config.bootstrap,
+            seed=config.seed,
+            best=surroundings["best"],
+            permuted=pd.read_parquet(permuted) if permuted.is_file() else None,
+        )
+        folder.write("results.json", to_json(results))
+        report = page(folder)
+    print_table(results, console)
+    console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+    return results
+
+
+def page(folder: RunFolder) -> Path:
+    """Write the report of a finished run, with the leak check of its cohort that fits it, if there is one."""
+    from bcbm.report.pages.run import write_report
+    from bcbm.statistics.leakage import fitting_check
+
+    cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
+    config = load(folder.path / "config.yaml")
+    checks = Path(config.run.root) / "leakcheck" / cohort
+    task = config.task
+    found = fitting_check(checks, task.modalities, task.receptors, config.split.unit)
+    return write_report(folder.path, found)
+
+
+def merged(folder: RunFolder, split: dict[str, Any], receptors: list[str]) -> pd.DataFrame:
+    """The prediction table of all folds, every lesion once a repeat and receptor."""
+    tables = [folder.predictions(number) for number in range(len(split["folds"]))]
+    missing = [number for number, table in enumerate(tables) if table is None]
+    if missing:
+        found = f"folds {missing} of {len(tables)} are still to be trained"
+        raise InputError(Problem(str(folder.path), found, "give the same fit command again, without fold="))
+    predictions = pd.concat(tables, ignore_index=True)
+    remedy = "remove it and train again"
+    if set(predictions["split_hash"]) != {split["hash"]}:
+        raise InputError(Problem(str(folder.path), "holds predictions of another split", remedy))
+    lesions = pd.read_parquet(folder.path / "lesions.parquet", columns=["lesion_id", "excluded"])
+    repeats = {fold["repeat"] for fold in split["folds"]}
+    expected = int((~lesions["excluded"]).sum()) * len(repeats) * len(receptors)
+    if len(predictions) != expected or predictions.duplicated(KEY).any():
+        found = f"holds {len(predictions)} predictions, not each of {expected} once"
+        raise InputError(Problem(str(folder.path), found, remedy))
+    return predictions

@@ -1,0 +1,165 @@
+"""Augmentation of a whole batch where it is, on a CPU or a GPU: what `LesionAugment` does, far cheaper."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bcbm.data.augmentation.draws import BIAS_ORDER, MOVEMENTS, POWERS, part
+from bcbm.data.augmentation.noise import add_noise
+from bcbm.data.augmentation.resample import about_centre, resampled, rotation
+from bcbm.modalities.position import LEFT, RIGHT
+
+
+class BatchAugment:
+    """Make the changes that `Changes` drew; a crop that none of them meets is only copied.
+
+    What becomes of a crop depends on its own numbers and seed, not on the batch around it. The mask, if there
+    is one, moves with the image and stays 0 or 1; nothing else changes it.
+
+    Arguments:
+        spacing: edge of a crop voxel, mm.
+    """
+
+    def __init__(self, spacing: float) -> None:
+        self.spacing = spacing
+
+    def __call__(
+        self, image: Tensor, position: Tensor | None, change: Tensor, seed: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Augment a batch.
+
+        Arguments:
+            image: (B, 1 or 2, D, H, W) of any float type, on any device: z-scored image and, second, the
+                mask; W runs left to right.
+            position: (B, P) on the same device, one-hot hemisphere first; or none.
+            change: (B, Q) of `Changes`, on the CPU: choosing what to work on then waits for no GPU.
+            seed: (B,) on the CPU, of the noise.
+
+        Returns:
+            New tensors, the image in float32.
+        """
+        change, image = change.double(), image.to(torch.float32, copy=True)
+        with torch.autocast(image.device.type, enabled=False):
+            if len(rows := _chosen(change, "flip")):
+                _each(image, rows, _flip)
+            if len(rows := _chosen(change, "affine")):
+                _each(image, rows, _move, self._affine(change[rows], image.shape))
+            if len(rows := _chosen(change, "motion")):
+                _each(image, rows, _disturb, *self._motion(change[rows], image.shape))
+            if len(rows := _chosen(change, "bias")):
+                _each(image, rows, _shade, _polynomial(change[rows]))
+            if len(rows := _chosen(change, "noise")):
+                _each(image, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
+            if len(rows := _chosen(change, "gamma")):
+                _each(image, rows, _contrast, part(change[rows], "log_gamma").exp())
+        if position is not None:
+            swapped, flipped = position.clone(), part(change, "flip").to(position) > 0
+            swapped[:, [LEFT, RIGHT]] = position[:, [RIGHT, LEFT]]
+            position = torch.where(flipped, swapped, position)
+        return image, position
+
+    def _affine(self, change: Tensor, shape: torch.Size) -> Tensor:
+        """Turned about the centre, scaled, shifted: (K, 3, 4) from a voxel to where it comes from."""
+        back = rotation(part(change, "degrees")).mT
+        shift = (back @ part(change, "shift")[..., None])[..., 0] / self.spacing
+        return about_centre(back / part(change, "scale")[..., None], -shift, shape)
+
+    def _motion(self, change: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Of each movement the (K, 2, 3, 4) matrices, and the shares of k-space, see `_shares`."""
+        degrees = part(change, "motion_degrees").reshape(-1, 3)
+        shift = part(change, "motion_shift").reshape(-1, 3) / self.spacing
+        matrices = about_centre(rotation(degrees), shift, shape).reshape(-1, MOVEMENTS, 3, 4)
+        return matrices, _shares(part(change, "motion_time"), shape[-1])
+
+
+def _chosen(change: Tensor, name: str) -> Tensor:
+    return part(change, name)[:, 0].nonzero()[:, 0]
+
+
+def _each(image: Tensor, rows: Tensor, changed: Callable[..., None], *numbers: Tensor) -> None:
+    """Let `changed` work on the crops of some rows, in place: (K, C, D, H, W) and (K, ...) of all numbers.
+
+    On a CPU crop by crop, which its cache then holds and nothing copies; elsewhere at once.
+    """
+    if image.device.type == "cpu":
+        for n, row in enumerate(rows.tolist()):
+            changed(image[row : row + 1], *(each[n : n + 1] for each in numbers))
+    else:
+        here = rows.to(image.device)
+        crops = image[here]
+        changed(crops, *numbers)
+        image[here] = crops
+
+
+def _flip(crops: Tensor) -> None:
+    crops.copy_(crops.flip(-1))
+
+
+def _move(crops: Tensor, matrices: Tensor) -> None:
+    """Resampled; what comes from outside is brain mean and no lesion."""
+    nothing = torch.zeros(len(crops))
+    for channel, mode in zip(crops.unbind(1), ("bilinear", "nearest"), strict=False):
+        channel.copy_(resampled(channel, matrices, nothing, mode))
+
+
+def _disturb(crops: Tensor, matrices: Tensor, shares: Tensor) -> None:
+    """Moved during the scan: k-space filled line by line from the image at rest and from moved ones.
+
+    As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
+    along W alone, so that no other axis needs a Fourier transform.
+    """
+    still, shares = crops[:, 0], shares.to(crops)[:, :, None, None]
+    lowest = still.amin(dim=(1, 2, 3)).cpu()
+    spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
+    for number in range(MOVEMENTS):
+        moved = resampled(still, matrices[:, number], lowest)
+        spectrum += torch.fft.rfft(moved).mul_(shares[:, number + 1])
+    still.copy_(torch.fft.irfft(spectrum, n=still.shape[-1]))
+
+
+def _shares(times: Tensor, count: int) -> Tensor:
+    """How much of each frequency along a line of `count` voxels comes from rest and from each movement.
+
+    Frequencies are read from the most negative on: those before the first of `times` (K, 2), parts of 1, from
+    the first moved image, those behind the second from the second; the middle of k-space is at rest. A share
+    is the mean of a frequency's and its negative's: all that the real part of the result feels.
+
+    Returns:
+        (K, 3, count // 2 + 1), summing to 1 over the second axis.
+    """
+    line = torch.arange(count)
+    first, last = (times * count).long().split(1, dim=1)
+    read = torch.stack([(first <= line) & (line < last), line < first, line >= last], dim=1).double()
+    read = torch.fft.ifftshift(read, dim=-1)
+    return ((read + read.flip(-1).roll(1, dims=-1)) / 2)[..., : count // 2 + 1]
+
+
+def _polynomial(change: Tensor) -> Tensor:
+    """Coefficients by the powers of z, y and x that they belong to: (K, 4, 4, 4)."""
+    cube = torch.zeros(len(change), *[BIAS_ORDER + 1] * 3)
+    i, j, k = torch.tensor(POWERS).T
+    cube[:, i, j, k] = part(change, "coefficients").float()
+    return cube
+
+
+def _shade(crops: Tensor, cube: Tensor) -> None:
+    """Times the exponential of a polynomial in z, y and x from -1 to 1 (Van Leemput et al. 1999)."""
+    power = torch.arange(BIAS_ORDER + 1, device=crops.device)[:, None]
+    z, y, x = (torch.linspace(-1, 1, count).to(crops) ** power for count in crops.shape[-3:])
+    # One axis after the other: every voxel meets 4 products in place of 20.
+    planes = z.T @ (y.T @ (cube.to(crops) @ x)).flatten(2)
+    crops[:, 0] *= planes.exp_().view_as(crops[:, 0])
+
+
+def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
+    """Gaussian, a crop by its own seed: nothing else may decide it."""
+    for crop, seed, deviation in zip(crops[:, 0], seeds.tolist(), deviations[:, 0].tolist(), strict=True):
+        add_noise(crop, seed, deviation)
+
+
+def _contrast(crops: Tensor, gamma: Tensor) -> None:
+    """Raised to a power, the sign kept; by way of log2 and exp2, in two thirds of the time of pow."""
+    image = crops[:, 0]
+    power = image.abs().log2_().mul_(gamma.to(image)[:, :, None, None]).exp2_()
+    image.copy_(power.copysign_(image))

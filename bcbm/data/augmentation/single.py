@@ -1,0 +1,104 @@
+"""Random changes of a training crop and, with a flip, of its hemisphere."""
+
+import numpy as np
+import torch
+import torchio as tio
+from torch import Tensor
+
+from bcbm.config.schema import Augment
+from bcbm.data.augmentation.draws import (
+    BIAS,
+    BIAS_ORDER,
+    LOG_GAMMA,
+    MOTION_DEGREES,
+    MOTION_SHIFT,
+    MOVEMENTS,
+    NOISE,
+)
+from bcbm.modalities.position import LEFT, RIGHT
+
+BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion
+
+
+class LesionAugment:
+    """Flip, move, disturb, shade, add noise to and change the contrast of a crop, the same for the same seed.
+
+    Each change happens with its own chance; `BatchAugment` makes the same ones for whole batches. The
+    mask, if there is one, moves with the image and stays 0 or 1.
+
+    Arguments:
+        augment: chances and sizes.
+        spacing: edge of a crop voxel, mm.
+
+    Example:
+        >>> flip = LesionAugment(Augment(flip=1, affine=0, noise=0, gamma=0), spacing=1.0)
+        >>> crop, position = flip(torch.zeros(2, 8, 8, 8), torch.eye(12)[LEFT], seed=0)
+        >>> int(position.argmax()) == RIGHT
+        True
+    """
+
+    def __init__(self, augment: Augment, spacing: float) -> None:
+        self.flip = augment.flip
+        self.spacing = spacing
+        changes = (
+            (
+                augment.affine,
+                tio.RandomAffine(
+                    scales=augment.scale,
+                    degrees=augment.degrees,
+                    translation=augment.shift,
+                    isotropic=True,
+                    default_pad_value=BACKGROUND,
+                    p=augment.affine,
+                    copy=False,
+                ),
+            ),
+            (
+                augment.motion,
+                tio.RandomMotion(
+                    degrees=MOTION_DEGREES,
+                    translation=MOTION_SHIFT,
+                    num_transforms=MOVEMENTS,
+                    p=augment.motion,
+                    copy=False,
+                ),
+            ),
+            (
+                augment.bias,
+                tio.RandomBiasField(coefficients=BIAS, order=BIAS_ORDER, p=augment.bias, copy=False),
+            ),
+            (augment.noise, tio.RandomNoise(std=(0.0, NOISE), p=augment.noise, copy=False)),
+            (augment.gamma, tio.RandomGamma(log_gamma=LOG_GAMMA, p=augment.gamma, copy=False)),
+        )
+        self.changes = [change for chance, change in changes if chance > 0]
+
+    def __call__(self, crop: Tensor, position: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Augment one lesion.
+
+        Arguments:
+            crop: (1 or 2, D, H, W) float32: z-scored image and, second, the mask; W runs left to right.
+            position: (P,) one-hot hemisphere, then anything that a flip leaves alone.
+            seed: the result depends on it and on nothing else, whatever process runs it.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a CUDA call a sample
+            if torch.rand(1).item() < self.flip:
+                crop, position = crop.flip(-1), position.clone()
+                position[[LEFT, RIGHT]] = position[[RIGHT, LEFT]]
+            # Copied: TorchIO works in place and the crop may be a view of the store.
+            affine = self._affine(crop.shape)
+            image = tio.ScalarImage(tensor=crop[:1].clone(), affine=affine)
+            images: dict[str, tio.Image] = {"image": image}
+            if len(crop) > 1:
+                images["mask"] = tio.LabelMap(tensor=crop[1:].clone(), affine=affine)
+            subject = tio.Subject(images)
+            for change in self.changes:
+                subject = change(subject)
+            changed = subject.get_images(intensity_only=False)
+            return torch.cat([channel.data.float() for channel in changed]), position
+
+    def _affine(self, shape: torch.Size) -> np.ndarray:
+        """With the origin at the crop's centre: TorchIO's motion turns about the origin, wherever it is."""
+        affine = np.diag([self.spacing] * 3 + [1.0])
+        affine[:3, 3] = -(np.array(shape[1:]) - 1) / 2 * self.spacing
+        return affine

@@ -1,0 +1,43 @@
+"""What is wrong with the input: one line each, collected, shown together before work starts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pickle import UnpicklingError  # what torch says of files that hold more than weights
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One defect: where it was found, what was found, what to do about it, and its kind in a few words."""
+
+    where: str
+    found: str
+    remedy: str
+    kind: str = "unusable input"
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.found}; {self.remedy}"
+
+
+class InputError(ValueError):
+    """Input that cannot be worked with; carries every problem found, one a line."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+@contextmanager
+def readable(where: object, remedy: str) -> Iterator[None]:
+    """Turn what a missing or damaged file raises into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(Problem(str(where), f"is damaged ({said})", remedy)) from error
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says which key and what to write instead."""

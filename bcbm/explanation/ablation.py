@@ -1,0 +1,89 @@
+"""What trained networks take their predictions from: each fold's test patients, with something taken away."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from bcbm.data.datamodule import LesionDataModule
+from bcbm.model.module import LesionModule
+from bcbm.statistics.aggregate import aggregate
+
+Batch = dict[str, Tensor]
+
+
+class HeldLesions:
+    """The test lesions of one fold, their crops encoded once, so that a change costs no convolution.
+
+    Arguments:
+        module: the fold's trained network.
+        datamodule: the same fold's data, set up.
+    """
+
+    def __init__(self, module: LesionModule, datamodule: LesionDataModule) -> None:
+        self.network = module.eval().network
+        self.task, self.lesions = module.task, datamodule.lesions
+        parts = []
+        with torch.no_grad():
+            for batch in datamodule.predict_dataloader()[1]:
+                if "image" in batch:
+                    batch["image"] = self.network.encoders["image"](batch["image"])
+                parts.append(batch)
+        self.batch: Batch = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        if "image" in self.batch:
+            self.network.encoders["image"] = nn.Identity()  # its work is done
+
+    def patients(self, changed: Mapping[str, Tensor] | None = None) -> pd.DataFrame:
+        """Patients with a label and their probability a receptor, with other tensors in the batch."""
+        with torch.no_grad():
+            logits, scores = self.network.with_scores({**self.batch, **(changed or {})})
+        rows = self.lesions.iloc[self.batch["row"].numpy()]
+        names, probability = aggregate(
+            self.task.aggregate,
+            logits.double().sigmoid().numpy(),
+            rows["patient_id"],
+            rows["volume"],
+            scores.double().numpy(),
+        )
+        labels = rows.groupby("patient_id")[self.task.receptors].first().loc[names]
+        return pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "receptor": receptor,
+                        "patient_id": names,
+                        "probability": probability[:, column],
+                        "label": labels[receptor].to_numpy(),
+                    }
+                )
+                for column, receptor in enumerate(self.task.receptors)
+            ],
+            ignore_index=True,
+        ).dropna(subset="label")
+
+    def without(self, modality: str) -> pd.DataFrame:
+        """`patients` as if no lesion had that modality."""
+        present = self.batch["present"].clone()
+        present[:, self.task.modalities.index(modality)] = 0.0
+        return self.patients({"present": present})
+
+    def shuffled(
+        self, blocks: Mapping[str, Sequence[int]], draws: int, seed: int
+    ) -> Iterator[tuple[str, int, pd.DataFrame]]:
+        """`patients` with blocks of radiomics columns in the order of other lesions (Breiman, 2001).
+
+        Arguments:
+            blocks: columns that change place together, by name.
+            draws: random orders, the same ones for every block.
+            seed: of the orders.
+        """
+        rng = np.random.default_rng(seed)
+        values = self.batch["radiomics"]
+        for draw in range(draws):
+            order = torch.from_numpy(rng.permutation(len(values)))
+            for name, columns in blocks.items():
+                changed = values.clone()
+                changed[:, list(columns)] = values[order][:, list(columns)]
+                yield name, draw, self.patients({"radiomics": changed})

@@ -1,0 +1,80 @@
+"""How far the figures of a run fall when something is taken away."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from bcbm.config.schema import Config
+from bcbm.features.radiomics import FEATURES
+from bcbm.statistics.paired import paired_bootstrap
+from bcbm.terminal.progress import progress_bar
+
+DRAWS = 5  # random orders of a radiomics feature
+
+
+RESAMPLES = 500
+
+
+SHOWN = 10  # features a receptor that keep an interval, those of the largest drop
+
+
+def _changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
+    """Patients' probabilities of a fold as they are, without a modality, and with radiomics shuffled."""
+    tables = [held.patients().assign(kind="whole", name="", draw=0)]
+    if len(config.task.modalities) > 1:
+        tables += [
+            held.without(name).assign(kind="modality", name=name, draw=0) for name in config.task.modalities
+        ]
+    if "radiomics" in config.task.modalities:
+        tables += [
+            table.assign(kind="feature", name=name, draw=draw)
+            for name, draw, table in held.shuffled(_blocks(), DRAWS, config.seed + number)
+        ]
+    return tables
+
+
+def _blocks() -> dict[str, list[int]]:
+    """Every radiomics column by its name, and each class: columns of a class stand in for each other."""
+    names = [feature.removeprefix("original_") for feature in FEATURES]
+    blocks = {name: [place] for place, name in enumerate(names)}
+    for place, name in enumerate(names):
+        blocks.setdefault(f"all {name.split('_')[0]}", []).append(place)
+    return blocks
+
+
+def _patients(tables: pd.DataFrame) -> pd.DataFrame:
+    """One row a patient, repeat and change; a leaky split spreads a patient over folds."""
+    key = ["kind", "name", "draw", "repeat", "receptor", "patient_id"]
+    return tables.groupby(key, as_index=False).agg(
+        probability=("probability", "mean"), label=("label", "first")
+    )
+
+
+def _drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) -> list[dict[str, Any]]:
+    """How far the patient-level AUROC falls with each change, over patients; the largest first."""
+    changed = patients[patients["kind"] == kind]
+    found: list[dict[str, Any]] = []
+    names = changed["name"].unique()
+    with progress_bar(console, f"bootstrapping each {kind}", len(names)) as advance:
+        for name in names:
+            rows = changed[changed["name"] == name]
+            for receptor in config.task.receptors:
+                of = rows[rows["receptor"] == receptor]
+                whole = patients[(patients["kind"] == "whole") & (patients["receptor"] == receptor)]
+                draws = pd.concat([whole.assign(draw=draw) for draw in of["draw"].unique()])
+                a, b = (table.assign(repeat=table["repeat"] * DRAWS + table["draw"]) for table in (draws, of))
+                drop = paired_bootstrap(a, b, min(config.bootstrap, RESAMPLES), config.seed)
+                found.append(
+                    {kind: name, "receptor": receptor}
+                    | {"drop": drop.difference, "low": drop.low, "high": drop.high}
+                )
+            advance(1)
+    found = [one for one in found if not np.isnan(one["drop"])]
+    found.sort(key=lambda one: (config.task.receptors.index(one["receptor"]), -one["drop"]))
+    return [
+        one
+        for receptor in config.task.receptors
+        for one in [row for row in found if row["receptor"] == receptor][:SHOWN]
+    ]

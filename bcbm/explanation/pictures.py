@@ -1,0 +1,53 @@
+"""Pictures of where a network looks, of the surest lesions."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.config.schema import Config
+from bcbm.runs.finished import EXPLANATIONS
+from bcbm.runs.folder import RunFolder
+
+
+def _examples(folder: RunFolder, config: Config) -> pd.DataFrame:
+    """The lesions to look into: of each receptor and label the surest right and the surest wrong one."""
+    table = pd.read_parquet(folder.path / "predictions.parquet")
+    table = table[(table["repeat"] == 0) & table["label"].notna()].sort_values(["probability", "lesion_id"])
+    groups = [
+        rows.iloc[sorted({0, len(rows) - 1})]
+        for receptor in config.task.receptors
+        for _, rows in table[table["receptor"] == receptor].groupby("label")
+    ]
+    return pd.concat(groups, ignore_index=True).assign(number=lambda rows: range(1, len(rows) + 1))
+
+
+def _draw(
+    folder: RunFolder, network: Any, datamodule: Any, examples: pd.DataFrame, receptors: list[str]
+) -> list[dict[str, Any]]:
+    """A picture a lesion: the crop's middle slice, Grad-CAM and occlusion over it."""
+    from torch.utils.data import default_collate
+
+    from bcbm.explanation.saliency import grad_cam, occlusion
+    from bcbm.report.figures.saliency import saliency_figure
+
+    dataset = datamodule.datasets["test"]
+    places = {datamodule.lesions["lesion_id"].iloc[row]: place for place, row in enumerate(dataset.rows)}
+    drawn = []
+    for row in examples.itertuples():
+        lesion = default_collate([dataset[places[row.lesion_id]]])
+        head = receptors.index(str(row.receptor))
+        mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][1], np.float32)
+        name = f"{row.receptor}-{row.number}.png"
+        path = folder.path / EXPLANATIONS / name
+        path.parent.mkdir(exist_ok=True)
+        maps = {
+            "Grad-CAM": grad_cam(network, lesion, head).numpy(),
+            "occlusion": occlusion(network, lesion, head).numpy(),
+        }
+        saliency_figure(lesion["image"][0, 0].numpy(), mask, maps, path)
+        drawn.append(
+            {"file": name, "receptor": row.receptor, "lesion_id": row.lesion_id}
+            | {"method": "Grad-CAM and occlusion", "probability": row.probability, "label": row.label}
+        )
+    return drawn

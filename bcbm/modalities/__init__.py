@@ -1,0 +1,1 @@
+"""What a lesion is described by."""

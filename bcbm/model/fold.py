@@ -1,0 +1,206 @@
+"""One fold from its patients to its prediction table."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import Logger, WandbLogger
+from rich.console import Console
+
+from bcbm.cohort.splits import Split
+from bcbm.config.compose import plain
+from bcbm.config.schema import Config
+from bcbm.data.datamodule import LesionDataModule
+from bcbm.errors import readable
+from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.module import LesionModule
+from bcbm.model.monitor import FoldProgress, Monitor
+from bcbm.model.trainer import curves, make_trainer, quiet
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.folder import RunFolder
+from bcbm.runs.identity import fingerprint
+from bcbm.runs.predictions import prediction_table
+from bcbm.system.processes import Terminated
+from bcbm.tracking.runs import Tracker
+
+
+def train_fold(
+    config: Config,
+    lesions: Lesions,
+    split: Split,
+    number: int,
+    folder: RunFolder,
+    tracker: Tracker | None,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
+) -> None:
+    """Train fold `number`, from its `last.ckpt` if it was begun before, and write its prediction table.
+
+    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
+    validation.
+
+    Arguments:
+        callbacks: told of the training beside this function's own.
+
+    Raises:
+        Terminated: a signal has asked for the end; `last.ckpt` is there to go on from.
+        InputError: training diverged.
+    """
+    quiet()
+    # The numbers of a CPU depend on how many threads add them up: one, wherever and beside whatever it runs.
+    torch.set_num_threads(1)
+    home = folder.fold(number)
+    datamodule = fold_data(config, lesions, split, number)
+    torch.manual_seed(datamodule.seed)
+    module = make_module(config, lesions, split, number, datamodule)
+    if module.loaded:
+        console.print(f"fold {number}: {module.loaded}", highlight=False, markup=False, soft_wrap=True)
+    interruption, monitor = Interruption(), Monitor()
+    average = Average(decay=config.trainer.ema) if config.trainer.ema else None
+    keeper = Keeper(home / "checkpoints", interruption, average)
+    stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience)
+    progress = FoldProgress(console, number, config.trainer.max_epochs)
+    begun = begun_before(keeper.last, module)
+    run = tracker.start(f"fold={number}", "fold") if tracker else None
+    loggers: list[Logger] = [curves(home, begun)]
+    if run is not None:
+        loggers.append(WandbLogger(experiment=run))
+    own = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
+    trainer = make_trainer(config, [*own, *callbacks], loggers, home)
+    start = perf_counter()
+    _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
+    if keeper.left:
+        if run is not None:
+            run.finish()
+        raise Terminated(interruption.asked or signal.SIGTERM)  # of another rank
+    seconds = perf_counter() - start
+    keeper.take_best(module)
+    rows = _predicted(trainer, module, datamodule, config.task.receptors, folder, number)
+    if trainer.is_global_zero:
+        best = keeper.write_best(module)
+        table = prediction_table(
+            rows, lesions.entering, split, number, config.task.receptors, config.task.aggregate
+        )
+        folder.write(f"fold={number}/predictions.parquet", table)
+        keeper.last.unlink(missing_ok=True)
+        console.print(
+            f"fold {number}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
+            f"{keeper.score:.2f}, {len(split.folds[number].test)} {split.unit}s tested; "
+            f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    trainer.strategy.barrier()
+    if tracker and run is not None:
+        tracker.send_checkpoint(run, best, number)
+        run.finish()
+
+
+def make_module(
+    config: Config, lesions: Lesions, split: Split, number: int, datamodule: LesionDataModule
+) -> LesionModule:
+    """The network of fold `number` before its first step, its fitted parts from the training patients."""
+    content = plain(config)
+    module = LesionModule(
+        task=content["task"],
+        model=content["model"],
+        loss=content["loss"],
+        trainer=content["trainer"],
+        fitted=datamodule.fitted(config.loss.class_weights),
+        provenance={
+            "fold": number,
+            "split_hash": split.hash,
+            "split_unit": split.unit,
+            "seed": datamodule.seed,
+            "run": fingerprint(config, lesions.cohort, split.hash),
+        },
+    )
+    if "image" in config.task.modalities:
+        encoder = module.network.get_submodule("encoders.image")
+        if config.trainer.channels_last:
+            encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if config.trainer.compile:
+            encoder.compile()
+    return module
+
+
+def begun_before(last: Path, module: LesionModule) -> int | None:
+    """The epoch behind which training of this very module was left, None where it starts anew."""
+    if not last.is_file():
+        return None
+    with readable(last, "delete it: the fold is trained from its first epoch"):
+        content = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+        same = content[module.CHECKPOINT_HYPER_PARAMS_KEY]["provenance"] == module.provenance
+        return int(content["epoch"]) if same else None
+
+
+def _fit(trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None) -> None:
+    """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it."""
+    try:
+        trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
+
+
+def fold_data(config: Config, lesions: Lesions, split: Split, number: int) -> LesionDataModule:
+    """The batches of fold `number`."""
+    return LesionDataModule(
+        lesions=lesions.entering,
+        radiomics=lesions.radiomics,
+        crops=lesions.crops,
+        present=lesions.present,
+        parts=split.rows(lesions.entering, number),
+        receptors=config.task.receptors,
+        modalities=config.task.modalities,
+        data=config.data,
+        augment=config.augment,
+        crop_spacing=config.features.crop_spacing,
+        seed=int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
+        leaky=split.leaky,
+        mask_channel=config.model.mask_channel,
+        coordinates=config.features.coordinates,
+        bag=config.data.bag if config.task.aggregate == "attention" else 1,
+    )
+
+
+def _predicted(
+    trainer: Trainer,
+    module: LesionModule,
+    datamodule: LesionDataModule,
+    receptors: list[str],
+    folder: RunFolder,
+    number: int,
+) -> pd.DataFrame:
+    """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
+    batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
+    folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, receptors))
+    trainer.strategy.barrier()
+    if not trainer.is_global_zero:
+        return pd.DataFrame()
+    shards = [folder.fold(number) / f".rank={other}.parquet" for other in range(trainer.world_size)]
+    rows = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
+    for shard in shards:
+        shard.unlink()
+    return rows
+
+
+def _rows(batches: list[Any], receptors: list[str]) -> pd.DataFrame:
+    """Row of the lesion table, probability and attention score a receptor, as this rank predicted them."""
+    if not batches:
+        return pd.DataFrame()
+    columns = {"row": torch.cat([batch["row"] for batch in batches]).numpy()}
+    logit = torch.cat([batch["logit"] for batch in batches]).double()
+    score = torch.cat([batch["score"] for batch in batches]).double()
+    for column, receptor in enumerate(receptors):
+        columns[receptor] = logit[:, column].sigmoid().numpy()
+        columns[f"score_{receptor}"] = score[:, column].numpy()
+    return pd.DataFrame(columns)

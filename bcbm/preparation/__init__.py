@@ -1,0 +1,1 @@
+"""A cohort made ready for any command."""

@@ -1,0 +1,148 @@
+"""A cohort as commands need it: where it is, what its files and volumes say, where its records are kept."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from bcbm.cohort.download import Download
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER, content_hash, read_download
+from bcbm.cohort.overrides import read_overrides
+from bcbm.cohort.survey import Survey
+from bcbm.cohort.synthetic import GENERATOR, write_cohort
+from bcbm.cohort.table import build_table
+from bcbm.config.schema import Config
+from bcbm.errors import InputError, Problem
+from bcbm.features.radiomics import extract_cohort
+from bcbm.features.records import Study
+from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.terminal.progress import progress_bar
+
+
+@dataclass
+class Cohort:
+    """A cohort as read and surveyed: what audit judges and preparation goes on from.
+
+    Attributes:
+        content: hash of the download's files, and of the names that a person corrected.
+        folder: where everything made from them is kept.
+        table: the lesion table, not yet settled.
+        workbook: published radiomics by lesion_id, rows of `table`.
+        survey: what the volumes told, or None.
+        problems: everything wrong so far.
+    """
+
+    download: Download
+    content: str
+    folder: Path
+    table: pd.DataFrame
+    workbook: pd.DataFrame
+    survey: Survey | None
+    problems: list[Problem]
+
+
+def cache_folder() -> Path:
+    """Where prepared cohorts live by default: BCBM_CACHE, else the user's cache folder."""
+    base = os.environ.get("BCBM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bcbm"
+    return Path(base).expanduser()
+
+
+def cohort_root(config: Config, console: Console) -> Path:
+    """The download, or the embedded cohort, written once into the cache."""
+    if config.cohort.root:
+        return Path(config.cohort.root).expanduser()
+    wanted = config.cohort.synthetic
+    kind = "images" if wanted.images else "table"
+    name = f"synthetic-v{GENERATOR}-{wanted.patients}-{wanted.signal:g}-{kind}-{wanted.seed}"
+    root = cache_folder() / name
+    if not (root / "cohort.json").is_file():
+        with progress_bar(console, "writing the synthetic cohort") as advance:
+            write_cohort(
+                root,
+                patients=wanted.patients,
+                signal=wanted.signal,
+                images=wanted.images,
+                seed=wanted.seed,
+                extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
+                jobs=config.prepared.jobs,
+                progress=advance,
+            )
+    return root
+
+
+def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> Cohort:
+    """Read a cohort into its lesion table.
+
+    Arguments:
+        volumes: survey images and masks, where there are any.
+        register: register the studies to the template too.
+
+    Raises:
+        InputError: nothing can be done with this input.
+    """
+    root = cohort_root(config, console)
+    download = read_download(root)
+    names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
+    content = content_hash(root)
+    own = config.prepared.root
+    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
+    if folder.resolve().is_relative_to(root.resolve()):
+        remedy = "choose a folder elsewhere: the download is never written to"
+        raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
+    survey = None
+    if volumes and not download.has_images:
+        text = f"  no images in {root / IMAGE_FOLDER}: masks are not looked at, positions come from names"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if volumes and download.has_images:
+        studies = studies_of(download.segmentations)
+        with progress_bar(console, "surveying images and masks", count_masks(studies)) as advance:
+            survey = survey_cohort(studies, folder / "survey", config.prepared.jobs, advance)
+        if register:
+            sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
+            with progress_bar(console, "registering studies", len(sound)) as advance:
+                register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
+    table, workbook, problems = build_table(download, names, survey)
+    unknown = sorted(set(names) - set(table["name"]))
+    for name in unknown:
+        remedy = "correct the name, or remove the line"
+        problems.append(Problem(str(config.cohort.names), f"no segmentation is named {name}", remedy))
+    if names:
+        text = content + repr(sorted(names.items()))
+        content = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Cohort(download, content, folder, table, workbook, survey, problems)
+
+
+@contextmanager
+def disk_errors(config: Config) -> Iterator[None]:
+    """Turn what a disk refuses into an InputError that says where and what to do."""
+    try:
+        yield
+    except OSError as error:
+        where = str(error.filename or config.prepared.root or cache_folder())
+        remedy = "free space, or set prepared.root to a folder that can be written; what is finished is kept"
+        raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
+
+
+def studies_of(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
+    """The files of every study with an image, of these lesions or of all."""
+    rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
+    rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
+    if lesions is not None:
+        rows = rows[rows["lesion_id"].isin(lesions)]
+    return [
+        Study(
+            Path(str(image)),
+            {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
+        )
+        for image, part in rows.groupby("image_path")
+    ]
+
+
+def count_masks(studies: list[Study]) -> int:
+    """How many masks the studies have together."""
+    return sum(len(study.masks) for study in studies)

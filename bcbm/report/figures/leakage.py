@@ -1,0 +1,68 @@
+"""What each way of splitting gives to random and to real labels, in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bcbm.report.figures.palette import ALARM, CHANCE, FOLD, RECEPTOR_COLORS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LEVELS = {"lesion": "counted over lesions", "patient": "counted over patients"}
+
+
+def leakage_figure(content: dict[str, Any], path: Path) -> None:
+    """Write a PNG: AUROC by what the split keeps whole, of random labels (all draws) and of each receptor.
+
+    Args:
+        content: what leakcheck.json holds; of it `aurocs`, `entering` and `verdict`.
+        path: the file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True, sharex=True)
+    for axes, (level, title) in zip(panels, LEVELS.items(), strict=True):
+        _panel(axes, content["aurocs"], level)
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    panels[0].set_ylabel("what the split keeps whole")
+    counts = f"{content['entering']['lesions']:,} lesions of {content['entering']['patients']:,} patients"
+    figure.suptitle(
+        f"{content['verdict'].split(':')[0]}   {counts}",
+        x=0.01,
+        ha="left",
+        color=ALARM if content["leak"] else CHANCE,
+        fontweight="bold",
+    )
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9
+    )
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _panel(axes: Axes, aurocs: dict[str, Any], level: str) -> None:
+    """One line of dots a label and split unit; a bar is one standard deviation to each side."""
+    axes.axvline(0.5, color=CHANCE, linewidth=0.9, linestyle=":", label="chance")
+    names = list(next(iter(aurocs.values())))
+    offsets = np.linspace(-0.27, 0.27, len(names))
+    for place, labels in enumerate(aurocs.values()):
+        for offset, (name, levels) in zip(offsets, labels.items(), strict=True):
+            found, y = levels[level], place + offset
+            color = RECEPTOR_COLORS.get(name, ALARM)
+            axes.scatter(found["values"], np.full(found["draws"], y), s=9, color=FOLD, linewidths=0, zorder=2)
+            label = (name if name in RECEPTOR_COLORS else "labels at random") if place == 0 else None
+            bar = axes.errorbar(found["mean"], y, xerr=found["spread"], fmt="o", color=color, zorder=3)
+            bar.set_label(label)
+            if np.isfinite(found["mean"]):
+                right = max(found["mean"] + found["spread"], *found["values"])
+                text = axes.annotate(f"{found['mean']:.2f}", (right, y), (5, 0), textcoords="offset points")
+                text.set(va="center", fontsize=8, color=color)
+    axes.set_yticks(range(len(aurocs)), [*aurocs])
+    axes.set(ylim=(len(aurocs) - 0.5, -0.5), xlim=(min(0.3, axes.get_xlim()[0]), 1.05), xlabel="AUROC")
+    axes.set_xticks(np.linspace(0.3, 1, 8))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9, color=CHANCE)

@@ -1,0 +1,189 @@
+"""Figures of a run, a panel a receptor, drawn without a display; a leaky run's carry its mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.report.figures.palette import CHANCE, FOLD, LESION, PATIENT, stamp
+from bcbm.report.words import figure as in_words
+from bcbm.report.words import interval, with_spread
+from bcbm.statistics.calibration import reliability
+from bcbm.statistics.curves import precision_recall_curve, roc_curve
+from bcbm.statistics.decision import net_benefit
+from bcbm.statistics.metrics import labelled, patient_level
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
+THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)  # of the decision curve
+BINS = 8  # of the reliability plot
+
+
+def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write a PNG, one panel a receptor: out-of-fold ROC curves of patients, of each fold, and of lesions.
+
+    Where there are repeats, a curve is the vertical mean of theirs, so that its area is the reported AUROC.
+
+    Args:
+        predictions: the prediction table.
+        results: what `summarise` made of it; undefined figures are NaN.
+        path: the file to write.
+    """
+    with _panels(results, path, "sensitivity") as panels:
+        for receptor, axes in panels.items():
+            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
+            for _, fold in rows.groupby("fold"):
+                axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
+            axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
+            label = f"lesions  {interval(block['lesion'])}, not independent"
+            axes.plot(*roc_curve(labelled(rows)), **_dashed(LESION), label=label)
+            label = f"patients  {interval(block['patient'])}"
+            axes.plot(*roc_curve(patient_level(rows)), color=PATIENT, linewidth=2.4, label=label)
+            _legend(axes, "1 - specificity", "AUROC [95 % interval]")
+
+
+def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
+    with _panels(results, path, "precision") as panels:
+        for receptor, axes in panels.items():
+            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+            patient = block["patient"]
+            prevalence = patient["positives"] / max(1, patient["positives"] + patient["negatives"])
+            label = f"share of positive patients  {prevalence:.2f}"
+            axes.axhline(prevalence, color=CHANCE, linewidth=0.9, linestyle=":", label=label)
+            label = f"lesions  {interval(block['lesion'], 'auprc')}, not independent"
+            axes.plot(*precision_recall_curve(labelled(rows)), **_dashed(LESION), label=label)
+            label = f"patients  {interval(patient, 'auprc')}"
+            curve = precision_recall_curve(patient_level(rows))
+            axes.plot(*curve, color=PATIENT, linewidth=2.4, label=label)
+            _legend(axes, "recall", "average precision [95 % interval]")
+
+
+def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
+    with _panels(results, path, "observed share of positives") as panels:
+        for receptor, axes in panels.items():
+            patients = patient_level(_of(predictions, receptor))
+            patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
+            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":", label="perfect")
+            counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
+            heights = 0.2 * counts / max(1, counts.max())
+            label = f"patients (highest bar: {counts.max()})"
+            axes.bar(edges[:-1], heights, 0.05, align="edge", color=FOLD, edgecolor="white", label=label)
+            bins = reliability(patients["label"], patients["probability"], BINS)
+            fit = results["receptors"][receptor]["patient"]["calibration"]
+            words = f"slope {in_words(fit['slope'])}, intercept {in_words(fit['intercept'])}"
+            axes.vlines(bins["predicted"], bins["low"], bins["high"], color=PATIENT, alpha=0.45)
+            axes.plot(bins["predicted"], bins["observed"], "o-", color=PATIENT, linewidth=1.6, label=words)
+            _legend(axes, "predicted probability", "calibration of patients (ideal: slope 1, intercept 0)")
+
+
+def decision_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the decision curve of patients: net benefit of the model, of treating all and of treating none.
+
+    Net benefit counts true positives minus false positives at the threshold's odds, a patient (Vickers and
+    Elkin, Medical Decision Making 26:565, 2006).
+    """
+    with _panels(results, path, "net benefit", square=False) as panels:
+        top = 0.05
+        for receptor, axes in panels.items():
+            patients = patient_level(_of(predictions, receptor))
+            if len(patients):
+                curve = net_benefit(patients["label"], patients["probability"], THRESHOLDS)
+                axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
+                axes.plot(curve["threshold"], curve["all"], **_dashed(LESION), label="treat all")
+                axes.plot(curve["threshold"], curve["model"], color=PATIENT, linewidth=2.4, label="model")
+                top = max(top, float(curve["all"].max()), float(curve["model"].max()))
+            _legend(axes, "threshold probability", "policy", ncols=3)
+        for axes in panels.values():
+            axes.set(ylim=(-0.25 * top, 1.08 * top))
+
+
+def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+    """Write the AUROC of every fold as a dot, a repeat a column, with mean and standard deviation."""
+    repeat_of = predictions.groupby("fold")["repeat"].first().sort_index()
+    repeats = sorted(repeat_of.unique())
+    with _panels(results, path, "patient AUROC of a fold", square=False) as panels:
+        for receptor, axes in panels.items():
+            folds = results["receptors"][receptor]["folds"]
+            aurocs = np.array(folds["auroc"], dtype=float)
+            axes.axhline(0.5, color=CHANCE, linewidth=0.9, linestyle=":", label="chance")
+            if not np.isnan(folds["mean"]):
+                spread = np.nan_to_num(folds["std"])
+                low, high = folds["mean"] - spread, min(1, folds["mean"] + spread)
+                axes.axhspan(low, high, color=LESION, alpha=0.25, linewidth=0)
+                label = f"mean of folds ± std  {with_spread(folds)}"
+                axes.axhline(folds["mean"], color=PATIENT, linewidth=1.6, label=label)
+            for column, repeat in enumerate(repeats):
+                values = aurocs[(repeat_of == repeat).to_numpy()]
+                side = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+                axes.plot(column + side, values, "o", color=PATIENT, alpha=0.75, markersize=6)
+            if folds["undefined"]:
+                axes.plot([], [], " ", label=f"{folds['undefined']} of {len(aurocs)} folds: one class")
+            _legend(axes, "repeat of the cross-validation", "folds share patients: no interval")
+            axes.set(xlim=(-0.6, len(repeats) - 0.4), xticks=range(len(repeats)), ylim=(-0.02, 1.02))
+            axes.set_xticklabels([str(repeat + 1) for repeat in repeats])
+
+
+@contextmanager
+def _panels(
+    results: dict[str, Any], path: Path, ylabel: str, square: bool = True
+) -> Iterator[dict[str, Axes]]:
+    """A panel a receptor with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
+    from matplotlib.figure import Figure
+
+    receptors = results["receptors"]
+    width = LEFT + len(receptors) * (PANEL + GAP) + (0 if square else 0.15)
+    top = TOP if results["leaky"] else TOP / 2
+    height = BOTTOM + PANEL + top
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(1, len(receptors), sharey=True, squeeze=False)[0]
+    left = LEFT + (0 if square else 0.15)
+    figure.subplots_adjust(left / width, BOTTOM / height, 1 - GAP / width, 1 - top / height, GAP / PANEL)
+    for axes, (receptor, block) in zip(grid, receptors.items(), strict=True):
+        axes.set_title(receptor, loc="left", fontsize=13, fontweight="bold")
+        patient = block["patient"]
+        counts = f"{patient['positives']} positive, {patient['negatives']} negative patients"
+        axes.set_title(counts, loc="right", fontsize=8.5, color="#555555")
+        axes.set(xlim=(-0.02, 1.02), xticks=np.linspace(0, 1, 6))
+        if square:
+            axes.set(ylim=(-0.02, 1.02), yticks=np.linspace(0, 1, 6), aspect="equal")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8.5, color=CHANCE)
+    grid[0].set_ylabel(ylabel)
+    yield dict(zip(receptors, grid, strict=True))
+    if results["leaky"]:
+        stamp(figure, results["split"]["unit"], 45 * len(receptors), (BOTTOM + PANEL / 2) / height)
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _of(predictions: pd.DataFrame, receptor: str) -> pd.DataFrame:
+    return predictions[predictions["receptor"] == receptor]
+
+
+def _dashed(color: str) -> dict[str, Any]:
+    return {"color": color, "linewidth": 1.4, "linestyle": (0, (4, 2))}
+
+
+def _legend(axes: Axes, xlabel: str, title: str, ncols: int = 1) -> None:
+    """Name the axis and put the legend under the panel, where no curve can run into it."""
+    axes.set_xlabel(xlabel)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        frameon=False,
+        fontsize=8.5,
+        reverse=True,
+        title=title,
+        title_fontsize=8.5,
+        ncols=ncols,
+    )

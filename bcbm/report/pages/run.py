@@ -1,0 +1,126 @@
+"""A finished run as one page: what it found, on whom, and how sure that is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcbm.cohort.table import FLOW, flow
+from bcbm.report.figures import run as draw
+from bcbm.report.figures.cohort import flow_figure
+from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
+from bcbm.report.pages.checklists import filled_checklists
+from bcbm.report.pages.leak_panel import leak_panel
+from bcbm.report.pages.page import embedded, write_html
+from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+
+SURE = 0.05  # false discovery rate under which a receptor counts as predicted
+CURVES: dict[str, Callable[[pd.DataFrame, dict[str, Any], Path], None]] = {
+    "roc": draw.roc_figure,
+    "precision_recall": draw.precision_recall_figure,
+    "reliability": draw.reliability_figure,
+    "decision": draw.decision_figure,
+    "folds": draw.spread_figure,
+}
+
+
+def write_report(run: Path, leakcheck: Path | None = None) -> Path:
+    """Write `report.html` of a finished run, and its figures into `figures/`.
+
+    Args:
+        run: the run folder.
+        leakcheck: the JSON file of `python -m bcbm.leakcheck`, to be shown beside the run's own counts.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: the run is not finished.
+    """
+    found = read_run(run)
+    names = pseudonyms(found.lesions["patient_id"], found.environment["cohort"])
+    leak = leak_panel(found)
+    of_lesions = with_lesions(found.predictions, found.lesions)
+    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(found.lesions)]
+    page = run / "report.html"
+    write_html(
+        "report.html.j2",
+        page,
+        run=found,
+        results=found.results,
+        verdict=verdict(found.results),
+        flow=steps,
+        leak=leak,
+        leakcheck=_leakcheck(leakcheck),
+        examples=most_confident(of_lesions, names),
+        explanations=_explanations(run, found, names),
+        noise=noise(found.results),
+        checklists=filled_checklists(found, leak["shared_patients"]),
+        pictures=_pictures(found, steps, of_lesions),
+    )
+    return page
+
+
+def verdict(results: dict[str, Any]) -> tuple[str, str]:
+    """The result in a line, and its kind: good, warn or leaky."""
+    if results["leaky"]:
+        return f"LEAKY: split by {results['split']['unit']}. No figure here is a result.", "leaky"
+    q = {name: block["patient"]["q"] for name, block in results["receptors"].items()}
+    above = [name for name, value in q.items() if value < SURE]
+    rest = [name for name in q if name not in above]
+    if not above:
+        return f"Not shown to be better than chance: {_listed(rest)}", "warn"
+    if rest:
+        return f"Better than chance: {_listed(above)}. Not shown to be: {_listed(rest)}", "good"
+    return f"Better than chance: {_listed(above)}", "good"
+
+
+def noise(results: dict[str, Any]) -> list[str]:
+    """Receptors whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
+    blocks = {name: block["patient"] for name, block in results["receptors"].items()}
+    return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]
+
+
+def _pictures(run: FinishedRun, steps: list[dict[str, Any]], of_lesions: pd.DataFrame) -> dict[str, str]:
+    """Every figure as an address that holds it; the files stay in the run folder."""
+    folder = run.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, curve in CURVES.items():
+        curve(run.predictions, run.results, folder / f"{name}.png")
+    flow_figure(steps, folder / "flow.png")
+    errors_figure(of_lesions, run.results, folder / "errors.png")
+    return {name: embedded(folder / f"{name}.png") for name in (*CURVES, "flow", "errors")}
+
+
+def _leakcheck(path: Path | None) -> dict[str, Any] | None:
+    """What leakcheck found, and its picture where one lies beside the file."""
+    if path is None:
+        return None
+    found: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    picture = path.with_suffix(".png")
+    return {**found, "picture": embedded(picture) if picture.is_file() else None}
+
+
+def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict[str, Any] | None:
+    """Drops of modalities and of the strongest features, and pictures with pseudonyms for patients.
+
+    A picture that is named and not there has None for its address, so that the page can say so.
+    """
+    path = folder / "explanations.json"
+    if not path.is_file():
+        return None
+    told: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    patient_of = run.lesions.set_index("lesion_id")["patient_id"]
+    saliency = []
+    for one in told["saliency"]:
+        picture = folder / EXPLANATIONS / one["file"]
+        patient = names[str(patient_of[one["lesion_id"]])]
+        address = embedded(picture) if picture.is_file() else None
+        saliency.append({**one, "patient": patient, "picture": address})
+    return {"modalities": told["modalities"], "radiomics": told["radiomics"], "saliency": saliency}
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

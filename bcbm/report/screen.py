@@ -1,0 +1,61 @@
+"""The results of a run on the screen."""
+
+import math
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from bcbm.report.words import _number, with_interval, with_spread
+
+
+def print_table(results: dict[str, Any], console: Console) -> None:
+    """Print one row a receptor; a leaky run says so in red."""
+    title = "Receptor status from out-of-fold predictions"
+    if results["leaky"]:
+        title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
+    best_known = "reached" in results
+    caption = (
+        "p: AUROC above 0.5, Benjamini-Hochberg over receptors; intervals hold the fitted models fixed\n"
+        "† lesions of one patient are not independent"
+    )
+    if best_known:
+        caption += "\nbest: the most that any model can reach on this cohort"
+    table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    table.padding, table.pad_edge = (0, 0, 0, 0), False  # so that it fits 80 columns
+    table.add_column("receptor", style="bold")
+    headings = ["patient AUROC\n[95 % CI]", "p", "folds\nmean ± std", "AUPRC", "Brier", "patients\n+ / -"]
+    headings += ["lesion\nAUROC †", *["best"] * best_known]
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=heading.startswith("patient"))
+    for receptor, block in results["receptors"].items():
+        patient = block["patient"]
+        cells = [
+            with_interval(patient),
+            _p(patient["q"]),
+            with_spread(block["folds"]),
+            _number(patient["auprc"]),
+            _number(patient["brier"]),
+            f"{patient['positives']} / {patient['negatives']}",
+            _number(block["lesion"]["auroc"]),
+        ]
+        if best_known:
+            cells.append(_number(block["best"]))
+        table.add_row(receptor, *cells)
+    table.add_section()
+    table.add_row("mean", with_interval(results["mean"]))
+    console.print(table)
+    least = {receptor: block["patient"]["smallest_auroc"] for receptor, block in results["receptors"].items()}
+    said = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]
+    lines = [f"least AUROC to be seen with 80 % power: {', '.join(said)}"]
+    if "derived" in results:
+        lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
+    for line in lines:
+        console.print(line, highlight=False)
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return "n/a"
+    return f"{value:.3f}" if value >= 0.001 else "<.001"

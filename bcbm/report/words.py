@@ -1,0 +1,64 @@
+"""Figures in words."""
+
+import math
+from typing import Any
+
+UNDEFINED = "n/a (one class)"
+
+
+def with_interval(block: dict[str, Any]) -> str:
+    """AUROC and interval of a patient or lesion block in words, as in `0.81 [0.70, 0.90]`."""
+    if math.isnan(block["auroc"]):
+        return UNDEFINED
+    return f"{block['auroc']:.2f} [{block['auroc_low']:.2f}, {block['auroc_high']:.2f}]"
+
+
+def with_spread(folds: dict[str, Any]) -> str:
+    """Mean and spread of a folds block in words, as in `0.80 ± 0.06`; one defined fold has no spread."""
+    if math.isnan(folds["std"]):
+        return _number(folds["mean"])
+    return f"{folds['mean']:.2f} ± {folds['std']:.2f}"
+
+
+def _number(value: float) -> str:
+    return UNDEFINED if math.isnan(value) else f"{value:.2f}"
+
+
+def whole(value: int) -> str:
+    """A count with separated thousands."""
+    return f"{value:,}"
+
+
+def share(part: float, of: float = 1) -> str:
+    """A part in percent; none of nothing."""
+    return f"{100 * part / of:.0f}\N{NO-BREAK SPACE}%" if of else "n/a"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A fixed number of digits; what would round to zero is said to be less than the last one."""
+    if value is None or math.isnan(value):
+        return "n/a"
+    least = 10**-digits
+    return f"< {least:.{digits}f}" if 0 < value < least else f"{value:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, also where it rounds to 0.00: only what is 0 has none."""
+    if math.isnan(value):
+        return "n/a"
+    nothing = abs(value) < 1e-12  # equal but for the last digits of its sums
+    return "0.00" if nothing else f"{value:+.2f}"
+
+
+def figure(value: float, digits: int = 2) -> str:
+    """A figure of a receptor, or why there is none."""
+    return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(block: dict[str, Any], name: str = "auroc") -> str:
+    """A figure of a block with its interval, as in `0.81 [0.70, 0.90]`."""
+    if math.isnan(block[name]):
+        return UNDEFINED
+    low, high = block.get(f"{name}_low", math.nan), block.get(f"{name}_high", math.nan)
+    bounds = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+    return f"{block[name]:.2f}{bounds}"

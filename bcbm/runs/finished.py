@@ -1,0 +1,102 @@
+"""A finished run as report and comparison read it: its files, and nothing but its files."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bcbm.errors import InputError, Problem, readable
+
+EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run folder holds.
+
+    Attributes:
+        config: the resolved configuration, plain.
+        environment: versions, commit, seed and hashes.
+        split: unit, seed, hash and the folds' units.
+        lesions: the whole lesion table, excluded ones too.
+        predictions: the prediction table.
+        results: `results.json`; NaN where a figure is undefined.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    split: dict[str, Any]
+    lesions: pd.DataFrame
+    predictions: pd.DataFrame
+    results: dict[str, Any]
+
+    @property
+    def chosen(self) -> dict[int, dict[str, Any]]:
+        """What each fold was trained with instead of the configuration's own values; empty where none was."""
+        files = self.folder.glob("fold=*/tuning.json")
+        found = {int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files}
+        return {number: found[number]["chosen"] for number in sorted(found)}
+
+    @property
+    def chosen_by(self) -> str | None:
+        """The search whose choice on a whole cohort this run was trained with; None of any other run."""
+        return self.config.get("chosen_by")
+
+    @property
+    def entering(self) -> pd.DataFrame:
+        """The lesions that were analysed."""
+        return self.lesions[~self.lesions["excluded"].astype(bool)]
+
+
+def read_run(folder: Path, resume: str = "give the command that started it again") -> FinishedRun:
+    """Read a run folder.
+
+    Args:
+        folder: `<run.root>/<experiment>/<time>`.
+        resume: what to do where the run is not finished.
+
+    Raises:
+        InputError: it is no run folder, or folds are missing.
+    """
+    if not (folder / "config.yaml").is_file():
+        remedy = "give the folder that fit has printed"
+        raise InputError(Problem(str(folder), "is no run folder: it holds no config.yaml", remedy))
+    with readable(folder, "fit the experiment again in another run folder"):
+        return _read(folder, resume)
+
+
+def _read(folder: Path, resume: str) -> FinishedRun:
+    if not (folder / "results.json").is_file():
+        total = len(json.loads((folder / "split.json").read_text())["folds"])
+        done = len(list(folder.glob("fold=*/predictions.parquet")))
+        found = f"is not finished: {done} of {total} folds are there and no results.json"
+        raise InputError(Problem(str(folder), found, resume))
+    return FinishedRun(
+        folder,
+        read_config(folder),
+        json.loads((folder / "environment.json").read_text()),
+        json.loads((folder / "split.json").read_text()),
+        pd.read_parquet(folder / "lesions.parquet"),
+        pd.read_parquet(folder / "predictions.parquet"),
+        without_nulls(json.loads((folder / "results.json").read_text())),
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a run, finished or not."""
+    config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
+    return config
+
+
+def without_nulls(value: Any) -> Any:
+    """The same nested value with NaN for None, so that a figure is always a number."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return math.nan if value is None else value

@@ -1,0 +1,101 @@
+"""The run folder, which is the truth."""
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.config.compose import to_yaml
+from bcbm.config.schema import Config
+from bcbm.errors import ConfigError
+from bcbm.runs.identity import environment, fingerprint
+from bcbm.system.files import write_whole
+from bcbm.system.processes import rank
+
+PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
+
+
+class RunFolder:
+    """`<run.root>/<experiment>/<time>/`: all that a run was and found, each file written whole or not at all.
+
+    A fold is finished when `fold=K/predictions.parquet` stands, a run when `results.json` does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(
+        cls,
+        config: Config,
+        cohort: str,
+        split_file: str,
+        split_hash: str,
+        best: dict[str, float] | None = None,
+    ) -> "RunFolder":
+        """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
+
+        A new one is made by the first rank; the others, if torchrun or Slurm has started them, wait for it.
+
+        Arguments:
+            best: what a perfect reader of the cohort would reach, where that is known.
+
+        Raises:
+            ConfigError: `run.folder` holds a run of another configuration, cohort or split.
+        """
+        identity = fingerprint(config, cohort, split_hash)
+        home = Path(config.run.root) / config.experiment
+        until = time.monotonic() + PATIENCE
+        while (path := _known(config, home, identity)) is None and rank() > 0:
+            if time.monotonic() > until:
+                raise ConfigError(f"{home}: the first rank made no run folder in {PATIENCE:.0f} s")
+            time.sleep(0.1)
+        if path is not None:
+            return cls(path)
+        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        path = Path(config.run.folder) if config.run.folder else home / now
+        while not config.run.folder and path.exists():
+            path = path.with_name(path.name + "+")
+        folder = cls(path)
+        folder.write("config.yaml", to_yaml(config))
+        folder.write("split.json", split_file)
+        surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
+        folder.write("environment.json", json.dumps(surroundings, indent=1))
+        return folder
+
+    def fold(self, number: int) -> Path:
+        """The folder of a fold."""
+        return self.path / f"fold={number}"
+
+    def write(self, name: str, content: str | pd.DataFrame) -> None:
+        """Write a file whole: beside its place first, then moved there."""
+        write_whole(self.path / name, content.encode() if isinstance(content, str) else content.to_parquet())
+
+    def predictions(self, number: int) -> pd.DataFrame | None:
+        """The prediction table of a fold, or None while it is not finished."""
+        path = self.fold(number) / "predictions.parquet"
+        return pd.read_parquet(path) if path.is_file() else None
+
+
+def _known(config: Config, home: Path, identity: str) -> Path | None:
+    """The folder of this run, if it has one already."""
+    given = [Path(config.run.folder)] if config.run.folder else None
+    for path in given or sorted(home.glob("*"), reverse=True):
+        found = _identity(path)
+        if found == identity:
+            return path
+        if found and given:
+            raise ConfigError(
+                f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
+            )
+    return None
+
+
+def _identity(path: Path) -> str:
+    """The identity of the run in a folder; empty where none is, or none that can be read."""
+    try:
+        return str(json.loads((path / "environment.json").read_text())["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

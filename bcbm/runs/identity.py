@@ -1,0 +1,63 @@
+"""What makes two starts the same run, and what it takes to run it again."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bcbm.config.compose import plain
+from bcbm.config.schema import HOME, Config
+from bcbm.errors import ConfigError
+
+PACKAGES = (
+    *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
+    *("numpy", "pandas", "scikit-learn", "wandb"),
+)
+
+
+# What may differ between two starts of the same run.
+NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
+
+
+def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
+    """What makes two starts the same run: configuration, cohort content and split."""
+    content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
+    for path in ("root", "names"):  # their content is in `cohort`
+        content["cohort"].pop(path)
+    if content["trainer"].pop("parallel") == "folds":  # how many stand side by side changes no number
+        content["trainer"]["devices"] = 1
+    content["trainer"].pop("profile")
+    if weights := content["model"].pop("weights"):  # a file counts for what it holds
+        try:
+            with Path(weights).expanduser().open("rb") as file:
+                content["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ConfigError(f"model.weights={weights}: cannot be read ({error.strerror})") from None
+    text = json.dumps([content, cohort, split_hash], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def environment(config: Config, cohort: str, split_hash: str, identity: str) -> dict[str, Any]:
+    """Versions, commit, seed and hashes: what it takes to run it again."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "seed": config.seed,
+        "cohort": cohort,
+        "split": split_hash,
+        "identity": identity,
+    }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(HOME), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except OSError:
+        return "unknown"
+    return answer.stdout.strip() or "unknown"

@@ -1,0 +1,154 @@
+"""What a sweep has found: its studies, the best settings of each, and all trials as one table."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+from optuna import Study, load_study
+from optuna.trial import FrozenTrial, TrialState
+
+from bcbm.errors import InputError, Problem
+from bcbm.search.space import Settings
+from bcbm.search.storage import open_storage
+from bcbm.system.files import write_whole
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of a study; with several objectives, the one of the Pareto front best in the first.
+
+    Attributes:
+        settings: such as `{"model.dropout": 0.1}`.
+        value: its first objective, `values` all of them by name.
+        trial: its number.
+        default: the first objective of the base experiment.
+        pareto: numbers of the trials that no other beats in every objective.
+    """
+
+    settings: Settings
+    value: float
+    values: Mapping[str, float]
+    trial: int
+    default: float | None
+    pareto: list[int]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sweep as its folder and its storage have it.
+
+    Attributes:
+        folder: the sweep's folder.
+        plan: `sweep.yaml`: `config`, `objective`, `space`, `sampler`, `pruner`, `storage`, `studies`, ...
+        studies: by name, `fold=K` and `final`; one that was never started is missing.
+        best: by name, where a trial has finished.
+        trials: one row a trial of any study.
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    studies: Mapping[str, Study]
+    best: Mapping[str, Best]
+    trials: pd.DataFrame
+
+
+def finished(folder: Path, storage: str | None = None) -> Finished:
+    """Read a sweep.
+
+    Arguments:
+        folder: `<run.root>/sweeps/<name>/<fingerprint>`.
+        storage: its address, where it is no journal in that folder: passwords are not written down.
+
+    Raises:
+        InputError: it is no sweep's folder, or the storage cannot be opened.
+    """
+    path = folder / "sweep.yaml"
+    if not path.is_file():
+        remedy = "give the folder that sweep has printed, such as runs/sweeps/fusion/0123456789abcdef"
+        raise InputError(Problem(str(folder), "is no sweep folder", remedy))
+    plan: Any = OmegaConf.to_container(OmegaConf.load(path))
+    opened = open_storage(storage or plan["storage"], folder)
+    studies = {}
+    for name in plan["studies"]:
+        try:
+            studies[name] = load_study(study_name=f"{plan['study']}/{name}", storage=opened)
+        except KeyError:
+            continue
+    return collected(folder, plan, studies)
+
+
+def collected(folder: Path, plan: Mapping[str, Any], studies: Mapping[str, Study]) -> Finished:
+    """The same from studies that are open."""
+    objectives = list(plan["objective"])
+    found = {name: best(study, objectives) for name, study in studies.items()}
+    tables = [trial_table(name, study, objectives) for name, study in studies.items()]
+    trials = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    for column in ("started", "ended"):  # a study that has only been asked has neither
+        if column in trials:
+            trials[column] = pd.to_datetime(trials[column])
+    return Finished(folder, plan, studies, {k: v for k, v in found.items() if v is not None}, trials)
+
+
+def best(study: Study, objectives: list[str]) -> Best | None:
+    """The best trial of a study, if one has finished."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        return None
+    front = study.best_trials
+    sign = -1 if study.directions[0].name == "MINIMIZE" else 1
+    # Of trials that are equal the earliest: the base experiment, where nothing beats it.
+    chosen = max(front, key=lambda trial: (sign * trial.values[0], -trial.number))
+    defaults = [trial.values[0] for trial in complete if trial.user_attrs.get("default")]
+    return Best(
+        settings=dict(chosen.params),
+        value=chosen.values[0],
+        values=dict(zip(objectives, chosen.values, strict=True)),
+        trial=chosen.number,
+        default=defaults[0] if defaults else None,
+        pareto=sorted(trial.number for trial in front),
+    )
+
+
+def trial_table(name: str, study: Study, objectives: list[str]) -> pd.DataFrame:
+    """One row a trial: study, trial, state, objectives, seconds, epochs, reason, a column a parameter."""
+    rows = [_row(name, trial, objectives) for trial in study.get_trials(deepcopy=False)]
+    return pd.DataFrame(rows)
+
+
+def _row(name: str, trial: FrozenTrial, objectives: list[str]) -> dict[str, Any]:
+    values = trial.values if trial.state == TrialState.COMPLETE else None
+    known = trial.user_attrs
+    return {
+        "study": name,
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        **dict(zip(objectives, values or [float("nan")] * len(objectives), strict=True)),
+        "default": bool(known.get("default")),
+        "seconds": known.get("seconds"),
+        "epochs": known.get("epochs"),
+        "last_step": trial.last_step,
+        "last_value": trial.intermediate_values.get(trial.last_step) if trial.last_step is not None else None,
+        "reason": known.get("reason"),
+        "retry_of": known.get("retry_of"),
+        "started": trial.datetime_start,
+        "ended": trial.datetime_complete,
+        **trial.params,
+    }
+
+
+def write_finished(found: Finished) -> None:
+    """Write `trials.parquet`, `trials.csv` and `best.json` into the sweep's folder."""
+    table = found.trials.copy()
+    for column in table.select_dtypes(object):  # choices may be words and numbers side by side
+        table[column] = table[column].map(lambda value: value if value is None else str(value))
+    parquet = io.BytesIO()
+    table.to_parquet(parquet)
+    write_whole(found.folder / "trials.parquet", parquet.getvalue())
+    write_whole(found.folder / "trials.csv", table.to_csv(index=False).encode())
+    content = {name: vars(one) for name, one in found.best.items()}
+    write_whole(found.folder / "best.json", json.dumps(content, indent=1).encode())

@@ -1,0 +1,115 @@
+"""The figures of one receptor, of lesions and of patients, and of all receptors together."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.statistics.calibration import calibration
+from bcbm.statistics.delong import delong_interval
+from bcbm.statistics.metrics import Floats, auprc, auroc, brier, mean_or_nan
+from bcbm.statistics.operating import FIGURES, operating_intervals, operating_point
+from bcbm.statistics.permutation import label_permutation_p
+from bcbm.statistics.power import smallest_auroc
+from bcbm.statistics.resampling import (
+    bootstrap_auprc,
+    bootstrap_auroc,
+    percentile_interval,
+    resampled_aurocs,
+    resampled_counts,
+)
+
+WITH_INTERVAL = ["sensitivity", "specificity", "f1"]  # of the figures of an operating point
+
+
+def ranking_block(rows: pd.DataFrame, unit: str, resamples: int, seed: int) -> dict[str, Any]:
+    """AUROC and AUPRC with intervals over patients, and Brier score, each the mean over repeats.
+
+    Args:
+        rows: labelled predictions of one receptor; columns repeat, patient_id, probability and label.
+        unit: the column whose distinct values are counted, patient_id or lesion_id.
+        resamples: bootstrap draws of patients.
+        seed: of the bootstrap.
+    """
+    repeats = [(of["label"].to_numpy(), of["probability"].to_numpy()) for _, of in rows.groupby("repeat")]
+    arguments = rows["label"], rows["probability"], rows["patient_id"], resamples, seed, rows["repeat"]
+    units = rows.drop_duplicates(unit)
+    block: dict[str, Any] = {}
+    for name, figure, interval in (("auroc", auroc, bootstrap_auroc), ("auprc", auprc, bootstrap_auprc)):
+        block[name] = mean_or_nan([figure(*pair) for pair in repeats])
+        block[f"{name}_low"], block[f"{name}_high"] = interval(*arguments)
+    block["brier"] = mean_or_nan([brier(*pair) for pair in repeats])
+    block["positives"] = int((units["label"] == 1).sum())
+    block["negatives"] = int((units["label"] == 0).sum())
+    return block
+
+
+def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
+    """Every patient-level figure of one receptor but the q value, which needs the other receptors.
+
+    Args:
+        patients: rows of one receptor of `patient_level`.
+        resamples: bootstrap draws, and permutations.
+        seed: of both.
+    """
+    block = ranking_block(patients, "patient_id", resamples, seed)
+    once = patients.groupby("patient_id").agg(label=("label", "first"), probability=("probability", "mean"))
+    fits = [calibration(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
+    slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
+    delong = delong_interval(once["label"], once["probability"])
+    return block | {
+        "delong": dict(zip(["auroc", "low", "high"], delong, strict=True)),
+        "permutation_p": label_permutation_p(patients, resamples, seed),
+        "smallest_auroc": smallest_auroc(block["positives"], block["negatives"]),
+        "calibration": {"slope": mean_or_nan(slopes), "intercept": mean_or_nan(intercepts)},
+        "operating": _operating(patients, resamples, seed),
+    }
+
+
+def mean_block(patients: pd.DataFrame, receptors: list[str], resamples: int, seed: int) -> dict[str, float]:
+    """Mean over receptors of the patient-level AUROC; a drawn patient is drawn for all receptors at once.
+
+    Args:
+        patients: of `patient_level`, all receptors.
+        receptors: those to average; the mean is NaN if one of them has one class.
+        resamples: bootstrap draws of patients.
+        seed: of the bootstrap.
+    """
+    means = mean_aurocs(patients, receptors, resamples, seed)
+    low, high = percentile_interval(means[1:])
+    return {"auroc": float(means[0]), "auroc_low": low, "auroc_high": high}
+
+
+def mean_aurocs(patients: pd.DataFrame, receptors: list[str], resamples: int, seed: int) -> Floats:
+    """The mean of `mean_block` and that of every resample, shape (1 + resamples,).
+
+    Tables of the same patients are drawn alike, so that two results can be subtracted.
+    """
+    patients = patients[patients["receptor"].isin(receptors)]
+    names, group = np.unique(patients["patient_id"].to_numpy(), return_inverse=True)
+    drawn = resampled_counts(np.random.default_rng(seed), len(names), resamples)
+    counts = np.concatenate([np.ones((1, len(names))), drawn])  # the first is the observed one
+    aurocs = []
+    for receptor in receptors:
+        rows = (patients["receptor"] == receptor).to_numpy()
+        columns = (patients.loc[rows, name].to_numpy() for name in ("label", "probability", "repeat"))
+        labels, scores, repeats = columns
+        aurocs.append(resampled_aurocs(labels, scores, group[rows], counts, repeats))
+    means: Floats = np.mean(aurocs, axis=0)
+    return means
+
+
+def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, float]:
+    """Decisions at each fold's own threshold, mean over repeats; a fold without one is left out."""
+    rows = patients[patients["threshold"].notna()]
+    called = rows["probability"] >= rows["threshold"]
+    points = [operating_point(of["label"], called.loc[of.index]) for _, of in rows.groupby("repeat")]
+    intervals = operating_intervals(
+        rows["label"], called, rows["patient_id"], resamples, seed, rows["repeat"]
+    )
+    block = {}
+    for name in FIGURES:
+        block[name] = mean_or_nan([point[name] for point in points])
+        if name in WITH_INTERVAL:
+            block[f"{name}_low"], block[f"{name}_high"] = intervals[name]
+    return block

@@ -1,0 +1,57 @@
+"""Curves over thresholds; over repeats their vertical mean, whose area is the reported figure."""
+
+import numpy as np
+import pandas as pd
+
+from bcbm.statistics.metrics import Floats
+
+
+def roc_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """1 - specificity and sensitivity, the vertical mean over repeats; empty for one class.
+
+    Args:
+        rows: labelled rows of one receptor with repeat, label and probability.
+    """
+    if rows["label"].nunique() < 2:
+        return np.empty(0), np.empty(0)
+    curves = [_roc(*_by_score(of)) for _, of in rows.groupby("repeat")]
+    grid = np.unique(np.concatenate([x for x, _ in curves]))
+    foot = np.mean([np.interp(-grid, -x[::-1], y[::-1]) for x, y in curves], axis=0)
+    head = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
+    return np.repeat(grid, 2), np.stack([foot, head], axis=1).ravel()
+
+
+def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Recall and precision as steps, the vertical mean over repeats; empty for one class.
+
+    A step has the precision of its right end, so that the area is the average precision, which does not
+    interpolate (Davis and Goadrich, ICML 2006).
+
+    Args:
+        rows: as of `roc_curve`.
+    """
+    if rows["label"].nunique() < 2:
+        return np.empty(0), np.empty(0)
+    curves = []
+    for _, of in rows.groupby("repeat"):
+        labels, last_of_tie = _by_score(of)
+        found = np.cumsum(labels)[last_of_tie]
+        new = np.diff(found, prepend=0) > 0  # a threshold that finds nobody adds no area
+        curves.append((found[new] / found[-1], (found / (last_of_tie + 1))[new]))
+    grid = np.unique(np.concatenate([recall for recall, _ in curves]))
+    heights = [precision[np.searchsorted(recall, grid)] for recall, precision in curves]
+    return np.append(0, np.repeat(grid, 2)[:-1]), np.repeat(np.mean(heights, axis=0), 2)
+
+
+def _by_score(rows: pd.DataFrame) -> tuple[Floats, np.ndarray]:
+    """Labels from the highest score down, and the last place of each run of equal scores."""
+    order = np.argsort(-rows["probability"].to_numpy(), kind="stable")
+    scores = rows["probability"].to_numpy()[order]
+    return rows["label"].to_numpy(float)[order], np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+
+
+def _roc(labels: Floats, last_of_tie: np.ndarray) -> tuple[Floats, Floats]:
+    """Corners of one empirical ROC curve from (0, 0) to (1, 1); tied scores make one slanted step."""
+    positives = np.append(0, np.cumsum(labels)[last_of_tie])
+    negatives = np.append(0, np.cumsum(1 - labels)[last_of_tie])
+    return negatives / negatives[-1], positives / positives[-1]

@@ -1,0 +1,159 @@
+"""What a split that does not keep patients whole gives away, measured on tables of lesion features."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+CHUNK = 512  # rows whose distances to all others are held at once
+ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
+
+
+def random_labels(patients: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
+    """A label a patient that nothing can predict, (N,): every second one, drawn at random, is positive."""
+    names, code = np.unique(np.asarray(patients), return_inverse=True)
+    return np.random.default_rng(seed).permutation(np.arange(len(names)) % 2)[code]
+
+
+def reidentification(
+    features: npt.ArrayLike, patients: npt.ArrayLike, content: npt.ArrayLike
+) -> dict[str, float]:
+    """How often the nearest other lesion, by standardised features, is one of the same patient.
+
+    Of several that are equally near, as one-hots make them, it is the share of the patient's own among them.
+    Rows of the same content are no neighbours. Chance is the share of the patient's own among all other rows.
+
+    Args:
+        features: (N, F), no NaN, N at least 2.
+        patients: ids, (N,).
+        content: what a row holds, (N,); copies have the same.
+
+    Returns:
+        `lesions` and `patients` (the mean over lesions, and over patients of theirs), with
+        `chance_lesions` and `chance_patients`. NaN where all rows are copies of one.
+    """
+    values, patients, content = np.asarray(features, np.float64), np.asarray(patients), np.asarray(content)
+    scale = values.std(axis=0)
+    values = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    _, kind = np.unique(content, return_inverse=True)
+    same = np.full(len(values), np.nan)
+    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
+        others = kind[rows, None] != kind
+        nearest = _nearest(values[rows], values, others)
+        own = nearest & (patients[rows, None] == patients)
+        some = nearest.any(axis=1)
+        same[rows[some]] = own[some].sum(axis=1) / nearest[some].sum(axis=1)
+    rows = np.flatnonzero(~np.isnan(same))
+    own = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
+    both = pd.DataFrame({"found": same[rows], "chance": own / max(1, len(patients) - 1)})
+    by_patient = both.groupby(patients[rows]).mean()
+    return {
+        "lesions": float(both["found"].mean()),
+        "chance_lesions": float(both["chance"].mean()),
+        "patients": float(by_patient["found"].mean()),
+        "chance_patients": float(by_patient["chance"].mean()),
+    }
+
+
+def _nearest(values: np.ndarray, all_values: np.ndarray, others: np.ndarray) -> npt.NDArray[np.bool_]:
+    """Which of all rows are nearest to each of `values`, ties included, among the `others`, (M, N)."""
+    sizes = (values**2).sum(axis=1)[:, None] + (all_values**2).sum(axis=1)
+    distances = np.where(others, np.maximum(0, sizes - 2 * values @ all_values.T), np.inf)
+    least = distances.min(axis=1, keepdims=True)
+    return others & (distances <= least + ROUNDING * sizes)
+
+
+def copies(table: pd.DataFrame) -> dict[str, int]:
+    """Exact copies in a settled lesion table: how many there are, and what became of them.
+
+    Args:
+        table: columns lesion_id, patient_id, content, duplicate_of, excluded, reason.
+
+    Returns:
+        `rows` that share their content with an earlier row, those of them `linked` to a lesion and `excluded`
+        as its copy, contents that stand in two patients (`across_patients`), and `entering` twice.
+    """
+    entering = table[~table["excluded"].astype(bool)]
+    owners = table.groupby("content")["patient_id"].nunique()
+    return {
+        "rows": int(table["content"].duplicated().sum()),
+        "linked": int((table["duplicate_of"] != "").sum()),
+        "excluded": int(table["reason"].str.startswith("copy of").sum()),
+        "across_patients": int((owners > 1).sum()),
+        "entering": int(entering["content"].duplicated().sum()),
+    }
+
+
+def shared_content(content: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    """Rows of test whose content stands in train or validation too; `parts` are row numbers."""
+    content = np.asarray(content)
+    known = set(content[parts["train"]]) | set(content[parts["validation"]])
+    return sum(value in known for value in content[parts["test"]])
+
+
+def shared_patients(patients: npt.ArrayLike, parts: Mapping[str, npt.NDArray[np.int64]]) -> int:
+    """Patients of test that stand in train or validation too; `parts` are row numbers."""
+    patients = np.asarray(patients)
+    known = set(patients[parts["train"]]) | set(patients[parts["validation"]])
+    return len(known & set(patients[parts["test"]]))
+
+
+def checked_tables(modalities: Sequence[str]) -> list[str]:
+    """What a leak check reads of an experiment: its tables, or radiomics and position if it has none."""
+    return [name for name in modalities if name != "image"] or ["radiomics", "position"]
+
+
+def check_name(modalities: Sequence[str], receptors: Sequence[str], unit: str) -> str:
+    """The folder of a leak check: what it has read, the labels, and how the experiment splits."""
+    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(receptors)), unit])
+
+
+def fitting_check(home: Path, modalities: Sequence[str], receptors: Sequence[str], unit: str) -> Path | None:
+    """The leak check of a cohort that has read the same as an experiment, with its receptors at least.
+
+    Args:
+        home: folder of all checks of the cohort.
+        modalities: of the experiment, as its receptors and the unit of its split are.
+
+    Returns:
+        Its `leakcheck.json`; the one of fewest receptors where there are several.
+    """
+    tables, _, kept = check_name(modalities, receptors, unit).split("_")
+    found = {path: path.parent.name.split("_") for path in home.glob("*_*_*/leakcheck.json")}
+    fits = [
+        path
+        for path, (read, labels, split) in found.items()
+        if (read, split) == (tables, kept) and set(receptors) <= set(labels.split("+"))
+    ]
+    return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
+
+
+def verdict(
+    null: Mapping[str, Mapping[str, Any]], unit: str = "patient", shared: int = 0
+) -> tuple[bool, str]:
+    """Whether labels at random are predicted once patients are not kept whole, and that in words.
+
+    Args:
+        null: by split unit, the lesion-level AUROC of random labels: `mean`, `spread` (standard deviation)
+            and `draws`.
+        unit: what the experiment's own split keeps whole.
+        shared: patients that it has on both sides, summed over folds.
+
+    Returns:
+        Whether the mean by lesion is above chance by three standard errors, or the experiment itself leaks.
+    """
+    lesion, patient = null["lesion"], null["patient"]
+    found = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
+    head, tail = "NO LEAK SEEN", "keep patients whole all the same"
+    if found:
+        head, tail = "LEAK POSSIBLE", "report patients kept whole only"
+    own = (
+        f"LEAKY: the experiment's own split by {unit} has patients on both sides ({shared} over its folds). "
+    )
+    return bool(found or shared), (own if shared else "") + (
+        f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
+        f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
+    )

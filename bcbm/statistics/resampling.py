@@ -1,0 +1,176 @@
+"""Intervals by drawing patients again, not lesions: lesions of one patient are not independent."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from bcbm.statistics.metrics import Floats
+
+Ints = npt.NDArray[np.int64]
+Resampled = Callable[[npt.NDArray, npt.NDArray, Ints, npt.NDArray, npt.NDArray], Floats]
+CHUNK = 200_000  # elements of the largest array, 1.6 MB: what a core keeps at hand
+
+
+def resampled_counts(rng: np.random.Generator, groups: int, resamples: int) -> Ints:
+    """How often each group is drawn when `groups` are drawn with replacement, shape (resamples, groups)."""
+    if not groups:
+        return np.zeros((resamples, 0), dtype=np.int64)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+
+
+def resampled_aurocs(
+    labels: npt.NDArray, scores: npt.NDArray, group: Ints, counts: npt.NDArray, repeats: npt.NDArray
+) -> Floats:
+    """The AUROC, mean over repeats, of every resample of groups; NaN where a class is not drawn.
+
+    A group drawn k times gives its rows the weight k, which is exactly the AUROC of the repeated rows. The
+    pairs in the right order are then a quadratic form of the counts, whose matrix is made once, so that a
+    resample costs groups squared and no look at the rows.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        scores: shape (N,).
+        group: column of `counts` that each row belongs to, shape (N,).
+        counts: how often each group is drawn, or any weight of it, shape (B, G).
+        repeats: repeat of each row, shape (N,).
+
+    Returns:
+        Shape (B,).
+    """
+    drawn = np.asarray(counts, dtype=np.float64)
+    means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
+    members = [repeats == repeat for repeat in np.unique(repeats)]
+    for rows in members:
+        is_positive, of = labels[rows] == 1, group[rows]
+        positive, negative, pairs = _ordered_pairs(is_positive, scores[rows], of)
+        in_order = np.einsum("bp,bp->b", drawn[:, positive], drawn[:, negative] @ pairs.T)
+        positives = drawn @ np.bincount(of, is_positive, drawn.shape[1])
+        possible = positives * (drawn @ np.bincount(of, ~is_positive, drawn.shape[1]))
+        means += _share(in_order, possible, possible > 0) / len(members)
+    return means
+
+
+def resampled_auprcs(
+    labels: npt.NDArray, scores: npt.NDArray, group: Ints, counts: npt.NDArray, repeats: npt.NDArray
+) -> Floats:
+    """The average precision, mean over repeats, of every resample; arguments as of `resampled_aurocs`.
+
+    Rows found and rows called positive at a threshold are linear in the counts; recall only steps at the
+    thresholds where a positive row lies.
+    """
+    drawn = np.asarray(counts, dtype=np.float64)
+    means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
+    members = [repeats == repeat for repeat in np.unique(repeats)]
+    for rows in members:
+        is_positive, of = labels[rows] == 1, group[rows]
+        levels, level = np.unique(-scores[rows], return_inverse=True)
+        shape = len(levels), drawn.shape[1]
+        positive = _crossed(level[is_positive], of[is_positive], shape)
+        steps = positive.any(axis=1)
+        found_of = np.cumsum(positive, axis=0)[steps].T
+        called_of = np.cumsum(_crossed(level, of, shape), axis=0)[steps].T
+        owners = found_of.any(axis=1)
+        found_of = np.ascontiguousarray(found_of[owners])
+        positives = drawn @ np.bincount(of, is_positive, drawn.shape[1])
+        negatives = drawn @ np.bincount(of, ~is_positive, drawn.shape[1])
+        area = np.empty(len(drawn))
+        chunk = max(1, CHUNK // max(1, int(steps.sum())))
+        for start in range(0, len(drawn), chunk):
+            part = slice(start, start + chunk)
+            found, called = drawn[part, owners] @ found_of, drawn[part] @ called_of
+            precision = np.divide(found, called, out=called, where=called > 0)
+            area[part] = np.einsum("bt,bt->b", np.diff(found, axis=1, prepend=0), precision)
+        means += _share(area, positives, (positives > 0) & (negatives > 0)) / len(members)
+    return means
+
+
+def percentile_interval(statistics: Floats) -> tuple[float, float]:
+    """The middle 95 % of resampled statistics (B,), undefined ones left out; NaN where none is defined."""
+    defined = statistics[~np.isnan(statistics)]
+    if not len(defined):
+        return math.nan, math.nan
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def bootstrap_auroc(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    resamples: int,
+    seed: int,
+    repeats: npt.ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Percentile 95 % interval of the AUROC over resampled groups (Efron and Tibshirani, 1993, chapter 13).
+
+    Resamples in which a class is missing have no AUROC and are left out.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        scores: shape (N,).
+        groups: what is drawn, the patient of each row, shape (N,).
+        resamples: number of draws.
+        seed: the same seed gives the same interval.
+        repeats: repeat of each row, shape (N,); the statistic is then the mean of the repeats' AUROCs, all
+            from the same drawn groups.
+
+    Returns:
+        (low, high); NaN when the AUROC itself is undefined.
+    """
+    return _bootstrap(resampled_aurocs, labels, scores, groups, resamples, seed, repeats)
+
+
+def bootstrap_auprc(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    resamples: int,
+    seed: int,
+    repeats: npt.ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Percentile 95 % interval of the average precision; as `bootstrap_auroc`, on the same draws."""
+    return _bootstrap(resampled_auprcs, labels, scores, groups, resamples, seed, repeats)
+
+
+def _bootstrap(
+    statistic: Resampled,
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    resamples: int,
+    seed: int,
+    repeats: npt.ArrayLike | None,
+) -> tuple[float, float]:
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    counts = resampled_counts(np.random.default_rng(seed), len(names), resamples)
+    repeats = np.zeros(len(labels)) if repeats is None else np.asarray(repeats)
+    return percentile_interval(statistic(labels, scores, group, counts, repeats))
+
+
+def _ordered_pairs(is_positive: npt.NDArray, scores: npt.NDArray, group: Ints) -> tuple[Ints, Ints, Floats]:
+    """How many pairs of rows of two groups are in the right order, a tie counting half.
+
+    Returns:
+        The groups with positive rows (P,), those with negative rows (Q,), and the pairs (P, Q).
+    """
+    positive, row = np.unique(group[is_positive], return_inverse=True)
+    negative, column = np.unique(group[~is_positive], return_inverse=True)
+    levels, level = np.unique(scores, return_inverse=True)
+    equal = _crossed(level[~is_positive], column, (len(levels), len(negative)))
+    below = np.cumsum(equal, axis=0) - equal / 2
+    at = _crossed(level[is_positive], row, (len(levels), len(positive)))
+    steps = at.any(axis=1)
+    return positive, negative, at[steps].T @ below[steps]
+
+
+def _crossed(first: Ints, second: Ints, shape: tuple[int, int]) -> Floats:
+    """How many rows have each pair of codes."""
+    cells = np.bincount(first * shape[1] + second, minlength=shape[0] * shape[1])
+    return cells.reshape(shape).astype(np.float64)
+
+
+def _share(part: Floats, of: Floats, defined: npt.NDArray) -> Floats:
+    return np.divide(part, of, out=np.full(len(part), np.nan), where=defined)

@@ -1,0 +1,167 @@
+"""The prediction table in figures: `results.json` and the table on the screen."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
+from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
+from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio
+from bcbm.statistics.subtype import NEEDED, derived, subtype_figures
+
+
+def summarise(
+    predictions: pd.DataFrame,
+    *,
+    split: dict[str, str],
+    receptors: list[str],
+    resamples: int,
+    seed: int,
+    best: dict[str, float] | None = None,
+    permuted: pd.DataFrame | None = None,
+) -> dict[str, Any]:
+    """Every figure of a run, in the shape of `results.json`.
+
+    The headline is `receptors.<R>.patient.auroc`: patients' out-of-fold predictions, all folds of a repeat
+    together, and the mean over repeats. Rows without a label are ignored. `derived` is there where ER, PR and
+    HER2 are.
+
+    Args:
+        predictions: the prediction table, a row a lesion, receptor and repeat.
+        split: `unit` (patient, or lesion or study: leaky) and `hash`.
+        receptors: those to report, in order.
+        resamples: bootstrap draws of patients, and permutations of their labels.
+        seed: of both.
+        best: the AUROC a perfect model would reach, by receptor; known for a synthetic cohort only.
+        permuted: AUROCs of the whole pipeline with permuted labels, columns receptor and auroc.
+
+    Returns:
+        Plain dictionaries; undefined figures are NaN.
+
+    Raises:
+        ValueError: the table is of another split, a probability is none, or a patient has two labels.
+    """
+    _check(predictions, split["hash"])
+    patients = patient_level(predictions)
+    lesions = labelled(predictions)
+    folds = sorted(predictions["fold"].unique())
+    blocks: dict[str, dict[str, Any]] = {}
+    for receptor in receptors:
+        of_lesions = lesions[lesions["receptor"] == receptor]
+        of_patients = patients[patients["receptor"] == receptor]
+        blocks[receptor] = {
+            "patient": patient_block(of_patients, resamples, seed),
+            "lesion": {**ranking_block(of_lesions, "lesion_id", resamples, seed), "independent": False},
+            "folds": _folds(of_lesions, folds),
+            "repeats": _repeats(of_patients),
+        }
+    parts = len(folds) // max(1, predictions["repeat"].nunique())
+    for receptor, block in blocks.items():
+        block["patient"] |= _against_chance(receptor, block, parts, permuted)
+    q = benjamini_hochberg([block["patient"]["p"] for block in blocks.values()])
+    for block, value in zip(blocks.values(), q, strict=True):
+        block["patient"]["q"] = float(value)
+    results: dict[str, Any] = {
+        "receptors": blocks,
+        "mean": mean_block(patients, receptors, resamples, seed),
+        "split": {"unit": split["unit"], "hash": split["hash"]},
+        "leaky": split["unit"] != "patient",
+    }
+    if set(receptors) >= NEEDED:
+        table = derived(predictions)
+        of_hr = table[table["label"].notna()]
+        results["derived"] = {
+            "HR": {"patient": ranking_block(of_hr, "patient_id", resamples, seed)},
+            "subtype": subtype_figures(table),
+        }
+    if best is not None:
+        for receptor, block in blocks.items():
+            block["best"] = float(best[receptor])
+        results["reached"] = mean_or_nan(
+            [_reached(b["patient"]["auroc"], b["best"]) for b in blocks.values()]
+        )
+    return results
+
+
+def _against_chance(
+    receptor: str, block: dict[str, Any], parts: int, permuted: pd.DataFrame | None
+) -> dict[str, float]:
+    """`p` of an AUROC above 0.5, and what it is made of.
+
+    Permuting labels under fitted predictions says too little: without signal, the predictions of a
+    cross-validation are no exchangeable scores, and 5 % of such p become 8 to 11 % (measured with logistic
+    regression on noise). `p` is therefore the larger of that and of the corrected t test of the folds'
+    AUROCs (Nadeau and Bengio, 2003, one-sided), which came to 4 to 9 %; and where the whole pipeline was
+    refitted under permuted labels, the share of those, which is exact.
+    """
+    patient = block["patient"]
+    above = np.array(block["folds"]["auroc"]) - 0.5
+    t, two_sided = nadeau_bengio(above, 1 / max(1, parts - 1))
+    corrected = two_sided / 2 if t > 0 else 1 - two_sided / 2
+    found = {"corrected_p": corrected, "p": float(np.fmax(patient["permutation_p"], corrected))}
+    if permuted is not None:
+        drawn = permuted.loc[permuted["receptor"] == receptor, "auroc"].dropna()
+        found["p"] = found["pipeline_p"] = (1 + int((drawn >= patient["auroc"]).sum())) / (1 + len(drawn))
+    return found
+
+
+def to_json(results: dict[str, Any]) -> str:
+    """The results as strict JSON, with null where a figure is undefined."""
+    return json.dumps(_nulls(results), indent=2, allow_nan=False) + "\n"
+
+
+def _check(predictions: pd.DataFrame, split_hash: str) -> None:
+    """Refuse a table that belongs to another split or holds something other than probabilities."""
+    foreign = sorted(set(predictions["split_hash"]) - {split_hash})
+    if foreign:
+        raise ValueError(
+            f"the prediction table carries split hash {', '.join(map(str, foreign))}, the run {split_hash}: "
+            "evaluate it with the split it was made with"
+        )
+    for column in ("probability", "patient_probability"):
+        wrong = predictions[~predictions[column].between(0, 1)]
+        if len(wrong):
+            first = wrong.iloc[0]
+            raise ValueError(
+                f"{len(wrong)} of {len(predictions)} predictions are no {column.replace('_', ' ')}, "
+                f"the first {first[column]} for lesion {first['lesion_id']}: the "
+                "model diverged, or logits were written"
+            )
+
+
+def _folds(rows: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
+    """Patient-level AUROC inside each fold of one receptor; folds of one class are counted, not averaged."""
+    inside = [patient_level(rows[rows["fold"] == fold]) for fold in folds]
+    aurocs = [auroc(fold["label"], fold["probability"]) for fold in inside]
+    defined = pd.Series([value for value in aurocs if not math.isnan(value)], dtype=float)
+    return {
+        "mean": float(defined.mean()),
+        "std": float(defined.std(ddof=1)),
+        "undefined": len(folds) - len(defined),
+        "auroc": aurocs,
+        "positives": [int((fold["label"] == 1).sum()) for fold in inside],
+        "negatives": [int((fold["label"] == 0).sum()) for fold in inside],
+    }
+
+
+def _repeats(patients: pd.DataFrame) -> dict[str, Any]:
+    """Patient-level AUROC of each repeat of one receptor, with mean and spread; one repeat has no spread."""
+    aurocs = [auroc(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
+    return {"mean": mean_or_nan(aurocs), "std": float(pd.Series(aurocs).std(ddof=1)), "auroc": aurocs}
+
+
+def _reached(auroc: float, best: float) -> float:
+    """Share of the way from chance to the best possible AUROC; NaN where chance is the best."""
+    return (auroc - 0.5) / (best - 0.5) if best != 0.5 else math.nan
+
+
+def _nulls(value: Any) -> Any:
+    """The same nested value with None for NaN."""
+    if isinstance(value, dict):
+        return {key: _nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nulls(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,1 @@
+"""What every command shares: its words, its help and its progress."""

@@ -1,0 +1,125 @@
+"""What a finished run shows in W&B: figures with intervals, curves, and predictions under pseudonyms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bcbm.report.figures.errors import pseudonyms
+from bcbm.report.figures.run import BINS
+from bcbm.report.pages.run import CURVES
+from bcbm.runs.finished import FinishedRun, read_run
+from bcbm.statistics.calibration import reliability
+from bcbm.statistics.curves import precision_recall_curve, roc_curve
+from bcbm.statistics.metrics import patient_level
+from bcbm.tracking.runs import Tracker
+
+if TYPE_CHECKING:
+    from wandb.plot import CustomChart
+
+PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no image of a patient
+COLUMNS: list[str | int] = ["repeat", "fold", "patient", "lesion", "receptor", "label", "probability"]
+COLUMNS += ["patient_probability", "threshold"]
+DIAGONAL = (0.0, 1.0), (0.0, 1.0)
+Lines = dict[str, tuple[Iterable[float], Iterable[float]]]
+
+
+def send_summary(tracker: Tracker, folder: Path) -> None:
+    """Start, fill and finish the summary run of a finished run folder."""
+    run = tracker.start("summary", "summary")
+    if run is None:
+        return
+    import wandb
+
+    found = read_run(folder)
+    run.summary.update(figures(found.results))
+    pictures = {f"figures/{name}": folder / "figures" / f"{name}.png" for name in PICTURES}
+    table = out_of_fold(found)
+    run.log(
+        {
+            **charts(found),
+            **{name: wandb.Image(str(path)) for name, path in pictures.items()},
+            "out_of_fold": wandb.Table(columns=COLUMNS, data=table.to_numpy()),
+        }
+    )
+    run.finish()
+
+
+def figures(results: dict[str, Any]) -> dict[str, float]:
+    """Every defined figure of `results.json` by its place, as in `ER/patient/auroc_low` and `mean/auroc`."""
+    named = {**results, **results["receptors"], **results.get("derived", {})}
+    for name in ("receptors", "derived", "split"):
+        named.pop(name, None)
+    return dict(_flat(named, ""))
+
+
+def charts(found: FinishedRun) -> dict[str, CustomChart]:
+    """ROC, precision-recall and calibration curves of patients, and their confusion matrices.
+
+    Calibration and confusion are those of the first repeat, whose rows are independent; a patient is called
+    positive from the threshold of its fold on.
+    """
+    import wandb
+
+    mark = f"LEAKY (split by {found.results['split']['unit']}): " if found.results["leaky"] else ""
+    patients = patient_level(found.predictions)
+    by_receptor = {str(name): rows for name, rows in patients.groupby("receptor", sort=False)}
+    roc: Lines = {"chance": DIAGONAL}
+    recall: Lines = {}
+    fits: Lines = {"perfect": DIAGONAL}
+    made = {}
+    for receptor, rows in by_receptor.items():
+        roc[receptor] = roc_curve(rows)
+        recall[receptor] = precision_recall_curve(rows)
+        rows = rows[rows["repeat"] == rows["repeat"].min()]
+        bins = reliability(rows["label"], rows["probability"], BINS)
+        fits[receptor] = bins["predicted"], bins["observed"]
+        rows = rows[rows["threshold"].notna()]
+        made[f"confusion/{receptor}"] = wandb.plot.confusion_matrix(
+            y_true=rows["label"].astype(int).tolist(),
+            preds=(rows["probability"] >= rows["threshold"]).astype(int).tolist(),
+            class_names=[f"{receptor}-", f"{receptor}+"],
+            title=f"{mark}{receptor} of patients at the thresholds of their folds",
+        )
+    for name, lines, title, xname in (
+        ("roc", roc, "ROC of patients: sensitivity", "1 - specificity"),
+        ("precision_recall", recall, "precision of patients", "recall"),
+        ("calibration", fits, "observed share of positives", "predicted probability"),
+    ):
+        made[f"curves/{name}"] = wandb.plot.line_series(
+            [[float(value) for value in x] for x, _ in lines.values()],
+            [[float(value) for value in y] for _, y in lines.values()],
+            keys=list(lines),
+            title=mark + title,
+            xname=xname,
+        )
+    return made
+
+
+def out_of_fold(found: FinishedRun) -> pd.DataFrame:
+    """The prediction table with P1, P2, ... for patients, as in the report, and L1, L2, ... for lesions.
+
+    The numbers, and with them the order of the rows, follow a hash of the ids, keyed by the cohort's content.
+    """
+    salt = found.environment["cohort"]
+    table = found.predictions.copy()
+    for column in ("patient", "lesion"):
+        names = pseudonyms(found.lesions[f"{column}_id"], salt)
+        table[column] = table[f"{column}_id"].map(names).str[1:].astype(int)
+    table = table.sort_values(["patient", "lesion", "receptor", "repeat"])
+    table["patient"] = "P" + table["patient"].astype(str)
+    table["lesion"] = "L" + table["lesion"].astype(str)
+    table = table[COLUMNS].astype(object)
+    return table.where(table.notna(), None)
+
+
+def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and not math.isnan(value):
+            yield prefix + name, value

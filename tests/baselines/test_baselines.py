@@ -1,0 +1,288 @@
+"""Traditional models: what they are fitted on, what they must not see, and their permutation."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bcbm.baselines import permuted_aurocs, train_baseline
+from bcbm.baselines.columns import table_columns
+from bcbm.baselines.models import MostTelling, fit_predict, training_weights
+from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
+from bcbm.cohort.splits import make_split, stratified_folds
+from bcbm.config.compose import EXPERIMENTS, HOME, compose
+from bcbm.config.schema import RECEPTORS, Baseline
+from bcbm.errors import ConfigError, InputError
+from bcbm.preparation.prepare import prepare
+from bcbm.runs.folder import RunFolder
+from bcbm.statistics.metrics import auroc
+
+KINDS = ("logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence")
+QUIET = Console(quiet=True)
+SMALL = ("split.folds=3", "baseline.trees=20", "prepared.jobs=1", "task.modalities=[radiomics,position]")
+
+
+def setting(root, folder, *words):
+    return compose(
+        [f"cohort.root={root}", f"prepared.root={folder}", *SMALL, "model.kind=logistic_l2", *words]
+    )
+
+
+def split_of(config, table):
+    return make_split(
+        table,
+        unit=config.split.unit,
+        folds=config.split.folds,
+        repeats=config.split.repeats,
+        validation=config.split.validation,
+        seed=config.split.seed,
+        receptors=config.task.receptors,
+    )
+
+
+@pytest.fixture(scope="module")
+def lesions(table_cohort, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    return prepare(setting(table_cohort, folder), QUIET)
+
+
+@pytest.fixture
+def config(table_cohort, tmp_path):
+    return setting(table_cohort, tmp_path)
+
+
+def of_kind(config, kind):
+    return replace(config, model=replace(config.model, kind=kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fold_is_the_same_twice_and_predicts_every_test_lesion(kind, config, lesions, tmp_path):
+    config, split = of_kind(config, kind), split_of(config, lesions.entering)
+    tables = []
+    for name in ("one", "other"):
+        train_baseline(config, lesions, split, 1, RunFolder(tmp_path / name), QUIET)
+        tables.append(RunFolder(tmp_path / name).predictions(1))
+    pd.testing.assert_frame_equal(*tables)
+    tested = lesions.entering.iloc[split.rows(lesions.entering, 1)["test"]]["lesion_id"]
+    assert sorted(tables[0]["lesion_id"]) == sorted([*tested] * 3)
+    assert tables[0]["probability"].between(0, 1).all()
+    described = json.loads((tmp_path / "one/fold=1/model.json").read_text())
+    assert described["for_threshold"]["ER"]["patients"] < described["for_test"]["ER"]["patients"]
+    assert not list((tmp_path / "one").rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("kind", ["logistic_l1", "svm"])
+def test_nothing_fitted_sees_the_test_fold(kind, config, lesions, tmp_path):
+    config, split = of_kind(config, kind), split_of(config, lesions.entering)
+    test = split.rows(lesions.entering, 0)["test"]
+    wild = lesions.radiomics.copy()
+    wild[test] = np.random.default_rng(0).normal(1e6, 1e9, wild[test].shape)
+    table = lesions.entering.copy()
+    table.loc[test, "hemisphere"] = "midline"
+    for name, given in (("as_is", lesions), ("wild", replace(lesions, radiomics=wild, entering=table))):
+        train_baseline(config, given, split, 0, RunFolder(tmp_path / name), QUIET)
+    texts = [(tmp_path / name / "fold=0/model.json").read_text() for name in ("as_is", "wild")]
+    assert texts[0] == texts[1]
+    found = [RunFolder(tmp_path / name).predictions(0)["probability"] for name in ("as_is", "wild")]
+    assert not np.allclose(*found)
+
+
+def noise(seed, patients=60, columns=800):
+    rng = np.random.default_rng(seed)
+    values = pd.DataFrame(rng.normal(size=(patients, columns)), columns=[f"c{n}" for n in range(columns)])
+    return values, rng.permutation(np.arange(patients) % 2).astype(float), pd.Series(np.arange(patients))
+
+
+def cross_validated(columns, labels, patients, selected):
+    fold = stratified_folds(patients, labels, 5, np.random.default_rng(0))
+    aurocs = []
+    for number in range(5):
+        train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        weights = training_weights(labels, patients, train, even=False, class_weights=True)
+        settings = Baseline(selected=selected)
+        found, _ = fit_predict("logistic_l2", settings, columns, labels, weights, patients, test, 0)
+        aurocs.append(auroc(labels[test], found))
+    return np.mean(aurocs)
+
+
+def test_selection_inside_the_fold_stays_at_chance_on_noise_and_outside_it_does_not():
+    inside, outside = [], []
+    for seed in range(4):
+        columns, labels, patients = noise(seed)
+        inside.append(cross_validated(columns, labels, patients, 20))
+        peek = MostTelling(20).fit(columns.to_numpy(), labels, np.ones(len(labels)))
+        outside.append(cross_validated(columns.loc[:, peek.get_support()], labels, patients, 0))
+    assert abs(np.mean(inside) - 0.5) < 0.1
+    assert np.mean(outside) > 0.85
+
+
+def test_every_training_patient_weighs_the_same_and_the_classes_are_even():
+    patients = pd.Series(["a"] * 6 + ["b", "b", "c", "d"])
+    labels = np.array([1.0] * 6 + [0, 0, 0, np.nan])
+    train = np.arange(10)
+    plain = training_weights(labels, patients, train, even=False, class_weights=False)
+    assert pd.Series(plain).groupby(patients).sum().to_dict() == pytest.approx(
+        {"a": 1, "b": 1, "c": 1, "d": 0}
+    )
+    even_classes = training_weights(labels, patients, train, even=False, class_weights=True)
+    assert even_classes[labels == 1].sum() == pytest.approx(even_classes[labels == 0].sum())
+    assert (
+        training_weights(labels, patients, train[:8], even=True, class_weights=False)[:8].tolist() == [1] * 8
+    )
+
+
+def test_prevalence_is_the_share_of_positive_training_patients():
+    patients = pd.Series(["a"] * 6 + ["b", "c", "d"])
+    labels = np.array([1.0] * 6 + [0, 0, 0])
+    weights = training_weights(labels, patients, np.arange(8), even=False, class_weights=False)
+    columns = pd.DataFrame({"x": np.arange(9.0)})
+    found, described = fit_predict(
+        "prevalence", Baseline(), columns, labels, weights, patients, np.array([8]), 0
+    )
+    assert found.tolist() == pytest.approx([1 / 3])
+    assert described["prevalence"] == pytest.approx(1 / 3)
+
+
+def test_missing_values_and_new_kinds_are_no_obstacle():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2.0
+    columns = pd.DataFrame({"x": labels + rng.normal(0, 0.2, 40), "empty": np.nan})
+    columns["kind"] = ["GE"] * 30 + ["new"] * 10
+    columns.loc[::7, "x"] = np.nan
+    patients = pd.Series(np.arange(40))
+    weights = training_weights(labels, patients, np.arange(30), even=False, class_weights=True)
+    test = np.arange(30, 40)
+    found, described = fit_predict(
+        "logistic_l2", Baseline(selected=0), columns, labels, weights, patients, test, 0
+    )
+    assert described["columns"] == ["x", "empty", "kind_GE"]
+    assert np.isfinite([described["scale"], described["coefficients"]]).all()
+    assert auroc(labels[30:], found) > 0.8
+
+
+def test_one_class_in_training_is_said_with_fold_and_receptor(config, lesions, tmp_path):
+    split = split_of(config, lesions.entering)
+    parts = split.rows(lesions.entering, 2)
+    table = lesions.entering.copy()
+    table.loc[np.concatenate([parts["train"], parts["validation"]]), "PR"] = 0.0
+    with pytest.raises(InputError, match="fold 2, PR: 0 training patients of one class"):
+        train_baseline(config, replace(lesions, entering=table), split, 2, RunFolder(tmp_path), QUIET)
+    assert RunFolder(tmp_path).predictions(2) is None
+
+
+def test_columns_of_each_modality(lesions):
+    table = lesions.entering
+    burden = table_columns(lesions, ["burden"])
+    owner = table["patient_id"].value_counts().index[0]
+    rows = (table["patient_id"] == owner).to_numpy()
+    assert (burden.loc[rows, "lesions_of_patient"] == rows.sum()).all()
+    assert burden.loc[rows, "largest_volume"].iloc[0] == table.loc[rows, "volume"].max()
+    assert (burden["lesions_of_study"] <= burden["lesions_of_patient"]).all()
+    assert not set(RECEPTORS) & set(table_columns(lesions, ["radiomics", "position", "burden", "clinical"]))
+    scanned = table.assign(pixel_spacing=["0.5\\0.5", *["1.0\\1.0"] * (len(table) - 1)], field_strength="")
+    acquisition = table_columns(replace(lesions, entering=scanned), ["acquisition"])
+    assert acquisition["pixel_spacing"].tolist()[:2] == [0.5, 1.0]
+    assert "field_strength" not in acquisition
+    assert set(acquisition["manufacturer"]) == {"SIEMENS", "GE MEDICAL SYSTEMS", "Philips"}
+    assert [*table_columns(lesions, ["clinical"])] == ["age"]  # all of them are women
+
+
+def test_an_acquisition_that_was_never_recorded_is_said(lesions):
+    bare = lesions.entering.drop(columns=["year", "pixel_spacing"]).assign(manufacturer="", field_strength="")
+    with pytest.raises(InputError, match="year, pixel_spacing, field_strength, manufacturer are missing"):
+        table_columns(replace(lesions, entering=bare), ["acquisition"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["task.modalities=[radiomics,burden]", "model.kind=network"], "burden is for traditional models"),
+        (["task.modalities=[image,radiomics]"], r"leave image out: task.modalities=\[radiomics\]"),
+        (["model.kind=network", "permutations=10"], "permutations are for traditional models"),
+        (["task.aggregate=attention"], "learns no attention"),
+        (["permutations=10", "tune={baseline.strength: [0.1, 1.0]}"], "leave one of them out"),
+        (["baseline.strength=0"], "more than 0"),
+        (["baseline.trees=0"], "1 for baseline.trees"),
+        (["task.modalities=[scanner]"], "unknown 'scanner'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words, said, table_cohort, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        setting(table_cohort, tmp_path, *words)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((EXPERIMENTS / "baselines").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_baseline_stands_on_the_tables(path):
+    config = compose([f"experiment=tcia_tabular+baselines/{path.stem}", "cohort.root=DIR"])
+    assert config.model.kind != "network"
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# Claim: ")
+    assert lines[1].startswith("# Run:   python -m bcbm.fit experiment=tcia_tabular+baselines/" + path.stem)
+
+
+def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
+    table = lesions.entering
+    dealt = permute_labels(table, [0, 3])
+    assert not dealt["ER"].equals(table["ER"])
+    assert (dealt.groupby("patient_id")[list(RECEPTORS)].nunique(dropna=False) == 1).all().all()
+    before, after = (
+        sorted(map(str, frame.groupby("patient_id")[list(RECEPTORS)].mean().to_numpy().tolist()))
+        for frame in (table, dealt)
+    )
+    assert before == after
+
+
+def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
+    config = setting(table_cohort, tmp_path, "task.receptors=[ER]", "split.folds=2")
+    told = lesions.entering["ER"].fillna(0.5).to_numpy()
+    planted = lesions.radiomics.copy()
+    planted[:, 5] = told + np.random.default_rng(0).normal(0, 0.4, len(told))
+    lesions = replace(lesions, radiomics=planted)
+    split, columns = split_of(config, lesions.entering), table_columns(lesions, config.task.modalities)
+    observed = pipeline_aurocs(config, columns, lesions.entering, split)["ER"]
+    permuted = permuted_aurocs(config, lesions, split, 19, QUIET)
+    assert observed > 0.85
+    assert abs(permuted["auroc"].mean() - 0.5) < 0.1
+    assert (1 + (permuted["auroc"] >= observed).sum()) / 20 == 0.05
+    again = permuted_aurocs(config, lesions, split, 2, QUIET)
+    pd.testing.assert_frame_equal(again, permuted.head(2))
+
+
+def test_the_command_reports_what_the_permutation_is_held_against(lesions, table_cohort, tmp_path):
+    words = [
+        *(
+            f"cohort.root={table_cohort}",
+            f"prepared.root={tmp_path / 'kept'}",
+            f"run.root={tmp_path / 'runs'}",
+        ),
+        *SMALL,
+        *("model.kind=logistic_l1", "permutations=3", "bootstrap=100", "tracking=csv"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "bcbm.fit", *words],
+        cwd=HOME,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fold 2: logistic_l1 on 119 columns, validation AUROC" in done.stdout
+    (folder,) = (tmp_path / "runs" / "demo").iterdir()
+    results = json.loads((folder / "results.json").read_text())
+    config = compose(words)
+    split = split_of(config, lesions.entering)
+    expected = pipeline_aurocs(
+        config, table_columns(lesions, config.task.modalities), lesions.entering, split
+    )
+    for receptor, block in results["receptors"].items():
+        assert block["patient"]["auroc"] == pytest.approx(expected[receptor])
+        assert block["patient"]["pipeline_p"] in (0.25, 0.5, 0.75, 1.0)

@@ -1,0 +1,75 @@
+"""What the audit notes in a table that no file says by itself: small, grey, outside, mirrored, in doubt."""
+
+import pandas as pd
+import pytest
+
+from bcbm.cohort.download import Download
+from bcbm.cohort.findings import agreement, burden, findings
+from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.table import build_table, settle
+
+STUDY = "BCBM-RadioGenomics-1-0"
+NAMES = ["R-frontal-tumor", "R-occipital-tumor", "R-cerebellar-tumor"]
+POINTS = [(30, 45, 20), (20, -90, 5), (25, -65, -40)]  # MNI, on the right
+
+
+def judged(points=POINTS, overlap=0.95, **measures):
+    """Kinds and places of the findings in one study of three lesions, and the table."""
+    ids = [f"{STUDY}/{name}" for name in NAMES]
+    usual = {"voxels": 500, "volume": 500.0, "x": 0, "y": 0, "z": 0, "outside": 0.0, "grey_levels": 9}
+    survey = Survey(
+        masks=pd.DataFrame([{**usual, **measures}] * 3, index=ids, columns=list(MASK_COLUMNS)),
+        overlaps=pd.DataFrame(columns=["one", "other", "shared", "dice"]),
+        unusable={},
+        problems=[],
+        points=pd.DataFrame([(*point, overlap) for point in points], index=ids, columns=list(MNI_COLUMNS)),
+    )
+    rows = {"study_id": STUDY, "name": NAMES, "image_path": "", "mask_path": "", "in_workbook": True}
+    studies = pd.DataFrame({"study_id": [STUDY], "patient_id": ["BCBM-RadioGenomics-1"]})
+    download = Download(
+        root=None,
+        has_images=False,
+        segmentations=pd.DataFrame(rows),
+        features=pd.DataFrame({"original_a": [1.0, 2, 3], "original_b": 1.0}),
+        studies=studies.assign(ER=1.0, PR=0.0, HER2=1.0),
+    )
+    table, _, _ = build_table(download, survey=survey)
+    settle(table, "lesions", survey)
+    return {(one.kind, one.where) for one in findings(download, table)}, table
+
+
+def test_a_sound_study_has_nothing_but_its_burden():
+    found, table = judged()
+    assert {kind for kind, _ in found} == {"patient that owns much of the table"}
+    assert burden(table) == [{"patient": "BCBM-RadioGenomics-1", "lesions": 3, "share": 1.0}]
+    assert agreement(table) == {"hemisphere": {"agree": 3, "of": 3}, "region": {"agree": 3, "of": 3}}
+
+
+@pytest.mark.parametrize(
+    ("measures", "kind"),
+    [
+        ({"outside": 0.1}, "mask reaches outside the brain"),
+        ({"grey_levels": 1}, "single grey level"),
+        ({"voxels": 26}, "fewer than 27 voxels"),
+    ],
+)
+def test_masks_that_say_little_are_named(measures, kind):
+    found, _ = judged(**measures)
+    assert (kind, f"{STUDY}/{NAMES[0]}") in found
+
+
+def test_a_study_whose_lesions_all_lie_opposite_to_their_names_is_mirrored():
+    found, table = judged(points=[(-x, y, z) for x, y, z in POINTS])
+    assert ("mirrored study", STUDY) in found
+    assert sum(kind == "name against coordinates" for kind, _ in found) == 3
+    assert agreement(table)["hemisphere"] == {"agree": 0, "of": 3}
+
+
+def test_one_lesion_on_the_other_side_is_no_mirrored_study():
+    found, _ = judged(points=[(-30, 45, 20), *POINTS[1:]])
+    assert "mirrored study" not in {kind for kind, _ in found}
+    assert ("name against coordinates", f"{STUDY}/{NAMES[0]}") in found
+
+
+def test_a_poor_overlap_with_the_template_is_in_doubt():
+    assert ("registration in doubt", STUDY) in judged(overlap=0.86)[0]

@@ -1,0 +1,236 @@
+"""The command itself: real processes, real files, from a cohort to its results."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from bcbm.config.compose import HOME
+
+TABULAR = [
+    "task.modalities=[radiomics,position]",
+    "cohort.synthetic.images=false",
+    "trainer.max_epochs=3",
+    "data.batch_size=64",
+    "data.workers=0",
+    "tracking=csv",
+    "bootstrap=200",
+]
+
+
+def command(cache, runs, *words):
+    return [sys.executable, "-m", "bcbm.fit", f"run.root={runs}", *words], {
+        **os.environ,
+        "BCBM_CACHE": str(cache),
+        "OMP_NUM_THREADS": "1",
+        "WANDB_API_KEY": "",
+        "NETRC": "/nonexistent",
+    }
+
+
+def fit(cache, runs, *words):
+    words, environment = command(cache, runs, *words)
+    return subprocess.run(
+        words,
+        cwd=HOME,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=600,
+    )
+
+
+def only_run(runs, experiment="demo"):
+    (folder,) = (runs / experiment).iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def demo(cache, tmp_path_factory):
+    """The demo, cut short: three modalities, images and W&B offline."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = fit(
+        cache, runs, "cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200"
+    )
+    assert done.returncode == 0, done.stderr
+    return only_run(runs), done.stdout
+
+
+def test_a_run_folder_holds_what_is_needed_to_run_it_again(demo):
+    folder, _ = demo
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    assert {
+        "config.yaml",
+        "environment.json",
+        "split.json",
+        "lesions.parquet",
+        "predictions.parquet",
+        "results.json",
+    } <= names
+    assert {
+        "figures/roc.png",
+        "fold=0/metrics.csv",
+        "fold=1/predictions.parquet",
+        "fold=0/checkpoints/best.ckpt",
+    } <= names
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["split"] == json.loads((folder / "split.json").read_text())["hash"]
+    assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+
+
+def test_every_lesion_is_predicted_once_and_the_figures_are_those_of_the_table(demo):
+    from bcbm.statistics.metrics import auroc, patient_level
+
+    folder, _ = demo
+    table, lesions = (
+        pd.read_parquet(folder / "predictions.parquet"),
+        pd.read_parquet(folder / "lesions.parquet"),
+    )
+    entering = lesions[~lesions["excluded"]]
+    assert sorted(table["lesion_id"]) == sorted(list(entering["lesion_id"]) * 3)
+    assert lesions.loc[lesions["excluded"], "reason"].ne("").all()
+    results = json.loads((folder / "results.json").read_text())
+    patients = patient_level(table)
+    rows = patients[(patients["receptor"] == "ER") & patients["label"].notna()]
+    assert results["receptors"]["ER"]["patient"]["auroc"] == pytest.approx(
+        auroc(rows["label"], rows["probability"])
+    )
+    assert results["leaky"] is False
+
+
+def test_a_checkpoint_needs_no_other_file_and_carries_the_split(demo):
+    from bcbm.model.module import LesionModule
+
+    folder, _ = demo
+    module = LesionModule.load_from_checkpoint(
+        folder / "fold=0/checkpoints/best.ckpt", weights_only=True, map_location="cpu"
+    )
+    assert module.provenance["split_hash"] == json.loads((folder / "split.json").read_text())["hash"]
+
+
+def test_wandb_is_offline_without_a_key_one_run_a_fold_and_a_summary(demo):
+    folder, _ = demo
+    assert len(list((folder / "wandb").glob("offline-run-*"))) == 3
+    stored = b"".join(path.read_bytes() for path in (folder / "wandb").rglob("*.wandb"))
+    assert b"BCBM-RadioGenomics-" not in stored and str(folder).encode() not in stored
+
+
+def test_the_same_seed_gives_identical_tables_and_another_seed_does_not(cache, tmp_path):
+    words = [*TABULAR, "split.folds=2"]
+    for name in ("a", "b"):
+        assert fit(cache, tmp_path / name, *words).returncode == 0
+    assert fit(cache, tmp_path / "c", *words, "seed=1").returncode == 0
+    a, b, c = (pd.read_parquet(only_run(tmp_path / name) / "predictions.parquet") for name in "abc")
+    pd.testing.assert_frame_equal(a, b)
+    assert not a["probability"].equals(c["probability"])
+
+
+def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_path):
+    words = [*TABULAR, "split.folds=2", "model.kind=prevalence"]
+    assert fit(cache, tmp_path, *words).returncode == 0
+    folder = only_run(tmp_path)
+    first = json.loads((folder / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert fit(cache, tmp_path, *words, "bootstrap=77").returncode == 0
+    again = json.loads((only_run(tmp_path) / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert again["auroc"] == first["auroc"] and again["auroc_low"] != first["auroc_low"]
+    (folder / "environment.json").write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "bcbm.evaluate", str(folder)], cwd=HOME, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "is damaged" in done.stderr and "Traceback" not in done.stderr
+    assert fit(cache, tmp_path, *words).returncode == 0  # beside it, a new run
+    assert len(list((tmp_path / "demo").iterdir())) == 2
+
+
+def test_one_fold_alone_waits_for_the_others(cache, tmp_path):
+    done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "fold=1")
+    folder = only_run(tmp_path)
+    assert done.returncode == 0 and (folder / "fold=1/predictions.parquet").is_file()
+    assert not (folder / "results.json").exists() and "[0]" in done.stdout
+
+
+def test_two_processes_predict_every_lesion_once(cache, tmp_path):
+    done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert done.returncode == 0, done.stderr
+    folder = only_run(tmp_path)
+    table, lesions = (
+        pd.read_parquet(folder / "predictions.parquet"),
+        pd.read_parquet(folder / "lesions.parquet"),
+    )
+    assert sorted(table["lesion_id"]) == sorted(list(lesions.loc[~lesions["excluded"], "lesion_id"]) * 3)
+
+
+def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it(cache, tmp_path):
+    """No signal at all: 200 patients, table only."""
+    words = [
+        *TABULAR,
+        "cohort.synthetic.signal=0",
+        "cohort.synthetic.patients=200",
+        "trainer.max_epochs=25",
+        "trainer.patience=25",
+    ]
+    aurocs = {}
+    for unit in ("patient", "lesion"):
+        done = fit(cache, tmp_path / unit, *words, f"split.unit={unit}")
+        assert done.returncode == 0, done.stderr
+        assert ("LEAKY" in done.stdout) == (unit == "lesion")
+        results = json.loads((only_run(tmp_path / unit) / "results.json").read_text())
+        assert results["leaky"] == (unit == "lesion")
+        aurocs[unit] = [found["patient"] for found in results["receptors"].values()]
+    honest = [figures["auroc"] for figures in aurocs["patient"]]
+    leaky = [figures["auroc"] for figures in aurocs["lesion"]]
+    assert abs(sum(honest) / 3 - 0.5) < 0.08
+    # One-sided: without signal, cross-validation leans below 0.5 (the test has what the training lacks).
+    assert all(figures["auroc_low"] < 0.5 for figures in aurocs["patient"])
+    assert sum(leaky) / 3 > 0.6
+
+
+def test_errors_are_one_line_each_without_a_traceback(cache, tmp_path):
+    for words, said in (
+        (["split.fold=3"], "split.folds"),
+        (["cohort.root=/nonexistent"], "no such folder"),
+        ([*TABULAR, "split.folds=100"], "folds"),
+    ):
+        done = fit(cache, tmp_path, *words)
+        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, shared):
+    words = [
+        f"cohort.root={shared / 'bcbm-radiogenomics'}",
+        "trainer.max_epochs=2",
+        "tracking=csv",
+        "bootstrap=200",
+    ]
+    done = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
+    assert done.returncode == 0, done.stderr
+    assert "problem" not in done.stdout
+    assert (
+        json.loads((only_run(tmp_path, "tcia_tabular") / "results.json").read_text())["receptors"]["ER"][
+            "patient"
+        ]["positives"]
+        > 30
+    )
+    refused = fit(cache, tmp_path, "experiment=paper", *words)
+    assert refused.returncode == 2 and "has no images" in refused.stderr
+
+
+def test_help_names_commands_experiments_and_keys_without_loading_torch():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bcbm.fit", "--help"],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "split.unit" in done.stdout and "paper_leaky" in done.stdout and "torch" not in done.stderr

@@ -1,0 +1,228 @@
+"""A run that is ended, however and whenever, goes on and ends where an undisturbed one does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from bcbm.config.compose import compose
+from bcbm.config.schema import HOME
+from bcbm.runs.folder import PATIENCE, RunFolder
+from bcbm.runs.identity import fingerprint
+
+COHORT = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2"]
+WORDS = [
+    *("task.modalities=[radiomics,position]", *COHORT, "data.batch_size=16", "data.workers=1"),
+    *("trainer.patience=999", "tracking=csv", "bootstrap=50"),
+]
+LONG = [*WORDS, "trainer.max_epochs=100"]
+
+
+def started(cache, root, *words, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "bcbm.fit", f"run.root={root}", *words],
+        cwd=HOME,
+        env={**os.environ, "BCBM_CACHE": str(cache), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def whole(cache, tmp_path_factory):
+    """The table of an undisturbed run."""
+    root = tmp_path_factory.mktemp("whole")
+    done(started(cache, root, *LONG))
+    return tables(root)[0]
+
+
+@pytest.fixture
+def start(cache, tmp_path):
+    """Start `fit` in `tmp_path`."""
+    return partial(started, cache, tmp_path)
+
+
+def done(process, status=0):
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == status, out + errors
+    assert "Traceback" not in errors
+    return out, errors
+
+
+def until(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return found
+
+
+def tables(root):
+    return [pd.read_parquet(path) for path in sorted(root.glob("demo/*/predictions.parquet"))]
+
+
+def last(root):
+    return next(iter(root.glob("demo/*/fold=0/checkpoints/last.ckpt")), None)
+
+
+def test_twenty_kills_at_random_moments_change_nothing(cache, tmp_path):
+    words = [sys.executable, Path(__file__).parents[1] / "killed_fits.py", tmp_path, "20", "0", *WORDS]
+    killed = subprocess.run(
+        [*words, "trainer.max_epochs=40"],
+        cwd=HOME,
+        env={**os.environ, "BCBM_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert killed.returncode == 0, killed.stderr
+    kills = [json.loads(line) for line in killed.stdout.splitlines()]
+    assert len(kills) >= 20
+    (undisturbed,) = tables(tmp_path / "whole")
+    for number in range(kills[-1]["run"] + 1):
+        (again,) = tables(tmp_path / f"killed-{number}")
+        pd.testing.assert_frame_equal(undisturbed, again)
+
+
+def test_a_killed_fold_goes_on_inside_and_its_curves_are_whole(start, tmp_path, whole):
+    first = start(*LONG)
+    until(lambda: last(tmp_path), first)
+    first.kill()
+    first.communicate()
+    begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
+    out, _ = done(start(*LONG))
+    assert "fold 0: 100 epochs" in out
+    for number in (0, 1):
+        (curves,) = tmp_path.glob(f"demo/*/fold={number}/metrics.csv")
+        epochs = pd.read_csv(curves).dropna(subset="val/auroc")["epoch"].tolist()
+        assert epochs == list(range(100)), begun
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+    assert not list(tmp_path.rglob("last.ckpt"))  # a finished fold keeps its best weights only
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(start, tmp_path, whole, number):
+    first = start(*LONG)
+    until(lambda: last(tmp_path), first)
+    first.send_signal(number)
+    _, errors = done(first, status=128 + number)
+    assert "the same command goes on" in errors
+    assert not list(tmp_path.rglob(".*.partial"))
+    done(start(*LONG))
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+
+
+def test_slurms_warning_saves_and_puts_the_job_back_into_the_queue(start, tmp_path, whole):
+    """Slurm's own command is played by a script that writes down how it was called."""
+    script = tmp_path / "bin" / "scontrol"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    script.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "17", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "bcbm", "SLURM_PROCID": "0"}
+    slurm |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NTASKS_PER_NODE": "1"}
+    slurm |= {"PATH": f"{script.parent}:{os.environ['PATH']}"}
+    first = start(*LONG, **slurm)
+    until(lambda: last(tmp_path), first)
+    first.send_signal(signal.SIGUSR1)
+    done(first, status=128 + signal.SIGUSR1)
+    assert (tmp_path / "called").read_text() == "requeue 17\n"
+    done(start(*LONG, **slurm))
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(start, tmp_path):
+    first = start(*LONG, "fold=0")
+    until(lambda: last(tmp_path), first)
+    first.kill()
+    first.communicate()
+    foreign = last(tmp_path).read_bytes()
+    words = [*WORDS, "trainer.max_epochs=5", "fold=0"]
+    done(start(*words, f"run.folder={tmp_path / 'clean'}"))
+    other = tmp_path / "other" / "fold=0" / "checkpoints" / "last.ckpt"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(foreign)
+    done(start(*words, f"run.folder={tmp_path / 'other'}"))
+    same = [pd.read_parquet(tmp_path / name / "fold=0/predictions.parquet") for name in ("clean", "other")]
+    pd.testing.assert_frame_equal(*same)
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(start, tmp_path):
+    torn = tmp_path / "run" / "fold=0" / "checkpoints" / "last.ckpt"
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(b"PK\x03\x04 half")
+    _, errors = done(start(*WORDS, f"run.folder={tmp_path / 'run'}"), status=2)
+    assert "last.ckpt" in errors and "delete it" in errors
+
+
+def test_losses_that_are_no_number_end_the_run_with_a_word(start, tmp_path):
+    _, errors = done(start(*WORDS, "trainer.learning_rate=1e30", "loss.uncertainty=true"), status=2)
+    assert "is no number; lower trainer.learning_rate" in errors
+    (folder,) = (tmp_path / "demo").iterdir()
+    assert (folder / "split.json").is_file() and not list(folder.rglob("predictions.parquet"))
+
+
+def test_a_disk_that_takes_no_more_ends_the_run_with_a_word_and_space_goes_on(start, cache, tmp_path):
+    """A limit on the size of files, which the kernel enforces as it does the end of a disk."""
+    words = [*WORDS, "trainer.max_epochs=5"]
+    done(start(*words, f"run.folder={tmp_path / 'demo/whole'}"))
+    limited = """
+import resource, sys
+from bcbm import fit
+from bcbm.model import fold as crossvalidation
+train_fold = crossvalidation.train_fold
+def on_a_full_disk(*words):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+    train_fold(*words)
+crossvalidation.train_fold = on_a_full_disk
+sys.argv = ["bcbm.fit", *sys.argv[1:]]
+raise SystemExit(fit.main())
+"""
+    here = f"run.folder={tmp_path / 'demo/limited'}"
+    full = subprocess.run(
+        [sys.executable, "-c", limited, *words, here],
+        cwd=HOME,
+        env={**os.environ, "BCBM_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 2 and "Traceback" not in full.stderr
+    assert ".ckpt: File too large; put it right" in full.stderr
+    assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.glob("demo/limited/**/best.ckpt"))
+    done(start(*words, here))
+    pd.testing.assert_frame_equal(*tables(tmp_path))
+
+
+def test_ranks_started_at_once_share_the_folder_that_the_first_one_makes(tmp_path, monkeypatch):
+    config = compose([f"run.root={tmp_path}"])
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("bcbm.runs.folder.PATIENCE", 0.0)
+    with pytest.raises(ValueError, match="the first rank made no run folder"):
+        RunFolder.open(config, "cohort", "{}", "hash")
+    monkeypatch.setenv("RANK", "0")
+    first = RunFolder.open(config, "cohort", "{}", "hash")
+    monkeypatch.setenv("RANK", "1")
+    assert RunFolder.open(config, "cohort", "{}", "hash").path == first.path and PATIENCE > 60
+
+
+def test_how_many_folds_stand_side_by_side_is_no_part_of_what_a_run_is():
+    one, two, ddp = (
+        fingerprint(compose(words), "cohort", "hash")
+        for words in ([], ["trainer.parallel=folds", "trainer.devices=2"], ["trainer.devices=2"])
+    )
+    assert one == two != ddp

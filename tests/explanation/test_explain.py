@@ -1,0 +1,201 @@
+"""Explanations point at what was planted, and at nothing else."""
+
+import base64
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from bcbm.config.compose import compose
+from bcbm.config.schema import Augment, Data, Model, Trainer
+from bcbm.crossvalidation.cross_validate import run
+from bcbm.crossvalidation.results import page
+from bcbm.data.datamodule import LesionDataModule
+from bcbm.explain import explain
+from bcbm.explanation.ablation import HeldLesions
+from bcbm.explanation.drops import _blocks
+from bcbm.explanation.saliency import grad_cam, occlusion
+from bcbm.features.radiomics import FEATURES
+from bcbm.model.module import LesionModule
+from bcbm.runs.folder import RunFolder
+
+SPOT = (3, 12, 11)  # of a 16-cubed crop
+
+
+class Bright(nn.Module):
+    """A network that looks for one bright place: a convolution and its largest answer."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv3d(1, 2, 3, padding=1, bias=False)
+        nn.init.constant_(self.convolution.weight, 0.1)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, batch):
+        found = self.dropout(self.convolution(batch["image"]))
+        return found.amax(dim=(2, 3, 4)) * torch.tensor([1.0, -1.0]) + 0 * batch["position"].sum()
+
+
+def lesion():
+    image = torch.zeros(1, 1, 16, 16, 16)
+    z, y, x = SPOT
+    image[0, 0, z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2] = 3.0
+    return {"image": image, "position": torch.ones(1, 12)}
+
+
+def peak(values):
+    return np.array(np.unravel_index(int(values.argmax()), values.shape))
+
+
+def test_both_maps_point_at_the_only_place_that_counts():
+    network = Bright().eval()
+    assert np.abs(peak(grad_cam(network, lesion(), 0)) - SPOT).max() <= 1
+    assert np.abs(peak(occlusion(network, lesion(), 0)) - SPOT).max() <= 2
+
+
+def test_hiding_what_speaks_against_a_receptor_is_negative():
+    network = Bright().eval()
+    hidden = occlusion(network, lesion(), 1)
+    assert hidden.min() < -0.05 and float(hidden.max()) < 1e-4
+    assert float(grad_cam(network, lesion(), 1).max()) == 0.0
+
+
+def test_hiding_an_empty_place_changes_nothing_even_after_grad_cam():
+    network = Bright()
+    grad_cam(network, lesion(), 0)
+    hidden = occlusion(network, lesion(), 0)
+    assert not network.training and abs(float(hidden[15, 0, 0])) < 1e-5
+
+
+def table(patients=40):
+    rng = np.random.default_rng(0)
+    count = rng.integers(1, 4, patients)
+    frame = pd.DataFrame({"patient_id": np.repeat([f"P{i:02}" for i in range(patients)], count)})
+    frame["lesion_id"] = frame["content"] = [f"L{i}" for i in range(len(frame))]
+    frame["hemisphere"], frame["region"] = "left", "frontal"
+    frame["volume"] = 1.0
+    frame["ER"] = np.repeat(rng.integers(0, 2, patients).astype(float), count)
+    return frame
+
+
+def held(column=7):
+    """Test lesions of a network whose logit is one radiomics column, and that column tells the label."""
+    frame = table()
+    radiomics = np.random.default_rng(1).normal(size=(len(frame), len(FEATURES)))
+    radiomics[:, column] = frame["ER"] * 2 - 1
+    rows = np.arange(len(frame))
+    datamodule = LesionDataModule(
+        lesions=frame,
+        radiomics=radiomics,
+        crops=None,
+        parts={"train": rows[:0], "validation": rows[:0], "test": rows},
+        receptors=["ER"],
+        modalities=["radiomics", "position"],
+        data=Data(batch_size=7),
+        augment=Augment(),
+        crop_spacing=1.0,
+        seed=0,
+    )
+    datamodule.setup()
+    ones, zeros = [1.0] * len(FEATURES), [0.0] * len(FEATURES)
+    fitted = {
+        "receptors": ["ER"],
+        "pos_weight": [1.0],
+        "positives": [1],
+        "negatives": [1],
+        "position": 12,
+        "radiomics": {"median": zeros, "mean": zeros, "scale": ones},
+    }
+    module = LesionModule(
+        task={"receptors": ["ER"], "modalities": ["radiomics", "position"]},
+        model=vars(Model()),
+        loss={"receptor_weights": {"ER": 1.0}},
+        trainer=vars(Trainer()),
+        fitted=fitted,
+        provenance={},
+    )
+    with torch.no_grad():
+        for parameter in module.network.encoders["radiomics"].parameters():
+            parameter.zero_()
+        first, last = (
+            part for part in module.network.encoders["radiomics"].mlp if isinstance(part, nn.Linear)
+        )
+        first.weight[0, column], last.weight[0, 0] = 1.0, 1.0
+        heads = module.network.heads["ER"]
+        trunk = next(part for part in module.network.trunk if isinstance(part, nn.Linear))
+        for part in (heads, trunk):
+            part.weight.zero_()
+            part.bias.zero_()
+        heads.weight[0, 0] = trunk.weight[0, 0] = 1.0
+    return HeldLesions(module, datamodule)
+
+
+def auroc_of(patients):
+    from bcbm.statistics.metrics import auroc
+
+    return auroc(patients["label"], patients["probability"])
+
+
+def test_only_the_column_that_is_read_costs_anything_when_shuffled():
+    lesions = held()
+    assert auroc_of(lesions.patients()) == 1.0
+    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled(_blocks(), 1, seed=0)}
+    name = FEATURES[7].removeprefix("original_")
+    read = {name, f"all {name.split('_')[0]}"}
+    assert {one for one, drop in drops.items() if drop > 0.2} == read
+    assert all(abs(drop) < 1e-12 for one, drop in drops.items() if one not in read)
+
+
+def test_without_a_modality_its_part_of_the_auroc_is_gone():
+    lesions = held()
+    assert auroc_of(lesions.without("radiomics")) == 0.5
+    assert auroc_of(lesions.without("position")) == 1.0
+
+
+def test_every_feature_stands_alone_and_in_its_class():
+    blocks = _blocks()
+    assert len(blocks) == 107 + 7 and len(blocks["all shape"]) == 14
+
+
+@pytest.fixture(scope="module")
+def explained(cohort, tmp_path_factory):
+    """A small run on images, fitted and explained as the commands do it."""
+    home = tmp_path_factory.mktemp("explained")
+    words = [f"cohort.root={cohort}", f"prepared.root={home / 'prepared'}", f"run.root={home / 'runs'}"]
+    words += ["task.modalities=[image]", "task.receptors=[ER]", "split.folds=2", "trainer.max_epochs=1"]
+    words += ["data.workers=0", "prepared.jobs=1", "tracking=csv", "bootstrap=50"]
+    folder = RunFolder(run(compose(words), Console(quiet=True)))
+    explain(folder, Console(quiet=True))
+    return folder
+
+
+def text_of(report):
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", report.read_text(encoding="utf-8"))).split())
+
+
+def test_every_picture_that_explain_draws_stands_in_the_report(explained):
+    told = json.loads((explained.path / "explanations.json").read_text())["saliency"]
+    drawn = sorted((explained.path / "explanations").glob("*.png"))
+    assert len(told) == len(drawn) >= 2
+    html = (explained.path / "report.html").read_text(encoding="utf-8")
+    assert all(base64.b64encode(path.read_bytes()).decode() in html for path in drawn)
+    text = text_of(explained.path / "report.html")
+    assert text.count("Grad-CAM and occlusion, probability") == len(told)
+    assert "Not in the run folder" not in text and not any(one["lesion_id"] in html for one in told)
+
+
+def test_a_picture_that_is_gone_is_said_to_be(explained):
+    path = min((explained.path / "explanations").glob("*.png"))
+    kept = path.read_bytes()
+    path.unlink()
+    text = text_of(page(explained))
+    assert f"Not in the run folder, and so not here: {path.name}." in text
+    assert f"python -m bcbm.explain {explained.path}" in text
+    path.write_bytes(kept)
+    assert "Not in the run folder" not in text_of(page(explained))

@@ -1,0 +1,199 @@
+"""What the survey finds in images and masks: measures, overlaps, and one clear line a defect."""
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from bcbm.features.records import Study
+from bcbm.features.survey import survey_cohort
+
+SHAPE, SPACING = (20, 24, 16), (1.0, 1.0, 2.0)
+LPS = np.diag([-1.0, -1.0, 2.0, 1.0])
+
+
+def save(path: Path, array: np.ndarray, affine: np.ndarray = LPS) -> Path:
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+def box(start: tuple[int, int, int], size: int = 4, value: float = 1) -> np.ndarray:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[tuple(slice(a, a + size) for a in start)] = value
+    return mask
+
+
+def brain() -> np.ndarray:
+    image = np.zeros(SHAPE, np.float32)
+    image[2:-2, 2:-2, 2:-2] = np.random.default_rng(0).uniform(100, 900, tuple(n - 4 for n in SHAPE))
+    return image
+
+
+def surveyed(folder: Path, image: np.ndarray | Path, masks: dict[str, np.ndarray | Path], affine=LPS):
+    """The survey of one study whose files are written here, where they are not yet."""
+    image_path = image if isinstance(image, Path) else save(folder / "image.nii.gz", image, affine)
+    paths = {
+        name: mask if isinstance(mask, Path) else save(folder / f"{name}.nii.gz", mask, affine)
+        for name, mask in masks.items()
+    }
+    return survey_cohort([Study(image_path, paths)], folder / "kept", jobs=1)
+
+
+def test_a_mask_is_measured_on_its_image(tmp_path):
+    image = brain()
+    image[8:12, 8:12, 6:10] = 310
+    image[8:10, 8:12, 6:10] = 210
+    found = surveyed(tmp_path, image, {"met": box((8, 8, 6))})
+    assert found.problems == [] and found.unusable == {}
+    row = found.masks.loc["met"]
+    assert (row["voxels"], row["volume"], row["outside"], row["grey_levels"]) == (64, 128.0, 0.0, 2)
+    assert row[["x", "y", "z"]].tolist() == [9.5, 9.5, 15.0]
+
+
+@pytest.mark.parametrize("flip", [(1, -1, 1), (-1, 1, -1), (1, 1, 1)])
+def test_the_centroid_does_not_depend_on_how_the_file_is_stored(tmp_path, flip):
+    affine = LPS.copy()
+    affine[:3, 3] = [30, -20, 5]
+    turn = nib.orientations.axcodes2ornt(nib.aff2axcodes(affine @ np.diag([*flip, 1])))
+    turned = nib.orientations.ornt_transform(nib.io_orientation(affine), turn)
+    centres = []
+    for name, change in (("stored", None), ("turned", turned)):
+        folder = tmp_path / name
+        folder.mkdir()
+        files = {}
+        for what, array in (("image", brain()), ("met", box((4, 12, 3)))):
+            volume = nib.Nifti1Image(array, affine)
+            volume = volume if change is None else volume.as_reoriented(change)
+            files[what] = folder / f"{what}.nii.gz"
+            nib.save(volume, files[what])
+        centres.append(surveyed(folder, files["image"], {"met": files["met"]}).masks[["x", "y", "z"]])
+    assert np.allclose(centres[0], centres[1])
+
+
+def test_masks_that_share_voxels_are_paired_with_their_share(tmp_path):
+    masks = {
+        "big": box((6, 6, 4), 6),
+        "in": box((7, 7, 5), 2),
+        "edge": box((10, 10, 8), 4),
+        "far": box((2, 2, 2), 2),
+    }
+    pairs = surveyed(tmp_path, brain(), masks).overlaps.set_index(["one", "other"])
+    assert pairs["shared"].to_dict() == {("big", "in"): 1.0, ("big", "edge"): 8 / 64}
+    assert pairs.loc[("big", "in"), "dice"] == 2 * 8 / (216 + 8)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [1, 255])
+def test_masks_of_any_type_and_label_are_the_same_mask(tmp_path, kind, value):
+    if (kind, value) != (np.uint8, 1):
+        plain = surveyed(tmp_path, brain(), {"met": box((8, 8, 6))}).masks
+        typed = surveyed(tmp_path, brain(), {"met": box((8, 8, 6)).astype(kind) * kind(value)}).masks
+        assert plain.equals(typed)
+
+
+def test_a_mask_whose_header_has_no_slope_is_read_as_stored(tmp_path):
+    path = save(tmp_path / "met.nii.gz", box((8, 8, 6)).astype(np.float32))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[112:116] = np.float32(np.nan).tobytes()  # scl_slope, as in the real download
+    path.write_bytes(gzip.compress(content))
+    assert surveyed(tmp_path, brain(), {"met": path}).masks.loc["met", "voxels"] == 64
+
+
+def corrupt(path: Path, how: str) -> Path:
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "corrupted":
+        middle = len(content) // 2
+        path.write_bytes(
+            content[:middle] + bytes(b ^ 255 for b in content[middle : middle + 8]) + content[middle + 8 :]
+        )
+    else:
+        path.write_text("no volume")
+    return path
+
+
+BAD_MASKS = {
+    "truncated": ("unreadable mask", "cannot be read"),
+    "corrupted": ("unreadable mask", "cannot be read"),
+    "text": ("unreadable mask", "cannot be read"),
+    "4D": ("unreadable mask", "4 dimensions"),
+    "grid": ("mask on another grid", "another grid"),
+    "empty": ("empty mask", "no voxel above 0.5"),
+    "single": ("single-voxel mask", "single voxel"),
+    "outside": ("mask outside the brain", "outside the stripped brain"),
+}
+
+
+@pytest.mark.parametrize("how", BAD_MASKS)
+def test_a_bad_mask_is_one_problem_and_its_neighbours_are_measured(tmp_path, how):
+    path = tmp_path / "läsion.nii.gz"
+    arrays = {
+        "4D": np.ones((*SHAPE, 2), np.uint8),
+        "grid": np.ones((10, 24, 16), np.uint8),
+        "empty": box((8, 8, 6), 0),
+        "single": box((8, 8, 6), 1),
+        "outside": box((0, 0, 0), 2),
+    }
+    save(path, arrays.get(how, box((8, 8, 6))))
+    if how not in arrays:
+        corrupt(path, how)
+    found = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
+    kind, words = BAD_MASKS[how]
+    assert [(problem.kind, problem.where) for problem in found.problems] == [(kind, "bad")]
+    assert words in found.problems[0].found and "läsion" in found.problems[0].found
+    assert list(found.masks.index) == ["good"] and found.unusable == {"bad": kind}
+
+
+@pytest.mark.parametrize("how", ["truncated", "text", "4D", "empty", "constant", "infinite", "unoriented"])
+def test_a_bad_image_is_one_problem_and_the_reason_of_all_its_lesions(tmp_path, how):
+    image = {
+        "4D": np.ones((*SHAPE, 2), np.float32),
+        "empty": np.zeros(SHAPE, np.float32),
+        "constant": (brain() > 0).astype(np.float32),
+        "infinite": np.where(brain() > 800, np.inf, brain()).astype(np.float32),
+    }.get(how, brain())
+    volume = nib.Nifti1Image(image, LPS)
+    if how == "unoriented":
+        volume = nib.Nifti1Image(image, None)
+    path = tmp_path / "image.nii.gz"
+    nib.save(volume, path)
+    if how in ("truncated", "text"):
+        corrupt(path, how)
+    found = surveyed(tmp_path, path, {"one": box((8, 8, 6)), "two": box((4, 4, 4))})
+    assert [problem.kind for problem in found.problems] == ["unusable image"]
+    assert found.problems[0].where == str(path)
+    assert set(found.unusable) == {"one", "two"} and found.masks.empty
+
+
+@pytest.mark.parametrize("kind", ["vector", "complex"])
+def test_voxels_that_are_no_single_number_are_refused(tmp_path, kind):
+    path = tmp_path / "met.nii.gz"
+    if kind == "vector":
+        colours = sitk.GetImageFromArray(np.ones((*SHAPE[::-1], 3), np.uint8), isVector=True)
+        sitk.WriteImage(colours, str(path))
+    else:
+        save(path, box((8, 8, 6)).astype(np.complex64))
+    found = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
+    assert list(found.masks.index) == ["good"] and found.unusable == {"bad": "unreadable mask"}
+
+
+def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_path, monkeypatch):
+    masks = {"met": box((8, 8, 6))}
+    first = surveyed(tmp_path, brain(), masks)
+    paths = tmp_path / "image.nii.gz", {"met": tmp_path / "met.nii.gz"}
+
+    def refuse(*_):
+        raise AssertionError("a volume was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bcbm.features.survey.open_volume", refuse)
+        again = survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1)
+        assert again.masks.equals(first.masks)
+        save(paths[1]["met"], box((8, 8, 6), 3))
+        with pytest.raises(AssertionError, match="was read"):
+            survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1)
+    assert survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1).masks.loc["met", "voxels"] == 27

@@ -1,0 +1,216 @@
+"""How a fold is trained: every option of `trainer` does what it says, and what is written can be trusted."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from batches import data_of, lesions_of, module_of, parts_of, trainer_of
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from torch.nn.utils import get_total_norm
+
+from bcbm.cohort.splits import split_as
+from bcbm.config.compose import compose, override
+from bcbm.config.schema import Augment, Data
+from bcbm.crossvalidation.dispatch import train
+from bcbm.errors import ConfigError, InputError
+from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.module import LesionModule
+from bcbm.model.trainer import curves
+from bcbm.preparation.prepare import prepare
+from bcbm.runs.folder import RunFolder
+
+STILL = {"model.dropout": 0.0, "model.radiomics_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def images(cohort, tmp_path_factory):
+    """A cohort with images, its configuration, lesions and folds."""
+    places = [f"cohort.root={cohort}", f"prepared.root={tmp_path_factory.mktemp('prepared')}"]
+    small = ["features.crop_size=16", "features.crop_spacing=2", "split.folds=2", "trainer.max_epochs=2"]
+    config = compose([*places, *small, "data.workers=0", "prepared.jobs=1", "tracking=csv"])
+    lesions = prepare(config, Console(quiet=True))
+    return config, lesions, split_as(lesions.entering, config.split, config.task.receptors)
+
+
+def folder_of(images, root, callbacks=(), **settings):
+    """Train fold 0 with other settings; returns the folder of the fold."""
+    config, lesions, split = images
+    config = override(config, {name.replace("__", "."): value for name, value in settings.items()})
+    train(config, lesions, split, 0, RunFolder(root), Console(quiet=True), callbacks=callbacks)
+    return root / "fold=0"
+
+
+def probabilities(folder):
+    return pd.read_parquet(folder / "predictions.parquet")["probability"].to_numpy()
+
+
+def test_two_batches_accumulated_are_one_of_twice_the_size(images, tmp_path):
+    still = {name.replace(".", "__"): value for name, value in STILL.items()}
+    whole = folder_of(images, tmp_path / "whole", data__batch_size=16, **still)
+    halves = folder_of(images, tmp_path / "halves", data__batch_size=8, trainer__accumulate=2, **still)
+    np.testing.assert_allclose(probabilities(halves), probabilities(whole), atol=1e-4)
+
+
+def test_gradients_are_clipped_to_the_norm_that_is_asked_for(images, tmp_path):
+    class Norms(Callback):
+        def __init__(self):
+            self.found = []
+
+        def on_before_zero_grad(self, trainer, module, optimizer):
+            grads = [p.grad for p in module.parameters() if p.grad is not None]
+            self.found += [float(get_total_norm(grads))] * bool(grads)
+
+    free, clipped = Norms(), Norms()
+    folder_of(images, tmp_path / "free", callbacks=[free])
+    folder_of(images, tmp_path / "clipped", callbacks=[clipped], trainer__clip=0.01)
+    assert max(free.found) > 0.02 and max(clipped.found) < 0.0101
+
+
+def test_channels_last_changes_no_number(images, tmp_path):
+    plain = folder_of(images, tmp_path / "plain")
+    last = folder_of(images, tmp_path / "last", trainer__channels_last=True)
+    np.testing.assert_allclose(probabilities(last), probabilities(plain), atol=1e-4)
+
+
+def test_mixed_precision_is_near_and_not_the_same(images, tmp_path):
+    plain = probabilities(folder_of(images, tmp_path / "plain"))
+    mixed = probabilities(folder_of(images, tmp_path / "mixed", trainer__precision="bf16-mixed"))
+    assert not np.array_equal(mixed, plain)
+    np.testing.assert_allclose(mixed, plain, atol=0.1)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a compiler, and gcc is not here")
+def test_a_compiled_encoder_gives_the_same_and_its_checkpoint_loads_without_it(images, tmp_path):
+    plain = folder_of(images, tmp_path / "plain", trainer__max_epochs=1)
+    quick = folder_of(images, tmp_path / "compiled", trainer__max_epochs=1, trainer__compile=True)
+    np.testing.assert_allclose(probabilities(quick), probabilities(plain), atol=1e-3)
+    best = LesionModule.load_from_checkpoint(quick / "checkpoints/best.ckpt", weights_only=True)
+    assert set(best.state_dict()) == set(
+        torch.load(plain / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    )
+
+
+def test_a_profile_leaves_a_trace_of_some_steps(images, tmp_path):
+    folder = folder_of(images, tmp_path, trainer__profile=True)
+    traces = sorted(folder.glob("*.json"))
+    assert traces and any("training_step" in str(json.loads(path.read_text())) for path in traces)
+
+
+def test_what_limits_a_fold_is_said_and_logged(images, tmp_path, capsys):
+    config, lesions, split = images
+    train(config, lesions, split, 0, RunFolder(tmp_path), Console())
+    said = capsys.readouterr().out
+    assert "of the training waited for data" in said and "GiB of memory" in said
+    waits = pd.read_csv(tmp_path / "fold=0/metrics.csv")["train/data_wait"].dropna()
+    assert len(waits) == 2 and waits.between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("epoch,loss\n0,1.5\n1,1.25\n2,1.0\n", [0, 1]), ("", []), ("loss\n1\n", []), ('"\n', [])],
+)
+def test_curves_go_on_behind_the_epoch_and_torn_ones_start_anew(tmp_path, text, kept):
+    (tmp_path / "metrics.csv").write_text(text)
+    logger = curves(tmp_path, 1)
+    logger.log_metrics({"epoch": 2, "loss": 0.5})
+    logger.save()
+    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [*kept, 2]
+
+
+class Leave(Callback):
+    """Asks for the end at an epoch's start, as a signal would."""
+
+    def __init__(self, interruption, epoch):
+        self.interruption, self.epoch = interruption, epoch
+
+    def on_train_epoch_start(self, trainer, module):
+        if trainer.current_epoch == self.epoch:
+            self.interruption.asked = 15
+
+
+@pytest.mark.parametrize(("ema", "workers"), [(False, 0), (True, 0), (False, 1)])
+def test_a_training_that_was_left_ends_where_an_unbroken_one_does(tmp_path, ema, workers):
+    """Three modalities, augmentation and dropout; with and without a moving average of the weights."""
+    table, radiomics, crops = lesions_of(24)
+
+    def trained(folder, leave):
+        torch.manual_seed(0 if leave is not None else 99)  # going on, the first weights do not matter
+        if not folder.exists():
+            torch.manual_seed(0)
+        loading = Data(batch_size=4, workers=workers)
+        data = data_of(table, radiomics, crops, parts_of(24), augment=Augment(), data=loading)
+        module, average = module_of(data), Average(decay=0.8) if ema else None
+        interruption = Interruption()
+        keeper = Keeper(folder, interruption, average)
+        callbacks = [interruption, keeper, *([average] if average else [])]
+        callbacks += [Leave(interruption, leave)] if leave is not None else []
+        trainer = trainer_of(tmp_path, epochs=6, callbacks=callbacks, enable_checkpointing=True)
+        begun = keeper.last if keeper.last.is_file() else None
+        trainer.fit(module, data, ckpt_path=begun, weights_only=True)
+        return keeper, module
+
+    whole, unbroken = trained(tmp_path / "whole", None)
+    left, _ = trained(tmp_path / "left", 2)
+    assert left.left and left.last.is_file() and not whole.left
+    again, module = trained(tmp_path / "left", None)
+    assert (again.score, again.epoch, again.step) == (whole.score, whole.epoch, whole.step)
+    for ours, theirs in ((whole.best, again.best), (unbroken.state_dict(), module.state_dict())):
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    again.take_best(module)
+    loaded = LesionModule.load_from_checkpoint(again.write_best(module), weights_only=True)
+    assert all(torch.equal(value, whole.best[name]) for name, value in loaded.state_dict().items())
+
+
+def test_a_moving_average_is_what_is_validated_and_kept(images, tmp_path):
+    plain = folder_of(images, tmp_path / "plain")
+    averaged = folder_of(images, tmp_path / "averaged", trainer__ema=0.9)
+    a, b = (
+        torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
+        for folder in (plain, averaged)
+    )
+    moved = [name for name in a if not torch.equal(a[name], b[name])]
+    assert set(a) == set(b) and len(moved) > 0.5 * len(a)
+
+
+class Evil:
+    """What a pickle does when it is trusted."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "weights.pth"])
+def test_a_file_of_torch_that_would_run_code_is_refused_and_does_not(images, tmp_path, name):
+    harm = tmp_path / "harm"
+    evil = tmp_path / "run" / "fold=0" / "checkpoints" / name
+    evil.parent.mkdir(parents=True)
+    torch.save({"state_dict": Evil(harm), "epoch": 1, "hyper_parameters": {"provenance": {}}}, evil)
+    settings = {} if name == "last.ckpt" else {"model__weights": str(evil), "model__encoder": "resnet18"}
+    with pytest.raises((InputError, ConfigError), match=name):
+        folder_of(images, tmp_path / "run", **settings)
+    assert not harm.exists()
+
+
+def test_a_yaml_that_would_run_code_is_refused_and_does_not(tmp_path):
+    harm, evil = tmp_path / "harm", tmp_path / "evil.yaml"
+    evil.write_text(f"seed: !!python/object/apply:os.mkdir ['{harm}']\n")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        compose([f"experiment={evil}"])
+    with pytest.raises(ConfigError):
+        compose([f"tune=!!python/object/apply:os.mkdir ['{harm}']"])
+    assert not harm.exists()
+
+
+def test_workers_are_forked_so_that_a_fold_beside_others_starts_them_at_once():
+    table, radiomics, crops = lesions_of(24)
+    data = data_of(table, radiomics, crops, parts_of(24), data=Data(batch_size=8, workers=1))
+    data.setup()
+    assert data.train_dataloader().multiprocessing_context.get_start_method() == "fork"

@@ -1,0 +1,302 @@
+"""The whole preparation: what enters, what a bad file costs, what a kill or a full disk do."""
+
+import gzip
+import io
+import os
+import shutil
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.config.compose import HOME, compose
+from bcbm.errors import InputError
+from bcbm.preparation.prepare import prepare
+
+
+def prepared(root, folder, *words):
+    console = Console(file=io.StringIO(), width=200)
+    base = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=8"]
+    return prepare(compose([*base, *words]), console), console.file.getvalue()
+
+
+@pytest.fixture
+def broken(cohort, tmp_path):
+    """The cohort with one empty mask and one truncated mask, both of lesions that enter: root, lesion ids."""
+    root = shutil.copytree(cohort, tmp_path / "broken")
+    masks = sorted((root / IMAGE_FOLDER).rglob("*_mask_*-tumor*.nii.gz"))
+    masks = [mask for mask in masks if "margin" not in mask.name and mask.parent.name.endswith("-0")]
+    empty, cut = masks[0], masks[-1]
+    image = nib.load(empty)
+    values = np.zeros(image.shape, np.float32)
+    empty.write_bytes(gzip.compress(nib.Nifti1Image(values, image.affine).to_bytes(), 1))
+    cut.write_bytes(cut.read_bytes()[:-200])
+    return root, [
+        f"{m.parent.name}/{m.name.split('_mask_')[1].removesuffix('.nii.gz')}" for m in (empty, cut)
+    ]
+
+
+def test_what_enters_has_crop_radiomics_and_label(cohort, tmp_path):
+    lesions, text = prepared(cohort, tmp_path)
+    assert "problem" not in text and "analysed" in text
+    assert lesions.radiomics.shape == (len(lesions.entering), 107)
+    assert np.isfinite(lesions.radiomics).all()
+    assert len(lesions.crops) == len(lesions.entering)
+    assert all(lesions.crops[row][1].any() for row in range(len(lesions.crops)))
+    assert lesions.entering["reason"].eq("").all()
+
+
+def test_bad_files_are_excluded_with_reasons_and_reported(broken, tmp_path):
+    root, bad = broken
+    lesions, text = prepared(root, tmp_path / "out")
+    reasons = lesions.table.set_index("lesion_id")["reason"]
+    assert reasons[bad[0]] == "empty mask" and reasons[bad[1]] == "unreadable mask"
+    assert not set(bad) & set(lesions.entering["lesion_id"])
+    assert text.count("problem ") == 2 and all(lesion in text for lesion in bad)
+
+
+def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tmp_path):
+    root = shutil.copytree(cohort, tmp_path / "bare")
+    mask = sorted((root / IMAGE_FOLDER).rglob("*-0/*_mask_*-tumor.nii.gz"))[0]
+    lesion = f"{mask.parent.name}/{mask.name.split('_mask_')[1].removesuffix('.nii.gz')}"
+    mask.unlink()
+    without, text = prepared(root, tmp_path / "a")
+    assert without.table.set_index("lesion_id")["reason"][lesion] == "no mask file" and lesion in text
+    assert without.present.all()
+    kept, text = prepared(root, tmp_path / "b", "task.missing=keep")
+    assert "counts as missing" in text and len(kept.entering) == len(without.entering) + 1
+    row = kept.entering.index[kept.entering["lesion_id"] == lesion][0]
+    assert kept.present[row].tolist() == [False, True, True] and kept.present.sum() == kept.present.size - 1
+    assert not kept.crops[row].any() and np.isfinite(kept.radiomics[row]).all()
+
+
+def test_strict_stops_with_every_problem(broken, tmp_path):
+    root, bad = broken
+    with pytest.raises(InputError) as caught:
+        prepared(root, tmp_path / "out", "cohort.strict=true")
+    assert sorted(problem.where for problem in caught.value.problems) == sorted(bad)
+
+
+@pytest.mark.parametrize(
+    "words", [["task.modalities=[image]"], ["task.modalities=[radiomics]", "features.radiomics=extract"]]
+)
+def test_a_cohort_without_images_says_what_to_switch(table_cohort, tmp_path, words):
+    with pytest.raises(InputError, match="has no images") as caught:
+        prepared(table_cohort, tmp_path, *words)
+    assert "task.modalities=[radiomics,position]" in str(caught.value)
+
+
+def test_the_tables_alone_need_no_crop(table_cohort, tmp_path):
+    lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[radiomics,position]")
+    assert lesions.crops is None and lesions.radiomics.shape == (len(lesions.entering), 107)
+    lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[position]")
+    assert lesions.radiomics is None
+
+
+def test_nothing_left_to_analyse_is_said(cohort, tmp_path):
+    root = shutil.copytree(cohort, tmp_path / "empty")
+    for mask in root.rglob("*_mask_*"):
+        mask.unlink()
+    with pytest.raises(InputError, match="no lesion is left"):
+        prepared(root, tmp_path / "out")
+
+
+EXTRACT = ["task.modalities=[radiomics]", "features.radiomics=extract"]
+
+
+def written(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
+
+
+def test_a_second_preparation_works_nothing_out_again(cohort, tmp_path):
+    first, text = prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    assert "radiomics extracted against the workbook: 107 of 107 features agree" in text
+    before = written(tmp_path)
+    again, _ = prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    assert written(tmp_path) == before and len(before) > 10
+    assert np.array_equal(first.radiomics, again.radiomics) and first.crops.where == again.crops.where
+    prepared(cohort, tmp_path, *EXTRACT, "cohort.policy=largest")
+    assert written(tmp_path) == before
+
+
+def test_the_radiomics_table_says_where_its_values_are_from(cohort, tmp_path):
+    prepared(cohort, tmp_path, *EXTRACT)
+    extracted = pd.read_parquet(tmp_path / "radiomics.parquet")
+    assert extracted["library"].str.contains("pyradiomics").all() and extracted["settings"].notna().all()
+    prepared(cohort, tmp_path, "task.modalities=[radiomics]")
+    assert set(pd.read_parquet(tmp_path / "radiomics.parquet")["library"]) == {"workbook"}
+
+
+def test_a_failed_extraction_is_one_problem_and_the_reason(broken, tmp_path):
+    root, bad = broken
+    mask = root / IMAGE_FOLDER / bad[0].split("/")[0] / f"{bad[0].replace('/', '_mask_')}.nii.gz"
+    volume = nib.load(mask)
+    line = np.zeros(volume.shape, np.float32)
+    line[50, 60, 30:34] = 1  # PyRadiomics asks for two dimensions
+    nib.save(nib.Nifti1Image(line, volume.affine), mask)
+    lesions, text = prepared(root, tmp_path / "out", *EXTRACT)
+    assert lesions.table.set_index("lesion_id").loc[bad[0], "reason"].startswith("radiomics failed")
+    assert text.count(f"problem {bad[0]}") == 1
+
+
+def test_corrected_names_change_the_table_and_the_cohort(cohort, tmp_path):
+    plain, text = prepared(cohort, tmp_path, "task.modalities=[position]")
+    name = plain.entering["name"].iloc[0]
+    names = tmp_path / "names.csv"
+    names.write_text(f"name,category,region\n{name},lesion,brainstem\nno-such-name,,deep\n")
+    corrected, text = prepared(cohort, tmp_path, "task.modalities=[position]", f"cohort.names={names}")
+    assert set(corrected.entering.query("name == @name")["region"]) == {"brainstem"}
+    assert "no segmentation is named no-such-name" in text
+    assert corrected.cohort != plain.cohort
+
+
+def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, tmp_path):
+    words = ["task.modalities=[position]", "cohort.position=image"]
+    lesions, _ = prepared(cohort, tmp_path, *words)
+    entering = lesions.entering
+    assert set(entering["position_source"]) == {"image"}
+    assert entering[["mni_x", "mni_y", "mni_z"]].notna().all().all()
+    before = written(tmp_path)
+    prepared(cohort, tmp_path, *words)
+    assert written(tmp_path) == before
+
+
+def process(root, folder, *words):
+    """A preparation as its own process."""
+    given = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=16"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "bcbm.prepare", *given, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HOME)},
+    )
+
+
+@pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
+def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step):
+    out = tmp_path / "killed"
+    with process(cohort, out, "features.radiomics=extract") as killed:
+        while not list((out / step).glob("*.json")) and killed.poll() is None:
+            pass
+        killed.kill()
+    kept = written(out)
+    lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
+    undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
+    assert kept and all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert lesions.table.equals(undisturbed.table)
+    assert np.array_equal(lesions.radiomics, undisturbed.radiomics)
+    assert all(np.array_equal(lesions.crops[i], undisturbed.crops[i]) for i in range(len(lesions.crops)))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(cohort, tmp_path, small_disk):
+    with process(cohort, small_disk / "out") as run:
+        errors = run.communicate()[1]
+    assert run.returncode == 2
+    assert "No space left on device" in errors and "prepared.root" in errors and "Traceback" not in errors
+    assert not list(small_disk.rglob("*.partial"))
+    stores = list(small_disk.rglob("*.npy"))
+    assert all(len(np.load(store)) for store in stores)
+    lesions, _ = prepared(cohort, tmp_path / "elsewhere", "features.crop_size=16")
+    assert len(lesions.crops)
+
+
+def test_a_folder_that_cannot_be_written_is_named(cohort, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"set prepared\.root"):
+        prepared(cohort, tmp_path / "file" / "out")
+
+
+def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
+    root = shutil.copytree(cohort, tmp_path / "renamed")
+    mask = next(path for path in sorted(root.rglob("*_mask_*")) if path.parent.name.endswith("-3-0"))
+    shutil.copy(mask, mask.with_name(f"{mask.parent.name}_mask_tumor.nii.gz"))
+    words = ["task.modalities=[position]", "cohort.policy=lesions"]
+    prepared(root, tmp_path / "out", *words)
+    names = tmp_path / "out" / "names-unsure.csv"
+    assert "tumor," in names.read_text()
+    names.write_text("name,category,region\ntumor,cavity,\n")
+    for _ in range(2):
+        lesions, _ = prepared(root, tmp_path / "out", *words, f"cohort.names={names}")
+        assert set(lesions.table.query("name == 'tumor'")["category"]) == {"cavity"}
+        assert names.read_text().endswith("tumor,cavity,\n")
+
+
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, tmp_path):
+    words = ["task.modalities=[position]", "cohort.position=image"]
+    plain, _ = prepared(cohort, tmp_path, *words)
+    name = plain.entering["name"].iloc[0]
+    names = tmp_path / "names.csv"
+    names.write_text(f"name,region\n{name},brainstem\n")
+    corrected, _ = prepared(cohort, tmp_path, *words, f"cohort.names={names}")
+    row = corrected.table.query("name == @name").iloc[0]
+    assert (row["region"], row["position_source"]) == ("brainstem", "person")
+
+
+def test_a_mask_that_fails_does_not_take_the_lesion_with_it(cohort, tmp_path):
+    """A line of voxels inside a lesion: the shorter name would stand for it, but has no radiomics."""
+    root = shutil.copytree(cohort, tmp_path / "line")
+    masks = sorted(root.rglob("*-0_mask_*-tumor.nii.gz"))
+    mask = masks[0]
+    volume = nib.load(mask)
+    inside = np.argwhere(np.asarray(volume.dataobj))
+    x, y, _ = np.median(inside, axis=0).astype(int)
+    line = np.zeros(volume.shape, np.float32)
+    column = inside[(inside[:, 0] == x) & (inside[:, 1] == y)]
+    line[tuple(column.T)] = 1
+    short = mask.with_name(mask.name.replace("-tumor", ""))
+    nib.save(nib.Nifti1Image(line, volume.affine), short)
+    lesions, _ = prepared(root, tmp_path / "out", *EXTRACT)
+    table = lesions.table.set_index("mask_path")
+    assert not table.loc[str(mask), "excluded"]
+    assert table.loc[str(short), "reason"].startswith("radiomics failed")
+
+
+def test_a_damaged_record_or_store_is_made_again(cohort, tmp_path):
+    words = ["task.modalities=[image]"]
+    first, _ = prepared(cohort, tmp_path, *words)
+    next((tmp_path / "survey").glob("*.json")).write_text("")
+    next((tmp_path / "crops").glob("*.npy")).write_bytes(b"")
+    again, _ = prepared(cohort, tmp_path, *words)
+    assert all(np.array_equal(first.crops[i], again.crops[i]) for i in range(len(first.crops)))
+    assert all(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+
+
+def test_the_download_is_never_written_to(cohort):
+    with pytest.raises(InputError, match=r"prepared\.root lies in cohort\.root"):
+        prepared(cohort, cohort / "prepared")
+
+
+def test_coordinates_without_images_are_refused(table_cohort, tmp_path):
+    words = ["task.modalities=[position]", "cohort.position=image"]
+    _, text = prepared(table_cohort, tmp_path, *words)
+    assert "positions come from names" in text
+    with pytest.raises(InputError, match="no coordinates"):
+        prepared(table_cohort, tmp_path, *words, "features.coordinates=true")
+
+
+def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
+    runs = [process(cohort, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0], [run.stderr.read() for run in runs]
+    for run in runs:
+        run.communicate()
+    assert not list((tmp_path / "out").rglob("*.partial"))

@@ -1,0 +1,205 @@
+"""The audit of a cohort with one of each defect: every defect is found, and the download stays as it was."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
+from bcbm.config.compose import HOME
+
+
+def command(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "250", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HOME)}
+    return subprocess.run(
+        [sys.executable, "-m", f"bcbm.{verb}", *words], capture_output=True, text=True, env=environment
+    )
+
+
+def workbook(root: Path, book: tuple[str, str], change) -> None:
+    frame = pd.read_excel(root / book[0], sheet_name=book[1], dtype=object, keep_default_na=False)
+    frame.columns = [column.strip() for column in frame.columns]
+    change(frame).to_excel(root / book[0], sheet_name=book[1], index=False)
+
+
+def rewrite(path: Path, change, target: Path | None = None) -> None:
+    volume = nib.load(path)
+    nib.save(nib.Nifti1Image(change(np.asarray(volume.dataobj)), volume.affine), target or path)
+
+
+@pytest.fixture(scope="module")
+def defective(cohort, tmp_path_factory):
+    """A copy of the cohort with one of each defect, and where each should be found, by kind."""
+    root = shutil.copytree(cohort, tmp_path_factory.mktemp("defects") / "Köhorte")
+    images = root / IMAGE_FOLDER
+    masks = [m for m in sorted(images.rglob("*_mask_*")) if m.parent.name.endswith("-0")]
+    places = ("front", "par", "occ", "temp", "cer")
+    masks = [m for m in masks if any(place in m.name.lower() for place in places)]
+    masks = [m for m in masks if "margin" not in m.name and not m.name.rstrip(".nigz").endswith("0")]
+    by_study: dict[str, list[Path]] = {}
+    for mask in masks:
+        by_study.setdefault(mask.parent.name, []).append(mask)
+    victims = iter(sorted(by_study.values(), key=len, reverse=True)[0])
+    found: dict[str, str] = {}
+
+    def lesion(mask: Path) -> str:
+        return f"{mask.parent.name}/{mask.name.split('_mask_')[1].removesuffix('.nii.gz')}"
+
+    def defect(kind: str, change) -> None:
+        mask = next(victims)
+        change(mask)
+        found[kind] = lesion(mask)
+
+    def one_voxel(values):
+        result = np.zeros_like(values)
+        result[tuple(np.argwhere(values)[0])] = 1
+        return result
+
+    def corner(values):
+        result = np.zeros_like(values)
+        result[:3, :3, :3] = 1
+        return result
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-200])
+
+    defect("empty mask", lambda mask: rewrite(mask, np.zeros_like))
+    defect("single-voxel mask", lambda mask: rewrite(mask, one_voxel))
+    defect("mask outside the brain", lambda mask: rewrite(mask, corner))
+    defect("mask on another grid", lambda mask: rewrite(mask, lambda values: values[:-1]))
+    defect("unreadable mask", cut)
+    defect("row without file", Path.unlink)
+    original = next(victims)
+    study = original.parent.name
+    drawn_again = {"target over a lesion": "Plan9_TgtZ_220Gy80", "file without row": "L-extra"}
+    for axis, (kind, name) in enumerate(drawn_again.items()):
+        copy = original.with_name(f"{study}_mask_{name}.nii.gz")
+        rewrite(original, lambda values, axis=axis: np.maximum(values, np.roll(values, 1, axis)), copy)
+        found[kind] = lesion(copy)
+    right = lesion(original).split("/")[1].lower().startswith("r")
+    other = original.with_name(f"{study}_mask_{'Left' if right else 'Right'}-frontal-met.nii.gz")
+    shutil.copy(original, other)
+    found["name against coordinates"] = lesion(other)
+    stray = original.with_name("notes.nii.gz")
+    shutil.copy(original, stray)
+    found["file that fits no pattern"] = str(stray.relative_to(root))
+    others = [name for name in by_study if name != study]
+    gone = images / others[0] / f"{others[0]}_image_ss_n4.nii.gz"
+    gone.unlink()
+    found["study without image"] = str(gone.parent.relative_to(root))
+    broken = images / others[1] / f"{others[1]}_image_ss_n4.nii.gz"
+    cut(broken)
+    found["unusable image"] = str(broken.relative_to(root))
+    twice = images / others[2] / f"{others[2]}_image_ss_n4.nii.gz"
+    shutil.copy(twice, twice.with_name(f"{others[2]}_image_two.nii.gz"))
+    found["study with more than one image"] = str(twice.parent.relative_to(root))
+
+    def odd(frame):
+        frame.loc[frame["ID"] == others[3], "PR"] = "maybe"
+        return frame[frame["ID"] != others[4]]
+
+    workbook(root, CLINICAL_WORKBOOK, odd)
+    found["odd label"], found["study without clinical row"] = f"({others[3]})", others[4]
+    workbook(root, RADIOMICS_WORKBOOK, lambda frame: pd.concat([frame, frame.iloc[:1]]))
+    found["row twice in a workbook"] = f"row {len(pd.read_excel(root / RADIOMICS_WORKBOOK[0])) + 1}"
+    return root, found
+
+
+def states(root: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(root.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def audited(defective, tmp_path_factory):
+    root, found = defective
+    folder = tmp_path_factory.mktemp("audited")
+    before = states(root)
+    words = [f"cohort.root={root}", f"run.root={folder / 'runs'}", f"prepared.root={folder / 'prepared'}"]
+    result = command("audit", *words)
+    assert states(root) == before, "the audit changed the download"
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr + result.stdout
+    page = next((folder / "runs").rglob("audit.html"))
+    return json.loads(page.with_suffix(".json").read_text()), page.read_text(), result.stdout, found, folder
+
+
+def test_every_defect_is_found_where_it_is(audited):
+    content, _, screen, found, _ = audited
+    assert content["status"] == "findings"
+    assert not any(Path(one["where"]).is_absolute() for one in content["findings"])
+    for kind, where in found.items():
+        places = [one["where"] for one in content["findings"] if one["kind"] == kind]
+        assert any(where in place for place in places), f"{kind}: {where} is not among {places}"
+        assert kind in screen
+    kinds = {one["kind"] for one in content["findings"]}
+    assert {"structure", "cavity", "margin", "examination twice"} <= kinds
+
+
+def test_each_unusable_file_is_one_line_and_nothing_else_is_called_unusable(audited):
+    content, *_ = audited
+    for kind in ("empty mask", "single-voxel mask", "unreadable mask", "unusable image"):
+        assert sum(one["kind"] == kind for one in content["findings"]) == 1, kind
+
+
+def test_the_page_shows_every_finding_and_the_pictures(audited):
+    content, page, _, _, _ = audited
+    assert page.count("data:image/png;base64,") == 5
+    for one in content["findings"]:
+        assert one["kind"] in page
+
+
+def test_coordinates_agree_with_the_names_that_are_sure(audited):
+    content, _, _, _, _ = audited
+    side, region = content["agreement"]["hemisphere"], content["agreement"]["region"]
+    assert side["of"] > 20 and side["agree"] >= side["of"] - 1  # one of them was given a wrong name
+    assert region["agree"] / region["of"] >= 0.85
+
+
+def test_prepare_takes_what_is_sound_and_names_what_is_not(defective, audited):
+    root, found = defective
+    prepared = audited[4] / "prepared"
+    words = [f"cohort.root={root}", f"prepared.root={prepared}", "cohort.position=image"]
+    result = command("prepare", *words, "features.radiomics=extract", "features.crop_size=16")
+    assert result.returncode == 0, result.stderr
+    for kind in ("empty mask", "single-voxel mask", "mask on another grid", "unreadable mask"):
+        assert f"problem {found[kind]}:" in result.stdout.replace("\n", "")
+    table = pd.read_parquet(prepared / "lesions.parquet")
+    assert not table["excluded"].all() and (table["excluded"] == (table["reason"] != "")).all()
+    entering = table[~table["excluded"]]
+    radiomics = pd.read_parquet(prepared / "radiomics.parquet").loc[entering["lesion_id"]]
+    assert radiomics.drop(columns=["library", "settings"]).notna().all().all()
+    assert (entering["position_source"] == "image").all()
+    assert not list(prepared.rglob("*.partial"))
+
+
+def test_a_download_without_a_finding_is_clean(tmp_path):
+    studies = [f"BCBM-RadioGenomics-{n}-0" for n in range(12)]
+    rows = pd.DataFrame({"FilenamePrefix": studies, "Segmentation_Name": "mask_L-frontal-tumor"})
+    rows["original_shape_VoxelVolume"] = np.arange(12) + 50.0
+    root = tmp_path / "clean"
+    root.mkdir()
+    rows.to_excel(root / RADIOMICS_WORKBOOK[0], sheet_name=RADIOMICS_WORKBOOK[1], index=False)
+    labels = pd.DataFrame({"ID": studies, "ER": list("+-" * 6), "PR": list("++--" * 3), "HER2": ""})
+    labels.to_excel(root / CLINICAL_WORKBOOK[0], sheet_name=CLINICAL_WORKBOOK[1], index=False)
+    result = command("audit", f"cohort.root={root}", f"run.root={tmp_path}", f"prepared.root={tmp_path}/p")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "clean" in result.stdout
+
+
+@pytest.mark.parametrize("what", ["no folder", "no workbook", "no study"])
+def test_what_cannot_be_read_at_all_is_unusable(cohort, tmp_path, what):
+    root = tmp_path / "cohort"
+    if what != "no folder":
+        (root / IMAGE_FOLDER).mkdir(parents=True)
+    if what == "no study":
+        for name in (CLINICAL_WORKBOOK[0], RADIOMICS_WORKBOOK[0]):
+            shutil.copy(cohort / name, root / name)
+    result = command("audit", f"cohort.root={root}", f"run.root={tmp_path}", f"prepared.root={tmp_path}/p")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr and str(root) in result.stderr.replace("\n", "")

@@ -1,0 +1,437 @@
+"""After a search: the ready experiment, the honest figure and the page."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html import unescape
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from browser import DARK, browse, picture, share_of
+from omegaconf import OmegaConf
+from optuna import create_study
+from optuna.trial import TrialState
+from rich.console import Console
+
+from bcbm.config.compose import HOME, compose, load, override, plain, to_yaml
+from bcbm.crossvalidation.cross_validate import run as fit
+from bcbm.report.figures.palette import PATIENT
+from bcbm.report.figures.parameters import Scale, ranked
+from bcbm.report.figures.search import busy_minutes, lanes
+from bcbm.report.pages.search import agreement, in_words, verdict
+from bcbm.runs.identity import NOT_IDENTITY
+from bcbm.search.conclusion import choices, conclude, importances, steps, unfinished
+from bcbm.search.experiment import write_experiment
+from bcbm.search.plan import read_plan
+from bcbm.search.results import finished
+from bcbm.search.space import default_settings, suggest
+from bcbm.search.storage import open_storage
+
+TABULAR = [
+    "task.modalities=[radiomics,position]",
+    "cohort.synthetic.images=false",
+    "cohort.synthetic.patients=60",
+    "trainer.max_epochs=2",
+    "data.batch_size=64",
+    "data.workers=0",
+    "split.folds=2",
+    "split.inner=2",
+    "tracking=csv",
+    "bootstrap=200",
+]
+SMALL = """
+trials: 3
+pruner: {kind: none}
+space:
+  model.fusion: {categorical: [concat, gated]}
+  model.dropout: {float: [0.0, 0.6], step: 0.1}
+"""
+
+
+def planted(home, name="fusion", words=(), studies=("fold=0", "fold=1", "final"), trials=12, value=None):
+    """A sweep's folder whose dropout of 0.1 is best and counts most; a trial is pruned and one fails."""
+    plan = read_plan(name, words, {"trials": str(trials)})
+    home.mkdir(parents=True)
+    known = ["fold=0", "fold=1", "final"]
+    content = {"sweep": plan.name, "study": f"{plan.name}/0", "studies": known, "trials": trials}
+    content |= {"minutes": None, **plan.source, "storage": None, "config": plain(plan.config)}
+    (home / "sweep.yaml").write_text(OmegaConf.to_yaml(content))
+    (home / "split.json").write_text(json.dumps({"hash": "5p117"}))
+    storage = open_storage(None, home)
+    for study in studies:
+        one = create_study(study_name=f"{plan.name}/0/{study}", storage=storage, directions=plan.directions)
+        one.enqueue_trial(default_settings(plan.space, plan.config), user_attrs={"default": True})
+        one.sampler = plan.make_sampler(len(study))
+        for number in range(trials + 1):
+            trial = one.ask()
+            settings = suggest(trial, plan.space)
+            trial.set_user_attr("seconds", 3.0)
+            if number == 5:
+                trial.set_user_attr("reason", "ValueError: no")
+                one.tell(trial, state=TrialState.FAIL)
+                continue
+            found = value(settings) if value else [0.9 - (settings["model.dropout"] - 0.1) ** 2]
+            if len(found) == 1:
+                for step in (1, 2, 3):
+                    trial.report(found[0] - 0.1 / step, step)
+            if number == 7 and len(found) == 1:
+                one.tell(trial, state=TrialState.PRUNED)
+            else:
+                one.tell(trial, found)
+    return plan
+
+
+def concluded(home, plan, *words, refit=False):
+    """The page of a sweep, and what was said on screen."""
+    console = Console(record=True, width=200)
+    page = conclude(finished(home), None, plan.config, "c0h0r7", ["sweep=fusion", *words], refit, console)
+    return page, console.export_text()
+
+
+def text_of(page):
+    html = re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    home = tmp_path_factory.mktemp("sweeps") / "whole"
+    plan = planted(home)
+    page, said = concluded(home, plan)
+    return home, plan, page, said
+
+
+def same(one, other):
+    """Whether two configurations are the same but for where results go, their name and who chose them."""
+    contents = [plain(config) for config in (one, other)]
+    for content in contents:
+        for place in (*NOT_IDENTITY, "experiment", "chosen_by"):
+            content.pop(place)
+    return contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["experiment=demo+losses/focal", "tracking=csv", "run.root=/elsewhere"],
+        ["loss.receptor_weights.PR=2.0", "features.crop_margin=null", "cohort.root=/data/x"],
+    ],
+    ids=["as it is", "on a group", "words"],
+)
+def test_the_ready_experiment_composes_to_what_the_final_study_ran(tmp_path, words):
+    base = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
+    rest = [word for word in words if not word.startswith("experiment=")]
+    file = tmp_path / "small.yaml"
+    file.write_text(f"experiment: {base[0] if base else 'demo'}\n{SMALL}")
+    plan = planted(tmp_path / "sweep", str(file), rest, studies=["final"])
+    found = finished(tmp_path / "sweep")
+    path = write_experiment(found, plan.config, {"seed": "0"})
+    text = path.read_text()
+    assert same(compose([f"experiment={path}"]), override(plan.config, found.best["final"].settings))
+    assert text.startswith("# Claim: ") and f"# Run:   python -m bcbm.fit experiment={path}" in text
+    assert "# seed: 0" in text and f"trial {found.best['final'].trial}" in text and "extends: demo" in text
+    body = text.split("\n\n", 1)[1]
+    assert "elsewhere" not in body and "tracking" not in body
+
+
+def test_the_ready_experiment_says_who_chose_it_and_claims_nothing_of_inner_folds(tmp_path):
+    plan = planted(tmp_path / "sweep", studies=["final"])
+    found = finished(tmp_path / "sweep")
+    path = write_experiment(found, plan.config, {})
+    config = compose([f"experiment={path}"])
+    assert config.chosen_by == "fusion on demo, sweep" and plan.config.chosen_by is None
+    assert load_written(config, tmp_path).chosen_by == config.chosen_by
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# Claim: none yet") and "beats" not in path.read_text()
+    words = (
+        "Mean AUROC of patients that no choice has seen, chosen minus as it is: -0.02 [-0.05, -0.00]; the "
+    )
+    words += "interval lies below 0, choosing by the search is worse."
+    write_experiment(found, plan.config, {}, words)
+    said = " ".join(path.read_text().replace("#", " ").split())
+    assert said.startswith(f"Claim: {words} Run: python -m bcbm.fit")
+    again = write_experiment(found, config, {})
+    assert compose([f"experiment={again}"]).chosen_by == f"{config.chosen_by}, fusion on demo_fusion, sweep"
+
+
+def load_written(config, folder):
+    (folder / "config.yaml").write_text(to_yaml(config))
+    return load(folder / "config.yaml")
+
+
+def test_a_base_that_lies_elsewhere_is_written_down_whole(tmp_path):
+    base, file = tmp_path / "mine.yaml", tmp_path / "small.yaml"
+    base.write_text("extends: demo\ntrainer: {max_epochs: 7}\n")
+    file.write_text(f"experiment: {base}\n{SMALL}")
+    plan = planted(tmp_path / "sweep", str(file), studies=["final"])
+    found = finished(tmp_path / "sweep")
+    path = write_experiment(found, plan.config, {})
+    assert path.name == "mine_small.yaml"
+    base.unlink()
+    assert same(compose([f"experiment={path}"]), override(plan.config, found.best["final"].settings))
+
+
+def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
+    home, _, page, said = sweep
+    text, best = text_of(page), finished(home).best
+    assert "Not tested on outer folds yet" in text and "the honest figure is left out" in said
+    for one in best.values():
+        assert f"{one.value:.3f}" in text and f"{one.default:.3f}" in text
+    assert "model.fusion_rank" in text and "c0h0r7" in text and "5p117" in text
+    assert f"optuna-dashboard {home / 'journal.log'}" in text
+    assert f"experiment={home / 'demo_fusion.yaml'}" in text and str(home / "demo_fusion.yaml") in said
+    assert "SECRET" not in text and "<script" not in page.read_text()
+
+
+def test_no_plot_is_blank(sweep):
+    home, *_ = sweep
+    names = {path.stem for path in (home / "figures").glob("*.png")}
+    assert names == {"history", "steps", "timeline", "importances", "slices", "map"}
+    for name in names:
+        pixels = matplotlib.image.imread(home / "figures" / f"{name}.png")[..., :3]
+        assert (pixels < 0.9).any(axis=2).mean() > 0.005, name
+
+
+def test_a_browser_shows_the_page_in_light_dark_and_on_a_phone(sweep):
+    *_, page, _ = sweep
+    dom, console = browse(page, "--dump-dom")
+    assert console == "" and "</footer>" in dom
+    light, dark, phone = picture(page, 1000, 3000), picture(page, 1000, 1600, DARK), picture(page, 500, 1600)
+    assert share_of(light, PATIENT) > 0 and light.mean() > 0.8
+    assert dark[:200].mean() < 0.3 and phone.std() > 0.05
+
+
+def test_what_was_planted_is_found_most_important_and_reported_values_are_kept(sweep):
+    found = finished(sweep[0])
+    table = importances(found)
+    assert set(table["study"]) == {"fold=0", "fold=1", "final"}
+    assert table.groupby("study")["share"].sum().to_numpy() == pytest.approx(1)
+    assert ranked(table)[0] == "model.dropout"
+    told = steps(found)
+    one = told[(told["study"] == "final") & (told["trial"] == 0)]
+    assert one["step"].tolist() == [1, 2, 3] and one["value"].is_monotonic_increasing
+
+
+def test_trials_that_are_all_the_same_have_no_importances(tmp_path):
+    plan = planted(tmp_path / "sweep", value=lambda settings: [0.5], studies=["final"])
+    assert importances(finished(tmp_path / "sweep")).empty
+    page, _ = concluded(tmp_path / "sweep", plan)
+    assert "Importances need 5 finished trials" in text_of(page)
+
+
+def test_a_study_of_one_trial_and_one_of_none_make_a_page(tmp_path):
+    for trials in (0, -1):
+        plan = planted(tmp_path / str(trials), studies=["fold=0"], trials=max(trials, 1))
+        if trials < 0:
+            (tmp_path / "-1" / "journal.log").unlink()
+        page, said = concluded(tmp_path / str(trials), plan)
+        assert "the honest figure waits for" in said
+        assert "There is no honest figure yet" in text_of(page)
+
+
+def test_a_partial_sweep_says_what_is_missing_and_the_command_without_outer_or_password(tmp_path):
+    home = tmp_path / "sweep"
+    plan = planted(home, studies=["fold=1"])
+    words = ["outer=1", "storage=postgresql://me:secret@host/x", "model.dropout=0.3"]
+    found = finished(home)
+    assert unfinished(found) == {"fold=0": "0 of 12 trials", "final": "0 of 12 trials"}
+    console = Console(record=True, width=200)
+    page = conclude(found, words[1][8:], plan.config, "c", ["sweep=fusion", *words], True, console)
+    said = console.export_text()
+    assert "waits for fold=0 (0 of 12 trials)" in said and "secret" not in said + page.read_text()
+    command = "python -m bcbm.sweep sweep=fusion 'storage=postgresql://me:***@host/x' model.dropout=0.3"
+    assert command in said and command in text_of(page)
+    assert not list(home.glob("demo_*.yaml"))
+
+
+def test_minutes_are_a_budget_too(tmp_path):
+    planted(tmp_path / "sweep")
+    file = tmp_path / "sweep" / "sweep.yaml"
+    content = yaml.safe_load(file.read_text())
+    for minutes, missing in ((0.5, set()), (2, {"fold=0", "fold=1", "final"})):
+        file.write_text(yaml.safe_dump(content | {"trials": None, "minutes": minutes}))
+        assert set(unfinished(finished(tmp_path / "sweep"))) == missing
+
+
+def test_two_objectives_have_a_front_and_the_page_says_which_trial_is_taken(tmp_path):
+    def value(settings):
+        size = 1e4 * settings["model.widen"] * (2 if settings["model.encoder"] == "resnet18" else 1)
+        return [0.5 + size / 1e5, size]
+
+    plan = planted(tmp_path / "sweep", "encoder", value=value)
+    page, _ = concluded(tmp_path / "sweep", plan)
+    text = text_of(page)
+    assert "Several objectives have no single best" in text
+    for one in finished(tmp_path / "sweep").best.values():
+        assert f"{one.values['parameters']:,.0f}" in text and one.trial in one.pareto
+    pixels = matplotlib.image.imread(tmp_path / "sweep" / "figures" / "front.png")[..., :3]
+    assert share_of(pixels, PATIENT) > 0
+    assert not (tmp_path / "sweep" / "figures" / "steps.png").exists()
+
+
+def test_a_choice_for_each_fold_carries_where_it_comes_from(sweep):
+    found = finished(sweep[0])
+    told = choices(found)
+    assert set(told) == {0, 1}
+    best = found.best["fold=1"]
+    assert told[1] == {
+        "chosen": best.settings,
+        "study": "fusion/0/fold=1",
+        "trial": best.trial,
+        "auroc": best.value,
+    }
+
+
+@pytest.mark.parametrize(
+    "low, high, said, result",
+    [
+        (-0.01, 0.05, "holds 0", "Not shown to be better than the experiment as it is"),
+        (0.0, 0.0, "holds 0", "Not shown to be better than the experiment as it is"),
+        (0.01, 0.05, "lies above 0, choosing by the search is better", "Better than the experiment as it is"),
+        (-0.05, -0.01, "lies below 0, choosing by the search is worse", "Worse than the experiment as it is"),
+        (np.nan, np.nan, "not defined", "Not shown to be better than the experiment as it is"),
+    ],
+)
+def test_a_difference_is_said_in_words(low, high, said, result):
+    mean = {"difference": (low + high) / 2, "low": low, "high": high}
+    assert said in in_words(mean) and verdict({"mean": mean}, {})[0] == result
+
+
+def test_agreement_of_folds():
+    assert agreement(["gated", "gated", "late"]) == "gated in 2 of 3"
+    assert agreement([0.1, 0.4, 0.2]) == "0.1 to 0.4"
+    assert agreement([16, 16]) == "all the same"
+    assert agreement([np.nan, np.nan]) == "" and agreement([4, np.nan, 4]) == "4 in 2 of 3"
+
+
+def test_the_timeline_leaves_idle_time_out_and_puts_trials_side_by_side():
+    clock = pd.to_datetime(["2026-01-01 10:00", "2026-01-01 10:01", "2026-01-05 10:00"]).to_series()
+    ends = (clock + pd.Timedelta(minutes=3)).reset_index(drop=True)
+    start, end = busy_minutes(clock.reset_index(drop=True), ends)
+    assert start.tolist() == [0, 1, 4] and end.tolist() == [3, 4, 7]
+    assert lanes(start, end).tolist() == [0, 1, 0]
+
+
+def test_scales_of_an_axis():
+    log = Scale({"float": [0.001, 0.1], "log": True})
+    assert log.places(pd.Series([0.001, 0.01, 0.1])) == pytest.approx([0, 0.5, 1])
+    assert Scale({"int": [16, 64], "step": 16}).ticks == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    choices_of = Scale({"categorical": ["a", None, True]})
+    assert choices_of.places(pd.Series([True, "a", None], dtype=object)).tolist() == [2, 0, 1]
+    near = choices_of.near(choices_of.line(), np.array([1.0]))
+    assert near.ravel().tolist() == [0, 1, 0]
+    assert Scale({"float": [0.3, 0.3]}).places(pd.Series([0.3])) == pytest.approx([0])
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A real sweep of two folds, first of one alone, then of all."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "small.yaml").write_text(SMALL)
+    environment = {**os.environ, "BCBM_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "bcbm.sweep", f"sweep={folder / 'small.yaml'}", f"run.root={folder}"]
+    said = []
+    for more in (["outer=0"], ["workers=2"]):
+        done = subprocess.run(
+            [*words, *TABULAR, *more], cwd=HOME, env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        said.append(done.stdout)
+    (home,) = (folder / "sweeps" / "small").iterdir()
+    return folder, home, said
+
+
+def only(folder):
+    (found,) = folder.iterdir()
+    return found
+
+
+def test_outer_folds_are_trained_with_their_own_choice(real):
+    from bcbm.model.module import LesionModule
+
+    folder, home, said = real
+    assert "the honest figure waits for fold=1 (0 of 3 trials)" in said[0] and "trained" not in said[0]
+    run = only(only(folder / "demo+sweep" / "small"))
+    best = json.loads((home / "best.json").read_text())
+    base = load(run / "config.yaml")
+    for number in (0, 1):
+        told = json.loads((run / f"fold={number}" / "tuning.json").read_text())
+        expected = best[f"fold={number}"]
+        assert told["chosen"] == expected["settings"] and told["trial"] == expected["trial"]
+        assert told["auroc"] == expected["value"] and told["study"].endswith(f"fold={number}")
+        module = LesionModule.load_from_checkpoint(
+            run / f"fold={number}" / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
+        )
+        assert module.hparams["model"] == plain(override(base, told["chosen"]))["model"]
+    assert (run / "results.json").is_file()
+    assert f"fold 1 chose model.fusion {told['chosen']['model.fusion']}" in text_of(run / "report.html")
+
+
+def test_the_choice_stands_beside_the_default_with_a_test(real):
+    folder, home, said = real
+    comparison = json.loads((home / "compare" / "comparison.json").read_text())
+    chosen, default = (
+        json.loads((only(place) / "results.json").read_text())["mean"]["auroc"]
+        for place in (only(folder / "demo+sweep" / "small"), folder / "demo")
+    )
+    mean = comparison["mean_difference"]
+    assert mean["difference"] == pytest.approx(chosen - default) and mean["low"] <= mean["high"]
+    assert comparison["reference"] == "demo as it is" and len(comparison["tests"]) == 3
+    words = "Mean AUROC of patients that no choice has seen"
+    assert words in said[1] and "Difference from demo as it is" in said[1]
+    page = home / "report.html"
+    assert words in text_of(page) and 'href="compare/report.html"' in page.read_text()
+
+
+def test_the_ready_experiment_of_a_real_sweep_runs_what_the_final_study_chose(real):
+    _, home, said = real
+    path = home / "demo_small.yaml"
+    settings = json.loads((home / "best.json").read_text())["final"]["settings"]
+    config = compose([f"experiment={path}"])
+    base = compose(TABULAR)
+    assert same(config, override(base, settings)) and str(path) in said[1]
+    told = " ".join(path.read_text().replace("#", " ").split())
+    assert told.startswith("Claim: Mean AUROC of patients that no choice has seen, chosen minus as it is: ")
+    assert re.search(r"# cohort: \w{8,}", path.read_text())
+
+
+def test_a_traditional_model_is_refitted_gone_on_with_and_chosen_anew(table_cohort, tmp_path):
+    home, runs, key = tmp_path / "sweep", tmp_path / "runs", "baseline.strength"
+    file = tmp_path / "strength.yaml"
+    file.write_text(f"space: {{{key}: {{float: [0.001, 10.0], log: true}}}}")
+    words = [
+        "model.kind=logistic_l2",
+        "task.modalities=[radiomics,position]",
+        "split.folds=2",
+        "bootstrap=100",
+    ]
+    words += [f"cohort.root={table_cohort}", f"prepared.root={tmp_path / 'p'}", f"run.root={runs}"]
+    words += ["tracking=csv", "fold=1"]
+    plan = planted(home, str(file), words, value=lambda settings: [settings[key]])
+    page, said = concluded(home, plan, refit=True)
+    run = only(only(runs / "demo+sweep" / "strength"))
+    for number in (0, 1):
+        told = json.loads((run / f"fold={number}" / "tuning.json").read_text())
+        assert told["chosen"] == {key: finished(home).best[f"fold={number}"].value}
+    assert "chosen minus as it is" in said and "demo as it is" in text_of(page)
+
+    whole = pd.read_parquet(run / "predictions.parquet")
+    for name in ("results.json", "predictions.parquet", "fold=1/predictions.parquet"):
+        (run / name).unlink()
+    _, said = concluded(home, plan, refit=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "predictions.parquet"), whole)
+    assert said.count("finished before") == 3
+
+    anew = {**choices(finished(home)), 1: {"chosen": {key: 5.0}}}
+    config = replace(plan.config, experiment="demo+sweep/strength", fold="1")
+    other = fit(config, Console(quiet=True), anew)
+    assert (
+        other.parent != run.parent and json.loads((other / "fold=1" / "tuning.json").read_text()) == anew[1]
+    )

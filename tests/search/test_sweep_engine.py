@@ -1,0 +1,293 @@
+"""The engine of a sweep: real processes, real storages, real kills."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from postgres import Postgres, binaries
+from sweep_trials import COUNTS, DEFAULT, Trivial, plan, run, searches
+
+from bcbm.errors import InputError
+from bcbm.search import engine
+from bcbm.search.engine import Engine
+from bcbm.search.liveness import Watch, owner, place, started
+
+SCRIPT = Path(__file__).parents[1] / "sweep_trials.py"
+
+
+@pytest.fixture(scope="module")
+def server():
+    if binaries() is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
+    found = Postgres()
+    yield found
+    found.remove()
+
+
+@pytest.fixture(params=["journal", "postgres", "sqlite"])
+def address(request, tmp_path):
+    if request.param == "journal":
+        return None
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'studies.db'}"
+    return request.getfixturevalue("server").address(f"test_{time.monotonic_ns()}")
+
+
+def parent(home, kind, trials, workers=1, address=None):
+    words = [sys.executable, SCRIPT, home, kind, str(trials), str(workers), address or ""]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition, seconds=120):
+    """Wait for a condition, and say so if it never comes."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def descendants(process):
+    """(process, when it was started) of all that a process has started, and of itself."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [process]
+    for one in found:
+        found += [child for child, its_parent in parents.items() if its_parent == one]
+    return [(one, started(one)) for one in found]
+
+
+def states(found):
+    return Counter(trial.state for search in found for trial in search.trials())
+
+
+def counted(search):
+    """Settings of the trials that count, each a tuple."""
+    return [tuple(sorted(trial.params.items())) for trial in search.trials(*COUNTS)]
+
+
+def test_a_study_tries_the_experiment_first_and_meets_its_budget(tmp_path, address):
+    (final,), said = run(tmp_path, "quick", plan(5), workers=2, address=address)
+    assert states([final]) == {TrialState.COMPLETE: 5} and len(said) == 5
+    first = final.trials()[0]
+    assert first.params == DEFAULT and first.user_attrs["default"]
+    assert first.value == pytest.approx(-(0.2**2))
+    again, _ = run(tmp_path, "quick", plan(5), address=address)
+    assert states(again) == {TrialState.COMPLETE: 5}
+    more, _ = run(tmp_path, "quick", plan(7), address=address)
+    assert states(more) == {TrialState.COMPLETE: 7}
+    assert len(set(counted(more[0]))) == 7
+
+
+def test_minutes_are_a_budget_too(tmp_path):
+    (final,), _ = run(tmp_path, "quick", plan(minutes=1e-9))
+    assert states([final]) == {TrialState.COMPLETE: 1}
+
+
+def test_every_study_has_the_budget(tmp_path):
+    found, _ = run(tmp_path, "quick", plan(2), workers=3, names=("fold=0", "fold=1", "final"))
+    assert [states([search]) for search in found] == [{TrialState.COMPLETE: 2}] * 3
+
+
+def test_a_killed_worker_is_tried_once_more_and_then_counts(tmp_path, address):
+    (final,), said = run(tmp_path, "killed_once", plan(3), address=address)
+    assert states([final]) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
+    assert "killed by SIGKILL" in said[0]
+    failed, again = final.trials(TrialState.FAIL)[0], final.trials()[1]
+    assert again.params == failed.params == DEFAULT and again.user_attrs["retry_of"] == 0
+    assert again.user_attrs["default"] and again.state == TrialState.COMPLETE
+
+
+def test_settings_that_kill_twice_fail_with_their_reason_and_the_search_goes_on(tmp_path):
+    (final,), _ = run(tmp_path, "killed_above", plan(6), workers=2)
+    failed = final.trials(TrialState.FAIL)
+    assert len(final.trials(TrialState.COMPLETE)) == 6 and failed
+    assert {trial.user_attrs["reason"] for trial in failed} == {"killed by SIGKILL"}
+    assert set(Counter(str(trial.params) for trial in failed).values()) == {2}
+
+
+def test_an_error_in_a_trial_is_its_reason_and_is_not_repeated(tmp_path):
+    (final,), _ = run(tmp_path, "raises_above", plan(4))
+    failed = final.trials(TrialState.FAIL)
+    assert len(final.trials(TrialState.COMPLETE)) == 4 and failed
+    assert {trial.user_attrs["reason"] for trial in failed} == {"ValueError: does not go together"}
+    assert set(Counter(str(trial.params) for trial in failed).values()) == {1}
+    left = json.loads((final.trial_folder(failed[0].number) / "result.json").read_text())
+    assert "Traceback" in left["trace"]
+
+
+@pytest.mark.parametrize("kind, reason", [("raises", "does not go together"), ("undefined", "not defined")])
+def test_an_experiment_that_fails_itself_ends_the_search(tmp_path, kind, reason):
+    with pytest.raises(InputError, match=f"the base experiment itself fails: .*{reason}"):
+        run(tmp_path, kind, plan(4))
+
+
+def test_trials_that_do_not_keep_up_are_pruned_and_count(tmp_path, address):
+    (final,), _ = run(tmp_path, "reports", plan(8, pruner="median"), address=address)
+    found = states([final])
+    assert found[TrialState.COMPLETE] + found[TrialState.PRUNED] == 8 == sum(found.values())
+    assert found[TrialState.PRUNED]
+    assert final.trials()[0].intermediate_values == {1: 0.3, 2: 0.3, 3: 0.3}
+
+
+def test_nothing_outlives_a_killed_parent_and_the_same_command_goes_on(tmp_path, address):
+    first = parent(tmp_path, "waits", 4, workers=2, address=address)
+    until(lambda: len(list(tmp_path.glob("notes/*"))) == 2)
+    alive = descendants(first.pid)
+    assert len(alive) > 3
+    first.kill()
+    first.wait()
+    until(lambda: all(started(process) != since for process, since in alive))
+    (tmp_path / "go").touch()
+    assert parent(tmp_path, "waits", 4, workers=2, address=address).wait() == 0
+    (final,) = searches(tmp_path, "waits", plan(4), address)
+    assert states([final]) == {TrialState.COMPLETE: 4, TrialState.FAIL: 2}
+    left = [tuple(sorted(trial.params.items())) for trial in final.trials(TrialState.FAIL)]
+    assert len(set(counted(final))) == 4 and set(left) < set(counted(final))
+
+
+def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, address):
+    (final,) = searches(tmp_path, "quick", plan(2), address)
+    trial = final.study.ask()
+    trial.suggest_float("model.dropout", 0.0, 0.9)
+    trial.set_user_attr("owner", owner("mine") | {"started": "1"})
+    folder = final.trial_folder(trial.number)
+    folder.mkdir(parents=True)
+    told = {"token": "mine", "state": "complete", "values": [0.75], "seconds": 9.0, "epochs": 3}
+    (folder / "result.json").write_text(json.dumps(told))
+    (again,), said = run(tmp_path, "quick", plan(2), address=address)
+    assert states([again]) == {TrialState.COMPLETE: 2} and len(said) == 2
+    assert again.trials()[0].value == 0.75 and again.trials()[0].user_attrs["seconds"] == 9.0
+    assert len(list(tmp_path.glob("notes/*"))) == 1
+
+
+def test_a_result_of_another_run_of_the_trial_is_not_taken(tmp_path):
+    (final,) = searches(tmp_path, "quick", plan(1))
+    final.trial_folder(0).mkdir(parents=True)
+    stale = {"token": "of a storage that is gone", "state": "complete", "values": [0.9]}
+    (final.trial_folder(0) / "result.json").write_text(json.dumps(stale))
+    run(tmp_path, "quick", plan(1))
+    assert final.trials()[0].value == pytest.approx(-(0.2**2))
+
+
+def test_a_trial_elsewhere_is_left_once_its_signs_of_life_stop(tmp_path, address):
+    (final,) = searches(tmp_path, "quick", plan(2), address)
+    trial = final.study.ask()
+    trial.set_user_attr("owner", owner("theirs") | {"place": "another machine"})
+    trial.set_user_attr("beat", 1)
+    patient = Watch(grace=1e6)
+    assert not any(patient.left(final.trials()[0]) for _ in range(3))
+    quick = Watch(grace=0.0)
+    assert not quick.left(final.trials()[0])
+    trial.set_user_attr("beat", 2)
+    assert not quick.left(final.trials()[0])
+    until(lambda: quick.left(final.trials()[0]))
+    (again,), _ = run(tmp_path, "quick", plan(2), address=address, grace=0.0)
+    assert states([again]) == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
+    assert again.trials()[0].user_attrs["reason"] == "left by its parent"
+    (retried,) = [trial for trial in again.trials() if trial.user_attrs.get("retry_of") == 0]
+    assert retried.params == DEFAULT
+
+
+def test_a_trial_here_is_left_when_its_process_is_no_more(tmp_path):
+    (final,) = searches(tmp_path, "quick", plan(2))
+    trial = final.study.ask()
+    trial.set_user_attr("owner", owner("mine"))
+    assert not Watch(grace=0.0).left(final.trials()[0])
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    trial.set_user_attr("owner", {"place": place(), "process": gone.pid, "started": "5", "token": "x"})
+    assert Watch().left(final.trials()[0])
+
+
+def test_an_interrupted_search_sets_its_trials_back(tmp_path):
+    def stop(running):
+        raise KeyboardInterrupt
+
+    found = searches(tmp_path, "waits", plan(2))
+    with pytest.raises(KeyboardInterrupt):
+        Engine(found, plan(2), 2, None, tmp_path, lambda *words: None, stop).run()
+    assert states(found) == {TrialState.FAIL: 2, TrialState.WAITING: 2}
+    (tmp_path / "go").touch()
+    (again,), _ = run(tmp_path, "waits", plan(2))
+    assert states([again]) == {TrialState.COMPLETE: 2, TrialState.FAIL: 2}
+    assert again.trials()[2].params == DEFAULT
+
+
+def test_a_trial_asked_for_beyond_the_budget_is_withdrawn(tmp_path, monkeypatch):
+    found = searches(tmp_path, "quick", plan(2))
+    run(tmp_path, "quick", plan(2))
+    monkeypatch.setattr(engine.Search, "wants", lambda self, plan: len(self.trials()) < 3)
+    run(tmp_path, "quick", plan(2))
+    assert states(found) == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
+    assert found[0].trials()[2].user_attrs["withdrawn"]
+
+
+class Interrupting(Trivial):
+    """Ctrl-C comes while the trial is sent to its process."""
+
+    def __getstate__(self):
+        """Be sent."""
+        signal.raise_signal(signal.SIGINT)
+        return super().__getstate__()
+
+
+def test_a_search_interrupted_while_it_starts_a_trial_sends_it_whole_and_sets_it_back(tmp_path, capfd):
+    found = searches(tmp_path, "waits", plan(2))
+    found = [replace(one, measure=Interrupting(tmp_path, "waits")) for one in found]
+    with pytest.raises(KeyboardInterrupt):
+        Engine(found, plan(2), 2, None, tmp_path, lambda *words: None, lambda running: None).run()
+    assert states(found) == {TrialState.FAIL: 1, TrialState.WAITING: 1}
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["journal", "postgres"], indirect=True)
+def test_four_parents_meet_one_budget_exactly(tmp_path, address):
+    trials = 100 if address is None else 40
+    parents = [parent(tmp_path, "quick", trials, address=address) for _ in range(4)]
+    said = [one.communicate()[1] for one in parents]
+    assert [one.returncode for one in parents] == [0, 0, 0, 0], said
+    (final,) = searches(tmp_path, "quick", plan(trials), address)
+    assert len(final.trials(TrialState.COMPLETE)) == trials == len({t.number for t in final.trials(*COUNTS)})
+    assert not final.trials(TrialState.RUNNING, TrialState.WAITING)
+    assert all(trial.user_attrs["withdrawn"] for trial in final.trials(TrialState.FAIL))
+    owners = {trial.user_attrs["owner"]["process"] for trial in final.trials(*COUNTS)}
+    assert len(owners) > 1
+
+
+def test_a_database_that_is_away_for_ten_seconds_costs_no_trial(tmp_path, server):
+    address = server.address("away")
+    searching = parent(tmp_path, "reports", 40, workers=2, address=address)
+    (final,) = searches(tmp_path, "reports", plan(40), address)
+    until(lambda: len(final.trials(*COUNTS)) >= 5)
+    before = {trial.number: trial.value for trial in final.trials(*COUNTS)}
+    server.stop()
+    away = time.monotonic()
+    until(lambda: time.monotonic() - away > 10)
+    assert searching.poll() is None, searching.communicate()[1]
+    server.start()
+    _, said = searching.communicate()
+    assert searching.returncode == 0 and "the storage does not answer" in said
+    after = {trial.number: trial.value for trial in final.trials(*COUNTS)}
+    assert len(after) == 40 and before.items() <= after.items()
+    assert not final.trials(TrialState.RUNNING)
+
+
+def test_a_gracefully_ended_parent_leaves_its_trials_to_the_next(tmp_path):
+    first = parent(tmp_path, "waits", 2, workers=2)
+    until(lambda: len(list(tmp_path.glob("notes/*"))) == 2)
+    first.send_signal(signal.SIGINT)
+    first.communicate()
+    (final,) = searches(tmp_path, "waits", plan(2))
+    assert states([final]) == {TrialState.FAIL: 2, TrialState.WAITING: 2}

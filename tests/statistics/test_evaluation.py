@@ -1,0 +1,422 @@
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from scipy.stats import false_discovery_control
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, recall_score, roc_auc_score
+
+from bcbm.report.figures.run import roc_figure
+from bcbm.report.screen import print_table
+from bcbm.statistics.calibration import calibration
+from bcbm.statistics.curves import roc_curve
+from bcbm.statistics.metrics import auprc, auroc, brier, patient_level
+from bcbm.statistics.power import smallest_auroc
+from bcbm.statistics.resampling import (
+    bootstrap_auprc,
+    bootstrap_auroc,
+    resampled_auprcs,
+    resampled_aurocs,
+    resampled_counts,
+)
+from bcbm.statistics.summary import summarise, to_json
+
+RECEPTORS = ["ER", "PR", "HER2"]
+COUNTS = {"positives", "negatives"}
+PATIENT_SPLIT = {"unit": "patient", "hash": "abc"}
+LESION_SPLIT = {"unit": "lesion", "hash": "abc"}
+
+
+def predictions(patients: int = 40, folds: int = 4, repeats: int = 1, seed: int = 0) -> pd.DataFrame:
+    """A prediction table with one to four lesions a patient, an honest signal and tied probabilities."""
+    rng = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
+    tables = []
+    for receptor in RECEPTORS:
+        labels = rng.permutation(np.arange(patients) % 2).astype(float)[owners]
+        for repeat in range(repeats):
+            fold_of = rng.permutation(np.arange(patients) % folds) + folds * repeat
+            table = pd.DataFrame({"lesion_id": [f"L{i}" for i in range(len(owners))]})
+            table["patient_id"] = [f"P{owner}" for owner in owners]
+            table["fold"], table["repeat"], table["receptor"] = fold_of[owners], repeat, receptor
+            noisy = 0.35 + 0.25 * labels + rng.normal(0, 0.2, len(owners))
+            table["probability"] = noisy.clip(0, 1).round(2)
+            table["patient_probability"] = table.groupby("patient_id")["probability"].transform("max")
+            table["threshold"] = 0.45 + 0.01 * table["fold"]
+            table["label"], table["split_hash"] = labels, "abc"
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def receptor_of(table: pd.DataFrame, receptor: str = "ER") -> pd.DataFrame:
+    patients = patient_level(table)
+    return patients[patients["receptor"] == receptor].reset_index(drop=True)
+
+
+def results_of(table: pd.DataFrame, split: dict = PATIENT_SPLIT, best: dict | None = None) -> dict:
+    return summarise(table, split=split, receptors=RECEPTORS, resamples=200, seed=0, best=best)
+
+
+def flat(block: dict, above: str = "") -> dict:
+    """A nested block with dotted keys."""
+    items: dict = {}
+    for key, value in block.items():
+        items |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return items
+
+
+def printed(results: dict, width: int = 140) -> str:
+    console = Console(record=True, width=width, force_terminal=True, file=io.StringIO())
+    print_table(results, console)
+    return console.export_text(styles=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_auroc_auprc_and_brier_equal_sklearn_with_ties(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, rng.integers(0, 2, 60)]
+    scores, weights = rng.integers(0, 15, 62) / 14, rng.integers(1, 5, 62)
+    assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    weighted = roc_auc_score(labels, scores, sample_weight=weights)
+    assert auroc(labels, scores, weights) == pytest.approx(weighted, abs=1e-12)
+    assert auprc(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+    assert brier(labels, scores) == pytest.approx(brier_score_loss(labels, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[], [0, 0, 0], [1, 1, 1]])
+def test_one_class_or_none_has_no_auroc_auprc_or_interval(labels: list[int]) -> None:
+    scores = np.linspace(0.1, 0.9, len(labels))
+    assert math.isnan(auroc(labels, scores))
+    assert math.isnan(auprc(labels, scores))
+    for bootstrap in (bootstrap_auroc, bootstrap_auprc):
+        assert all(map(math.isnan, bootstrap(labels, scores, np.arange(len(labels)), 50, 0)))
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize(
+    ("bootstrap", "figure"), [(bootstrap_auroc, roc_auc_score), (bootstrap_auprc, average_precision_score)]
+)
+def test_bootstrap_equals_a_plain_loop(
+    bootstrap: Callable, figure: Callable, repeats: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = predictions(patients=12, repeats=repeats).query("receptor == 'ER'").reset_index(drop=True)
+    table["probability"] = table["probability"].round(1)  # many ties
+    names, group = np.unique(table["patient_id"], return_inverse=True)
+    counts = resampled_counts(np.random.default_rng(5), len(names), 120)
+    assert (counts.sum(axis=1) == len(names)).all()
+    expected = []
+    for drawn in counts:
+        rows = table.loc[np.repeat(table.index, drawn[group])]
+        if rows["label"].nunique() == 2:
+            by_repeat = [figure(of["label"], of["probability"]) for _, of in rows.groupby("repeat")]
+            expected.append(np.mean(by_repeat))
+    monkeypatch.setattr("bcbm.statistics.resampling.CHUNK", 100)  # several chunks, the same draws
+    columns = table["label"], table["probability"], table["patient_id"]
+    interval = bootstrap(*columns, 120, 5, repeats=table["repeat"])
+    assert interval == pytest.approx(np.percentile(expected, [2.5, 97.5]), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_resamples_equal_sklearn_where_a_group_holds_both_labels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, scores, group = rng.integers(0, 2, 60), rng.integers(0, 9, 60) / 8, rng.integers(0, 7, 60)
+    counts = resampled_counts(rng, 7, 30)
+    for resampled, figure in (
+        (resampled_aurocs, roc_auc_score),
+        (resampled_auprcs, average_precision_score),
+    ):
+        found = resampled(labels, scores, group, counts, np.zeros(60))
+        expected = [figure(labels, scores, sample_weight=drawn[group]) for drawn in counts]
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_resample_without_a_class_has_no_statistic() -> None:
+    counts = np.array([[1, 1, 1], [3, 0, 0], [0, 2, 1]])
+    for resampled in (resampled_aurocs, resampled_auprcs):
+        found = resampled(np.array([1, 0, 0]), np.arange(3), np.arange(3), counts, np.zeros(3))
+        assert np.isnan(found).tolist() == [False, True, True]
+
+
+def test_bootstrap_leaves_out_resamples_of_one_class() -> None:
+    low, high = bootstrap_auroc([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], ["a", "b", "c", "d"], 500, 0)
+    assert (low, high) == (1.0, 1.0)
+
+
+def test_a_patient_owning_most_lesions_does_not_own_the_patient_figure() -> None:
+    owners = ["big"] * 180 + [f"P{i}" for i in range(20)]
+    labels = np.r_[np.ones(180), np.arange(20) % 2]
+    right = np.where(labels == 1, 0.8, 0.2)
+    right[:180] = 0.1
+    table = pd.DataFrame({"patient_id": owners, "label": labels, "probability": right})
+    table = table.assign(patient_probability=right, threshold=0.5)
+    table = table.assign(lesion_id=range(200), fold=0, repeat=0, receptor="ER", split_hash="abc")
+    block = summarise(table, split=PATIENT_SPLIT, receptors=["ER"], resamples=200, seed=0)["receptors"]["ER"]
+    assert block["patient"]["auroc"] == pytest.approx(10 / 11)
+    assert block["lesion"]["auroc"] == pytest.approx(10 / 190)
+    assert (block["patient"]["positives"], block["patient"]["negatives"]) == (11, 10)
+    assert (block["lesion"]["positives"], block["lesion"]["negatives"]) == (190, 10)
+    assert block["lesion"]["independent"] is False
+
+
+def test_headline_is_the_mean_over_repeats_and_counts_each_patient_once() -> None:
+    table = predictions(repeats=3)
+    block = results_of(table)["receptors"]["PR"]["patient"]
+    of_patients = patient_level(table).query("receptor == 'PR'")
+    by_repeat = [roc_auc_score(of["label"], of["probability"]) for _, of in of_patients.groupby("repeat")]
+    assert block["auroc"] == pytest.approx(np.mean(by_repeat), abs=1e-12)
+    assert block["auroc_low"] < block["auroc"] < block["auroc_high"]
+    assert (block["positives"], block["negatives"]) == (20, 20)
+
+
+def test_a_patient_spread_over_folds_by_a_leaky_split_is_one_patient() -> None:
+    table = predictions()
+    table["fold"] = np.arange(len(table)) % 4
+    of_patients = patient_level(table)
+    assert len(of_patients) == 3 * 40
+    first = of_patients.iloc[0]
+    own = table.query(f"receptor == '{first['receptor']}' and patient_id == '{first['patient_id']}'")
+    assert first["probability"] == pytest.approx(own["patient_probability"].mean())
+    assert first["threshold"] == pytest.approx(own["threshold"].mean())
+    assert first["fold"] == own["fold"].min()
+
+
+def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
+    table = predictions()
+    dropped = (table["receptor"] == "ER") & (table["fold"] == 1) & (table["label"] == 0)
+    table.loc[dropped, "label"] = np.nan
+    results = results_of(table)
+    folds = results["receptors"]["ER"]["folds"]
+    defined = [folds["auroc"][i] for i in (0, 2, 3)]
+    assert math.isnan(folds["auroc"][1])
+    assert folds["negatives"][1] == 0 < folds["positives"][1]
+    assert folds["undefined"] == 1
+    assert (folds["mean"], folds["std"]) == pytest.approx((np.mean(defined), np.std(defined, ddof=1)))
+    assert json.loads(to_json(results))["receptors"]["ER"]["folds"]["auroc"][1] is None
+
+
+def test_a_receptor_without_labels_or_of_one_class_is_undefined_everywhere(tmp_path: Path) -> None:
+    table = predictions()
+    table.loc[table["receptor"] == "ER", "label"] = np.nan
+    table.loc[table["receptor"] == "PR", "label"] = 1.0
+    results = results_of(table)
+    read = json.loads(to_json(results), parse_constant=pytest.fail)["receptors"]
+    assert {key for key, value in flat(read["ER"]["patient"]).items() if value is not None} == COUNTS
+    assert (read["ER"]["patient"]["positives"], read["ER"]["patient"]["negatives"]) == (0, 0)
+    defined = {key for key, value in flat(read["PR"]["patient"]).items() if value is not None}
+    called = {f"operating.{name}{end}" for name in ("sensitivity", "f1") for end in ("", "_low", "_high")}
+    assert defined == {*COUNTS, "brier", *called, "operating.ppv", "operating.npv"}
+    assert (read["PR"]["patient"]["positives"], read["PR"]["patient"]["negatives"]) == (40, 0)
+    assert read["PR"]["folds"]["mean"] is read["PR"]["repeats"]["mean"] is None
+    assert read["HER2"]["patient"]["q"] == read["HER2"]["patient"]["p"] < 1
+    whole = json.loads(to_json(results))
+    assert whole["mean"] == dict.fromkeys(["auroc", "auroc_low", "auroc_high"])
+    assert whole["derived"]["HR"]["patient"]["negatives"] == 0
+    assert "n/a (one class)" in printed(results)
+    roc_figure(table, results, tmp_path / "roc.png")
+
+
+def test_a_patient_with_two_labels_is_an_error_that_names_the_patient() -> None:
+    table = predictions()
+    row = table.index[(table["receptor"] == "PR") & table["patient_id"].duplicated()][-1]
+    table.loc[row, "label"] = 1 - table.loc[row, "label"]
+    owner = table.loc[row, "patient_id"]
+    assert len(table.query(f"receptor == 'PR' and patient_id == '{owner}'")) > 1
+    with pytest.raises(ValueError, match=f"patient {owner} has both PR labels"):
+        patient_level(table)
+
+
+def test_a_table_of_another_split_or_without_probabilities_is_an_error() -> None:
+    with pytest.raises(ValueError, match="split hash abc, the run xyz"):
+        results_of(predictions(), {"unit": "patient", "hash": "xyz"})
+    for wrong in (np.nan, 1.5):
+        for column in ("probability", "patient_probability"):
+            table = predictions()
+            table.loc[3, column] = wrong
+            with pytest.raises(ValueError, match=rf"no {column.replace('_', ' ')}.* lesion L3"):
+                results_of(table)
+
+
+def test_best_possible_gives_the_share_reached() -> None:
+    results = results_of(predictions(), best={"ER": 0.9, "PR": 0.9, "HER2": 1.0})
+    shares = [(b["patient"]["auroc"] - 0.5) / (b["best"] - 0.5) for b in results["receptors"].values()]
+    assert results["reached"] == pytest.approx(np.mean(shares))
+    assert "best: the most" in printed(results)
+    assert math.isnan(results_of(predictions(), best=dict.fromkeys(RECEPTORS, 0.5))["reached"])
+
+
+def test_a_leaky_split_marks_results_table_and_figure(tmp_path: Path) -> None:
+    table = predictions()
+    honest, leaky = results_of(table), results_of(table, LESION_SPLIT)
+    assert (honest["leaky"], leaky["leaky"]) == (False, True)
+    assert "LEAKY" not in printed(honest)
+    assert "\x1b[1;3;31mLEAKY" in printed(leaky)
+    reds = []
+    for name, results in (("honest", honest), ("leaky", leaky)):
+        roc_figure(table, results, tmp_path / f"{name}.png")
+        red, green, blue = matplotlib.image.imread(tmp_path / f"{name}.png")[..., :3].transpose(2, 0, 1)
+        reds.append(int(((red - green > 0.1) & (red - blue > 0.1)).sum()))
+    assert reds[0] == 0
+    assert reds[1] > 10_000
+
+
+def test_the_area_under_the_drawn_curve_is_the_reported_auroc() -> None:
+    table = predictions(repeats=3)
+    x, y = roc_curve(patient_level(table.query("receptor == 'ER'")))
+    reported = results_of(table)["receptors"]["ER"]["patient"]["auroc"]
+    assert np.trapezoid(y, x) == pytest.approx(reported, abs=1e-12)
+
+
+def test_the_block_of_a_receptor_holds_the_figures_of_its_patients() -> None:
+    table = predictions(repeats=3)
+    block, rows = results_of(table)["receptors"]["PR"]["patient"], receptor_of(table, "PR")
+    by_repeat = [of for _, of in rows.groupby("repeat")]
+    precisions = [average_precision_score(of["label"], of["probability"]) for of in by_repeat]
+    assert block["auprc"] == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert block["auprc_low"] < block["auprc"] < block["auprc_high"]
+    once = rows.groupby("patient_id")[["label", "probability"]].mean()
+    assert block["delong"]["auroc"] == pytest.approx(roc_auc_score(once["label"], once["probability"]))
+    assert block["delong"]["low"] < block["delong"]["auroc"]
+    assert block["smallest_auroc"] == smallest_auroc(20, 20)
+    fits = np.mean([calibration(of["label"], of["probability"]) for of in by_repeat], axis=0)
+    assert list(block["calibration"].values()) == pytest.approx(fits)
+    recalls = [recall_score(of["label"], of["probability"] >= of["threshold"]) for of in by_repeat]
+    assert block["operating"]["sensitivity"] == pytest.approx(np.mean(recalls))
+    operating = block["operating"]
+    for name in ("sensitivity", "specificity", "f1"):
+        assert operating[f"{name}_low"] < operating[name] < operating[f"{name}_high"]
+    assert 0 < max(block["permutation_p"], block["corrected_p"]) == block["p"] <= block["q"] < 0.05
+
+
+def test_q_values_belong_to_all_receptors_of_the_run() -> None:
+    blocks = results_of(predictions(seed=3))["receptors"].values()
+    p = [block["patient"]["p"] for block in blocks]
+    q = [block["patient"]["q"] for block in blocks]
+    assert q == pytest.approx(false_discovery_control(p))
+
+
+def test_the_refitted_pipeline_counts_before_every_other_p() -> None:
+    drawn = pd.DataFrame({"receptor": ["ER"] * 4 + ["PR"], "auroc": [0.99, 0.98, 0.4, np.nan, 0.1]})
+    found = summarise(
+        predictions(), split=PATIENT_SPLIT, receptors=["ER", "PR"], resamples=200, seed=0, permuted=drawn
+    )
+    er, pr = (found["receptors"][name]["patient"] for name in ("ER", "PR"))
+    assert er["p"] == er["pipeline_p"] == 3 / 4 and pr["p"] == 1 / 2
+    assert er["q"] == pr["q"] == 3 / 4
+
+
+def test_without_signal_a_trained_model_is_seldom_called_better_than_chance() -> None:
+    """Cross-validated on noise, 5 % of the p of fitted predictions would be 8 to 11 %."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(120):
+        labels, columns = rng.permutation(np.arange(64) % 2), rng.normal(size=(64, 5))
+        parts = []
+        for repeat in range(2):
+            fold = rng.permutation(64) % 4
+            for number in range(4):
+                out = fold == number
+                model = LogisticRegression().fit(columns[~out], labels[~out])
+                score = model.predict_proba(columns[out])[:, 1]
+                rows = pd.DataFrame({"patient_id": np.flatnonzero(out).astype(str), "probability": score})
+                rows = rows.assign(label=labels[out].astype(float), fold=repeat * 4 + number, repeat=repeat)
+                parts.append(rows)
+        table = pd.concat(parts, ignore_index=True).assign(receptor="ER", split_hash="abc", threshold=0.5)
+        table = table.assign(lesion_id=table["patient_id"], patient_probability=table["probability"])
+        found.append(summarise(table, split=PATIENT_SPLIT, receptors=["ER"], resamples=99, seed=0))
+    patients = pd.DataFrame([one["receptors"]["ER"]["patient"] for one in found])
+    fitted, kept = ((patients[name] <= 0.05).mean() for name in ("permutation_p", "p"))
+    assert kept < fitted and kept < 0.08
+
+
+def test_patients_of_a_fold_without_threshold_are_not_decided() -> None:
+    table = predictions()
+    table.loc[table["fold"] == 2, "threshold"] = np.nan
+    rows = receptor_of(table).dropna(subset="threshold")
+    found = results_of(table)["receptors"]["ER"]["patient"]["operating"]
+    expected = f1_score(rows["label"], rows["probability"] >= rows["threshold"])
+    assert len(rows) == 30
+    assert found["f1"] == pytest.approx(expected)
+    table["threshold"] = np.nan
+    none = results_of(table)["receptors"]["ER"]["patient"]["operating"]
+    assert all(map(math.isnan, none.values()))
+
+
+def test_repeats_have_their_aurocs_mean_and_spread() -> None:
+    table = predictions(repeats=3)
+    found, block = results_of(table)["receptors"]["ER"], receptor_of(table)
+    each = [roc_auc_score(of["label"], of["probability"]) for _, of in block.groupby("repeat")]
+    assert found["repeats"]["auroc"] == pytest.approx(each)
+    assert (found["repeats"]["mean"], found["repeats"]["std"]) == pytest.approx(
+        (found["patient"]["auroc"], np.std(each, ddof=1))
+    )
+
+
+def test_the_mean_over_receptors_draws_a_patient_for_all_of_them() -> None:
+    table = predictions(patients=15)
+    table.loc[(table["receptor"] == "PR") & table["patient_id"].isin(["P1", "P4"]), "label"] = np.nan
+    results = results_of(table)
+    own = [results["receptors"][receptor]["patient"]["auroc"] for receptor in RECEPTORS]
+    assert results["mean"]["auroc"] == pytest.approx(np.mean(own))
+    rows = patient_level(table)
+    names = np.unique(rows["patient_id"])
+    statistics = []
+    for drawn in resampled_counts(np.random.default_rng(0), len(names), 200):
+        weight = rows["patient_id"].map(dict(zip(names, drawn, strict=True))).to_numpy()
+        areas = [
+            auroc(of["label"], of["probability"], weight[of.index]) for _, of in rows.groupby("receptor")
+        ]
+        statistics.append(np.mean(areas))
+    expected = np.nanpercentile(statistics, [2.5, 97.5])
+    assert (results["mean"]["auroc_low"], results["mean"]["auroc_high"]) == pytest.approx(tuple(expected))
+
+
+def test_derived_answers_need_all_three_receptors() -> None:
+    table = predictions()
+    assert set(results_of(table)["derived"]) == {"HR", "subtype"}
+    two = table[table["receptor"] != "HER2"]
+    results = summarise(two, split=PATIENT_SPLIT, receptors=["ER", "PR"], resamples=50, seed=0)
+    assert "derived" not in results
+    assert "HR status" not in printed(results)
+
+
+def test_a_table_without_rows_is_undefined_and_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = results_of(predictions().iloc[:0])
+        one_class = predictions()
+        one_class["label"] = 1.0
+        results_of(one_class)
+    assert results["receptors"]["ER"]["patient"]["positives"] == 0
+    assert "n/a (one class)" in printed(results)
+
+
+@pytest.mark.parametrize("best", [None, dict.fromkeys(RECEPTORS, 0.9)])
+def test_the_printed_table_fits_80_columns_one_line_a_receptor(best: dict | None) -> None:
+    lines = printed(results_of(predictions(patients=240), best=best), width=80).splitlines()
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert all(len(line.rstrip()) <= 80 for line in plain)
+    for receptor in RECEPTORS:
+        row = next(line for line in plain if line.startswith(receptor))
+        assert re.search(r"0\.\d\d \[0\.\d\d, [01]\.\d\d\] +[<0]\.\d* +0\.\d\d ± 0\.\d\d .* 120 / 120 ", row)
+    assert any(line.startswith("mean") for line in plain)
+    assert any(re.match(r"least AUROC .* ER 0\.\d\d, PR 0\.\d\d, HER2 0\.\d\d$", line) for line in plain)
+    assert any(line.startswith("HR status (ER or PR): 0.") for line in plain)
+
+
+def test_evaluation_imports_neither_torch_nor_sklearn() -> None:
+    code = (
+        "import sys, bcbm.statistics.summary, bcbm.report.figures.run\n"
+        "print(sorted({'torch', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

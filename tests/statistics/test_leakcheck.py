@@ -1,0 +1,277 @@
+"""The leak check: planted leaks are found, clean cohorts pass, the real tables give their figure."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from finished_runs import write_run
+from rich.console import Console
+
+import bcbm.leakcheck
+from bcbm.baselines.leak import split_aurocs
+from bcbm.cohort.splits import stratified_folds
+from bcbm.config.compose import HOME, compose
+from bcbm.crossvalidation.results import page
+from bcbm.preparation.prepare import prepare
+from bcbm.runs.folder import RunFolder
+from bcbm.statistics.leakage import (
+    copies,
+    fitting_check,
+    random_labels,
+    reidentification,
+    shared_content,
+    verdict,
+)
+
+PATIENTS = np.repeat(np.arange(40), 6)
+
+
+def fingerprints(noise):
+    """Features that name the patient, more or less: (240, 10)."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 10))[PATIENTS] + rng.normal(0, noise, (240, 10))
+
+
+def null_of(features, patients, units, draws=8):
+    found = [
+        split_aurocs(features, random_labels(patients, n), units, patients, folds=5, seed=n)["lesion"]
+        for n in range(draws)
+    ]
+    return {"mean": float(np.mean(found)), "spread": float(np.std(found, ddof=1)), "draws": draws}
+
+
+def test_a_fingerprint_gives_random_labels_away_unless_patients_are_kept_whole():
+    features, lesions = fingerprints(0.05), np.arange(240)
+    null = {"lesion": null_of(features, PATIENTS, lesions), "patient": null_of(features, PATIENTS, PATIENTS)}
+    assert null["lesion"]["mean"] > 0.98
+    assert abs(null["patient"]["mean"] - 0.5) < 0.15
+    leak, words = verdict(null)
+    assert leak
+    assert words.startswith("LEAK POSSIBLE: with lesions split at random this cohort gives 1.00 to labels")
+
+
+def test_features_that_know_no_patient_give_nothing_away():
+    features, lesions = np.random.default_rng(1).normal(size=(240, 10)), np.arange(240)
+    null = {"lesion": null_of(features, PATIENTS, lesions), "patient": null_of(features, PATIENTS, PATIENTS)}
+    assert abs(null["lesion"]["mean"] - 0.5) < 0.05
+    leak, words = verdict(null)
+    assert not leak
+    assert words.startswith("NO LEAK SEEN")
+
+
+def test_real_signal_survives_keeping_patients_whole():
+    labels = random_labels(PATIENTS, 0)
+    features = labels[:, None] + np.random.default_rng(2).normal(0, 0.5, (240, 10))
+    found = split_aurocs(features, labels, PATIENTS, PATIENTS, folds=5, seed=0)
+    assert min(found.values()) > 0.95
+
+
+def test_reidentification_is_certain_impossible_or_chance():
+    content = np.arange(240)
+    certain = reidentification(fingerprints(0.01), PATIENTS, content)
+    assert certain["lesions"] == certain["patients"] == 1
+    assert certain["chance_lesions"] == pytest.approx(5 / 239)
+    assert reidentification(fingerprints(0.01), np.arange(240), content)["lesions"] == 0
+    chance = reidentification(np.random.default_rng(3).normal(size=(240, 10)), PATIENTS, content)
+    assert chance["lesions"] < 0.08
+
+
+def test_of_several_that_are_equally_near_the_patients_own_count_by_their_share():
+    rng = np.random.default_rng(5)
+    places = np.eye(6)[rng.integers(0, 6, 240)]  # six places and nothing else: all of a place are as near
+    found = reidentification(places, PATIENTS, np.arange(240))
+    expected = []
+    for row in range(240):
+        near = np.flatnonzero((places == places[row]).all(axis=1))
+        near = near[near != row]
+        expected.append((PATIENTS[near] == PATIENTS[row]).mean())
+    assert found["lesions"] == pytest.approx(np.mean(expected))
+    order = rng.permutation(240)
+    again = reidentification(places[order], PATIENTS[order], np.arange(240))
+    assert again == pytest.approx(found)  # whichever lesion comes first in the table
+    everywhere = reidentification(np.zeros((240, 3)), PATIENTS, np.arange(240))
+    assert everywhere["lesions"] == pytest.approx(everywhere["chance_lesions"])
+
+
+def test_copies_are_no_neighbours():
+    values = np.random.default_rng(4).normal(size=(60, 5))
+    features = np.repeat(values, 2, axis=0)  # each lesion twice, in its own patient
+    patients, content = np.arange(120) // 2, np.arange(120) // 2
+    assert reidentification(features, patients, np.arange(120))["lesions"] == 1
+    assert reidentification(features, patients, content)["lesions"] == 0
+    assert np.isnan(reidentification(features, patients, np.zeros(120))["lesions"])
+
+
+def test_folds_keep_units_whole_and_deal_out_both_labels():
+    labels = random_labels(PATIENTS, 5)
+    fold = stratified_folds(PATIENTS, labels, 5, np.random.default_rng(0))
+    assert (pd.Series(fold).groupby(PATIENTS).nunique() == 1).all()
+    positive = pd.Series(labels).groupby(fold).mean()
+    assert positive.between(0.4, 0.6).all()
+    assert (pd.Series(labels).groupby(PATIENTS).nunique() == 1).all()
+    assert pd.Series(labels).groupby(PATIENTS).first().sum() == 20
+
+
+def test_one_class_has_no_auroc():
+    found = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
+    assert np.isnan(list(found.values())).all()
+
+
+def test_copies_are_counted_where_they_stand():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["1", "1", "2", "3", "4"],
+            "content": ["a", "a", "b", "c", "c"],
+            "duplicate_of": ["", "l0", "", "", ""],
+            "excluded": [False, True, False, False, False],
+            "reason": ["", "copy of l0", "", "", ""],
+        }
+    )
+    counted = {"rows": 2, "linked": 1, "excluded": 1, "across_patients": 1, "entering": 1}
+    assert copies(table) == counted
+    parts = {"train": np.array([0, 3]), "validation": np.array([2]), "test": np.array([1, 4])}
+    assert shared_content(table["content"], parts) == 2
+    assert shared_content(table["content"], {**parts, "test": np.array([], int)}) == 0
+
+
+def leakcheck(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "bcbm.leakcheck", *words],
+        cwd=HOME,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort, tmp_path):
+    done = leakcheck(
+        *(
+            f"cohort.root={table_cohort}",
+            f"prepared.root={tmp_path / 'kept'}",
+            f"run.root={tmp_path / 'runs'}",
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    assert "reads radiomics+position of the lesions that enter; no image" in done.stdout
+    (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
+    folder = cohort / "position+radiomics_ER+HER2+PR_patient"
+    assert {path.name for path in folder.iterdir()} == {"leakcheck.json", "leakcheck.png"}
+    content = json.loads((folder / "leakcheck.json").read_text())
+    assert [folder] == list(cohort.iterdir()) and content["cohort"] == cohort.name
+    assert content["verdict"] in done.stdout.replace("\n", " ")
+    null = {unit: content["aurocs"][unit]["random"]["lesion"] for unit in ("lesion", "patient")}
+    assert null["lesion"]["mean"] > 0.7  # the lesions of an invented patient resemble each other
+    assert abs(null["patient"]["mean"] - 0.5) < 0.1
+    assert content["leak"] is True
+    assert content["own_split"] == {
+        "unit": "patient",
+        "hash": content["own_split"]["hash"],
+        "patients_on_both_sides": 0,
+        "test_content_in_training": 0,
+    }
+    assert content["copies"]["entering"] == 0
+
+
+def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_overwrites_no_other(
+    table_cohort, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bcbm.leakcheck, "DRAWS", 2)
+    monkeypatch.setattr(bcbm.leakcheck, "REPEATS", 2)
+    words = [
+        f"cohort.root={table_cohort}",
+        f"prepared.root={tmp_path / 'p'}",
+        f"run.root={tmp_path / 'runs'}",
+    ]
+    words += ["task.modalities=[radiomics,position]", "prepared.jobs=1"]
+    said = {}
+    for more in (
+        "split.unit=lesion",
+        "split.unit=patient",
+        "task.modalities=[position]",
+        "task.receptors=[ER]",
+    ):
+        console = Console(record=True, width=200)
+        assert bcbm.leakcheck.leakcheck(compose([*words, more]), console) == 0
+        said[more] = console.export_text()
+    (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
+    found = {path.parent.name: json.loads(path.read_text()) for path in cohort.glob("*/leakcheck.json")}
+    both = "position+radiomics"
+    assert set(found) == {
+        f"{both}_ER+HER2+PR_lesion",
+        f"{both}_ER+HER2+PR_patient",
+        "position_ER+HER2+PR_patient",
+        f"{both}_ER_patient",
+    }
+    own = found[f"{both}_ER+HER2+PR_lesion"]
+    assert own["leak"] and own["own_split"]["patients_on_both_sides"] > 40
+    assert own["verdict"].startswith("LEAKY: the experiment's own split by lesion has patients on both sides")
+    assert own["verdict"] in said["split.unit=lesion"]
+    assert "LEAKY" not in found[f"{both}_ER+HER2+PR_patient"]["verdict"]
+
+    def chosen(modalities, receptors, unit):
+        path = fitting_check(cohort, modalities, receptors, unit)
+        return path and path.parent.name
+
+    assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{both}_ER_patient"
+    assert chosen(["image"], ["PR", "ER"], "patient") == f"{both}_ER+HER2+PR_patient"
+    assert chosen(["position"], ["ER", "PR", "HER2"], "patient") == "position_ER+HER2+PR_patient"
+    assert chosen(["position"], ["ER"], "study") is None and chosen(["clinical"], ["ER"], "patient") is None
+
+
+def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
+    words = ["task.modalities=[position]", "split.folds=2", f"run.root={tmp_path}"]
+    folder = RunFolder(write_run(tmp_path / "run", *words))
+    cell = {"lesion": {"mean": 0.7, "spread": 0.0}, "patient": {"mean": 0.5, "spread": 0.0}}
+    cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
+    for name in ("position+radiomics_ER+HER2+PR_patient", "position_ER+HER2+PR_patient"):
+        told = {"aurocs": {unit: {"random": cell} for unit in ("lesion", "study", "patient")}}
+        told |= {"verdict": f"THE ONE OF {name}", "modalities": ["position"]}
+        told |= {"entering": {"lesions": 9, "patients": 3}}
+        assert "THE ONE OF" not in page(folder).read_text()
+        (tmp_path / "leakcheck" / cohort / name).mkdir(parents=True)
+        (tmp_path / "leakcheck" / cohort / name / "leakcheck.json").write_text(json.dumps(told))
+    assert "THE ONE OF position_ER+HER2+PR_patient" in page(folder).read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cohort.root=/nonexistent"], "no such folder"),
+        (["cohort.rot=DIR"], "did you mean 'cohort.root'?"),
+        (["cohort.root={table}", "split.folds=25"], "patients enter, 25 folds need two each"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(words, said, table_cohort, tmp_path):
+    words = [word.format(table=table_cohort) for word in words]
+    done = leakcheck(*words, f"prepared.root={tmp_path / 'kept'}", f"run.root={tmp_path / 'runs'}")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(bcbm.leakcheck, "DRAWS", 5)
+    monkeypatch.setattr(bcbm.leakcheck, "REPEATS", 2)
+    root = shared / "bcbm-radiogenomics"
+    config = compose(["experiment=tcia_tabular", f"cohort.root={root}", f"prepared.root={tmp_path}"])
+    lesions = prepare(config, Console(quiet=True))
+    content = bcbm.leakcheck.check(config, lesions, Console(quiet=True))
+    by_lesion, by_study, by_patient = (content["aurocs"][unit] for unit in ("lesion", "study", "patient"))
+    assert 0.87 < by_lesion["random"]["lesion"]["mean"] < 0.94
+    assert 0.75 < by_study["random"]["lesion"]["mean"] < 0.88
+    assert 0.40 < by_patient["random"]["lesion"]["mean"] < 0.60
+    for receptor in ("ER", "PR", "HER2"):
+        assert 0.84 < by_lesion[receptor]["lesion"]["mean"] < 0.94
+        assert by_patient[receptor]["lesion"]["mean"] < 0.72
+    near = content["reidentification"]
+    assert 0.55 < near["lesions"] < 0.70
+    assert near["chance_lesions"] < 0.25
+    assert content["leak"]
+    assert content["copies"]["rows"] == 279
+    assert content["copies"]["across_patients"] == 0
