@@ -87,7 +87,7 @@ def _needed(config: Config, cohort: Cohort) -> set[str]:
 def _confounded(related: list[dict]) -> list[Problem]:
     return [
         Problem(
-            f"{row['column']} and {row['receptor']}",
+            f"{row['column']} and {row['target']}",
             f"{row['test']} {row['effect']:.2f} over {row['patients']} patients, q = {row['q']:.3f}",
             "compare any model with one that sees the acquisition only",
             "acquisition tells the label",

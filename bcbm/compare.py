@@ -4,7 +4,7 @@ A THING is a folder of experiments (experiments/modalities), an experiment's YAM
 Experiments of a group stand on the base that experiment=NAME gives (default demo) and are run, or found
 finished, with the key=value words; those whose columns the cohort lacks are left out, and said to be.
 against=NAME is the one that the others are compared with; default: of those that are not LEAKY the one that
-changes nothing of the base, else the first that predicts most receptors. --wandb also makes a W&B workspace
+changes nothing of the base, else the first that predicts most targets. --wandb also makes a W&B workspace
 of their runs (pip install 'bcbm[wandb]').
 """
 

@@ -48,7 +48,7 @@ def explain(folder: RunFolder, console: Console) -> None:
             datamodule.setup()
             if "image" in config.task.modalities:
                 shown = examples[examples["fold"] == number]
-                pictures += _draw(folder, module.eval().network, datamodule, shown, config.task.receptors)
+                pictures += _draw(folder, module.eval().network, datamodule, shown, config.task.targets)
             held = HeldLesions(module, datamodule)
             tables += [table.assign(repeat=fold.repeat) for table in _changed(held, config, number)]
             advance(1)

@@ -57,7 +57,7 @@ def leakcheck(config: Config, console: Console) -> int:
         config = _tables_only(config, console)
         lesions = prepare(config, console)
         content = check(config, lesions, console)
-        name = check_name(config.task.modalities, config.task.receptors, config.split.unit)
+        name = check_name(config.task.modalities, config.task.targets, config.split.unit)
         folder = Path(config.run.root) / "leakcheck" / lesions.cohort / name
         write_whole(folder / "leakcheck.json", json.dumps(_nulls(content), indent=1).encode())
         leakage_figure(content, folder / "leakcheck.png")
@@ -69,12 +69,12 @@ def leakcheck(config: Config, console: Console) -> int:
 
 def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     """All that leakcheck.json holds, for the lesions that enter: exact copies are not among them."""
-    table, receptors = lesions.entering, config.task.receptors
+    table, targets = lesions.entering, config.task.targets
     patients = table["patient_id"].to_numpy(str)
     if len(set(patients)) < 2 * config.split.folds:
         found = f"{len(set(patients))} patients enter, {config.split.folds} folds need two each"
         raise InputError(Problem("lesion table", found, "use more patients, or fewer split.folds"))
-    split = split_as(table, config.split, receptors)
+    split = split_as(table, config.split, targets)
     features = _features(table_columns(lesions, config.task.modalities))
     held = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]
@@ -127,9 +127,9 @@ def _features(columns: pd.DataFrame) -> np.ndarray:
 def _aurocs(
     config: Config, table: pd.DataFrame, features: np.ndarray, console: Console
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """By split unit, by random or receptor, by level: mean, spread, draws and values of the AUROC."""
+    """By split unit, by random or target, by level: mean, spread, draws and values of the AUROC."""
     patients = table["patient_id"].to_numpy(str)
-    labels = {RANDOM: DRAWS} | dict.fromkeys(config.task.receptors, REPEATS)
+    labels = {RANDOM: DRAWS} | dict.fromkeys(config.task.targets, REPEATS)
     runs = [(unit, name, draw) for unit in UNITS for name, draws in labels.items() for draw in range(draws)]
 
     def task(unit: str, name: str, draw: int) -> Any:

@@ -15,7 +15,7 @@ from bcbm.model.module import LesionModule
 
 RECEPTORS, MODALITIES = ["ER", "PR", "HER2"], ["image", "radiomics", "position"]
 FITTED = {
-    "receptors": RECEPTORS,
+    "targets": RECEPTORS,
     "modalities": MODALITIES,
     "pos_weight": [1.0, 2.0, 0.5],
     "positives": [10.0, 10.0, 20.0],
@@ -53,8 +53,8 @@ def lesions_of(count=30, size=10, signal=3.0):
             "volume": rng.uniform(50, 5000, count),
         }
     )
-    for receptor in RECEPTORS:
-        table[receptor] = rng.integers(0, 2, count).astype(float)
+    for target in RECEPTORS:
+        table[target] = rng.integers(0, 2, count).astype(float)
     crops = rng.normal(size=(count, 2, size, size, size))
     radiomics = rng.normal(size=(count, 107))
     crops[:, 0, 3:7, 3:7, 3:7] += signal * table["ER"].to_numpy()[:, None, None, None]
@@ -65,7 +65,7 @@ def lesions_of(count=30, size=10, signal=3.0):
 
 def data_of(table, radiomics, crops, parts, **changes):
     arguments = {
-        "receptors": RECEPTORS,
+        "targets": RECEPTORS,
         "modalities": MODALITIES,
         "data": Data(batch_size=8),
         "augment": STILL,
@@ -79,7 +79,7 @@ def data_of(table, radiomics, crops, parts, **changes):
 
 def module_of(data, seed=0, trainer=None, loss=None, aggregate="mean", **model):
     return LesionModule(
-        task=asdict(Task(receptors=data.receptors, modalities=data.modalities, aggregate=aggregate)),
+        task=asdict(Task(targets=data.targets, modalities=data.modalities, aggregate=aggregate)),
         model=asdict(Model(**{"widen": 0.125, **model})),
         loss=asdict(loss or Loss()),
         trainer=asdict(trainer or Trainer()),

@@ -61,7 +61,7 @@ def write_run(
     Args:
         folder: to write into.
         words: `key=value` words of its configuration.
-        signal: by receptor, how far apart the logits of positive and negative patients lie.
+        signal: by target, how far apart the logits of positive and negative patients lie.
         seed: of the predictions.
         finished: whether all folds and results are there; else two folds are.
         table: the lesion table.
@@ -71,27 +71,27 @@ def write_run(
     entering = table[~table["excluded"]].reset_index(drop=True)
     keys = ("unit", "folds", "repeats", "validation", "seed")
     settings = {name: getattr(config.split, name) for name in keys}
-    split = make_split(entering, receptors=config.task.receptors, **settings)
+    split = make_split(entering, targets=config.task.targets, **settings)
     rng = np.random.default_rng(seed)
     strength = SIGNAL | (signal or {})
     folder.mkdir(parents=True)
     tables = []
     for number, fold in enumerate(split.folds):
         rows = split.rows(entering, number)
-        for receptor in config.task.receptors:
+        for target in config.task.targets:
             parts = {}
             for part in ("validation", "test"):
                 lesions = entering.iloc[rows[part]].reset_index(drop=True)
-                label = lesions[receptor].fillna(0.5)
+                label = lesions[target].fillna(0.5)
                 own = lesions["patient_id"].map(lambda name: hash_noise(name, seed))
-                logit = strength[receptor] * (2 * label - 1) / 2 + own + rng.normal(0, 0.6, len(lesions))
+                logit = strength[target] * (2 * label - 1) / 2 + own + rng.normal(0, 0.6, len(lesions))
                 probability = 1 / (1 + np.exp(-logit.to_numpy()))
                 column, score = probability[:, None], np.zeros((len(lesions), 1))
                 names, of = aggregate("mean", column, lesions["patient_id"], lesions["volume"], score)
                 parts[part] = lesions, probability, pd.Series(of[:, 0], names)
             held, _, of_held = parts["validation"]
             lesions, probability, of_tested = parts["test"]
-            known = held.groupby("patient_id")[receptor].first().dropna()
+            known = held.groupby("patient_id")[target].first().dropna()
             tables.append(
                 pd.DataFrame(
                     {
@@ -99,11 +99,11 @@ def write_run(
                         "patient_id": lesions["patient_id"],
                         "fold": number,
                         "repeat": fold.repeat,
-                        "receptor": receptor,
+                        "target": target,
                         "probability": probability,
                         "patient_probability": of_tested.loc[lesions["patient_id"]].to_numpy(),
                         "threshold": youden_threshold(known.to_numpy(), of_held.loc[known.index].to_numpy()),
-                        "label": lesions[receptor],
+                        "label": lesions[target],
                         "split_hash": split.hash,
                     }
                 )
@@ -128,7 +128,7 @@ def write_run(
         results = summarise(
             predictions,
             split={"unit": split.unit, "hash": split.hash},
-            receptors=config.task.receptors,
+            targets=config.task.targets,
             resamples=config.bootstrap,
             seed=config.seed,
             best=None,

@@ -23,25 +23,25 @@ from bcbm.statistics.metrics import auroc, mean_or_nan
 def train_baseline(
     config: Config, lesions: Lesions, split: Split, number: int, folder: RunFolder, console: Console
 ) -> None:
-    """Fit fold `number`, one model a receptor, and write its prediction table.
+    """Fit fold `number`, one model a target, and write its prediction table.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
     fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have kept.
 
     Raises:
         LeakError: two parts share a patient or a lesion's content.
-        InputError: a receptor has one class among the training patients, or a modality has no column.
+        InputError: a target has one class among the training patients, or a modality has no column.
     """
     table = lesions.entering
     parts = split.rows(table, number)
     check_leak(table, parts, split.leaky)
     columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
     train, held, test = parts["train"], parts["validation"], parts["test"]
-    of_held, for_threshold = predict_receptors(config, columns, table, train, held, number)
+    of_held, for_threshold = predict_targets(config, columns, table, train, held, number)
     every = np.sort(np.concatenate([train, held]))
-    of_test, for_test = predict_receptors(config, columns, table, every, test, number)
+    of_test, for_test = predict_targets(config, columns, table, every, test, number)
     predicted = pd.concat([of_held, of_test], ignore_index=True)
-    found = prediction_table(predicted, table, split, number, config.task.receptors, config.task.aggregate)
+    found = prediction_table(predicted, table, split, number, config.task.targets, config.task.aggregate)
     described = {
         "kind": config.model.kind,
         "modalities": config.task.modalities,
@@ -60,7 +60,7 @@ def train_baseline(
     )
 
 
-def predict_receptors(
+def predict_targets(
     config: Config,
     columns: pd.DataFrame,
     table: pd.DataFrame,
@@ -68,30 +68,30 @@ def predict_receptors(
     test: np.ndarray,
     number: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Fit every receptor on `train` in fold `number`, predict `test`.
+    """Fit every target on `train` in fold `number`, predict `test`.
 
     Returns:
-        `row` and a probability a receptor, (T, 1 + R), and what was fitted, by receptor.
+        `row` and a probability a target, (T, 1 + R), and what was fitted, by target.
 
     Raises:
-        InputError: as `fit_predict`, naming fold and receptor.
+        InputError: as `fit_predict`, naming fold and target.
     """
     seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
     predicted, described = pd.DataFrame({"row": test}), {}
-    for receptor in config.task.receptors:
+    for target in config.task.targets:
         weights = training_weights(
-            table[receptor],
+            table[target],
             table["patient_id"],
             train,
             even=config.data.sampling == "even",
             class_weights=config.loss.class_weights and config.model.kind != "prevalence",
         )
         try:
-            predicted[receptor], described[receptor] = fit_predict(
+            predicted[target], described[target] = fit_predict(
                 config.model.kind,
                 config.baseline,
                 columns,
-                table[receptor],
+                table[target],
                 weights,
                 table["patient_id"],
                 test,
@@ -99,13 +99,13 @@ def predict_receptors(
             )
         except InputError as error:
             (problem,) = error.problems
-            raise InputError(Problem(f"fold {number}, {receptor}", problem.found, problem.remedy)) from None
+            raise InputError(Problem(f"fold {number}, {target}", problem.found, problem.remedy)) from None
     return predicted, described
 
 
 def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
-    """A probability a receptor, by patient, of these lesions and their predictions, in the same order."""
-    probability = predicted[config.task.receptors].to_numpy()
+    """A probability a target, by patient, of these lesions and their predictions, in the same order."""
+    probability = predicted[config.task.targets].to_numpy()
     patients, of_patients = aggregate(
         config.task.aggregate,
         probability,
@@ -113,14 +113,14 @@ def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.D
         lesions["volume"],
         np.zeros_like(probability),
     )
-    return pd.DataFrame(of_patients, patients, config.task.receptors)
+    return pd.DataFrame(of_patients, patients, config.task.targets)
 
 
 def _mean_auroc(config: Config, table: pd.DataFrame, predicted: pd.DataFrame) -> float:
-    """Patient-level AUROC, the mean over the receptors that have one; NaN where none has."""
+    """Patient-level AUROC, the mean over the targets that have one; NaN where none has."""
     lesions = table.iloc[predicted["row"]]
     probability = patient_probabilities(config, lesions, predicted)
-    labels = lesions.groupby("patient_id")[config.task.receptors].first().loc[probability.index]
+    labels = lesions.groupby("patient_id")[config.task.targets].first().loc[probability.index]
     known = labels.notna()
     found = [auroc(labels[name][known[name]], probability[name][known[name]]) for name in labels]
     return mean_or_nan([value for value in found if not np.isnan(value)])

@@ -1,4 +1,4 @@
-"""One traditional model for one receptor: everything it needs is fitted among its training rows."""
+"""One traditional model for one target: everything it needs is fitted among its training rows."""
 
 from typing import Any
 
@@ -106,7 +106,7 @@ def fit_predict(
     least = 2 if kind == "svm" else 1
     if smaller < least:
         found = f"{smaller} training patients of one class, and {kind} needs {least}"
-        remedy = "leave the receptor out of task.receptors, or use fewer folds"
+        remedy = "leave the target out of task.targets, or use fewer folds"
         raise InputError(Problem("labels", found, remedy))
     inside = columns.iloc[rows]
     fitted = _fit(kind, settings, inside, y, w, seed)

@@ -6,7 +6,7 @@ from joblib import Parallel, delayed
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.folds import patient_probabilities, predict_receptors
+from bcbm.baselines.folds import patient_probabilities, predict_targets
 from bcbm.cohort.splits import Split, make_split
 from bcbm.config.schema import RECEPTORS, Config
 from bcbm.preparation.lesions import Lesions
@@ -19,7 +19,7 @@ def permuted_aurocs(
 ) -> pd.DataFrame:
     """Patient-level AUROC of the whole pipeline under permuted labels.
 
-    The labels of all receptors, missing ones among them, go together from one patient to another; folds are
+    The labels of all targets, missing ones among them, go together from one patient to another; folds are
     stratified anew and everything is fitted anew, so that p = (1 + permuted as good) / (1 + permutations) is
     exact (Ojala and Garriga, J Mach Learn Res 11:1833, 2010). Folds stratified over the true labels would
     favour those.
@@ -32,7 +32,7 @@ def permuted_aurocs(
         console: for the progress bar.
 
     Returns:
-        Columns receptor, permutation, auroc: permutations x receptors rows.
+        Columns target, permutation, auroc: permutations x targets rows.
     """
     columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
     work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
@@ -44,41 +44,39 @@ def permuted_aurocs(
             found.append(aurocs)
             advance(1)
     rows = [
-        (receptor, number, value) for number, aurocs in enumerate(found) for receptor, value in aurocs.items()
+        (target, number, value) for number, aurocs in enumerate(found) for target, value in aurocs.items()
     ]
-    return pd.DataFrame(rows, columns=["receptor", "permutation", "auroc"])
+    return pd.DataFrame(rows, columns=["target", "permutation", "auroc"])
 
 
 def pipeline_aurocs(
     config: Config, columns: pd.DataFrame, table: pd.DataFrame, split: Split
 ) -> dict[str, float]:
-    """The headline of a run, patient-level AUROC by receptor, without what it takes for thresholds."""
-    tables, receptors = [], config.task.receptors
+    """The headline of a run, patient-level AUROC by target, without what it takes for thresholds."""
+    tables, targets = [], config.task.targets
     for number, fold in enumerate(split.folds):
         parts = split.rows(table, number)
         train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
-        predicted, _ = predict_receptors(config, columns, table, train, parts["test"], number)
+        predicted, _ = predict_targets(config, columns, table, train, parts["test"], number)
         tested = table.iloc[parts["test"]]
         of_patients = patient_probabilities(config, tested, predicted)
-        for receptor in receptors:
+        for target in targets:
             of_lesions = pd.DataFrame(
                 {
                     "patient_id": tested["patient_id"],
                     "fold": number,
                     "repeat": fold.repeat,
-                    "receptor": receptor,
-                    "patient_probability": of_patients.loc[tested["patient_id"], receptor].to_numpy(),
+                    "target": target,
+                    "patient_probability": of_patients.loc[tested["patient_id"], target].to_numpy(),
                     "threshold": np.nan,
-                    "label": tested[receptor],
+                    "label": tested[target],
                 }
             )
             tables.append(of_lesions)
     patients = patient_level(pd.concat(tables, ignore_index=True))
     return {
-        str(receptor): mean_or_nan(
-            [auroc(of["label"], of["probability"]) for _, of in rows.groupby("repeat")]
-        )
-        for receptor, rows in patients.groupby("receptor")
+        str(target): mean_or_nan([auroc(of["label"], of["probability"]) for _, of in rows.groupby("repeat")])
+        for target, rows in patients.groupby("target")
     }
 
 
@@ -87,7 +85,7 @@ def permute_labels(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
     labels = table.groupby("patient_id")[list(RECEPTORS)].mean()
     order = np.random.default_rng(seed).permutation(len(labels))
     dealt = labels.iloc[order].set_axis(labels.index).loc[table["patient_id"]]
-    return table.assign(**{receptor: dealt[receptor].to_numpy() for receptor in RECEPTORS})
+    return table.assign(**{target: dealt[target].to_numpy() for target in RECEPTORS})
 
 
 def _permuted(
@@ -101,6 +99,6 @@ def _permuted(
         repeats=config.split.repeats,
         validation=config.split.validation,
         seed=split.seed,
-        receptors=config.task.receptors,
+        targets=config.task.targets,
     )
     return pipeline_aurocs(config, columns, table, again)

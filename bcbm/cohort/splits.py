@@ -85,28 +85,28 @@ def make_split(
     repeats: int,
     validation: float,
     seed: int,
-    receptors: Sequence[str],
+    targets: Sequence[str],
 ) -> Split:
     """Divide the patients (or, to show the leak, studies or lesions) into folds.
 
-    Stratified over all receptors of the table and their missingness, whichever are predicted, so that
-    experiments on one receptor and on three have the same folds; by iterative stratification (Sechidis,
+    Stratified over all targets of the table and their missingness, whichever are predicted, so that
+    experiments on one target and on three have the same folds; by iterative stratification (Sechidis,
     Tsoumakas and Vlahavas, ECML PKDD 2011).
 
     Raises:
-        InputError: one of `receptors` has fewer positive or negative units than there are folds.
+        InputError: one of `targets` has fewer positive or negative units than there are folds.
     """
-    known = [receptor for receptor in RECEPTORS if receptor in table]
+    known = [target for target in RECEPTORS if target in table]
     labels = table.groupby(unit_ids(table, unit))[known].max()
     problems = []
-    for receptor in receptors:
+    for target in targets:
         for sign, value in (("positive", 1.0), ("negative", 0.0)):
-            count = int((labels[receptor] == value).sum())
+            count = int((labels[target] == value).sum())
             if count < folds:
-                remedy = f"leave {receptor} out of task.receptors"
+                remedy = f"leave {target} out of task.targets"
                 if count > 1:
                     remedy = f"set split.folds to at most {count}"
-                problems.append(Problem(f"{receptor}", f"{count} {sign} {unit}s for {folds} folds", remedy))
+                problems.append(Problem(f"{target}", f"{count} {sign} {unit}s for {folds} folds", remedy))
     if problems:
         raise InputError(*problems)
     names = labels.index.to_numpy(dtype=str)
@@ -131,7 +131,7 @@ def make_split(
     return Split(unit, seed, tuple(result))
 
 
-def split_as(table: pd.DataFrame, wanted: schema.Split, receptors: Sequence[str]) -> Split:
+def split_as(table: pd.DataFrame, wanted: schema.Split, targets: Sequence[str]) -> Split:
     """`make_split` with the settings of a configuration."""
     return make_split(
         table,
@@ -140,12 +140,12 @@ def split_as(table: pd.DataFrame, wanted: schema.Split, receptors: Sequence[str]
         repeats=wanted.repeats,
         validation=wanted.validation,
         seed=wanted.seed,
-        receptors=receptors,
+        targets=targets,
     )
 
 
 def inner_split(
-    split: Split, number: int, table: pd.DataFrame, *, folds: int, validation: float, receptors: Sequence[str]
+    split: Split, number: int, table: pd.DataFrame, *, folds: int, validation: float, targets: Sequence[str]
 ) -> Split:
     """Folds inside the training and validation units of fold `number`: its test units stand in none.
 
@@ -163,7 +163,7 @@ def inner_split(
             repeats=1,
             validation=validation,
             seed=seed,
-            receptors=receptors,
+            targets=targets,
         )
     except InputError as error:
         inner = [
@@ -173,11 +173,11 @@ def inner_split(
 
 
 def _states(labels: pd.DataFrame) -> np.ndarray:
-    """(units, 3 * receptors) booleans: positive, negative, missing of each receptor."""
+    """(units, 3 * targets) booleans: positive, negative, missing of each target."""
     columns = [
         state
-        for receptor in labels
-        for state in (labels[receptor] == 1, labels[receptor] == 0, labels[receptor].isna())
+        for target in labels
+        for state in (labels[target] == 1, labels[target] == 0, labels[target].isna())
     ]
     return np.column_stack(columns)
 

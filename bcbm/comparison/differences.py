@@ -74,8 +74,8 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
         seed: of both.
 
     Returns:
-        receptors; reference; rows, a dictionary an experiment, its mean None where it lacks a receptor;
-        tests, one an experiment and receptor that both have: difference, low, high (paired bootstrap),
+        targets; reference; rows, a dictionary an experiment, its mean None where it lacks a target;
+        tests, one an experiment and target that both have: difference, low, high (paired bootstrap),
         permutation_p, corrected_t, corrected_p (Nadeau and Bengio over folds), q (of the larger p, over all
         tests: the first alone holds the fitted models fixed), or `reason` where it cannot be paired.
 
@@ -88,38 +88,38 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
     for row in rows:
         if row is base:
             continue
-        for receptor in RECEPTORS:
-            if all(receptor in one.run.results["receptors"] for one in (row, base)):
-                found = _test(row.run, base.run, receptor, resamples, seed)
-                tests.append({"label": row.label, "receptor": receptor, **found})
+        for target in RECEPTORS:
+            if all(target in one.run.results["receptors"] for one in (row, base)):
+                found = _test(row.run, base.run, target, resamples, seed)
+                tests.append({"label": row.label, "target": target, **found})
     tested = [test for test in tests if "reason" not in test]
     q = benjamini_hochberg([np.fmax(test["permutation_p"], test["corrected_p"]) for test in tested])
     for test, value in zip(tested, q, strict=True):
         test["q"] = float(value)
-    held = {receptor for row in rows for receptor in row.run.results["receptors"]}
-    receptors = [receptor for receptor in RECEPTORS if receptor in held]
+    held = {target for row in rows for target in row.run.results["receptors"]}
+    targets = [target for target in RECEPTORS if target in held]
     return {
-        "receptors": receptors,
+        "receptors": targets,
         "reference": reference,
-        "rows": [_figures(row, receptors) for row in rows],
+        "rows": [_figures(row, targets) for row in rows],
         "tests": tests,
     }
 
 
 def mean_difference(run: FinishedRun, base: FinishedRun, resamples: int, seed: int) -> dict[str, float]:
-    """Difference of two runs' mean AUROC over receptors: difference, low, high (paired bootstrap).
+    """Difference of two runs' mean AUROC over targets: difference, low, high (paired bootstrap).
 
-    Both runs have the same receptors and patients, as `compare_runs` makes sure of.
+    Both runs have the same targets and patients, as `compare_runs` makes sure of.
     """
-    receptors = list(base.results["receptors"])
+    targets = list(base.results["receptors"])
     ours, theirs = (
-        mean_aurocs(patient_level(one.predictions), receptors, resamples, seed) for one in (run, base)
+        mean_aurocs(patient_level(one.predictions), targets, resamples, seed) for one in (run, base)
     )
     low, high = percentile_interval((ours - theirs)[1:])
     return {"difference": float((ours - theirs)[0]), "low": low, "high": high}
 
 
-def _figures(row: Row, receptors: list[str]) -> dict[str, Any]:
+def _figures(row: Row, targets: list[str]) -> dict[str, Any]:
     run = row.run
     blocks, mean = run.results["receptors"], run.results["mean"]
     patient = {name: block["patient"] for name, block in blocks.items()}
@@ -132,23 +132,23 @@ def _figures(row: Row, receptors: list[str]) -> dict[str, Any]:
         "leaky": run.results["leaky"],
         "chosen_by": run.chosen_by,
         "receptors": {name: {key: block[key] for key in FIGURES} for name, block in patient.items()},
-        "mean": {key: mean[key] for key in FIGURES} if set(blocks) == set(receptors) else None,
+        "mean": {key: mean[key] for key in FIGURES} if set(blocks) == set(targets) else None,
         "best": {name: block["best"] for name, block in blocks.items() if "best" in block},
     }
 
 
-def _test(run: FinishedRun, base: FinishedRun, receptor: str, resamples: int, seed: int) -> dict[str, Any]:
-    """One receptor of one experiment against the reference."""
+def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed: int) -> dict[str, Any]:
+    """One target of one experiment against the reference."""
     if run.split["hash"] != base.split["hash"]:
         return {"reason": OTHER_SPLIT}
-    ours, theirs = (one.predictions[one.predictions["receptor"] == receptor] for one in (run, base))
+    ours, theirs = (one.predictions[one.predictions["target"] == target] for one in (run, base))
     pair = patient_level(ours), patient_level(theirs)
     try:
         difference = asdict(paired_bootstrap(*pair, resamples=resamples, seed=seed))
         p = paired_permutation(*pair, permutations=resamples, seed=seed)
     except ValueError as error:
         remedy = "run both on the same cohort"
-        raise InputError(Problem(f"{run.folder} and {base.folder}", f"{receptor}: {error}", remedy)) from None
+        raise InputError(Problem(f"{run.folder} and {base.folder}", f"{target}: {error}", remedy)) from None
     t, corrected = nadeau_bengio(_by_fold(ours) - _by_fold(theirs), _test_train(run.split))
     return {
         **{key: difference[key] for key in ("difference", "low", "high")},

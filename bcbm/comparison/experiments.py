@@ -100,7 +100,7 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
                     lesions = prepare(config, Console(quiet=True))
                     if config.model.kind != "network":
                         table_columns(lesions, config.task.modalities, config.features.coordinates)
-                    split = split_as(lesions.entering, config.split, config.task.receptors)
+                    split = split_as(lesions.entering, config.split, config.task.targets)
                     splits[config.experiment] = split.unit, split.hash
                 kept.append(thing)
             except AbsentColumns as error:
@@ -116,7 +116,7 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
 def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:
     """The label that the others are compared with where none is named: one that is not LEAKY, if there is.
 
-    It is the one that changes nothing of the base experiment, else the first that predicts most receptors.
+    It is the one that changes nothing of the base experiment, else the first that predicts most targets.
     """
     candidates = [row for row in rows if not row.run.results["leaky"]] or list(rows)
     with suppress(ConfigError):  # the words need not suit a base that none of them stands on

@@ -21,7 +21,7 @@ SURE = 0.05  # false discovery rate of the marked differences
 
 
 def comparison_figure(comparison: dict[str, Any], path: Path) -> None:
-    """Write a PNG, experiments down and receptors across: patient AUROC with its interval.
+    """Write a PNG, experiments down and targets across: patient AUROC with its interval.
 
     The reference is a diamond with a line through all; LEAKY experiments are red.
     """
@@ -81,7 +81,7 @@ def write_comparison(
 
 
 def _column(axes: Axes, comparison: dict[str, Any], column: str) -> None:
-    """The dots of one receptor, or of the mean; an experiment without it stays empty."""
+    """The dots of one target, or of the mean; an experiment without it stays empty."""
     axes.axvline(0.5, color=CHANCE, linewidth=1, linestyle=":", label="chance")
     best = [row["best"][column] for row in comparison["rows"] if column in row["best"]]
     label = "best possible" if any(row["best"] for row in comparison["rows"]) else None

@@ -14,14 +14,14 @@ def print_comparison(comparison: dict[str, Any], console: Console) -> None:
 
     table = _table("Patient AUROC [95 % CI]", "experiment", *comparison["receptors"], "mean")
     for row in comparison["rows"]:
-        blocks = [row["receptors"].get(receptor) for receptor in comparison["receptors"]]
+        blocks = [row["receptors"].get(target) for target in comparison["receptors"]]
         blocks.append(row["mean"])
         name = escape(row["label"]) + (" [bold red]LEAKY[/]" if row["leaky"] else "")
         bold = "bold" if row["label"] == comparison["reference"] else ""
         table.add_row(name, *(_cell(block) for block in blocks), style=bold)
     console.print(table)
     title = f"Difference from {escape(comparison['reference'])}; q over all tests"
-    tests = _table(title, "experiment", "receptor", "AUROC [95 % CI]", "p", "q", "corrected t, p")
+    tests = _table(title, "experiment", "target", "AUROC [95 % CI]", "p", "q", "corrected t, p")
     for test in comparison["tests"]:
         cells = (
             [test["reason"]]
@@ -33,7 +33,7 @@ def print_comparison(comparison: dict[str, Any], console: Console) -> None:
                 f"{signed(test['corrected_t'])}, {number(test['corrected_p'], 3)}",
             ]
         )
-        tests.add_row(escape(test["label"]), test["receptor"], *cells)
+        tests.add_row(escape(test["label"]), test["target"], *cells)
     console.print(tests)
 
 
@@ -41,14 +41,14 @@ def _table(title: str, *headings: str) -> Table:
     """A table that fits 80 columns; what is no name stands to the right."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
-        name = heading in ("experiment", "receptor")
+        name = heading in ("experiment", "target")
         side: Literal["left", "right"] = "left" if name else "right"
         table.add_column(escape(heading), justify=side, overflow="fold", no_wrap=not name)
     return table
 
 
 def _cell(block: dict[str, float] | None) -> str:
-    """AUROC over its interval; blank where a receptor is not predicted."""
+    """AUROC over its interval; blank where a target is not predicted."""
     from bcbm.report.words import interval
 
     return "" if block is None else escape(interval(block).replace(" [", "\n["))

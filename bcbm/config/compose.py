@@ -19,6 +19,8 @@ TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 # What a trial is trained on: no setting of the model, and several devices would start the command again.
 HARDWARE = tuple(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "parallel", "profile"))
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
+# What version 0.1 called a key, and what it is called now.
+ALIASES = {"task.receptors": "task.targets", "loss.receptor_weights": "loss.target_weights"}
 
 
 def compose(arguments: Sequence[str] = ()) -> Config:
@@ -119,7 +121,24 @@ def _word(argument: str) -> tuple[str, str]:
         raise ConfigError(
             f"'{argument}' is no key=value; write for example {name}=VALUE, or --help for the keys"
         )
-    return name.strip(), value
+    return _current(name.strip()), value
+
+
+def renamed(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys and values with the names of today for those of earlier versions, under `tune` too."""
+    named = {}
+    for name, value in content.items():
+        key = _current(name) if prefix == "tune." else _current(prefix + name).removeprefix(prefix)
+        named[key] = renamed(value, f"{prefix}{key}.") if isinstance(value, dict) else value
+    return named
+
+
+def _current(name: str) -> str:
+    """The name of today of a dotted key, or of one inside it."""
+    for old, new in ALIASES.items():
+        if name == old or name.startswith(f"{old}."):
+            return new + name.removeprefix(old)
+    return name
 
 
 def _experiment_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
@@ -178,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values")
-    return {str(name): value for name, value in content.items()}
+    return renamed({str(name): value for name, value in content.items()})
 
 
 def _merge(config: Any, layer: Any, source: str) -> DictConfig:

@@ -12,9 +12,26 @@ TABLES = ("clinical", "acquisition", "burden")  # read by traditional models onl
 DENSENET_CROP = {False: 15, True: 29}  # smallest crop, voxels, by `model.max_pool`
 
 
-def key(default: Any, meaning: str) -> Any:
-    """A settable key with its default value and its line in `--help`."""
-    metadata = {"help": meaning}
+def key(
+    default: Any,
+    meaning: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    among: str = "",
+) -> Any:
+    """A settable key: its default value, its line in `--help`, and what it may be.
+
+    Args:
+        default: its value where nothing else is written.
+        meaning: in a few words, with the unit.
+        least: the smallest number that it may be, and `most` the largest; `above` and `below` shut them out.
+        among: address `module:name` of a registry whose names are the values to choose from.
+    """
+    bounds = {"least": least, "most": most, "above": above, "below": below}
+    metadata = {"help": meaning, "bounds": {k: v for k, v in bounds.items() if v is not None}, "among": among}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     if isinstance(default, type):
@@ -26,12 +43,12 @@ def key(default: Any, meaning: str) -> Any:
 class Synthetic:
     """The embedded cohort that stands in for the download."""
 
-    patients: int = key(120, "patients to invent")
+    patients: int = key(120, "patients to invent", least=1)
     signal: float = key(1.0, "strength of the planted signal; 0 gives labels that nothing can predict")
     images: bool = key(
         True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
     )
-    seed: int = key(0, "seed of the cohort")
+    seed: int = key(0, "seed of the cohort", least=0)
 
 
 @dataclass
@@ -69,9 +86,11 @@ class Features:
     radiomics: Literal["workbook", "extract"] = key(
         "workbook", "published values of the workbook, or our own PyRadiomics run"
     )
-    crop_size: int = key(32, "edge of the cubic crop, voxels")
-    crop_spacing: float = key(1.0, "edge of a crop voxel, mm")
-    crop_margin: float | None = key(None, "mm around the lesion that the crop shows; empty: all of the cube")
+    crop_size: int = key(32, "edge of the cubic crop, voxels", least=8)
+    crop_spacing: float = key(1.0, "edge of a crop voxel, mm", above=0)
+    crop_margin: float | None = key(
+        None, "mm around the lesion that the crop shows; empty: all of the cube", least=0
+    )
     crop_intensity: Literal["zscore", "percentile", "none"] = key(
         "zscore", "intensities inside the brain: z-score, 1st to 99th percentile as 0 to 1, or as stored"
     )
@@ -82,7 +101,7 @@ class Features:
 class Task:
     """What is predicted and from what."""
 
-    receptors: list[str] = key(list(RECEPTORS), "receptors to predict, any of ER PR HER2")
+    targets: list[str] = key(list(RECEPTORS), "targets to predict, any of ER PR HER2")
     modalities: list[str] = key(
         list(MODALITIES),
         "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
@@ -104,10 +123,12 @@ class Split:
     unit: Literal["patient", "study", "lesion"] = key(
         "patient", "what is kept whole; study and lesion exist to show the leak and are marked LEAKY"
     )
-    folds: int = key(5, "cross-validation folds")
-    repeats: int = key(1, "times the cross-validation is repeated with other folds")
-    validation: float = key(0.2, "part of a fold's training patients held back for early stopping")
-    seed: int = key(0, "seed of the folds")
+    folds: int = key(5, "cross-validation folds", least=2)
+    repeats: int = key(1, "times the cross-validation is repeated with other folds", least=1)
+    validation: float = key(
+        0.2, "part of a fold's training patients held back for early stopping", above=0, below=1
+    )
+    seed: int = key(0, "seed of the folds", least=0)
     inner: int = key(3, "folds inside a fold's training patients, where `tune` chooses")
 
 
@@ -115,12 +136,12 @@ class Split:
 class Data:
     """How lesions become batches."""
 
-    batch_size: int = key(16, "lesions a batch, summed over devices")
-    workers: int = key(0, "processes that load and augment, of each device")
+    batch_size: int = key(16, "lesions a batch, summed over devices", least=1)
+    workers: int = key(0, "processes that load and augment, of each device", least=0)
     sampling: Literal["patient", "even"] = key(
         "patient", "draw a lesion with weight 1 / lesions of its patient, or every lesion alike"
     )
-    bag: int = key(4, "lesions drawn of a patient at once (task.aggregate=attention)")
+    bag: int = key(4, "lesions drawn of a patient at once (task.aggregate=attention)", least=1)
 
 
 @dataclass
@@ -130,15 +151,19 @@ class Augment:
     where: Literal["worker", "device"] = key(
         "worker", "crop by crop with TorchIO where they are loaded, or in batches where the network is (fast)"
     )
-    flip: float = key(0.5, "chance of a left-right flip; the hemisphere follows")
-    affine: float = key(0.5, "chance of a random rotation, scaling and shift")
-    degrees: float = key(15.0, "largest rotation, degrees")
-    scale: float = key(0.1, "largest relative scaling")
-    shift: float = key(2.0, "largest shift, mm")
-    noise: float = key(0.3, "chance of Gaussian noise (up to 0.2 brain standard deviations)")
-    gamma: float = key(0.3, "chance of a random gamma (log gamma up to 0.2)")
-    bias: float = key(0.0, "chance of a bias field (polynomial of order 3, coefficients up to 0.5)")
-    motion: float = key(0.0, "chance of two movements during the scan (up to 5 degrees and 4 mm)")
+    flip: float = key(0.5, "chance of a left-right flip; the hemisphere follows", least=0, most=1)
+    affine: float = key(0.5, "chance of a random rotation, scaling and shift", least=0, most=1)
+    degrees: float = key(15.0, "largest rotation, degrees", least=0)
+    scale: float = key(0.1, "largest relative scaling", least=0, most=0.9)
+    shift: float = key(2.0, "largest shift, mm", least=0)
+    noise: float = key(0.3, "chance of Gaussian noise (up to 0.2 brain standard deviations)", least=0, most=1)
+    gamma: float = key(0.3, "chance of a random gamma (log gamma up to 0.2)", least=0, most=1)
+    bias: float = key(
+        0.0, "chance of a bias field (polynomial of order 3, coefficients up to 0.5)", least=0, most=1
+    )
+    motion: float = key(
+        0.0, "chance of two movements during the scan (up to 5 degrees and 4 mm)", least=0, most=1
+    )
 
 
 @dataclass
@@ -152,14 +177,14 @@ class Model:
         "resnet10", "MONAI 3D ResNet or DenseNet"
     )
     widen: float = key(0.25, "factor on a ResNet's channels")
-    stem: int = key(3, "kernel of a ResNet's first convolution, voxels")
-    stem_stride: int = key(2, "stride of a ResNet's first convolution")
+    stem: int = key(3, "kernel of a ResNet's first convolution, voxels", least=1)
+    stem_stride: int = key(2, "stride of a ResNet's first convolution", least=1)
     max_pool: bool = key(False, "max pooling behind the first convolution; it destroys small lesions")
     mask_channel: bool = key(False, "give the lesion's mask to the encoder as a second channel")
-    image_features: int = key(32, "image features that enter the fusion")
-    radiomics_hidden: int = key(32, "hidden units of the radiomics MLP")
-    radiomics_features: int = key(16, "radiomics features that enter the fusion")
-    radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP")
+    image_features: int = key(32, "image features that enter the fusion", least=1)
+    radiomics_hidden: int = key(32, "hidden units of the radiomics MLP", least=1)
+    radiomics_features: int = key(16, "radiomics features that enter the fusion", least=1)
+    radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP", least=0, most=0.99)
     weights: str | None = key(
         None, "MedicalNet .pth to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)"
     )
@@ -169,21 +194,27 @@ class Model:
     fusion: Literal["concat", "gated", "attention", "bilinear", "late"] = key(
         "concat", "how modalities are fused"
     )
-    fusion_features: int = key(32, "width of the fused vector; concat and late have their own")
-    fusion_rank: int = key(4, "products that bilinear fusion sums")
-    modality_dropout: float = key(0.0, "chance of dropping a modality of a lesion in training; one stays")
-    trunk: int = key(32, "units of the shared trunk")
-    dropout: float = key(0.3, "dropout before and behind the trunk")
+    fusion_features: int = key(32, "width of the fused vector; concat and late have their own", least=1)
+    fusion_rank: int = key(4, "products that bilinear fusion sums", least=1)
+    modality_dropout: float = key(
+        0.0, "chance of dropping a modality of a lesion in training; one stays", least=0, below=1
+    )
+    trunk: int = key(32, "units of the shared trunk", least=1)
+    dropout: float = key(0.3, "dropout before and behind the trunk", least=0, most=0.99)
 
 
 @dataclass
 class Baseline:
     """A traditional model on the tables (model.kind)."""
 
-    strength: float = key(1.0, "C of logistic regression and SVM: smaller is more regular")
-    selected: int = key(20, "columns kept, chosen among the training patients of each fold; 0 keeps all")
-    trees: int = key(300, "trees of forest and boosting")
-    leaf: float = key(0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole")
+    strength: float = key(1.0, "C of logistic regression and SVM: smaller is more regular", above=0)
+    selected: int = key(
+        20, "columns kept, chosen among the training patients of each fold; 0 keeps all", least=0
+    )
+    trees: int = key(300, "trees of forest and boosting", least=1)
+    leaf: float = key(
+        0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole", least=0, below=0.5
+    )
 
 
 @dataclass
@@ -193,34 +224,47 @@ class Loss:
     kind: Literal["bce", "focal", "class_balanced"] = key(
         "bce", "cross-entropy, focal, or weighed by the effective number of patients of each class"
     )
-    focal_gamma: float = key(2.0, "how much focal loss turns from lesions that are right already")
-    balanced_beta: float = key(0.99, "class_balanced: 0 weighs classes alike, towards 1 by their counts")
+    focal_gamma: float = key(2.0, "how much focal loss turns from lesions that are right already", least=0)
+    balanced_beta: float = key(
+        0.99, "class_balanced: 0 weighs classes alike, towards 1 by their counts", least=0, below=1
+    )
     class_weights: bool = key(
         True, "weigh positives by negatives / positives among the training patients (bce, focal)"
     )
-    uncertainty: bool = key(False, "learn the receptors' weights from their uncertainty (Kendall 2018)")
-    receptor_weights: dict[str, float] = key({"ER": 1.0, "PR": 1.0, "HER2": 1.0}, "weight of each receptor")
+    uncertainty: bool = key(False, "learn the targets' weights from their uncertainty (Kendall 2018)")
+    target_weights: dict[str, float] = key(
+        {"ER": 1.0, "PR": 1.0, "HER2": 1.0}, "weight of each target in the loss; 1 for one that is not named"
+    )
 
 
 @dataclass
 class Trainer:
     """How long and on what."""
 
-    max_epochs: int = key(24, "most epochs a fold")
-    patience: int = key(8, "epochs without a better validation AUROC before a fold stops")
-    learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)")
-    weight_decay: float = key(0.05, "weight decay of AdamW")
-    accumulate: int = key(1, "batches whose gradients are summed before a step")
-    clip: float = key(0.0, "largest norm of the gradient; 0 leaves it as it is")
-    ema: float = key(0.0, "decay of the moving average of the weights that is validated and kept; 0: none")
-    accelerator: str = key("auto", "auto, cpu or gpu")
-    devices: int = key(1, "devices a node")
-    num_nodes: int = key(1, "nodes")
+    max_epochs: int = key(24, "most epochs a fold", least=1)
+    patience: int = key(8, "epochs without a better validation AUROC before a fold stops", least=1)
+    learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)", least=0)
+    weight_decay: float = key(0.05, "weight decay of AdamW", least=0)
+    accumulate: int = key(1, "batches whose gradients are summed before a step", least=1)
+    clip: float = key(0.0, "largest norm of the gradient; 0 leaves it as it is", least=0)
+    ema: float = key(
+        0.0,
+        "decay of the moving average of the weights that is validated and kept; 0: none",
+        least=0,
+        most=0.9999,
+    )
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = key(
+        "auto", "what trains: auto takes a GPU where there is one"
+    )
+    devices: int = key(1, "devices a node", least=1)
+    num_nodes: int = key(1, "nodes", least=1)
     parallel: Literal["batches", "folds"] = key(
         "batches", "what several devices share: the batches of a fold (DDP), or the folds, one a device"
     )
-    precision: str = key("32-true", "32-true, bf16-mixed or 16-mixed")
-    channels_last: bool = key(False, "store image features channel by channel (often faster on a GPU)")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = key(
+        "32-true", "numbers of training; the mixed ones are for GPUs"
+    )
+    channels_last: bool = key(False, "store the channels of a voxel side by side (often faster on a GPU)")
     compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
     profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")
 
@@ -259,10 +303,10 @@ class Config:
 
     experiment: str = key("demo", "a file in experiments/, or a path; A+B puts B on top of A")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
-    seed: int = key(0, "seed of training")
-    bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals")
+    seed: int = key(0, "seed of training", least=0)
+    bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals", least=0)
     permutations: int = key(
-        0, "label permutations of the whole pipeline, patient by patient; traditional models only"
+        0, "label permutations of the whole pipeline, patient by patient; traditional models only", least=0
     )
     tune: dict[str, list[Any]] = key(
         {}, "values to choose from a key, in each fold by its inner folds: {model.dropout: [0.1, 0.5]}"

@@ -42,7 +42,7 @@ def choose(
         lesions.entering,
         folds=config.split.inner,
         validation=config.split.validation,
-        receptors=config.task.receptors,
+        targets=config.task.targets,
     )
     tried = candidates(config)
     home = folder.fold(number) / "inner"
@@ -77,10 +77,10 @@ def kept_choice(config: Config, number: int, folder: RunFolder) -> Config | None
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:
-    """Patient-level AUROC, the mean over receptors and repeats in which both classes are; else NaN."""
+    """Patient-level AUROC, the mean over targets and repeats in which both classes are; else NaN."""
     found = [
         auroc(rows["label"], rows["probability"])
-        for _, rows in patient_level(predictions).groupby(["receptor", "repeat"])
+        for _, rows in patient_level(predictions).groupby(["target", "repeat"])
     ]
     defined = [value for value in found if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -10,7 +10,7 @@ from rich.console import Console
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.predictions import KEY
+from bcbm.runs.predictions import KEY, read_predictions
 
 
 def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -26,18 +26,18 @@ def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
     with readable(folder.path, "fit the experiment again in another run folder"):
         split = json.loads((folder.path / "split.json").read_text())
         surroundings = json.loads((folder.path / "environment.json").read_text())
-        predictions = merged(folder, split, config.task.receptors)
+        predictions = merged(folder, split, config.task.targets)
     folder.write("predictions.parquet", predictions)
     permuted = folder.path / "permutations.parquet"
     with console.status("bootstrapping patients, drawing the report"):
         results = summarise(
             predictions,
             split={"unit": split["unit"], "hash": split["hash"]},
-            receptors=config.task.receptors,
+            targets=config.task.targets,
             resamples=config.bootstrap,
             seed=config.seed,
             best=surroundings["best"],
-            permuted=pd.read_parquet(permuted) if permuted.is_file() else None,
+            permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
         folder.write("results.json", to_json(results))
         report = page(folder)
@@ -55,12 +55,12 @@ def page(folder: RunFolder) -> Path:
     config = load(folder.path / "config.yaml")
     checks = Path(config.run.root) / "leakcheck" / cohort
     task = config.task
-    found = fitting_check(checks, task.modalities, task.receptors, config.split.unit)
+    found = fitting_check(checks, task.modalities, task.targets, config.split.unit)
     return write_report(folder.path, found)
 
 
-def merged(folder: RunFolder, split: dict[str, Any], receptors: list[str]) -> pd.DataFrame:
-    """The prediction table of all folds, every lesion once a repeat and receptor."""
+def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.DataFrame:
+    """The prediction table of all folds, every lesion once a repeat and target."""
     tables = [folder.predictions(number) for number in range(len(split["folds"]))]
     missing = [number for number, table in enumerate(tables) if table is None]
     if missing:
@@ -72,7 +72,7 @@ def merged(folder: RunFolder, split: dict[str, Any], receptors: list[str]) -> pd
         raise InputError(Problem(str(folder.path), "holds predictions of another split", remedy))
     lesions = pd.read_parquet(folder.path / "lesions.parquet", columns=["lesion_id", "excluded"])
     repeats = {fold["repeat"] for fold in split["folds"]}
-    expected = int((~lesions["excluded"]).sum()) * len(repeats) * len(receptors)
+    expected = int((~lesions["excluded"]).sum()) * len(repeats) * len(targets)
     if len(predictions) != expected or predictions.duplicated(KEY).any():
         found = f"holds {len(predictions)} predictions, not each of {expected} once"
         raise InputError(Problem(str(folder.path), found, remedy))

@@ -33,11 +33,11 @@ class LesionDataModule(LightningDataModule):
 
     Arguments:
         lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content,
-            volume` (mm3), a column 0 / 1 / NaN a receptor.
+            volume` (mm3), a column 0 / 1 / NaN a target.
         radiomics: (N, 107) raw values aligned with `lesions`, NaN where missing; None without radiomics.
         crops: by row of `lesions`, float16 (2, S, S, S), image and mask, axes z, y, x; None without images.
         parts: rows of `lesions` under `train`, `validation` and `test`.
-        receptors: columns to predict.
+        targets: columns to predict.
         modalities: which of image, radiomics and position a batch holds.
         data: batch size (over all devices), workers, sampling.
         augment: augmentation of the training crops, by `LesionAugment` where they are loaded or by
@@ -62,7 +62,7 @@ class LesionDataModule(LightningDataModule):
         radiomics: np.ndarray | None,
         crops: Crops | None,
         parts: Mapping[str, np.ndarray],
-        receptors: Sequence[str],
+        targets: Sequence[str],
         modalities: Sequence[str],
         data: Data,
         augment: Augment,
@@ -87,7 +87,7 @@ class LesionDataModule(LightningDataModule):
             raise ValueError(f"present is {self.present.shape}; give a row a lesion, a column a modality")
         self.lesions, self.radiomics, self.crops, self.bag = lesions, radiomics, crops, bag
         self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
-        self.receptors, self.modalities = list(receptors), list(modalities)
+        self.targets, self.modalities = list(targets), list(modalities)
         self.data, self.seed, self.leaky = data, seed, leaky
         self.channels, self.coordinates = 2 if mask_channel else 1, coordinates
         on_device = augment.where == "device"
@@ -103,15 +103,15 @@ class LesionDataModule(LightningDataModule):
         """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
 
         `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
-        signed log; `position` its width; `positives` and `negatives` count the patients a receptor, and
+        signed log; `position` its width; `positives` and `negatives` count the patients a target, and
         `pos_weight` is negatives / positives, 1 if one is absent.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]
-        result: dict[str, Any] = {"receptors": list(self.receptors), "modalities": list(self.modalities)}
-        patients = train.groupby("patient_id")[self.receptors].mean()
-        result["positives"] = [float(patients[receptor].sum()) for receptor in self.receptors]
-        result["negatives"] = [float((1 - patients[receptor]).sum()) for receptor in self.receptors]
+        result: dict[str, Any] = {"targets": list(self.targets), "modalities": list(self.modalities)}
+        patients = train.groupby("patient_id")[self.targets].mean()
+        result["positives"] = [float(patients[target].sum()) for target in self.targets]
+        result["negatives"] = [float((1 - patients[target]).sum()) for target in self.targets]
         counts = zip(result["positives"], result["negatives"], strict=True)
         result["pos_weight"] = [
             negative / positive if class_weights and positive and negative else 1.0
@@ -199,7 +199,7 @@ class LesionDataModule(LightningDataModule):
     def _dataset(self, part: str) -> LesionDataset:
         rows = self.parts[part]
         lesions = self.lesions.iloc[rows]
-        label = lesions[self.receptors].to_numpy(np.float32)
+        label = lesions[self.targets].to_numpy(np.float32)
         position = position_onehot(lesions["hemisphere"].tolist(), lesions["region"].tolist())
         if self.coordinates:
             position = np.hstack([position, position_coordinates(lesions)])

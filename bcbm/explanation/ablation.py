@@ -36,7 +36,7 @@ class HeldLesions:
             self.network.encoders["image"] = nn.Identity()  # its work is done
 
     def patients(self, changed: Mapping[str, Tensor] | None = None) -> pd.DataFrame:
-        """Patients with a label and their probability a receptor, with other tensors in the batch."""
+        """Patients with a label and their probability a target, with other tensors in the batch."""
         with torch.no_grad():
             logits, scores = self.network.with_scores({**self.batch, **(changed or {})})
         rows = self.lesions.iloc[self.batch["row"].numpy()]
@@ -47,18 +47,18 @@ class HeldLesions:
             rows["volume"],
             scores.double().numpy(),
         )
-        labels = rows.groupby("patient_id")[self.task.receptors].first().loc[names]
+        labels = rows.groupby("patient_id")[self.task.targets].first().loc[names]
         return pd.concat(
             [
                 pd.DataFrame(
                     {
-                        "receptor": receptor,
+                        "target": target,
                         "patient_id": names,
                         "probability": probability[:, column],
-                        "label": labels[receptor].to_numpy(),
+                        "label": labels[target].to_numpy(),
                     }
                 )
-                for column, receptor in enumerate(self.task.receptors)
+                for column, target in enumerate(self.task.targets)
             ],
             ignore_index=True,
         ).dropna(subset="label")

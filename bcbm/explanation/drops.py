@@ -17,7 +17,7 @@ DRAWS = 5  # random orders of a radiomics feature
 RESAMPLES = 500
 
 
-SHOWN = 10  # features a receptor that keep an interval, those of the largest drop
+SHOWN = 10  # features a target that keep an interval, those of the largest drop
 
 
 def _changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
@@ -46,7 +46,7 @@ def _blocks() -> dict[str, list[int]]:
 
 def _patients(tables: pd.DataFrame) -> pd.DataFrame:
     """One row a patient, repeat and change; a leaky split spreads a patient over folds."""
-    key = ["kind", "name", "draw", "repeat", "receptor", "patient_id"]
+    key = ["kind", "name", "draw", "repeat", "target", "patient_id"]
     return tables.groupby(key, as_index=False).agg(
         probability=("probability", "mean"), label=("label", "first")
     )
@@ -60,21 +60,21 @@ def _drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) 
     with progress_bar(console, f"bootstrapping each {kind}", len(names)) as advance:
         for name in names:
             rows = changed[changed["name"] == name]
-            for receptor in config.task.receptors:
-                of = rows[rows["receptor"] == receptor]
-                whole = patients[(patients["kind"] == "whole") & (patients["receptor"] == receptor)]
+            for target in config.task.targets:
+                of = rows[rows["target"] == target]
+                whole = patients[(patients["kind"] == "whole") & (patients["target"] == target)]
                 draws = pd.concat([whole.assign(draw=draw) for draw in of["draw"].unique()])
                 a, b = (table.assign(repeat=table["repeat"] * DRAWS + table["draw"]) for table in (draws, of))
                 drop = paired_bootstrap(a, b, min(config.bootstrap, RESAMPLES), config.seed)
                 found.append(
-                    {kind: name, "receptor": receptor}
+                    {kind: name, "target": target}
                     | {"drop": drop.difference, "low": drop.low, "high": drop.high}
                 )
             advance(1)
     found = [one for one in found if not np.isnan(one["drop"])]
-    found.sort(key=lambda one: (config.task.receptors.index(one["receptor"]), -one["drop"]))
+    found.sort(key=lambda one: (config.task.targets.index(one["target"]), -one["drop"]))
     return [
         one
-        for receptor in config.task.receptors
-        for one in [row for row in found if row["receptor"] == receptor][:SHOWN]
+        for target in config.task.targets
+        for one in [row for row in found if row["target"] == target][:SHOWN]
     ]

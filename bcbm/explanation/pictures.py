@@ -8,22 +8,23 @@ import pandas as pd
 from bcbm.config.schema import Config
 from bcbm.runs.finished import EXPLANATIONS
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.predictions import read_predictions
 
 
 def _examples(folder: RunFolder, config: Config) -> pd.DataFrame:
-    """The lesions to look into: of each receptor and label the surest right and the surest wrong one."""
-    table = pd.read_parquet(folder.path / "predictions.parquet")
+    """The lesions to look into: of each target and label the surest right and the surest wrong one."""
+    table = read_predictions(folder.path / "predictions.parquet")
     table = table[(table["repeat"] == 0) & table["label"].notna()].sort_values(["probability", "lesion_id"])
     groups = [
         rows.iloc[sorted({0, len(rows) - 1})]
-        for receptor in config.task.receptors
-        for _, rows in table[table["receptor"] == receptor].groupby("label")
+        for target in config.task.targets
+        for _, rows in table[table["target"] == target].groupby("label")
     ]
     return pd.concat(groups, ignore_index=True).assign(number=lambda rows: range(1, len(rows) + 1))
 
 
 def _draw(
-    folder: RunFolder, network: Any, datamodule: Any, examples: pd.DataFrame, receptors: list[str]
+    folder: RunFolder, network: Any, datamodule: Any, examples: pd.DataFrame, targets: list[str]
 ) -> list[dict[str, Any]]:
     """A picture a lesion: the crop's middle slice, Grad-CAM and occlusion over it."""
     from torch.utils.data import default_collate
@@ -36,9 +37,9 @@ def _draw(
     drawn = []
     for row in examples.itertuples():
         lesion = default_collate([dataset[places[row.lesion_id]]])
-        head = receptors.index(str(row.receptor))
+        head = targets.index(str(row.target))
         mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][1], np.float32)
-        name = f"{row.receptor}-{row.number}.png"
+        name = f"{row.target}-{row.number}.png"
         path = folder.path / EXPLANATIONS / name
         path.parent.mkdir(exist_ok=True)
         maps = {
@@ -47,7 +48,7 @@ def _draw(
         }
         saliency_figure(lesion["image"][0, 0].numpy(), mask, maps, path)
         drawn.append(
-            {"file": name, "receptor": row.receptor, "lesion_id": row.lesion_id}
+            {"file": name, "target": row.target, "lesion_id": row.lesion_id}
             | {"method": "Grad-CAM and occlusion", "probability": row.probability, "label": row.label}
         )
     return drawn

@@ -32,26 +32,26 @@ class ImageOnly(nn.Module):
         return logits
 
 
-def grad_cam(network: nn.Module, lesion: Mapping[str, Tensor], receptor: int) -> Tensor:
-    """Where the crop speaks for a positive receptor, (D, H, W), 0 and more (Selvaraju et al., ICCV 2017).
+def grad_cam(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> Tensor:
+    """Where the crop speaks for a positive target, (D, H, W), 0 and more (Selvaraju et al., ICCV 2017).
 
     Read from the deepest stage of the encoder whose map still has 4 voxels an edge.
 
     Arguments:
         network: a `LesionNetwork`; it is put into evaluation mode.
         lesion: a batch of one with an `image` (1, C, D, H, W).
-        receptor: the head.
+        target: the head.
     """
     module = ImageOnly(network, lesion)
     cam = GradCAM(module, _stage(module, lesion["image"]), postprocessing=lambda values: values)
-    found: Tensor = cam(lesion["image"], class_idx=receptor)
+    found: Tensor = cam(lesion["image"], class_idx=target)
     return found[0, 0].detach()
 
 
-def occlusion(network: nn.Module, lesion: Mapping[str, Tensor], receptor: int) -> Tensor:
+def occlusion(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> Tensor:
     """How far the logit falls where a cube of a quarter of its edge is hidden, (D, H, W).
 
-    Below 0: what is hidden speaks against a positive receptor. Zeiler and Fergus, ECCV 2014. Arguments as
+    Below 0: what is hidden speaks against a positive target. Zeiler and Fergus, ECCV 2014. Arguments as
     `grad_cam`.
     """
     image = lesion["image"]
@@ -66,9 +66,9 @@ def occlusion(network: nn.Module, lesion: Mapping[str, Tensor], receptor: int) -
     )
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*non-tuple sequence.*")  # MONAI's indexing
-        whole = module(image)[0, receptor]
+        whole = module(image)[0, target]
         hidden, _ = test(image)
-    return whole - torch.as_tensor(hidden)[0, receptor]
+    return whole - torch.as_tensor(hidden)[0, target]
 
 
 def _stage(module: ImageOnly, image: Tensor) -> str:

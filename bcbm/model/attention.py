@@ -5,20 +5,20 @@ from torch import Tensor, nn
 
 
 class GatedAttention(nn.Module):
-    """How much a lesion counts for its patient, a score a receptor, before the softmax over the lesions.
+    """How much a lesion counts for its patient, a score a target, before the softmax over the lesions.
 
     Gated attention pooling (Ilse, Tomczak and Welling, ICML 2018), equation 9: w (tanh(V h) * sigmoid(U h)).
 
     Arguments:
         features: of a lesion; also the hidden units.
-        receptors: scores that come out.
+        targets: scores that come out.
     """
 
-    def __init__(self, features: int, receptors: int) -> None:
+    def __init__(self, features: int, targets: int) -> None:
         super().__init__()
         self.content = nn.Linear(features, features)
         self.gate = nn.Linear(features, features)
-        self.score = nn.Linear(features, receptors, bias=False)
+        self.score = nn.Linear(features, targets, bias=False)
 
     def forward(self, lesions: Tensor) -> Tensor:
         """Scores (B, R) of lesions (B, F)."""

@@ -82,11 +82,11 @@ def train_fold(
         raise Terminated(interruption.asked or signal.SIGTERM)  # of another rank
     seconds = perf_counter() - start
     keeper.take_best(module)
-    rows = _predicted(trainer, module, datamodule, config.task.receptors, folder, number)
+    rows = _predicted(trainer, module, datamodule, config.task.targets, folder, number)
     if trainer.is_global_zero:
         best = keeper.write_best(module)
         table = prediction_table(
-            rows, lesions.entering, split, number, config.task.receptors, config.task.aggregate
+            rows, lesions.entering, split, number, config.task.targets, config.task.aggregate
         )
         folder.write(f"fold={number}/predictions.parquet", table)
         keeper.last.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ def fold_data(config: Config, lesions: Lesions, split: Split, number: int) -> Le
         crops=lesions.crops,
         present=lesions.present,
         parts=split.rows(lesions.entering, number),
-        receptors=config.task.receptors,
+        targets=config.task.targets,
         modalities=config.task.modalities,
         data=config.data,
         augment=config.augment,
@@ -176,13 +176,13 @@ def _predicted(
     trainer: Trainer,
     module: LesionModule,
     datamodule: LesionDataModule,
-    receptors: list[str],
+    targets: list[str],
     folder: RunFolder,
     number: int,
 ) -> pd.DataFrame:
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
     batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
-    folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, receptors))
+    folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, targets))
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return pd.DataFrame()
@@ -193,14 +193,14 @@ def _predicted(
     return rows
 
 
-def _rows(batches: list[Any], receptors: list[str]) -> pd.DataFrame:
-    """Row of the lesion table, probability and attention score a receptor, as this rank predicted them."""
+def _rows(batches: list[Any], targets: list[str]) -> pd.DataFrame:
+    """Row of the lesion table, probability and attention score a target, as this rank predicted them."""
     if not batches:
         return pd.DataFrame()
     columns = {"row": torch.cat([batch["row"] for batch in batches]).numpy()}
     logit = torch.cat([batch["logit"] for batch in batches]).double()
     score = torch.cat([batch["score"] for batch in batches]).double()
-    for column, receptor in enumerate(receptors):
-        columns[receptor] = logit[:, column].sigmoid().numpy()
-        columns[f"score_{receptor}"] = score[:, column].numpy()
+    for column, target in enumerate(targets):
+        columns[target] = logit[:, column].sigmoid().numpy()
+        columns[f"score_{target}"] = score[:, column].numpy()
     return pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""Loss of several receptors of which some are not known."""
+"""Loss of several targets of which some are not known."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,49 +39,49 @@ def effective_weights(positives: float, negatives: float, beta: float) -> tuple[
     return 2 * weights[0] / sum(weights), 2 * weights[1] / sum(weights)
 
 
-class ReceptorLoss(nn.Module):
-    """Loss of each receptor, and of all.
+class TargetLoss(nn.Module):
+    """Loss of each target, and of all.
 
     Arguments:
-        receptors: columns of logits and labels.
-        loss: which loss and how receptors are weighed.
-        fitted: `pos_weight`, `positives` and `negatives` of each of its `receptors`, counted in training
+        targets: columns of logits and labels.
+        loss: which loss and how targets are weighed.
+        fitted: `pos_weight`, `positives` and `negatives` of each of its `targets`, counted in training
             patients.
     """
 
     pos_weight: Tensor
     class_weight: Tensor
-    receptor_weight: Tensor
+    target_weight: Tensor
 
-    def __init__(self, receptors: Sequence[str], loss: Loss, fitted: Mapping[str, Any]) -> None:
+    def __init__(self, targets: Sequence[str], loss: Loss, fitted: Mapping[str, Any]) -> None:
         super().__init__()
-        places = [list(fitted["receptors"]).index(receptor) for receptor in receptors]
+        places = [list(fitted["targets"]).index(target) for target in targets]
         positive, both = [float(fitted["pos_weight"][place]) for place in places], [1.0] * len(places)
         if loss.kind == "class_balanced":
             counts = [(fitted["positives"][place], fitted["negatives"][place]) for place in places]
             weights = [effective_weights(*count, loss.balanced_beta) for count in counts]
             positive, both = [one / other for one, other in weights], [other for _, other in weights]
-        fixed = [float(loss.receptor_weights[receptor]) for receptor in receptors]
-        for name, values in (("pos_weight", positive), ("class_weight", both), ("receptor_weight", fixed)):
+        fixed = [float(loss.target_weights.get(target, 1.0)) for target in targets]
+        for name, values in (("pos_weight", positive), ("class_weight", both), ("target_weight", fixed)):
             self.register_buffer(name, torch.tensor(values), persistent=False)
         self.gamma = loss.focal_gamma if loss.kind == "focal" else 0.0
-        self.log_variance = nn.Parameter(torch.zeros(len(receptors))) if loss.uncertainty else None
+        self.log_variance = nn.Parameter(torch.zeros(len(targets))) if loss.uncertainty else None
 
     def each(self, logits: Tensor, label: Tensor, known: Tensor) -> Tensor:
-        """Loss of each lesion and receptor (B, R), 0 where not known."""
+        """Loss of each lesion and target (B, R), 0 where not known."""
         return self.class_weight * cross_entropy(logits, label, known, self.pos_weight, self.gamma)
 
     def forward(self, logits: Tensor, label: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of all receptors () and of each (R,), from (B, R) logits, labels and 0 / 1 masks.
+        """Loss of all targets () and of each (R,), from (B, R) logits, labels and 0 / 1 masks.
 
         Divided by the batch, not by the known labels: the mean over devices is then the loss of the whole
-        batch. The whole is the mean over receptors by their fixed weights; with `uncertainty` each receptor
+        batch. The whole is the mean over targets by their fixed weights; with `uncertainty` each target
         is also divided by a learnt variance, whose logarithm / 2 is added (Kendall, Gal and Cipolla, CVPR
         2018), as often as it has known labels.
         """
-        losses = self.receptor_weight * self.each(logits, label, known).sum(dim=0) / len(logits)
+        losses = self.target_weight * self.each(logits, label, known).sum(dim=0) / len(logits)
         weighed = losses
         if self.log_variance is not None:
-            price = self.receptor_weight * known.sum(dim=0) / len(known) * self.log_variance / 2
+            price = self.target_weight * known.sum(dim=0) / len(known) * self.log_variance / 2
             weighed = losses * (-self.log_variance).exp() + price
-        return weighed.sum() / self.receptor_weight.sum(), losses
+        return weighed.sum() / self.target_weight.sum(), losses

@@ -10,9 +10,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
+from bcbm.config.compose import renamed
 from bcbm.config.schema import Loss, Model, Task, Trainer
 from bcbm.model.attention import first_of_bag, pool
-from bcbm.model.losses import ReceptorLoss
+from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import load_medicalnet
 from bcbm.statistics.aggregate import aggregate
@@ -27,7 +28,7 @@ class LesionModule(LightningModule):
     `LesionModule.load_from_checkpoint(path, weights_only=True)` needs no other file.
 
     Arguments:
-        task: `config.Task`: receptors, modalities and how lesions become a patient.
+        task: `config.Task`: targets, modalities and how lesions become a patient.
         model: `config.Model`.
         loss: `config.Loss`.
         trainer: `config.Trainer`.
@@ -50,12 +51,14 @@ class LesionModule(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # they name paths: for checkpoints, not for W&B
-        self.task, self.settings, self.provenance = Task(**task), Trainer(**trainer), provenance
-        self.criterion = ReceptorLoss(self.task.receptors, Loss(**loss), fitted)
+        named = renamed({"task": task, "loss": loss})
+        fitted = {"targets": fitted.get("receptors"), **fitted}  # as version 0.1 called them
+        self.task, self.settings, self.provenance = Task(**named["task"]), Trainer(**trainer), provenance
+        self.criterion = TargetLoss(self.task.targets, Loss(**named["loss"]), fitted)
         self.bags = self.task.aggregate == "attention"
         sizes = Model(**model)
         self.network = LesionNetwork(
-            self.task.receptors, self.task.modalities, sizes, fitted, attention=self.bags
+            self.task.targets, self.task.modalities, sizes, fitted, attention=self.bags
         )
         if loaded is None:
             reads = sizes.weights and "image" in self.task.modalities
@@ -78,7 +81,7 @@ class LesionModule(LightningModule):
             torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of a batch: the weighted mean of the receptors' losses, over lesions or, pooled, over bags."""
+        """Loss of a batch: the weighted mean of the targets' losses, over lesions or, pooled, over bags."""
         logits, scores = self.network.with_scores(batch)
         loss, losses = self.criterion(*self._judged(logits, scores, batch))
         figures = torch.cat([loss.detach()[None], losses.detach()])
@@ -93,9 +96,9 @@ class LesionModule(LightningModule):
         each = torch.stack([figures for figures, _ in self.trained])
         self.trained.clear()
         total, *losses = (lesions @ each / lesions.sum()).unbind()
-        named = {f"train/loss_{name}": value for name, value in zip(self.task.receptors, losses, strict=True)}
+        named = {f"train/loss_{name}": value for name, value in zip(self.task.targets, losses, strict=True)}
         if self.criterion.log_variance is not None:
-            for name, value in zip(self.task.receptors, self.criterion.log_variance.detach(), strict=True):
+            for name, value in zip(self.task.targets, self.criterion.log_variance.detach(), strict=True):
                 named[f"train/uncertainty_{name}"] = (value / 2).exp()
         self.log_dict(
             {"train/loss": total, **named}, on_step=False, on_epoch=True, sync_dist=True, batch_size=1
@@ -122,7 +125,7 @@ class LesionModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log loss and AUROC over all validation patients, every patient weighing the same.
 
-        A receptor without a known label, or for the AUROC of a single class, is left out of the mean. Every
+        A target without a known label, or for the AUROC of a single class, is left out of the mean. Every
         rank has read all patients, so the ranks agree without a word.
         """
         whole = {name: torch.cat([batch[name] for batch in self.seen]) for name in self.seen[0]}
@@ -131,10 +134,10 @@ class LesionModule(LightningModule):
         weight = torch.ones_like(known) if self.bags else whole["weight"][:, None]
         losses = self.criterion.each(logits, label, known)
         total, share = (weight * losses).sum(0), (weight * known).sum(0)
-        used = (share > 0) * self.criterion.receptor_weight
+        used = (share > 0) * self.criterion.target_weight
         self.log("val/loss", ((total / share).nan_to_num() * used).sum() / used.sum())
         aurocs = self._patient_aurocs(whole)
-        for column, name in enumerate(self.task.receptors):
+        for column, name in enumerate(self.task.targets):
             self.log(f"val/loss_{name}", total[column] / share[column])
             self.log(f"val/auroc_{name}", aurocs[column])
         mean = aurocs.nanmean()

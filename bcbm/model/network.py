@@ -1,4 +1,4 @@
-"""The network: an encoder a modality, a fusion, a shared trunk and a head a receptor."""
+"""The network: an encoder a modality, a fusion, a shared trunk and a head a target."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -38,10 +38,10 @@ ENCODERS: dict[str, Callable[[Model, Fitted], tuple[nn.Module, int]]] = {
 
 
 class LesionNetwork(nn.Module):
-    """A batch of lesions -> a logit a receptor.
+    """A batch of lesions -> a logit a target.
 
     Arguments:
-        receptors: heads, in the order of the logits.
+        targets: heads, in the order of the logits.
         modalities: what is fused; the order of `present`.
         model: sizes.
         fitted: what the data fitted on the training patients; `radiomics` and `position` are read here.
@@ -50,7 +50,7 @@ class LesionNetwork(nn.Module):
 
     def __init__(
         self,
-        receptors: Sequence[str],
+        targets: Sequence[str],
         modalities: Sequence[str],
         model: Model,
         fitted: Fitted,
@@ -67,8 +67,8 @@ class LesionNetwork(nn.Module):
         joint = self.fusion.joint
         self.trunk = trunk(self.fusion.features, model) if joint else nn.Identity()
         width = model.trunk if joint else self.fusion.features
-        self.heads = nn.ModuleDict({receptor: nn.Linear(width, 1) for receptor in receptors})
-        self.attention = GatedAttention(width, len(receptors)) if attention else None
+        self.heads = nn.ModuleDict({target: nn.Linear(width, 1) for target in targets})
+        self.attention = GatedAttention(width, len(targets)) if attention else None
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits (B, R), see `with_scores`."""

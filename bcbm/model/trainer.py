@@ -37,7 +37,7 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
         devices=wanted.ranks // wanted.num_nodes,
         num_nodes=wanted.num_nodes,
         strategy="ddp" if wanted.ranks > 1 else "auto",
-        precision=wanted.precision,  # type: ignore[arg-type]
+        precision=wanted.precision,
         max_epochs=wanted.max_epochs,
         accumulate_grad_batches=wanted.accumulate,
         gradient_clip_val=wanted.clip or None,

@@ -11,25 +11,25 @@ from bcbm.report.words import _number, with_interval, with_spread
 
 
 def print_table(results: dict[str, Any], console: Console) -> None:
-    """Print one row a receptor; a leaky run says so in red."""
+    """Print one row a target; a leaky run says so in red."""
     title = "Receptor status from out-of-fold predictions"
     if results["leaky"]:
         title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
     best_known = "reached" in results
     caption = (
-        "p: AUROC above 0.5, Benjamini-Hochberg over receptors; intervals hold the fitted models fixed\n"
+        "p: AUROC above 0.5, Benjamini-Hochberg over targets; intervals hold the fitted models fixed\n"
         "† lesions of one patient are not independent"
     )
     if best_known:
         caption += "\nbest: the most that any model can reach on this cohort"
     table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, show_edge=False)
     table.padding, table.pad_edge = (0, 0, 0, 0), False  # so that it fits 80 columns
-    table.add_column("receptor", style="bold")
+    table.add_column("target", style="bold")
     headings = ["patient AUROC\n[95 % CI]", "p", "folds\nmean ± std", "AUPRC", "Brier", "patients\n+ / -"]
     headings += ["lesion\nAUROC †", *["best"] * best_known]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=heading.startswith("patient"))
-    for receptor, block in results["receptors"].items():
+    for target, block in results["receptors"].items():
         patient = block["patient"]
         cells = [
             with_interval(patient),
@@ -42,11 +42,11 @@ def print_table(results: dict[str, Any], console: Console) -> None:
         ]
         if best_known:
             cells.append(_number(block["best"]))
-        table.add_row(receptor, *cells)
+        table.add_row(target, *cells)
     table.add_section()
     table.add_row("mean", with_interval(results["mean"]))
     console.print(table)
-    least = {receptor: block["patient"]["smallest_auroc"] for receptor, block in results["receptors"].items()}
+    least = {target: block["patient"]["smallest_auroc"] for target, block in results["receptors"].items()}
     said = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]
     lines = [f"least AUROC to be seen with 80 % power: {', '.join(said)}"]
     if "derived" in results:

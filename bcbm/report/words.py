@@ -51,7 +51,7 @@ def signed(value: float) -> str:
 
 
 def figure(value: float, digits: int = 2) -> str:
-    """A figure of a receptor, or why there is none."""
+    """A figure of a target, or why there is none."""
     return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
 
 

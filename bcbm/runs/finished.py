@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bcbm.config.compose import renamed
 from bcbm.errors import InputError, Problem, readable
+from bcbm.runs.predictions import read_predictions
 
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
@@ -82,14 +84,14 @@ def _read(folder: Path, resume: str) -> FinishedRun:
         json.loads((folder / "environment.json").read_text()),
         json.loads((folder / "split.json").read_text()),
         pd.read_parquet(folder / "lesions.parquet"),
-        pd.read_parquet(folder / "predictions.parquet"),
+        read_predictions(folder / "predictions.parquet"),
         without_nulls(json.loads((folder / "results.json").read_text())),
     )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a run, finished or not."""
-    config: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text())
+    config: dict[str, Any] = renamed(yaml.safe_load((folder / "config.yaml").read_text()))
     return config
 
 

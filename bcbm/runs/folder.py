@@ -2,15 +2,18 @@
 
 import json
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 
+from bcbm import __version__
 from bcbm.config.compose import to_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.runs.identity import environment, fingerprint
+from bcbm.runs.predictions import read_predictions
 from bcbm.system.files import write_whole
 from bcbm.system.processes import rank
 
@@ -76,7 +79,7 @@ class RunFolder:
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""
         path = self.fold(number) / "predictions.parquet"
-        return pd.read_parquet(path) if path.is_file() else None
+        return read_predictions(path) if path.is_file() else None
 
 
 def _known(config: Config, home: Path, identity: str) -> Path | None:
@@ -88,9 +91,19 @@ def _known(config: Config, home: Path, identity: str) -> Path | None:
             return path
         if found and given:
             raise ConfigError(
-                f"{path} holds a run of another configuration, cohort or split; choose another run.folder"
+                f"{path} holds a run of another configuration, cohort or split{_made_by(path)}; "
+                "choose another run.folder"
             )
     return None
+
+
+def _made_by(path: Path) -> str:
+    """The version that made the run in a folder, in words, where it is not this one."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        made = str(json.loads((path / "environment.json").read_text())["versions"]["bcbm"])
+        if made != __version__:
+            return f", made by bcbm {made}, which alone can go on with it"
+    return ""
 
 
 def _identity(path: Path) -> str:

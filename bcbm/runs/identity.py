@@ -8,12 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bcbm import __version__
 from bcbm.config.compose import plain
 from bcbm.config.schema import HOME, Config
 from bcbm.errors import ConfigError
 
 PACKAGES = (
-    *("bcbm", "lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
+    *("lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),
     *("numpy", "pandas", "scikit-learn", "wandb"),
 )
 
@@ -45,7 +46,7 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
         "commit": _commit(),
         "seed": config.seed,
         "cohort": cohort,

@@ -1,5 +1,7 @@
 """The prediction table: what training hands to the statistics, and all that they read."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -8,28 +10,33 @@ from bcbm.errors import InputError, Problem
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.operating import youden_threshold
 
-KEY = ["lesion_id", "repeat", "receptor"]  # a prediction table has each once
+KEY = ["lesion_id", "repeat", "target"]  # a prediction table has each once
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A prediction table, or one of permuted labels; version 0.1 called its column `target` `receptor`."""
+    return pd.read_parquet(path).rename(columns={"receptor": "target"})
 
 
 def prediction_table(
-    predicted: pd.DataFrame, lesions: pd.DataFrame, split: Split, number: int, receptors: list[str], how: str
+    predicted: pd.DataFrame, lesions: pd.DataFrame, split: Split, number: int, targets: list[str], how: str
 ) -> pd.DataFrame:
-    """The rows of a fold's test lesions, in the lesion table's order, receptor by receptor.
+    """The rows of a fold's test lesions, in the lesion table's order, target by target.
 
-    A patient's probability comes from its test lesions, and the threshold of a receptor from the patients of
+    A patient's probability comes from its test lesions, and the threshold of a target from the patients of
     the fold's validation part, where sensitivity + specificity is highest: neither looks at a test label.
 
     Args:
         predicted: every validation and test lesion once: its `row` in `lesions`, a probability under the
-            name of each receptor and, where lesions are pooled by attention, its score under `score_<name>`.
+            name of each target and, where lesions are pooled by attention, its score under `score_<name>`.
         lesions: the lesions that enter.
         split: the folds.
         number: the fold.
-        receptors: those predicted.
+        targets: those predicted.
         how: the rule from lesions to patient, a key of `aggregate.RULES`.
 
     Returns:
-        Columns lesion_id, patient_id, fold, repeat, receptor, probability, patient_probability, threshold,
+        Columns lesion_id, patient_id, fold, repeat, target, probability, patient_probability, threshold,
         label, split_hash.
 
     Raises:
@@ -43,15 +50,15 @@ def prediction_table(
         raise RuntimeError(
             f"fold {number}: predicted {len(predicted)} rows, {len(expected)} lesions expected, each once"
         )
-    if not predicted[receptors].notna().all(axis=None):
-        lost = int(predicted[receptors].isna().any(axis=1).sum())
+    if not predicted[targets].notna().all(axis=None):
+        lost = int(predicted[targets].isna().any(axis=1).sum())
         found = f"fold {number} predicts no number for {lost} lesions"
         raise InputError(Problem("training", found, "it diverged: lower trainer.learning_rate"))
     held = lesions.iloc[parts["validation"]]
     tested = lesions.iloc[parts["test"]].reset_index(drop=True)
-    of_held = _patients(predicted.loc[parts["validation"]], held, receptors, how)
-    of_tested = _patients(predicted.loc[parts["test"]], tested, receptors, how)
-    labels = held.groupby("patient_id")[receptors].first().reindex(of_held.index)
+    of_held = _patients(predicted.loc[parts["validation"]], held, targets, how)
+    of_tested = _patients(predicted.loc[parts["test"]], tested, targets, how)
+    labels = held.groupby("patient_id")[targets].first().reindex(of_held.index)
     tables = [
         pd.DataFrame(
             {
@@ -59,24 +66,24 @@ def prediction_table(
                 "patient_id": tested["patient_id"],
                 "fold": number,
                 "repeat": split.folds[number].repeat,
-                "receptor": receptor,
-                "probability": predicted.loc[parts["test"], receptor].to_numpy(np.float64),
-                "patient_probability": of_tested.loc[tested["patient_id"], receptor].to_numpy(),
-                "threshold": _threshold(labels[receptor], of_held[receptor]),
-                "label": tested[receptor],
+                "target": target,
+                "probability": predicted.loc[parts["test"], target].to_numpy(np.float64),
+                "patient_probability": of_tested.loc[tested["patient_id"], target].to_numpy(),
+                "threshold": _threshold(labels[target], of_held[target]),
+                "label": tested[target],
                 "split_hash": split.hash,
             }
         )
-        for receptor in receptors
+        for target in targets
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _patients(rows: pd.DataFrame, lesions: pd.DataFrame, receptors: list[str], how: str) -> pd.DataFrame:
-    """A probability a receptor, by patient."""
-    scores = rows.reindex(columns=[f"score_{receptor}" for receptor in receptors], fill_value=0.0)
-    patients, probability = aggregate(how, rows[receptors], lesions["patient_id"], lesions["volume"], scores)
-    return pd.DataFrame(probability, index=patients, columns=receptors)
+def _patients(rows: pd.DataFrame, lesions: pd.DataFrame, targets: list[str], how: str) -> pd.DataFrame:
+    """A probability a target, by patient."""
+    scores = rows.reindex(columns=[f"score_{target}" for target in targets], fill_value=0.0)
+    patients, probability = aggregate(how, rows[targets], lesions["patient_id"], lesions["volume"], scores)
+    return pd.DataFrame(probability, index=patients, columns=targets)
 
 
 def _threshold(labels: pd.Series, probability: pd.Series) -> float:

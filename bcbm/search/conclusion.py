@@ -118,7 +118,7 @@ def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
     Both are runs like those of `bcbm.fit`, found if they are finished and gone on with if not.
 
     Returns:
-        comparison, see `compare_runs`; mean, the difference over receptors; words, of that; page.
+        comparison, see `compare_runs`; mean, the difference over targets; words, of that; page.
     """
     from bcbm.crossvalidation.cross_validate import run
 

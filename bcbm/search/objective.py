@@ -101,10 +101,10 @@ def figure(name: str, predictions: pd.DataFrame) -> float:
     """An objective over predictions of held-out patients: `auroc`, `auroc_ER`, ..., `brier`."""
     if name == "auroc":
         return mean_auroc(predictions)
-    by_receptor = dict(iter(patient_level(predictions).groupby("receptor")))
+    by_target = dict(iter(patient_level(predictions).groupby("target")))
     if name == "brier":
-        return mean_or_nan([brier(rows["label"], rows["probability"]) for rows in by_receptor.values()])
-    rows = by_receptor[name.removeprefix("auroc_")]
+        return mean_or_nan([brier(rows["label"], rows["probability"]) for rows in by_target.values()])
+    rows = by_target[name.removeprefix("auroc_")]
     return auroc(rows["label"], rows["probability"])
 
 
@@ -135,7 +135,7 @@ def measures(
             lesions.entering,
             folds=config.split.inner,
             validation=config.split.validation,
-            receptors=config.task.receptors,
+            targets=config.task.targets,
         )
         seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
         found[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
@@ -146,7 +146,7 @@ def measures(
         repeats=1,
         validation=config.split.validation,
         seed=int(np.random.SeedSequence([config.split.seed, len(split.folds)]).generate_state(1)[0]),
-        receptors=config.task.receptors,
+        targets=config.task.targets,
     )
     found[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
     return found

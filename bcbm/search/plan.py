@@ -158,7 +158,7 @@ def _number(value: Any) -> float | None:
 
 
 def _objectives(objectives: list[Any], config: Config) -> list[str]:
-    known = ["auroc", *(f"auroc_{receptor}" for receptor in config.task.receptors), *SMALLER_IS_BETTER]
+    known = ["auroc", *(f"auroc_{target}" for target in config.task.targets), *SMALLER_IS_BETTER]
     problems = [
         f"objective: unknown '{name}'; {nearest(str(name), known)}"
         for name in objectives

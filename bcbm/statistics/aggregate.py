@@ -52,7 +52,7 @@ def aggregate(
     volume: npt.ArrayLike,
     score: npt.ArrayLike,
 ) -> tuple[np.ndarray, Floats]:
-    """One probability a patient and receptor.
+    """One probability a patient and target.
 
     Args:
         how: a key of RULES.

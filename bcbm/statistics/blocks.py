@@ -1,4 +1,4 @@
-"""The figures of one receptor, of lesions and of patients, and of all receptors together."""
+"""The figures of one target, of lesions and of patients, and of all targets together."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def ranking_block(rows: pd.DataFrame, unit: str, resamples: int, seed: int) -> d
     """AUROC and AUPRC with intervals over patients, and Brier score, each the mean over repeats.
 
     Args:
-        rows: labelled predictions of one receptor; columns repeat, patient_id, probability and label.
+        rows: labelled predictions of one target; columns repeat, patient_id, probability and label.
         unit: the column whose distinct values are counted, patient_id or lesion_id.
         resamples: bootstrap draws of patients.
         seed: of the bootstrap.
@@ -45,10 +45,10 @@ def ranking_block(rows: pd.DataFrame, unit: str, resamples: int, seed: int) -> d
 
 
 def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
-    """Every patient-level figure of one receptor but the q value, which needs the other receptors.
+    """Every patient-level figure of one target but the q value, which needs the other targets.
 
     Args:
-        patients: rows of one receptor of `patient_level`.
+        patients: rows of one target of `patient_level`.
         resamples: bootstrap draws, and permutations.
         seed: of both.
     """
@@ -66,32 +66,32 @@ def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str
     }
 
 
-def mean_block(patients: pd.DataFrame, receptors: list[str], resamples: int, seed: int) -> dict[str, float]:
-    """Mean over receptors of the patient-level AUROC; a drawn patient is drawn for all receptors at once.
+def mean_block(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> dict[str, float]:
+    """Mean over targets of the patient-level AUROC; a drawn patient is drawn for all targets at once.
 
     Args:
-        patients: of `patient_level`, all receptors.
-        receptors: those to average; the mean is NaN if one of them has one class.
+        patients: of `patient_level`, all targets.
+        targets: those to average; the mean is NaN if one of them has one class.
         resamples: bootstrap draws of patients.
         seed: of the bootstrap.
     """
-    means = mean_aurocs(patients, receptors, resamples, seed)
+    means = mean_aurocs(patients, targets, resamples, seed)
     low, high = percentile_interval(means[1:])
     return {"auroc": float(means[0]), "auroc_low": low, "auroc_high": high}
 
 
-def mean_aurocs(patients: pd.DataFrame, receptors: list[str], resamples: int, seed: int) -> Floats:
+def mean_aurocs(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> Floats:
     """The mean of `mean_block` and that of every resample, shape (1 + resamples,).
 
     Tables of the same patients are drawn alike, so that two results can be subtracted.
     """
-    patients = patients[patients["receptor"].isin(receptors)]
+    patients = patients[patients["target"].isin(targets)]
     names, group = np.unique(patients["patient_id"].to_numpy(), return_inverse=True)
     drawn = resampled_counts(np.random.default_rng(seed), len(names), resamples)
     counts = np.concatenate([np.ones((1, len(names))), drawn])  # the first is the observed one
     aurocs = []
-    for receptor in receptors:
-        rows = (patients["receptor"] == receptor).to_numpy()
+    for target in targets:
+        rows = (patients["target"] == target).to_numpy()
         columns = (patients.loc[rows, name].to_numpy() for name in ("label", "probability", "repeat"))
         labels, scores, repeats = columns
         aurocs.append(resampled_aurocs(labels, scores, group[rows], counts, repeats))

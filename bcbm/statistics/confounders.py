@@ -1,7 +1,7 @@
-"""How much the scanner, the year or the age of a patient tells about the receptors, before any image does.
+"""How much the scanner, the year or the age of a patient tells about the targets, before any image does.
 
 A cohort where the positive patients were scanned on another machine lets a network read the machine. The
-question is asked a patient at a time: lesions of one patient share scanner and receptor and are no evidence.
+question is asked a patient at a time: lesions of one patient share scanner and target and are no evidence.
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ PERMUTATIONS = 2000
 
 def confounders(
     table: pd.DataFrame,
-    receptors: Sequence[str] = ("ER", "PR", "HER2"),
+    targets: Sequence[str] = ("ER", "PR", "HER2"),
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Test every acquisition column against every receptor, one row a patient.
+    """Test every acquisition column against every target, one row a patient.
 
     A patient counts with the value of the first study that enters; patients without it or without a label
     drop out of that test, and lesions that are excluded out of all. A column of numbers gives its AUROC
@@ -40,14 +40,14 @@ def confounders(
 
     Args:
         table: the lesion table; acquisition columns are text, "" where missing.
-        receptors: columns of 1, 0 and NaN, the same in all rows of a patient.
+        targets: columns of 1, 0 and NaN, the same in all rows of a patient.
         permutations: random orders of the labels behind the p of a column of kinds.
         seed: of those.
 
     Returns:
-        Plain dictionaries, the smallest p first: column, receptor, test, effect, p, q, patients, and levels,
+        Plain dictionaries, the smallest p first: column, target, test, effect, p, q, patients, and levels,
         a list of {level, patients, positives, rows_share}, empty for numbers. `rows_share` is the share of
-        the lesions whose own study has that value. A column with one value and a receptor with one class
+        the lesions whose own study has that value. A column with one value and a target with one class
         give no test.
     """
     lesions = table[~table["excluded"].astype(bool)]
@@ -56,15 +56,15 @@ def confounders(
         if column not in lesions:
             continue
         values, is_scale = _read(lesions[column], column)
-        for receptor in receptors:
-            known = values.notna() & lesions[receptor].notna()
+        for target in targets:
+            known = values.notna() & lesions[target].notna()
             rows = lesions.loc[known, ["patient_id", "study_id"]]
-            rows = rows.assign(value=values[known], label=lesions.loc[known, receptor].astype(int))
+            rows = rows.assign(value=values[known], label=lesions.loc[known, target].astype(int))
             patients = _first_studies(rows, lesions)
             if patients["value"].nunique() < 2 or patients["label"].nunique() < 2:
                 continue
             tested = _scale(patients) if is_scale else _kinds(patients, rows, permutations, seed)
-            results.append({"column": column, "receptor": receptor, "patients": len(patients), **tested})
+            results.append({"column": column, "target": target, "patients": len(patients), **tested})
     if results:
         adjusted = false_discovery_control([result["p"] for result in results])
         results = [{**result, "q": float(q)} for result, q in zip(results, adjusted, strict=True)]

@@ -10,7 +10,7 @@ def roc_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """1 - specificity and sensitivity, the vertical mean over repeats; empty for one class.
 
     Args:
-        rows: labelled rows of one receptor with repeat, label and probability.
+        rows: labelled rows of one target with repeat, label and probability.
     """
     if rows["label"].nunique() < 2:
         return np.empty(0), np.empty(0)

@@ -106,27 +106,27 @@ def checked_tables(modalities: Sequence[str]) -> list[str]:
     return [name for name in modalities if name != "image"] or ["radiomics", "position"]
 
 
-def check_name(modalities: Sequence[str], receptors: Sequence[str], unit: str) -> str:
+def check_name(modalities: Sequence[str], targets: Sequence[str], unit: str) -> str:
     """The folder of a leak check: what it has read, the labels, and how the experiment splits."""
-    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(receptors)), unit])
+    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(targets)), unit])
 
 
-def fitting_check(home: Path, modalities: Sequence[str], receptors: Sequence[str], unit: str) -> Path | None:
-    """The leak check of a cohort that has read the same as an experiment, with its receptors at least.
+def fitting_check(home: Path, modalities: Sequence[str], targets: Sequence[str], unit: str) -> Path | None:
+    """The leak check of a cohort that has read the same as an experiment, with its targets at least.
 
     Args:
         home: folder of all checks of the cohort.
-        modalities: of the experiment, as its receptors and the unit of its split are.
+        modalities: of the experiment, as its targets and the unit of its split are.
 
     Returns:
-        Its `leakcheck.json`; the one of fewest receptors where there are several.
+        Its `leakcheck.json`; the one of fewest targets where there are several.
     """
-    tables, _, kept = check_name(modalities, receptors, unit).split("_")
+    tables, _, kept = check_name(modalities, targets, unit).split("_")
     found = {path: path.parent.name.split("_") for path in home.glob("*_*_*/leakcheck.json")}
     fits = [
         path
         for path, (read, labels, split) in found.items()
-        if (read, split) == (tables, kept) and set(receptors) <= set(labels.split("+"))
+        if (read, split) == (tables, kept) and set(targets) <= set(labels.split("+"))
     ]
     return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
 

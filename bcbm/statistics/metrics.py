@@ -74,27 +74,27 @@ def labelled(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a repeat, receptor and labelled patient: its probability, and the threshold of its fold.
+    """One row a repeat, target and labelled patient: its probability, and the threshold of its fold.
 
     A leaky split can spread a patient over several folds of a repeat; probability and threshold are then the
     means over the labelled lesions of all of them and `fold` is the first. The threshold is NaN where no fold
     has one.
 
     Returns:
-        Columns repeat, receptor, patient_id, fold, probability, label, threshold.
+        Columns repeat, target, patient_id, fold, probability, label, threshold.
 
     Raises:
-        ValueError: lesions of one patient carry different labels of one receptor.
+        ValueError: lesions of one patient carry different labels of one target.
     """
     rows = labelled(predictions)
-    distinct = rows.groupby(["receptor", "patient_id"])["label"].nunique()
+    distinct = rows.groupby(["target", "patient_id"])["label"].nunique()
     if (distinct > 1).any():
-        receptor, patient = distinct.index[int(np.argmax(distinct.to_numpy() > 1))]
+        target, patient = distinct.index[int(np.argmax(distinct.to_numpy() > 1))]
         raise ValueError(
-            f"patient {patient} has both {receptor} labels in the prediction table; receptor status "
+            f"patient {patient} has both {target} labels in the prediction table; receptor status "
             "belongs to the patient: correct the clinical table, or exclude the patient"
         )
-    return rows.groupby(["repeat", "receptor", "patient_id"], as_index=False).agg(
+    return rows.groupby(["repeat", "target", "patient_id"], as_index=False).agg(
         fold=("fold", "min"),
         probability=("patient_probability", "mean"),
         label=("label", "first"),

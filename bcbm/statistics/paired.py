@@ -29,7 +29,7 @@ def aligned(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     """Both tables in the same order of repeat and patient.
 
     Args:
-        a: the patient-level predictions of one receptor, columns repeat, patient_id, probability and label.
+        a: the patient-level predictions of one target, columns repeat, patient_id, probability and label.
         b: those of the other experiment.
 
     Raises:
@@ -41,7 +41,7 @@ def aligned(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
             patient, repeat = twice.iloc[0][["patient_id", "repeat"]]
             raise ValueError(
                 f"{name} has patient {patient} more than once in repeat {repeat}: give the patient-level "
-                "predictions of one receptor"
+                "predictions of one target"
             )
     for column in KEY[:1], KEY:
         keys = [set(table[column].itertuples(index=False, name=None)) for table in (a, b)]
@@ -51,7 +51,7 @@ def aligned(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
             what = ", ".join(f"{name} {value}" for name, value in zip(column, first, strict=True))
             raise ValueError(
                 f"the experiments cannot be paired: {what} is in {where} only; both need the same cohort, "
-                "split and receptor"
+                "split and target"
             )
     a, b = (table.sort_values(KEY, ignore_index=True) for table in (a, b))
     other = a["label"] != b["label"]

@@ -1,4 +1,4 @@
-"""Could the predictions of one receptor be chance?"""
+"""Could the predictions of one target be chance?"""
 
 import math
 
@@ -16,7 +16,7 @@ def label_permutation_p(patients: pd.DataFrame, permutations: int, seed: int) ->
     Biol 9:39, 2010).
 
     Args:
-        patients: patient-level predictions of one receptor, each patient once in every repeat;
+        patients: patient-level predictions of one target, each patient once in every repeat;
             columns repeat, patient_id, probability and label.
         permutations: random orders.
         seed: of the orders.

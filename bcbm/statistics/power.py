@@ -14,7 +14,7 @@ def smallest_auroc(positives: int, negatives: int, power: float = 0.8, alpha: fl
     of a rank sum.
 
     Args:
-        positives: patients with the receptor.
+        positives: patients with the target.
         negatives: patients without it.
         power: chance to show it.
         alpha: chance of a false alarm.

@@ -17,7 +17,7 @@ def derived(predictions: pd.DataFrame) -> pd.DataFrame:
 
     HR is positive if ER or PR is, so its label is known if either is positive or both are known. Its
     probability is 1 - (1 - p_ER)(1 - p_PR), and a subtype's the product of those of HR and HER2, or of their
-    complements: receptors are taken as independent given the image, and lean on one another in truth.
+    complements: targets are taken as independent given the image, and lean on one another in truth.
 
     Args:
         predictions: the prediction table, with ER, PR and HER2.
@@ -26,9 +26,9 @@ def derived(predictions: pd.DataFrame) -> pd.DataFrame:
         Columns repeat, patient_id, label and probability (of HR), subtype (text, missing where unknown), and
         the probability of each of SUBTYPES under its name.
     """
-    patients = predictions.groupby(["repeat", "patient_id", "receptor"])
-    p = patients["patient_probability"].mean().unstack("receptor").reindex(columns=list(NEEDED))
-    label = patients["label"].first().unstack("receptor").reindex(columns=list(NEEDED))
+    patients = predictions.groupby(["repeat", "patient_id", "target"])
+    p = patients["patient_probability"].mean().unstack("target").reindex(columns=list(NEEDED))
+    label = patients["label"].first().unstack("target").reindex(columns=list(NEEDED))
     either = label[["ER", "PR"]].max(axis=1)
     hr = either.where((either == 1) | label[["ER", "PR"]].notna().all(axis=1))
     p_hr = 1 - (1 - p["ER"]) * (1 - p["PR"])

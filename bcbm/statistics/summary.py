@@ -17,7 +17,7 @@ def summarise(
     predictions: pd.DataFrame,
     *,
     split: dict[str, str],
-    receptors: list[str],
+    targets: list[str],
     resamples: int,
     seed: int,
     best: dict[str, float] | None = None,
@@ -30,13 +30,13 @@ def summarise(
     HER2 are.
 
     Args:
-        predictions: the prediction table, a row a lesion, receptor and repeat.
+        predictions: the prediction table, a row a lesion, target and repeat.
         split: `unit` (patient, or lesion or study: leaky) and `hash`.
-        receptors: those to report, in order.
+        targets: those to report, in order.
         resamples: bootstrap draws of patients, and permutations of their labels.
         seed: of both.
-        best: the AUROC a perfect model would reach, by receptor; known for a synthetic cohort only.
-        permuted: AUROCs of the whole pipeline with permuted labels, columns receptor and auroc.
+        best: the AUROC a perfect model would reach, by target; known for a synthetic cohort only.
+        permuted: AUROCs of the whole pipeline with permuted labels, columns target and auroc.
 
     Returns:
         Plain dictionaries; undefined figures are NaN.
@@ -49,28 +49,28 @@ def summarise(
     lesions = labelled(predictions)
     folds = sorted(predictions["fold"].unique())
     blocks: dict[str, dict[str, Any]] = {}
-    for receptor in receptors:
-        of_lesions = lesions[lesions["receptor"] == receptor]
-        of_patients = patients[patients["receptor"] == receptor]
-        blocks[receptor] = {
+    for target in targets:
+        of_lesions = lesions[lesions["target"] == target]
+        of_patients = patients[patients["target"] == target]
+        blocks[target] = {
             "patient": patient_block(of_patients, resamples, seed),
             "lesion": {**ranking_block(of_lesions, "lesion_id", resamples, seed), "independent": False},
             "folds": _folds(of_lesions, folds),
             "repeats": _repeats(of_patients),
         }
     parts = len(folds) // max(1, predictions["repeat"].nunique())
-    for receptor, block in blocks.items():
-        block["patient"] |= _against_chance(receptor, block, parts, permuted)
+    for target, block in blocks.items():
+        block["patient"] |= _against_chance(target, block, parts, permuted)
     q = benjamini_hochberg([block["patient"]["p"] for block in blocks.values()])
     for block, value in zip(blocks.values(), q, strict=True):
         block["patient"]["q"] = float(value)
     results: dict[str, Any] = {
         "receptors": blocks,
-        "mean": mean_block(patients, receptors, resamples, seed),
+        "mean": mean_block(patients, targets, resamples, seed),
         "split": {"unit": split["unit"], "hash": split["hash"]},
         "leaky": split["unit"] != "patient",
     }
-    if set(receptors) >= NEEDED:
+    if set(targets) >= NEEDED:
         table = derived(predictions)
         of_hr = table[table["label"].notna()]
         results["derived"] = {
@@ -78,8 +78,8 @@ def summarise(
             "subtype": subtype_figures(table),
         }
     if best is not None:
-        for receptor, block in blocks.items():
-            block["best"] = float(best[receptor])
+        for target, block in blocks.items():
+            block["best"] = float(best[target])
         results["reached"] = mean_or_nan(
             [_reached(b["patient"]["auroc"], b["best"]) for b in blocks.values()]
         )
@@ -87,7 +87,7 @@ def summarise(
 
 
 def _against_chance(
-    receptor: str, block: dict[str, Any], parts: int, permuted: pd.DataFrame | None
+    target: str, block: dict[str, Any], parts: int, permuted: pd.DataFrame | None
 ) -> dict[str, float]:
     """`p` of an AUROC above 0.5, and what it is made of.
 
@@ -103,7 +103,7 @@ def _against_chance(
     corrected = two_sided / 2 if t > 0 else 1 - two_sided / 2
     found = {"corrected_p": corrected, "p": float(np.fmax(patient["permutation_p"], corrected))}
     if permuted is not None:
-        drawn = permuted.loc[permuted["receptor"] == receptor, "auroc"].dropna()
+        drawn = permuted.loc[permuted["target"] == target, "auroc"].dropna()
         found["p"] = found["pipeline_p"] = (1 + int((drawn >= patient["auroc"]).sum())) / (1 + len(drawn))
     return found
 
@@ -133,7 +133,7 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
 
 
 def _folds(rows: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
-    """Patient-level AUROC inside each fold of one receptor; folds of one class are counted, not averaged."""
+    """Patient-level AUROC inside each fold of one target; folds of one class are counted, not averaged."""
     inside = [patient_level(rows[rows["fold"] == fold]) for fold in folds]
     aurocs = [auroc(fold["label"], fold["probability"]) for fold in inside]
     defined = pd.Series([value for value in aurocs if not math.isnan(value)], dtype=float)
@@ -148,7 +148,7 @@ def _folds(rows: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
 
 
 def _repeats(patients: pd.DataFrame) -> dict[str, Any]:
-    """Patient-level AUROC of each repeat of one receptor, with mean and spread; one repeat has no spread."""
+    """Patient-level AUROC of each repeat of one target, with mean and spread; one repeat has no spread."""
     aurocs = [auroc(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
     return {"mean": mean_or_nan(aurocs), "std": float(pd.Series(aurocs).std(ddof=1)), "auroc": aurocs}
 

@@ -33,7 +33,7 @@ def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bo
         if trains:
             what = (
                 f"experiment {config.experiment} ({' '.join(words) or 'all defaults'}): "
-                f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.receptors)}, "
+                f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.targets)}, "
                 f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, "
                 f"seed {config.seed}"
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wandb.plot import CustomChart
 
 PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no image of a patient
-COLUMNS: list[str | int] = ["repeat", "fold", "patient", "lesion", "receptor", "label", "probability"]
+COLUMNS: list[str | int] = ["repeat", "fold", "patient", "lesion", "target", "label", "probability"]
 COLUMNS += ["patient_probability", "threshold"]
 DIAGONAL = (0.0, 1.0), (0.0, 1.0)
 Lines = dict[str, tuple[Iterable[float], Iterable[float]]]
@@ -67,23 +67,23 @@ def charts(found: FinishedRun) -> dict[str, CustomChart]:
 
     mark = f"LEAKY (split by {found.results['split']['unit']}): " if found.results["leaky"] else ""
     patients = patient_level(found.predictions)
-    by_receptor = {str(name): rows for name, rows in patients.groupby("receptor", sort=False)}
+    by_target = {str(name): rows for name, rows in patients.groupby("target", sort=False)}
     roc: Lines = {"chance": DIAGONAL}
     recall: Lines = {}
     fits: Lines = {"perfect": DIAGONAL}
     made = {}
-    for receptor, rows in by_receptor.items():
-        roc[receptor] = roc_curve(rows)
-        recall[receptor] = precision_recall_curve(rows)
+    for target, rows in by_target.items():
+        roc[target] = roc_curve(rows)
+        recall[target] = precision_recall_curve(rows)
         rows = rows[rows["repeat"] == rows["repeat"].min()]
         bins = reliability(rows["label"], rows["probability"], BINS)
-        fits[receptor] = bins["predicted"], bins["observed"]
+        fits[target] = bins["predicted"], bins["observed"]
         rows = rows[rows["threshold"].notna()]
-        made[f"confusion/{receptor}"] = wandb.plot.confusion_matrix(
+        made[f"confusion/{target}"] = wandb.plot.confusion_matrix(
             y_true=rows["label"].astype(int).tolist(),
             preds=(rows["probability"] >= rows["threshold"]).astype(int).tolist(),
-            class_names=[f"{receptor}-", f"{receptor}+"],
-            title=f"{mark}{receptor} of patients at the thresholds of their folds",
+            class_names=[f"{target}-", f"{target}+"],
+            title=f"{mark}{target} of patients at the thresholds of their folds",
         )
     for name, lines, title, xname in (
         ("roc", roc, "ROC of patients: sensitivity", "1 - specificity"),
@@ -110,7 +110,7 @@ def out_of_fold(found: FinishedRun) -> pd.DataFrame:
     for column in ("patient", "lesion"):
         names = pseudonyms(found.lesions[f"{column}_id"], salt)
         table[column] = table[f"{column}_id"].map(names).str[1:].astype(int)
-    table = table.sort_values(["patient", "lesion", "receptor", "repeat"])
+    table = table.sort_values(["patient", "lesion", "target", "repeat"])
     table["patient"] = "P" + table["patient"].astype(str)
     table["lesion"] = "L" + table["lesion"].astype(str)
     table = table[COLUMNS].astype(object)

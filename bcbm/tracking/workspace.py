@@ -46,9 +46,9 @@ def comparison_workspace(comparison: dict[str, Any], name: str, tracking: Tracki
     Only runs of the compared run folders are in it, grouped by folder: the mean of its folds, and the range
     from the lowest to the highest.
     """
-    receptors = comparison["receptors"]
+    targets = comparison["receptors"]
     groups = [group_name(row["experiment"], Path(row["folder"])) for row in comparison["rows"]]
-    headline = [f"{receptor}/patient" for receptor in receptors] + ["mean"]
+    headline = [f"{target}/patient" for target in targets] + ["mean"]
     return ws.Workspace(
         name=re.sub(r"[^\w .-]", " ", name),  # W&B takes no symbol here, not even +
         entity=tracking.entity or "",
@@ -62,12 +62,12 @@ def comparison_workspace(comparison: dict[str, Any], name: str, tracking: Tracki
             ),
             ws.Section(
                 name="Losses",
-                panels=[_over_epochs(f"loss of {r}", f"train/loss_{r}", f"val/loss_{r}") for r in receptors],
+                panels=[_over_epochs(f"loss of {r}", f"train/loss_{r}", f"val/loss_{r}") for r in targets],
                 is_open=True,
             ),
             ws.Section(
                 name="AUROC in validation, monitoring only",
-                panels=[_over_epochs(f"AUROC of {r}", f"val/auroc_{r}") for r in receptors],
+                panels=[_over_epochs(f"AUROC of {r}", f"val/auroc_{r}") for r in targets],
             ),
             ws.Section(
                 name="Training",

@@ -42,7 +42,7 @@ def split_of(config, table):
         repeats=config.split.repeats,
         validation=config.split.validation,
         seed=config.split.seed,
-        receptors=config.task.receptors,
+        targets=config.task.targets,
     )
 
 
@@ -166,7 +166,7 @@ def test_missing_values_and_new_kinds_are_no_obstacle():
     assert auroc(labels[30:], found) > 0.8
 
 
-def test_one_class_in_training_is_said_with_fold_and_receptor(config, lesions, tmp_path):
+def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp_path):
     split = split_of(config, lesions.entering)
     parts = split.rows(lesions.entering, 2)
     table = lesions.entering.copy()
@@ -241,7 +241,7 @@ def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
 
 
 def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
-    config = setting(table_cohort, tmp_path, "task.receptors=[ER]", "split.folds=2")
+    config = setting(table_cohort, tmp_path, "task.targets=[ER]", "split.folds=2")
     told = lesions.entering["ER"].fillna(0.5).to_numpy()
     planted = lesions.radiomics.copy()
     planted[:, 5] = told + np.random.default_rng(0).normal(0, 0.4, len(told))
@@ -283,6 +283,6 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
     expected = pipeline_aurocs(
         config, table_columns(lesions, config.task.modalities), lesions.entering, split
     )
-    for receptor, block in results["receptors"].items():
-        assert block["patient"]["auroc"] == pytest.approx(expected[receptor])
+    for target, block in results["receptors"].items():
+        assert block["patient"]["auroc"] == pytest.approx(expected[target])
         assert block["patient"]["pipeline_p"] in (0.25, 0.5, 0.75, 1.0)

@@ -80,7 +80,7 @@ def ours(store: CropStore, augment: Augment) -> Way:
         radiomics=rng.normal(size=(LESIONS, 107)),
         crops=store,
         parts={"train": np.arange(LESIONS)},
-        receptors=["ER"],
+        targets=["ER"],
         modalities=["image", "radiomics", "position"],
         data=Data(batch_size=BATCH, workers=0),
         augment=augment,

@@ -1,6 +1,6 @@
 """Bootstrap over patients against a loop over scikit-learn: `python tests/benchmarks/bootstrap.py`.
 
-2,000 resamples of 110 patients who own 2,800 lesions, a few of them most, for three receptors, with tied
+2,000 resamples of 110 patients who own 2,800 lesions, a few of them most, for three targets, with tied
 scores: the AUROCs of all resamples at once, and `roc_auc_score` on the drawn rows of one resample after the
 other; so too the AUPRC. The loop takes every 20th resample and its time is multiplied by 20; the ways take
 turns and the medians of the rounds are compared. Drawing counts is part of our time, not of the loop's. Both
@@ -35,10 +35,10 @@ for name, (at_once, one_by_one) in ways.items():
 
         start = time.perf_counter()
         expected = np.empty((RECEPTORS, RESAMPLES // SHARE))
-        for receptor, (label, score) in enumerate(pairs):
+        for target, (label, score) in enumerate(pairs):
             for number, drawn in enumerate(counts[::SHARE]):
                 rows = np.repeat(np.arange(LESIONS), drawn[owner])
-                expected[receptor, number] = one_by_one(label[rows], score[rows])
+                expected[target, number] = one_by_one(label[rows], score[rows])
         loops.append((time.perf_counter() - start) * SHARE)
         apart.append(np.abs(np.array(found)[:, ::SHARE] - expected).max())
     print(f"{name}: at once {median(ours):.3f} s, loop {median(loops):.1f} s", end=", ")

@@ -48,15 +48,15 @@ def lesions_of(folder: Path) -> Lesions:
     table["patient_id"] = table["study_id"] = [f"P{i // 4}" for i in range(LESIONS)]
     table["content"], table["volume"], table["excluded"] = table["lesion_id"], 100.0, False
     table["hemisphere"], table["region"] = "left", "frontal"
-    for receptor in config.task.receptors:
-        table[receptor] = np.repeat(rng.integers(0, 2, LESIONS // 4), 4).astype(float)
+    for target in config.task.targets:
+        table[target] = np.repeat(rng.integers(0, 2, LESIONS // 4), 4).astype(float)
     store = CropStore([(path, row) for row in range(LESIONS)], size)
     return Lesions(table, table, None, store, np.ones((LESIONS, 2), bool), "random", folder)
 
 
 def step_alone(lesions: Lesions) -> float:
     """Lesions a second of the model step."""
-    split = split_as(lesions.entering, config.split, config.task.receptors)
+    split = split_as(lesions.entering, config.split, config.task.targets)
     data = fold_data(config, lesions, split, 0)
     data.setup()
     device = torch.device("cuda" if on_gpu else "cpu")
@@ -81,7 +81,7 @@ def step_alone(lesions: Lesions) -> float:
 
 with tempfile.TemporaryDirectory() as name:
     lesions = lesions_of(Path(name))
-    split = split_as(lesions.entering, config.split, config.task.receptors)
+    split = split_as(lesions.entering, config.split, config.task.targets)
     train_fold(config, lesions, split, 0, RunFolder(Path(name) / "run"), None, Console())
     curves = pd.read_csv(Path(name) / "run" / "fold=0" / "metrics.csv")
     whole = median(curves["train/lesions_per_second"].dropna().iloc[1:])

@@ -17,15 +17,15 @@ def invented(patients=60, seed=0):
     table = pd.DataFrame({"patient_id": np.repeat([f"P{i}" for i in range(patients)], lesions)})
     table["study_id"] = table["patient_id"] + "-" + pd.Series(rng.integers(0, 2, len(table))).astype(str)
     table["lesion_id"] = table["study_id"] + "/" + table.index.astype(str)
-    for receptor, share in zip(RECEPTORS, (0.5, 0.3, 0.6), strict=True):
+    for target, share in zip(RECEPTORS, (0.5, 0.3, 0.6), strict=True):
         labels = rng.choice([1.0, 0.0, np.nan], patients, p=[share * 0.9, (1 - share) * 0.9, 0.1])
-        table[receptor] = np.repeat(labels, lesions)
+        table[target] = np.repeat(labels, lesions)
     return table
 
 
 def split_of(table, **changes):
     settings = {"unit": "patient", "folds": 5, "repeats": 1, "validation": 0.2, "seed": 0}
-    return make_split(table, **{**settings, "receptors": RECEPTORS, **changes})
+    return make_split(table, **{**settings, "targets": RECEPTORS, **changes})
 
 
 def test_no_patient_stands_in_two_parts_and_every_row_in_one():
@@ -55,8 +55,8 @@ def test_folds_hold_even_shares_of_positives_negatives_and_missing():
         for fold in split_of(table, seed=seed).folds:
             inside = labels.loc[list(fold.test)]
             assert abs(len(inside) - 12) <= 2
-            for receptor in RECEPTORS:
-                for state in (labels[receptor] == 1, labels[receptor] == 0, labels[receptor].isna()):
+            for target in RECEPTORS:
+                for state in (labels[target] == 1, labels[target] == 0, labels[target].isna()):
                     assert abs(state[inside.index].sum() - state.sum() / 5) < 3
 
 
@@ -77,7 +77,7 @@ def test_the_order_of_the_table_does_not_change_the_split():
     assert set(mixed["patient_id"].iloc[rows]) == set(split_of(table).folds[0].test)
 
 
-def test_too_many_folds_name_the_receptor_and_its_count():
+def test_too_many_folds_name_the_target_and_its_count():
     table = invented()
     keep = table["patient_id"].isin(["P0", "P1", "P2"])
     table["PR"] = keep.astype(float)
@@ -104,8 +104,8 @@ def test_a_split_of_studies_or_lesions_is_leaky(unit):
 def test_a_pilot_has_somebody_to_train_and_to_validate_on_in_every_fold(patients):
     table = pd.DataFrame({"patient_id": [f"P{i}" for i in range(patients)]})
     table = table.assign(study_id=table["patient_id"], lesion_id=table["patient_id"])
-    for receptor in RECEPTORS:
-        table[receptor] = [1.0, 0.0] * (patients // 2)
+    for target in RECEPTORS:
+        table[target] = [1.0, 0.0] * (patients // 2)
     for seed in range(20):
         for fold in split_of(table, folds=2, seed=seed).folds:
             assert fold.validation and fold.train and fold.test

@@ -98,7 +98,7 @@ def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, mo
     found = json.loads((folder / "comparison.json").read_text())
     assert [row["label"] for row in found["rows"]] == ["position", "radiomics"]
     assert found["rows"][1]["experiment"] == "demo+modalities/radiomics" and found["reference"] == "position"
-    assert [test["receptor"] for test in found["tests"]] == ["ER", "PR", "HER2"]
+    assert [test["target"] for test in found["tests"]] == ["ER", "PR", "HER2"]
     assert found["rows"][0]["best"]["ER"] > 0.5
     table = done.stdout.rpartition("Patient AUROC")[2].partition("report:")[0]
     assert "Difference from position" in table and max(map(len, table.splitlines())) <= 80
@@ -169,7 +169,7 @@ def test_the_reference_is_the_base_itself_or_else_what_predicts_most(tmp_path):
     assert reference("aggregation/largest", "aggregation/mean", words=["split.folds=3"]) == "mean"
 
 
-def test_without_the_base_the_reference_predicts_as_many_receptors_as_any(compared):
+def test_without_the_base_the_reference_predicts_as_many_targets_as_any(compared):
     assert compared("er", "all")[0]["reference"] == "all"
 
 
@@ -177,11 +177,11 @@ def test_a_difference_is_that_of_the_two_figures_and_has_every_test(runs):
     found = compare_runs(rows_of(runs, "all", "image"), "all", resamples=300, seed=0)
     base, other = found["rows"]
     for test in found["tests"]:
-        apart = other["receptors"][test["receptor"]]["auroc"] - base["receptors"][test["receptor"]]["auroc"]
+        apart = other["receptors"][test["target"]]["auroc"] - base["receptors"][test["target"]]["auroc"]
         assert test["difference"] == pytest.approx(apart) and test["low"] <= apart <= test["high"]
-    by_receptor = {test["receptor"]: test for test in found["tests"]}
-    assert by_receptor["ER"]["high"] < 0 and by_receptor["ER"]["q"] < 0.05
-    assert by_receptor["HER2"]["low"] < 0 < by_receptor["HER2"]["high"] and by_receptor["HER2"]["q"] > 0.05
+    by_target = {test["target"]: test for test in found["tests"]}
+    assert by_target["ER"]["high"] < 0 and by_target["ER"]["q"] < 0.05
+    assert by_target["HER2"]["low"] < 0 < by_target["HER2"]["high"] and by_target["HER2"]["q"] > 0.05
     p = np.sort([max(test["permutation_p"], test["corrected_p"]) for test in found["tests"]])
     q = np.minimum.accumulate((p * 3 / [1, 2, 3])[::-1])[::-1]
     assert sorted(test["q"] for test in found["tests"]) == pytest.approx(list(q))
@@ -191,7 +191,7 @@ def test_the_corrected_t_takes_folds_over_repeats_and_the_sizes_of_the_split(run
     ours, theirs = read_run(runs / "image"), read_run(runs / "all")
 
     def areas(run):
-        rows = run.predictions[run.predictions["receptor"] == "ER"]
+        rows = run.predictions[run.predictions["target"] == "ER"]
         folds = [patient_level(rows[rows["fold"] == number]) for number in range(10)]
         return np.array([auroc(fold["label"], fold["probability"]) for fold in folds])
 
@@ -206,7 +206,7 @@ def test_the_corrected_t_takes_folds_over_repeats_and_the_sizes_of_the_split(run
 def test_a_single_task_is_blank_where_it_predicts_nothing(compared):
     found, folder = compared("all", "er")
     assert found["rows"][1]["mean"] is None and list(found["rows"][1]["receptors"]) == ["ER"]
-    assert [test["receptor"] for test in found["tests"]] == ["ER"]
+    assert [test["target"] for test in found["tests"]] == ["ER"]
     assert (folder / "comparison.png").stat().st_size > 5000
 
 
@@ -240,8 +240,8 @@ def test_other_folds_of_the_same_unit_are_refused(runs, capsys, monkeypatch):
 
 
 def test_a_run_that_stopped_is_refused_with_the_command_that_goes_on(tmp_path, runs, capsys, monkeypatch):
-    words = ["experiment=demo+modalities/image", "trainer.max_epochs=7", "task.receptors=[ER,PR]"]
-    words += ["tune={model.dropout: [0.1, 0.5]}", "loss.receptor_weights.PR=2"]
+    words = ["experiment=demo+modalities/image", "trainer.max_epochs=7", "task.targets=[ER,PR]"]
+    words += ["tune={model.dropout: [0.1, 0.5]}", "loss.target_weights.PR=2"]
     stopped = write_run(tmp_path / "with space", *words, finished=False)
     said = refused(capsys, monkeypatch, runs / "all", stopped)
     assert "2 of 5 folds" in said and fit_command(stopped) in said

@@ -31,7 +31,7 @@ def message(*words: str) -> str:
 def flat(content: dict, prefix: str = "") -> dict:
     result = {}
     for name, value in content.items():
-        inner = isinstance(value, dict) and name not in {"receptor_weights", "tune"}
+        inner = isinstance(value, dict) and name not in {"target_weights", "tune"}
         result |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return result
 
@@ -52,7 +52,7 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path):
     assert "mine.yaml" in text and "did you mean 'trainer.max_epochs'" in text
 
 
-@pytest.mark.parametrize("word", ["split.folds=many", "model.max_pool=2.5", "task.receptors=ER", "split=3"])
+@pytest.mark.parametrize("word", ["split.folds=many", "model.max_pool=2.5", "task.targets=ER", "split=3"])
 def test_a_wrong_type_is_refused_with_the_word_that_gave_it(word):
     assert word in message(word)
 
@@ -156,8 +156,8 @@ def test_repeats_add_folds():
     assert compose(["fold=9", "split.repeats=2"]).fold == "9"
 
 
-def test_an_unknown_receptor_is_named_with_the_nearest():
-    assert "did you mean 'HER2'" in message("task.receptors=[ER,HER]")
+def test_an_unknown_target_is_named_with_the_nearest():
+    assert "did you mean 'HER2'" in message("task.targets=[ER,HER]")
 
 
 def test_an_unknown_policy_is_refused_with_those_there_are():
@@ -203,7 +203,7 @@ def test_help_has_a_type_and_a_meaning_for_every_key():
 
 
 def test_the_written_configuration_composes_to_itself(tmp_path):
-    config = compose(["split.seed=5", "loss.receptor_weights.ER=2", "task.modalities=[radiomics]"])
+    config = compose(["split.seed=5", "loss.target_weights.ER=2", "task.modalities=[radiomics]"])
     again = compose([experiment(tmp_path, "demo", to_yaml(config))])
     assert again == config
 
@@ -218,9 +218,9 @@ def test_the_written_configuration_composes_to_itself(tmp_path):
         ("trainer.max_epochs=0", "write at least 1"),
         ("trainer.devices=0", "write at least 1"),
         ("trainer.precision=16-x", "16-mixed"),
-        ("trainer.accelerator=tpuu", "auto, cpu"),
-        ("loss.receptor_weights={ER: 0, PR: 0, HER2: 0}", "not all of them 0"),
-        ("loss.receptor_weights.ER=-1", "at least 0"),
+        ("trainer.accelerator=tpuu", "'auto', 'cpu'"),
+        ("loss.target_weights={ER: 0, PR: 0, HER2: 0}", "not all of them 0"),
+        ("loss.target_weights.ER=-1", "at least 0"),
         ("tune=[1]", "expected keys"),
         ("tune={model.dropout:[0.1]}", "a blank behind each colon"),
     ],

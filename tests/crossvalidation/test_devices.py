@@ -39,7 +39,7 @@ def plain():
 
 
 def rare_labels():
-    """Labels of one receptor are known for a single lesion: in almost all batches a rank has none."""
+    """Labels of one target are known for a single lesion: in almost all batches a rank has none."""
     table, radiomics, crops = lesions_of(33)
     table.loc[table.index != 15, "HER2"] = np.nan
     data = data_of(table, radiomics, crops, parts_of(33))

@@ -101,7 +101,7 @@ def test_every_lesion_is_predicted_once_and_the_figures_are_those_of_the_table(d
     assert lesions.loc[lesions["excluded"], "reason"].ne("").all()
     results = json.loads((folder / "results.json").read_text())
     patients = patient_level(table)
-    rows = patients[(patients["receptor"] == "ER") & patients["label"].notna()]
+    rows = patients[(patients["target"] == "ER") & patients["label"].notna()]
     assert results["receptors"]["ER"]["patient"]["auroc"] == pytest.approx(
         auroc(rows["label"], rows["probability"])
     )

@@ -25,20 +25,20 @@ def lesions(seed=0, patients=60):
     table = pd.DataFrame({"patient_id": np.repeat([f"P{i:02}" for i in range(patients)], count)})
     table["lesion_id"] = [f"L{i}" for i in range(len(table))]
     table["volume"] = rng.random(len(table))
-    for receptor in RECEPTORS:
-        table[receptor] = np.repeat(rng.integers(0, 2, patients).astype(float), count)
+    for target in RECEPTORS:
+        table[target] = np.repeat(rng.integers(0, 2, patients).astype(float), count)
     return table
 
 
 def split_of(table):
-    return make_split(table, unit="patient", folds=5, repeats=1, validation=0.2, seed=0, receptors=RECEPTORS)
+    return make_split(table, unit="patient", folds=5, repeats=1, validation=0.2, seed=0, targets=RECEPTORS)
 
 
 def test_inner_folds_test_every_training_patient_once_and_no_outer_test_patient():
     table = lesions()
     split = split_of(table)
     for number, outer in enumerate(split.folds):
-        inner = inner_split(split, number, table, folds=3, validation=0.2, receptors=RECEPTORS)
+        inner = inner_split(split, number, table, folds=3, validation=0.2, targets=RECEPTORS)
         tested = [name for fold in inner.folds for name in fold.test]
         assert sorted(tested) == sorted(outer.train + outer.validation)
         for fold in inner.folds:
@@ -52,7 +52,7 @@ def test_too_few_patients_inside_a_fold_are_named_with_the_fold():
     table.loc[~table["patient_id"].isin(last), "ER"] = 1.0
     split = split_of(table)
     with pytest.raises(InputError, match="fold 0, inside: ER"):
-        inner_split(split, 0, table, folds=5, validation=0.2, receptors=RECEPTORS)
+        inner_split(split, 0, table, folds=5, validation=0.2, targets=RECEPTORS)
 
 
 def chosen(folder, table, signal):

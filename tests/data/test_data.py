@@ -34,8 +34,8 @@ def cohort(patients=12, lesions=2, seed=0):
             "volume": rng.uniform(50, 5000, count),
         }
     )
-    for receptor in ("ER", "PR", "HER2"):
-        table[receptor] = np.repeat(rng.integers(0, 2, patients), lesions).astype(float)
+    for target in ("ER", "PR", "HER2"):
+        table[target] = np.repeat(rng.integers(0, 2, patients), lesions).astype(float)
     crops = rng.normal(size=(count, 2, SIZE, SIZE, SIZE)).astype(np.float16)
     crops[:, 1] = crops[:, 1] > 0.5
     radiomics = rng.normal(size=(count, 107)) * 10 ** rng.uniform(-3, 9, 107)
@@ -57,7 +57,7 @@ def datamodule(table, radiomics, crops, parts=None, **changes):
         "radiomics": radiomics,
         "crops": crops,
         "parts": parts or parts_of(table),
-        "receptors": ["ER", "PR", "HER2"],
+        "targets": ["ER", "PR", "HER2"],
         "modalities": ["image", "radiomics", "position"],
         "data": Data(batch_size=4),
         "augment": Augment(),
@@ -258,7 +258,7 @@ def test_fitted_values_weigh_patients_alike():
     radiomics[:, 2] = np.nan
     parts = {"train": np.arange(5)}
     fitted = datamodule(table, radiomics, None, parts, modalities=["radiomics"]).fitted()
-    assert fitted["receptors"] == ["ER", "PR", "HER2"] and fitted["modalities"] == ["radiomics"]
+    assert fitted["targets"] == ["ER", "PR", "HER2"] and fitted["modalities"] == ["radiomics"]
     assert fitted["pos_weight"][:2] == pytest.approx([2.0, 1.0])
     assert fitted["radiomics"]["mean"][0] == pytest.approx(3.0)
     assert fitted["radiomics"]["median"][0] == pytest.approx(2.0)
@@ -291,7 +291,7 @@ def test_a_batch_holds_what_is_switched_on():
     assert batch["weight"].tolist() == [0.5] * 4
     row = int(batch["row"][2])
     assert np.array_equal(batch["image"][2].numpy(), crops[row].astype(np.float32))
-    thin = ready(table, None, None, modalities=["position"], receptors=["PR"])
+    thin = ready(table, None, None, modalities=["position"], targets=["PR"])
     assert set(next(iter(thin.train_dataloader()))) == {
         "row",
         "patient",

@@ -59,7 +59,7 @@ def test_both_maps_point_at_the_only_place_that_counts():
     assert np.abs(peak(occlusion(network, lesion(), 0)) - SPOT).max() <= 2
 
 
-def test_hiding_what_speaks_against_a_receptor_is_negative():
+def test_hiding_what_speaks_against_a_target_is_negative():
     network = Bright().eval()
     hidden = occlusion(network, lesion(), 1)
     assert hidden.min() < -0.05 and float(hidden.max()) < 1e-4
@@ -95,7 +95,7 @@ def held(column=7):
         radiomics=radiomics,
         crops=None,
         parts={"train": rows[:0], "validation": rows[:0], "test": rows},
-        receptors=["ER"],
+        targets=["ER"],
         modalities=["radiomics", "position"],
         data=Data(batch_size=7),
         augment=Augment(),
@@ -105,7 +105,7 @@ def held(column=7):
     datamodule.setup()
     ones, zeros = [1.0] * len(FEATURES), [0.0] * len(FEATURES)
     fitted = {
-        "receptors": ["ER"],
+        "targets": ["ER"],
         "pos_weight": [1.0],
         "positives": [1],
         "negatives": [1],
@@ -113,9 +113,9 @@ def held(column=7):
         "radiomics": {"median": zeros, "mean": zeros, "scale": ones},
     }
     module = LesionModule(
-        task={"receptors": ["ER"], "modalities": ["radiomics", "position"]},
+        task={"targets": ["ER"], "modalities": ["radiomics", "position"]},
         model=vars(Model()),
-        loss={"receptor_weights": {"ER": 1.0}},
+        loss={"target_weights": {"ER": 1.0}},
         trainer=vars(Trainer()),
         fitted=fitted,
         provenance={},
@@ -168,7 +168,7 @@ def explained(cohort, tmp_path_factory):
     """A small run on images, fitted and explained as the commands do it."""
     home = tmp_path_factory.mktemp("explained")
     words = [f"cohort.root={cohort}", f"prepared.root={home / 'prepared'}", f"run.root={home / 'runs'}"]
-    words += ["task.modalities=[image]", "task.receptors=[ER]", "split.folds=2", "trainer.max_epochs=1"]
+    words += ["task.modalities=[image]", "task.targets=[ER]", "split.folds=2", "trainer.max_epochs=1"]
     words += ["data.workers=0", "prepared.jobs=1", "tracking=csv", "bootstrap=50"]
     folder = RunFolder(run(compose(words), Console(quiet=True)))
     explain(folder, Console(quiet=True))

@@ -184,7 +184,7 @@ def test_attention_finds_the_one_lesion_that_tells_where_the_mean_drowns_it(tmp_
     table, radiomics, parts = cohort_of_one_telling_lesion()
     truth, errors, aurocs = table["ER"].to_numpy()[parts["test"]][::5], {}, {}
     for how, bag in (("mean", 1), ("attention", 5)):
-        changes = {"modalities": ["radiomics"], "receptors": ["ER"], "data": Data(batch_size=40), "bag": bag}
+        changes = {"modalities": ["radiomics"], "targets": ["ER"], "data": Data(batch_size=40), "bag": bag}
         data = data_of(table, radiomics, None, parts, **changes)
         torch.manual_seed(0)
         module = module_of(data, aggregate=how, trainer=Trainer(learning_rate=1e-2))

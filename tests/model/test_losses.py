@@ -17,7 +17,7 @@ from batches import (
 from torch.nn import BCEWithLogitsLoss
 
 from bcbm.config.schema import Loss, Model
-from bcbm.model.losses import ReceptorLoss, cross_entropy, effective_weights
+from bcbm.model.losses import TargetLoss, cross_entropy, effective_weights
 from bcbm.model.network import LesionNetwork
 
 torch.set_num_threads(1)
@@ -27,12 +27,12 @@ KINDS = [
     {"kind": "focal"},
     {"kind": "class_balanced"},
     {"kind": "focal", "uncertainty": True},
-    {"receptor_weights": {"ER": 1.0, "PR": 3.0, "HER2": 0.5}, "uncertainty": True},
+    {"target_weights": {"ER": 1.0, "PR": 3.0, "HER2": 0.5}, "uncertainty": True},
 ]
 
 
 def loss_of(fitted=FITTED, **loss):
-    criterion = ReceptorLoss(RECEPTORS, Loss(**loss), fitted)
+    criterion = TargetLoss(RECEPTORS, Loss(**loss), fitted)
     if criterion.log_variance is not None:
         torch.nn.init.constant_(criterion.log_variance, 0.4)
     return criterion
@@ -134,7 +134,7 @@ def test_classes_are_counted_in_training_patients():
 
 def test_uncertainty_starts_where_fixed_weights_are_and_is_that_of_kendall_et_al():
     logits, label, known = given()
-    weights = {"receptor_weights": {"ER": 1.0, "PR": 2.0, "HER2": 1.0}}
+    weights = {"target_weights": {"ER": 1.0, "PR": 2.0, "HER2": 1.0}}
     criterion, fixed = loss_of(uncertainty=True, **weights), loss_of(**weights)
     loss, losses = criterion(logits, label, known)
     torch.testing.assert_close(losses, fixed(logits, label, known)[1])
@@ -171,7 +171,7 @@ def test_learnt_variances_are_logged_not_decayed_and_no_part_of_validation(tmp_p
     assert losses[0] == losses[1]
     trainer = trainer_of(tmp_path)
     trainer.fit(module, data)
-    logged = {f"train/uncertainty_{receptor}" for receptor in RECEPTORS}
+    logged = {f"train/uncertainty_{target}" for target in RECEPTORS}
     assert logged <= set(trainer.callback_metrics)
     assert all(trainer.callback_metrics[name] > 1 for name in logged)
     kept = trainer.optimizers[0].param_groups[1]

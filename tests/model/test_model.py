@@ -18,8 +18,8 @@ torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("modalities", [list(c) for n in (1, 2, 3) for c in combinations(MODALITIES, n)])
-@pytest.mark.parametrize("receptors", [["ER"], ["PR", "HER2"], RECEPTORS])
-def test_any_modalities_and_receptors_train(tmp_path, modalities, receptors):
+@pytest.mark.parametrize("targets", [["ER"], ["PR", "HER2"], RECEPTORS])
+def test_any_modalities_and_targets_train(tmp_path, modalities, targets):
     table, radiomics, crops = lesions_of(18)
     data = data_of(
         table,
@@ -27,17 +27,17 @@ def test_any_modalities_and_receptors_train(tmp_path, modalities, receptors):
         crops if "image" in modalities else None,
         parts_of(18),
         modalities=modalities,
-        receptors=receptors,
+        targets=targets,
     )
     module = module_of(data)
     before = [parameter.clone() for parameter in module.parameters()]
     trainer = trainer_of(tmp_path, epochs=3)
     trainer.fit(module, data)
-    named = {f"{stage}/loss_{receptor}" for stage in ("train", "val") for receptor in receptors}
+    named = {f"{stage}/loss_{target}" for stage in ("train", "val") for target in targets}
     assert {"train/loss", "val/loss", *named} <= set(trainer.callback_metrics)
     changed = [not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True)]
     assert np.mean(changed) > 0.8
-    assert predicted(trainer.predict(module, data)).shape == (6, len(receptors))
+    assert predicted(trainer.predict(module, data)).shape == (6, len(targets))
 
 
 def test_validation_loss_weighs_patients_alike_whatever_the_batches(tmp_path):
@@ -118,9 +118,9 @@ def test_validation_auroc_is_that_of_the_patients_as_they_are_aggregated(tmp_pat
     with torch.no_grad():
         logits, scores = module.eval().network.with_scores(batch)
     _, found = aggregate(how, logits.double().sigmoid(), batch["patient"], batch["volume"], scores)
-    for column, receptor in enumerate(RECEPTORS):
+    for column, target in enumerate(RECEPTORS):
         wanted = auroc(batch["label"][::3, column], found[:, column])
-        assert measured[f"val/auroc_{receptor}"] == pytest.approx(wanted)
+        assert measured[f"val/auroc_{target}"] == pytest.approx(wanted)
 
 
 def test_a_batch_says_which_modalities_a_lesion_has():

@@ -1,4 +1,4 @@
-"""The page of an audit, its pictures, and what acquisition tells about receptors."""
+"""The page of an audit, its pictures, and what acquisition tells about targets."""
 
 import base64
 import json
@@ -107,7 +107,7 @@ def write(tmp_path):
 
 
 def by_name(results):
-    return {(result["column"], result["receptor"]): result for result in results}
+    return {(result["column"], result["target"]): result for result in results}
 
 
 def test_a_planted_confounder_is_found_and_unrelated_columns_are_not(table):
@@ -118,10 +118,10 @@ def test_a_planted_confounder_is_found_and_unrelated_columns_are_not(table):
     assert marked == {("field_strength", "HER2"), ("year", "ER")}
 
 
-def test_columns_without_two_values_and_receptors_of_one_class_give_no_test(table):
+def test_columns_without_two_values_and_targets_of_one_class_give_no_test(table):
     results = by_name(confounders(table.assign(PR=1.0)))
     assert {column for column, _ in results} == {"age", "year", "field_strength", "manufacturer"}
-    assert {receptor for _, receptor in results} == {"ER", "HER2"}
+    assert {target for _, target in results} == {"ER", "HER2"}
     assert confounders(table.assign(excluded=True)) == []
     assert confounders(table.drop(columns=["age", "year", "field_strength", "manufacturer"])) == []
 
@@ -260,7 +260,7 @@ def test_hostile_and_foreign_names_are_shown_as_text(write):
     related = [
         {
             "column": hostile,
-            "receptor": "ER",
+            "target": "ER",
             "test": "AUROC",
             "effect": None,
             "p": 0.2,

@@ -33,9 +33,9 @@ def honest(tmp_path_factory):
     lesion = str(pd.read_parquet(run / "lesions.parquet").loc[3, "lesion_id"])
     drop = {"drop": 0.123, "low": -0.02, "high": 0.2}
     told = {
-        "modalities": [{"modality": "image", "receptor": name, **drop} for name in ("ER", "HER2")],
-        "radiomics": [{"feature": "shape_<b>", "receptor": "ER", **drop}],
-        "saliency": [{"file": "a.png", "receptor": "HER2", "lesion_id": lesion, "method": "occlusion"}],
+        "modalities": [{"modality": "image", "target": name, **drop} for name in ("ER", "HER2")],
+        "radiomics": [{"feature": "shape_<b>", "target": "ER", **drop}],
+        "saliency": [{"file": "a.png", "target": "HER2", "lesion_id": lesion, "method": "occlusion"}],
     }
     told["saliency"][0] |= {"probability": 0.8, "label": 1.0}
     (run / "explanations").mkdir()
@@ -176,13 +176,13 @@ def test_the_verdict_follows_q():
     assert verdict(results(ER=0.5)) == ("Not shown to be better than chance: ER", "warn")
 
 
-def test_a_receptor_of_one_class_is_said_to_have_no_figure(tmp_path):
+def test_a_target_of_one_class_is_said_to_have_no_figure(tmp_path):
     run = write_run(tmp_path / "run", "split.folds=2")
     predictions = pd.read_parquet(run / "predictions.parquet")
-    predictions.loc[predictions["receptor"] == "HER2", "label"] = 1.0
+    predictions.loc[predictions["target"] == "HER2", "label"] = 1.0
     predictions.to_parquet(run / "predictions.parquet")
     split = json.loads((run / "split.json").read_text())
-    keys = {"receptors": ["ER", "PR", "HER2"], "resamples": 50, "seed": 0}
+    keys = {"targets": ["ER", "PR", "HER2"], "resamples": 50, "seed": 0}
     results = summarise(predictions, split={"unit": "patient", "hash": split["hash"]}, **keys)
     (run / "results.json").write_text(to_json(results))
     write_report(run)
@@ -191,7 +191,7 @@ def test_a_receptor_of_one_class_is_said_to_have_no_figure(tmp_path):
 
 
 def test_a_single_task_without_image_has_its_page_and_its_conditions(tmp_path):
-    run = write_run(tmp_path / "run", "task.receptors=[ER]", "task.modalities=[position]", "split.folds=2")
+    run = write_run(tmp_path / "run", "task.targets=[ER]", "task.modalities=[position]", "split.folds=2")
     write_report(run)
     assert "HR and subtype" not in text_of(run)
     metrics = filled_checklists(read_run(run), 0)[0]
@@ -265,10 +265,10 @@ def test_errors_are_grouped_over_all_lesions_with_their_counts(honest):
     run = read_run(honest)
     rows = with_lesions(run.predictions, run.lesions)
     for table in (by_volume(rows), by_region(rows)):
-        counts = table[table["receptor"] == "ER"]["lesions"]
+        counts = table[table["target"] == "ER"]["lesions"]
         assert counts.sum() == len(run.entering)
-        of = table[table["receptor"] == "HER2"]
-        whole = ((rows["probability"] - rows["label"]) ** 2)[rows["receptor"] == "HER2"].mean()
+        of = table[table["target"] == "HER2"]
+        whole = ((rows["probability"] - rows["label"]) ** 2)[rows["target"] == "HER2"].mean()
         assert np.average(of["brier"], weights=of["lesions"]) == pytest.approx(whole)
     unknown = by_volume(rows.assign(volume=np.nan))
     assert list(unknown["group"].unique()) == ["volume unknown"]
@@ -282,7 +282,7 @@ def test_the_surest_answers_are_one_a_patient_and_nobodys_name(honest):
     examples = most_confident(with_lesions(run.predictions, run.lesions), names)
     assert len(examples) == 18
     for right in (True, False):
-        of = [one for one in examples if one["receptor"] == "ER" and one["right"] == right]
+        of = [one for one in examples if one["target"] == "ER" and one["right"] == right]
         assert len({one["patient"] for one in of}) == 3
         assert [one["sureness"] for one in of] == sorted((one["sureness"] for one in of), reverse=True)
 

@@ -193,7 +193,7 @@ def prepared(table_cohort, tmp_path):
         repeats=1,
         validation=0.2,
         seed=0,
-        receptors=config.task.receptors,
+        targets=config.task.targets,
     )
     return config, lesions, split
 
@@ -234,7 +234,7 @@ def test_other_labels_of_the_test_patients_change_no_figure_of_a_fold_study(prep
         table = lesions.entering.copy()
         if spoilt:
             held = table["patient_id"].isin(split.folds[0].test)
-            table.loc[held, config.task.receptors] = 1 - table.loc[held, config.task.receptors]
+            table.loc[held, config.task.targets] = 1 - table.loc[held, config.task.targets]
         measure = measures(config, replace(lesions, entering=table), split, ("auroc",), 2)["fold=0"]
         report = Silent()
         values = measure({"model.dropout": 0.2}, RunFolder(tmp_path / str(spoilt)), report)
@@ -299,7 +299,7 @@ def test_figures_are_of_patients():
             "patient_id": ["P", "P", "Q", "R"],
             "fold": 0,
             "repeat": 0,
-            "receptor": "ER",
+            "target": "ER",
             "probability": [0.1, 0.9, 0.4, 0.8],
             "patient_probability": [0.5, 0.5, 0.4, 0.8],
             "threshold": 0.5,

@@ -121,7 +121,7 @@ def same(one, other):
     [
         [],
         ["experiment=demo+losses/focal", "tracking=csv", "run.root=/elsewhere"],
-        ["loss.receptor_weights.PR=2.0", "features.crop_margin=null", "cohort.root=/data/x"],
+        ["loss.target_weights.PR=2.0", "features.crop_margin=null", "cohort.root=/data/x"],
     ],
     ids=["as it is", "on a group", "words"],
 )

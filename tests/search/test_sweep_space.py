@@ -14,7 +14,7 @@ GOOD = {
     "model.fusion_features": {"int": [16, 64], "step": 16, "when": {"model.fusion": ["gated", "bilinear"]}},
     "model.fusion_rank": {"int": [1, 8], "log": True, "when": {"model.fusion": ["bilinear"]}},
     "trainer.learning_rate": {"float": [1e-4, 1e-1], "log": True},
-    "loss.receptor_weights.PR": {"float": [0.5, 2.0]},
+    "loss.target_weights.PR": {"float": [0.5, 2.0]},
 }
 
 
@@ -57,7 +57,7 @@ def test_the_default_is_the_experiments_own():
     assert default_settings(space, compose()) == {
         "model.fusion": "concat",
         "trainer.learning_rate": 0.002,
-        "loss.receptor_weights.PR": 1.0,
+        "loss.target_weights.PR": 1.0,
     }
     assert default_settings(space, compose(["model.fusion=bilinear"]))["model.fusion_rank"] == 4
 
@@ -86,12 +86,12 @@ def test_the_default_is_the_experiments_own():
         ("model.trunk", {"categorical": [32, [64]]}, "categorical takes a list"),
         ("model.fusion", {"categorical": ["concat", "gatde"]}, "model.fusion"),
         ("model.trunk", {"categorical": [32, "wide"]}, "model.trunk"),
-        ("model.modality_dropout", {"float": [0.0, 1.0]}, "write 0 or more, below 1"),
+        ("model.modality_dropout", {"float": [0.0, 1.0]}, "at least 0 and less than 1"),
         ("model.dropout", {"float": [0.4, 0.5]}, "the experiment's own value 0.3 is not in it"),
         ("model.dropout", {"float": [0.0, 0.5], "step": 0.25}, "the experiment's own value 0.3 is not in it"),
         ("model.dropout", {"float": [0, 0.9], "when": {"model.fusion": ["late"]}}, "'model.fusion' is not"),
         ("model.dropout", {"float": [0, 0.9], "when": ["gated"]}, "write when: {other.key: [values]}"),
-        ("loss.receptor_weights.XY", {"float": [0.5, 2]}, "unknown 'XY'"),
+        ("loss.target_weights.XY", {"float": [0.5, 2]}, "unknown 'XY'"),
         ("trainer.weight_decay", {"float": [0, float("inf")]}, "two finite ends"),
     ],
 )  # fmt: skip

@@ -43,13 +43,13 @@ def predictions(patients: int = 40, folds: int = 4, repeats: int = 1, seed: int 
     rng = np.random.default_rng(seed)
     owners = np.repeat(np.arange(patients), rng.integers(1, 5, patients))
     tables = []
-    for receptor in RECEPTORS:
+    for target in RECEPTORS:
         labels = rng.permutation(np.arange(patients) % 2).astype(float)[owners]
         for repeat in range(repeats):
             fold_of = rng.permutation(np.arange(patients) % folds) + folds * repeat
             table = pd.DataFrame({"lesion_id": [f"L{i}" for i in range(len(owners))]})
             table["patient_id"] = [f"P{owner}" for owner in owners]
-            table["fold"], table["repeat"], table["receptor"] = fold_of[owners], repeat, receptor
+            table["fold"], table["repeat"], table["target"] = fold_of[owners], repeat, target
             noisy = 0.35 + 0.25 * labels + rng.normal(0, 0.2, len(owners))
             table["probability"] = noisy.clip(0, 1).round(2)
             table["patient_probability"] = table.groupby("patient_id")["probability"].transform("max")
@@ -59,13 +59,13 @@ def predictions(patients: int = 40, folds: int = 4, repeats: int = 1, seed: int 
     return pd.concat(tables, ignore_index=True)
 
 
-def receptor_of(table: pd.DataFrame, receptor: str = "ER") -> pd.DataFrame:
+def target_of(table: pd.DataFrame, target: str = "ER") -> pd.DataFrame:
     patients = patient_level(table)
-    return patients[patients["receptor"] == receptor].reset_index(drop=True)
+    return patients[patients["target"] == target].reset_index(drop=True)
 
 
 def results_of(table: pd.DataFrame, split: dict = PATIENT_SPLIT, best: dict | None = None) -> dict:
-    return summarise(table, split=split, receptors=RECEPTORS, resamples=200, seed=0, best=best)
+    return summarise(table, split=split, targets=RECEPTORS, resamples=200, seed=0, best=best)
 
 
 def flat(block: dict, above: str = "") -> dict:
@@ -110,7 +110,7 @@ def test_one_class_or_none_has_no_auroc_auprc_or_interval(labels: list[int]) -> 
 def test_bootstrap_equals_a_plain_loop(
     bootstrap: Callable, figure: Callable, repeats: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = predictions(patients=12, repeats=repeats).query("receptor == 'ER'").reset_index(drop=True)
+    table = predictions(patients=12, repeats=repeats).query("target == 'ER'").reset_index(drop=True)
     table["probability"] = table["probability"].round(1)  # many ties
     names, group = np.unique(table["patient_id"], return_inverse=True)
     counts = resampled_counts(np.random.default_rng(5), len(names), 120)
@@ -160,8 +160,8 @@ def test_a_patient_owning_most_lesions_does_not_own_the_patient_figure() -> None
     right[:180] = 0.1
     table = pd.DataFrame({"patient_id": owners, "label": labels, "probability": right})
     table = table.assign(patient_probability=right, threshold=0.5)
-    table = table.assign(lesion_id=range(200), fold=0, repeat=0, receptor="ER", split_hash="abc")
-    block = summarise(table, split=PATIENT_SPLIT, receptors=["ER"], resamples=200, seed=0)["receptors"]["ER"]
+    table = table.assign(lesion_id=range(200), fold=0, repeat=0, target="ER", split_hash="abc")
+    block = summarise(table, split=PATIENT_SPLIT, targets=["ER"], resamples=200, seed=0)["receptors"]["ER"]
     assert block["patient"]["auroc"] == pytest.approx(10 / 11)
     assert block["lesion"]["auroc"] == pytest.approx(10 / 190)
     assert (block["patient"]["positives"], block["patient"]["negatives"]) == (11, 10)
@@ -172,7 +172,7 @@ def test_a_patient_owning_most_lesions_does_not_own_the_patient_figure() -> None
 def test_headline_is_the_mean_over_repeats_and_counts_each_patient_once() -> None:
     table = predictions(repeats=3)
     block = results_of(table)["receptors"]["PR"]["patient"]
-    of_patients = patient_level(table).query("receptor == 'PR'")
+    of_patients = patient_level(table).query("target == 'PR'")
     by_repeat = [roc_auc_score(of["label"], of["probability"]) for _, of in of_patients.groupby("repeat")]
     assert block["auroc"] == pytest.approx(np.mean(by_repeat), abs=1e-12)
     assert block["auroc_low"] < block["auroc"] < block["auroc_high"]
@@ -185,7 +185,7 @@ def test_a_patient_spread_over_folds_by_a_leaky_split_is_one_patient() -> None:
     of_patients = patient_level(table)
     assert len(of_patients) == 3 * 40
     first = of_patients.iloc[0]
-    own = table.query(f"receptor == '{first['receptor']}' and patient_id == '{first['patient_id']}'")
+    own = table.query(f"target == '{first['target']}' and patient_id == '{first['patient_id']}'")
     assert first["probability"] == pytest.approx(own["patient_probability"].mean())
     assert first["threshold"] == pytest.approx(own["threshold"].mean())
     assert first["fold"] == own["fold"].min()
@@ -193,7 +193,7 @@ def test_a_patient_spread_over_folds_by_a_leaky_split_is_one_patient() -> None:
 
 def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
     table = predictions()
-    dropped = (table["receptor"] == "ER") & (table["fold"] == 1) & (table["label"] == 0)
+    dropped = (table["target"] == "ER") & (table["fold"] == 1) & (table["label"] == 0)
     table.loc[dropped, "label"] = np.nan
     results = results_of(table)
     folds = results["receptors"]["ER"]["folds"]
@@ -205,10 +205,10 @@ def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
     assert json.loads(to_json(results))["receptors"]["ER"]["folds"]["auroc"][1] is None
 
 
-def test_a_receptor_without_labels_or_of_one_class_is_undefined_everywhere(tmp_path: Path) -> None:
+def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_path: Path) -> None:
     table = predictions()
-    table.loc[table["receptor"] == "ER", "label"] = np.nan
-    table.loc[table["receptor"] == "PR", "label"] = 1.0
+    table.loc[table["target"] == "ER", "label"] = np.nan
+    table.loc[table["target"] == "PR", "label"] = 1.0
     results = results_of(table)
     read = json.loads(to_json(results), parse_constant=pytest.fail)["receptors"]
     assert {key for key, value in flat(read["ER"]["patient"]).items() if value is not None} == COUNTS
@@ -228,10 +228,10 @@ def test_a_receptor_without_labels_or_of_one_class_is_undefined_everywhere(tmp_p
 
 def test_a_patient_with_two_labels_is_an_error_that_names_the_patient() -> None:
     table = predictions()
-    row = table.index[(table["receptor"] == "PR") & table["patient_id"].duplicated()][-1]
+    row = table.index[(table["target"] == "PR") & table["patient_id"].duplicated()][-1]
     table.loc[row, "label"] = 1 - table.loc[row, "label"]
     owner = table.loc[row, "patient_id"]
-    assert len(table.query(f"receptor == 'PR' and patient_id == '{owner}'")) > 1
+    assert len(table.query(f"target == 'PR' and patient_id == '{owner}'")) > 1
     with pytest.raises(ValueError, match=f"patient {owner} has both PR labels"):
         patient_level(table)
 
@@ -272,14 +272,14 @@ def test_a_leaky_split_marks_results_table_and_figure(tmp_path: Path) -> None:
 
 def test_the_area_under_the_drawn_curve_is_the_reported_auroc() -> None:
     table = predictions(repeats=3)
-    x, y = roc_curve(patient_level(table.query("receptor == 'ER'")))
+    x, y = roc_curve(patient_level(table.query("target == 'ER'")))
     reported = results_of(table)["receptors"]["ER"]["patient"]["auroc"]
     assert np.trapezoid(y, x) == pytest.approx(reported, abs=1e-12)
 
 
-def test_the_block_of_a_receptor_holds_the_figures_of_its_patients() -> None:
+def test_the_block_of_a_target_holds_the_figures_of_its_patients() -> None:
     table = predictions(repeats=3)
-    block, rows = results_of(table)["receptors"]["PR"]["patient"], receptor_of(table, "PR")
+    block, rows = results_of(table)["receptors"]["PR"]["patient"], target_of(table, "PR")
     by_repeat = [of for _, of in rows.groupby("repeat")]
     precisions = [average_precision_score(of["label"], of["probability"]) for of in by_repeat]
     assert block["auprc"] == pytest.approx(np.mean(precisions), abs=1e-12)
@@ -298,7 +298,7 @@ def test_the_block_of_a_receptor_holds_the_figures_of_its_patients() -> None:
     assert 0 < max(block["permutation_p"], block["corrected_p"]) == block["p"] <= block["q"] < 0.05
 
 
-def test_q_values_belong_to_all_receptors_of_the_run() -> None:
+def test_q_values_belong_to_all_targets_of_the_run() -> None:
     blocks = results_of(predictions(seed=3))["receptors"].values()
     p = [block["patient"]["p"] for block in blocks]
     q = [block["patient"]["q"] for block in blocks]
@@ -306,9 +306,9 @@ def test_q_values_belong_to_all_receptors_of_the_run() -> None:
 
 
 def test_the_refitted_pipeline_counts_before_every_other_p() -> None:
-    drawn = pd.DataFrame({"receptor": ["ER"] * 4 + ["PR"], "auroc": [0.99, 0.98, 0.4, np.nan, 0.1]})
+    drawn = pd.DataFrame({"target": ["ER"] * 4 + ["PR"], "auroc": [0.99, 0.98, 0.4, np.nan, 0.1]})
     found = summarise(
-        predictions(), split=PATIENT_SPLIT, receptors=["ER", "PR"], resamples=200, seed=0, permuted=drawn
+        predictions(), split=PATIENT_SPLIT, targets=["ER", "PR"], resamples=200, seed=0, permuted=drawn
     )
     er, pr = (found["receptors"][name]["patient"] for name in ("ER", "PR"))
     assert er["p"] == er["pipeline_p"] == 3 / 4 and pr["p"] == 1 / 2
@@ -330,9 +330,9 @@ def test_without_signal_a_trained_model_is_seldom_called_better_than_chance() ->
                 rows = pd.DataFrame({"patient_id": np.flatnonzero(out).astype(str), "probability": score})
                 rows = rows.assign(label=labels[out].astype(float), fold=repeat * 4 + number, repeat=repeat)
                 parts.append(rows)
-        table = pd.concat(parts, ignore_index=True).assign(receptor="ER", split_hash="abc", threshold=0.5)
+        table = pd.concat(parts, ignore_index=True).assign(target="ER", split_hash="abc", threshold=0.5)
         table = table.assign(lesion_id=table["patient_id"], patient_probability=table["probability"])
-        found.append(summarise(table, split=PATIENT_SPLIT, receptors=["ER"], resamples=99, seed=0))
+        found.append(summarise(table, split=PATIENT_SPLIT, targets=["ER"], resamples=99, seed=0))
     patients = pd.DataFrame([one["receptors"]["ER"]["patient"] for one in found])
     fitted, kept = ((patients[name] <= 0.05).mean() for name in ("permutation_p", "p"))
     assert kept < fitted and kept < 0.08
@@ -341,7 +341,7 @@ def test_without_signal_a_trained_model_is_seldom_called_better_than_chance() ->
 def test_patients_of_a_fold_without_threshold_are_not_decided() -> None:
     table = predictions()
     table.loc[table["fold"] == 2, "threshold"] = np.nan
-    rows = receptor_of(table).dropna(subset="threshold")
+    rows = target_of(table).dropna(subset="threshold")
     found = results_of(table)["receptors"]["ER"]["patient"]["operating"]
     expected = f1_score(rows["label"], rows["probability"] >= rows["threshold"])
     assert len(rows) == 30
@@ -353,7 +353,7 @@ def test_patients_of_a_fold_without_threshold_are_not_decided() -> None:
 
 def test_repeats_have_their_aurocs_mean_and_spread() -> None:
     table = predictions(repeats=3)
-    found, block = results_of(table)["receptors"]["ER"], receptor_of(table)
+    found, block = results_of(table)["receptors"]["ER"], target_of(table)
     each = [roc_auc_score(of["label"], of["probability"]) for _, of in block.groupby("repeat")]
     assert found["repeats"]["auroc"] == pytest.approx(each)
     assert (found["repeats"]["mean"], found["repeats"]["std"]) == pytest.approx(
@@ -361,30 +361,28 @@ def test_repeats_have_their_aurocs_mean_and_spread() -> None:
     )
 
 
-def test_the_mean_over_receptors_draws_a_patient_for_all_of_them() -> None:
+def test_the_mean_over_targets_draws_a_patient_for_all_of_them() -> None:
     table = predictions(patients=15)
-    table.loc[(table["receptor"] == "PR") & table["patient_id"].isin(["P1", "P4"]), "label"] = np.nan
+    table.loc[(table["target"] == "PR") & table["patient_id"].isin(["P1", "P4"]), "label"] = np.nan
     results = results_of(table)
-    own = [results["receptors"][receptor]["patient"]["auroc"] for receptor in RECEPTORS]
+    own = [results["receptors"][target]["patient"]["auroc"] for target in RECEPTORS]
     assert results["mean"]["auroc"] == pytest.approx(np.mean(own))
     rows = patient_level(table)
     names = np.unique(rows["patient_id"])
     statistics = []
     for drawn in resampled_counts(np.random.default_rng(0), len(names), 200):
         weight = rows["patient_id"].map(dict(zip(names, drawn, strict=True))).to_numpy()
-        areas = [
-            auroc(of["label"], of["probability"], weight[of.index]) for _, of in rows.groupby("receptor")
-        ]
+        areas = [auroc(of["label"], of["probability"], weight[of.index]) for _, of in rows.groupby("target")]
         statistics.append(np.mean(areas))
     expected = np.nanpercentile(statistics, [2.5, 97.5])
     assert (results["mean"]["auroc_low"], results["mean"]["auroc_high"]) == pytest.approx(tuple(expected))
 
 
-def test_derived_answers_need_all_three_receptors() -> None:
+def test_derived_answers_need_all_three_targets() -> None:
     table = predictions()
     assert set(results_of(table)["derived"]) == {"HR", "subtype"}
-    two = table[table["receptor"] != "HER2"]
-    results = summarise(two, split=PATIENT_SPLIT, receptors=["ER", "PR"], resamples=50, seed=0)
+    two = table[table["target"] != "HER2"]
+    results = summarise(two, split=PATIENT_SPLIT, targets=["ER", "PR"], resamples=50, seed=0)
     assert "derived" not in results
     assert "HR status" not in printed(results)
 
@@ -401,12 +399,12 @@ def test_a_table_without_rows_is_undefined_and_warns_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("best", [None, dict.fromkeys(RECEPTORS, 0.9)])
-def test_the_printed_table_fits_80_columns_one_line_a_receptor(best: dict | None) -> None:
+def test_the_printed_table_fits_80_columns_one_line_a_target(best: dict | None) -> None:
     lines = printed(results_of(predictions(patients=240), best=best), width=80).splitlines()
     plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
     assert all(len(line.rstrip()) <= 80 for line in plain)
-    for receptor in RECEPTORS:
-        row = next(line for line in plain if line.startswith(receptor))
+    for target in RECEPTORS:
+        row = next(line for line in plain if line.startswith(target))
         assert re.search(r"0\.\d\d \[0\.\d\d, [01]\.\d\d\] +[<0]\.\d* +0\.\d\d ± 0\.\d\d .* 120 / 120 ", row)
     assert any(line.startswith("mean") for line in plain)
     assert any(re.match(r"least AUROC .* ER 0\.\d\d, PR 0\.\d\d, HER2 0\.\d\d$", line) for line in plain)

@@ -194,7 +194,7 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
         "split.unit=lesion",
         "split.unit=patient",
         "task.modalities=[position]",
-        "task.receptors=[ER]",
+        "task.targets=[ER]",
     ):
         console = Console(record=True, width=200)
         assert bcbm.leakcheck.leakcheck(compose([*words, more]), console) == 0
@@ -214,8 +214,8 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
     assert own["verdict"] in said["split.unit=lesion"]
     assert "LEAKY" not in found[f"{both}_ER+HER2+PR_patient"]["verdict"]
 
-    def chosen(modalities, receptors, unit):
-        path = fitting_check(cohort, modalities, receptors, unit)
+    def chosen(modalities, targets, unit):
+        path = fitting_check(cohort, modalities, targets, unit)
         return path and path.parent.name
 
     assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{both}_ER_patient"
@@ -266,9 +266,9 @@ def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_pa
     assert 0.87 < by_lesion["random"]["lesion"]["mean"] < 0.94
     assert 0.75 < by_study["random"]["lesion"]["mean"] < 0.88
     assert 0.40 < by_patient["random"]["lesion"]["mean"] < 0.60
-    for receptor in ("ER", "PR", "HER2"):
-        assert 0.84 < by_lesion[receptor]["lesion"]["mean"] < 0.94
-        assert by_patient[receptor]["lesion"]["mean"] < 0.72
+    for target in ("ER", "PR", "HER2"):
+        assert 0.84 < by_lesion[target]["lesion"]["mean"] < 0.94
+        assert by_patient[target]["lesion"]["mean"] < 0.72
     near = content["reidentification"]
     assert 0.55 < near["lesions"] < 0.70
     assert near["chance_lesions"] < 0.25

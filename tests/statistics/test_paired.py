@@ -21,7 +21,7 @@ from bcbm.statistics.resampling import resampled_counts
 
 
 def experiment(signal: float, patients: int = 30, repeats: int = 2, seed: int = 0) -> pd.DataFrame:
-    """Patient-level predictions of one receptor; the labels depend on the number of patients alone."""
+    """Patient-level predictions of one target; the labels depend on the number of patients alone."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(patients) % 3 == 0).astype(float)
     tables = []
@@ -57,7 +57,7 @@ def test_tables_that_cannot_be_paired_say_what_differs() -> None:
     ):
         aligned(a, other)
     with pytest.raises(ValueError, match=r"b has patient P.* more than once in repeat 0"):
-        aligned(a, pd.concat([a, a.assign(receptor="PR")]).query("repeat == 0"))
+        aligned(a, pd.concat([a, a.assign(target="PR")]).query("repeat == 0"))
 
 
 def test_paired_bootstrap_equals_a_plain_loop() -> None:

@@ -17,9 +17,9 @@ def predictions(labels: list[tuple[float, float, float]], repeats: int = 1, seed
     rows = []
     for repeat in range(repeats):
         for patient, of in enumerate(labels):
-            for receptor, label in zip(["ER", "PR", "HER2"], of, strict=True):
+            for target, label in zip(["ER", "PR", "HER2"], of, strict=True):
                 p = np.clip(rng.normal(0.35 + 0.3 * np.nan_to_num(label), 0.2), 0, 1)
-                row = {"repeat": repeat, "patient_id": f"P{patient}", "receptor": receptor}
+                row = {"repeat": repeat, "patient_id": f"P{patient}", "target": target}
                 rows += [row | {"patient_probability": p, "label": label}] * 2
     return pd.DataFrame(rows)
 
@@ -53,9 +53,9 @@ def test_a_subtype_needs_hr_and_her2() -> None:
     assert [None if pd.isna(value) else value for value in found] == expected
 
 
-def test_probabilities_are_those_of_independent_receptors_and_sum_to_one() -> None:
+def test_probabilities_are_those_of_independent_targets_and_sum_to_one() -> None:
     table = predictions([(1, 0, 1)])
-    table["patient_probability"] = table["receptor"].map({"ER": 0.5, "PR": 0.2, "HER2": 0.1})
+    table["patient_probability"] = table["target"].map({"ER": 0.5, "PR": 0.2, "HER2": 0.1})
     row = derived(table).iloc[0]
     assert row["probability"] == pytest.approx(0.6)
     assert row[SUBTYPES].tolist() == pytest.approx([0.54, 0.06, 0.04, 0.36])

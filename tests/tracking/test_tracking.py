@@ -117,7 +117,7 @@ def test_the_history_of_a_run_is_the_table_of_its_fold(runs, name, fold):
     written = pd.read_csv(folder / f"fold={fold}" / "metrics.csv")
     run = stored_runs(folder)[fold]
     logged = pd.DataFrame(run.history)
-    names = {f"{stage}/loss_{receptor}" for stage in ("train", "val") for receptor in RECEPTORS} | MONITORED
+    names = {f"{stage}/loss_{target}" for stage in ("train", "val") for target in RECEPTORS} | MONITORED
     assert names <= set(written) - {"step"}
     assert len(logged) == len(written) == 6
     for column in set(written) - {"step"}:
@@ -132,13 +132,11 @@ def test_the_history_of_a_run_is_the_table_of_its_fold(runs, name, fold):
 def test_the_summary_has_every_figure_of_the_results(runs, name):
     folder = folder_of(runs, name)
     run, results = stored_runs(folder)[-1], read_run(folder).results
-    for receptor, block in results["receptors"].items():
+    for target, block in results["receptors"].items():
         for key in ("auroc", "auroc_low", "auroc_high", "auprc", "brier"):
-            assert run.summary[f"{receptor}/patient/{key}"] == block["patient"][key]
-        assert (
-            run.summary[f"{receptor}/patient/calibration/slope"] == block["patient"]["calibration"]["slope"]
-        )
-        assert run.summary[f"{receptor}/folds/mean"] == block["folds"]["mean"]
+            assert run.summary[f"{target}/patient/{key}"] == block["patient"][key]
+        assert run.summary[f"{target}/patient/calibration/slope"] == block["patient"]["calibration"]["slope"]
+        assert run.summary[f"{target}/folds/mean"] == block["folds"]["mean"]
     assert run.summary["mean/auroc_low"] == results["mean"]["auroc_low"] and run.summary["leaky"] is False
 
 
@@ -147,16 +145,14 @@ def test_the_curves_are_those_of_the_results(runs):
     results, predictions = (read_run(folder).results, read_run(folder).predictions)
     roc, calibration = table(folder, "curves/roc_table"), table(folder, "curves/calibration_table")
     assert set(roc["lineKey"]) == {*RECEPTORS, "chance"}
-    for receptor in RECEPTORS:
-        line = roc[roc["lineKey"] == receptor]
-        found = results["receptors"][receptor]["patient"]
+    for target in RECEPTORS:
+        line = roc[roc["lineKey"] == target]
+        found = results["receptors"][target]["patient"]
         assert np.trapezoid(line["lineVal"], line["step"]) == pytest.approx(found["auroc"])
-        assert calibration[calibration["lineKey"] == receptor]["lineVal"].between(0, 1).all()
-        cells = table(folder, f"confusion/{receptor}_table").set_index(["Actual", "Predicted"])[
-            "nPredictions"
-        ]
+        assert calibration[calibration["lineKey"] == target]["lineVal"].between(0, 1).all()
+        cells = table(folder, f"confusion/{target}_table").set_index(["Actual", "Predicted"])["nPredictions"]
         assert cells.sum() == found["positives"] + found["negatives"]
-        right = cells[f"{receptor}+", f"{receptor}+"] / cells[f"{receptor}+"].sum()
+        right = cells[f"{target}+", f"{target}+"] / cells[f"{target}+"].sum()
         assert right == pytest.approx(found["operating"]["sensitivity"])
     assert len(table(folder, "out_of_fold")) == len(predictions)
     assert len(list((folder / "wandb").rglob("media/images/figures/roc_*.png"))) == 1
@@ -201,7 +197,7 @@ def test_the_predictions_go_under_pseudonyms_in_an_order_that_says_nothing(runs)
     assert sent["patient"].str.fullmatch(r"P\d+").all() and sent["lesion"].str.fullmatch(r"L\d+").all()
     assert sent["patient"].nunique() == predictions["patient_id"].nunique()
     assert sorted(sent["probability"]) == pytest.approx(sorted(predictions["probability"]))
-    rows = predictions.set_index(["lesion_id", "receptor"])["probability"]
+    rows = predictions.set_index(["lesion_id", "target"])["probability"]
     assert list(sent["probability"]) != list(rows)
     # A patient's lesions stay a patient's.
     sizes = sent.groupby("patient")["lesion"].nunique()
@@ -238,7 +234,7 @@ def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
     for metric in shown:  # none is empty
         place, _, key = metric.rpartition("summary_metrics.")
         assert key in (summary.summary if metric.startswith("summary_metrics.") else fold.summary), place
-    assert {f"val/loss_{receptor}" for receptor in RECEPTORS} | MONITORED <= shown
+    assert {f"val/loss_{target}" for target in RECEPTORS} | MONITORED <= shown
     assert {f"summary_metrics.{r}/patient/auroc_low" for r in RECEPTORS} | {
         "summary_metrics.mean/auroc"
     } <= shown
@@ -378,7 +374,7 @@ def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
     )
     first = patient_level(found.predictions)
     cells = pd.DataFrame(charts(found)["confusion/ER"].table.data)[2]
-    rows = first[(first["receptor"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
+    rows = first[(first["target"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
     assert cells.sum() == len(rows)
 
 

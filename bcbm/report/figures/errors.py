@@ -22,7 +22,7 @@ FEWEST = 5  # lesions below which a group's score is noise and not drawn
 def with_lesions(predictions: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
     """Labelled predictions, the mean over repeats, with place and volume of their lesion."""
     rows = labelled(predictions)
-    means = rows.groupby(["lesion_id", "patient_id", "receptor"], as_index=False, sort=False)
+    means = rows.groupby(["lesion_id", "patient_id", "target"], as_index=False, sort=False)
     columns = ["lesion_id", "volume", "category", "hemisphere", "region"]
     table = means.agg(probability=("probability", "mean"), label=("label", "first"))
     return table.merge(lesions[columns], on="lesion_id", how="left", validate="many_to_one")
@@ -48,15 +48,15 @@ def by_region(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def most_confident(rows: pd.DataFrame, patients: dict[str, str], count: int = 3) -> list[dict[str, Any]]:
-    """The lesions a receptor is surest of and right, then surest of and wrong; one a patient.
+    """The lesions a target is surest of and right, then surest of and wrong; one a patient.
 
     Args:
         rows: of `with_lesions`.
         patients: pseudonyms by patient id.
-        count: of each kind and receptor.
+        count: of each kind and target.
     """
     examples = []
-    for receptor, of in rows.groupby("receptor", sort=False):
+    for target, of in rows.groupby("target", sort=False):
         sure = of.assign(right=(of["probability"] >= 0.5) == (of["label"] == 1))
         sure["sureness"] = (sure["probability"] - 0.5).abs()
         sure = sure.sort_values(["sureness", "lesion_id"], ascending=[False, True])
@@ -64,7 +64,7 @@ def most_confident(rows: pd.DataFrame, patients: dict[str, str], count: int = 3)
         for right in (True, False):
             for row in sure[sure["right"] == right].head(count).to_dict("records"):
                 found = {str(key): value for key, value in row.items()}
-                examples.append({**found, "receptor": receptor, "patient": patients[row["patient_id"]]})
+                examples.append({**found, "target": target, "patient": patients[row["patient_id"]]})
     return examples
 
 
@@ -80,7 +80,7 @@ def errors_figure(rows: pd.DataFrame, results: dict[str, Any], path: Path) -> No
 
     Args:
         rows: of `with_lesions`.
-        results: of the run, for its receptors and its LEAKY mark.
+        results: of the run, for its targets and its LEAKY mark.
         path: the PNG to write.
     """
     from matplotlib.figure import Figure
@@ -102,28 +102,28 @@ def errors_figure(rows: pd.DataFrame, results: dict[str, Any], path: Path) -> No
 
 
 def _scores(rows: pd.DataFrame, group: pd.Series, order: list[str]) -> pd.DataFrame:
-    """Columns group, receptor, lesions, patients, brier, and constant: that of the share of positives."""
+    """Columns group, target, lesions, patients, brier, and constant: that of the share of positives."""
     records = []
     for name in order:
         inside = rows[group == name]
-        for receptor, of in inside.groupby("receptor", sort=False):
+        for target, of in inside.groupby("target", sort=False):
             share = float(of["label"].mean())
             score = brier(of["label"], of["probability"])
             owners = of["patient_id"].nunique()
-            records.append((name, receptor, len(of), owners, score, share * (1 - share)))
-    columns = ["group", "receptor", "lesions", "patients", "brier", "constant"]
+            records.append((name, target, len(of), owners, score, share * (1 - share)))
+    columns = ["group", "target", "lesions", "patients", "brier", "constant"]
     return pd.DataFrame(records, columns=columns)
 
 
-def _dots(axes: Axes, table: pd.DataFrame, receptors: list[str]) -> None:
-    """A line a group, a dot a receptor; an open ring is what the group's share of positives would score."""
+def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
+    """A line a group, a dot a target; an open ring is what the group's share of positives would score."""
     groups = list(table["group"].unique())
-    for number, receptor in enumerate(receptors):
-        of = table[(table["receptor"] == receptor) & (table["lesions"] >= FEWEST)]
-        place = of["group"].map(groups.index) + 0.22 * (number - (len(receptors) - 1) / 2)
-        color = RECEPTOR_COLORS[receptor]
+    for number, target in enumerate(targets):
+        of = table[(table["target"] == target) & (table["lesions"] >= FEWEST)]
+        place = of["group"].map(groups.index) + 0.22 * (number - (len(targets) - 1) / 2)
+        color = RECEPTOR_COLORS[target]
         axes.plot(of["constant"], place, "o", markerfacecolor="none", color=color, alpha=0.5, markersize=6)
-        axes.plot(of["brier"], place, "o", color=color, label=receptor, markersize=6.5)
+        axes.plot(of["brier"], place, "o", color=color, label=target, markersize=6.5)
     label = "the group's share of positives, always"
     axes.plot([], [], "o", markerfacecolor="none", color=CHANCE, label=label)
     counts = table.groupby("group", sort=False)[["lesions", "patients"]].max()

@@ -16,7 +16,7 @@ LEVELS = {"lesion": "counted over lesions", "patient": "counted over patients"}
 
 
 def leakage_figure(content: dict[str, Any], path: Path) -> None:
-    """Write a PNG: AUROC by what the split keeps whole, of random labels (all draws) and of each receptor.
+    """Write a PNG: AUROC by what the split keeps whole, of random labels (all draws) and of each target.
 
     Args:
         content: what leakcheck.json holds; of it `aurocs`, `entering` and `verdict`.

@@ -1,4 +1,4 @@
-"""Figures of a run, a panel a receptor, drawn without a display; a leaky run's carry its mark."""
+"""Figures of a run, a panel a target, drawn without a display; a leaky run's carry its mark."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BINS = 8  # of the reliability plot
 
 
 def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
-    """Write a PNG, one panel a receptor: out-of-fold ROC curves of patients, of each fold, and of lesions.
+    """Write a PNG, one panel a target: out-of-fold ROC curves of patients, of each fold, and of lesions.
 
     Where there are repeats, a curve is the vertical mean of theirs, so that its area is the reported AUROC.
 
@@ -38,8 +38,8 @@ def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -
         path: the file to write.
     """
     with _panels(results, path, "sensitivity") as panels:
-        for receptor, axes in panels.items():
-            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+        for target, axes in panels.items():
+            rows, block = _of(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
             for _, fold in rows.groupby("fold"):
                 axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
@@ -54,8 +54,8 @@ def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -
 def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
     """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
     with _panels(results, path, "precision") as panels:
-        for receptor, axes in panels.items():
-            rows, block = _of(predictions, receptor), results["receptors"][receptor]
+        for target, axes in panels.items():
+            rows, block = _of(predictions, target), results["receptors"][target]
             patient = block["patient"]
             prevalence = patient["positives"] / max(1, patient["positives"] + patient["negatives"])
             label = f"share of positive patients  {prevalence:.2f}"
@@ -71,8 +71,8 @@ def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], 
 def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
     """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
     with _panels(results, path, "observed share of positives") as panels:
-        for receptor, axes in panels.items():
-            patients = patient_level(_of(predictions, receptor))
+        for target, axes in panels.items():
+            patients = patient_level(_of(predictions, target))
             patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":", label="perfect")
             counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
@@ -80,7 +80,7 @@ def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path:
             label = f"patients (highest bar: {counts.max()})"
             axes.bar(edges[:-1], heights, 0.05, align="edge", color=FOLD, edgecolor="white", label=label)
             bins = reliability(patients["label"], patients["probability"], BINS)
-            fit = results["receptors"][receptor]["patient"]["calibration"]
+            fit = results["receptors"][target]["patient"]["calibration"]
             words = f"slope {in_words(fit['slope'])}, intercept {in_words(fit['intercept'])}"
             axes.vlines(bins["predicted"], bins["low"], bins["high"], color=PATIENT, alpha=0.45)
             axes.plot(bins["predicted"], bins["observed"], "o-", color=PATIENT, linewidth=1.6, label=words)
@@ -95,8 +95,8 @@ def decision_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Pa
     """
     with _panels(results, path, "net benefit", square=False) as panels:
         top = 0.05
-        for receptor, axes in panels.items():
-            patients = patient_level(_of(predictions, receptor))
+        for target, axes in panels.items():
+            patients = patient_level(_of(predictions, target))
             if len(patients):
                 curve = net_benefit(patients["label"], patients["probability"], THRESHOLDS)
                 axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
@@ -113,8 +113,8 @@ def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path
     repeat_of = predictions.groupby("fold")["repeat"].first().sort_index()
     repeats = sorted(repeat_of.unique())
     with _panels(results, path, "patient AUROC of a fold", square=False) as panels:
-        for receptor, axes in panels.items():
-            folds = results["receptors"][receptor]["folds"]
+        for target, axes in panels.items():
+            folds = results["receptors"][target]["folds"]
             aurocs = np.array(folds["auroc"], dtype=float)
             axes.axhline(0.5, color=CHANCE, linewidth=0.9, linestyle=":", label="chance")
             if not np.isnan(folds["mean"]):
@@ -138,19 +138,19 @@ def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path
 def _panels(
     results: dict[str, Any], path: Path, ylabel: str, square: bool = True
 ) -> Iterator[dict[str, Axes]]:
-    """A panel a receptor with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
+    """A panel a target with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
     from matplotlib.figure import Figure
 
-    receptors = results["receptors"]
-    width = LEFT + len(receptors) * (PANEL + GAP) + (0 if square else 0.15)
+    targets = results["receptors"]
+    width = LEFT + len(targets) * (PANEL + GAP) + (0 if square else 0.15)
     top = TOP if results["leaky"] else TOP / 2
     height = BOTTOM + PANEL + top
     figure = Figure(figsize=(width, height))
-    grid = figure.subplots(1, len(receptors), sharey=True, squeeze=False)[0]
+    grid = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     left = LEFT + (0 if square else 0.15)
     figure.subplots_adjust(left / width, BOTTOM / height, 1 - GAP / width, 1 - top / height, GAP / PANEL)
-    for axes, (receptor, block) in zip(grid, receptors.items(), strict=True):
-        axes.set_title(receptor, loc="left", fontsize=13, fontweight="bold")
+    for axes, (target, block) in zip(grid, targets.items(), strict=True):
+        axes.set_title(target, loc="left", fontsize=13, fontweight="bold")
         patient = block["patient"]
         counts = f"{patient['positives']} positive, {patient['negatives']} negative patients"
         axes.set_title(counts, loc="right", fontsize=8.5, color="#555555")
@@ -160,14 +160,14 @@ def _panels(
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8.5, color=CHANCE)
     grid[0].set_ylabel(ylabel)
-    yield dict(zip(receptors, grid, strict=True))
+    yield dict(zip(targets, grid, strict=True))
     if results["leaky"]:
-        stamp(figure, results["split"]["unit"], 45 * len(receptors), (BOTTOM + PANEL / 2) / height)
+        stamp(figure, results["split"]["unit"], 45 * len(targets), (BOTTOM + PANEL / 2) / height)
     figure.savefig(path, dpi=150, format="png")
 
 
-def _of(predictions: pd.DataFrame, receptor: str) -> pd.DataFrame:
-    return predictions[predictions["receptor"] == receptor]
+def _of(predictions: pd.DataFrame, target: str) -> pd.DataFrame:
+    return predictions[predictions["target"] == target]
 
 
 def _dashed(color: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def saliency_figure(image: np.ndarray, mask: np.ndarray, maps: Mapping[str, np.n
     Args:
         image: (D, H, W), any scale.
         mask: of the lesion, (D, H, W).
-        maps: by title, (D, H, W); red speaks for a positive receptor, blue against it.
+        maps: by title, (D, H, W); red speaks for a positive target, blue against it.
         path: the file to write.
     """
     from matplotlib.figure import Figure

@@ -82,7 +82,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         "8": Answer("", "masks are taken from the cohort as they are"),
         "11": Answer("yes", _crops(config)) if "image" in modalities else BLANK,
         "18": _division(run, shared_patients),
-        "19": Answer("", "python -m bcbm.audit tests acquisition against receptors"),
+        "19": Answer("", "python -m bcbm.audit tests acquisition against targets"),
         "20": Answer("yes", "of patients: AUROC, average precision, Brier score, operating points"),
         "21": Answer("yes", _uncertainty(config)),
         "22": Answer("yes", "slope, intercept and reliability plot of patients"),
@@ -124,7 +124,7 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
         "6b": f"cohort.policy {config['cohort']['policy']}; {_flow(run)}",
         "7": _crops(config) if "image" in task["modalities"] else "",
         "9b": f"modalities: {', '.join(task['modalities'])}",
-        "11": f"a lesion that lacks a modality {missing}; {unknown}, left out of that receptor's figures",
+        "11": f"a lesion that lacks a modality {missing}; {unknown}, left out of that target's figures",
         "12a": _division(run, shared_patients).text,
         "12c": f"{_model(config)}; {tuning}",
         "12e": "AUROC, average precision, Brier score, calibration, decision curve, operating points",
@@ -132,7 +132,7 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
         "13": f"loss {loss['kind']}, class weights {'on' if loss['class_weights'] else 'off'}"
         if config["model"]["kind"] == "network"
         else "",
-        "15": "a probability a receptor; thresholds from the validation patients of the fold",
+        "15": "a probability a target; thresholds from the validation patients of the fold",
         "16": "none: training and evaluation patients are folds of one cohort",
         "18f": _code(run),
         "20a": f"{_flow(run)}; flow chart above",
@@ -212,7 +212,7 @@ def _rarer_class(run: FinishedRun) -> str:
 
 def _unknown_labels(run: FinishedRun) -> str:
     patients = run.entering.drop_duplicates("patient_id")
-    counts = [f"{name} {patients[name].isna().sum()}" for name in run.config["task"]["receptors"]]
+    counts = [f"{name} {patients[name].isna().sum()}" for name in run.config["task"]["targets"]]
     return f"patients of unknown label: {', '.join(counts)}"
 
 
@@ -228,4 +228,4 @@ def _model(config: dict[str, Any]) -> str:
         return str(model["kind"])
     parts = {"image": model["encoder"], "radiomics": "MLP", "position": "one-hot"}
     encoders = [f"{name} by {parts[name]}" for name in modalities if name in parts]
-    return f"{', '.join(encoders)}; fusion {model['fusion']}, shared trunk, a head a receptor"
+    return f"{', '.join(encoders)}; fusion {model['fusion']}, shared trunk, a head a target"

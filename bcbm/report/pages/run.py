@@ -16,7 +16,7 @@ from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 
-SURE = 0.05  # false discovery rate under which a receptor counts as predicted
+SURE = 0.05  # false discovery rate under which a target counts as predicted
 CURVES: dict[str, Callable[[pd.DataFrame, dict[str, Any], Path], None]] = {
     "roc": draw.roc_figure,
     "precision_recall": draw.precision_recall_figure,

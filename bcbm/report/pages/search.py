@@ -42,7 +42,7 @@ def write_search(
         best: by study: settings, value, trial, default and pareto.
         missing: by study, what is left to be searched; the nested figure waits for the folds'.
         nested: `comparison` of the chosen settings with the experiment as it is, `mean`, their difference
-            over receptors, and `page`, the comparison's own; None while it cannot be had.
+            over targets, and `page`, the comparison's own; None while it cannot be had.
         facts: provenance by name.
         commands: by what they are for.
 
@@ -78,7 +78,7 @@ def in_words(mean: Mapping[str, float]) -> str:
     """What the difference of the chosen settings from the experiment as it is says."""
     difference, low, high = (mean[name] for name in ("difference", "low", "high"))
     if math.isnan(low):
-        return "The difference is not defined: a receptor has one class only."
+        return "The difference is not defined: a target has one class only."
     found = f"{signed(difference)} [{signed(low)}, {signed(high)}]"
     if low <= 0 <= high:
         return f"{found}; the interval holds 0, so choosing is not shown to be better or worse."
