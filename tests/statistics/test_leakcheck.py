@@ -11,6 +11,7 @@ import pytest
 from finished_runs import write_run
 from rich.console import Console
 
+import bcbm.baselines.leakcheck
 import bcbm.leakcheck
 from bcbm.baselines.leak import split_aurocs
 from bcbm.cohort.splits import stratified_folds
@@ -181,8 +182,8 @@ def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort
 def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_overwrites_no_other(
     table_cohort, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(bcbm.leakcheck, "DRAWS", 2)
-    monkeypatch.setattr(bcbm.leakcheck, "REPEATS", 2)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 2)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
     words = [
         f"cohort.root={table_cohort}",
         f"prepared.root={tmp_path / 'p'}",
@@ -256,12 +257,12 @@ def test_what_cannot_be_checked_is_said(words, said, table_cohort, tmp_path):
 
 
 def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(bcbm.leakcheck, "DRAWS", 5)
-    monkeypatch.setattr(bcbm.leakcheck, "REPEATS", 2)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 5)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
     root = shared / "bcbm-radiogenomics"
     config = compose(["experiment=tcia_tabular", f"cohort.root={root}", f"prepared.root={tmp_path}"])
     lesions = prepare(config, Console(quiet=True))
-    content = bcbm.leakcheck.check(config, lesions, Console(quiet=True))
+    content = bcbm.baselines.leakcheck.check(config, lesions, Console(quiet=True))
     by_lesion, by_study, by_patient = (content["aurocs"][unit] for unit in ("lesion", "study", "patient"))
     assert 0.87 < by_lesion["random"]["lesion"]["mean"] < 0.94
     assert 0.75 < by_study["random"]["lesion"]["mean"] < 0.88
