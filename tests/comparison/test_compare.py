@@ -21,7 +21,8 @@ from scipy.stats import t as student
 
 from bcbm.cohort.download import ACQUISITION
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
-from bcbm.compare import compare, fit_command, main
+from bcbm.compare import main
+from bcbm.comparison.compare import compare, fit_command
 from bcbm.comparison.differences import Row, compare_runs, distinct_labels
 from bcbm.comparison.experiments import reference_of
 from bcbm.config.compose import EXPERIMENTS, HOME, compose, load, plain

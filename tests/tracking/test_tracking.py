@@ -23,7 +23,7 @@ from rich.console import Console
 from wandb_files import stored_run, stored_runs
 from wandb_service import KEY, wandb_service
 
-from bcbm.compare import compare
+from bcbm.comparison.compare import compare
 from bcbm.config.compose import HOME, compose
 from bcbm.config.schema import Data
 from bcbm.errors import ConfigError
