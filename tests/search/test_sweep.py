@@ -23,8 +23,8 @@ from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 from bcbm.search.objective import among, figure, measures
 from bcbm.search.results import finished
+from bcbm.search.sweep import Asked
 from bcbm.search.worker import Job, Report
-from bcbm.sweep import Asked
 from bcbm.system.processes import take_share
 
 TABULAR = [

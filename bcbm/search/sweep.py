@@ -1,0 +1,176 @@
+"""A search from its words to its conclusion."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from bcbm.config.checks import nearest
+from bcbm.config.compose import plain
+from bcbm.config.schema import HOME
+from bcbm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bcbm.search.plan import Plan
+    from bcbm.search.results import Finished
+
+OWN = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The words of a command line that are the sweep's own, and the rest, which are the experiment's."""
+
+    own: Mapping[str, str]
+    rest: Sequence[str]
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> "Asked":
+        """Tell them apart.
+
+        Raises:
+            ConfigError: no sweep is named.
+        """
+        split = [(word.lstrip("-").partition("=")[0], word) for word in words]
+        own = {name: word.partition("=")[2] for name, word in split if name in OWN}
+        if not own.get("sweep"):
+            names = sorted(path.stem for path in (HOME / "sweeps").glob("*.yaml"))
+            raise ConfigError(f"no sweep is named; write sweep=NAME, one of {', '.join(names)}, or a file")
+        return cls(own, [word for name, word in split if name not in OWN])
+
+    @property
+    def workers(self) -> int:
+        """Trials at once."""
+        word = self.own.get("workers", "1")
+        if not word.isdecimal() or int(word) < 1:
+            raise ConfigError(f"workers={word}: write a number of trials to run at once, at least 1")
+        return int(word)
+
+    @property
+    def refit(self) -> bool:
+        """Whether the outer folds are trained with what was chosen."""
+        word = self.own.get("refit", "true")
+        if word not in ("true", "false"):
+            raise ConfigError(f"refit={word}: write true, or false to leave the outer folds out")
+        return word == "true"
+
+    def studies(self, known: Sequence[str]) -> list[str]:
+        """The studies that `outer` names, or all."""
+        if "outer" not in self.own:
+            return list(known)
+        by_word = {name.removeprefix("fold="): name for name in known}
+        words = self.own["outer"].strip("[]").split(",")
+        for word in words:
+            if word.strip() not in by_word:
+                raise ConfigError(f"outer={self.own['outer']}: no '{word}'; {nearest(word, list(by_word))}")
+        return [by_word[word.strip()] for word in words]
+
+
+def sweep(words: Sequence[str], console: Console) -> "Finished":
+    """Search, or go on searching, until the budget of every study is used up.
+
+    Raises:
+        ConfigError: everything wrong with the command line and the sweep's file.
+        InputError: the cohort or the storage cannot be used, or the base experiment itself fails.
+        KeyboardInterrupt: what has been found so far is shown and written.
+    """
+    asked = Asked.of(words)
+    workers, refit = asked.workers, asked.refit
+    from bcbm.search.plan import read_plan
+
+    budget = {name: asked.own[name] for name in ("experiment", "trials", "minutes") if name in asked.own}
+    plan = read_plan(asked.own["sweep"], asked.rest, budget)
+
+    from bcbm.cohort.splits import split_as
+    from bcbm.preparation.prepare import prepare
+    from bcbm.runs.identity import fingerprint
+    from bcbm.search.conclusion import conclude
+    from bcbm.search.engine import STACK, Engine, Search, open_study
+    from bcbm.search.objective import FINAL, measures
+    from bcbm.search.results import finished, write_finished
+    from bcbm.search.screen import Screen, result_table
+    from bcbm.search.space import default_settings
+    from bcbm.search.storage import open_storage
+    from bcbm.system.processes import load_stack
+
+    config = plan.config
+    folds = [f"fold={number}" for number in range(config.split.folds * config.split.repeats)]
+    chosen = asked.studies([*folds, FINAL])
+    load_stack(STACK)
+    lesions = prepare(config, console)
+    split = split_as(lesions.entering, config.split, config.task.targets)
+    found = measures(config, lesions, split, plan.objectives, plan.epochs)
+    text = json.dumps([fingerprint(config, lesions.cohort, split.hash), plan.source], sort_keys=True)
+    identity = hashlib.sha256(text.encode()).hexdigest()[:16]
+    home = Path(config.run.root).resolve() / "sweeps" / plan.name / identity
+    address = asked.own.get("storage") or None
+    content = _resolved(plan, f"{plan.name}/{identity}", address, list(found))
+    _require_same_storage(home / "sweep.yaml", address)
+    storage = open_storage(address, home)
+    _write(home / "sweep.yaml", OmegaConf.to_yaml(content))
+    _write(home / "split.json", split.to_json())
+    console.print(f"sweep folder {home}", highlight=False, markup=False, soft_wrap=True)
+    default = default_settings(plan.space, config)
+    searches = [
+        Search(
+            name,
+            open_study(f"{plan.name}/{identity}/{name}", storage, plan, default),
+            found[name],
+            home / f"study={name}",
+        )
+        for name in chosen
+    ]
+    done = False
+    try:
+        with Screen(console, searches, plan, workers) as screen:
+            Engine(searches, plan, workers, address, home, screen.ended, screen.show).run()
+        done = True
+    finally:
+        result = finished(home, address)
+        write_finished(result)
+        console.print(result_table(result))
+        with nullcontext() if done else suppress(Exception):  # what ended the search is to be said
+            conclude(result, address, config, lesions.cohort, words, done and refit, console)
+    return result
+
+
+def _require_same_storage(file: Path, address: str | None) -> None:
+    """Refuse to go on with a search in another storage, whose empty studies would replace its results."""
+    from bcbm.search.storage import hidden
+
+    if not file.is_file():
+        return
+    began, asked = OmegaConf.select(OmegaConf.load(file), "storage"), hidden(address) if address else None
+    if began != asked:
+        raise ConfigError(
+            f"storage={asked or ''}: this search was begun on {began or 'the journal in its folder'} "
+            f"({file.parent}); give the same storage, or another run.root"
+        )
+
+
+def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str]) -> dict[str, object]:
+    """`sweep.yaml`: all that the search was, without a password."""
+    from bcbm.search.storage import hidden
+
+    return {
+        "sweep": plan.name,
+        "study": study,
+        "studies": studies,
+        "trials": plan.trials,
+        "minutes": plan.minutes,
+        **plan.source,
+        "storage": hidden(address) if address else None,
+        "config": plain(plan.config),
+    }
+
+
+def _write(path: Path, content: str) -> None:
+    from bcbm.system.files import write_whole
+
+    write_whole(path, content.encode())
