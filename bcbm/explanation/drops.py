@@ -12,15 +12,11 @@ from bcbm.statistics.paired import paired_bootstrap
 from bcbm.terminal.progress import progress_bar
 
 DRAWS = 5  # random orders of a radiomics feature
-
-
 RESAMPLES = 500
-
-
 SHOWN = 10  # features a target that keep an interval, those of the largest drop
 
 
-def _changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
+def changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
     """Patients' probabilities of a fold as they are, without a modality, and with radiomics shuffled."""
     tables = [held.patients().assign(kind="whole", name="", draw=0)]
     if len(config.task.modalities) > 1:
@@ -30,12 +26,12 @@ def _changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
     if "radiomics" in config.task.modalities:
         tables += [
             table.assign(kind="feature", name=name, draw=draw)
-            for name, draw, table in held.shuffled(_blocks(), DRAWS, config.seed + number)
+            for name, draw, table in held.shuffled(feature_blocks(), DRAWS, config.seed + number)
         ]
     return tables
 
 
-def _blocks() -> dict[str, list[int]]:
+def feature_blocks() -> dict[str, list[int]]:
     """Every radiomics column by its name, and each class: columns of a class stand in for each other."""
     names = [feature.removeprefix("original_") for feature in FEATURES]
     blocks = {name: [place] for place, name in enumerate(names)}
@@ -44,7 +40,7 @@ def _blocks() -> dict[str, list[int]]:
     return blocks
 
 
-def _patients(tables: pd.DataFrame) -> pd.DataFrame:
+def patients_of(tables: pd.DataFrame) -> pd.DataFrame:
     """One row a patient, repeat and change; a leaky split spreads a patient over folds."""
     key = ["kind", "name", "draw", "repeat", "target", "patient_id"]
     return tables.groupby(key, as_index=False).agg(
@@ -52,14 +48,14 @@ def _patients(tables: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) -> list[dict[str, Any]]:
+def drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) -> list[dict[str, Any]]:
     """How far the patient-level AUROC falls with each change, over patients; the largest first."""
-    changed = patients[patients["kind"] == kind]
+    others = patients[patients["kind"] == kind]
     found: list[dict[str, Any]] = []
-    names = changed["name"].unique()
+    names = others["name"].unique()
     with progress_bar(console, f"bootstrapping each {kind}", len(names)) as advance:
         for name in names:
-            rows = changed[changed["name"] == name]
+            rows = others[others["name"] == name]
             for target in config.task.targets:
                 of = rows[rows["target"] == target]
                 whole = patients[(patients["kind"] == "whole") & (patients["target"] == target)]

@@ -11,7 +11,7 @@ from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import read_predictions
 
 
-def _examples(folder: RunFolder, config: Config) -> pd.DataFrame:
+def examples_of(folder: RunFolder, config: Config) -> pd.DataFrame:
     """The lesions to look into: of each target and label the surest right and the surest wrong one."""
     table = read_predictions(folder.path / "predictions.parquet")
     table = table[(table["repeat"] == 0) & table["label"].notna()].sort_values(["probability", "lesion_id"])
@@ -23,7 +23,7 @@ def _examples(folder: RunFolder, config: Config) -> pd.DataFrame:
     return pd.concat(groups, ignore_index=True).assign(number=lambda rows: range(1, len(rows) + 1))
 
 
-def _draw(
+def draw(
     folder: RunFolder, network: Any, datamodule: Any, examples: pd.DataFrame, targets: list[str]
 ) -> list[dict[str, Any]]:
     """A picture a lesion: the crop's middle slice, Grad-CAM and occlusion over it."""

@@ -17,9 +17,9 @@ from bcbm.config.schema import Augment, Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.data.datamodule import LesionDataModule
-from bcbm.explain import explain
 from bcbm.explanation.ablation import HeldLesions
-from bcbm.explanation.drops import _blocks
+from bcbm.explanation.drops import feature_blocks
+from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.model.module import LesionModule
@@ -145,7 +145,7 @@ def auroc_of(patients):
 def test_only_the_column_that_is_read_costs_anything_when_shuffled():
     lesions = held()
     assert auroc_of(lesions.patients()) == 1.0
-    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled(_blocks(), 1, seed=0)}
+    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled(feature_blocks(), 1, seed=0)}
     name = FEATURES[7].removeprefix("original_")
     read = {name, f"all {name.split('_')[0]}"}
     assert {one for one, drop in drops.items() if drop > 0.2} == read
@@ -159,7 +159,7 @@ def test_without_a_modality_its_part_of_the_auroc_is_gone():
 
 
 def test_every_feature_stands_alone_and_in_its_class():
-    blocks = _blocks()
+    blocks = feature_blocks()
     assert len(blocks) == 107 + 7 and len(blocks["all shape"]) == 14
 
 

@@ -1,0 +1,71 @@
+"""What a finished run looks at: beside its tables and in its report."""
+
+import json
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from bcbm.cohort.splits import Split
+from bcbm.config.compose import load
+from bcbm.config.schema import Config
+from bcbm.crossvalidation.choice import kept_choice
+from bcbm.crossvalidation.results import page
+from bcbm.errors import InputError, Problem
+from bcbm.explanation.drops import changed, drops, patients_of
+from bcbm.explanation.pictures import draw, examples_of
+from bcbm.runs.folder import RunFolder
+from bcbm.terminal.progress import progress_bar
+
+
+def explain(folder: RunFolder, console: Console) -> None:
+    """Write `explanations.json` and `explanations/*.png` of a finished run, then its report again.
+
+    Raises:
+        InputError: the run is not finished or a traditional model's, or its cohort has changed since.
+    """
+    from bcbm.explanation.ablation import HeldLesions
+    from bcbm.model.fold import fold_data
+    from bcbm.model.module import LesionModule
+    from bcbm.preparation.prepare import prepare
+
+    config = load(folder.path / "config.yaml")
+    _check(folder, config)
+    lesions = prepare(config, Console(quiet=True))
+    if lesions.cohort != json.loads((folder.path / "environment.json").read_text())["cohort"]:
+        found = "its cohort has changed since"
+        raise InputError(Problem(str(folder.path), found, "fit the experiment again, then explain that run"))
+    split = Split.from_json((folder.path / "split.json").read_text())
+    examples = examples_of(folder, config)
+    tables: list[pd.DataFrame] = []
+    pictures: list[dict[str, Any]] = []
+    with progress_bar(console, "explaining folds", len(split.folds)) as advance:
+        for number, fold in enumerate(split.folds):
+            module = LesionModule.load_from_checkpoint(
+                folder.fold(number) / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
+            )
+            datamodule = fold_data(kept_choice(config, number, folder) or config, lesions, split, number)
+            datamodule.setup()
+            if "image" in config.task.modalities:
+                shown = examples[examples["fold"] == number]
+                pictures += draw(folder, module.eval().network, datamodule, shown, config.task.targets)
+            held = HeldLesions(module, datamodule)
+            tables += [table.assign(repeat=fold.repeat) for table in changed(held, config, number)]
+            advance(1)
+    patients = patients_of(pd.concat(tables, ignore_index=True))
+    content = {
+        "modalities": drops(patients, "modality", config, console),
+        "radiomics": drops(patients, "feature", config, console),
+        "saliency": pictures,
+    }
+    folder.write("explanations.json", json.dumps(content, indent=1))
+    report = page(folder)
+    console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _check(folder: RunFolder, config: Config) -> None:
+    if config.model.kind != "network":
+        found = f"is a run of model.kind={config.model.kind}"
+        raise InputError(Problem(str(folder.path), found, "its fold=K/model.json says what it uses"))
+    if not (folder.path / "results.json").is_file():
+        raise InputError(Problem(str(folder.path), "is not finished", "give the same fit command again"))
