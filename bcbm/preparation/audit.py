@@ -1,0 +1,63 @@
+"""What is wrong with a cohort, as the audit's page shows it and audit.json holds it."""
+
+from dataclasses import asdict
+
+from bcbm.cohort.findings import agreement, burden, findings
+from bcbm.cohort.table import FLOW, flow, require_modalities, settle
+from bcbm.config.schema import Config
+from bcbm.errors import Problem
+from bcbm.preparation.reading import Cohort
+from bcbm.statistics.confounders import confounders
+
+
+def audit_content(config: Config, cohort: Cohort) -> dict:
+    """All that the page shows and audit.json holds; files are named from the download's root on.
+
+    The cohort's table is settled by it.
+    """
+    table = cohort.table
+    require_modalities(table, cohort.workbook, _needed(config, cohort))
+    cohort.problems += settle(table, config.cohort.policy, cohort.survey)
+    related = confounders(table)
+    found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
+    return _content(cohort, found, related)
+
+
+def _content(cohort: Cohort, found: list[Problem], related: list[dict]) -> dict:
+    """All that the page shows and audit.json holds; files are named from the download's root on."""
+    table, root = cohort.table, f"{cohort.download.root}/"
+    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(table)]
+    return {
+        "cohort": {
+            "name": cohort.download.root.name,
+            "content": cohort.content,
+            "images": cohort.download.has_images,
+        },
+        "status": "findings" if found else "clean",
+        "counts": {name: steps[0][name] for name in FLOW[1:]},
+        "flow": steps,
+        "findings": [{**asdict(one), "where": one.where.removeprefix(root)} for one in found],
+        "agreement": agreement(table),
+        "confounders": related,
+        "burden": burden(table),
+    }
+
+
+def _needed(config: Config, cohort: Cohort) -> set[str]:
+    """The modalities whose files or rows a lesion must have here: an extraction needs no workbook."""
+    there = {"image"} if cohort.download.has_images else set()
+    there |= {"radiomics"} if config.features.radiomics == "workbook" else set()
+    return there & set(config.task.modalities)
+
+
+def _confounded(related: list[dict]) -> list[Problem]:
+    return [
+        Problem(
+            f"{row['column']} and {row['target']}",
+            f"{row['test']} {row['effect']:.2f} over {row['patients']} patients, q = {row['q']:.3f}",
+            "compare any model with one that sees the acquisition only",
+            "acquisition tells the label",
+        )
+        for row in related
+        if row["q"] < 0.05
+    ]
