@@ -10,20 +10,17 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import fit_predict, training_weights
 from bcbm.cohort.leaks import check_leak
-from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
-from bcbm.preparation.lesions import Lesions
-from bcbm.runs.folder import RunFolder
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc, mean_or_nan
+from bcbm.system.seeds import derived_seed
 
 
-def train_baseline(
-    config: Config, lesions: Lesions, split: Split, number: int, folder: RunFolder, console: Console
-) -> None:
-    """Fit fold `number`, one model a target, and write its prediction table.
+def train_baseline(job: FoldJob, console: Console) -> None:
+    """Fit a fold, one model a target, and write its prediction table.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
     fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have kept.
@@ -32,8 +29,8 @@ def train_baseline(
         LeakError: two parts share a patient or a lesion's content.
         InputError: a target has one class among the training patients, or a modality has no column.
     """
-    table = lesions.entering
-    parts = split.rows(table, number)
+    config, lesions, split, number, folder = job.config, job.lesions, job.split, job.number, job.folder
+    table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
     columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
     train, held, test = parts["train"], parts["validation"], parts["test"]
@@ -76,7 +73,7 @@ def predict_targets(
     Raises:
         InputError: as `fit_predict`, naming fold and target.
     """
-    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
+    seed = derived_seed(config.seed, number)
     predicted, described = pd.DataFrame({"row": test}), {}
     for target in config.task.targets:
         weights = training_weights(

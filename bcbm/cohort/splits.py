@@ -13,6 +13,7 @@ import pandas as pd
 from bcbm.config import schema
 from bcbm.config.schema import RECEPTORS
 from bcbm.errors import InputError, Problem
+from bcbm.system.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def inner_split(
     """
     outer = split.rows(table, number)
     inside = table.iloc[np.sort(np.concatenate([outer["train"], outer["validation"]]))]
-    seed = int(np.random.SeedSequence([split.seed, number]).generate_state(1)[0])
+    seed = derived_seed(split.seed, number)
     try:
         return make_split(
             inside,

@@ -8,51 +8,46 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from bcbm.cohort.splits import Split, inner_split
+from bcbm.cohort.splits import inner_split
 from bcbm.config.compose import candidates, override
 from bcbm.config.schema import Config
-from bcbm.preparation.lesions import Lesions
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc, patient_level
 from bcbm.terminal.progress import progress_bar
 
-Train = Callable[[Config, Split, int, RunFolder], None]
+Train = Callable[[FoldJob], None]
 
 
-def choose(
-    config: Config,
-    lesions: Lesions,
-    split: Split,
-    number: int,
-    folder: RunFolder,
-    train: Train,
-    console: Console,
-) -> Config:
-    """The configuration of fold `number`: the candidate with the best mean AUROC over its inner folds.
+def choose(job: FoldJob, train: Train, console: Console) -> Config:
+    """The configuration of a fold: the candidate with the best mean AUROC over its inner folds.
 
     Every candidate is cross-validated among the fold's training and validation patients (Varma and Simon, BMC
     Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice goes on.
 
-    Arguments:
-        train: writes the prediction table of an inner fold into the folder it is given.
+    Args:
+        job: the outer fold.
+        train: writes the prediction table of an inner fold, which is a job like the outer one.
+        console: is told what was chosen.
     """
+    config, number = job.config, job.number
     inner = inner_split(
-        split,
+        job.split,
         number,
-        lesions.entering,
+        job.lesions.entering,
         folds=config.split.inner,
         validation=config.split.validation,
         targets=config.task.targets,
     )
     tried = candidates(config)
-    home = folder.fold(number) / "inner"
+    home = job.home / "inner"
     with progress_bar(console, f"fold {number}: choosing", len(tried) * len(inner.folds)) as advance:
         scores = []
         for place, settings in enumerate(tried):
             trial = RunFolder(home / f"candidate={place}")
             for fold in range(len(inner.folds)):
                 if trial.predictions(fold) is None:
-                    train(override(config, settings), inner, fold, trial)
+                    train(FoldJob(override(config, settings), job.lesions, inner, fold, trial))
                     shutil.rmtree(trial.fold(fold) / "checkpoints", ignore_errors=True)
                 advance(1)
             tables = [trial.predictions(fold) for fold in range(len(inner.folds))]
@@ -60,7 +55,7 @@ def choose(
     best = int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
     report = [{"settings": one, "auroc": score} for one, score in zip(tried, scores, strict=True)]
     content = {"chosen": tried[best], "split_hash": inner.hash, "candidates": report}
-    folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
+    job.folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
     words = " ".join(f"{name}={value}" for name, value in tried[best].items())
     console.print(
         f"fold {number}: chose {words} of {len(tried)} candidates, inner AUROC {scores[best]:.2f}",
@@ -70,10 +65,10 @@ def choose(
     return override(config, tried[best])
 
 
-def kept_choice(config: Config, number: int, folder: RunFolder) -> Config | None:
-    """The configuration of fold `number` as its `tuning.json` has it, None where nothing has been chosen."""
-    path = folder.fold(number) / "tuning.json"
-    return override(config, json.loads(path.read_text())["chosen"]) if path.is_file() else None
+def kept_choice(job: FoldJob) -> Config | None:
+    """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
+    path = job.home / "tuning.json"
+    return override(job.config, json.loads(path.read_text())["chosen"]) if path.is_file() else None
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

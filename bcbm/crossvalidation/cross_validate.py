@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bcbm.cohort.splits import Split
     from bcbm.config.schema import Config
+    from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.folder import RunFolder
     from bcbm.tracking.runs import Tracker
@@ -31,6 +32,7 @@ def run(
     """
     from bcbm.cohort.splits import split_as
     from bcbm.config.compose import to_yaml
+    from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.folder import RunFolder
     from bcbm.system.processes import rank
@@ -62,7 +64,8 @@ def run(
     missing = [number for number in asked if folder.predictions(number) is None]
     for number in sorted(set(asked) - set(missing)):
         console.print(f"fold {number}: finished before", highlight=False)
-    work = partial(_train, config, lesions, split, folder, tracker)
+    jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
+    work = partial(_train, jobs, tracker)
     if config.trainer.parallel == "folds" and len(missing) > 1:
         from bcbm.crossvalidation.parallel import side_by_side
 
@@ -75,28 +78,18 @@ def run(
     return folder.path
 
 
-def _train(
-    config: "Config",
-    lesions: "Lesions",
-    split: "Split",
-    folder: "RunFolder",
-    tracker: "Tracker",
-    number: int,
-    console: "Console",
-) -> None:
+def _train(jobs: "Mapping[int, FoldJob]", tracker: "Tracker", number: int, console: "Console") -> None:
     """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
     from rich.console import Console
 
     from bcbm.crossvalidation.choice import choose, kept_choice
     from bcbm.crossvalidation.dispatch import train
 
-    def inside(config: "Config", split: "Split", number: int, folder: "RunFolder") -> None:
-        train(config, lesions, split, number, folder, Console(quiet=True))
-
-    chosen = kept_choice(config, number, folder)
-    if chosen is None and config.tune:
-        chosen = choose(config, lesions, split, number, folder, inside, console)
-    train(chosen or config, lesions, split, number, folder, console, tracker)
+    job = jobs[number]
+    config = kept_choice(job)
+    if config is None and job.config.tune:
+        config = choose(job, lambda inner: train(inner, Console(quiet=True)), console)
+    train(replace(job, config=config or job.config), console, tracker)
 
 
 def _finish(

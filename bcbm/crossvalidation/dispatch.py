@@ -5,10 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bcbm.cohort.splits import Split
-from bcbm.config.schema import Config
-from bcbm.preparation.lesions import Lesions
-from bcbm.runs.folder import RunFolder
+from bcbm.preparation.fold_job import FoldJob
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -17,25 +14,24 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Config,
-    lesions: Lesions,
-    split: Split,
-    number: int,
-    folder: RunFolder,
+    job: FoldJob,
     console: Console,
     tracker: "Tracker | None" = None,
     callbacks: "Sequence[Callback]" = (),
 ) -> None:
-    """Train fold `number` and write its prediction table into the folder.
+    """Train a fold and write its prediction table into its run folder.
 
-    Arguments:
-        tracker: gets a run of the fold; `callbacks` are told of the epochs. Both are the network's alone.
+    Args:
+        job: the fold.
+        console: is told how it went.
+        tracker: gets a run of the fold; only a network has one.
+        callbacks: told of the epochs of a network.
     """
-    if config.model.kind == "network":
+    if job.config.model.kind == "network":
         from bcbm.model.fold import train_fold
 
-        train_fold(config, lesions, split, number, folder, tracker, console, callbacks)
+        train_fold(job, tracker, console, callbacks)
     else:
         from bcbm.baselines import train_baseline
 
-        train_baseline(config, lesions, split, number, folder, console)
+        train_baseline(job, console)

@@ -1,6 +1,7 @@
 """What a finished run looks at: beside its tables and in its report."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError, Problem
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
 from bcbm.terminal.progress import progress_bar
 
@@ -44,7 +46,8 @@ def explain(folder: RunFolder, console: Console) -> None:
             module = LesionModule.load_from_checkpoint(
                 folder.fold(number) / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
             )
-            datamodule = fold_data(kept_choice(config, number, folder) or config, lesions, split, number)
+            job = FoldJob(config, lesions, split, number, folder)
+            datamodule = fold_data(replace(job, config=kept_choice(job) or config))
             datamodule.setup()
             if "image" in config.task.modalities:
                 shown = examples[examples["fold"] == number]

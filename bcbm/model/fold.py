@@ -6,7 +6,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning import Trainer
@@ -14,17 +13,14 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
-from bcbm.cohort.splits import Split
 from bcbm.config.compose import plain
-from bcbm.config.schema import Config
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import readable
 from bcbm.model.checkpoints import Average, Interruption, Keeper
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trainer import curves, make_trainer, quiet
-from bcbm.preparation.lesions import Lesions
-from bcbm.runs.folder import RunFolder
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
 from bcbm.runs.predictions import prediction_table
 from bcbm.system.processes import Terminated
@@ -32,21 +28,17 @@ from bcbm.tracking.runs import Tracker
 
 
 def train_fold(
-    config: Config,
-    lesions: Lesions,
-    split: Split,
-    number: int,
-    folder: RunFolder,
-    tracker: Tracker | None,
-    console: Console,
-    callbacks: Sequence[Callback] = (),
+    job: FoldJob, tracker: Tracker | None, console: Console, callbacks: Sequence[Callback] = ()
 ) -> None:
-    """Train fold `number`, from its `last.ckpt` if it was begun before, and write its prediction table.
+    """Train a fold, from its `last.ckpt` if it was begun before, and write its prediction table.
 
     The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
     validation.
 
-    Arguments:
+    Args:
+        job: the fold.
+        tracker: gets a run of it.
+        console: is told how it went.
         callbacks: told of the training beside this function's own.
 
     Raises:
@@ -56,10 +48,10 @@ def train_fold(
     quiet()
     # The numbers of a CPU depend on how many threads add them up: one, wherever and beside whatever it runs.
     torch.set_num_threads(1)
-    home = folder.fold(number)
-    datamodule = fold_data(config, lesions, split, number)
+    config, split, number, home = job.config, job.split, job.number, job.home
+    datamodule = fold_data(job)
     torch.manual_seed(datamodule.seed)
-    module = make_module(config, lesions, split, number, datamodule)
+    module = make_module(job, datamodule)
     if module.loaded:
         console.print(f"fold {number}: {module.loaded}", highlight=False, markup=False, soft_wrap=True)
     interruption, monitor = Interruption(), Monitor()
@@ -82,13 +74,13 @@ def train_fold(
         raise Terminated(interruption.asked or signal.SIGTERM)  # of another rank
     seconds = perf_counter() - start
     keeper.take_best(module)
-    rows = _predicted(trainer, module, datamodule, config.task.targets, folder, number)
+    rows = _predicted(trainer, module, datamodule, job)
     if trainer.is_global_zero:
         best = keeper.write_best(module)
         table = prediction_table(
-            rows, lesions.entering, split, number, config.task.targets, config.task.aggregate
+            rows, job.lesions.entering, split, number, config.task.targets, config.task.aggregate
         )
-        folder.write(f"fold={number}/predictions.parquet", table)
+        job.folder.write(f"fold={number}/predictions.parquet", table)
         keeper.last.unlink(missing_ok=True)
         console.print(
             f"fold {number}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
@@ -103,10 +95,9 @@ def train_fold(
         run.finish()
 
 
-def make_module(
-    config: Config, lesions: Lesions, split: Split, number: int, datamodule: LesionDataModule
-) -> LesionModule:
-    """The network of fold `number` before its first step, its fitted parts from the training patients."""
+def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
+    """The network of a fold before its first step, its fitted parts from the training patients."""
+    config, split = job.config, job.split
     content = plain(config)
     module = LesionModule(
         task=content["task"],
@@ -115,11 +106,11 @@ def make_module(
         trainer=content["trainer"],
         fitted=datamodule.fitted(config.loss.class_weights),
         provenance={
-            "fold": number,
+            "fold": job.number,
             "split_hash": split.hash,
             "split_unit": split.unit,
             "seed": datamodule.seed,
-            "run": fingerprint(config, lesions.cohort, split.hash),
+            "run": fingerprint(config, job.lesions.cohort, split.hash),
         },
     )
     if "image" in config.task.modalities:
@@ -151,21 +142,22 @@ def _fit(trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, l
         raise
 
 
-def fold_data(config: Config, lesions: Lesions, split: Split, number: int) -> LesionDataModule:
-    """The batches of fold `number`."""
+def fold_data(job: FoldJob) -> LesionDataModule:
+    """The batches of a fold."""
+    config, lesions = job.config, job.lesions
     return LesionDataModule(
         lesions=lesions.entering,
         radiomics=lesions.radiomics,
         crops=lesions.crops,
         present=lesions.present,
-        parts=split.rows(lesions.entering, number),
+        parts=job.parts,
         targets=config.task.targets,
         modalities=config.task.modalities,
         data=config.data,
         augment=config.augment,
         crop_spacing=config.features.crop_spacing,
-        seed=int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0]),
-        leaky=split.leaky,
+        seed=job.seed,
+        leaky=job.split.leaky,
         mask_channel=config.model.mask_channel,
         coordinates=config.features.coordinates,
         bag=config.data.bag if config.task.aggregate == "attention" else 1,
@@ -173,20 +165,16 @@ def fold_data(config: Config, lesions: Lesions, split: Split, number: int) -> Le
 
 
 def _predicted(
-    trainer: Trainer,
-    module: LesionModule,
-    datamodule: LesionDataModule,
-    targets: list[str],
-    folder: RunFolder,
-    number: int,
+    trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, job: FoldJob
 ) -> pd.DataFrame:
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
     batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
-    folder.write(f"fold={number}/.rank={trainer.global_rank}.parquet", _rows(batches, targets))
+    rows = _rows(batches, job.config.task.targets)
+    job.folder.write(f"fold={job.number}/.rank={trainer.global_rank}.parquet", rows)
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return pd.DataFrame()
-    shards = [folder.fold(number) / f".rank={other}.parquet" for other in range(trainer.world_size)]
+    shards = [job.home / f".rank={other}.parquet" for other in range(trainer.world_size)]
     rows = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
     for shard in shards:
         shard.unlink()

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -17,6 +16,7 @@ from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import load_medicalnet
 from bcbm.statistics.aggregate import aggregate
+from bcbm.system.seeds import derived_seed
 
 Batch = dict[str, Tensor]
 
@@ -74,8 +74,7 @@ class LesionModule(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the dropout of a step, so that a resumed run goes on as an unbroken one would."""
         # A step, not an epoch: Lightning 2.6 skips `on_train_epoch_start` of the first epoch after a resume.
-        state = (self.provenance.get("seed", 0), self.global_step, self.global_rank)
-        seed = int(np.random.SeedSequence(state).generate_state(1)[0])
+        seed = derived_seed(self.provenance.get("seed", 0), self.global_step, self.global_rank)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes a millisecond without CUDA
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)

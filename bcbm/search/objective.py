@@ -15,11 +15,13 @@ from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import mean_auroc
 from bcbm.crossvalidation.dispatch import train
 from bcbm.features.crops import CropStore
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.worker import Report
 from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
+from bcbm.system.seeds import derived_seed
 from bcbm.tracking.runs import Tracker, tags
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ class InnerFolds:
             told = EpochReport(report, number, self.epochs, so_far, run)
             home = folder.fold(number)
             try:
-                train(config, self.lesions, self.split, number, folder, Console(quiet=True), callbacks=[told])
+                job = FoldJob(config, self.lesions, self.split, number, folder)
+                train(job, Console(quiet=True), callbacks=[told])
                 if config.model.kind == "network":
                     sizes.append(parameters(home) if "parameters" in self.objectives else 0)
             finally:  # of a pruned trial too
@@ -145,7 +148,7 @@ def measures(
         folds=config.split.inner,
         repeats=1,
         validation=config.split.validation,
-        seed=int(np.random.SeedSequence([config.split.seed, len(split.folds)]).generate_state(1)[0]),
+        seed=derived_seed(config.split.seed, len(split.folds)),
         targets=config.task.targets,
     )
     found[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)

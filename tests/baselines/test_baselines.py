@@ -19,6 +19,7 @@ from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.config.compose import EXPERIMENTS, HOME, compose
 from bcbm.config.schema import RECEPTORS, Baseline
 from bcbm.errors import ConfigError, InputError
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc
@@ -66,7 +67,7 @@ def test_a_fold_is_the_same_twice_and_predicts_every_test_lesion(kind, config, l
     config, split = of_kind(config, kind), split_of(config, lesions.entering)
     tables = []
     for name in ("one", "other"):
-        train_baseline(config, lesions, split, 1, RunFolder(tmp_path / name), QUIET)
+        train_baseline(FoldJob(config, lesions, split, 1, RunFolder(tmp_path / name)), QUIET)
         tables.append(RunFolder(tmp_path / name).predictions(1))
     pd.testing.assert_frame_equal(*tables)
     tested = lesions.entering.iloc[split.rows(lesions.entering, 1)["test"]]["lesion_id"]
@@ -86,7 +87,7 @@ def test_nothing_fitted_sees_the_test_fold(kind, config, lesions, tmp_path):
     table = lesions.entering.copy()
     table.loc[test, "hemisphere"] = "midline"
     for name, given in (("as_is", lesions), ("wild", replace(lesions, radiomics=wild, entering=table))):
-        train_baseline(config, given, split, 0, RunFolder(tmp_path / name), QUIET)
+        train_baseline(FoldJob(config, given, split, 0, RunFolder(tmp_path / name)), QUIET)
     texts = [(tmp_path / name / "fold=0/model.json").read_text() for name in ("as_is", "wild")]
     assert texts[0] == texts[1]
     found = [RunFolder(tmp_path / name).predictions(0)["probability"] for name in ("as_is", "wild")]
@@ -171,8 +172,9 @@ def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp
     parts = split.rows(lesions.entering, 2)
     table = lesions.entering.copy()
     table.loc[np.concatenate([parts["train"], parts["validation"]]), "PR"] = 0.0
+    job = FoldJob(config, replace(lesions, entering=table), split, 2, RunFolder(tmp_path))
     with pytest.raises(InputError, match="fold 2, PR: 0 training patients of one class"):
-        train_baseline(config, replace(lesions, entering=table), split, 2, RunFolder(tmp_path), QUIET)
+        train_baseline(job, QUIET)
     assert RunFolder(tmp_path).predictions(2) is None
 
 

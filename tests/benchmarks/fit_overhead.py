@@ -25,6 +25,7 @@ from sklearn.metrics import roc_auc_score
 from bcbm.cohort.splits import split_as
 from bcbm.config.compose import compose
 from bcbm.model.fold import fold_data, make_module, train_fold
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 
@@ -52,19 +53,24 @@ class Clock(Callback):
         self.steps = trainer.global_step
 
 
+def job(folder: Path) -> FoldJob:
+    """Fold 0, written into a folder."""
+    return FoldJob(config, lesions, split, 0, RunFolder(folder))
+
+
 def ours(folder: Path) -> tuple[float, float, int]:
     """Wall and CPU seconds, and steps."""
     clock = Clock()
-    train_fold(config, lesions, split, 0, RunFolder(folder), None, Console(quiet=True), [clock])
+    train_fold(job(folder), None, Console(quiet=True), [clock])
     return clock.wall, clock.cpu, clock.steps
 
 
 def bare(folder: Path) -> tuple[float, float, int]:
     """The same of the loop."""
     folder.mkdir()
-    data = fold_data(config, lesions, split, 0)
+    data = fold_data(job(folder))
     data.setup()
-    module = make_module(config, lesions, split, 0, data)
+    module = make_module(job(folder), data)
     loader, held, epochs = data.train_dataloader(), data.val_dataloader(), config.trainer.max_epochs
     decayed = [p for p in module.parameters() if p.ndim > 1]
     rest = [p for p in module.parameters() if p.ndim <= 1]

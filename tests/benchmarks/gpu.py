@@ -21,6 +21,7 @@ from bcbm.cohort.splits import split_as
 from bcbm.config.compose import compose
 from bcbm.features.crops import CropStore
 from bcbm.model.fold import fold_data, make_module, train_fold
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 
@@ -54,13 +55,12 @@ def lesions_of(folder: Path) -> Lesions:
     return Lesions(table, table, None, store, np.ones((LESIONS, 2), bool), "random", folder)
 
 
-def step_alone(lesions: Lesions) -> float:
+def step_alone(job: FoldJob) -> float:
     """Lesions a second of the model step."""
-    split = split_as(lesions.entering, config.split, config.task.targets)
-    data = fold_data(config, lesions, split, 0)
+    data = fold_data(job)
     data.setup()
     device = torch.device("cuda" if on_gpu else "cpu")
-    module = make_module(config, lesions, split, 0, data).to(device)
+    module = make_module(job, data).to(device)
     batch = data.transfer_batch_to_device(next(iter(data.train_dataloader())), device, 0)
     batch = data.on_after_batch_transfer(batch, 0)
     optimizer = torch.optim.AdamW(module.parameters(), fused=True)
@@ -82,8 +82,9 @@ def step_alone(lesions: Lesions) -> float:
 with tempfile.TemporaryDirectory() as name:
     lesions = lesions_of(Path(name))
     split = split_as(lesions.entering, config.split, config.task.targets)
-    train_fold(config, lesions, split, 0, RunFolder(Path(name) / "run"), None, Console())
+    job = FoldJob(config, lesions, split, 0, RunFolder(Path(name) / "run"))
+    train_fold(job, None, Console())
     curves = pd.read_csv(Path(name) / "run" / "fold=0" / "metrics.csv")
     whole = median(curves["train/lesions_per_second"].dropna().iloc[1:])
-    alone = step_alone(lesions)
+    alone = step_alone(job)
     print(f"fit {whole:.0f} lesions/s, the model step alone {alone:.0f}: {whole / alone:.0%}")

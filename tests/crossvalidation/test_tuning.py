@@ -12,6 +12,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import RECEPTORS
 from bcbm.crossvalidation.choice import choose
 from bcbm.errors import InputError
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import prediction_table
@@ -61,21 +62,20 @@ def chosen(folder, table, signal):
     split = split_of(lesions())  # the folds of the unchanged table
     read = []
 
-    def train(config, inner, number, home):
-        rows = inner.rows(table, number)
+    def train(job):
+        rows = job.split.rows(table, job.number)
         held = np.sort(np.concatenate([rows["validation"], rows["test"]]))
         read.append(rows["train"])
-        share = 1 - abs(config.model.dropout - 0.25) * 4  # the middle one reads the signal whole
-        noise = np.random.default_rng(number).random((len(held), len(RECEPTORS)))
+        share = 1 - abs(job.config.model.dropout - 0.25) * 4  # the middle one reads the signal whole
+        noise = np.random.default_rng(job.number).random((len(held), len(RECEPTORS)))
         values = 0.3 * noise + 0.7 * share * signal[held]
         predicted = pd.DataFrame(values, columns=list(RECEPTORS)).assign(row=held)
-        home.write(
-            f"fold={number}/predictions.parquet",
-            prediction_table(predicted, table, inner, number, list(RECEPTORS), "mean"),
-        )
+        rows = prediction_table(predicted, table, job.split, job.number, list(RECEPTORS), "mean")
+        job.folder.write(f"fold={job.number}/predictions.parquet", rows)
 
     entering = Lesions(table, table, None, None, np.ones((len(table), 1), bool), "c", folder)
-    picked = choose(config, entering, split, 0, RunFolder(folder), train, Console(quiet=True))
+    job = FoldJob(config, entering, split, 0, RunFolder(folder))
+    picked = choose(job, train, Console(quiet=True))
     return picked, json.loads((folder / "fold=0" / "tuning.json").read_text()), read, split
 
 

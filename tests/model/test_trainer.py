@@ -21,6 +21,7 @@ from bcbm.errors import ConfigError, InputError
 from bcbm.model.checkpoints import Average, Interruption, Keeper
 from bcbm.model.module import LesionModule
 from bcbm.model.trainer import curves
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 
@@ -41,7 +42,7 @@ def folder_of(images, root, callbacks=(), **settings):
     """Train fold 0 with other settings; returns the folder of the fold."""
     config, lesions, split = images
     config = override(config, {name.replace("__", "."): value for name, value in settings.items()})
-    train(config, lesions, split, 0, RunFolder(root), Console(quiet=True), callbacks=callbacks)
+    train(FoldJob(config, lesions, split, 0, RunFolder(root)), Console(quiet=True), callbacks=callbacks)
     return root / "fold=0"
 
 
@@ -103,7 +104,7 @@ def test_a_profile_leaves_a_trace_of_some_steps(images, tmp_path):
 
 def test_what_limits_a_fold_is_said_and_logged(images, tmp_path, capsys):
     config, lesions, split = images
-    train(config, lesions, split, 0, RunFolder(tmp_path), Console())
+    train(FoldJob(config, lesions, split, 0, RunFolder(tmp_path)), Console())
     said = capsys.readouterr().out
     assert "of the training waited for data" in said and "GiB of memory" in said
     waits = pd.read_csv(tmp_path / "fold=0/metrics.csv")["train/data_wait"].dropna()
