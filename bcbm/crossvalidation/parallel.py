@@ -2,11 +2,9 @@
 
 import io
 import multiprocessing
-import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -14,15 +12,8 @@ from multiprocessing.process import BaseProcess
 from rich.console import Console
 
 from bcbm.errors import InputError, Problem
-from bcbm.system.processes import (
-    Terminated,
-    end_with_parent,
-    ending_signals,
-    held_back,
-    load_stack,
-    take_share,
-    terminable,
-)
+from bcbm.system.pool import end, how_ended, start
+from bcbm.system.processes import Terminated, ending_signals, held_back, load_stack, terminable
 from bcbm.terminal.progress import progress_bar
 
 STACK = ("bcbm.crossvalidation.parallel", "bcbm.model.fold", "bcbm.baselines", "bcbm.crossvalidation.choice")
@@ -30,12 +21,12 @@ Work = Callable[[int, Console], None]
 
 
 @dataclass
-class Running:
-    """A fold that is being trained."""
+class RunningFold:
+    """A fold that is being trained; what it prints comes through `output`, and at last what it raises."""
 
     number: int
     process: BaseProcess
-    said: Connection
+    output: Connection
 
 
 def side_by_side(work: Work, numbers: Sequence[int], at_once: int, console: Console) -> None:
@@ -44,99 +35,84 @@ def side_by_side(work: Work, numbers: Sequence[int], at_once: int, console: Cons
     What they print appears here. If one fails, or this process is ended, all end; with `Terminated` each may
     come to a place that it can go on from.
 
-    Arguments:
+    Args:
         work: a module's function or a partial of one; called with the number and a console.
+        numbers: of the folds.
+        at_once: how many run side by side.
+        console: where their lines appear.
 
     Raises:
         InputError: a process was killed; or what the work itself raises.
     """
     load_stack(STACK)
-    waiting, running = list(numbers), dict[int, Running]()
+    waiting, running = list(numbers), dict[int, RunningFold]()
     with progress_bar(console, "folds", len(waiting)) as advance:
         try:
             while waiting or running:
                 for slot in sorted(set(range(at_once)) - set(running))[: len(waiting)]:
                     with held_back(signal.SIGINT, *ending_signals()):  # a fold that is started is known
-                        running[slot] = _start(work, waiting.pop(0), slot, at_once, console)
-                for ready in wait([one.said for one in running.values()]):
-                    slot, one = next(item for item in running.items() if item[1].said is ready)
-                    if _listen(one, console):
+                        running[slot] = _started(work, waiting.pop(0), slot, at_once, console)
+                for ready in wait([fold.output for fold in running.values()]):
+                    slot, fold = next(item for item in running.items() if item[1].output is ready)
+                    if _listen(fold, console):
                         del running[slot]
                         advance(1)
         except Terminated:
-            _end(running.values(), signal.SIGTERM)
+            end([fold.process for fold in running.values()], signal.SIGTERM)
             raise
         finally:
-            _end(running.values(), signal.SIGKILL)
+            end([fold.process for fold in running.values()])
 
 
-def _start(work: Work, number: int, slot: int, at_once: int, console: Console) -> Running:
-    said, say = multiprocessing.Pipe(duplex=False)
-    words = (work, number, slot, at_once, say, console.width)
-    process = multiprocessing.get_context("forkserver").Process(target=_do, args=words, name=f"fold {number}")
-    process.start()
-    say.close()  # the other end is then the only one, and its end is heard
-    return Running(number, process, said)
+def _started(work: Work, number: int, slot: int, at_once: int, console: Console) -> RunningFold:
+    output, sender = multiprocessing.Pipe(duplex=False)
+    words = (work, number, sender, console.width)
+    process = start(_do, *words, name=f"fold {number}", slot=slot, size=at_once)
+    sender.close()  # the other end is then the only one, and its end is heard
+    return RunningFold(number, process, output)
 
 
-def _listen(one: Running, console: Console) -> bool:
-    """Print what a fold says; whether it has come to its end.
+def _listen(fold: RunningFold, console: Console) -> bool:
+    """Print what a fold prints; whether it has come to its end.
 
     Raises:
         InputError: it was killed; or what it raised.
     """
     try:
-        words = one.said.recv()
+        message = fold.output.recv()
     except EOFError:
-        one.process.join()
-        if one.process.exitcode:
-            found = f"its process ended with status {one.process.exitcode}"
-            if one.process.exitcode < 0:
-                found = f"its process was killed by {signal.Signals(-one.process.exitcode).name}"
+        fold.process.join()
+        if fold.process.exitcode:
             remedy = "look whether memory ran out (fewer trainer.devices); the same command goes on"
-            raise InputError(Problem(f"fold {one.number}", found, remedy)) from None
+            raise InputError(Problem(f"fold {fold.number}", how_ended(fold.process), remedy)) from None
         return True
-    if isinstance(words, BaseException):
-        raise words
-    console.print(words, end="", markup=False, highlight=False, soft_wrap=True)
+    if isinstance(message, BaseException):
+        raise message
+    console.print(message, end="", markup=False, highlight=False, soft_wrap=True)
     return False
-
-
-def _end(running: Iterable[Running], number: signal.Signals) -> None:
-    """Send all a signal and wait for their end."""
-    for one in running:
-        assert one.process.pid is not None
-        with suppress(ProcessLookupError):  # ended, or so young that it leads no group yet
-            os.kill(one.process.pid, number)
-            if number == signal.SIGKILL:
-                os.killpg(one.process.pid, number)  # the processes that load its batches
-    for one in running:
-        one.process.join()
 
 
 class _Wire(io.StringIO):
     """A file whose text comes out of a console elsewhere."""
 
-    def __init__(self, say: Connection) -> None:
+    def __init__(self, sender: Connection) -> None:
         super().__init__()
-        self.say = say
+        self.sender = sender
 
     def write(self, text: str) -> int:
         if text:
-            self.say.send(text)
+            self.sender.send(text)
         return len(text)
 
 
-def _do(work: Work, number: int, slot: int, at_once: int, say: Connection, width: int) -> None:
+def _do(work: Work, number: int, sender: Connection, width: int) -> None:
     """The life of a fold's process."""
-    end_with_parent()
     terminable()
-    take_share(slot, at_once)
-    console = Console(file=_Wire(say), width=width)
+    console = Console(file=_Wire(sender), width=width)
     try:
         work(number, console)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
         error.add_note(traceback.format_exc())  # its traceback stays here
-        say.send(error)
+        sender.send(error)

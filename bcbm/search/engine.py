@@ -1,14 +1,11 @@
 """The parent: asks Optuna, starts a process a trial, tells what it has left, and loses nothing on the way."""
 
 import math
-import multiprocessing
-import os
 import signal
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -26,6 +23,7 @@ from bcbm.search.liveness import BEAT, GRACE, Watch, owner
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
 from bcbm.search.worker import Job, Measure, result, work
+from bcbm.system.pool import end, end_group, how_ended, start
 from bcbm.system.processes import held_back
 
 LOOK = 5.0  # seconds between two looks for trials that were left
@@ -143,7 +141,6 @@ class Engine:
         self.address, self.home, self.said, self.shown = address, home, said, shown
         self.running: list[Running] = []
         self.watch = Watch(grace)
-        self.context = multiprocessing.get_context("forkserver")
 
     def run(self) -> None:
         """Search until every budget is used up.
@@ -202,14 +199,11 @@ class Engine:
             trial=trial._trial_id,
             pruner=None if trial.user_attrs.get("default") else search.study.pruner,
             reports=len(self.plan.objectives) == 1,
-            slot=slot,
-            workers=self.workers,
         )
-        process = self.context.Process(target=work, args=(job,), name=f"{search.name} trial {trial.number}")
-        running = Running(search, trial, settings, token, slot, process)
+        name = f"{search.name} trial {trial.number}"
         with held_back(signal.SIGINT, signal.SIGTERM):  # half a job would be sent, or a trial forgotten
-            process.start()
-            self.running.append(running)
+            process = start(work, job, name=name, slot=slot, size=self.workers)
+            self.running.append(Running(search, trial, settings, token, slot, process))
         return True
 
     def _admitted(self, search: Search, trial: Trial) -> bool:
@@ -233,12 +227,9 @@ class Engine:
         """Tell what the processes that have ended left behind."""
         for one in [one for one in self.running if not one.process.is_alive()]:
             self.running.remove(one)
-            code = one.process.exitcode or 0
-            end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            if code and one.process.pid:  # its fork server may be dead and the trial itself alive
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(one.process.pid, signal.SIGKILL)
-            self._tell(one.search, one.trial, one.token, end)
+            if one.process.exitcode:  # its fork server may be dead and the trial itself alive
+                end_group(one.process)
+            self._tell(one.search, one.trial, one.token, how_ended(one.process))
 
     def _adopt(self) -> None:
         """Tell, or try again, the trials of parents that are no more."""
@@ -250,16 +241,16 @@ class Engine:
                     trial = Trial(search.study, found._trial_id)
                     self._tell(search, trial, by.get("token", ""), "left by its parent")
 
-    def _tell(self, search: Search, trial: Trial, token: str, end: str) -> None:
+    def _tell(self, search: Search, trial: Trial, token: str, reason: str) -> None:
         """Tell Optuna the result of a trial; without one it failed, and is tried again once."""
         found: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
         if found is not None:
             _note(trial, **{name: found[name] for name in ("seconds", "epochs", "reason") if name in found})
             _told(search.study, trial, _STATES[found["state"]], found.get("values"))
         else:
-            _note(trial, reason=end)
+            _note(trial, reason=reason)
             if _told(search.study, trial, TrialState.FAIL):
-                _try_again(search.study, trial, strike=end != "left by its parent")
+                _try_again(search.study, trial, strike=reason != "left by its parent")
         ended = search.study.get_trials(deepcopy=False)[trial.number]
         self.said(search, ended)
         if ended.state == TrialState.FAIL:
@@ -287,13 +278,7 @@ class Engine:
 
     def _stop(self) -> None:
         """End the processes of what runs."""
-        for one in self.running:
-            try:
-                os.killpg(one.process.pid or 0, signal.SIGKILL)
-            except ProcessLookupError:  # ended, or so young that it has no group yet
-                one.process.kill()
-        for one in self.running:
-            one.process.join()
+        end(one.process for one in self.running)
 
     def _set_back(self) -> None:
         """Queue what was stopped again, unless it had just finished."""

@@ -19,7 +19,6 @@ from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage, patiently
 from bcbm.system.files import write_whole
-from bcbm.system.processes import end_with_parent, take_share
 
 RESULT = "result.json"
 
@@ -48,7 +47,6 @@ class Job:
         study: the study's name, `trial` the trial's id in the storage.
         pruner: stops a trial that does not keep up; None: this trial is never stopped.
         reports: whether the study takes figures while a trial runs; one with several objectives does not.
-        slot: its place among the `workers` trials that run at once.
     """
 
     measure: Measure
@@ -61,8 +59,6 @@ class Job:
     trial: int
     pruner: BasePruner | None
     reports: bool
-    slot: int
-    workers: int
 
 
 class Report:
@@ -105,8 +101,6 @@ class Report:
 
 def work(job: Job) -> None:
     """Do a trial and leave `result.json`, whole or not at all. The last thing a process does."""
-    end_with_parent()
-    take_share(job.slot, job.workers)
     job.folder.mkdir(parents=True, exist_ok=True)
     output = os.open(job.folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)

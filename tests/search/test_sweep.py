@@ -326,6 +326,6 @@ def test_workers_share_the_cores_and_the_gpus(monkeypatch):
 
 
 def test_a_study_of_several_objectives_is_told_nothing_on_the_way(tmp_path):
-    job = Job(None, {}, tmp_path, "t", None, tmp_path, "none", 0, None, False, 0, 1)
+    job = Job(None, {}, tmp_path, "t", None, tmp_path, "none", 0, None, False)
     Report(job)(1, 0.5)
     assert not list(tmp_path.iterdir())

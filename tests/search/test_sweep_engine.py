@@ -113,7 +113,7 @@ def test_settings_that_kill_twice_fail_with_their_reason_and_the_search_goes_on(
     (final,), _ = run(tmp_path, "killed_above", plan(6), workers=2)
     failed = final.trials(TrialState.FAIL)
     assert len(final.trials(TrialState.COMPLETE)) == 6 and failed
-    assert {trial.user_attrs["reason"] for trial in failed} == {"killed by SIGKILL"}
+    assert {trial.user_attrs["reason"] for trial in failed} == {"its process was killed by SIGKILL"}
     assert set(Counter(str(trial.params) for trial in failed).values()) == {2}
 
 

@@ -1,0 +1,63 @@
+"""Processes side by side, each with a share of the machine: how they start and end."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from bcbm.system.processes import end_with_parent, take_share
+
+
+def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: int) -> BaseProcess:
+    """Call a module's function in a process of its own, which ends with this one.
+
+    Who keeps a list of what runs holds signals back from here until the process is in it (`held_back`).
+
+    Args:
+        work: the function, called with `words`; both are sent there by pickle.
+        name: of the process.
+        slot: its place among the `size` processes at once, by which it gets its part of the machine.
+        size: how many run at once.
+    """
+    context = multiprocessing.get_context("forkserver")
+    process = context.Process(target=_live, args=(work, words, slot, size), name=name)
+    process.start()
+    return process
+
+
+def end(processes: Iterable[BaseProcess], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send all a signal and wait until they have ended; a kill takes with each what it has started."""
+    processes = list(processes)
+    for process in processes:
+        assert process.pid is not None
+        with suppress(ProcessLookupError, PermissionError):  # ended
+            os.kill(process.pid, number)
+        if number == signal.SIGKILL:
+            end_group(process)
+    for process in processes:
+        process.join()
+
+
+def end_group(process: BaseProcess) -> None:
+    """Kill what a process has started, as the loaders of its batches, and itself where it still lives."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError, PermissionError):  # ended, or so young that it leads no group yet
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def how_ended(process: BaseProcess) -> str:
+    """How a process that is no more came to its end: by a signal, or with which status."""
+    status = process.exitcode or 0
+    if status < 0:
+        return f"its process was killed by {signal.Signals(-status).name}"
+    return f"its process ended with status {status}"
+
+
+def _live(work: Callable[..., object], words: tuple[Any, ...], slot: int, size: int) -> None:
+    """The life of a process."""
+    end_with_parent()
+    take_share(slot, size)
+    work(*words)
