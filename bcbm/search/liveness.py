@@ -7,9 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 from optuna.trial import FrozenTrial
 
 BEAT = 30.0  # seconds between two signs of life
+CLOCK = 2.0  # seconds by which two readings of one process's start may differ, if the clock was set
 GRACE = 150.0  # seconds without one, after which a trial elsewhere counts as left
 
 
@@ -22,13 +24,14 @@ def place() -> str:
     return f"{socket.gethostname()} {known} {names.readlink() if names.is_symlink() else ''}"
 
 
-def started(process: int) -> str | None:
-    """When a process was started, in ticks; None: there is no such process."""
+def started(process: int) -> float | None:
+    """When a process was started, in seconds since 1970; None: there is no such process, or it has ended."""
     try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        known = psutil.Process(process)
+        ended = known.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return None if ended else float(known.create_time())
+    except psutil.NoSuchProcess:
         return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def owner(token: str) -> dict[str, Any]:
@@ -54,7 +57,8 @@ class Watch:
         """Whether nobody runs this trial any more."""
         by = trial.user_attrs.get("owner")
         if by and by["place"] == place():
-            return started(by["process"]) != by["started"]
+            since = started(by["process"])
+            return since is None or abs(since - float(by["started"])) > CLOCK
         sign = (by and by["token"], trial.user_attrs.get("beat"))
         before, since = self._seen.get(trial._trial_id, (None, 0.0))
         if sign != before:

@@ -1,6 +1,7 @@
 """The engine of a sweep: real processes, real storages, real kills."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -161,7 +162,7 @@ def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, ad
     (final,) = searches(tmp_path, "quick", plan(2), address)
     trial = final.study.ask()
     trial.suggest_float("model.dropout", 0.0, 0.9)
-    trial.set_user_attr("owner", owner("mine") | {"started": "1"})
+    trial.set_user_attr("owner", owner("mine") | {"started": 1.0})
     folder = final.trial_folder(trial.number)
     folder.mkdir(parents=True)
     told = {"token": "mine", "state": "complete", "values": [0.75], "seconds": 9.0, "epochs": 3}
@@ -207,7 +208,21 @@ def test_a_trial_here_is_left_when_its_process_is_no_more(tmp_path):
     assert not Watch(grace=0.0).left(final.trials()[0])
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
-    trial.set_user_attr("owner", {"place": place(), "process": gone.pid, "started": "5", "token": "x"})
+    trial.set_user_attr("owner", {"place": place(), "process": gone.pid, "started": 5.0, "token": "x"})
+    assert Watch().left(final.trials()[0])
+
+
+def test_a_process_is_known_by_its_start_and_one_that_has_ended_is_none_also_before_its_parent_asks():
+    assert started(os.getpid()) == owner("mine")["started"]
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has been told
+        assert started(child.pid) is None
+
+
+def test_a_trial_whose_process_number_another_process_has_now_is_left(tmp_path):
+    (final,) = searches(tmp_path, "quick", plan(2))
+    trial = final.study.ask()
+    trial.set_user_attr("owner", owner("mine") | {"started": started(os.getpid()) - 60})
     assert Watch().left(final.trials()[0])
 
 
