@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -55,8 +54,6 @@ def run(
         folder.write("lesions.parquet", lesions.table)
         for fold, choice in (choices or {}).items():
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
-        if config.run.folder is None:  # the other ranks, started with these words, must find this folder
-            sys.argv.append(f"run.folder={folder.path}")
     console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
     group = group_name(config.experiment, folder.path)
     tracker = Tracker(config, folder.path, group, tags(config, split.hash, split.leaky))
@@ -71,8 +68,9 @@ def run(
 
         side_by_side(work, missing, config.trainer.devices, console)
     else:
-        for number in missing:
-            work(number, console)
+        with folder.named_to_other_ranks():
+            for number in missing:
+                work(number, console)
     if rank() == 0:
         _finish(config, lesions, split, folder, tracker, console)
     return folder.path

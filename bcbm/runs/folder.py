@@ -1,8 +1,10 @@
 """The run folder, which is the truth."""
 
 import json
+import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bcbm.runs.predictions import read_predictions
 from bcbm.system.files import write_whole
 from bcbm.system.processes import rank
 
+FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
 
 
@@ -40,9 +43,13 @@ class RunFolder:
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
-        A new one is made by the first rank; the others, if torchrun or Slurm has started them, wait for it.
+        A new one is made by the first rank. The others take the one that `named_to_other_ranks` names, where
+        Lightning has started them, or wait until they find it, where torchrun or Slurm has.
 
-        Arguments:
+        Args:
+            config: the experiment.
+            cohort: content hash of its cohort.
+            split_file: what `split.json` will hold, and `split_hash`, its hash.
             best: what a perfect reader of the cohort would reach, where that is known.
 
         Raises:
@@ -72,6 +79,18 @@ class RunFolder:
         """The folder of a fold."""
         return self.path / f"fold={number}"
 
+    @contextmanager
+    def named_to_other_ranks(self) -> Iterator[None]:
+        """Meanwhile, the same command started again from this process, as Lightning does, opens this folder."""
+        before = os.environ.pop(FOR_RANKS, None)
+        os.environ[FOR_RANKS] = str(self.path.absolute())
+        try:
+            yield
+        finally:
+            del os.environ[FOR_RANKS]
+            if before is not None:
+                os.environ[FOR_RANKS] = before
+
     def write(self, name: str, content: str | pd.DataFrame) -> None:
         """Write a file whole: beside its place first, then moved there."""
         write_whole(self.path / name, content.encode() if isinstance(content, str) else content.to_parquet())
@@ -84,7 +103,8 @@ class RunFolder:
 
 def _known(config: Config, home: Path, identity: str) -> Path | None:
     """The folder of this run, if it has one already."""
-    given = [Path(config.run.folder)] if config.run.folder else None
+    named = config.run.folder or (os.environ.get(FOR_RANKS) if rank() > 0 else None)
+    given = [Path(named)] if named else None
     for path in given or sorted(home.glob("*"), reverse=True):
         found = _identity(path)
         if found == identity:

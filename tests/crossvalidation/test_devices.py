@@ -189,6 +189,14 @@ def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, 
     assert done.stdout.count("experiment demo") == 1  # only the first rank speaks
 
 
+def test_the_ranks_that_lightning_starts_write_into_the_first_one_s_folder(cache, tmp_path):
+    words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu"]
+    done = fit(cache, tmp_path, *words)
+    (folder,) = (tmp_path / "demo").iterdir()
+    assert len(table(tmp_path)) and (folder / "results.json").is_file()
+    assert done.stdout.count("experiment demo") == 1
+
+
 def test_folds_side_by_side_give_what_they_give_one_after_the_other(cache, tmp_path):
     words = [*TABULAR, "split.folds=3", "tracking.mode=offline"]
     fit(cache, tmp_path / "row", *words)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,18 @@ def test_ranks_started_at_once_share_the_folder_that_the_first_one_makes(tmp_pat
     first = RunFolder.open(config, "cohort", "{}", "hash")
     monkeypatch.setenv("RANK", "1")
     assert RunFolder.open(config, "cohort", "{}", "hash").path == first.path and PATIENCE > 60
+
+
+def test_ranks_that_lightning_starts_take_the_folder_that_is_named_to_them(tmp_path, monkeypatch):
+    config = compose([f"run.root={tmp_path}"])
+    first = RunFolder.open(config, "cohort", "{}", "hash")
+    newer = tmp_path / config.experiment / "9999-12-31_00-00-00"
+    shutil.copytree(first.path, newer)
+    monkeypatch.setenv("RANK", "1")
+    assert RunFolder.open(config, "cohort", "{}", "hash").path == newer
+    with first.named_to_other_ranks():
+        assert RunFolder.open(config, "cohort", "{}", "hash").path == first.path
+    assert RunFolder.open(config, "cohort", "{}", "hash").path == newer
 
 
 def test_how_many_folds_stand_side_by_side_is_no_part_of_what_a_run_is():
