@@ -5,14 +5,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize, root
 from scipy.special import expit, logit
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 from bcbm.statistics.metrics import Floats
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, where the logit ends
-Z = 1.959963984540054  # 95 % of a normal
 
 
 def calibration(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[float, float]:
@@ -57,17 +56,19 @@ def reliability(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int =
     rank = rankdata(table["probability"])
     table["bin"] = np.floor((rank - 0.5) * bins / max(1, len(table))).astype(int)
     grouped = table.groupby("bin").agg(
-        predicted=("probability", "mean"), observed=("label", "mean"), count=("label", "size")
+        predicted=("probability", "mean"),
+        observed=("label", "mean"),
+        count=("label", "size"),
+        positives=("label", "sum"),
     )
-    share, count = grouped["observed"].to_numpy(np.float64), grouped["count"].to_numpy(np.float64)
-    middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
-    half = Z / (1 + Z**2 / count) * np.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    grouped = grouped.assign(low=(middle - half).clip(0, 1), high=(middle + half).clip(0, 1))
+    counts = zip(grouped["positives"].astype(int), grouped["count"], strict=True)
+    wilson = [binomtest(positives, count).proportion_ci(0.95, "wilson") for positives, count in counts]
+    grouped = grouped.assign(low=[ends.low for ends in wilson], high=[ends.high for ends in wilson])
     return grouped[["predicted", "observed", "low", "high", "count"]].reset_index(drop=True)
 
 
 def _slope(positive: npt.NDArray, x: Floats) -> float:
-    """Slope of a logistic regression of (N,) on (N,) by Newton's steps, halved until the likelihood grows."""
+    """Slope of a logistic regression of (N,) on (N,); NaN where a threshold separates the classes."""
     if x[positive].min() >= x[~positive].max() or x[positive].max() <= x[~positive].min():
         return math.nan
     scale = x.std()
@@ -75,17 +76,15 @@ def _slope(positive: npt.NDArray, x: Floats) -> float:
     sign = np.where(positive, 1.0, -1.0)
 
     def loss(weights: Floats) -> float:
-        return float(np.logaddexp(0, -sign * (design @ weights)).sum())
+        return float(np.logaddexp(0, -sign * (design @ weights)).mean())
 
-    weights = np.array([logit(positive.mean()), 0.0])
-    for _ in range(100):
+    def gradient(weights: Floats) -> Floats:
+        return design.T @ (expit(design @ weights) - positive) / len(x)
+
+    def hessian(weights: Floats) -> Floats:
         fitted = expit(design @ weights)
-        gradient = design.T @ (positive - fitted)
-        hessian = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        step = np.linalg.solve(hessian, gradient)
-        if np.abs(step).max() < 1e-10 * (1 + np.abs(weights).max()):
-            break
-        while loss(weights + step) > loss(weights) + 1e-12 * len(x):
-            step /= 2
-        weights = weights + step
-    return float(weights[1] / scale)
+        return design.T @ (design * (fitted * (1 - fitted))[:, None]) / len(x)
+
+    start = np.array([logit(positive.mean()), 0.0])
+    near = minimize(loss, start, method="trust-exact", jac=gradient, hess=hessian).x
+    return float(root(gradient, near, jac=hessian, tol=1e-14).x[1] / scale)  # past the rounding of the loss

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import false_discovery_control, rankdata
 from scipy.stats import t as student
 
 from bcbm.statistics.metrics import Floats
@@ -146,10 +146,9 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     """q values of tests (K,), NaN left out and kept (Benjamini and Hochberg, J R Stat Soc B 57:289, 1995)."""
     p = np.asarray(p, dtype=np.float64)
     q = np.full(p.shape, np.nan)
-    order = np.flatnonzero(~np.isnan(p))
-    order = order[np.argsort(p[order], kind="stable")]
-    stepped = p[order] * len(order) / np.arange(1, len(order) + 1)
-    q[order] = np.minimum.accumulate(stepped[::-1])[::-1]
+    defined = ~np.isnan(p)
+    if defined.any():
+        q[defined] = false_discovery_control(p[defined])
     return q
 
 
