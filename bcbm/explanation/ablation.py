@@ -1,6 +1,7 @@
 """What trained networks take their predictions from: each fold's test patients, with something taken away."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ class HeldLesions:
     """
 
     def __init__(self, module: LesionModule, datamodule: LesionDataModule) -> None:
-        self.network = module.eval().network
+        self.network = deepcopy(module.network).eval()  # whose encoder goes, and the module keeps its own
         self.task, self.lesions = module.task, datamodule.lesions
         parts = []
         with torch.no_grad():

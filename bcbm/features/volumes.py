@@ -1,7 +1,6 @@
 """Volumes and masks from disk: read whole or refused, on one grid."""
 
 import gzip
-import struct
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 _HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
-_NIFTI_TYPES = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 64: "<f8", 256: "i1", 512: "<u2", 768: "<u4"}
+_PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
 Grid = sitk.Image | sitk.ImageFileReader  # whatever knows size, spacing, origin and direction
 
@@ -68,26 +67,30 @@ def open_volume(path: Path) -> Volume:
     ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
     """
     if path.suffix == ".gz":
+        from nibabel import Nifti1Header
+        from nibabel.wrapstruct import WrapStructError
+
         try:
             with gzip.open(path) as file:
                 head = file.read(_HEADER)
-                kind = struct.unpack_from("<h", head, 70)[0]
-                start, slope, intercept = struct.unpack_from("<3f", head, 108)
+                header = Nifti1Header(head[:-4], check=False)
+                slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
                 unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
-                usual = head[:4] == b"\x5c\x01\0\0" and unscaled
-                if usual and head[344:] == b"n+1\0\0\0\0\0" and start == _HEADER and kind in _NIFTI_TYPES:
+                alone = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
+                usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
+                if usual and alone and unscaled and int(header["datatype"]) in _PLAIN:
                     reader = sitk.ImageFileReader()
                     reader.SetFileName(str(path))
                     reader.ReadImageInformation()
                     if reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1:
-                        return Volume(_fill(file, reader.GetSize()[::-1], _NIFTI_TYPES[kind]), reader)
-        except (RuntimeError, OSError, EOFError, zlib.error, struct.error) as error:
+                        return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
+        except (RuntimeError, OSError, EOFError, zlib.error, WrapStructError) as error:
             raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
     image = read_stored(path)
     return Volume(sitk.GetArrayViewFromImage(image), image)
 
 
-def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: str) -> np.ndarray:
+def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     """The values that follow in `file`, read on to its end, where its checksum is; EOFError if too few."""
     values = np.empty(shape, kind)
     room = values.data.cast("B")

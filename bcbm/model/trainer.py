@@ -83,7 +83,7 @@ def quiet() -> None:
     for text in (
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists.*",
-        ".*Experiment logs directory.*",  # `_metrics` keeps what is to be kept
+        ".*Experiment logs directory.*",  # `curves` keeps what is to be kept
         ".*tensorboard.*",
         ".*sync_dist=True.*",  # every rank reads all of validation
         ".*isinstance.*LeafSpec.*",

@@ -81,7 +81,7 @@ class RunFolder:
 
     @contextmanager
     def named_to_other_ranks(self) -> Iterator[None]:
-        """Meanwhile, the same command started again from this process, as Lightning does, opens this folder."""
+        """Have the same command, started again from this process as Lightning does, open this folder."""
         before = os.environ.pop(FOR_RANKS, None)
         os.environ[FOR_RANKS] = str(self.path.absolute())
         try:

@@ -88,7 +88,7 @@ def facts(
 
     Arguments:
         cohort: hash of the cohort's content, and `split`, of its outer folds.
-        surroundings: of `bcbm.tracking.environment`.
+        surroundings: of `bcbm.runs.identity.environment`.
     """
     plan = found.plan
     counts = found.trials["study"].value_counts().to_dict() if len(found.trials) else {}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from batches import data_of, lesions_of, module_of, parts_of
 from rich.console import Console
 from torch import nn
 
@@ -150,6 +151,20 @@ def test_only_the_column_that_is_read_costs_anything_when_shuffled():
     read = {name, f"all {name.split('_')[0]}"}
     assert {one for one, drop in drops.items() if drop > 0.2} == read
     assert all(abs(drop) < 1e-12 for one, drop in drops.items() if one not in read)
+
+
+def test_a_network_that_is_explained_stays_as_it_was():
+    table, radiomics, crops = lesions_of(12)
+    datamodule = data_of(table, radiomics, crops, parts_of(12))
+    datamodule.setup()
+    module = module_of(datamodule)
+    batch = next(iter(datamodule.predict_dataloader()[1]))
+    before = module.eval()(batch).detach()
+    weights = list(module.state_dict())
+    module.train()
+    HeldLesions(module, datamodule).patients()
+    assert module.training and list(module.state_dict()) == weights
+    assert torch.equal(module.eval()(batch), before)
 
 
 def test_without_a_modality_its_part_of_the_auroc_is_gone():

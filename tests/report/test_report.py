@@ -216,6 +216,15 @@ def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(hone
     assert answers["18"].status == answers["26"].status == "no"
 
 
+@pytest.mark.parametrize(("coordinates", "count"), [("false", 12), ("true", 16)])
+def test_a_checklist_counts_the_columns_that_the_run_has(coordinates, count, tmp_path):
+    words = ["task.modalities=[radiomics,position]", "cohort.position=image", "split.folds=2"]
+    words.append(f"features.coordinates={coordinates}")
+    run = write_run(tmp_path / "run", *words)
+    answers = {item["number"]: item["answer"] for item in filled_checklists(read_run(run), 0)[0]["items"]}
+    assert f"107 radiomics, {count} position" in answers["16"].text
+
+
 def test_a_run_of_what_a_search_chose_says_so_and_warns(honest, tmp_path):
     run = write_run(tmp_path / "run", "chosen_by=fusion on demo, 1dea", "split.folds=2")
     text = text_of(write_report(run).parent)

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
+from bcbm.features.radiomics import FEATURES
+from bcbm.modalities.position import COORDINATES, PLACES
 from bcbm.runs.finished import FinishedRun
 
-FEATURES = 107  # radiomics columns of the cohort
-POSITIONS = 12  # one-hot columns of hemisphere and region
 TABLES = ("radiomics", "position", "clinical", "acquisition", "burden")  # modalities that are columns
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
 
@@ -63,7 +63,7 @@ def _conditions(run: FinishedRun) -> Answers:
     return {
         "1": Answer("yes", "every lesion is a mask of the cohort"),
         "2": Answer("", "the masks come with the cohort; nothing is segmented here"),
-        "3": _either("radiomics" in modalities, f"{FEATURES} radiomics", "radiomics are switched off"),
+        "3": _either("radiomics" in modalities, f"{len(FEATURES)} radiomics", "radiomics are switched off"),
         "4": _either(bool(tables), " and ".join(tables), "the image alone enters"),
         "5": _either("image" in modalities, "crops enter a 3D network", "the image is switched off"),
     }
@@ -101,8 +101,9 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         answers["12"] = Answer("yes", software) if extracted else Answer("", values)
         answers["13"] = Answer("yes", kept) if extracted else Answer("", values)
     if "radiomics" in modalities and network:
-        answers["14"] = answers["15"] = Answer("no", f"all {FEATURES} enter; the network is regularised")
-    columns = {"radiomics": FEATURES, "position": POSITIONS}
+        answers["14"] = answers["15"] = Answer("no", f"all {len(FEATURES)} enter; the network is regularised")
+    places = len(PLACES) + (len(COORDINATES) if config["features"]["coordinates"] else 0)
+    columns = {"radiomics": len(FEATURES), "position": places}
     parts = [f"{columns[name]} {name}" if name in columns else name for name in TABLES if name in modalities]
     answers["16"] = Answer("", f"columns: {', '.join(parts)}; {_rarer_class(run)}")
     if config["split"]["repeats"] > 1:
