@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from bcbm.errors import InputError, Problem
 
@@ -58,7 +59,10 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
 
 
 def hidden(address: str) -> str:
-    """An address as it may be shown and written down: without its password, however it is written."""
+    """An address as it may be shown and written down: without its password, however it is written.
+
+    SQLAlchemy's own hiding shows a password in the query, and what follows an @ inside one.
+    """
     shown = re.sub(r"((?:^|/)[^:/@]*:)[^/]*@", r"\1***@", address)
     return re.sub(r"([?&][^=&]*pass[^=&]*=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
@@ -156,21 +160,24 @@ def _is_record(line: bytes) -> bool:
 
 def patiently(call: Callable[[], Answer], patience: float = PATIENCE) -> Answer:
     """Call, again and again while the storage does not answer, and return what it says in the end."""
-    until, pause = time.monotonic() + patience, 0.1
-    while True:
-        try:
-            return call()
-        except Exception as error:
-            if not _lost(error) or time.monotonic() > until:
-                raise
-            if pause == 0.1:
-                logging.getLogger("bcbm").warning("the storage does not answer; waiting for it")
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
+    retrying = Retrying(
+        retry=retry_if_exception(_lost),
+        wait=wait_exponential(multiplier=0.1, max=2.0),
+        stop=stop_after_delay(patience),
+        before_sleep=_warn_once,
+        reraise=True,
+    )
+    return retrying(call)
 
 
-def _lost(error: BaseException | None) -> bool:
+def _warn_once(state: RetryCallState) -> None:
+    if state.attempt_number == 1:
+        logging.getLogger("bcbm").warning("the storage does not answer; waiting for it")
+
+
+def _lost(raised: BaseException) -> bool:
     """Whether an error says that the storage is away, not that it was asked something wrong."""
+    error: BaseException | None = raised if isinstance(raised, Exception) else None  # Ctrl-C is no error
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError):
             return True

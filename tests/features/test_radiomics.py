@@ -232,6 +232,9 @@ def test_a_volume_is_opened_as_itk_reads_it(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(files["i2"].to_bytes()[:-8]))
     with pytest.raises(UnreadableError, match="fewer voxels"):
         open_volume(path)
+    path.write_bytes(gzip.compress(files["i2"].to_bytes()[:100]))
+    with pytest.raises(UnreadableError, match=path.name):
+        open_volume(path)
 
 
 # cropping under every setting

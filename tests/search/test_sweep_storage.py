@@ -96,6 +96,15 @@ def test_a_lost_connection_is_waited_for_and_an_error_is_not():
     with pytest.raises(KeyError):
         patiently(lambda: {}["nothing"])
 
+    def interrupted():
+        try:
+            raise OperationalError("select 1", {}, Exception("server closed the connection"))
+        except OperationalError:
+            raise KeyboardInterrupt from None
+
+    with pytest.raises(KeyboardInterrupt):  # while it was waited for
+        patiently(interrupted)
+
 
 def test_a_patient_storage_has_every_call(tmp_path):
     study = optuna.create_study(study_name="s", storage=patient(optuna.storages.InMemoryStorage()))
