@@ -3,7 +3,6 @@
 Exit status: 0 clean, 1 findings, 2 unusable.
 """
 
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +14,7 @@ from bcbm.config.schema import Config
 from bcbm.preparation.audit import audit_content
 from bcbm.preparation.prepare import report
 from bcbm.preparation.reading import disk_errors, read_cohort
-from bcbm.system.files import write_whole
+from bcbm.system.files import strict_json, write_whole
 
 
 def audit(config: Config, console: Console) -> int:
@@ -31,7 +30,7 @@ def _audit(config: Config, console: Console) -> int:
     cohort = read_cohort(config, console, volumes=True, register=True)
     content = audit_content(config, cohort)
     folder = Path(config.run.root) / "audit" / cohort.content
-    write_whole(folder / "audit.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
+    write_whole(folder / "audit.json", strict_json(content))
     with TemporaryDirectory() as drawings, console.status("drawing the page"):
         figures = audit_figures(cohort.table, content["flow"], Path(drawings), cohort.survey is not None)
         write_page(content, figures, folder / "audit.html")

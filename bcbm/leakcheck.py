@@ -3,7 +3,6 @@
 Reads the tables of the experiment, its image never. Exit status: 0 done, whatever it shows, 2 unusable.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from bcbm.preparation.prepare import prepare
 from bcbm.preparation.reading import disk_errors
 from bcbm.report.figures.leakage import leakage_figure
 from bcbm.statistics.leakage import check_name
-from bcbm.system.files import write_whole
+from bcbm.system.files import strict_json, write_whole
 
 
 def leakcheck(config: Config, console: Console) -> int:
@@ -35,7 +34,7 @@ def leakcheck(config: Config, console: Console) -> int:
         content = check(config, lesions, console)
         name = check_name(config.task.modalities, config.task.targets, config.split.unit)
         folder = Path(config.run.root) / "leakcheck" / lesions.cohort / name
-        write_whole(folder / "leakcheck.json", json.dumps(_nulls(content), indent=1).encode())
+        write_whole(folder / "leakcheck.json", strict_json(content))
         leakage_figure(content, folder / "leakcheck.png")
     _print(content, console)
     text = f"figure and every draw: {folder / 'leakcheck.png'}, leakcheck.json"
@@ -80,15 +79,6 @@ def _print(content: dict[str, Any], console: Console) -> None:
 
 def _cell(found: dict[str, Any]) -> str:
     return "n/a" if math.isnan(found["mean"]) else f"{found['mean']:.2f} ± {found['spread']:.2f}"
-
-
-def _nulls(value: Any) -> Any:
-    """The same nested value with None for NaN."""
-    if isinstance(value, dict):
-        return {name: _nulls(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_nulls(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main() -> int:

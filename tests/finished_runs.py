@@ -13,7 +13,8 @@ from bcbm.config.compose import compose, plain
 from bcbm.config.schema import RECEPTORS
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.operating import youden_threshold
-from bcbm.statistics.summary import summarise, to_json
+from bcbm.statistics.summary import summarise
+from bcbm.system.files import strict_json
 
 SIGNAL = {"ER": 1.6, "PR": 1.0, "HER2": 0.0}  # distance of the classes' logits
 
@@ -133,7 +134,7 @@ def write_run(
             seed=config.seed,
             best=None,
         )
-        (folder / "results.json").write_text(to_json(results))
+        (folder / "results.json").write_text(strict_json(results))
     return folder
 
 

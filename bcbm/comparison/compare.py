@@ -25,8 +25,7 @@ def compare(words: list[str], console: Console) -> int:
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
     from bcbm.comparison.page import write_comparison
     from bcbm.runs.finished import read_run
-    from bcbm.statistics.summary import to_json
-    from bcbm.system.files import write_whole
+    from bcbm.system.files import strict_json, write_whole
 
     workspace = "--wandb" in words
     if workspace and find_spec("wandb_workspaces") is None:
@@ -66,7 +65,7 @@ def compare(words: list[str], console: Console) -> int:
     name = _name(given, settings, labels)
     home = Path(config.run.root) / "compare" / name
     missing = [vars(one) for one in left_out]
-    write_whole(home / "comparison.json", to_json({**comparison, "left_out": missing}).encode())
+    write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
     page = write_comparison(comparison, rows, name, home, missing)
     print_comparison(comparison, console)
     for one in left_out:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bcbm.comparison.differences import Row
 from bcbm.report.figures.palette import ALARM, BEST, CHANCE, PATIENT
+from bcbm.report.figures.saving import save_png
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
 
@@ -44,7 +45,7 @@ def comparison_figure(comparison: dict[str, Any], path: Path) -> None:
     figure.supxlabel("patient AUROC of out-of-fold predictions, 95 % interval", fontsize=9.5)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def write_comparison(

@@ -20,7 +20,8 @@ def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
         InputError: folds are missing, or the tables are not those of this run.
     """
     from bcbm.report.screen import print_table
-    from bcbm.statistics.summary import summarise, to_json
+    from bcbm.statistics.summary import summarise
+    from bcbm.system.files import strict_json
 
     config = load(folder.path / "config.yaml")
     with readable(folder.path, "fit the experiment again in another run folder"):
@@ -39,7 +40,7 @@ def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
             best=surroundings["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
-        folder.write("results.json", to_json(results))
+        folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
     console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)

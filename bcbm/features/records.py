@@ -96,7 +96,7 @@ def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
     endings = record.get("files", ())
     record["sizes"] = {ending: Path(f"{path}{ending}").stat().st_size for ending in endings}
     if not record.get("again"):
-        write_whole(Path(f"{path}.json"), json.dumps(record).encode())
+        write_whole(Path(f"{path}.json"), json.dumps(record))
     return study, path, record
 
 

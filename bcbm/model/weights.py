@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bcbm.config.schema import Model
 from bcbm.errors import ConfigError
+from bcbm.terminal.words import listed
 
 SOURCE = "github.com/Tencent/MedicalNet (MIT licence), such as resnet_10_23dataset.pth"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -38,7 +39,7 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
     missing = [name for name in own if name not in fits]
     convolutions = [name for name, to in own.items() if to.ndim == 5]
     matched = [name for name in convolutions if name in fits]
-    differs = "not matched: " + _listed([_difference(name, own, found) for name in missing])
+    differs = "not matched: " + listed([_difference(name, own, found) for name in missing], SHOWN)
     if not matched:
         raise WeightsError(
             f"model.weights={path}: no convolution of {model.encoder} fits; {differs}; write "
@@ -47,7 +48,7 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
     frozen = [name for name in missing if not own[name].requires_grad]
     if frozen:
         raise WeightsError(
-            f"model.weights={path}: {_listed([_difference(name, own, found) for name in frozen])}, and "
+            f"model.weights={path}: {listed([_difference(name, own, found) for name in frozen], SHOWN)}, and "
             f"model.encoder_training={model.encoder_training} would freeze random numbers there; write "
             "model.widen=1.0 model.stem=7 model.mask_channel=false, or model.encoder_training=full"
         )
@@ -60,7 +61,7 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
         f"convolutions, {len(fits) - len(matched)} scales and shifts of batch norms, now of group norms)"
     ]
     lines += [differs] if missing else []
-    lines += [f"not used: {_listed(unused)}"] if unused else []
+    lines += [f"not used: {listed(unused, SHOWN)}"] if unused else []
     if (model.stem, model.stem_stride, model.max_pool) != (7, 2, True):
         lines.append("MedicalNet had model.stem=7 model.stem_stride=2 model.max_pool=true")
     return "; ".join(lines)
@@ -86,8 +87,3 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _difference(name: str, own: dict[str, nn.Parameter], found: dict[str, Tensor]) -> str:
     there = f"{tuple(found[name].shape)} there" if name in found else "not there"
     return f"{name} ({tuple(own[name].shape)} here, {there})"
-
-
-def _listed(words: list[str]) -> str:
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more

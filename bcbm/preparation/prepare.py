@@ -56,7 +56,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
     present = np.column_stack([there.get(modality, everywhere) for modality in config.task.modalities])
     exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
     problems += settle(table, config.cohort.policy, cohort.survey)
-    _keep(table, cohort.folder / "lesions.parquet")
+    write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
@@ -83,7 +83,7 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: C
     given = Path(config.cohort.names).expanduser() if config.cohort.names else None
     if given and given.resolve() == path.resolve():  # corrected in place: it is the person's now
         return
-    write_whole(path, unsure.to_csv(index=False).encode())
+    write_whole(path, unsure.to_csv(index=False))
     if len(unsure):
         text = f"  {len(unsure)} names are read with doubt: correct {path} and give it back as cohort.names"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -107,7 +107,8 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
             missing = [name for name in FEATURES if name not in workbook.columns]
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
-        _keep(workbook[list(FEATURES)].assign(library="workbook"), cohort.folder / "radiomics.parquet")
+        published = workbook[list(FEATURES)].assign(library="workbook")
+        write_whole(cohort.folder / "radiomics.parquet", published.to_parquet())
         return workbook[list(FEATURES)]
     assert cohort.survey is not None
     studies = studies_of(table, set(cohort.survey.masks.index))
@@ -121,10 +122,11 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
         cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
     if config.task.missing == "exclude":
         exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
-    _keep(values.assign(**provenance()), cohort.folder / "radiomics.parquet")
+    kept = values.assign(**provenance())
+    write_whole(cohort.folder / "radiomics.parquet", kept.to_parquet())
     if complete:
         compared = compare_radiomics(workbook, values)
-        write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv().encode())
+        write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv())
         agreeing = int((compared["median_difference"] < 1e-6).sum())
         console.print(
             f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
@@ -150,7 +152,3 @@ def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[
         reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
         exclude(table, reasons.notna(), reasons)
     return where
-
-
-def _keep(frame: pd.DataFrame, path: Path) -> None:
-    write_whole(path, frame.to_parquet())

@@ -92,8 +92,8 @@ class RunFolder:
                 os.environ[FOR_RANKS] = before
 
     def write(self, name: str, content: str | pd.DataFrame) -> None:
-        """Write a file whole: beside its place first, then moved there."""
-        write_whole(self.path / name, content.encode() if isinstance(content, str) else content.to_parquet())
+        """Write a file, whole or not at all."""
+        write_whole(self.path / name, content if isinstance(content, str) else content.to_parquet())
 
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""

@@ -26,8 +26,7 @@ from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import Finished
 from bcbm.search.storage import hidden
-from bcbm.statistics.summary import to_json
-from bcbm.system.files import write_whole
+from bcbm.system.files import strict_json, write_whole
 
 OWN_FILE = "journal.log"
 
@@ -135,7 +134,7 @@ def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
         mean = mean_difference(chosen, default, config.bootstrap, config.seed)
     home = found.folder / "compare"
     page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{sweep}", home)
-    write_whole(home / "comparison.json", to_json({**comparison, "mean_difference": mean}).encode())
+    write_whole(home / "comparison.json", strict_json({**comparison, "mean_difference": mean}))
     print_comparison(comparison, console)
     words = f"Mean AUROC of patients that no choice has seen, chosen minus as it is: {in_words(mean)}"
     _say(console, words)

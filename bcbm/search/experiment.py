@@ -77,7 +77,7 @@ def write_experiment(
     ]
     header = "\n".join(f"# {line}".rstrip() for line in lines)
     body = yaml.safe_dump(content, sort_keys=False, default_flow_style=False)
-    write_whole(path, f"{header}\n\n{body}".encode())
+    write_whole(path, f"{header}\n\n{body}")
     return path
 
 

@@ -149,6 +149,6 @@ def write_finished(found: Finished) -> None:
     parquet = io.BytesIO()
     table.to_parquet(parquet)
     write_whole(found.folder / "trials.parquet", parquet.getvalue())
-    write_whole(found.folder / "trials.csv", table.to_csv(index=False).encode())
+    write_whole(found.folder / "trials.csv", table.to_csv(index=False))
     content = {name: vars(one) for name, one in found.best.items()}
-    write_whole(found.folder / "best.json", json.dumps(content, indent=1).encode())
+    write_whole(found.folder / "best.json", json.dumps(content, indent=1))

@@ -97,6 +97,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     from bcbm.search.screen import Screen, result_table
     from bcbm.search.space import default_settings
     from bcbm.search.storage import open_storage
+    from bcbm.system.files import write_whole
     from bcbm.system.processes import load_stack
 
     config = plan.config
@@ -113,8 +114,8 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     content = _resolved(plan, f"{plan.name}/{identity}", address, list(found))
     _require_same_storage(home / "sweep.yaml", address)
     storage = open_storage(address, home)
-    _write(home / "sweep.yaml", OmegaConf.to_yaml(content))
-    _write(home / "split.json", split.to_json())
+    write_whole(home / "sweep.yaml", OmegaConf.to_yaml(content))
+    write_whole(home / "split.json", split.to_json())
     console.print(f"sweep folder {home}", highlight=False, markup=False, soft_wrap=True)
     default = default_settings(plan.space, config)
     searches = [
@@ -168,9 +169,3 @@ def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str])
         "storage": hidden(address) if address else None,
         "config": plain(plan.config),
     }
-
-
-def _write(path: Path, content: str) -> None:
-    from bcbm.system.files import write_whole
-
-    write_whole(path, content.encode())

@@ -123,7 +123,7 @@ def work(job: Job) -> None:
             "trace": traceback.format_exc(),
         }
     found |= {"epochs": report.epochs, "seconds": time.monotonic() - begun}
-    write_whole(job.folder / RESULT, json.dumps(found, indent=1).encode())
+    write_whole(job.folder / RESULT, json.dumps(found, indent=1))
 
 
 def result(folder: Path, token: str) -> Mapping[str, Any] | None:

@@ -1,6 +1,5 @@
 """The prediction table in figures: `results.json` and the table on the screen."""
 
-import json
 import math
 from typing import Any
 
@@ -108,11 +107,6 @@ def _against_chance(
     return found
 
 
-def to_json(results: dict[str, Any]) -> str:
-    """The results as strict JSON, with null where a figure is undefined."""
-    return json.dumps(_nulls(results), indent=2, allow_nan=False) + "\n"
-
-
 def _check(predictions: pd.DataFrame, split_hash: str) -> None:
     """Refuse a table that belongs to another split or holds something other than probabilities."""
     foreign = sorted(set(predictions["split_hash"]) - {split_hash})
@@ -156,12 +150,3 @@ def _repeats(patients: pd.DataFrame) -> dict[str, Any]:
 def _reached(auroc: float, best: float) -> float:
     """Share of the way from chance to the best possible AUROC; NaN where chance is the best."""
     return (auroc - 0.5) / (best - 0.5) if best != 0.5 else math.nan
-
-
-def _nulls(value: Any) -> Any:
-    """The same nested value with None for NaN."""
-    if isinstance(value, dict):
-        return {key: _nulls(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_nulls(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,17 +1,40 @@
 """Files that are there whole or not at all, whatever ends the process: a kill, a full disk, a power cut."""
 
+import json
+import math
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one step: it is there complete, also after a power cut, or not at all."""
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file in one step: it is there complete, also after a power cut, or not at all.
+
+    A text is written as UTF-8; what cannot be, as a file name's lone surrogates, stands as its escape.
+    """
     with writing_whole(path) as file:
-        file.write(content)
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+
+
+def strict_json(content: Any) -> str:
+    """JSON that every reader takes, with null for NaN, such as an undefined figure.
+
+    Example:
+        >>> strict_json({"auroc": [0.5, float("nan")]}).split()
+        ['{', '"auroc":', '[', '0.5,', 'null', ']', '}']
+    """
+    return json.dumps(_with_nulls(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _with_nulls(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _with_nulls(item) for name, item in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_nulls(item) for item in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 @contextmanager

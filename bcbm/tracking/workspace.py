@@ -9,6 +9,7 @@ import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as ws
 
 from bcbm.config.schema import Tracking
+from bcbm.system.files import write_whole
 from bcbm.tracking.runs import group_name, wandb_mode
 
 FILE = "wandb-workspace.json"
@@ -30,7 +31,7 @@ def write_workspace(comparison: dict[str, Any], name: str, tracking: Tracking, f
     """
     path = folder / FILE
     workspace = comparison_workspace(comparison, name, tracking)
-    path.write_text(definition(workspace))
+    write_whole(path, definition(workspace))
     if wandb_mode(tracking.mode) != "online":
         return f"{path} (not online: not saved with W&B)"
     try:

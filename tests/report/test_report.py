@@ -23,7 +23,8 @@ from bcbm.report.words import signed
 from bcbm.runs.finished import read_run
 from bcbm.statistics.curves import precision_recall_curve
 from bcbm.statistics.metrics import auprc, patient_level
-from bcbm.statistics.summary import summarise, to_json
+from bcbm.statistics.summary import summarise
+from bcbm.system.files import strict_json
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_a_target_of_one_class_is_said_to_have_no_figure(tmp_path):
     split = json.loads((run / "split.json").read_text())
     keys = {"targets": ["ER", "PR", "HER2"], "resamples": 50, "seed": 0}
     results = summarise(predictions, split={"unit": "patient", "hash": split["hash"]}, **keys)
-    (run / "results.json").write_text(to_json(results))
+    (run / "results.json").write_text(strict_json(results))
     write_report(run)
     assert "n/a (one class)" in text_of(run) and "nan" not in text_of(run)
     assert browse(run / "report.html", "--dump-dom")[1] == ""

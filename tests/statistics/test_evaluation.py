@@ -30,7 +30,8 @@ from bcbm.statistics.resampling import (
     resampled_aurocs,
     resampled_counts,
 )
-from bcbm.statistics.summary import summarise, to_json
+from bcbm.statistics.summary import summarise
+from bcbm.system.files import strict_json
 
 RECEPTORS = ["ER", "PR", "HER2"]
 COUNTS = {"positives", "negatives"}
@@ -202,7 +203,7 @@ def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
     assert folds["negatives"][1] == 0 < folds["positives"][1]
     assert folds["undefined"] == 1
     assert (folds["mean"], folds["std"]) == pytest.approx((np.mean(defined), np.std(defined, ddof=1)))
-    assert json.loads(to_json(results))["receptors"]["ER"]["folds"]["auroc"][1] is None
+    assert json.loads(strict_json(results))["receptors"]["ER"]["folds"]["auroc"][1] is None
 
 
 def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_pat
     table.loc[table["target"] == "ER", "label"] = np.nan
     table.loc[table["target"] == "PR", "label"] = 1.0
     results = results_of(table)
-    read = json.loads(to_json(results), parse_constant=pytest.fail)["receptors"]
+    read = json.loads(strict_json(results), parse_constant=pytest.fail)["receptors"]
     assert {key for key, value in flat(read["ER"]["patient"]).items() if value is not None} == COUNTS
     assert (read["ER"]["patient"]["positives"], read["ER"]["patient"]["negatives"]) == (0, 0)
     defined = {key for key, value in flat(read["PR"]["patient"]).items() if value is not None}
@@ -219,7 +220,7 @@ def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_pat
     assert (read["PR"]["patient"]["positives"], read["PR"]["patient"]["negatives"]) == (40, 0)
     assert read["PR"]["folds"]["mean"] is read["PR"]["repeats"]["mean"] is None
     assert read["HER2"]["patient"]["q"] == read["HER2"]["patient"]["p"] < 1
-    whole = json.loads(to_json(results))
+    whole = json.loads(strict_json(results))
     assert whole["mean"] == dict.fromkeys(["auroc", "auroc_low", "auroc_high"])
     assert whole["derived"]["HR"]["patient"]["negatives"] == 0
     assert "n/a (one class)" in printed(results)

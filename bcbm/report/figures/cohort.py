@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.report.figures.saving import save_png
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -261,4 +263,4 @@ def _nothing(figure: Figure, axes: Axes, text: str, path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DPI, format="png")
+    save_png(figure, path, dpi=DPI)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.palette import CHANCE, RECEPTOR_COLORS, stamp
+from bcbm.report.figures.saving import save_png
 from bcbm.statistics.metrics import brier, labelled
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def errors_figure(rows: pd.DataFrame, results: dict[str, Any], path: Path) -> No
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     if results["leaky"]:
         stamp(figure, results["split"]["unit"], 90)
-    figure.savefig(path, dpi=130, format="png")
+    save_png(figure, path, dpi=130)
 
 
 def _scores(rows: pd.DataFrame, group: pd.Series, order: list[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bcbm.report.figures.palette import ALARM, CHANCE, FOLD, RECEPTOR_COLORS
+from bcbm.report.figures.saving import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def leakage_figure(content: dict[str, Any], path: Path) -> None:
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False, fontsize=9
     )
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def _panel(axes: Axes, aurocs: dict[str, Any], level: str) -> None:

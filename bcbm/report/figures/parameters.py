@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bcbm.report.figures.palette import BEST, LESION, PATIENT
+from bcbm.report.figures.saving import save_png
 from bcbm.report.figures.search import DEFAULT, panels, quiet
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
     axes.set_xlabel("share of importance (PED-ANOVA)", fontsize=9)
     quiet(axes)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def ranked(importances: pd.DataFrame) -> list[str]:
@@ -124,7 +125,7 @@ def map_figure(
         getattr(axes, f"{side}axis").label.set_fontsize(9)
     quiet(axes)
     axes.grid(False)
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 class Scale:

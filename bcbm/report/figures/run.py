@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.palette import CHANCE, FOLD, LESION, PATIENT, stamp
+from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
 from bcbm.statistics.calibration import reliability
@@ -163,7 +164,7 @@ def _panels(
     yield dict(zip(targets, grid, strict=True))
     if results["leaky"]:
         stamp(figure, results["split"]["unit"], 45 * len(targets), (BOTTOM + PANEL / 2) / height)
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def _of(predictions: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bcbm.report.figures.saving import save_png
+
 
 def saliency_figure(image: np.ndarray, mask: np.ndarray, maps: Mapping[str, np.ndarray], path: Path) -> None:
     """Write a PNG: the slice through the middle of the crop with the lesion's outline, then each map over it.
@@ -30,4 +32,4 @@ def saliency_figure(image: np.ndarray, mask: np.ndarray, maps: Mapping[str, np.n
             axes.contour(mask[middle], [0.5], colors="#ffd54a", linewidths=0.9)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
-    figure.savefig(path, dpi=110, format="png")
+    save_png(figure, path, dpi=110)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.palette import ALARM, BEST, CHANCE, FOLD, LESION, PATIENT, RECEPTOR_COLORS
+from bcbm.report.figures.saving import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +130,7 @@ def timeline_figure(trials: pd.DataFrame, path: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(labelsize=9, left=False)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def busy_minutes(started: pd.Series, ended: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -178,7 +179,7 @@ def panels(names: list[str], path: Path, xlabel: str, ylabel: str) -> Iterator[d
     figure.legend(
         found.values(), found.keys(), loc="outside upper right", ncols=5, frameon=False, fontsize=8.5
     )
-    figure.savefig(path, dpi=150, format="png")
+    save_png(figure, path)
 
 
 def quiet(axes: Axes) -> None:

@@ -1,13 +1,13 @@
 """A page that needs nothing else: pictures inside, no script, no network; written whole or not at all."""
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bcbm.report.words import figure, interval, number, share, signed, whole
+from bcbm.system.files import write_whole
 
 
 def write_html(template: str, path: Path, **content: Any) -> None:
@@ -28,14 +28,7 @@ def write_html(template: str, path: Path, **content: Any) -> None:
     environment.filters.update(whole=whole, share=share, number=number, signed=signed)
     environment.filters.update(figure=figure, interval=interval)
     page = environment.get_template(template).render(**content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # A file name that is not UTF-8 reaches us with lone surrogates, which cannot be written as such.
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, page)
 
 
 def embedded(file: Path) -> str:

@@ -15,6 +15,7 @@ from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+from bcbm.terminal.words import listed
 
 SURE = 0.05  # false discovery rate under which a target counts as predicted
 CURVES: dict[str, Callable[[pd.DataFrame, dict[str, Any], Path], None]] = {
@@ -71,10 +72,10 @@ def verdict(results: dict[str, Any]) -> tuple[str, str]:
     above = [name for name, value in q.items() if value < SURE]
     rest = [name for name in q if name not in above]
     if not above:
-        return f"Not shown to be better than chance: {_listed(rest)}", "warn"
+        return f"Not shown to be better than chance: {listed(rest)}", "warn"
     if rest:
-        return f"Better than chance: {_listed(above)}. Not shown to be: {_listed(rest)}", "good"
-    return f"Better than chance: {_listed(above)}", "good"
+        return f"Better than chance: {listed(above)}. Not shown to be: {listed(rest)}", "good"
+    return f"Better than chance: {listed(above)}", "good"
 
 
 def noise(results: dict[str, Any]) -> list[str]:
@@ -120,7 +121,3 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
         address = embedded(picture) if picture.is_file() else None
         saliency.append({**one, "patient": patient, "picture": address})
     return {"modalities": told["modalities"], "radiomics": told["radiomics"], "saliency": saliency}
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
