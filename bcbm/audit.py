@@ -15,6 +15,7 @@ from bcbm.preparation.audit import audit_content
 from bcbm.preparation.prepare import report
 from bcbm.preparation.reading import disk_errors, read_cohort
 from bcbm.system.files import strict_json, write_whole
+from bcbm.terminal.words import say
 
 
 def audit(config: Config, console: Console) -> int:
@@ -36,9 +37,7 @@ def _audit(config: Config, console: Console) -> int:
         write_page(content, figures, folder / "audit.html")
     report(cohort.table, [], console)
     _print(content, console)
-    console.print(
-        f"pictures and every finding: {folder / 'audit.html'}", highlight=False, markup=False, soft_wrap=True
-    )
+    say(console, f"pictures and every finding: {folder / 'audit.html'}")
     return 1 if content["findings"] else 0
 
 
@@ -54,13 +53,13 @@ def _print(content: dict, console: Console) -> None:
     console.print(table)
     for part, counts in (content["agreement"] or {}).items():
         share = counts["agree"] / max(1, counts["of"])
-        console.print(
+        say(
+            console,
             f"  {part}: coordinates agree with {counts['agree']} of {counts['of']} sure names, {share:.1%}",
-            highlight=False,
         )
     total = len(content["findings"])
     verdict = f"[yellow]{total} findings of {len(groups)} kinds[/]" if total else "[green]clean[/]"
-    console.print(f"audit: {verdict}", highlight=False)
+    console.print(f"audit: {verdict}")
 
 
 def main() -> int:

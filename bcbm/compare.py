@@ -24,7 +24,7 @@ def main() -> int:
 
     from bcbm.comparison.compare import compare
 
-    return errors_in_words(lambda: compare(words, Console()))
+    return errors_in_words(lambda: compare(words, Console(highlight=False)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bcbm.preparation.reading import disk_errors
 from bcbm.report.figures.leakage import leakage_figure
 from bcbm.statistics.leakage import check_name
 from bcbm.system.files import strict_json, write_whole
+from bcbm.terminal.words import say
 
 
 def leakcheck(config: Config, console: Console) -> int:
@@ -38,7 +39,7 @@ def leakcheck(config: Config, console: Console) -> int:
         leakage_figure(content, folder / "leakcheck.png")
     _print(content, console)
     text = f"figure and every draw: {folder / 'leakcheck.png'}, leakcheck.json"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    say(console, text)
     return 0
 
 
@@ -71,10 +72,8 @@ def _print(content: dict[str, Any], console: Console) -> None:
         f"patients on both sides, {own['test_content_in_training']} test lesions with their content in "
         "training",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
-    console.print(
-        content["verdict"], style="bold red" if content["leak"] else "bold", highlight=False, soft_wrap=True
-    )
+        say(console, line)
+    console.print(content["verdict"], style="bold red" if content["leak"] else "bold", soft_wrap=True)
 
 
 def _cell(found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from rich.console import Console
 from bcbm.cohort.table import FLOW, flow
 from bcbm.config.schema import Config
 from bcbm.preparation.prepare import prepare
+from bcbm.terminal.words import say
 
 
 def _prepare_alone(config: Config, console: Console) -> int:
@@ -14,9 +15,7 @@ def _prepare_alone(config: Config, console: Console) -> int:
     picture = lesions.folder / "flow.png"
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(lesions.table)]
     flow_figure(steps, picture)
-    console.print(
-        f"tables, crops and {picture.name}: {lesions.folder}", highlight=False, markup=False, soft_wrap=True
-    )
+    say(console, f"tables, crops and {picture.name}: {lesions.folder}")
     return 0
 
 

@@ -20,7 +20,7 @@ def main() -> int:
     from bcbm.search.sweep import sweep
 
     def work() -> int:
-        sweep(words, Console())
+        sweep(words, Console(highlight=False))
         return 0
 
     return errors_in_words(work)

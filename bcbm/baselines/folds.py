@@ -17,6 +17,7 @@ from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc, mean_or_nan
 from bcbm.system.seeds import derived_seed
+from bcbm.terminal.words import say
 
 
 def train_baseline(job: FoldJob, console: Console) -> None:
@@ -49,11 +50,11 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     }
     folder.write(f"fold={number}/model.json", json.dumps(described, indent=1))
     folder.write(f"fold={number}/predictions.parquet", found)
-    console.print(
+    say(
+        console,
         f"fold {number}: {config.model.kind} on {columns.shape[1]} columns, "
         f"validation AUROC {_mean_auroc(config, table, of_held):.2f}, "
         f"{len(split.folds[number].test)} {split.unit}s tested",
-        highlight=False,
     )
 
 

@@ -25,6 +25,7 @@ from bcbm.statistics.leakage import (
     verdict,
 )
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 UNITS = ("lesion", "study", "patient")
 DRAWS = 12  # random labels, each with folds of its own
@@ -74,7 +75,7 @@ def tables_only(config: Config, console: Console) -> Config:
     """The same experiment without its image: positions then come from names."""
     tables = checked_tables(config.task.modalities)
     text = f"leakcheck reads {'+'.join(tables)} of the lesions that enter; no image, positions from names"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    say(console, text)
     return replace(
         config,
         task=replace(config.task, modalities=tables),

@@ -13,6 +13,7 @@ from bcbm.comparison.experiments import Thing, base_name, reference_of, things_o
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError
+from bcbm.terminal.words import say
 
 
 def compare(words: list[str], console: Console) -> int:
@@ -48,7 +49,7 @@ def compare(words: list[str], console: Console) -> int:
             read_run(thing.folder, f"go on with: {fit_command(thing.folder)}")
     things, left_out = trainable(things, console)
     for one in left_out:
-        _say(console, f"left out: {one.name}: {one.reason}")
+        say(console, f"left out: {one.name}: {one.reason}")
         if one.name == against:
             raise ConfigError(
                 f"against={against} is left out; write one of {', '.join(t.name for t in things)}"
@@ -69,13 +70,13 @@ def compare(words: list[str], console: Console) -> int:
     page = write_comparison(comparison, rows, name, home, missing)
     print_comparison(comparison, console)
     for one in left_out:
-        _say(console, f"left out: {one.name}: {one.reason}")
-    _say(console, f"report: {page}")
+        say(console, f"left out: {one.name}: {one.reason}")
+    say(console, f"report: {page}")
     if workspace:
         from bcbm.tracking.workspace import write_workspace
 
         said = write_workspace(comparison, name, config.tracking, home)
-        _say(console, f"workspace: {said}")
+        say(console, f"workspace: {said}")
     return 0
 
 
@@ -121,7 +122,3 @@ def _name(given: list[str], settings: list[str], labels: list[str]) -> str:
     if len(given) == 1:
         return f"{base_name(settings)}+{Path(given[0]).resolve().name}".replace("/", "-")
     return "-".join(labels).replace("/", "-").replace(" ", "_")[:100]
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

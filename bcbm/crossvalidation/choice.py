@@ -15,6 +15,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc, patient_level
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 Train = Callable[[FoldJob], None]
 
@@ -57,11 +58,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     content = {"chosen": tried[best], "split_hash": inner.hash, "candidates": report}
     job.folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
     words = " ".join(f"{name}={value}" for name, value in tried[best].items())
-    console.print(
-        f"fold {number}: chose {words} of {len(tried)} candidates, inner AUROC {scores[best]:.2f}",
-        highlight=False,
-        markup=False,
-    )
+    say(console, f"fold {number}: chose {words} of {len(tried)} candidates, inner AUROC {scores[best]:.2f}")
     return override(config, tried[best])
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bcbm.terminal.words import say
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -54,13 +56,13 @@ def run(
         folder.write("lesions.parquet", lesions.table)
         for fold, choice in (choices or {}).items():
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
-    console.print(f"run folder {folder.path}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"run folder {folder.path}")
     group = group_name(config.experiment, folder.path)
     tracker = Tracker(config, folder.path, group, tags(config, split.hash, split.leaky))
     asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
     missing = [number for number in asked if folder.predictions(number) is None]
     for number in sorted(set(asked) - set(missing)):
-        console.print(f"fold {number}: finished before", highlight=False)
+        say(console, f"fold {number}: finished before")
     jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
     work = partial(_train, jobs, tracker)
     if config.trainer.parallel == "folds" and len(missing) > 1:
@@ -104,10 +106,7 @@ def _finish(
 
     missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
     if missing:
-        console.print(
-            f"folds {missing} are still to be trained; the same command without fold= goes on",
-            highlight=False,
-        )
+        say(console, f"folds {missing} are still to be trained; the same command without fold= goes on")
         return
     if config.permutations and not (folder.path / "permutations.parquet").is_file():
         from bcbm.baselines import permuted_aurocs

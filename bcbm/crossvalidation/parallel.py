@@ -88,7 +88,7 @@ def _listen(fold: RunningFold, console: Console) -> bool:
         return True
     if isinstance(message, BaseException):
         raise message
-    console.print(message, end="", markup=False, highlight=False, soft_wrap=True)
+    console.print(message, end="", markup=False, soft_wrap=True)
     return False
 
 
@@ -108,7 +108,7 @@ class _Wire(io.StringIO):
 def _do(work: Work, number: int, sender: Connection, width: int) -> None:
     """The life of a fold's process."""
     terminable()
-    console = Console(file=_Wire(sender), width=width)
+    console = Console(file=_Wire(sender), width=width, highlight=False)
     try:
         work(number, console)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from bcbm.config.compose import load
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import KEY, read_predictions
+from bcbm.terminal.words import say
 
 
 def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
-    console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"report: {report}")
     return results
 
 

@@ -18,6 +18,7 @@ from bcbm.explanation.pictures import draw, examples_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 
 def explain(folder: RunFolder, console: Console) -> None:
@@ -63,7 +64,7 @@ def explain(folder: RunFolder, console: Console) -> None:
     }
     folder.write("explanations.json", json.dumps(content, indent=1))
     report = page(folder)
-    console.print(f"report: {report}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"report: {report}")
 
 
 def _check(folder: RunFolder, config: Config) -> None:

@@ -24,6 +24,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
 from bcbm.runs.predictions import prediction_table
 from bcbm.system.processes import Terminated
+from bcbm.terminal.words import say
 from bcbm.tracking.runs import Tracker
 
 
@@ -53,7 +54,7 @@ def train_fold(
     torch.manual_seed(datamodule.seed)
     module = make_module(job, datamodule)
     if module.loaded:
-        console.print(f"fold {number}: {module.loaded}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"fold {number}: {module.loaded}")
     interruption, monitor = Interruption(), Monitor()
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
     keeper = Keeper(home / "checkpoints", interruption, average)
@@ -82,12 +83,11 @@ def train_fold(
         )
         job.folder.write(f"fold={number}/predictions.parquet", table)
         keeper.last.unlink(missing_ok=True)
-        console.print(
+        say(
+            console,
             f"fold {number}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
             f"{keeper.score:.2f}, {len(split.folds[number].test)} {split.unit}s tested; "
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
-            highlight=False,
-            soft_wrap=True,
         )
     trainer.strategy.barrier()
     if tracker and run is not None:

@@ -16,6 +16,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
+from bcbm.terminal.words import say
 
 EVERY = 8  # steps; the norm of each would cost 1 % of the time
 LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data
@@ -140,7 +141,7 @@ class FoldProgress(Callback):
             pace = (self.said - self.began) / (done - self.first)
             left = pace * ((trainer.max_epochs or done) - done) / 60
             line = f"fold {self.fold}: {text}  at most {left:.0f} min left"
-            self.console.print(line, highlight=False, markup=False)
+            say(self.console, line)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take it away."""

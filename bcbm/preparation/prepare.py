@@ -17,6 +17,7 @@ from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import Cohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 
 def prepare(config: Config, console: Console) -> Lesions:
@@ -86,16 +87,16 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: C
     write_whole(path, unsure.to_csv(index=False))
     if len(unsure):
         text = f"  {len(unsure)} names are read with doubt: correct {path} and give it back as cohort.names"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(console, text)
 
 
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
     """Print every problem, then what enters and why the rest does not."""
     for problem in problems:
-        console.print(f"[yellow]problem[/] {escape(str(problem))}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]problem[/] {escape(str(problem))}", soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
         counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        console.print(f"  {step.replace('excluded:', '-'):<39.39}{counts}", highlight=False, markup=False)
+        say(console, f"  {step.replace('excluded:', '-'):<39.39}{counts}")
 
 
 def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame:
@@ -128,12 +129,10 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
         compared = compare_radiomics(workbook, values)
         write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv())
         agreeing = int((compared["median_difference"] < 1e-6).sum())
-        console.print(
+        say(
+            console,
             f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
             f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
         )
     return values.reindex(table["lesion_id"])
 

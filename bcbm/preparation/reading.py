@@ -22,6 +22,7 @@ from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 
 @dataclass
@@ -97,7 +98,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     survey = None
     if volumes and not download.has_images:
         text = f"  no images in {root / IMAGE_FOLDER}: masks are not looked at, positions come from names"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(console, text)
     if volumes and download.has_images:
         studies = studies_of(download.segmentations)
         with progress_bar(console, "surveying images and masks", count_masks(studies)) as advance:

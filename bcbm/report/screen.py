@@ -52,7 +52,7 @@ def print_table(results: dict[str, Any], console: Console) -> None:
     if "derived" in results:
         lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def _p(value: float) -> str:

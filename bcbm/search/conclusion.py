@@ -27,6 +27,7 @@ from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import Finished
 from bcbm.search.storage import hidden
 from bcbm.system.files import strict_json, write_whole
+from bcbm.terminal.words import say
 
 OWN_FILE = "journal.log"
 
@@ -65,15 +66,15 @@ def conclude(
     result = None
     if waiting:
         left = ", ".join(f"{name} ({why})" for name, why in waiting.items())
-        _say(console, f"the honest figure waits for {left}; go on with: {commands['go on']}")
+        say(console, f"the honest figure waits for {left}; go on with: {commands['go on']}")
     elif refit:
         result = nested(found, config, console)
         write_experiment(found, config, told, result["words"])
     else:
-        _say(console, f"the honest figure is left out; for it: {commands['go on']}")
+        say(console, f"the honest figure is left out; for it: {commands['go on']}")
     if experiment:
         commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment}"])
-        _say(console, f"ready experiment: {experiment}")
+        say(console, f"ready experiment: {experiment}")
     address = hidden(storage) if storage else str(folder / OWN_FILE)
     commands["look at the studies"] = (
         f"pip install optuna-dashboard && optuna-dashboard {shlex.quote(address)}"
@@ -90,7 +91,7 @@ def conclude(
         facts=told,
         commands=commands,
     )
-    _say(console, f"report: {page}")
+    say(console, f"report: {page}")
     return page
 
 
@@ -137,7 +138,7 @@ def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
     write_whole(home / "comparison.json", strict_json({**comparison, "mean_difference": mean}))
     print_comparison(comparison, console)
     words = f"Mean AUROC of patients that no choice has seen, chosen minus as it is: {in_words(mean)}"
-    _say(console, words)
+    say(console, words)
     return {"comparison": comparison, "mean": mean, "words": words, "page": page}
 
 
@@ -202,7 +203,3 @@ def _go_on(words: Sequence[str], whole: bool) -> str:
         name, equals, value = word.partition("=")
         shown.append(f"{name}={hidden(value)}" if name.lstrip("-") == "storage" else f"{name}{equals}{value}")
     return shlex.join(["python", "-m", "bcbm.sweep", *shown])
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from bcbm.search.engine import COUNTS, Running, Search
 from bcbm.search.plan import Plan
 from bcbm.search.results import Finished, best
 from bcbm.search.space import Settings
+from bcbm.terminal.words import say
 
 _REFRESH = 1.0  # seconds
 
@@ -35,9 +36,9 @@ class Screen:
         self._shown = -math.inf
 
     def __enter__(self) -> "Screen":
-        self._say(asked_for(self.plan, len(self.searches)))
+        say(self.console, asked_for(self.plan, len(self.searches)))
         if left := self._left():
-            self._say(f"{left} for what is left of it")
+            say(self.console, f"{left} for what is left of it")
         if self.live:
             self.live.start()
         return self
@@ -58,7 +59,7 @@ class Screen:
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))
         if left := self._left():
             words.append(f"({left} left in all)")
-        self._say(" ".join(filter(None, words)))
+        say(self.console, " ".join(filter(None, words)))
 
     def show(self, running: Sequence[Running]) -> None:
         """Draw what runs, at most once a second."""
@@ -121,9 +122,6 @@ class Screen:
             budgets += [60 * self.plan.minutes - trained] if self.plan.minutes else []
             rest += max(0.0, min(budgets))
         return in_time(rest / self.workers) if rest else None
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def asked_for(plan: Plan, studies: int) -> str:

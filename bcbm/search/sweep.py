@@ -15,6 +15,7 @@ from bcbm.config.checks import nearest
 from bcbm.config.compose import plain
 from bcbm.config.schema import HOME
 from bcbm.errors import ConfigError
+from bcbm.terminal.words import say
 
 if TYPE_CHECKING:
     from bcbm.search.plan import Plan
@@ -116,7 +117,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     storage = open_storage(address, home)
     write_whole(home / "sweep.yaml", OmegaConf.to_yaml(content))
     write_whole(home / "split.json", split.to_json())
-    console.print(f"sweep folder {home}", highlight=False, markup=False, soft_wrap=True)
+    say(console, f"sweep folder {home}")
     default = default_settings(plan.space, config)
     searches = [
         Search(

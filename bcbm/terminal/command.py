@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bcbm.terminal.help import ASKED, print_help
+from bcbm.terminal.words import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bo
     from bcbm.config.compose import compose
     from bcbm.system.processes import rank
 
-    console = Console(quiet=rank() > 0)
+    console = Console(quiet=rank() > 0, highlight=False)
 
     def composed() -> int:
         config = compose(words)
@@ -37,7 +38,7 @@ def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bo
                 f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, "
                 f"seed {config.seed}"
             )
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        say(console, what)
         return work(config, console)
 
     return errors_in_words(composed)
@@ -55,7 +56,7 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
 
     from bcbm.errors import InputError, Problem
 
-    console = Console()
+    console = Console(highlight=False)
 
     def each() -> int:
         for word in words:
@@ -76,7 +77,7 @@ def errors_in_words(work: Callable[[], int]) -> int:
     from bcbm.errors import ConfigError, InputError
     from bcbm.system.processes import Terminated, terminable
 
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, highlight=False)
     terminable()
     try:
         return work()
@@ -87,9 +88,9 @@ def errors_in_words(work: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; put it right and give the same command again: "
         text += "what is finished is kept"
-        errors.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
+        errors.print(f"[bold red]error[/] {escape(text)}", soft_wrap=True)
         return 2
     except (ConfigError, InputError) as error:
         for line in str(error).splitlines():
-            errors.print(f"[bold red]error[/] {escape(line)}", highlight=False, soft_wrap=True)
+            errors.print(f"[bold red]error[/] {escape(line)}", soft_wrap=True)
         return 2

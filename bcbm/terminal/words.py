@@ -1,11 +1,13 @@
 """Words on a screen."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-def say(console: Console, text: str) -> None:
+def say(console: "Console", text: str) -> None:
     """Print a text as it stands: no markup in it, no colour by guess, no line broken."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
