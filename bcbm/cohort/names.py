@@ -120,7 +120,20 @@ def read_name(name: str) -> NameReading:
 
 @lru_cache(maxsize=4096)
 def _split(token: str) -> tuple[Piece, ...]:
-    """Cut a lower-case token into known words: fewest letters left over first, then fewest words."""
+    """Cut a lower-case token into known words: fewest letters left over first, then fewest words.
+
+    Example:
+        A side, a lobe and what was drawn; two lobes; a misspelled word behind a side, less sure; no word.
+
+        >>> [(piece.value or piece.kind, piece.clarity) for piece in _split("rtfrontalmet")]
+        [('right', 1.0), ('frontal', 1.0), ('tumor', 1.0)]
+        >>> [(piece.value, piece.clarity) for piece in _split("partemp")]
+        [('parietal', 1.0), ('temporal', 1.0)]
+        >>> [(piece.value, piece.clarity) for piece in _split("ltcerebelum")]
+        [('left', 0.8), ('cerebellum', 0.8)]
+        >>> _split("rtxyz")
+        ()
+    """
     if token in _WHOLE:
         return tuple(_WHOLE[token])
     best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # of token[:end]: left over, words, the cut

@@ -32,6 +32,24 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
     Raises:
         WeightsError: no such file, not readable as tensors alone, no convolution that fits, or a frozen
             tensor that is not in it.
+
+    Example:
+        The file has the first of two convolutions, under the name that DataParallel gave it, and a bias that
+        nobody asked for.
+
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / "resnet_10.pth"
+        >>> tensors = {"module.conv1.weight": torch.ones(2, 1, 3, 3, 3), "module.fc.bias": torch.ones(2)}
+        >>> torch.save({"state_dict": tensors}, path)
+        >>> first, second = nn.Conv3d(1, 2, 3, bias=False), nn.Conv3d(2, 2, 1, bias=False)
+        >>> body = nn.ModuleDict({"conv1": first, "conv2": second})
+        >>> for line in load_medicalnet(body, Model(weights=str(path))).split("; ")[:3]:
+        ...     print(line.partition(" (1 of 2")[0])
+        resnet_10.pth: 1 of 2 tensors matched
+        not matched: conv2.weight ((2, 2, 1, 1, 1) here, not there)
+        not used: fc.bias
+        >>> bool((first.weight == 1).all())
+        True
     """
     path = Path(str(model.weights))
     found, own = _read(path), dict(body.named_parameters())

@@ -59,6 +59,16 @@ def resampled_auprcs(
 
     Rows found and rows called positive at a threshold are linear in the counts; recall only steps at the
     thresholds where a positive row lies.
+
+    Example:
+        Positive, negative and positive patient, from the surest down. Precision is 1 at the first positive
+        and 2/3 at the second: (1 + 2/3) / 2. With the negative drawn twice it is 2/4 there; without the first
+        one, 1/2 at the only positive.
+
+        >>> labels, scores = np.array([1, 0, 1]), np.array([0.9, 0.6, 0.3])
+        >>> counts = np.array([[1, 1, 1], [1, 2, 1], [0, 1, 1]])
+        >>> resampled_auprcs(labels, scores, np.arange(3), counts, np.zeros(3)).round(3).tolist()
+        [0.833, 0.75, 0.5]
     """
     drawn = np.asarray(counts, dtype=np.float64)
     means = np.full(len(drawn), 0.0 if len(labels) else np.nan)

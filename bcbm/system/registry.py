@@ -23,9 +23,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         group: entry points under which an installed package names an entry; None: nothing can be added.
 
     Example:
-        >>> rules = Registry(Rule, {"mean": Rule("the mean of the lesions"), "max": "bcbm.rules:MAX"})
-        >>> list(rules)
-        ['mean', 'max']
+        >>> numbers = Registry(float, {"half": 0.5, "pi": "math:pi"})
+        >>> list(numbers), round(numbers["pi"], 2)
+        (['half', 'pi'], 3.14)
     """
 
     def __init__(

@@ -3,6 +3,17 @@
 Compiled at the first call, in about 2 s; the machine code is kept in `__pycache__` (or in NUMBA_CACHE_DIR),
 so that the next process loads it in 0.3 s. No kernel starts a thread, so that a process which forks
 loading workers afterwards hands them no lock, and the GIL is free while one runs.
+
+Example:
+    Three voxels in a row, read half a voxel further on: the mean of two neighbours, twice, and at last a
+    place as far beyond the outermost centre as counts as outside.
+
+    >>> row = np.array([[[[0, 1, 4]]]], np.float32)  # (K, D, H, W)
+    >>> further = np.array([[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.5]]])  # (K, 3, 4): z, y, x and a shift
+    >>> result = np.empty_like(row)
+    >>> linear(row, further, np.array([9], np.float32), result)
+    >>> result.ravel().tolist()
+    [0.5, 2.5, 9.0]
 """
 
 import math
