@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bcbm.config.schema import Model
 from bcbm.model.attention import GatedAttention
-from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
+from bcbm.model.encoders.image import ImageEncoder, RadiomicsEncoder
 from bcbm.model.fusion import FUSIONS, drop_modalities, trunk
 
 Fitted = Mapping[str, Any]

@@ -13,7 +13,7 @@ from monai.networks.nets import resnet
 from torch import nn
 
 from bcbm.config.schema import Loss, Model, Task, Trainer
-from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
+from bcbm.model.encoders.image import ImageEncoder, RadiomicsEncoder
 from bcbm.model.module import LesionModule
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import WeightsError, load_medicalnet
