@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from bcbm.system.lazy import imported
+
 HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
 RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
 TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
-DENSENET_CROP = {False: 15, True: 29}  # smallest crop, voxels, by `model.max_pool`
 
 
 def key(
@@ -173,9 +174,7 @@ class Model:
     kind: Literal["network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence"] = key(
         "network", "network, or a traditional model on the tables"
     )
-    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50", "densenet121"] = key(
-        "resnet10", "MONAI 3D ResNet or DenseNet"
-    )
+    encoder: str = key("resnet10", "3D network that encodes the crops", among="bcbm.model.encoders:ENCODERS")
     widen: float = key(0.25, "factor on a ResNet's channels")
     stem: int = key(3, "kernel of a ResNet's first convolution, voxels", least=1)
     stem_stride: int = key(2, "stride of a ResNet's first convolution", least=1)
@@ -343,5 +342,7 @@ def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[st
             name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
             if "Literal" in name:
                 name = name.replace("Literal", "").replace(" | None", "").strip("[]")
+            if item.metadata["among"]:
+                name = ", ".join(imported(item.metadata["among"]))
             value = str(getattr(default, item.name))
             yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]

@@ -113,8 +113,7 @@ def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
             "run": fingerprint(config, job.lesions.cohort, split.hash),
         },
     )
-    if "image" in config.task.modalities:
-        encoder = module.network.get_submodule("encoders.image")
+    if (encoder := module.network.image) is not None:
         if config.trainer.channels_last:
             encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if config.trainer.compile:
