@@ -11,9 +11,10 @@ from bcbm.config.compose import load
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import KEY, read_predictions
+from bcbm.statistics.results import Results
 
 
-def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
+def evaluate(folder: RunFolder, console: Console) -> Results:
     """Merge the folds of a run and write its results, figures and report; returns the results.
 
     Raises:

@@ -16,6 +16,7 @@ from bcbm.runs.finished import FinishedRun, read_run
 from bcbm.statistics.calibration import reliability
 from bcbm.statistics.curves import precision_recall_curve, roc_curve
 from bcbm.statistics.metrics import patient_level
+from bcbm.statistics.results import Results
 from bcbm.tracking.runs import Tracker
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def send_summary(tracker: Tracker, folder: Path) -> None:
     run.finish()
 
 
-def figures(results: dict[str, Any]) -> dict[str, float]:
+def figures(results: Results) -> dict[str, float]:
     """Every defined figure of `results.json` by its place, as in `ER/patient/auroc_low` and `mean/auroc`."""
-    named = {**results, **results["receptors"], **results.get("derived", {})}
+    named: dict[str, Any] = {**results, **results["receptors"], **results.get("derived", {})}
     for name in ("receptors", "derived", "split"):
         named.pop(name, None)
     return dict(_flat(named, ""))
