@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.folder import RunFolder
-    from bcbm.tracking.runs import Tracker
+    from bcbm.tracking.wandb import Tracker
 
 
 def run(
@@ -35,7 +35,7 @@ def run(
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.folder import RunFolder
     from bcbm.system.processes import rank
-    from bcbm.tracking.runs import Tracker, group_name, tags
+    from bcbm.tracking.wandb import Tracker, group_name, tags
 
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)

@@ -10,7 +10,7 @@ from bcbm.preparation.fold_job import FoldJob
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
-    from bcbm.tracking.runs import Tracker
+    from bcbm.tracking.wandb import Tracker
 
 
 def train(

@@ -24,7 +24,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
 from bcbm.runs.predictions import prediction_table
 from bcbm.system.processes import Terminated
-from bcbm.tracking.runs import Tracker
+from bcbm.tracking.wandb import Tracker
 
 
 def train_fold(

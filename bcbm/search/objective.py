@@ -22,7 +22,7 @@ from bcbm.search.space import Settings
 from bcbm.search.worker import Report
 from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
 from bcbm.system.seeds import derived_seed
-from bcbm.tracking.runs import Tracker, tags
+from bcbm.tracking.wandb import Tracker, tags
 
 if TYPE_CHECKING:
     from wandb import Run

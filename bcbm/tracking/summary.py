@@ -17,7 +17,7 @@ from bcbm.statistics.calibration import reliability
 from bcbm.statistics.curves import precision_recall_curve, roc_curve
 from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.results import Results
-from bcbm.tracking.runs import Tracker
+from bcbm.tracking.wandb import Tracker
 
 if TYPE_CHECKING:
     from wandb.plot import CustomChart

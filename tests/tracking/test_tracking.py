@@ -32,8 +32,8 @@ from bcbm.model.monitor import Monitor
 from bcbm.runs.finished import read_run
 from bcbm.runs.identity import fingerprint
 from bcbm.statistics.metrics import patient_level
-from bcbm.tracking.runs import Tracker, group_name, sendable, tags, wandb_mode
 from bcbm.tracking.summary import charts, figures, out_of_fold
+from bcbm.tracking.wandb import Tracker, group_name, sendable, tags, wandb_mode
 
 WORDS = [
     *("cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=50"),
