@@ -84,8 +84,10 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
         for word in value if isinstance(value, list) else [value]:
             if word not in known:
                 return f"{name}: unknown '{word}'; {nearest(str(word), known)}"
-        if isinstance(value, list) and (not value or len(set(value)) != len(value)):
-            return f"{name}={value}: name at least one of {', '.join(known)}, each once"
+        if isinstance(value, list) and len(set(value)) != len(value):
+            return f"{name}={value}: name each once"
+        if isinstance(value, list) and not value and not item.metadata["empty"]:
+            return f"{name}=[]: name at least one of {', '.join(known)}"
     return ""
 
 

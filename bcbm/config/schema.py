@@ -22,6 +22,7 @@ def key(
     above: float | None = None,
     below: float | None = None,
     among: str = "",
+    empty: bool = False,
 ) -> Any:
     """A settable key: its default value, its line in `--help`, and what it may be.
 
@@ -30,9 +31,15 @@ def key(
         meaning: in a few words, with the unit.
         least: the smallest number that it may be, and `most` the largest; `above` and `below` shut them out.
         among: address `module:name` of a registry whose names are the values to choose from.
+        empty: whether a list among a registry may name none.
     """
     bounds = {"least": least, "most": most, "above": above, "below": below}
-    metadata = {"help": meaning, "bounds": {k: v for k, v in bounds.items() if v is not None}, "among": among}
+    metadata = {
+        "help": meaning,
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
+        "among": among,
+        "empty": empty,
+    }
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     if isinstance(default, type):
@@ -275,10 +282,16 @@ class Trainer:
 
 @dataclass
 class Tracking:
-    """Weights & Biases on top of the run folder."""
+    """What follows a run on top of its folder."""
 
+    to: list[str] = key(
+        ["wandb"],
+        "trackers beside the run folder, [] for none",
+        among="bcbm.tracking:TRACKERS",
+        empty=True,
+    )
     mode: Literal["auto", "online", "offline", "off"] = key(
-        "auto", "auto: online with a key and a network, else offline; never asks"
+        "auto", "W&B; auto: online with a key and a network, else offline; never asks"
     )
     project: str = key("bcbm", "W&B project")
     entity: str | None = key(None, "W&B team or user")

@@ -9,7 +9,8 @@ import wandb_workspaces.workspaces as ws
 
 from bcbm.config.schema import Tracking
 from bcbm.statistics.results import Comparison
-from bcbm.tracking.wandb import group_name, wandb_mode
+from bcbm.tracking import group_name
+from bcbm.tracking.wandb import wandb_mode
 
 FILE = "wandb-workspace.json"
 GROUP = "Group"

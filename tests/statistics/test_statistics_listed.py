@@ -1,4 +1,4 @@
-"""A statistic of the dictionary stands in the results, on the screen, on the pages, and in what is tracked."""
+"""A statistic of the dictionary is in the results, on the screen, on the pages, and in what is tracked."""
 
 import io
 import json
