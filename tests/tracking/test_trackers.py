@@ -58,7 +58,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the tracker's file, its name in the dictionary of every Python that starts, and a cache."""
+    """A folder with the tracker's file, its name in the dictionary of every Python, and a cache."""
     place = tmp_path_factory.mktemp("trackers")
     (place / "toy_tracker.py").write_text(TOY)
     (place / "sitecustomize.py").write_text(NAMED)
