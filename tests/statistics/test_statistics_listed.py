@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics import STATISTICS, Statistic, beside_auroc
 from bcbm.statistics.metrics import auprc, brier, patient_level
+from bcbm.statistics.summary import summarise
 from bcbm.tracking.summary import figures
 
 LABEL = "Largest"
@@ -86,11 +88,16 @@ def test_figures_are_means_over_repeats_of_each_functions_value(tmp_path):
 
 def test_a_target_of_one_class_has_no_figure_and_says_why(tmp_path):
     run = read_run(write_run(tmp_path / "run"))
-    block = run.results["receptors"]["ER"]["patient"]
-    block["auprc"] = block["auprc_low"] = block["auprc_high"] = float("nan")
+    predictions = run.predictions.assign(
+        label=run.predictions["label"].where(run.predictions["target"] != "ER", 1.0)
+    )
+    results = summarise(predictions, split=run.results["split"], targets=["ER", "PR"], resamples=20, seed=0)
+    block = results["receptors"]["ER"]["patient"]
+    assert math.isnan(block["auprc"]) and math.isnan(block["auprc_low"]) and block["negatives"] == 0
     screen = io.StringIO()
-    print_table(run.results, Console(file=screen, width=120))
-    assert "n/a (one class)" in screen.getvalue()
+    print_table(results, Console(file=screen, width=120))
+    (row,) = [line for line in screen.getvalue().splitlines() if line.startswith("ER")]
+    assert row.count("n/a") >= 2 and f"{block['brier']:.2f}" in row
 
 
 def test_the_functions_need_no_more_than_the_columns_that_are_promised():
