@@ -1,4 +1,6 @@
-"""`python -m bcbm.audit cohort.root=DIR`: what is wrong with a cohort; changes nothing.
+"""Say what is wrong with a cohort, on screen and as a page; changes nothing.
+
+    python -m bcbm.audit cohort.root=DIR
 
 Exit status: 0 clean, 1 findings, 2 unusable.
 """

@@ -1,4 +1,6 @@
-"""`python -m bcbm.compare THING ... [against=NAME] [key=value ...]`: experiments or runs against one of them.
+"""Run a group of experiments, or take finished runs, and test them against one of them.
+
+    python -m bcbm.compare THING ... [against=NAME] [key=value ...]
 
 A THING is a folder of experiments (experiments/modalities), an experiment's YAML, or a run folder.
 Experiments of a group stand on the base that experiment=NAME gives (default demo) and are run, or found

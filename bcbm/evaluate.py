@@ -1,4 +1,7 @@
-"""`python -m bcbm.evaluate RUN ...`: results, figures and report of finished runs, made again."""
+"""Make results, figures and report of finished runs again, from their tables.
+
+python -m bcbm.evaluate RUN ...
+"""
 
 from bcbm.crossvalidation.results import evaluate
 from bcbm.runs.folder import RunFolder

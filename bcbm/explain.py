@@ -1,4 +1,9 @@
-"""`python -m bcbm.explain RUN ...`: what finished runs look at; beside their tables and in their report."""
+"""Say what finished runs look at: modalities, radiomics, places in the image.
+
+    python -m bcbm.explain RUN ...
+
+It is written beside their tables and into their reports.
+"""
 
 from typing import TYPE_CHECKING
 

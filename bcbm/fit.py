@@ -1,4 +1,7 @@
-"""`python -m bcbm.fit [experiment=NAME] [key=value ...]`: cross-validate, from files to an honest table."""
+"""Cross-validate an experiment and print its results.
+
+python -m bcbm.fit [experiment=NAME] [key=value ...]
+"""
 
 from typing import TYPE_CHECKING
 

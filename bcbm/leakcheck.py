@@ -1,4 +1,6 @@
-"""`python -m bcbm.leakcheck [experiment=NAME] [key=value ...]`: what a cohort gives to random labels.
+"""Show what a cohort gives to random labels when patients are not kept whole.
+
+    python -m bcbm.leakcheck [experiment=NAME] [key=value ...]
 
 Reads the tables of the experiment, its image never. Exit status: 0 done, whatever it shows, 2 unusable.
 """

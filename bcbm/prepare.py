@@ -1,4 +1,9 @@
-"""`python -m bcbm.prepare [key=value ...]`: from files to lesion table, radiomics, crops; `fit` calls it."""
+"""Make lesion table, radiomics and crops of a cohort, and say what is wrong with it.
+
+    python -m bcbm.prepare [key=value ...]
+
+Every command that reads a cohort does this first.
+"""
 
 from rich.console import Console
 

@@ -1,6 +1,9 @@
-"""`python -m bcbm.sweep sweep=NAME [workers=N] [storage=URL] [trials=N] [minutes=M] [outer=0,2,final]
-[refit=false] [experiment=BASE] [key=value ...]`: choose settings with Optuna, an outer fold's without its
-test patients, then train the outer folds with them and compare with the experiment as it is.
+"""Choose settings with Optuna, in every outer fold without its test patients.
+
+    python -m bcbm.sweep sweep=NAME [workers=N] [storage=URL] [trials=N] [minutes=M] [outer=0,2,final]
+                         [refit=false] [experiment=BASE] [key=value ...]
+
+The outer folds are then trained with what was chosen, and compared with the experiment as it is.
 """
 
 import sys

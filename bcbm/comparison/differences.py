@@ -1,7 +1,7 @@
 """Finished runs against one of them: the same patients in the same folds, tested pair by pair."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -12,12 +12,13 @@ import pandas as pd
 from bcbm.config.schema import RECEPTORS
 from bcbm.errors import InputError, Problem
 from bcbm.runs.finished import FinishedRun
+from bcbm.statistics import beside_auroc
 from bcbm.statistics.blocks import mean_aurocs
 from bcbm.statistics.metrics import auroc, patient_level
 from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio, paired_bootstrap, paired_permutation
 from bcbm.statistics.resampling import percentile_interval
+from bcbm.statistics.results import Comparison, ExperimentFigures, PairedTest
 
-FIGURES = ("auroc", "auroc_low", "auroc_high")
 OTHER_SPLIT = "other split"
 
 
@@ -64,7 +65,7 @@ def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) 
             raise InputError(Problem(f"{one} and {other}", found, remedy))
 
 
-def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int) -> dict[str, Any]:
+def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int) -> Comparison:
     """Every experiment's figures, and its differences from the reference.
 
     Args:
@@ -73,25 +74,19 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
         resamples: bootstrap draws of patients, and permutations.
         seed: of both.
 
-    Returns:
-        targets; reference; rows, a dictionary an experiment, its mean None where it lacks a target;
-        tests, one an experiment and target that both have: difference, low, high (paired bootstrap),
-        permutation_p, corrected_t, corrected_p (Nadeau and Bengio over folds), q (of the larger p, over all
-        tests: the first alone holds the fitted models fixed), or `reason` where it cannot be paired.
-
     Raises:
         InputError: experiments of one unit have other folds, or labels differ.
     """
     require_one_split([row.label for row in rows], [(r.run.split["unit"], r.run.split["hash"]) for r in rows])
     base = next(row for row in rows if row.label == reference)
-    tests = []
+    tests: list[PairedTest] = []
     for row in rows:
         if row is base:
             continue
         for target in RECEPTORS:
             if all(target in one.run.results["receptors"] for one in (row, base)):
-                found = _test(row.run, base.run, target, resamples, seed)
-                tests.append({"label": row.label, "target": target, **found})
+                figures = _test(row.run, base.run, target, resamples, seed)
+                tests.append({"label": row.label, "target": target, **figures})
     tested = [test for test in tests if "reason" not in test]
     q = benjamini_hochberg([np.fmax(test["permutation_p"], test["corrected_p"]) for test in tested])
     for test, value in zip(tested, q, strict=True):
@@ -119,10 +114,11 @@ def mean_difference(run: FinishedRun, base: FinishedRun, resamples: int, seed: i
     return {"difference": float((ours - theirs)[0]), "low": low, "high": high}
 
 
-def _figures(row: Row, targets: list[str]) -> dict[str, Any]:
+def _figures(row: Row, targets: list[str]) -> ExperimentFigures:
     run = row.run
     blocks, mean = run.results["receptors"], run.results["mean"]
-    patient = {name: block["patient"] for name, block in blocks.items()}
+    names = ["auroc", *beside_auroc("patient")]
+    keys = [name + end for name in names for end in ("", "_low", "_high")]
     return {
         "label": row.label,
         "experiment": run.config["experiment"],
@@ -131,13 +127,18 @@ def _figures(row: Row, targets: list[str]) -> dict[str, Any]:
         "split": {"unit": run.split["unit"], "hash": run.split["hash"]},
         "leaky": run.results["leaky"],
         "chosen_by": run.chosen_by,
-        "receptors": {name: {key: block[key] for key in FIGURES} for name, block in patient.items()},
-        "mean": {key: mean[key] for key in FIGURES} if set(blocks) == set(targets) else None,
+        "receptors": {name: _chosen(block["patient"], keys) for name, block in blocks.items()},
+        "mean": mean if set(blocks) == set(targets) else None,
         "best": {name: block["best"] for name, block in blocks.items() if "best" in block},
     }
 
 
-def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed: int) -> dict[str, Any]:
+def _chosen(block: Mapping[str, Any], keys: Sequence[str]) -> dict[str, float]:
+    """Those of a block's figures that it has: a run of before a statistic was added lacks it."""
+    return {key: float(block[key]) for key in keys if key in block}
+
+
+def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed: int) -> PairedTest:
     """One target of one experiment against the reference."""
     if run.split["hash"] != base.split["hash"]:
         return {"reason": OTHER_SPLIT}
@@ -151,7 +152,9 @@ def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed
         raise InputError(Problem(f"{run.folder} and {base.folder}", f"{target}: {error}", remedy)) from None
     t, corrected = nadeau_bengio(_by_fold(ours) - _by_fold(theirs), _test_train(run.split))
     return {
-        **{key: difference[key] for key in ("difference", "low", "high")},
+        "difference": difference["difference"],
+        "low": difference["low"],
+        "high": difference["high"],
         "permutation_p": p,
         "corrected_t": t,
         "corrected_p": corrected,

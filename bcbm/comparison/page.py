@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from bcbm.report.figures.palette import ALARM, BEST, CHANCE, PATIENT
 from bcbm.report.figures.saving import save_png
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.statistics import beside_auroc
+from bcbm.statistics.results import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 SURE = 0.05  # false discovery rate of the marked differences
 
 
-def comparison_figure(comparison: dict[str, Any], path: Path) -> None:
+def comparison_figure(comparison: Comparison, path: Path) -> None:
     """Write a PNG, experiments down and targets across: patient AUROC with its interval.
 
     The reference is a diamond with a line through all; LEAKY experiments are red.
@@ -49,7 +51,7 @@ def comparison_figure(comparison: dict[str, Any], path: Path) -> None:
 
 
 def write_comparison(
-    comparison: dict[str, Any],
+    comparison: Comparison,
     rows: Sequence[Row],
     name: str,
     folder: Path,
@@ -72,6 +74,7 @@ def write_comparison(
         page,
         name=name,
         comparison=comparison,
+        beside=beside_auroc("patient"),
         picture=embedded(picture),
         leaks={row.label: leak_panel(row.run) for row in rows},
         links={row.label: _link(row.run.folder, folder) for row in rows},
@@ -81,7 +84,7 @@ def write_comparison(
     return page
 
 
-def _column(axes: Axes, comparison: dict[str, Any], column: str) -> None:
+def _column(axes: Axes, comparison: Comparison, column: str) -> None:
     """The dots of one target, or of the mean; an experiment without it stays empty."""
     axes.axvline(0.5, color=CHANCE, linewidth=1, linestyle=":", label="chance")
     best = [row["best"][column] for row in comparison["rows"] if column in row["best"]]

@@ -1,21 +1,23 @@
 """A comparison on the screen."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bcbm.statistics.results import Comparison
 
-def print_comparison(comparison: dict[str, Any], console: Console) -> None:
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
     """The table, a row an experiment, and under it every tested difference."""
     from bcbm.report.words import number, signed
 
     table = _table("Patient AUROC [95 % CI]", "experiment", *comparison["receptors"], "mean")
     for row in comparison["rows"]:
-        blocks = [row["receptors"].get(target) for target in comparison["receptors"]]
-        blocks.append(row["mean"])
+        blocks = [*(row["receptors"].get(target) for target in comparison["receptors"]), row["mean"]]
         name = escape(row["label"]) + (" [bold red]LEAKY[/]" if row["leaky"] else "")
         bold = "bold" if row["label"] == comparison["reference"] else ""
         table.add_row(name, *(_cell(block) for block in blocks), style=bold)
@@ -47,7 +49,7 @@ def _table(title: str, *headings: str) -> Table:
     return table
 
 
-def _cell(block: dict[str, float] | None) -> str:
+def _cell(block: Mapping[str, object] | None) -> str:
     """AUROC over its interval; blank where a target is not predicted."""
     from bcbm.report.words import interval
 

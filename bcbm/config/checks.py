@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from bcbm.config.schema import DENSENET_CROP, MODALITIES, RECEPTORS, TABLES, Config
+from bcbm.config.schema import MODALITIES, RECEPTORS, TABLES, Config
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 
@@ -84,8 +84,10 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
         for word in value if isinstance(value, list) else [value]:
             if word not in known:
                 return f"{name}: unknown '{word}'; {nearest(str(word), known)}"
-        if isinstance(value, list) and (not value or len(set(value)) != len(value)):
-            return f"{name}={value}: name at least one of {', '.join(known)}, each once"
+        if isinstance(value, list) and len(set(value)) != len(value):
+            return f"{name}={value}: name each once"
+        if isinstance(value, list) and not value and not item.metadata["empty"]:
+            return f"{name}=[]: name at least one of {', '.join(known)}"
     return ""
 
 
@@ -105,15 +107,18 @@ def _check_devices(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     """Refuse what the network, its loss and its batches cannot be."""
-    model, smallest = config.model, DENSENET_CROP[config.model.max_pool]
-    if model.encoder == "densenet121" and config.features.crop_size < smallest:
+    model, encoders = config.model, imported("bcbm.model.encoders:ENCODERS")
+    encoder = encoders[model.encoder]
+    if config.features.crop_size < (smallest := encoder.smallest(model)):
         raise ConfigError(
-            f"features.crop_size={config.features.crop_size}: densenet121 with model.max_pool="
+            f"features.crop_size={config.features.crop_size}: {model.encoder} with model.max_pool="
             f"{str(model.max_pool).lower()} needs at least {smallest} voxels"
         )
-    if model.weights and not model.encoder.startswith("resnet"):
+    if model.weights and not encoder.weights:
+        able = [name for name in encoders if encoders[name].weights]
         raise ConfigError(
-            f"model.weights: MedicalNet has none for {model.encoder}; write model.encoder=resnet18"
+            f"model.weights: no weights are known for {model.encoder}; leave it empty, or write "
+            f"model.encoder={'|'.join(able)}"
         )
     if model.encoder_training != "full" and not model.weights:
         raise ConfigError(

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from bcbm.system.lazy import imported
+
 HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
 RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
 TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
-DENSENET_CROP = {False: 15, True: 29}  # smallest crop, voxels, by `model.max_pool`
 
 
 def key(
@@ -21,6 +22,7 @@ def key(
     above: float | None = None,
     below: float | None = None,
     among: str = "",
+    empty: bool = False,
 ) -> Any:
     """A settable key: its default value, its line in `--help`, and what it may be.
 
@@ -29,9 +31,15 @@ def key(
         meaning: in a few words, with the unit.
         least: the smallest number that it may be, and `most` the largest; `above` and `below` shut them out.
         among: address `module:name` of a registry whose names are the values to choose from.
+        empty: whether a list among a registry may name none.
     """
     bounds = {"least": least, "most": most, "above": above, "below": below}
-    metadata = {"help": meaning, "bounds": {k: v for k, v in bounds.items() if v is not None}, "among": among}
+    metadata = {
+        "help": meaning,
+        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
+        "among": among,
+        "empty": empty,
+    }
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     if isinstance(default, type):
@@ -173,9 +181,7 @@ class Model:
     kind: Literal["network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence"] = key(
         "network", "network, or a traditional model on the tables"
     )
-    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50", "densenet121"] = key(
-        "resnet10", "MONAI 3D ResNet or DenseNet"
-    )
+    encoder: str = key("resnet10", "3D network that encodes the crops", among="bcbm.model.encoders:ENCODERS")
     widen: float = key(0.25, "factor on a ResNet's channels")
     stem: int = key(3, "kernel of a ResNet's first convolution, voxels", least=1)
     stem_stride: int = key(2, "stride of a ResNet's first convolution", least=1)
@@ -276,10 +282,16 @@ class Trainer:
 
 @dataclass
 class Tracking:
-    """Weights & Biases on top of the run folder."""
+    """What follows a run on top of its folder."""
 
+    to: list[str] = key(
+        ["wandb"],
+        "trackers beside the run folder, [] for none",
+        among="bcbm.tracking:TRACKERS",
+        empty=True,
+    )
     mode: Literal["auto", "online", "offline", "off"] = key(
-        "auto", "auto: online with a key and a network, else offline; never asks"
+        "auto", "W&B; auto: online with a key and a network, else offline; never asks"
     )
     project: str = key("bcbm", "W&B project")
     entity: str | None = key(None, "W&B team or user")
@@ -343,5 +355,7 @@ def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[st
             name = getattr(hint, "__name__", "") if plain_type else str(hint).replace("typing.", "")
             if "Literal" in name:
                 name = name.replace("Literal", "").replace(" | None", "").strip("[]")
+            if item.metadata["among"]:
+                name = ", ".join(imported(item.metadata["among"]))
             value = str(getattr(default, item.name))
             yield f"{prefix}{item.name}", name.replace("'", ""), value, item.metadata["help"]

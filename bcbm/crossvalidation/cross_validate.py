@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.folder import RunFolder
-    from bcbm.tracking.runs import Tracker
+    from bcbm.tracking import Tracker
 
 
 def run(
@@ -37,7 +37,7 @@ def run(
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.folder import RunFolder
     from bcbm.system.processes import rank
-    from bcbm.tracking.runs import Tracker, group_name, tags
+    from bcbm.tracking import group_name, tags, trackers_of
 
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
@@ -58,13 +58,13 @@ def run(
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
     say(console, f"run folder {folder.path}")
     group = group_name(config.experiment, folder.path)
-    tracker = Tracker(config, folder.path, group, tags(config, split.hash, split.leaky))
+    trackers = trackers_of(config, folder.path, group, tags(config, split.hash, split.leaky))
     asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
     missing = [number for number in asked if folder.predictions(number) is None]
     for number in sorted(set(asked) - set(missing)):
         say(console, f"fold {number}: finished before")
     jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
-    work = partial(_train, jobs, tracker)
+    work = partial(_train, jobs, trackers)
     if config.trainer.parallel == "folds" and len(missing) > 1:
         from bcbm.crossvalidation.parallel import side_by_side
 
@@ -74,11 +74,13 @@ def run(
             for number in missing:
                 work(number, console)
     if rank() == 0:
-        _finish(config, lesions, split, folder, tracker, console)
+        _finish(config, lesions, split, folder, trackers, console)
     return folder.path
 
 
-def _train(jobs: "Mapping[int, FoldJob]", tracker: "Tracker", number: int, console: "Console") -> None:
+def _train(
+    jobs: "Mapping[int, FoldJob]", trackers: "Sequence[Tracker]", number: int, console: "Console"
+) -> None:
     """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
     from rich.console import Console
 
@@ -89,7 +91,7 @@ def _train(jobs: "Mapping[int, FoldJob]", tracker: "Tracker", number: int, conso
     config = kept_choice(job)
     if config is None and job.config.tune:
         config = choose(job, lambda inner: train(inner, Console(quiet=True)), console)
-    train(replace(job, config=config or job.config), console, tracker)
+    train(replace(job, config=config or job.config), console, trackers)
 
 
 def _finish(
@@ -97,12 +99,12 @@ def _finish(
     lesions: "Lesions",
     split: "Split",
     folder: "RunFolder",
-    tracker: "Tracker",
+    trackers: "Sequence[Tracker]",
     console: "Console",
 ) -> None:
     """Once all folds are there, evaluate and track the run."""
     from bcbm.crossvalidation.results import evaluate
-    from bcbm.tracking.summary import send_summary
+    from bcbm.runs.finished import read_run
 
     missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
     if missing:
@@ -115,8 +117,10 @@ def _finish(
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
     evaluate(folder, console)
-    if not finished:
-        send_summary(tracker, folder.path)
+    if trackers and not finished:
+        run = read_run(folder.path)
+        for tracker in trackers:
+            tracker.end_run(run)
 
 
 def _best(config: "Config") -> dict[str, float] | None:

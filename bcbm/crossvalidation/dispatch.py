@@ -10,13 +10,13 @@ from bcbm.preparation.fold_job import FoldJob
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
-    from bcbm.tracking.runs import Tracker
+    from bcbm.tracking import Tracker
 
 
 def train(
     job: FoldJob,
     console: Console,
-    tracker: "Tracker | None" = None,
+    trackers: "Sequence[Tracker]" = (),
     callbacks: "Sequence[Callback]" = (),
 ) -> None:
     """Train a fold and write its prediction table into its run folder.
@@ -24,13 +24,13 @@ def train(
     Args:
         job: the fold.
         console: is told how it went.
-        tracker: gets a run of the fold; only a network has one.
+        trackers: told of the fold, if a network is trained.
         callbacks: told of the epochs of a network.
     """
     if job.config.model.kind == "network":
         from bcbm.model.fold import train_fold
 
-        train_fold(job, tracker, console, callbacks)
+        train_fold(job, trackers, console, callbacks)
     else:
         from bcbm.baselines import train_baseline
 

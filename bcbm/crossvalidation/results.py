@@ -11,10 +11,11 @@ from bcbm.config.compose import load
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import KEY, read_predictions
+from bcbm.statistics.results import Results
 from bcbm.terminal.words import say
 
 
-def evaluate(folder: RunFolder, console: Console) -> dict[str, Any]:
+def evaluate(folder: RunFolder, console: Console) -> Results:
     """Merge the folds of a run and write its results, figures and report; returns the results.
 
     Raises:

@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.loggers import Logger, WandbLogger
 from rich.console import Console
 
 from bcbm.config.compose import plain
@@ -25,11 +24,11 @@ from bcbm.runs.identity import fingerprint
 from bcbm.runs.predictions import prediction_table
 from bcbm.system.processes import Terminated
 from bcbm.terminal.words import say
-from bcbm.tracking.runs import Tracker
+from bcbm.tracking import Tracker
 
 
 def train_fold(
-    job: FoldJob, tracker: Tracker | None, console: Console, callbacks: Sequence[Callback] = ()
+    job: FoldJob, trackers: Sequence[Tracker], console: Console, callbacks: Sequence[Callback] = ()
 ) -> None:
     """Train a fold, from its `last.ckpt` if it was begun before, and write its prediction table.
 
@@ -38,7 +37,7 @@ def train_fold(
 
     Args:
         job: the fold.
-        tracker: gets a run of it.
+        trackers: each gets its curves and its checkpoint.
         console: is told how it went.
         callbacks: told of the training beside this function's own.
 
@@ -61,21 +60,20 @@ def train_fold(
     stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience)
     progress = FoldProgress(console, number, config.trainer.max_epochs)
     begun = begun_before(keeper.last, module)
-    run = tracker.start(f"fold={number}", "fold") if tracker else None
-    loggers: list[Logger] = [curves(home, begun)]
-    if run is not None:
-        loggers.append(WandbLogger(experiment=run))
+    started = [tracker.start_fold(number) for tracker in trackers]
+    loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
     own = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
     trainer = make_trainer(config, [*own, *callbacks], loggers, home)
     start = perf_counter()
     _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
     if keeper.left:
-        if run is not None:
-            run.finish()
+        for tracker in trackers:
+            tracker.end_fold(number, None)
         raise Terminated(interruption.asked or signal.SIGTERM)  # of another rank
     seconds = perf_counter() - start
     keeper.take_best(module)
     rows = _predicted(trainer, module, datamodule, job)
+    best: Path | None = None
     if trainer.is_global_zero:
         best = keeper.write_best(module)
         table = prediction_table(
@@ -90,9 +88,8 @@ def train_fold(
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
         )
     trainer.strategy.barrier()
-    if tracker and run is not None:
-        tracker.send_checkpoint(run, best, number)
-        run.finish()
+    for tracker in trackers:
+        tracker.end_fold(number, best)
 
 
 def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
@@ -113,8 +110,7 @@ def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
             "run": fingerprint(config, job.lesions.cohort, split.hash),
         },
     )
-    if "image" in config.task.modalities:
-        encoder = module.network.get_submodule("encoders.image")
+    if (encoder := module.network.image) is not None:
         if config.trainer.channels_last:
             encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if config.trainer.compile:

@@ -14,7 +14,6 @@ from bcbm.config.schema import Loss, Model, Task, Trainer
 from bcbm.model.attention import first_of_bag, pool
 from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork
-from bcbm.model.weights import load_medicalnet
 from bcbm.statistics.aggregate import aggregate
 from bcbm.system.seeds import derived_seed
 
@@ -61,8 +60,7 @@ class LesionModule(LightningModule):
             self.task.targets, self.task.modalities, sizes, fitted, attention=self.bags
         )
         if loaded is None:
-            reads = sizes.weights and "image" in self.task.modalities
-            loaded = load_medicalnet(self.network.get_submodule("encoders.image.0"), sizes) if reads else ""
+            loaded = self.network.image.load_weights() if self.network.image else ""
         self.loaded = self.hparams["loaded"] = loaded
         self.trained: list[tuple[Tensor, int]] = []  # losses of the epoch's batches, and their lesions
 

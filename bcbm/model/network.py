@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from bcbm.config.schema import Model
 from bcbm.model.attention import GatedAttention
-from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
+from bcbm.model.encoders.image import ImageEncoder
+from bcbm.model.encoders.radiomics import RadiomicsEncoder
 from bcbm.model.fusion import FUSIONS, drop_modalities, trunk
 
 Fitted = Mapping[str, Any]
@@ -69,6 +70,13 @@ class LesionNetwork(nn.Module):
         width = model.trunk if joint else self.fusion.features
         self.heads = nn.ModuleDict({target: nn.Linear(width, 1) for target in targets})
         self.attention = GatedAttention(width, len(targets)) if attention else None
+
+    @property
+    def image(self) -> ImageEncoder | None:
+        """The encoder of the crops; None where no image is fused."""
+        return next(
+            (encoder for encoder in self.encoders.values() if isinstance(encoder, ImageEncoder)), None
+        )
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits (B, R), see `with_scores`."""

@@ -1,16 +1,19 @@
 """The results of a run on the screen."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.report.words import _number, with_interval, with_spread
+from bcbm.report.words import _number, figure, with_interval, with_spread
+from bcbm.statistics import beside_auroc
+from bcbm.statistics.results import Results
 
 
-def print_table(results: dict[str, Any], console: Console) -> None:
+def print_table(results: Results, console: Console) -> None:
     """Print one row a target; a leaky run says so in red."""
     title = "Receptor status from out-of-fold predictions"
     if results["leaky"]:
@@ -25,18 +28,20 @@ def print_table(results: dict[str, Any], console: Console) -> None:
     table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, show_edge=False)
     table.padding, table.pad_edge = (0, 0, 0, 0), False  # so that it fits 80 columns
     table.add_column("target", style="bold")
-    headings = ["patient AUROC\n[95 % CI]", "p", "folds\nmean ± std", "AUPRC", "Brier", "patients\n+ / -"]
-    headings += ["lesion\nAUROC †", *["best"] * best_known]
+    beside = {name: statistic for name, statistic in beside_auroc("patient").items() if statistic.screen}
+    headings = ["patient AUROC\n[95 % CI]", "p", "folds\nmean ± std"]
+    headings += [statistic.label for statistic in beside.values()]
+    headings += ["patients\n+ / -", "lesion\nAUROC †", *["best"] * best_known]
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=heading.startswith("patient"))
     for target, block in results["receptors"].items():
         patient = block["patient"]
+        figures: Mapping[str, Any] = patient
         cells = [
             with_interval(patient),
             _p(patient["q"]),
             with_spread(block["folds"]),
-            _number(patient["auprc"]),
-            _number(patient["brier"]),
+            *(figure(figures[name], statistic.digits) for name, statistic in beside.items()),
             f"{patient['positives']} / {patient['negatives']}",
             _number(block["lesion"]["auroc"]),
         ]

@@ -1,19 +1,23 @@
 """Figures in words."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bcbm.statistics.results import AurocBlock, FoldsBlock
 
 UNDEFINED = "n/a (one class)"
 
 
-def with_interval(block: dict[str, Any]) -> str:
+def with_interval(block: "AurocBlock") -> str:
     """AUROC and interval of a patient or lesion block in words, as in `0.81 [0.70, 0.90]`."""
     if math.isnan(block["auroc"]):
         return UNDEFINED
     return f"{block['auroc']:.2f} [{block['auroc_low']:.2f}, {block['auroc_high']:.2f}]"
 
 
-def with_spread(folds: dict[str, Any]) -> str:
+def with_spread(folds: "FoldsBlock") -> str:
     """Mean and spread of a folds block in words, as in `0.80 ± 0.06`; one defined fold has no spread."""
     if math.isnan(folds["std"]):
         return _number(folds["mean"])
@@ -55,10 +59,10 @@ def figure(value: float, digits: int = 2) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def interval(block: dict[str, Any], name: str = "auroc") -> str:
-    """A figure of a block with its interval, as in `0.81 [0.70, 0.90]`."""
+def interval(block: Mapping[str, Any], name: str = "auroc", digits: int = 2) -> str:
+    """A figure of a block with its interval where it has one, as in `0.81 [0.70, 0.90]`."""
     if math.isnan(block[name]):
         return UNDEFINED
     low, high = block.get(f"{name}_low", math.nan), block.get(f"{name}_high", math.nan)
-    bounds = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
-    return f"{block[name]:.2f}{bounds}"
+    bounds = "" if math.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{block[name]:.{digits}f}{bounds}"

@@ -12,6 +12,7 @@ import yaml
 from bcbm.config.compose import renamed
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.predictions import read_predictions
+from bcbm.statistics.results import Results
 
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
@@ -35,7 +36,7 @@ class FinishedRun:
     split: dict[str, Any]
     lesions: pd.DataFrame
     predictions: pd.DataFrame
-    results: dict[str, Any]
+    results: Results
 
     @property
     def chosen(self) -> dict[int, dict[str, Any]]:

@@ -1,14 +1,12 @@
 """What a trial tells of its training, epoch by epoch."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from bcbm.search.worker import Report
-
-if TYPE_CHECKING:
-    from wandb import Run
+from bcbm.tracking import Tracker
 
 
 class EpochReport(Callback):
@@ -21,13 +19,14 @@ class EpochReport(Callback):
         fold: number of the inner fold.
         epochs: steps a fold.
         so_far: the objective over the folds before.
-        run: the trial's W&B run, which gets every figure of the epoch.
+        trackers: of the trial; each gets every figure of the epoch.
     """
 
     def __init__(
-        self, report: Report, fold: int, epochs: int, so_far: float, run: "Run | None" = None
+        self, report: Report, fold: int, epochs: int, so_far: float, trackers: Sequence[Tracker] = ()
     ) -> None:
-        self.report, self.fold, self.epochs, self.so_far, self.run = report, fold, epochs, so_far, run
+        self.report, self.fold, self.epochs, self.so_far = report, fold, epochs, so_far
+        self.trackers = trackers
         self.best = 0.0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -39,9 +38,9 @@ class EpochReport(Callback):
         self.report.epochs += 1
         self.best = max(self.best, float(trainer.callback_metrics["val/auroc"]))
         epoch = trainer.current_epoch + 1
-        if self.run is not None:
-            figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            self.run.log({"epoch": self.fold * self.epochs + epoch, **figures})
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        for tracker in self.trackers:
+            tracker.log_trial(self.fold * self.epochs + epoch, figures)
         if epoch < self.epochs:
             value = (self.fold * self.so_far + self.best) / (self.fold + 1)
             self.report(self.fold * self.epochs + epoch, value)

@@ -3,7 +3,6 @@
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,7 @@ from bcbm.search.space import Settings
 from bcbm.search.worker import Report
 from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
 from bcbm.system.seeds import derived_seed
-from bcbm.tracking.runs import Tracker, tags
-
-if TYPE_CHECKING:
-    from wandb import Run
+from bcbm.tracking import Tracker, tags, trackers_of
 
 FINAL = "final"
 
@@ -56,29 +52,31 @@ class InnerFolds:
             ConfigError: the settings do not go together.
         """
         config = override(self.config, settings)
-        run = self._tracker(config, folder).start(folder.path.name, "trial", parameters=settings)
+        group = "/".join(
+            path.name for path in reversed(list(folder.path.parents)[:3])
+        )  # sweep/identity/study
+        trackers = trackers_of(config, folder.path, group, tags(config, self.split.hash, self.split.leaky))
+        for tracker in trackers:
+            tracker.start_trial(folder.path.name, settings)
+        objectives: dict[str, float] = {}
         try:
-            values = self._values(config, folder, report, run)
-            if run is not None:
-                run.summary.update(dict(zip(self.objectives, values, strict=True)))
+            values = self._values(config, folder, report, trackers)
+            objectives.update(zip(self.objectives, values, strict=True))
         finally:
-            if run is not None:
-                run.finish()
+            for tracker in trackers:
+                tracker.end_trial(objectives)
         return values
 
-    def _tracker(self, config: Config, folder: RunFolder) -> Tracker:
-        """W&B runs of this study: its group is sweep, identity and study."""
-        group = "/".join(path.name for path in reversed(list(folder.path.parents)[:3]))
-        return Tracker(config, folder.path, group=group, tags=tags(config, self.split.hash, self.split.leaky))
-
-    def _values(self, config: Config, folder: RunFolder, report: Report, run: "Run | None") -> list[float]:
+    def _values(
+        self, config: Config, folder: RunFolder, report: Report, trackers: list[Tracker]
+    ) -> list[float]:
         from bcbm.search.epochs import EpochReport
 
         so_far = 0.0
         tables: list[pd.DataFrame] = []
         sizes: list[int] = []
         for number in range(len(self.split.folds)):
-            told = EpochReport(report, number, self.epochs, so_far, run)
+            told = EpochReport(report, number, self.epochs, so_far, trackers)
             home = folder.fold(number)
             try:
                 job = FoldJob(config, self.lesions, self.split, number, folder)

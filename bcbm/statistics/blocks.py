@@ -1,64 +1,72 @@
 """The figures of one target, of lesions and of patients, and of all targets together."""
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from bcbm.statistics import Level, beside_auroc
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.delong import delong_interval
-from bcbm.statistics.metrics import Floats, auprc, auroc, brier, mean_or_nan
+from bcbm.statistics.metrics import Floats, auroc, mean_or_nan
 from bcbm.statistics.operating import FIGURES, operating_intervals, operating_point
 from bcbm.statistics.permutation import label_permutation_p
 from bcbm.statistics.power import smallest_auroc
 from bcbm.statistics.resampling import (
-    bootstrap_auprc,
     bootstrap_auroc,
     percentile_interval,
     resampled_aurocs,
     resampled_counts,
 )
+from bcbm.statistics.results import AurocBlock, FittedBlock, OperatingBlock, RankingBlock
+from bcbm.system.lazy import imported
 
 WITH_INTERVAL = ["sensitivity", "specificity", "f1"]  # of the figures of an operating point
 
 
-def ranking_block(rows: pd.DataFrame, unit: str, resamples: int, seed: int) -> dict[str, Any]:
-    """AUROC and AUPRC with intervals over patients, and Brier score, each the mean over repeats.
+def ranking_block(rows: pd.DataFrame, level: Level, resamples: int, seed: int) -> RankingBlock:
+    """AUROC with its interval over patients, and every statistic of the level, each the mean over repeats.
 
     Args:
         rows: labelled predictions of one target; columns repeat, patient_id, probability and label.
-        unit: the column whose distinct values are counted, patient_id or lesion_id.
+        level: whether patients are counted, or lesions.
         resamples: bootstrap draws of patients.
         seed: of the bootstrap.
     """
-    repeats = [(of["label"].to_numpy(), of["probability"].to_numpy()) for _, of in rows.groupby("repeat")]
-    arguments = rows["label"], rows["probability"], rows["patient_id"], resamples, seed, rows["repeat"]
-    units = rows.drop_duplicates(unit)
-    block: dict[str, Any] = {}
-    for name, figure, interval in (("auroc", auroc, bootstrap_auroc), ("auprc", auprc, bootstrap_auprc)):
-        block[name] = mean_or_nan([figure(*pair) for pair in repeats])
-        block[f"{name}_low"], block[f"{name}_high"] = interval(*arguments)
-    block["brier"] = mean_or_nan([brier(*pair) for pair in repeats])
+    repeats = [repeat for _, repeat in rows.groupby("repeat")]
+    columns = rows["label"], rows["probability"], rows["patient_id"]
+    low, high = bootstrap_auroc(*columns, resamples, seed, rows["repeat"])
+    mean = mean_or_nan([auroc(repeat["label"], repeat["probability"]) for repeat in repeats])
+    block: dict[str, float] = {"auroc": mean, "auroc_low": low, "auroc_high": high}
+    for name, statistic in beside_auroc(level).items():
+        function = statistic.function
+        function = imported(function) if isinstance(function, str) else function
+        block[name] = mean_or_nan([function(repeat) for repeat in repeats])
+        if statistic.interval:
+            interval = imported(statistic.interval)
+            block[f"{name}_low"], block[f"{name}_high"] = interval(rows, resamples, seed)
+    units = rows.drop_duplicates(f"{level}_id")
     block["positives"] = int((units["label"] == 1).sum())
     block["negatives"] = int((units["label"] == 0).sum())
-    return block
+    return cast(RankingBlock, block)
 
 
-def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, Any]:
-    """Every patient-level figure of one target but the q value, which needs the other targets.
+def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> FittedBlock:
+    """Every patient-level figure of one target but p and q, which need its folds and the other targets.
 
     Args:
         patients: rows of one target of `patient_level`.
         resamples: bootstrap draws, and permutations.
         seed: of both.
     """
-    block = ranking_block(patients, "patient_id", resamples, seed)
+    block = ranking_block(patients, "patient", resamples, seed)
     once = patients.groupby("patient_id").agg(label=("label", "first"), probability=("probability", "mean"))
     fits = [calibration(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
     slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
-    delong = delong_interval(once["label"], once["probability"])
-    return block | {
-        "delong": dict(zip(["auroc", "low", "high"], delong, strict=True)),
+    area, low, high = delong_interval(once["label"], once["probability"])
+    return {
+        **block,
+        "delong": {"auroc": area, "low": low, "high": high},
         "permutation_p": label_permutation_p(patients, resamples, seed),
         "smallest_auroc": smallest_auroc(block["positives"], block["negatives"]),
         "calibration": {"slope": mean_or_nan(slopes), "intercept": mean_or_nan(intercepts)},
@@ -66,7 +74,7 @@ def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str
     }
 
 
-def mean_block(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> dict[str, float]:
+def mean_block(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> AurocBlock:
     """Mean over targets of the patient-level AUROC; a drawn patient is drawn for all targets at once.
 
     Args:
@@ -99,7 +107,7 @@ def mean_aurocs(patients: pd.DataFrame, targets: list[str], resamples: int, seed
     return means
 
 
-def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, float]:
+def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> OperatingBlock:
     """Decisions at each fold's own threshold, mean over repeats; a fold without one is left out."""
     rows = patients[patients["threshold"].notna()]
     called = rows["probability"] >= rows["threshold"]
@@ -107,9 +115,9 @@ def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> dict[str, f
     intervals = operating_intervals(
         rows["label"], called, rows["patient_id"], resamples, seed, rows["repeat"]
     )
-    block = {}
+    block: dict[str, float] = {}
     for name in FIGURES:
         block[name] = mean_or_nan([point[name] for point in points])
         if name in WITH_INTERVAL:
             block[f"{name}_low"], block[f"{name}_high"] = intervals[name]
-    return block
+    return cast(OperatingBlock, block)

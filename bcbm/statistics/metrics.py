@@ -63,6 +63,16 @@ def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     return float(np.mean((probabilities - labels) ** 2)) if len(labels) else math.nan
 
 
+def average_precision(rows: pd.DataFrame) -> float:
+    """`auprc` of the columns label and probability."""
+    return auprc(rows["label"], rows["probability"])
+
+
+def brier_score(rows: pd.DataFrame) -> float:
+    """`brier` of the columns label and probability."""
+    return brier(rows["label"], rows["probability"])
+
+
 def mean_or_nan(values: Sequence[float]) -> float:
     """Mean; NaN without values and wherever one of them is NaN."""
     return math.fsum(values) / len(values) if values else math.nan

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from bcbm.statistics.metrics import Floats
 
@@ -142,6 +143,12 @@ def bootstrap_auprc(
 ) -> tuple[float, float]:
     """Percentile 95 % interval of the average precision; as `bootstrap_auroc`, on the same draws."""
     return _bootstrap(resampled_auprcs, labels, scores, groups, resamples, seed, repeats)
+
+
+def average_precision_interval(rows: pd.DataFrame, resamples: int, seed: int) -> tuple[float, float]:
+    """`bootstrap_auprc` of the columns label, probability, patient_id and repeat."""
+    columns = rows["label"], rows["probability"], rows["patient_id"]
+    return bootstrap_auprc(*columns, resamples, seed, rows["repeat"])
 
 
 def _bootstrap(

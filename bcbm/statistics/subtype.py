@@ -1,12 +1,12 @@
 """Answers derived from the receptors: hormone-receptor status and molecular subtype, a patient at a time."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bcbm.statistics.metrics import auroc, mean_or_nan
+from bcbm.statistics.results import SubtypeBlock
 
 NEEDED = {"ER", "PR", "HER2"}
 SUBTYPES = ["HR+/HER2-", "HR+/HER2+", "HR-/HER2+", "triple negative"]
@@ -44,7 +44,7 @@ def derived(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**dict(zip(SUBTYPES, probabilities, strict=True))).reset_index()
 
 
-def subtype_figures(table: pd.DataFrame) -> dict[str, Any]:
+def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
     """How well the likeliest subtype is the true one, each figure the mean over repeats.
 
     Args:

@@ -1,7 +1,6 @@
 """The prediction table in figures: `results.json` and the table on the screen."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,19 +8,28 @@ import pandas as pd
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
 from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio
+from bcbm.statistics.results import (
+    ChanceBlock,
+    FittedBlock,
+    FoldsBlock,
+    RepeatsBlock,
+    Results,
+    SplitBlock,
+    TargetResults,
+)
 from bcbm.statistics.subtype import NEEDED, derived, subtype_figures
 
 
 def summarise(
     predictions: pd.DataFrame,
     *,
-    split: dict[str, str],
+    split: SplitBlock,
     targets: list[str],
     resamples: int,
     seed: int,
     best: dict[str, float] | None = None,
     permuted: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """Every figure of a run, in the shape of `results.json`.
 
     The headline is `receptors.<R>.patient.auroc`: patients' out-of-fold predictions, all folds of a repeat
@@ -47,23 +55,23 @@ def summarise(
     patients = patient_level(predictions)
     lesions = labelled(predictions)
     folds = sorted(predictions["fold"].unique())
-    blocks: dict[str, dict[str, Any]] = {}
+    parts = len(folds) // max(1, predictions["repeat"].nunique())
+    blocks: dict[str, TargetResults] = {}
     for target in targets:
         of_lesions = lesions[lesions["target"] == target]
         of_patients = patients[patients["target"] == target]
+        patient, by_fold = patient_block(of_patients, resamples, seed), _folds(of_lesions, folds)
+        drawn = None if permuted is None else permuted.loc[permuted["target"] == target, "auroc"]
         blocks[target] = {
-            "patient": patient_block(of_patients, resamples, seed),
-            "lesion": {**ranking_block(of_lesions, "lesion_id", resamples, seed), "independent": False},
-            "folds": _folds(of_lesions, folds),
+            "patient": {**patient, **_against_chance(patient, by_fold, parts, drawn), "q": math.nan},
+            "lesion": {**ranking_block(of_lesions, "lesion", resamples, seed), "independent": False},
+            "folds": by_fold,
             "repeats": _repeats(of_patients),
         }
-    parts = len(folds) // max(1, predictions["repeat"].nunique())
-    for target, block in blocks.items():
-        block["patient"] |= _against_chance(target, block, parts, permuted)
     q = benjamini_hochberg([block["patient"]["p"] for block in blocks.values()])
     for block, value in zip(blocks.values(), q, strict=True):
         block["patient"]["q"] = float(value)
-    results: dict[str, Any] = {
+    results: Results = {
         "receptors": blocks,
         "mean": mean_block(patients, targets, resamples, seed),
         "split": {"unit": split["unit"], "hash": split["hash"]},
@@ -73,7 +81,7 @@ def summarise(
         table = derived(predictions)
         of_hr = table[table["label"].notna()]
         results["derived"] = {
-            "HR": {"patient": ranking_block(of_hr, "patient_id", resamples, seed)},
+            "HR": {"patient": ranking_block(of_hr, "patient", resamples, seed)},
             "subtype": subtype_figures(table),
         }
     if best is not None:
@@ -86,8 +94,8 @@ def summarise(
 
 
 def _against_chance(
-    target: str, block: dict[str, Any], parts: int, permuted: pd.DataFrame | None
-) -> dict[str, float]:
+    patient: FittedBlock, folds: FoldsBlock, parts: int, permuted: pd.Series | None
+) -> ChanceBlock:
     """`p` of an AUROC above 0.5, and what it is made of.
 
     Permuting labels under fitted predictions says too little: without signal, the predictions of a
@@ -96,15 +104,17 @@ def _against_chance(
     AUROCs (Nadeau and Bengio, 2003, one-sided), which came to 4 to 9 %; and where the whole pipeline was
     refitted under permuted labels, the share of those, which is exact.
     """
-    patient = block["patient"]
-    above = np.array(block["folds"]["auroc"]) - 0.5
+    above = np.array(folds["auroc"]) - 0.5
     t, two_sided = nadeau_bengio(above, 1 / max(1, parts - 1))
     corrected = two_sided / 2 if t > 0 else 1 - two_sided / 2
-    found = {"corrected_p": corrected, "p": float(np.fmax(patient["permutation_p"], corrected))}
+    block: ChanceBlock = {
+        "corrected_p": corrected,
+        "p": float(np.fmax(patient["permutation_p"], corrected)),
+    }
     if permuted is not None:
-        drawn = permuted.loc[permuted["target"] == target, "auroc"].dropna()
-        found["p"] = found["pipeline_p"] = (1 + int((drawn >= patient["auroc"]).sum())) / (1 + len(drawn))
-    return found
+        drawn = permuted.dropna()
+        block["p"] = block["pipeline_p"] = (1 + int((drawn >= patient["auroc"]).sum())) / (1 + len(drawn))
+    return block
 
 
 def _check(predictions: pd.DataFrame, split_hash: str) -> None:
@@ -126,7 +136,7 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
             )
 
 
-def _folds(rows: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
+def _folds(rows: pd.DataFrame, folds: list[int]) -> FoldsBlock:
     """Patient-level AUROC inside each fold of one target; folds of one class are counted, not averaged."""
     inside = [patient_level(rows[rows["fold"] == fold]) for fold in folds]
     aurocs = [auroc(fold["label"], fold["probability"]) for fold in inside]
@@ -141,7 +151,7 @@ def _folds(rows: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
     }
 
 
-def _repeats(patients: pd.DataFrame) -> dict[str, Any]:
+def _repeats(patients: pd.DataFrame) -> RepeatsBlock:
     """Patient-level AUROC of each repeat of one target, with mean and spread; one repeat has no spread."""
     aurocs = [auroc(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
     return {"mean": mean_or_nan(aurocs), "std": float(pd.Series(aurocs).std(ddof=1)), "auroc": aurocs}

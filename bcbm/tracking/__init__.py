@@ -1,1 +1,74 @@
-"""Weights & Biases on top of the run folder: its runs, what a finished run shows, and a workspace."""
+"""What follows a run on top of its folder: a tracker a service, each in a file of its own, by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bcbm.system.lazy import imported
+from bcbm.system.processes import rank
+
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+    from bcbm.config.schema import Config
+    from bcbm.runs.finished import FinishedRun
+
+LONGEST = 128  # characters of a group's name: W&B's limit
+
+TRACKERS = {"wandb": "bcbm.tracking.wandb:WandbTracker"}
+
+
+class Tracker:
+    """Follows one experiment or one study of a search; does nothing where a method is not its own.
+
+    It is made before the first fold and may be sent to other processes until a fold or a trial is started.
+
+    Args:
+        config: the resolved configuration.
+        folder: of the run or the trial.
+        group: what its parts are grouped by: `group_name` of an experiment, or a study's name.
+        tags: of every part, see `tags`.
+    """
+
+    def __init__(self, config: "Config", folder: Path, group: str, tags: list[str]) -> None:
+        self.folder, self.group, self.tags = folder, group[-LONGEST:], tags
+
+    def start_fold(self, number: int) -> "Logger | None":
+        """A fold's training starts; what is returned gets its curves."""
+        return None
+
+    def end_fold(self, number: int, checkpoint: Path | None) -> None:
+        """A fold's training ends, with its best checkpoint, or was left before that with none."""
+
+    def end_run(self, run: "FinishedRun") -> None:
+        """All folds are there, with their results and figures."""
+
+    def start_trial(self, name: str, settings: Mapping[str, object]) -> None:
+        """A trial of a search starts, with the values that it tries by dotted key."""
+
+    def log_trial(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """An epoch of a trial has ended; epochs are counted over its inner folds."""
+
+    def end_trial(self, values: Mapping[str, float]) -> None:
+        """A trial ends with its objectives, or was pruned or failed, and has none."""
+
+
+def trackers_of(config: "Config", folder: Path, group: str, tags: list[str]) -> list[Tracker]:
+    """A tracker for each name of `tracking.to`, in that order; none on other ranks than the first.
+
+    Raises:
+        ConfigError: a service is asked for that cannot be used.
+    """
+    names = config.tracking.to if rank() == 0 else []
+    return [imported(TRACKERS[name])(config, folder, group, tags) for name in names]
+
+
+def group_name(experiment: str, folder: Path) -> str:
+    """The group of an experiment's parts: one a run folder."""
+    return f"{experiment}-{folder.name}"[-LONGEST:]
+
+
+def tags(config: "Config", split_hash: str, leaky: bool) -> list[str]:
+    """What a run is found by: kind of model, split, and whether it is LEAKY or synthetic."""
+    words = [config.model.kind, f"split-{split_hash}"]
+    return words + ["LEAKY"] * leaky + ["synthetic"] * (config.cohort.root is None)

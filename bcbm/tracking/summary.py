@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,13 +11,14 @@ import pandas as pd
 from bcbm.report.figures.errors import pseudonyms
 from bcbm.report.figures.run import BINS
 from bcbm.report.pages.run import CURVES
-from bcbm.runs.finished import FinishedRun, read_run
+from bcbm.runs.finished import FinishedRun
 from bcbm.statistics.calibration import reliability
 from bcbm.statistics.curves import precision_recall_curve, roc_curve
 from bcbm.statistics.metrics import patient_level
-from bcbm.tracking.runs import Tracker
+from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    from wandb import Run
     from wandb.plot import CustomChart
 
 PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no image of a patient
@@ -28,16 +28,12 @@ DIAGONAL = (0.0, 1.0), (0.0, 1.0)
 Lines = dict[str, tuple[Iterable[float], Iterable[float]]]
 
 
-def send_summary(tracker: Tracker, folder: Path) -> None:
-    """Start, fill and finish the summary run of a finished run folder."""
-    run = tracker.start("summary", "summary")
-    if run is None:
-        return
+def send_summary(run: Run, found: FinishedRun) -> None:
+    """Fill the summary run of a finished run folder."""
     import wandb
 
-    found = read_run(folder)
     run.summary.update(figures(found.results))
-    pictures = {f"figures/{name}": folder / "figures" / f"{name}.png" for name in PICTURES}
+    pictures = {f"figures/{name}": found.folder / "figures" / f"{name}.png" for name in PICTURES}
     table = out_of_fold(found)
     run.log(
         {
@@ -46,12 +42,11 @@ def send_summary(tracker: Tracker, folder: Path) -> None:
             "out_of_fold": wandb.Table(columns=COLUMNS, data=table.to_numpy()),
         }
     )
-    run.finish()
 
 
-def figures(results: dict[str, Any]) -> dict[str, float]:
+def figures(results: Results) -> dict[str, float]:
     """Every defined figure of `results.json` by its place, as in `ER/patient/auroc_low` and `mean/auroc`."""
-    named = {**results, **results["receptors"], **results.get("derived", {})}
+    named: dict[str, Any] = {**results, **results["receptors"], **results.get("derived", {})}
     for name in ("receptors", "derived", "split"):
         named.pop(name, None)
     return dict(_flat(named, ""))

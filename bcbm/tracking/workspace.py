@@ -2,22 +2,23 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import wandb
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as ws
 
 from bcbm.config.schema import Tracking
+from bcbm.statistics.results import Comparison
 from bcbm.system.files import write_whole
-from bcbm.tracking.runs import group_name, wandb_mode
+from bcbm.tracking import group_name
+from bcbm.tracking.wandb import wandb_mode
 
 FILE = "wandb-workspace.json"
 GROUP = "Group"
 TRAINING = ("learning_rate", "grad_norm", "lesions_per_second")
 
 
-def write_workspace(comparison: dict[str, Any], name: str, tracking: Tracking, folder: Path) -> str:
+def write_workspace(comparison: Comparison, name: str, tracking: Tracking, folder: Path) -> str:
     """Write the definition into the comparison's folder; online, save it with W&B too.
 
     Args:
@@ -41,7 +42,7 @@ def write_workspace(comparison: dict[str, Any], name: str, tracking: Tracking, f
         return f"{path} (W&B did not take it: {' '.join(str(error).split())})"
 
 
-def comparison_workspace(comparison: dict[str, Any], name: str, tracking: Tracking) -> ws.Workspace:
+def comparison_workspace(comparison: Comparison, name: str, tracking: Tracking) -> ws.Workspace:
     """AUROCs with their intervals, and curves over epochs, a line or bar an experiment.
 
     Only runs of the compared run folders are in it, grouped by folder: the mean of its folds, and the range

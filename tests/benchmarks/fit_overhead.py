@@ -61,7 +61,7 @@ def job(folder: Path) -> FoldJob:
 def ours(folder: Path) -> tuple[float, float, int]:
     """Wall and CPU seconds, and steps."""
     clock = Clock()
-    train_fold(job(folder), None, Console(quiet=True), [clock])
+    train_fold(job(folder), (), Console(quiet=True), [clock])
     return clock.wall, clock.cpu, clock.steps
 
 

@@ -83,7 +83,7 @@ with tempfile.TemporaryDirectory() as name:
     lesions = lesions_of(Path(name))
     split = split_as(lesions.entering, config.split, config.task.targets)
     job = FoldJob(config, lesions, split, 0, RunFolder(Path(name) / "run"))
-    train_fold(job, None, Console())
+    train_fold(job, (), Console())
     curves = pd.read_csv(Path(name) / "run" / "fold=0" / "metrics.csv")
     whole = median(curves["train/lesions_per_second"].dropna().iloc[1:])
     alone = step_alone(job)

@@ -13,7 +13,8 @@ from monai.networks.nets import resnet
 from torch import nn
 
 from bcbm.config.schema import Loss, Model, Task, Trainer
-from bcbm.model.encoders import ImageEncoder, RadiomicsEncoder
+from bcbm.model.encoders.image import ImageEncoder
+from bcbm.model.encoders.radiomics import RadiomicsEncoder
 from bcbm.model.module import LesionModule
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import WeightsError, load_medicalnet
@@ -44,7 +45,7 @@ def medicalnet(path, depth=10, widen=0.05):
 def loaded(path, **model):
     sizes = Model(**{**LIKE_MEDICALNET, "weights": str(path), **model})
     encoder = ImageEncoder(sizes)
-    return encoder, load_medicalnet(encoder[0], sizes)
+    return encoder, load_medicalnet(encoder.body, sizes)
 
 
 def module_of(data, aggregate="mean", **model):

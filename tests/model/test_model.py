@@ -150,7 +150,7 @@ def test_a_batch_says_which_modalities_a_lesion_has():
     [
         ("model.encoder=densenet121 features.crop_size=14", "needs at least 15 voxels"),
         ("model.encoder=densenet121 features.crop_size=28 model.max_pool=true", "needs at least 29 voxels"),
-        ("model.encoder=densenet121 model.weights=a.pth", "write model.encoder=resnet18"),
+        ("model.encoder=densenet121 model.weights=a.pth", r"densenet121; .*model.encoder=resnet10\|resnet18"),
         ("model.encoder_training=frozen", "model.weights=FILE"),
         ("model.fusion_features=0", "write at least 1"),
         ("model.modality_dropout=1.0", "below 1"),

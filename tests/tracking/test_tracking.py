@@ -32,8 +32,9 @@ from bcbm.model.monitor import Monitor
 from bcbm.runs.finished import read_run
 from bcbm.runs.identity import fingerprint
 from bcbm.statistics.metrics import patient_level
-from bcbm.tracking.runs import Tracker, group_name, sendable, tags, wandb_mode
+from bcbm.tracking import group_name, tags, trackers_of
 from bcbm.tracking.summary import charts, figures, out_of_fold
+from bcbm.tracking.wandb import WandbTracker, sendable, wandb_mode
 
 WORDS = [
     *("cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=50"),
@@ -299,12 +300,11 @@ def in_a_child(work, *arguments):
 def trial(folder, mode):
     settings = {"model.dropout": 0.1}
     config = compose([f"tracking.mode={mode}", "model.dropout=0.1"])
-    tracker = Tracker(config, folder, "fusion/abc/fold=0", tags(config, "hash", leaky=False))
-    run = tracker.start("trial=3", "trial", {**settings, "model.weights": "/secret"})
+    tracker = WandbTracker(config, folder, "fusion/abc/fold=0", tags(config, "hash", leaky=False))
+    tracker.start_trial("trial=3", {**settings, "model.weights": "/secret"})
     for epoch, auroc in ((5, 0.6), (10, 0.7)):
-        run.log({"epoch": epoch, "inner/auroc": auroc})
-    run.summary["objective"] = 0.7
-    run.finish()
+        tracker.log_trial(epoch, {"inner/auroc": auroc})
+    tracker.end_trial({"objective": 0.7})
     sys.stdout.flush()
 
 
@@ -320,9 +320,10 @@ def test_what_says_where_files_lie_is_not_sent(tmp_path):
 
 def test_checkpoints_are_sent_only_when_online_and_asked(tmp_path):
     for mode, asked in (("online", False), ("offline", True)):
-        tracker = Tracker(compose(["tracking=csv", f"tracking.checkpoints={asked}"]), tmp_path, "group", [])
-        tracker.mode = mode
-        tracker.send_checkpoint(None, tmp_path / "nowhere", 0)  # touches neither run nor file
+        config = compose(["tracking.mode=off", f"tracking.checkpoints={asked}"])
+        tracker = WandbTracker(config, tmp_path, "group", [])
+        tracker.mode, tracker.run = mode, object()
+        tracker.send_checkpoint(tmp_path / "nowhere", 0)  # touches neither run nor file
 
 
 def test_what_a_run_is_found_by():
@@ -358,8 +359,10 @@ def test_online_is_for_those_with_a_key_and_a_server_that_answers(monkeypatch, t
 
 def test_only_the_first_rank_starts_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("RANK", "1")
-    tracker = Tracker(compose(["tracking.mode=offline"]), tmp_path, "group", [])
-    assert tracker.start("fold=0", "fold") is None and not list(tmp_path.iterdir())
+    assert trackers_of(compose(["tracking.mode=offline"]), tmp_path, "group", []) == []
+    monkeypatch.setenv("RANK", "0")
+    (tracker,) = trackers_of(compose(["tracking.mode=offline"]), tmp_path, "group", [])
+    assert isinstance(tracker, WandbTracker) and tracker.mode == "offline"
 
 
 def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
@@ -390,9 +393,9 @@ def test_who_asks_for_online_is_told_when_the_service_refuses(tmp_path, monkeypa
     with wandb_service(refuse=True) as service:
         monkeypatch.setenv("WANDB_BASE_URL", service.address)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
-        tracker = Tracker(compose(["tracking.mode=online"]), tmp_path, "group", [])
+        tracker = WandbTracker(compose(["tracking.mode=online"]), tmp_path, "group", [])
         with pytest.raises(ConfigError, match="W&B refused"):
-            tracker.start("fold=0", "fold")
+            tracker.start_fold(0)
 
 
 def test_a_workspace_is_saved_where_somebody_takes_it(tmp_path, monkeypatch, fresh_wandb):

@@ -17,6 +17,8 @@ from bcbm.statistics.metrics import brier, labelled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bcbm.statistics.results import Results
+
 FEWEST = 5  # lesions below which a group's score is noise and not drawn
 
 
@@ -76,7 +78,7 @@ def pseudonyms(patient_ids: pd.Series, salt: str) -> dict[str, str]:
     return {patient: f"P{number}" for number, patient in enumerate(order, 1)}
 
 
-def errors_figure(rows: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def errors_figure(rows: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the Brier score of lesions by volume and by region, with counts.
 
     Args:

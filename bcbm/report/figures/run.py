@@ -22,13 +22,14 @@ from bcbm.statistics.metrics import labelled, patient_level
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from bcbm.statistics.results import Results
 
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
 THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)  # of the decision curve
 BINS = 8  # of the reliability plot
 
 
-def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write a PNG, one panel a target: out-of-fold ROC curves of patients, of each fold, and of lesions.
 
     Where there are repeats, a curve is the vertical mean of theirs, so that its area is the reported AUROC.
@@ -52,7 +53,7 @@ def roc_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -
             _legend(axes, "1 - specificity", "AUROC [95 % interval]")
 
 
-def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
     with _panels(results, path, "precision") as panels:
         for target, axes in panels.items():
@@ -69,7 +70,7 @@ def precision_recall_figure(predictions: pd.DataFrame, results: dict[str, Any], 
             _legend(axes, "recall", "average precision [95 % interval]")
 
 
-def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
     with _panels(results, path, "observed share of positives") as panels:
         for target, axes in panels.items():
@@ -88,7 +89,7 @@ def reliability_figure(predictions: pd.DataFrame, results: dict[str, Any], path:
             _legend(axes, "predicted probability", "calibration of patients (ideal: slope 1, intercept 0)")
 
 
-def decision_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the decision curve of patients: net benefit of the model, of treating all and of treating none.
 
     Net benefit counts true positives minus false positives at the threshold's odds, a patient (Vickers and
@@ -109,7 +110,7 @@ def decision_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Pa
             axes.set(ylim=(-0.25 * top, 1.08 * top))
 
 
-def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path) -> None:
+def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the AUROC of every fold as a dot, a repeat a column, with mean and standard deviation."""
     repeat_of = predictions.groupby("fold")["repeat"].first().sort_index()
     repeats = sorted(repeat_of.unique())
@@ -136,9 +137,7 @@ def spread_figure(predictions: pd.DataFrame, results: dict[str, Any], path: Path
 
 
 @contextmanager
-def _panels(
-    results: dict[str, Any], path: Path, ylabel: str, square: bool = True
-) -> Iterator[dict[str, Axes]]:
+def _panels(results: Results, path: Path, ylabel: str, square: bool = True) -> Iterator[dict[str, Axes]]:
     """A panel a target with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
     from matplotlib.figure import Figure
 

@@ -1,9 +1,7 @@
 """What a finished run's files say about a leak: who stands in two parts of a fold, counted again."""
 
 from itertools import combinations
-from typing import Any
-
-import pandas as pd
+from typing import TypedDict
 
 from bcbm.cohort.splits import unit_ids
 from bcbm.runs.finished import FinishedRun
@@ -11,17 +9,35 @@ from bcbm.runs.finished import FinishedRun
 PARTS = ("train", "validation", "test")
 
 
-def leak_panel(run: FinishedRun) -> dict[str, Any]:
-    """Count, from split.json and lesions.parquet, what the parts of every fold share.
+class LeakFold(TypedDict):
+    """A fold: patients of its parts, and how many patients and lesion contents stand in two parts."""
 
-    Returns:
-        unit and hash of the split; rows of the prediction table, and how many carry that hash; folds, each
-        {fold, repeat, train, validation, test (patients), patients, content (shared by two parts)}; and the
-        sums of the last two as shared_patients and shared_content.
-    """
+    fold: int
+    repeat: int
+    train: int
+    validation: int
+    test: int
+    patients: int
+    content: int
+
+
+class LeakPanel(TypedDict):
+    """Split, rows of the prediction table and how many carry its hash, folds, and the sums over folds."""
+
+    unit: str
+    hash: str
+    rows: int
+    carrying: int
+    folds: list[LeakFold]
+    shared_patients: int
+    shared_content: int
+
+
+def leak_panel(run: FinishedRun) -> LeakPanel:
+    """Count, from split.json and lesions.parquet, what the parts of every fold share."""
     entering, unit = run.entering, run.split["unit"]
     units = unit_ids(entering, unit)
-    folds = []
+    folds: list[LeakFold] = []
     for number, fold in enumerate(run.split["folds"]):
         parts = {part: entering[units.isin(fold[part])] for part in PARTS}
         patients = {part: set(rows["patient_id"]) for part, rows in parts.items()}
@@ -30,21 +46,22 @@ def leak_panel(run: FinishedRun) -> dict[str, Any]:
             {
                 "fold": number,
                 "repeat": fold["repeat"] + 1,
-                **{part: len(names) for part, names in patients.items()},
+                "train": len(patients["train"]),
+                "validation": len(patients["validation"]),
+                "test": len(patients["test"]),
                 "patients": len(_in_two(patients)),
                 "content": len(_in_two(content)),
             }
         )
     carrying = run.predictions["split_hash"] == run.split["hash"]
-    counts = pd.DataFrame(folds)[["patients", "content"]].sum()
     return {
         "unit": unit,
         "hash": run.split["hash"],
         "rows": len(run.predictions),
         "carrying": int(carrying.sum()),
         "folds": folds,
-        "shared_patients": int(counts["patients"]),
-        "shared_content": int(counts["content"]),
+        "shared_patients": sum(fold["patients"] for fold in folds),
+        "shared_content": sum(fold["content"] for fold in folds),
     }
 
 

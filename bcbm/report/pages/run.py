@@ -15,10 +15,12 @@ from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+from bcbm.statistics import beside_auroc
+from bcbm.statistics.results import Results
 from bcbm.terminal.words import listed
 
 SURE = 0.05  # false discovery rate under which a target counts as predicted
-CURVES: dict[str, Callable[[pd.DataFrame, dict[str, Any], Path], None]] = {
+CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
     "roc": draw.roc_figure,
     "precision_recall": draw.precision_recall_figure,
     "reliability": draw.reliability_figure,
@@ -51,6 +53,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         page,
         run=found,
         results=found.results,
+        beside=beside_auroc("patient"),
         verdict=verdict(found.results),
         flow=steps,
         leak=leak,
@@ -64,7 +67,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
     return page
 
 
-def verdict(results: dict[str, Any]) -> tuple[str, str]:
+def verdict(results: Results) -> tuple[str, str]:
     """The result in a line, and its kind: good, warn or leaky."""
     if results["leaky"]:
         return f"LEAKY: split by {results['split']['unit']}. No figure here is a result.", "leaky"
@@ -78,7 +81,7 @@ def verdict(results: dict[str, Any]) -> tuple[str, str]:
     return f"Better than chance: {listed(above)}", "good"
 
 
-def noise(results: dict[str, Any]) -> list[str]:
+def noise(results: Results) -> list[str]:
     """Receptors whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
     blocks = {name: block["patient"] for name, block in results["receptors"].items()}
     return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]

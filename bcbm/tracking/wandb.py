@@ -1,4 +1,4 @@
-"""The W&B runs of an experiment or a search, and whether there are any."""
+"""Weights & Biases: the runs of an experiment or a search, and whether there are any."""
 
 import os
 import re
@@ -13,46 +13,87 @@ from urllib.parse import SplitResult, urlsplit
 from bcbm.config.compose import plain
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.system.processes import rank
+from bcbm.tracking import LONGEST, Tracker
 
 if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
     from wandb import Run
+
+    from bcbm.runs.finished import FinishedRun
 
 JobType = Literal["fold", "trial", "summary"]
 # Where files lie on this machine, and what is said of the runs themselves.
 PRIVATE = ("run", "prepared", "tracking", "cohort.root", "cohort.names", "model.weights")
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
-LONGEST = 128  # W&B's limit on a group
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
 
-class Tracker:
+class WandbTracker(Tracker):
     """The W&B runs of one experiment or search, one at a time; all that they share.
 
-    Never sent: images of patients, ids, and where files lie on this machine.
-
-    Arguments:
-        config: the resolved configuration, which every run carries.
-        folder: the runs are kept in its `wandb/`, sent or not.
-        group: what they are grouped by: `group_name` of an experiment, or a study's name.
-        tags: of every run, see `tags`.
+    Every run carries the configuration and is kept in the folder's `wandb/`, sent or not. Never sent: images
+    of patients, ids, and where files lie on this machine.
 
     Raises:
         ConfigError: `tracking.mode=online`, and there is no key.
     """
 
     def __init__(self, config: Config, folder: Path, group: str, tags: list[str]) -> None:
-        self.mode = "off" if rank() > 0 else wandb_mode(config.tracking.mode)
+        super().__init__(config, folder, group, tags)
+        self.mode = wandb_mode(config.tracking.mode)
         self.settings = config.tracking
-        self.folder = folder
-        self.group = group[-LONGEST:]
-        self.tags = tags
         self.content = sendable(config)
+        self.run: Run | None = None
+
+    def start_fold(self, number: int) -> "Logger | None":
+        """A run of the fold, which gets its curves."""
+        self.run = self.start(f"fold={number}", "fold")
+        if self.run is None:
+            return None
+        from lightning.pytorch.loggers import WandbLogger
+
+        return WandbLogger(experiment=self.run)
+
+    def end_fold(self, number: int, checkpoint: Path | None) -> None:
+        """Send the checkpoint where that is asked for, and finish the fold's run."""
+        if checkpoint is not None:
+            self.send_checkpoint(checkpoint, number)
+        self.finish()
+
+    def end_run(self, run: "FinishedRun") -> None:
+        """A run of the summary: figures, curves, and predictions under pseudonyms."""
+        self.run = self.start("summary", "summary")
+        if self.run is not None:
+            from bcbm.tracking.summary import send_summary
+
+            send_summary(self.run, run)
+        self.finish()
+
+    def start_trial(self, name: str, settings: Mapping[str, object]) -> None:
+        """A run of the trial."""
+        self.run = self.start(name, "trial", settings)
+
+    def log_trial(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Draw the figures over the epoch."""
+        if self.run is not None:
+            self.run.log({"epoch": epoch, **figures})
+
+    def end_trial(self, values: Mapping[str, float]) -> None:
+        """Finish the trial's run, with its objectives in its summary."""
+        if self.run is not None:
+            self.run.summary.update(dict(values))
+        self.finish()
+
+    def finish(self) -> None:
+        """Finish the run that was started last."""
+        if self.run is not None:
+            self.run.finish()
+            self.run = None
 
     def start(
         self, name: str, job_type: JobType, parameters: Mapping[str, object] | None = None
     ) -> "Run | None":
-        """Start a run, which ends with its `finish()`; None where nothing is tracked.
+        """Start a run; None where nothing is tracked.
 
         A run of this process that is still alive is finished first. Figures that are logged together with
         `epoch` are drawn over it.
@@ -83,12 +124,12 @@ class Tracker:
         run.define_metric("val/loss", step_metric="epoch", summary="min")
         return run
 
-    def send_checkpoint(self, run: "Run", path: Path, fold: int) -> None:
+    def send_checkpoint(self, path: Path, fold: int) -> None:
         """Send a fold's checkpoint as an artifact, where that is asked for and somebody is there to take it.
 
         What is sent loads like the file, without what Lightning and `model.weights` say of paths.
         """
-        if not self.settings.checkpoints or self.mode != "online":
+        if self.run is None or not self.settings.checkpoints or self.mode != "online":
             return
         import torch
         import wandb
@@ -100,7 +141,7 @@ class Tracker:
         artifact = wandb.Artifact(plain_name[-LONGEST:], "model", metadata={"fold": fold})
         with artifact.new_file("best.ckpt", "wb") as file:
             torch.save(content, file)
-        run.log_artifact(artifact)
+        self.run.log_artifact(artifact)
 
     def _init(self, name: str, job_type: JobType, parameters: Mapping[str, object] | None) -> "Run":
         import wandb
@@ -131,17 +172,6 @@ class Tracker:
             reinit="finish_previous",
             settings=quiet,
         )
-
-
-def group_name(experiment: str, folder: Path) -> str:
-    """The group of an experiment's runs: one a run folder."""
-    return f"{experiment}-{folder.name}"[-LONGEST:]
-
-
-def tags(config: Config, split_hash: str, leaky: bool) -> list[str]:
-    """What runs are found by: kind of model, split, and whether they are LEAKY or synthetic."""
-    found = [config.model.kind, f"split-{split_hash}"]
-    return found + ["LEAKY"] * leaky + ["synthetic"] * (config.cohort.root is None)
 
 
 def sendable(config: Config) -> dict[str, Any]:

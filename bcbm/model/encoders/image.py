@@ -1,0 +1,70 @@
+"""The encoder of images: a network of `ENCODERS` and a projection of its features."""
+
+from torch import Tensor, nn
+
+from bcbm.config.schema import Model
+from bcbm.model.encoders import ENCODERS
+from bcbm.system.lazy import imported
+
+
+class ImageEncoder(nn.Sequential):
+    """A 3D network and a linear layer: crops (B, 1 or 2, D, H, W) -> (B, F).
+
+    Norms are over groups of channels of one lesion, never over the batch: a crop of 32 voxels ends in a map
+    of one or a few voxels, a batch may hold one lesion, and devices need not share statistics. A group norm
+    has no running statistics: frozen, it stays as it is.
+
+    Args:
+        model: `encoder` and what belongs to it. `encoder_training=partial` leaves the last stage and the
+            linear layer to be trained, `frozen` the linear layer.
+
+    Raises:
+        ValueError: no channels are left, or a crop is too small (then in `forward`).
+    """
+
+    def __init__(self, model: Model) -> None:
+        entry = ENCODERS[model.encoder]
+        body, width = imported(entry.build)(model, 2 if model.mask_channel else 1)
+        super().__init__(body, nn.Linear(width, model.image_features), nn.ReLU())
+        self.model, self.smallest = model, entry.smallest(model)
+        trained = {"full": ("",), "partial": entry.last_stage, "frozen": ()}[model.encoder_training]
+        for name, parameter in body.named_parameters():
+            parameter.requires_grad_(name.startswith(trained))
+
+    @property
+    def body(self) -> nn.Module:
+        """The network before the projection."""
+        return self[0]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode crops (B, 1 or 2, D, H, W)."""
+        if min(image.shape[2:]) < self.smallest:
+            raise ValueError(
+                f"a crop of {tuple(image.shape[2:])} voxels is too small for this encoder; write "
+                f"features.crop_size={self.smallest} or more"
+            )
+        features: Tensor = super().forward(image)
+        return features
+
+    def load_weights(self) -> str:
+        """Copy `model.weights` into the network, by the rule of its entry.
+
+        Returns:
+            What was taken; empty where no weights are named.
+
+        Raises:
+            ConfigError: the file is not there, or cannot be used.
+        """
+        if not self.model.weights:
+            return ""
+        report: str = imported(ENCODERS[self.model.encoder].weights)(self.body, self.model)
+        return report
+
+
+def normalise_by_group(module: nn.Module, groups: int) -> None:
+    """Put GroupNorm (Wu and He 2018) in the place of every batch norm."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm3d):
+            setattr(module, name, nn.GroupNorm(groups, child.num_features))
+        else:
+            normalise_by_group(child, groups)

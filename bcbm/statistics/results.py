@@ -1,0 +1,196 @@
+"""What `results.json` and `comparison.json` hold; NaN, null in the file, where a figure is undefined."""
+
+from typing import NotRequired, TypedDict
+
+
+class AurocBlock(TypedDict):
+    """An AUROC with its 95 % interval."""
+
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+
+
+class RankingBlock(AurocBlock):
+    """How patients or lesions are ranked; each entry of `STATISTICS` stands here by its name."""
+
+    auprc: float
+    auprc_low: float
+    auprc_high: float
+    brier: float
+    positives: int
+    negatives: int
+
+
+class LesionBlock(RankingBlock):
+    """Of lesions, which are not independent."""
+
+    independent: bool
+
+
+class DelongBlock(TypedDict):
+    """DeLong's interval of the patients' probabilities averaged over repeats."""
+
+    auroc: float
+    low: float
+    high: float
+
+
+class CalibrationBlock(TypedDict):
+    """Line of the observed against the predicted logits."""
+
+    slope: float
+    intercept: float
+
+
+class OperatingBlock(TypedDict):
+    """Decisions at the thresholds of the folds."""
+
+    sensitivity: float
+    sensitivity_low: float
+    sensitivity_high: float
+    specificity: float
+    specificity_low: float
+    specificity_high: float
+    f1: float
+    f1_low: float
+    f1_high: float
+    ppv: float
+    npv: float
+
+
+class FittedBlock(RankingBlock):
+    """Of patients, whatever one target alone tells."""
+
+    delong: DelongBlock
+    permutation_p: float
+    smallest_auroc: float
+    calibration: CalibrationBlock
+    operating: OperatingBlock
+
+
+class ChanceBlock(TypedDict):
+    """p of an AUROC above 0.5; `pipeline_p` where the whole pipeline was refitted under permuted labels."""
+
+    corrected_p: float
+    p: float
+    pipeline_p: NotRequired[float]
+
+
+class PatientBlock(FittedBlock, ChanceBlock):
+    """Of patients; q is p after Benjamini and Hochberg over targets."""
+
+    q: float
+
+
+class RepeatsBlock(TypedDict):
+    """The patient AUROC of each repeat."""
+
+    mean: float
+    std: float
+    auroc: list[float]
+
+
+class FoldsBlock(RepeatsBlock):
+    """The patient AUROC of each fold, and how many of one class have none."""
+
+    undefined: int
+    positives: list[int]
+    negatives: list[int]
+
+
+class TargetResults(TypedDict):
+    """All of one target; `best` is what a perfect model reaches, known of a synthetic cohort."""
+
+    patient: PatientBlock
+    lesion: LesionBlock
+    folds: FoldsBlock
+    repeats: RepeatsBlock
+    best: NotRequired[float]
+
+
+class HrBlock(TypedDict):
+    """HR status, ER or PR."""
+
+    patient: RankingBlock
+
+
+class SubtypeBlock(TypedDict):
+    """See `subtype_figures`."""
+
+    classes: list[str]
+    auroc: dict[str, float]
+    mean_auroc: float
+    accuracy: float
+    balanced_accuracy: float
+    confusion: list[list[float]]
+    counts: dict[str, int]
+
+
+class DerivedBlock(TypedDict):
+    """What follows from ER, PR and HER2 together."""
+
+    HR: HrBlock
+    subtype: SubtypeBlock
+
+
+class SplitBlock(TypedDict):
+    """What the split keeps whole, and its hash."""
+
+    unit: str
+    hash: str
+
+
+class Results(TypedDict):
+    """The file: every target by its name, and the mean over them."""
+
+    receptors: dict[str, TargetResults]
+    mean: AurocBlock
+    split: SplitBlock
+    leaky: bool
+    derived: NotRequired[DerivedBlock]
+    reached: NotRequired[float]
+
+
+class ExperimentFigures(TypedDict):
+    """The figures of an experiment: of a target AUROC and statistics, each with the ends of its interval."""
+
+    label: str
+    experiment: str
+    folder: str
+    modalities: list[str]
+    split: SplitBlock
+    leaky: bool
+    chosen_by: str | None
+    receptors: dict[str, dict[str, float]]
+    mean: AurocBlock | None  # None where it lacks a target
+    best: dict[str, float]
+
+
+class PairedTest(TypedDict):
+    """An experiment against the reference, of one target: a reason why they cannot be paired, or figures.
+
+    Difference with the interval of the paired bootstrap, p of exchanging patients, t and p corrected over
+    folds (Nadeau and Bengio), q of the larger p over all tests: the first alone holds the fitted models
+    fixed.
+    """
+
+    label: NotRequired[str]
+    target: NotRequired[str]
+    reason: NotRequired[str]
+    difference: NotRequired[float]
+    low: NotRequired[float]
+    high: NotRequired[float]
+    permutation_p: NotRequired[float]
+    corrected_t: NotRequired[float]
+    corrected_p: NotRequired[float]
+    q: NotRequired[float]
+
+
+class Comparison(TypedDict):
+    """What `comparison.json` holds."""
+
+    receptors: list[str]
+    reference: str
+    rows: list[ExperimentFigures]
+    tests: list[PairedTest]
