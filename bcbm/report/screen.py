@@ -12,7 +12,7 @@ from bcbm.report.words import _number, with_interval, with_spread
 
 def print_table(results: dict[str, Any], console: Console) -> None:
     """Print one row a target; a leaky run says so in red."""
-    title = "Receptor status from out-of-fold predictions"
+    title = "Targets from out-of-fold predictions"
     if results["leaky"]:
         title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
     best_known = "reached" in results
@@ -41,7 +41,7 @@ def print_table(results: dict[str, Any], console: Console) -> None:
             _number(block["lesion"]["auroc"]),
         ]
         if best_known:
-            cells.append(_number(block["best"]))
+            cells.append(_number(block["best"]) if "best" in block else "")
         table.add_row(target, *cells)
     table.add_section()
     table.add_row("mean", with_interval(results["mean"]))

@@ -78,7 +78,7 @@ def verdict(results: dict[str, Any]) -> tuple[str, str]:
 
 
 def noise(results: dict[str, Any]) -> list[str]:
-    """Receptors whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
+    """Targets whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
     blocks = {name: block["patient"] for name, block in results["receptors"].items()}
     return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]
 
