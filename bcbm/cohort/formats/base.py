@@ -5,10 +5,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bcbm.cohort.download import Download
-from bcbm.cohort.targets import Target
 from bcbm.system.content import file_key
+
+if TYPE_CHECKING:  # names of formats are known without tables
+    from bcbm.cohort.download import Download
+    from bcbm.cohort.targets import Target
 
 
 def files_content(root: Path) -> str:
@@ -33,5 +36,5 @@ class Format:
 
     words: str
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, Mapping[str, Target]], Download]
+    read: "Callable[[Path, Mapping[str, Target]], Download]"
     content: Callable[[Path], str] = files_content
