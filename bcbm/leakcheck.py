@@ -13,12 +13,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.baselines.leakcheck import DRAWS, RANDOM, REPEATS, UNITS, check, tables_only
+from bcbm.baselines.leakcheck import DRAWS, REPEATS, UNITS, check, tables_only
 from bcbm.config.schema import Config
 from bcbm.preparation.prepare import prepare
 from bcbm.preparation.reading import disk_errors
 from bcbm.report.figures.leakage import leakage_figure
-from bcbm.statistics.leakage import check_name
+from bcbm.statistics.leakage import RANDOM, check_name
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
 

@@ -9,8 +9,8 @@ import yaml
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import make_split
+from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose, plain
-from bcbm.config.schema import RECEPTORS
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.operating import youden_threshold
 from bcbm.statistics.summary import summarise

@@ -41,5 +41,5 @@ def table_columns(lesions: Lesions, modalities: Sequence[str], coordinates: bool
         elif modality == "burden":
             blocks.append(_burden(table))
         else:
-            blocks.append(_recorded(table, modality))
+            blocks.append(_recorded(table, modality, lesions.clinical))
     return pd.concat(blocks, axis=1)

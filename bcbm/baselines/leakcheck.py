@@ -16,6 +16,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.modalities.radiomics import signed_log
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.leakage import (
+    RANDOM,
     checked_tables,
     copies,
     random_labels,
@@ -30,17 +31,16 @@ from bcbm.terminal.words import say
 UNITS = ("lesion", "study", "patient")
 DRAWS = 12  # random labels, each with folds of its own
 REPEATS = 3  # cross-validations of the real labels
-RANDOM = "random"
 
 
 def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     """All that leakcheck.json holds, for the lesions that enter: exact copies are not among them."""
-    table, targets = lesions.entering, config.task.targets
+    table = lesions.entering
     patients = table["patient_id"].to_numpy(str)
     if len(set(patients)) < 2 * config.split.folds:
         found = f"{len(set(patients))} patients enter, {config.split.folds} folds need two each"
         raise InputError(Problem("lesion table", found, "use more patients, or fewer split.folds"))
-    split = split_as(table, config.split, targets)
+    split = split_as(table, config)
     features = _features(table_columns(lesions, config.task.modalities))
     held = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]

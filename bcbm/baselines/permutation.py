@@ -1,5 +1,7 @@
 """The whole pipeline on permuted labels: what it finds where there is nothing to find."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
@@ -8,7 +10,8 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.folds import patient_probabilities, predict_targets
 from bcbm.cohort.splits import Split, make_split
-from bcbm.config.schema import RECEPTORS, Config
+from bcbm.cohort.targets import known_targets
+from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.metrics import auroc, mean_or_nan, patient_level
 from bcbm.terminal.progress import progress_bar
@@ -80,18 +83,19 @@ def pipeline_aurocs(
     }
 
 
-def permute_labels(table: pd.DataFrame, seed: list[int]) -> pd.DataFrame:
-    """The table with the receptor labels of its patients, (R) at a time, dealt out anew."""
-    labels = table.groupby("patient_id")[list(RECEPTORS)].mean()
+def permute_labels(table: pd.DataFrame, targets: Sequence[str], seed: list[int]) -> pd.DataFrame:
+    """The table with all labels of its patients, (T) at a time, dealt out anew."""
+    labels = table.groupby("patient_id")[list(targets)].mean()
     order = np.random.default_rng(seed).permutation(len(labels))
     dealt = labels.iloc[order].set_axis(labels.index).loc[table["patient_id"]]
-    return table.assign(**{target: dealt[target].to_numpy() for target in RECEPTORS})
+    return table.assign(**{target: dealt[target].to_numpy() for target in targets})
 
 
 def _permuted(
     config: Config, columns: pd.DataFrame, table: pd.DataFrame, split: Split, number: int
 ) -> dict[str, float]:
-    table = permute_labels(table, [config.seed, number])
+    known = [target for target in known_targets(config.cohort.targets) if target in table]
+    table = permute_labels(table, known, [config.seed, number])
     again = make_split(
         table,
         unit=split.unit,
@@ -100,5 +104,6 @@ def _permuted(
         validation=config.split.validation,
         seed=split.seed,
         targets=config.task.targets,
+        known=known,
     )
     return pipeline_aurocs(config, columns, table, again)

@@ -8,14 +8,9 @@ import pandas as pd
 
 from bcbm.errors import Problem
 
-ACQUISITION = {
-    "Age": "age",
-    "Year": "year",
-    "Pixel Spacing": "pixel_spacing",
-    "Manufacturer": "manufacturer",
-    "Magnetic Field Strength ID": "field_strength",
-    "Sex": "sex",
-}
+# Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
+# an experiment asks for them.
+ACQUISITION = ("age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex")
 
 
 @dataclass
@@ -23,17 +18,26 @@ class Download:
     """A download as read: nothing judged yet but its form.
 
     Attributes:
-        segmentations: one row a segmentation: study_id, name, image_path, mask_path, in_workbook.
-        features: the workbook's `original_*` columns, same rows as `segmentations`, NaN without a row.
-        studies: one row a study: study_id, patient_id, ER, PR, HER2 (1, 0, NaN), acquisition columns.
+        root: its folder.
+        clinical: the name of the table that labels and acquisition columns come from, for messages.
+        images: the folder where images and masks lie, or would.
+        has_images: whether that is there.
+        segmentations: one row a segmentation: study_id, name, image_path, mask_path ("" without a file),
+            in_workbook (whether `features` has a row of it).
+        features: published `original_*` columns, same rows as `segmentations`, NaN without a row.
+        studies: one row a study: study_id, patient_id, a column a target (1, 0, NaN), acquisition columns.
+        targets: the label columns of `studies`, in order.
         problems: what was wrong.
     """
 
     root: Path
+    clinical: str
+    images: Path
     has_images: bool
     segmentations: pd.DataFrame
     features: pd.DataFrame
     studies: pd.DataFrame
+    targets: list[str]
     problems: list[Problem] = field(default_factory=list)
 
 

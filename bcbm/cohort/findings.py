@@ -7,7 +7,7 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.overrides import SURE, unsure_names
-from bcbm.cohort.table import LESIONS
+from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
 
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure
@@ -161,8 +161,6 @@ def _patients(table: pd.DataFrame) -> Iterator[Problem]:
         found = f"owns {row['lesions']} of the lesions that enter, {row['share']:.0%}"
         remedy = "read patient-level figures; cohort.policy=largest or one_session tempers it"
         yield Problem(str(row["patient"]), found, remedy, "patient that owns much of the table")
-    unlabelled = table.loc[table["reason"] == "no receptor label", "patient_id"].unique()
+    unlabelled = table.loc[table["reason"].isin(UNLABELLED), "patient_id"].unique()
     for patient in sorted(unlabelled):
-        yield Problem(
-            str(patient), "no receptor is known", "its lesions are excluded", "patient without label"
-        )
+        yield Problem(str(patient), "no target is known", "its lesions are excluded", "patient without label")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bcbm.config import schema
-from bcbm.config.schema import RECEPTORS
+from bcbm.cohort.targets import TARGETS, known_targets
+from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
 
@@ -87,18 +87,19 @@ def make_split(
     validation: float,
     seed: int,
     targets: Sequence[str],
+    known: Iterable[str] = TARGETS,
 ) -> Split:
     """Divide the patients (or, to show the leak, studies or lesions) into folds.
 
-    Stratified over all targets of the table and their missingness, whichever are predicted, so that
-    experiments on one target and on three have the same folds; by iterative stratification (Sechidis,
-    Tsoumakas and Vlahavas, ECML PKDD 2011).
+    Stratified over all `known` targets of the table and their missingness, whichever of them are to be
+    predicted (`targets`), so that experiments on one target and on three have the same folds; by iterative
+    stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011).
 
     Raises:
         InputError: one of `targets` has fewer positive or negative units than there are folds.
     """
-    known = [target for target in RECEPTORS if target in table]
-    labels = table.groupby(unit_ids(table, unit))[known].max()
+    present = [target for target in known if target in table]
+    labels = table.groupby(unit_ids(table, unit))[present].max()
     problems = []
     for target in targets:
         for sign, value in (("positive", 1.0), ("negative", 0.0)):
@@ -132,21 +133,29 @@ def make_split(
     return Split(unit, seed, tuple(result))
 
 
-def split_as(table: pd.DataFrame, wanted: schema.Split, targets: Sequence[str]) -> Split:
+def split_as(table: pd.DataFrame, config: Config) -> Split:
     """`make_split` with the settings of a configuration."""
     return make_split(
         table,
-        unit=wanted.unit,
-        folds=wanted.folds,
-        repeats=wanted.repeats,
-        validation=wanted.validation,
-        seed=wanted.seed,
-        targets=targets,
+        unit=config.split.unit,
+        folds=config.split.folds,
+        repeats=config.split.repeats,
+        validation=config.split.validation,
+        seed=config.split.seed,
+        targets=config.task.targets,
+        known=known_targets(config.cohort.targets),
     )
 
 
 def inner_split(
-    split: Split, number: int, table: pd.DataFrame, *, folds: int, validation: float, targets: Sequence[str]
+    split: Split,
+    number: int,
+    table: pd.DataFrame,
+    *,
+    folds: int,
+    validation: float,
+    targets: Sequence[str],
+    known: Iterable[str] = TARGETS,
 ) -> Split:
     """Folds inside the training and validation units of fold `number`: its test units stand in none.
 
@@ -165,6 +174,7 @@ def inner_split(
             validation=validation,
             seed=seed,
             targets=targets,
+            known=known,
         )
     except InputError as error:
         inner = [

@@ -10,10 +10,11 @@ from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, sam
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.survey import MNI_COLUMNS, Survey
-from bcbm.config.schema import RECEPTORS
+from bcbm.cohort.targets import TARGETS
 from bcbm.errors import Problem
 
 FLOW = ("step", "patients", "studies", "lesions")
+UNLABELLED = ("no receptor label", "no target label")  # reasons: the latter where there are other targets
 LESIONS = ("lesion", "retreatment", "target")  # categories that any policy takes
 
 
@@ -40,7 +41,7 @@ def build_table(
     volume = "original_shape_VoxelVolume"
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
-    _agree_on_labels(studies, problems)
+    _agree_on_labels(studies, download.targets, problems)
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)
     table["excluded"], table["reason"] = False, ""
@@ -53,7 +54,8 @@ def build_table(
         table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
         reasons = table["lesion_id"].map(survey.unusable)
         exclude(table, reasons.notna(), reasons)
-    exclude(table, table[list(RECEPTORS)].isna().all(axis=1), "no receptor label")
+    unlabelled = table[download.targets].isna().all(axis=1)
+    exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
     return table, features, problems
 
 
@@ -147,22 +149,20 @@ def flow(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def _agree_on_labels(studies: pd.DataFrame, problems: list[Problem]) -> None:
+def _agree_on_labels(studies: pd.DataFrame, targets: list[str], problems: list[Problem]) -> None:
     """Give every study its patient's label, in place; where two sessions disagree it is missing."""
-    for receptor in RECEPTORS:
-        labels = studies.groupby("patient_id")[receptor]
+    for target in targets:
+        labels = studies.groupby("patient_id")[target]
         for patient in labels.nunique().loc[lambda count: count > 1].index:
             problems.append(
                 Problem(
                     str(patient),
-                    f"its sessions disagree on {receptor}",
+                    f"its sessions disagree on {target}",
                     "correct one; it counts as missing",
                     "conflicting labels",
                 )
             )
-        studies[receptor] = labels.transform(
-            lambda values: values.mean() if values.nunique() == 1 else np.nan
-        )
+        studies[target] = labels.transform(lambda values: values.mean() if values.nunique() == 1 else np.nan)
 
 
 def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Survey | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bcbm.config.schema import RECEPTORS
+from bcbm.cohort.targets import in_order
 from bcbm.errors import InputError, Problem
 from bcbm.runs.finished import FinishedRun
 from bcbm.statistics import beside_auroc
@@ -79,11 +79,12 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
     """
     require_one_split([row.label for row in rows], [(r.run.split["unit"], r.run.split["hash"]) for r in rows])
     base = next(row for row in rows if row.label == reference)
+    targets = in_order(target for row in rows for target in row.run.results["receptors"])
     tests: list[PairedTest] = []
     for row in rows:
         if row is base:
             continue
-        for target in RECEPTORS:
+        for target in targets:
             if all(target in one.run.results["receptors"] for one in (row, base)):
                 figures = _test(row.run, base.run, target, resamples, seed)
                 tests.append({"label": row.label, "target": target, **figures})
@@ -91,8 +92,6 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
     q = benjamini_hochberg([np.fmax(test["permutation_p"], test["corrected_p"]) for test in tested])
     for test, value in zip(tested, q, strict=True):
         test["q"] = float(value)
-    held = {target for row in rows for target in row.run.results["receptors"]}
-    targets = [target for target in RECEPTORS if target in held]
     return {
         "receptors": targets,
         "reference": reference,

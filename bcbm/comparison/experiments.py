@@ -100,7 +100,7 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
                     lesions = prepare(config, Console(quiet=True))
                     if config.model.kind != "network":
                         table_columns(lesions, config.task.modalities, config.features.coordinates)
-                    split = split_as(lesions.entering, config.split, config.task.targets)
+                    split = split_as(lesions.entering, config)
                     splits[config.experiment] = split.unit, split.hash
                 kept.append(thing)
             except AbsentColumns as error:

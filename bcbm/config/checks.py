@@ -3,14 +3,15 @@
 import difflib
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from bcbm.config.schema import MODALITIES, RECEPTORS, TABLES, Config
+from bcbm.config.schema import MODALITIES, TABLES, Config
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
+TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
 
@@ -30,14 +31,19 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: all that is out of its bounds, one a line; else the first that does not go together.
     """
-    if problems := [text for name, value, item in settings(config) if (text := _refused(name, value, item))]:
+    problems = [text for name, value, item in settings(config) if (text := _refused(name, value, item))]
+    try:
+        targets = list(imported(TARGETS)(config.cohort.targets))
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
         raise ConfigError("\n".join(problems))
     weights = [config.loss.target_weights.get(target, 1.0) for target in config.task.targets]
     if min(weights, default=1.0) < 0 or not sum(weights, start=0.0 if weights else 1.0) > 0:
         raise ConfigError("loss.target_weights: write numbers of at least 0, not all of them 0")
     for name, chosen, known in (
-        ("task.targets", config.task.targets, RECEPTORS),
-        ("task.modalities", config.task.modalities, MODALITIES + TABLES),
+        ("task.targets", config.task.targets, targets),
+        ("task.modalities", config.task.modalities, [*MODALITIES, *TABLES]),
     ):
         for word in chosen:
             if word not in known:
@@ -45,8 +51,8 @@ def check(config: Config) -> None:
         if not chosen or len(set(chosen)) != len(chosen):
             raise ConfigError(f"{name}={chosen}: name at least one of {', '.join(known)}, each once")
     for word in config.loss.target_weights:
-        if word not in RECEPTORS:
-            raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, RECEPTORS)}")
+        if word not in targets:
+            raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, targets)}")
     if config.features.coordinates and config.cohort.position != "image":
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
     if config.prepared.jobs == 0:
@@ -81,6 +87,8 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
         return "" if inside else f"{name}={value}: write {asks}"
     if address := item.metadata["among"]:
         known = list(imported(address))
+        if item.default is not MISSING and item.default not in known:  # such as auto
+            known.insert(0, item.default)
         for word in value if isinstance(value, list) else [value]:
             if word not in known:
                 return f"{name}: unknown '{word}'; {nearest(str(word), known)}"

@@ -232,9 +232,9 @@ def _check_tune(config: Config) -> None:
 
 
 def flattened(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key; `tune` stays whole, because keys are what it holds."""
+    """Values by dotted key; what holds names of its own stays whole."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
-        inside = isinstance(value, dict) and name != "tune"
+        inside = isinstance(value, dict) and f"{prefix}{name}" not in ("tune", "cohort.targets")
         flat |= flattened(value, f"{prefix}{name}.") if inside else {f"{prefix}{name}": value}
     return flat

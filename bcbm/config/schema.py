@@ -8,7 +8,6 @@ from typing import Any, Literal, get_type_hints
 from bcbm.system.lazy import imported
 
 HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
-RECEPTORS = ("ER", "PR", "HER2")
 MODALITIES = ("image", "radiomics", "position")
 TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
 
@@ -63,7 +62,19 @@ class Synthetic:
 class Cohort:
     """Where the lesions come from."""
 
-    root: str | None = key(None, "folder of the TCIA download; empty: the embedded synthetic cohort")
+    root: str | None = key(None, "folder of the cohort; empty: the embedded synthetic one")
+    format: str = key(
+        "auto",
+        "how the folder is laid out: auto looks at its files; tcia, or a format of an installed package",
+        among="bcbm.cohort.formats:FORMATS",
+    )
+    targets: dict[str, Any] = key(
+        {},
+        "targets of one's own, by name, from columns of the clinical table: "
+        '{ki67: {column: Ki-67, positive: ">= 20"}, origin: {column: primary, positive: [breast]}, '
+        "grade: {column: Grade, levels: [low, middle, high]}}; levels gives grade_middle (that or more) and "
+        "grade_high",
+    )
     strict: bool = key(False, "stop on any problem instead of excluding the lesion with a reason")
     policy: Literal["lesions", "lesions+targets", "largest", "one_session"] = key(
         "lesions+targets",
@@ -109,7 +120,7 @@ class Features:
 class Task:
     """What is predicted and from what."""
 
-    targets: list[str] = key(list(RECEPTORS), "targets to predict, any of ER PR HER2")
+    targets: list[str] = key(["ER", "PR", "HER2"], "targets to predict, any of ER PR HER2 and cohort.targets")
     modalities: list[str] = key(
         list(MODALITIES),
         "modalities to fuse, any of image radiomics position; traditional models read no image, but also "

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.splits import inner_split
+from bcbm.cohort.targets import known_targets
 from bcbm.config.compose import candidates, override
 from bcbm.config.schema import Config
 from bcbm.preparation.fold_job import FoldJob
@@ -39,6 +40,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
         folds=config.split.inner,
         validation=config.split.validation,
         targets=config.task.targets,
+        known=known_targets(config.cohort.targets),
     )
     tried = candidates(config)
     home = job.home / "inner"

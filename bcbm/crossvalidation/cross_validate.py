@@ -44,7 +44,7 @@ def run(
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
         config = replace(config, experiment=f"{config.experiment}/{digest}")
     lesions = prepare(config, console)
-    split = split_as(lesions.entering, config.split, config.task.targets)
+    split = split_as(lesions.entering, config)
     if split.leaky:
         console.print(
             f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; "

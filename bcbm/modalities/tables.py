@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.errors import InputError, Problem
 
 # As text in the lesion table. Age and sex belong to the patient, the rest to how the image was taken.
@@ -32,16 +31,16 @@ def _burden(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _recorded(table: pd.DataFrame, modality: str) -> pd.DataFrame:
-    """Columns of the clinical workbook, of which pixel spacings such as "0.5\\0.5" count with the first."""
+def _recorded(table: pd.DataFrame, modality: str, clinical: str) -> pd.DataFrame:
+    """Columns of the table named `clinical`; of pixel spacings such as "0.5\\0.5" the first counts."""
     wanted = (*NUMBERS[modality], *KINDS[modality])
     text = table.reindex(columns=list(wanted), fill_value="").astype(str)
     text = text.apply(lambda cells: cells.str.strip())
     telling = [name for name in wanted if text[name].nunique() > 1]
     if not telling:
         found = f"the columns {', '.join(wanted)} are missing, empty or the same everywhere"
-        remedy = f"take the full clinical workbook, or leave {modality} out of task.modalities"
-        raise AbsentColumns(Problem(CLINICAL_WORKBOOK[0], found, remedy))
+        remedy = f"take the full table, or leave {modality} out of task.modalities"
+        raise AbsentColumns(Problem(clinical, found, remedy))
     columns = {}
     for name in telling:
         if name in KINDS[modality]:

@@ -1,1 +1,1 @@
-"""Encoders, fusion, trunk, three heads and their training."""
+"""Encoders, fusion, trunk, a head a target, and their training."""

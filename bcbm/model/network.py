@@ -68,7 +68,9 @@ class LesionNetwork(nn.Module):
         joint = self.fusion.joint
         self.trunk = trunk(self.fusion.features, model) if joint else nn.Identity()
         width = model.trunk if joint else self.fusion.features
-        self.heads = nn.ModuleDict({target: nn.Linear(width, 1) for target in targets})
+        # A module's own names, such as `type`, cannot be those of its heads.
+        names = [f"{target}-" if hasattr(nn.ModuleDict, target) else target for target in targets]
+        self.heads = nn.ModuleDict({name: nn.Linear(width, 1) for name in names})
         self.attention = GatedAttention(width, len(targets)) if attention else None
 
     @property

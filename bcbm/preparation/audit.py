@@ -18,7 +18,7 @@ def audit_content(config: Config, cohort: Cohort) -> dict:
     table = cohort.table
     require_modalities(table, cohort.workbook, _needed(config, cohort))
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
-    related = confounders(table)
+    related = confounders(table, cohort.download.targets)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
     return _content(cohort, found, related)
 

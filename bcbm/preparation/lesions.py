@@ -19,8 +19,9 @@ class Lesions:
         radiomics: (N, 107) float64 of `entering`, or None when that modality is off.
         crops: of `entering`, by row, or None when the image modality is off.
         present: (N, M) booleans of `entering`: which of `task.modalities` a lesion has.
-        cohort: the content hash of the download, and of the names that a person corrected.
+        cohort: the content hash of the download, of corrected names and of own targets.
         folder: where the tables and crops are kept.
+        clinical: the name of the table that labels and acquisition columns come from, for messages.
     """
 
     table: pd.DataFrame
@@ -30,3 +31,4 @@ class Lesions:
     present: np.ndarray
     cohort: str
     folder: Path
+    clinical: str = "the clinical table"

@@ -75,7 +75,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
     if images:
         places = [where.get(lesion) for lesion in entering["lesion_id"]]
         crops = CropStore(places, config.features.crop_size)
-    return Lesions(table, entering, values, crops, present, cohort.content, cohort.folder)
+    clinical = cohort.download.clinical
+    return Lesions(table, entering, values, crops, present, cohort.content, cohort.folder, clinical)
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:

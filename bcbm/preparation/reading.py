@@ -11,11 +11,12 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.download import Download
-from bcbm.cohort.formats.tcia import IMAGE_FOLDER, content_hash, read_download
+from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
+from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import extract_cohort
@@ -30,7 +31,7 @@ class Cohort:
     """A cohort as read and surveyed: what audit judges and preparation goes on from.
 
     Attributes:
-        content: hash of the download's files, and of the names that a person corrected.
+        content: hash of the download's files, of the names that a person corrected, and of own targets.
         folder: where everything made from them is kept.
         table: the lesion table, not yet settled.
         workbook: published radiomics by lesion_id, rows of `table`.
@@ -87,9 +88,14 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         InputError: nothing can be done with this input.
     """
     root = cohort_root(config, console)
-    download = read_download(root)
+    name = format_name(config.cohort.format, root)
+    if config.cohort.format == "auto" and config.cohort.root:
+        console.print(f"cohort format {name}", highlight=False)
+    targets = known_targets(config.cohort.targets)
+    download = FORMATS[name].read(root, targets)
+    _require_targets(config, download)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
-    content = content_hash(root)
+    content = FORMATS[name].content(root)
     own = config.prepared.root
     folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
     if folder.resolve().is_relative_to(root.resolve()):
@@ -97,7 +103,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     survey = None
     if volumes and not download.has_images:
-        text = f"  no images in {root / IMAGE_FOLDER}: masks are not looked at, positions come from names"
+        text = f"  no images in {download.images}: masks are not looked at, positions come from names"
         say(console, text)
     if volumes and download.has_images:
         studies = studies_of(download.segmentations)
@@ -109,13 +115,22 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
                 register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
     table, workbook, problems = build_table(download, names, survey)
     unknown = sorted(set(names) - set(table["name"]))
-    for name in unknown:
+    for segmentation in unknown:
         remedy = "correct the name, or remove the line"
-        problems.append(Problem(str(config.cohort.names), f"no segmentation is named {name}", remedy))
-    if names:
-        text = content + repr(sorted(names.items()))
-        content = hashlib.sha256(text.encode()).hexdigest()[:16]
+        problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
+    defined = [(target, targets[target]) for target in targets if target not in TARGETS]
+    for changes in (sorted(names.items()), defined):
+        if changes:
+            content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     return Cohort(download, content, folder, table, workbook, survey, problems)
+
+
+def _require_targets(config: Config, download: Download) -> None:
+    """Refuse a download without the labels that are to be predicted."""
+    absent = [name for name in config.task.targets if name not in download.targets]
+    remedy = f"leave it out of task.targets; there are {', '.join(download.targets) or 'none'}"
+    if absent:
+        raise InputError(*(Problem(download.clinical, f"no labels of {name}", remedy) for name in absent))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from bcbm.statistics.results import Results
 
 def print_table(results: Results, console: Console) -> None:
     """Print one row a target; a leaky run says so in red."""
-    title = "Receptor status from out-of-fold predictions"
+    title = "Targets from out-of-fold predictions"
     if results["leaky"]:
         title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
     best_known = "reached" in results
@@ -46,7 +46,7 @@ def print_table(results: Results, console: Console) -> None:
             _number(block["lesion"]["auroc"]),
         ]
         if best_known:
-            cells.append(_number(block["best"]))
+            cells.append(_number(block["best"]) if "best" in block else "")
         table.add_row(target, *cells)
     table.add_section()
     table.add_row("mean", with_interval(results["mean"]))

@@ -26,8 +26,8 @@ NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
-    for path in ("root", "names"):  # their content is in `cohort`
-        content["cohort"].pop(path)
+    for name in ("root", "format", "names", "targets"):  # their content is in `cohort`
+        content["cohort"].pop(name)
     if content["trainer"].pop("parallel") == "folds":  # how many stand side by side changes no number
         content["trainer"]["devices"] = 1
     content["trainer"].pop("profile")

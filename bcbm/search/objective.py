@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.splits import Split, inner_split, make_split
+from bcbm.cohort.targets import known_targets
 from bcbm.config.compose import override
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import mean_auroc
@@ -137,6 +138,7 @@ def measures(
             folds=config.split.inner,
             validation=config.split.validation,
             targets=config.task.targets,
+            known=known_targets(config.cohort.targets),
         )
         seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
         found[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
@@ -148,6 +150,7 @@ def measures(
         validation=config.split.validation,
         seed=derived_seed(config.split.seed, len(split.folds)),
         targets=config.task.targets,
+        known=known_targets(config.cohort.targets),
     )
     found[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
     return found

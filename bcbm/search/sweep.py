@@ -106,7 +106,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     chosen = asked.studies([*folds, FINAL])
     load_stack(STACK)
     lesions = prepare(config, console)
-    split = split_as(lesions.entering, config.split, config.task.targets)
+    split = split_as(lesions.entering, config)
     found = measures(config, lesions, split, plan.objectives, plan.epochs)
     text = json.dumps([fingerprint(config, lesions.cohort, split.hash), plan.source], sort_keys=True)
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
 from bcbm.cohort.download import ACQUISITION
+from bcbm.cohort.targets import TARGETS
 from bcbm.statistics.metrics import auroc
 
 ALWAYS_NUMBERS = {"age", "year"}
@@ -22,7 +23,7 @@ PERMUTATIONS = 2000
 
 def confounders(
     table: pd.DataFrame,
-    targets: Sequence[str] = ("ER", "PR", "HER2"),
+    targets: Sequence[str] = tuple(TARGETS),
     *,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
@@ -52,7 +53,7 @@ def confounders(
     """
     lesions = table[~table["excluded"].astype(bool)]
     results = []
-    for column in ACQUISITION.values():
+    for column in ACQUISITION:
         if column not in lesions:
             continue
         values, is_scale = _read(lesions[column], column)

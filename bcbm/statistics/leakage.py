@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+RANDOM = "random"  # what labels that are drawn are called beside the targets
 CHUNK = 512  # rows whose distances to all others are held at once
 ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
 
@@ -121,13 +122,12 @@ def fitting_check(home: Path, modalities: Sequence[str], targets: Sequence[str],
     Returns:
         Its `leakcheck.json`; the one of fewest targets where there are several.
     """
-    tables, _, kept = check_name(modalities, targets, unit).split("_")
-    found = {path: path.parent.name.split("_") for path in home.glob("*_*_*/leakcheck.json")}
-    fits = [
-        path
-        for path, (read, labels, split) in found.items()
-        if (read, split) == (tables, kept) and set(targets) <= set(labels.split("+"))
-    ]
+    start, end = f"{'+'.join(sorted(checked_tables(modalities)))}_", f"_{unit}"
+    labels = {
+        path: path.parent.name.removeprefix(start).removesuffix(end).split("+")
+        for path in home.glob(f"{start}*{end}/leakcheck.json")
+    }
+    fits = [path for path, names in labels.items() if set(targets) <= set(names)]
     return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
 
 

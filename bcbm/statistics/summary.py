@@ -84,11 +84,13 @@ def summarise(
             "HR": {"patient": ranking_block(of_hr, "patient", resamples, seed)},
             "subtype": subtype_figures(table),
         }
-    if best is not None:
-        for target, block in blocks.items():
-            block["best"] = float(best[target])
+    best = best or {}
+    known = {target: block for target, block in blocks.items() if target in best}
+    for target, block in known.items():
+        block["best"] = float(best[target])
+    if known:
         results["reached"] = mean_or_nan(
-            [_reached(b["patient"]["auroc"], b["best"]) for b in blocks.values()]
+            [_reached(block["patient"]["auroc"], block["best"]) for block in known.values()]
         )
     return results
 

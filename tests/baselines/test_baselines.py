@@ -16,8 +16,9 @@ from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import MostTelling, fit_predict, training_weights
 from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
 from bcbm.cohort.splits import make_split, stratified_folds
+from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import EXPERIMENTS, HOME, compose
-from bcbm.config.schema import RECEPTORS, Baseline
+from bcbm.config.schema import Baseline
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
@@ -232,7 +233,7 @@ def test_every_baseline_stands_on_the_tables(path):
 
 def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
     table = lesions.entering
-    dealt = permute_labels(table, [0, 3])
+    dealt = permute_labels(table, list(RECEPTORS), [0, 3])
     assert not dealt["ER"].equals(table["ER"])
     assert (dealt.groupby("patient_id")[list(RECEPTORS)].nunique(dropna=False) == 1).all().all()
     before, after = (

@@ -37,7 +37,7 @@ words = sys.argv[1:]
 rounds = int(words.pop(0).partition("=")[2]) if words and words[0].startswith("rounds=") else 5
 config = compose([*SETTINGS, *words])
 lesions = prepare(config, Console(quiet=True))
-split = split_as(lesions.entering, config.split, config.task.targets)
+split = split_as(lesions.entering, config)
 
 
 class Clock(Callback):

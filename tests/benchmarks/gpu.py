@@ -81,7 +81,7 @@ def step_alone(job: FoldJob) -> float:
 
 with tempfile.TemporaryDirectory() as name:
     lesions = lesions_of(Path(name))
-    split = split_as(lesions.entering, config.split, config.task.targets)
+    split = split_as(lesions.entering, config)
     job = FoldJob(config, lesions, split, 0, RunFolder(Path(name) / "run"))
     train_fold(job, (), Console())
     curves = pd.read_csv(Path(name) / "run" / "fold=0" / "metrics.csv")

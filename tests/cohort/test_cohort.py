@@ -9,6 +9,7 @@ import pytest
 from downloads import LABELS, P, download, lesions_of, row
 
 from bcbm.cohort.download import patient_of
+from bcbm.cohort.formats import format_name
 from bcbm.cohort.formats.tcia import (
     CLINICAL_WORKBOOK,
     IMAGE_FOLDER,
@@ -175,7 +176,7 @@ def test_missing_columns_are_all_named(tmp_path):
 
 def test_a_missing_folder_says_which_key_to_set(tmp_path):
     with pytest.raises(InputError, match=r"cohort\.root"):
-        read_download(tmp_path / "nowhere")
+        format_name("auto", tmp_path / "nowhere")
 
 
 def test_the_content_hash_follows_content_not_place(tmp_path):

@@ -1,5 +1,7 @@
 """What the audit notes in a table that no file says by itself: small, grey, outside, mirrored, in doubt."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -27,11 +29,14 @@ def judged(points=POINTS, overlap=0.95, **measures):
     rows = {"study_id": STUDY, "name": NAMES, "image_path": "", "mask_path": "", "in_workbook": True}
     studies = pd.DataFrame({"study_id": [STUDY], "patient_id": ["BCBM-RadioGenomics-1"]})
     download = Download(
-        root=None,
+        root=Path("cohort"),
+        clinical="clinical.csv",
+        images=Path("cohort/images"),
         has_images=False,
         segmentations=pd.DataFrame(rows),
         features=pd.DataFrame({"original_a": [1.0, 2, 3], "original_b": 1.0}),
         studies=studies.assign(ER=1.0, PR=0.0, HER2=1.0),
+        targets=["ER", "PR", "HER2"],
     )
     table, _, _ = build_table(download, survey=survey)
     settle(table, "lesions", survey)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bcbm.cohort.splits import make_split
-from bcbm.config.schema import RECEPTORS
+from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.errors import InputError
 
 

@@ -19,8 +19,7 @@ from finished_runs import write_run
 from rich.console import Console
 from scipy.stats import t as student
 
-from bcbm.cohort.download import ACQUISITION
-from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
+from bcbm.cohort.formats.tcia import ACQUIRED, CLINICAL_WORKBOOK
 from bcbm.compare import main
 from bcbm.comparison.compare import compare, fit_command
 from bcbm.comparison.differences import Row, compare_runs, distinct_labels
@@ -119,7 +118,7 @@ def without_acquisition(table_cohort, folder):
     shutil.copytree(table_cohort, folder)
     file, sheet = folder / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
     book = pd.read_excel(file, sheet_name=sheet, dtype=str)
-    gone = [name for name in book if ACQUISITION.get(name) not in (None, "age", "sex")]
+    gone = [name for name in book if ACQUIRED.get(name) not in (None, "age", "sex")]
     with pd.ExcelWriter(file) as writer:
         book.drop(columns=gone).to_excel(writer, sheet_name=sheet, index=False)
     return folder

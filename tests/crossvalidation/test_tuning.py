@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from bcbm.cohort.splits import inner_split, make_split
+from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose
-from bcbm.config.schema import RECEPTORS
 from bcbm.crossvalidation.choice import choose
 from bcbm.errors import InputError
 from bcbm.preparation.fold_job import FoldJob

@@ -35,7 +35,7 @@ def images(cohort, tmp_path_factory):
     small = ["features.crop_size=16", "features.crop_spacing=2", "split.folds=2", "trainer.max_epochs=2"]
     config = compose([*places, *small, "data.workers=0", "prepared.jobs=1", "tracking=csv"])
     lesions = prepare(config, Console(quiet=True))
-    return config, lesions, split_as(lesions.entering, config.split, config.task.targets)
+    return config, lesions, split_as(lesions.entering, config)
 
 
 def folder_of(images, root, callbacks=(), **settings):

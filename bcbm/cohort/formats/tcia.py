@@ -6,37 +6,47 @@ Source: doi 10.7937/RRSE-W278. Nothing here writes into the download.
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.download import ACQUISITION, Download, patient_of
+from bcbm.cohort.download import Download, patient_of
+from bcbm.cohort.formats.base import Format
+from bcbm.cohort.targets import TARGETS, Target, read_labels
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
 
 RADIOMICS_WORKBOOK = ("BCBM-RadioGenomic_Radiomics_Data.xlsx", "merged_orig")
 CLINICAL_WORKBOOK = ("BCBM-RadioGenomics-Clinical-data.xlsx", "Clinical+Genetics")
 IMAGE_FOLDER = "BCBM-RadioGenomics_Images_Masks_Dec2024"
+# Headings of the clinical workbook, and the acquisition columns that they become.
+ACQUIRED = {
+    "Age": "age",
+    "Year": "year",
+    "Pixel Spacing": "pixel_spacing",
+    "Manufacturer": "manufacturer",
+    "Magnetic Field Strength ID": "field_strength",
+    "Sex": "sex",
+}
 
 
-RECEPTOR_LABELS = {"+": 1.0, "-": 0.0, "": float("nan")}
+def recognises(root: Path) -> bool:
+    """Whether a folder holds any file of the download, so that a half of it is missed by its name."""
+    return any((root / name).exists() for name in (RADIOMICS_WORKBOOK[0], CLINICAL_WORKBOOK[0], IMAGE_FOLDER))
 
 
-def read_download(root: Path) -> Download:
+def read_download(root: Path, targets: Mapping[str, Target] = TARGETS) -> Download:
     """Read workbooks and file names of a download.
 
     Raises:
-        InputError: no such folder, a workbook missing or unreadable, or a needed column missing.
+        InputError: a workbook missing or unreadable, or a needed column missing.
     """
-    if not root.is_dir():
-        raise InputError(
-            Problem(str(root), "no such folder", "set cohort.root to the folder of the TCIA download")
-        )
     problems: list[Problem] = []
-    clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", "ER", "PR", "HER2"])
+    clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
     radiomics = _read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
-    studies = _studies(clinical, problems)
+    studies = _studies(clinical, targets, problems)
     rows = _workbook_rows(radiomics, problems)
     images = root / IMAGE_FOLDER
     files = _files(images, problems) if images.is_dir() else None
@@ -49,7 +59,7 @@ def read_download(root: Path) -> Download:
             Problem(
                 study,
                 f"no row in {CLINICAL_WORKBOOK[0]}",
-                "its receptors count as missing; add the row",
+                "its labels count as missing; add the row",
                 "study without clinical row",
             )
         )
@@ -64,7 +74,17 @@ def read_download(root: Path) -> Download:
                     "study without session number",
                 )
             )
-    return Download(root, files is not None, segmentations, features, studies, problems)
+    return Download(
+        root=root,
+        clinical=CLINICAL_WORKBOOK[0],
+        images=images,
+        has_images=files is not None,
+        segmentations=segmentations,
+        features=features,
+        studies=studies,
+        targets=[name for name in targets if name in studies],
+        problems=problems,
+    )
 
 
 def content_hash(root: Path) -> str:
@@ -123,28 +143,14 @@ def _few(frame: pd.DataFrame) -> str:
     return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
 
 
-def _studies(clinical: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
-    book = CLINICAL_WORKBOOK[0]
+def _studies(clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem]) -> pd.DataFrame:
+    book, sheet = CLINICAL_WORKBOOK
     clinical = _identified(clinical, "ID", book, problems)
     frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
-    for receptor in ("ER", "PR", "HER2"):
-        values = []
-        rows = zip(frame.index + 2, frame["study_id"], clinical[receptor], strict=True)
-        for row, study, cell in rows:
-            text = "" if cell is None else str(cell).strip()
-            if text not in RECEPTOR_LABELS and text.lower() != "nan":
-                problems.append(
-                    Problem(
-                        f"{book} row {row} ({study})",
-                        f"{receptor} is '{text}'",
-                        "write + or - or leave it empty; it counts as missing",
-                        "odd label",
-                    )
-                )
-            values.append(RECEPTOR_LABELS.get(text, float("nan")))
-        frame[receptor] = values
-    for column, name in ACQUISITION.items():
+    rows = [f"row {row} ({study})" for row, study in zip(frame.index + 2, frame["study_id"], strict=True)]
+    frame = frame.join(read_labels(clinical, targets, f"{book}, sheet {sheet}", rows, problems))
+    for column, name in ACQUIRED.items():
         cells = clinical[column] if column in clinical else [""] * len(clinical)
         frame[name] = [str(cell).strip() for cell in cells]
     twice = frame.duplicated("study_id", keep="first")
@@ -289,3 +295,11 @@ def _unmatched(frame: pd.DataFrame, matched: set[tuple[str, str]]) -> dict[tuple
         if (study, name) not in matched:
             loose.setdefault((study, _fold(name)), []).append(index)
     return loose
+
+
+TCIA = Format(
+    words=f"{CLINICAL_WORKBOOK[0]}, {RADIOMICS_WORKBOOK[0]} and, with images, {IMAGE_FOLDER}",
+    recognises=recognises,
+    read=read_download,
+    content=content_hash,
+)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bcbm.report.figures.palette import CHANCE, RECEPTOR_COLORS, stamp
+from bcbm.cohort.targets import colors
+from bcbm.report.figures.palette import CHANCE, stamp
 from bcbm.report.figures.saving import save_png
 from bcbm.statistics.metrics import brier, labelled
 
@@ -120,11 +121,11 @@ def _scores(rows: pd.DataFrame, group: pd.Series, order: list[str]) -> pd.DataFr
 
 def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
     """A line a group, a dot a target; an open ring is what the group's share of positives would score."""
-    groups = list(table["group"].unique())
+    groups, color_of = list(table["group"].unique()), colors(targets)
     for number, target in enumerate(targets):
         of = table[(table["target"] == target) & (table["lesions"] >= FEWEST)]
         place = of["group"].map(groups.index) + 0.22 * (number - (len(targets) - 1) / 2)
-        color = RECEPTOR_COLORS[target]
+        color = color_of[target]
         axes.plot(of["constant"], place, "o", markerfacecolor="none", color=color, alpha=0.5, markersize=6)
         axes.plot(of["brier"], place, "o", color=color, label=target, markersize=6.5)
     label = "the group's share of positives, always"

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bcbm.report.figures.palette import ALARM, CHANCE, FOLD, RECEPTOR_COLORS
+from bcbm.cohort.targets import colors
+from bcbm.report.figures.palette import ALARM, CHANCE, FOLD
 from bcbm.report.figures.saving import save_png
+from bcbm.statistics.leakage import RANDOM
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,13 +51,14 @@ def _panel(axes: Axes, aurocs: dict[str, Any], level: str) -> None:
     """One line of dots a label and split unit; a bar is one standard deviation to each side."""
     axes.axvline(0.5, color=CHANCE, linewidth=0.9, linestyle=":", label="chance")
     names = list(next(iter(aurocs.values())))
+    color_of = {RANDOM: ALARM} | colors(name for name in names if name != RANDOM)
     offsets = np.linspace(-0.27, 0.27, len(names))
     for place, labels in enumerate(aurocs.values()):
         for offset, (name, levels) in zip(offsets, labels.items(), strict=True):
             found, y = levels[level], place + offset
-            color = RECEPTOR_COLORS.get(name, ALARM)
+            color = color_of[name]
             axes.scatter(found["values"], np.full(found["draws"], y), s=9, color=FOLD, linewidths=0, zorder=2)
-            label = (name if name in RECEPTOR_COLORS else "labels at random") if place == 0 else None
+            label = ("labels at random" if name == RANDOM else name) if place == 0 else None
             bar = axes.errorbar(found["mean"], y, xerr=found["spread"], fmt="o", color=color, zorder=3)
             bar.set_label(label)
             if np.isfinite(found["mean"]):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 PATIENT, LESION, FOLD, CHANCE, ALARM = "#1f4e79", "#7fb2d9", "#b8bec6", "#8a8f96", "#c8102e"
 BEST = "#2f9e5f"
-RECEPTOR_COLORS = {"ER": "#1f4e79", "PR": "#b5549b", "HER2": "#e0861a"}
+DEFAULT = "#e0861a"
 
 
 def stamp(figure: Figure, unit: str, size: float, middle: float = 0.5) -> None:

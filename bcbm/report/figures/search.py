@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bcbm.report.figures.palette import ALARM, BEST, CHANCE, FOLD, LESION, PATIENT, RECEPTOR_COLORS
+from bcbm.report.figures.palette import ALARM, BEST, CHANCE, DEFAULT, FOLD, LESION, PATIENT
 from bcbm.report.figures.saving import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DEFAULT = RECEPTOR_COLORS["HER2"]
 STATES = {"complete": (PATIENT, "finished"), "pruned": (CHANCE, "pruned"), "fail": (ALARM, "failed")}
 IDLE = 60.0  # seconds without a trial that are left out of the timeline
 

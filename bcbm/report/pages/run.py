@@ -82,7 +82,7 @@ def verdict(results: Results) -> tuple[str, str]:
 
 
 def noise(results: Results) -> list[str]:
-    """Receptors whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
+    """Targets whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
     blocks = {name: block["patient"] for name, block in results["receptors"].items()}
     return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]
 

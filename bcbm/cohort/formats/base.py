@@ -1,0 +1,40 @@
+"""What a cohort format is: how its folder is recognised, read, and told from another of the same format."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bcbm.system.content import file_key
+
+if TYPE_CHECKING:  # names of formats are known without tables
+    from bcbm.cohort.download import Download
+    from bcbm.cohort.targets import Target
+
+
+def files_content(root: Path) -> str:
+    """A name for the content of all files below a folder, wherever it lies; for each see `file_key`."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_key(path))
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout of cohorts.
+
+    Attributes:
+        words: what a folder of this format holds, for messages.
+        recognises: whether a folder is one, from the names of its files.
+        read: the download in a folder, with a label column for every target that it has. It raises
+            InputError for what cannot be read at all, and collects the rest as the download's problems.
+        content: a hash of the files that make the cohort what it is; another hash is another cohort.
+    """
+
+    words: str
+    recognises: Callable[[Path], bool]
+    read: "Callable[[Path, Mapping[str, Target]], Download]"
+    content: Callable[[Path], str] = files_content

@@ -1,0 +1,232 @@
+"""What can be predicted: the receptors, and the targets that `cohort.targets` defines."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+from typing import TYPE_CHECKING, Any
+
+from bcbm.config.checks import nearest
+from bcbm.errors import ConfigError, InputError, Problem
+
+if TYPE_CHECKING:  # a configuration is checked without tables
+    import pandas as pd
+
+COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
+EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
+WORDS = ("column", "positive", "negative", "levels")
+# Names with a meaning of their own: columns of the lesion table, and entries beside targets in results.
+TAKEN = {
+    *("lesion_id", "study_id", "patient_id", "name", "image_path", "mask_path", "in_workbook", "category"),
+    *("hemisphere", "region", "name_hemisphere", "name_region", "name_confidence", "mni_x", "mni_y", "mni_z"),
+    *("mni_overlap", "position_source", "position_confidence", "position_conflict", "volume", "age", "year"),
+    *("pixel_spacing", "manufacturer", "field_strength", "sex", "content", "excluded", "reason", "voxels"),
+    *("outside", "grey_levels", "duplicate_of"),
+    *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
+}
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_CELL = re.compile(rf"({_NUMBER})\s*%?")
+_COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})\s*%?")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A yes or no of a patient, and how a cell of the clinical table says it.
+
+    A rule is a list of words and comparisons such as `>= 20`, one of which a cell must meet. Words count
+    without their case; numbers may carry a per cent sign, which changes nothing about them.
+
+    Attributes:
+        column: of the clinical table.
+        positive: the rule of a positive.
+        negative: the rule of a negative; empty: whatever is not positive, of comparisons any other number.
+        color: in figures; empty: the next of `COLORS`.
+    """
+
+    column: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...] = ()
+    color: str = ""
+
+    def label(self, cell: object) -> float:
+        """1, 0, or NaN for an empty cell.
+
+        Raises:
+            ValueError: the cell meets neither rule.
+
+        Example:
+            >>> Target("Ki-67", (">= 20",)).label("35 %")
+            1.0
+        """
+        text = "" if cell is None else " ".join(str(cell).split())
+        if text.lower() in EMPTY:
+            return float("nan")
+        if any(_meets(text, rule) for rule in self.positive):
+            return 1.0
+        if self.negative:
+            if any(_meets(text, rule) for rule in self.negative):
+                return 0.0
+        elif _number(text) is not None or not any(map(_COMPARISON.fullmatch, self.positive)):
+            return 0.0
+        raise ValueError(text)
+
+    @property
+    def remedy(self) -> str:
+        """What to write in a cell that cannot be read."""
+        rules = [*self.positive, *self.negative]
+        words = [rule for rule in rules if not _COMPARISON.fullmatch(rule)]
+        return " or ".join([*words, "a number"] if len(words) < len(rules) else words)
+
+
+TARGETS = {
+    "ER": Target("ER", ("+",), ("-",), "#1f4e79"),
+    "PR": Target("PR", ("+",), ("-",), "#b5549b"),
+    "HER2": Target("HER2", ("+",), ("-",), "#e0861a"),
+}
+COLORS = ("#009e73", "#56b4e9", "#d55e00", "#000000")  # Okabe and Ito's, apart from those above
+
+
+def known_targets(definitions: Mapping[str, Any]) -> dict[str, Target]:
+    """The targets of a configuration by name: the receptors, then those that it defines.
+
+    Args:
+        definitions: `cohort.targets`: by name, `column` and either `positive` (and `negative`), or `levels`
+            from the least on, which become a target for every level but the first: "that level or more".
+
+    Raises:
+        ConfigError: all that is wrong with them, one a line.
+    """
+    problems: list[str] = []
+    targets: dict[str, Target] = {}
+    for name, definition in definitions.items():
+        mistakes, defined = _defined(str(name), definition)
+        problems += [f"cohort.targets.{name}: {mistake}" for mistake in mistakes]
+        for own, target in defined.items():
+            lower = own.lower()
+            if lower in TAKEN or lower in {other.lower() for other in [*TARGETS, *targets]}:
+                problems.append(f"cohort.targets.{name}: the name '{own}' is taken; choose another")
+            targets[own] = target
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return TARGETS | targets
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of targets, each once: the receptors first, then the others as they come."""
+    distinct = list(dict.fromkeys(names))
+    return [name for name in TARGETS if name in distinct] + [name for name in distinct if name not in TARGETS]
+
+
+def colors(names: Iterable[str]) -> dict[str, str]:
+    """The colour of every target of a figure: its own, or the next of `COLORS`."""
+    names = list(names)
+    own = [name for name in names if name not in TARGETS]
+    cycle = {name: COLORS[place % len(COLORS)] for place, name in enumerate(own)}
+    return {name: cycle.get(name) or TARGETS[name].color for name in names}
+
+
+def read_labels(
+    cells: "pd.DataFrame",
+    targets: Mapping[str, Target],
+    table: str,
+    rows: Sequence[str],
+    problems: list[Problem],
+) -> "pd.DataFrame":
+    """The labels in a clinical table: a column a target, 1, 0 and NaN, the same rows.
+
+    A receptor whose column is not there is left out. A cell that cannot be read counts as missing and is
+    added to the problems.
+
+    Args:
+        cells: the table as read, headings without blanks around them.
+        targets: by name.
+        table: what messages call the table: its file and sheet.
+        rows: what they call each row.
+        problems: to add to.
+
+    Raises:
+        InputError: the column of a target of one's own is not there.
+    """
+    import pandas as pd
+
+    absent = [name for name, target in targets.items() if target.column not in cells]
+    if own := [name for name in absent if name not in TARGETS]:
+        remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
+        lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
+        raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
+    labels = {}
+    for name in (name for name in targets if name not in absent):
+        target = targets[name]
+        values = []
+        for row, cell in zip(rows, cells[target.column], strict=True):
+            try:
+                values.append(target.label(cell))
+            except ValueError as error:
+                remedy = f"write {target.remedy}, or leave it empty; it counts as missing"
+                problems.append(Problem(f"{table}, {row}", f"{name} is '{error}'", remedy, "odd label"))
+                values.append(float("nan"))
+        labels[name] = values
+    return pd.DataFrame(labels, index=cells.index, dtype=float)
+
+
+def _number(text: str) -> float | None:
+    match = _CELL.fullmatch(text)
+    return float(match[1]) if match else None
+
+
+def _meets(text: str, rule: str) -> bool:
+    number = _number(text)
+    if comparison := _COMPARISON.fullmatch(rule):
+        return number is not None and bool(COMPARISONS[comparison[1]](number, float(comparison[2])))
+    return text.lower() == rule.lower() or (number is not None and number == _number(rule))
+
+
+def _defined(name: str, definition: Any) -> tuple[list[str], dict[str, Target]]:
+    """What is wrong with a definition, and the targets that it makes."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        return ["write a name of letters, digits and _, a letter first"], {}
+    if not isinstance(definition, Mapping):
+        return ['write {column: NAME, positive: ">= 20"}, for example'], {}
+    mistakes = [f"unknown '{word}'; {nearest(str(word), WORDS)}" for word in definition if word not in WORDS]
+    column = definition.get("column")
+    if isinstance(column, bool | None) or not str(column).strip():
+        mistakes.append("write column: and the heading of a column of the clinical table")
+    rules = {word: _rules(word, definition[word], mistakes) for word in WORDS[1:] if word in definition}
+    if ("positive" in rules) == ("levels" in rules):
+        mistakes.append("write either positive: or levels:")
+    if "levels" in rules and "negative" in rules:
+        mistakes.append("negative: does not go with levels:, the first of which is negative")
+    if mistakes:
+        return mistakes, {}
+    column = str(column).strip()
+    if "positive" in rules:
+        positive, negative = rules["positive"], rules.get("negative", ())
+        both = sorted({rule.lower() for rule in positive} & {rule.lower() for rule in negative})
+        mistakes += [f"'{rule}' stands in positive: and in negative:" for rule in both]
+        return mistakes, {name: Target(column, positive, negative)}
+    levels = rules["levels"]
+    if len(levels) < 2 or any(map(_COMPARISON.fullmatch, levels)):
+        mistakes.append("levels: needs at least two words, from the least on")
+    words = [re.sub(r"[^A-Za-z0-9]+", "_", level).strip("_") for level in levels]
+    suffixes = [word or str(place) for place, word in enumerate(words)]
+    if len({suffix.lower() for suffix in suffixes}) < len(suffixes):
+        mistakes.append(f"levels: {', '.join(levels)} differ too little to name a target each")
+    above = range(1, len(levels))
+    return mistakes, {f"{name}_{suffixes[n]}": Target(column, levels[n:], levels[:n]) for n in above}
+
+
+def _rules(word: str, value: Any, mistakes: list[str]) -> tuple[str, ...]:
+    """The words and comparisons of a definition as text; a mistake for each that is neither."""
+    rules = []
+    for rule in value if isinstance(value, list | tuple) else [value]:
+        text = "" if rule is None else " ".join(str(rule).split())
+        if isinstance(rule, bool):
+            mistakes.append(f"{word}: YAML reads a bare yes, no, on or off as {rule}; put it into quotes")
+        elif isinstance(rule, Mapping | list) or text.lower() in EMPTY:
+            mistakes.append(f"{word}: write words, or a comparison such as '>= 20'")
+        elif text[0] in "<>=≤≥" and not _COMPARISON.fullmatch(text):
+            mistakes.append(f"{word}: '{text}' is no comparison; write >=, >, <= or < and a number")
+        rules.append(text)
+    if not rules:
+        mistakes.append(f"{word}: is empty")
+    return tuple(rules)
