@@ -19,6 +19,8 @@ from bcbm.preparation.reading import disk_errors, read_cohort
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
 
+KEYS = ("cohort", "prepared", "features", "run")
+
 
 def audit(config: Config, console: Console) -> int:
     """Inspect a cohort, write `<run.root>/audit/<content>/audit.{html,json}`, return the exit status."""
@@ -68,7 +70,7 @@ def main() -> int:
     """Audit a cohort."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", audit, trains=False)
+    return run_command(__doc__ or "", KEYS, audit, trains=False)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from bcbm.statistics.leakage import check_name
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
 
+KEYS = ("experiment", "experiments", "cohort", "prepared", "task", "split", "run")
+
 
 def leakcheck(config: Config, console: Console) -> int:
     """Check a cohort, write `leakcheck.{json,png}`, return the exit status.
@@ -86,7 +88,7 @@ def main() -> int:
     """Check what a cohort leaks."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", leakcheck, trains=False)
+    return run_command(__doc__ or "", KEYS, leakcheck, trains=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from bcbm.config.schema import Config
 from bcbm.preparation.prepare import prepare
 from bcbm.terminal.words import say
 
+KEYS = ("experiment", "experiments", "cohort", "prepared", "features", "task")
+
 
 def _prepare_alone(config: Config, console: Console) -> int:
     from bcbm.report.figures.cohort import flow_figure
@@ -28,7 +30,7 @@ def main() -> int:
     """Prepare a cohort and say what is in it."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", _prepare_alone, trains=False)
+    return run_command(__doc__ or "", KEYS, _prepare_alone, trains=False)
 
 
 if __name__ == "__main__":

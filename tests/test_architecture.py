@@ -3,8 +3,7 @@
 import ast
 
 import pytest
-
-from bcbm.config.schema import HOME
+from repository import HOME
 
 SOURCE = HOME / "bcbm"
 # From the ground up: a room imports what stands before it; of those in one line none imports another.

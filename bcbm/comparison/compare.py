@@ -97,6 +97,8 @@ def fit_command(folder: Path) -> str:
     words = [f"experiment={config.experiment}"]
     if config.cohort.root:
         words.append(f"cohort.root={config.cohort.root}")
+    if config.experiments:
+        words.append(f"experiments={config.experiments}")
     try:
         usual = flattened(plain(compose(words)))
     except ConfigError:  # an experiment that lies elsewhere
