@@ -1,4 +1,4 @@
-"""`bcbm VERB [key=value ...]`, the same as `python -m bcbm.VERB [key=value ...]`; alone it lists the verbs."""
+"""`bcbm VERB [key=value ...]` is `python -m bcbm.VERB [key=value ...]`; alone it lists the verbs."""
 
 import runpy
 import sys

@@ -41,7 +41,7 @@ def _audit(config: Config, console: Console) -> int:
         write_page(content, figures, folder / "audit.html")
     report(cohort.table, [], console)
     _print(content, console)
-    say(console, f"pictures and every finding: {folder / 'audit.html'}")
+    say(console, f"pictures and every finding: {folder.absolute() / 'audit.html'}")
     return 1 if content["findings"] else 0
 
 

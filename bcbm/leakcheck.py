@@ -42,7 +42,7 @@ def leakcheck(config: Config, console: Console) -> int:
         write_whole(folder / "leakcheck.json", strict_json(content))
         leakage_figure(content, folder / "leakcheck.png")
     _print(content, console)
-    text = f"figure and every draw: {folder / 'leakcheck.png'}, leakcheck.json"
+    text = f"figure and every draw: {folder.absolute() / 'leakcheck.png'}, leakcheck.json"
     say(console, text)
     return 0
 

@@ -71,7 +71,7 @@ def compare(words: list[str], console: Console) -> int:
     print_comparison(comparison, console)
     for one in left_out:
         say(console, f"left out: {one.name}: {one.reason}")
-    say(console, f"report: {page}")
+    say(console, f"report: {page.absolute()}")
     if workspace:
         from bcbm.tracking.workspace import write_workspace
 

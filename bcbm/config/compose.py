@@ -191,8 +191,6 @@ def _experiment_layers(name: str, own: str | None) -> list[tuple[Path, dict[str,
         path = experiment_file(parent, own)
         _require(path, f"experiment={parent}", list(experiment_files(own)))
         layer = _read(path)
-        if "experiments" in layer:
-            raise ConfigError(f"{path}: experiments is a word of the command line; take it out of the file")
         if any(path == seen for seen, _ in layers):
             raise ConfigError(f"{path.name} extends itself; remove the circle")
         layers.insert(0, (path, layer))

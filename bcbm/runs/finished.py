@@ -91,7 +91,7 @@ def _read(folder: Path, resume: str) -> FinishedRun:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, finished or not; keys that this version has not are left out with a note."""
+    """The configuration of a run, finished or not; a key that this version has not is left out, and noted."""
     path = folder / "config.yaml"
     return known(renamed(yaml.safe_load(path.read_text())), path)
 

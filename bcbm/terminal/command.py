@@ -55,7 +55,7 @@ def run_command(
 
 
 def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
-    """Do the work on every run folder that the command line names, of an experiment's folder on its newest."""
+    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
     words = sys.argv[1:]
     if not words or HELP & set(words):
         print_help(usage)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 
 HELP = {"-h", "--help", "help"}
 BROKEN_PIPE = 141  # as the shell says of a program whose reader has gone away
@@ -54,7 +55,7 @@ def print_help(usage: str, keys: Sequence[str] = (), everything: bool = False) -
 
 def asks_for_all(words: Sequence[str]) -> bool:
     """Whether `--help` is followed by `all`."""
-    return any(word in HELP and after == "all" for word, after in zip(words, words[1:], strict=False))
+    return any(word in HELP and after == "all" for word, after in pairwise(words))
 
 
 def _experiments() -> list[str]:
