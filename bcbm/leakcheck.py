@@ -7,25 +7,19 @@ Reads the tables of the experiment, its image never. Exit status: 0 done, whatev
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
-from bcbm.baselines.leakcheck import DRAWS, RANDOM, REPEATS, UNITS, check, tables_only
-from bcbm.config.schema import Config
-from bcbm.preparation.prepare import prepare
-from bcbm.preparation.reading import disk_errors
-from bcbm.report.figures.leakage import leakage_figure
-from bcbm.statistics.leakage import check_name
-from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bcbm.config.schema import Config
 
 KEYS = ("experiment", "experiments", "cohort", "prepared", "task", "split", "run")
 
 
-def leakcheck(config: Config, console: Console) -> int:
+def leakcheck(config: "Config", console: "Console") -> int:
     """Check a cohort, write `leakcheck.{json,png}`, return the exit status.
 
     They lie in `<run.root>/leakcheck/<content>/<name>/`, named by what was checked, for the reports it fits.
@@ -33,6 +27,13 @@ def leakcheck(config: Config, console: Console) -> int:
     Raises:
         InputError: the tables cannot be used.
     """
+    from bcbm.baselines.leakcheck import check, tables_only
+    from bcbm.preparation.prepare import prepare
+    from bcbm.preparation.reading import disk_errors
+    from bcbm.report.figures.leakage import leakage_figure
+    from bcbm.statistics.leakage import check_name
+    from bcbm.system.files import strict_json, write_whole
+
     with disk_errors(config):
         config = tables_only(config, console)
         lesions = prepare(config, console)
@@ -47,8 +48,13 @@ def leakcheck(config: Config, console: Console) -> int:
     return 0
 
 
-def _print(content: dict[str, Any], console: Console) -> None:
+def _print(content: dict[str, Any], console: "Console") -> None:
     """The AUROCs of the three splits side by side, the neighbours, the copies and the verdict."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from bcbm.baselines.leakcheck import DRAWS, RANDOM, REPEATS, UNITS
+
     table = Table(
         title="AUROC of a fast forest, by what the split keeps whole",
         caption=f"mean ± spread: {DRAWS} random labels, {REPEATS} splits of real ones",

@@ -20,7 +20,7 @@ def doors() -> dict[str, str]:
 
 
 def manual(verb: str) -> tuple[str, tuple[str, ...]]:
-    """The docstring of a command, and its KEYS: keys of the configuration, or groups, that matter to it first.
+    """The docstring of a command, and its KEYS: the keys, or groups of them, that matter to it first.
 
     Raises:
         KeyError: there is no such command.

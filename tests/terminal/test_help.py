@@ -50,9 +50,11 @@ def test_the_version_names_python_and_torch_without_loading_it(tmp_path):
     assert f"Python {sys.version.split()[0]}" in done.stdout and "torch" not in imported(done.stderr)
 
 
+@pytest.mark.parametrize("module", ["bcbm {}", "bcbm.{}"])
 @pytest.mark.parametrize("name", list(doors()))
-def test_the_help_of_a_command_loads_nothing_heavy(tmp_path, name):
-    done = bcbm(tmp_path, name, "--help", python=["-X", "importtime"])
+def test_the_help_of_a_command_loads_nothing_heavy(tmp_path, name, module):
+    command = [sys.executable, "-X", "importtime", "-m", *module.format(name).split(), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0 and f"bcbm.{name}" in done.stdout
     assert not imported(done.stderr) & HEAVY
 
