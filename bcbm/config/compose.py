@@ -100,12 +100,12 @@ def load(path: Path) -> Config:
         ConfigError: the file is missing or does not fit this version's schema.
     """
     _require(path, "run", [])
-    layer = OmegaConf.create(known(_read(path), path))
+    layer = OmegaConf.create(known_settings(_read(path), path))
     resolved: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, str(path)))  # type: ignore[assignment]
     return resolved
 
 
-def known(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def known_settings(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """What a run's `config.yaml` says in keys that this version has.
 
     Warns:

@@ -30,5 +30,5 @@ def _device() -> str:
             answer = subprocess.run(words, capture_output=True, text=True, check=True, timeout=5)
         except (OSError, subprocess.SubprocessError):
             return "nvidia-smi does not answer; CPU"
-        return ", ".join(answer.stdout.split("\n")).strip(", ")
+        return ", ".join(answer.stdout.splitlines()) or "CPU"
     return "MPS" if sys.platform == "darwin" and platform.machine() == "arm64" else "CPU"
