@@ -76,7 +76,7 @@ def main() -> int:
     """Audit a cohort."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", KEYS, audit, trains=False)
+    return run_command(__doc__ or "", audit, KEYS, trains=False)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def fit(config: "Config", console: "Console") -> int:
 
 def main() -> int:
     """Cross-validate an experiment."""
-    return run_command(__doc__ or "", KEYS, fit)
+    return run_command(__doc__ or "", fit, KEYS)
 
 
 if __name__ == "__main__":

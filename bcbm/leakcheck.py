@@ -94,7 +94,7 @@ def main() -> int:
     """Check what a cohort leaks."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", KEYS, leakcheck, trains=False)
+    return run_command(__doc__ or "", leakcheck, KEYS, trains=False)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def main() -> int:
     """Prepare a cohort and say what is in it."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", KEYS, _prepare_alone, trains=False)
+    return run_command(__doc__ or "", _prepare_alone, KEYS, trains=False)
 
 
 if __name__ == "__main__":

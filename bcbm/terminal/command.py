@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    usage: str, keys: Sequence[str], work: "Callable[[Config, Console], int]", trains: bool = True
+    usage: str, work: "Callable[[Config, Console], int]", keys: Sequence[str] = (), trains: bool = True
 ) -> int:
     """Compose the command line's configuration and do the work; a user's errors are said in one line each.
 
     Args:
         usage: the command's docstring.
-        keys: keys of the configuration, or groups of them, that its help names first.
+        keys: keys of the configuration, or groups of them, that its help names first: the command's KEYS.
         trains: say first what experiment is trained.
     """
     words = sys.argv[1:]
