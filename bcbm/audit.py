@@ -7,28 +7,33 @@ Exit status: 0 clean, 1 findings, 2 unusable.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from bcbm.config.schema import Config
-from bcbm.preparation.audit import audit_content
-from bcbm.preparation.prepare import report
-from bcbm.preparation.reading import disk_errors, read_cohort
-from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def audit(config: Config, console: Console) -> int:
+    from bcbm.config.schema import Config
+
+KEYS = ("cohort", "prepared", "features", "run")
+
+
+def audit(config: "Config", console: "Console") -> int:
     """Inspect a cohort, write `<run.root>/audit/<content>/audit.{html,json}`, return the exit status."""
+    from bcbm.preparation.reading import disk_errors
+
     with disk_errors(config):
         return _audit(config, console)
 
 
-def _audit(config: Config, console: Console) -> int:
+def _audit(config: "Config", console: "Console") -> int:
+    from bcbm.preparation.audit import audit_content
+    from bcbm.preparation.prepare import report
+    from bcbm.preparation.reading import read_cohort
     from bcbm.report.figures.audit import audit_figures
     from bcbm.report.pages.audit import write_page
+    from bcbm.system.files import strict_json, write_whole
 
     cohort = read_cohort(config, console, volumes=True, register=True)
     content = audit_content(config, cohort)
@@ -39,12 +44,15 @@ def _audit(config: Config, console: Console) -> int:
         write_page(content, figures, folder / "audit.html")
     report(cohort.table, [], console)
     _print(content, console)
-    say(console, f"pictures and every finding: {folder / 'audit.html'}")
+    say(console, f"pictures and every finding: {folder.absolute() / 'audit.html'}")
     return 1 if content["findings"] else 0
 
 
-def _print(content: dict, console: Console) -> None:
+def _print(content: dict, console: "Console") -> None:
     """The findings a kind with one example, and how coordinates and names agree."""
+    from rich.markup import escape
+    from rich.table import Table
+
     from bcbm.report.pages.audit import group_findings
 
     groups = group_findings(content["findings"])
@@ -68,7 +76,7 @@ def main() -> int:
     """Audit a cohort."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", audit, trains=False)
+    return run_command(__doc__ or "", audit, KEYS, trains=False)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ of their runs (pip install 'bcbm[wandb]').
 
 import sys
 
+KEYS = ("experiment", "experiments", "seed", "bootstrap", "cohort", "split", "run")
+
 
 def main() -> int:
     """Compare experiments."""
     from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import ASKED, print_help
+    from bcbm.terminal.help import HELP, asks_for_all, print_help
 
     words = sys.argv[1:]
-    if not words or ASKED & set(words):
-        print_help(__doc__ or "")
+    if not words or HELP & set(words):
+        print_help(__doc__ or "", KEYS, asks_for_all(words))
         return 0
     from rich.console import Console
 

@@ -39,5 +39,9 @@ def readable(where: object, remedy: str) -> Iterator[None]:
         raise InputError(Problem(str(where), f"is damaged ({said})", remedy)) from error
 
 
+class Note(UserWarning):
+    """What a user should know and need not mend; a command prints it as one line."""
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message says which key and what to write instead."""

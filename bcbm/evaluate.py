@@ -3,15 +3,26 @@
 python -m bcbm.evaluate RUN ...
 """
 
-from bcbm.crossvalidation.results import evaluate
-from bcbm.runs.folder import RunFolder
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+def _evaluate(path: "Path", console: "Console") -> None:
+    from bcbm.crossvalidation.results import evaluate
+    from bcbm.runs.folder import RunFolder
+
+    evaluate(RunFolder(path), console)
 
 
 def main() -> int:
     """Evaluate run folders again."""
     from bcbm.terminal.command import over_runs
 
-    return over_runs(__doc__ or "", lambda path, console: evaluate(RunFolder(path), console))
+    return over_runs(__doc__ or "", _evaluate)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from bcbm.config.schema import Config
 
+KEYS = ("experiment", "experiments", "fold", "seed", "cohort", "task", "split", "model", "trainer", "run")
+
 
 def fit(config: "Config", console: "Console") -> int:
     """Run, or go on with, an experiment; returns the exit status."""
@@ -28,7 +30,7 @@ def fit(config: "Config", console: "Console") -> int:
 
 def main() -> int:
     """Cross-validate an experiment."""
-    return run_command(__doc__ or "", fit)
+    return run_command(__doc__ or "", fit, KEYS)
 
 
 if __name__ == "__main__":

@@ -7,23 +7,19 @@ Reads the tables of the experiment, its image never. Exit status: 0 done, whatev
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
-from bcbm.baselines.leakcheck import DRAWS, REPEATS, UNITS, check, tables_only
-from bcbm.config.schema import Config
-from bcbm.preparation.prepare import prepare
-from bcbm.preparation.reading import disk_errors
-from bcbm.report.figures.leakage import leakage_figure
-from bcbm.statistics.leakage import RANDOM, check_name
-from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def leakcheck(config: Config, console: Console) -> int:
+    from bcbm.config.schema import Config
+
+KEYS = ("experiment", "experiments", "cohort", "prepared", "task", "split", "run")
+
+
+def leakcheck(config: "Config", console: "Console") -> int:
     """Check a cohort, write `leakcheck.{json,png}`, return the exit status.
 
     They lie in `<run.root>/leakcheck/<content>/<name>/`, named by what was checked, for the reports it fits.
@@ -31,6 +27,13 @@ def leakcheck(config: Config, console: Console) -> int:
     Raises:
         InputError: the tables cannot be used.
     """
+    from bcbm.baselines.leakcheck import check, tables_only
+    from bcbm.preparation.prepare import prepare
+    from bcbm.preparation.reading import disk_errors
+    from bcbm.report.figures.leakage import leakage_figure
+    from bcbm.statistics.leakage import check_name
+    from bcbm.system.files import strict_json, write_whole
+
     with disk_errors(config):
         config = tables_only(config, console)
         lesions = prepare(config, console)
@@ -40,13 +43,19 @@ def leakcheck(config: Config, console: Console) -> int:
         write_whole(folder / "leakcheck.json", strict_json(content))
         leakage_figure(content, folder / "leakcheck.png")
     _print(content, console)
-    text = f"figure and every draw: {folder / 'leakcheck.png'}, leakcheck.json"
+    text = f"figure and every draw: {folder.absolute() / 'leakcheck.png'}, leakcheck.json"
     say(console, text)
     return 0
 
 
-def _print(content: dict[str, Any], console: Console) -> None:
+def _print(content: dict[str, Any], console: "Console") -> None:
     """The AUROCs of the three splits side by side, the neighbours, the copies and the verdict."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from bcbm.baselines.leakcheck import DRAWS, REPEATS, UNITS
+    from bcbm.statistics.leakage import RANDOM
+
     table = Table(
         title="AUROC of a fast forest, by what the split keeps whole",
         caption=f"mean ± spread: {DRAWS} random labels, {REPEATS} splits of real ones",
@@ -86,7 +95,7 @@ def main() -> int:
     """Check what a cohort leaks."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", leakcheck, trains=False)
+    return run_command(__doc__ or "", leakcheck, KEYS, trains=False)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,24 @@
 Every command that reads a cohort does this first.
 """
 
-from rich.console import Console
+from typing import TYPE_CHECKING
 
-from bcbm.cohort.table import FLOW, flow
-from bcbm.config.schema import Config
-from bcbm.preparation.prepare import prepare
+from bcbm.system.lazy import public_names
 from bcbm.terminal.words import say
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def _prepare_alone(config: Config, console: Console) -> int:
+    from bcbm.config.schema import Config
+    from bcbm.preparation.prepare import prepare as prepare
+
+public_names(__name__, {"prepare": "bcbm.preparation.prepare:prepare"})
+KEYS = ("experiment", "experiments", "cohort", "prepared", "features", "task")
+
+
+def _prepare_alone(config: "Config", console: "Console") -> int:
+    from bcbm.cohort.table import FLOW, flow
+    from bcbm.preparation.prepare import prepare
     from bcbm.report.figures.cohort import flow_figure
 
     lesions = prepare(config, console)
@@ -28,7 +37,7 @@ def main() -> int:
     """Prepare a cohort and say what is in it."""
     from bcbm.terminal.command import run_command
 
-    return run_command(__doc__ or "", _prepare_alone, trains=False)
+    return run_command(__doc__ or "", _prepare_alone, KEYS, trains=False)
 
 
 if __name__ == "__main__":

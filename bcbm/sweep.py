@@ -8,15 +8,17 @@ The outer folds are then trained with what was chosen, and compared with the exp
 
 import sys
 
+KEYS = ("experiment", "experiments", "seed", "cohort", "task", "split", "trainer", "run")
+
 
 def main() -> int:
     """Search settings."""
     from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import ASKED, print_help
+    from bcbm.terminal.help import HELP, asks_for_all, print_help
 
     words = sys.argv[1:]
-    if ASKED & set(words):
-        print_help(__doc__ or "")
+    if HELP & set(words):
+        print_help(__doc__ or "", KEYS, asks_for_all(words))
         return 0
     from rich.console import Console
 

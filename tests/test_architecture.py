@@ -3,8 +3,7 @@
 import ast
 
 import pytest
-
-from bcbm.config.schema import HOME
+from repository import HOME
 
 SOURCE = HOME / "bcbm"
 # From the ground up: a room imports what stands before it; of those in one line none imports another.
@@ -98,3 +97,16 @@ def test_tables_and_figures_need_no_deep_learning(library):
     for path in FILES:
         if room(path) in rooms:
             assert library not in {m.split(".")[0] for m in imports(path)}, path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_that_only_unix_has_is_touched_at_import(path):
+    tree = ast.parse(path.read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = {id(node) for function in functions for part in function.body for node in ast.walk(part)}
+    outside = [node for node in ast.walk(tree) if id(node) not in inside]
+    modules = {alias.name for node in outside if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in outside if isinstance(node, ast.ImportFrom)}
+    assert not modules & {"resource", "fcntl", "pwd", "grp", "termios", "syslog"}
+    names = {ast.unparse(node) for node in outside if isinstance(node, ast.Attribute)}
+    assert not names & {"signal.SIGUSR1", "signal.SIGUSR2", "signal.SIGKILL", "signal.SIGHUP", "os.killpg"}

@@ -71,7 +71,7 @@ def compare(words: list[str], console: Console) -> int:
     print_comparison(comparison, console)
     for one in left_out:
         say(console, f"left out: {one.name}: {one.reason}")
-    say(console, f"report: {page}")
+    say(console, f"report: {page.absolute()}")
     if workspace:
         from bcbm.tracking.workspace import write_workspace
 
@@ -97,6 +97,8 @@ def fit_command(folder: Path) -> str:
     words = [f"experiment={config.experiment}"]
     if config.cohort.root:
         words.append(f"cohort.root={config.cohort.root}")
+    if config.experiments:
+        words.append(f"experiments={config.experiments}")
     try:
         usual = flattened(plain(compose(words)))
     except ConfigError:  # an experiment that lies elsewhere

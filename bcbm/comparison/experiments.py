@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bcbm.config.compose import EXPERIMENTS, compose, load, plain
-from bcbm.config.schema import HOME, Config
+from bcbm.config.compose import compose, load, plain
+from bcbm.config.places import experiment_folders, experiment_name, settings_folder
+from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Problem
 
 if TYPE_CHECKING:  # the help of the command has no use for tables
@@ -31,7 +32,9 @@ def things_of(word: str, settings: list[str]) -> list[Thing]:
     Raises:
         ConfigError: it names none, or a configuration cannot be used.
     """
-    path = next((place for place in (Path(word), HOME / word) if place.exists()), None)
+    own = value_of("experiments", settings)
+    places = [Path(word), *(folder / word for folder in experiment_folders(own)), settings_folder() / word]
+    path = next((place for place in places if place.exists()), None)
     if path is None:
         raise ConfigError(
             f"{word}: no such folder or file; name experiments/modalities, for example, or a run"
@@ -46,18 +49,22 @@ def things_of(word: str, settings: list[str]) -> list[Thing]:
 
 def _composed(file: Path, settings: list[str]) -> Config:
     """An experiment with the words given to all; one of a group stands on the base."""
-    file = file.resolve()
-    inside = file.is_relative_to(EXPERIMENTS)
-    name = file.relative_to(EXPERIMENTS).with_suffix("").as_posix() if inside else str(file)
-    base = base_name(settings)
-    whole = file.parent == EXPERIMENTS  # such as paper.yaml: it stands on itself
+    own, base = value_of("experiments", settings), base_name(settings)
+    name = experiment_name(file, own)
+    whole = file.resolve().parent in experiment_folders(own)  # such as paper.yaml: it stands on itself
     rest = [word for word in settings if not word.startswith("experiment=")]
     return compose([*rest, f"experiment={name if whole else f'{base}+{name}'}"])
 
 
 def base_name(settings: list[str]) -> str:
     """The experiment that those of a group stand on."""
-    return next((word.partition("=")[2] for word in settings if word.startswith("experiment=")), "demo")
+    return value_of("experiment", settings) or "demo"
+
+
+def value_of(name: str, settings: Sequence[str]) -> str | None:
+    """What the words say of a key; the last counts, None where none does."""
+    values = [word.partition("=")[2] for word in settings if word.startswith(f"{name}=")]
+    return values[-1] if values else None
 
 
 @dataclass(frozen=True)

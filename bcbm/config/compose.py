@@ -1,8 +1,11 @@
 """The typed configuration: schema <- conf/ <- experiments/<name>.yaml <- key=value on the command line."""
 
+import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bcbm.config.checks import check, nearest
-from bcbm.config.schema import HOME, Config, described_keys
-from bcbm.errors import ConfigError
+from bcbm.config.places import experiment_file, experiment_files, experiment_name, settings_folder
+from bcbm.config.schema import Config, described_keys
+from bcbm.errors import ConfigError, Note
 
-EXPERIMENTS = HOME / "experiments"
 TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 # What a trial is trained on: no setting of the model, and several devices would start the command again.
 HARDWARE = tuple(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "parallel", "profile"))
@@ -28,16 +31,18 @@ def compose(arguments: Sequence[str] = ()) -> Config:
 
     Arguments:
         arguments: `key=value` words; `experiment=NAME` picks an experiment, `BASE+NAME` puts one on
-            top of another, `<group>=NAME` picks a file of conf/.
+            top of another, `experiments=DIR` is where they are looked up first, `<group>=NAME` picks a
+            file of conf/.
 
     Raises:
         ConfigError: an unknown key (with the nearest right one), a wrong type, a missing file.
     """
     words = [_word(argument) for argument in arguments]
-    experiment = next((value for name, value in reversed(words) if name == "experiment"), Config().experiment)
+    given, home = dict(words), settings_folder()
+    experiment, own = given.get("experiment", Config().experiment), given.get("experiments")
     names = [experiment] if Path(experiment).is_file() else experiment.split("+")
-    layers = [layer for name in names for layer in _experiment_layers(name)]
-    chosen = dict(_read(HOME / "conf" / "config.yaml")["defaults"])
+    layers = [layer for name in names for layer in _experiment_layers(name, own)]
+    chosen = dict(_read(home / "conf" / "config.yaml")["defaults"])
     for _, layer in layers:
         chosen.update(layer.pop("defaults", {}))
     chosen.update({name: value for name, value in words if name in GROUPS})
@@ -47,17 +52,18 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     for group, name in chosen.items():
         if group not in GROUPS:
             raise ConfigError(f"'{group}' is no group of conf/; {nearest(str(group), GROUPS)}")
-        path = _existing(HOME / "conf" / group / f"{name}.yaml", f"{group}={name}")
+        path = home / "conf" / group / f"{name}.yaml"
+        _require(path, f"{group}={name}", sorted(other.stem for other in path.parent.glob("*.yaml")))
         content = {group: _read(path)}
-        required |= dict.fromkeys(_required(content), str(path.relative_to(HOME)))
-        config = _merge(config, OmegaConf.create(content), str(path.relative_to(HOME)))
+        required |= dict.fromkeys(_required(content), str(path.relative_to(home)))
+        config = _merge(config, OmegaConf.create(content), str(path.relative_to(home)))
     for path, layer in layers:
         required |= dict.fromkeys(_required(layer), path.name)
         config = _merge(config, OmegaConf.create(layer), path.name)
     for name, value in words:
         if name not in GROUPS:
             config = _merge(config, _dotted(name, value), f"{name}={value}")
-    config.experiment = "+".join(_title(name) for name in names)
+    config.experiment = "+".join(_title(name, own) for name in names)
     try:
         resolved: Config = OmegaConf.to_object(config)  # type: ignore[assignment]
         unset = [name for name in required if OmegaConf.select(config, name) is None]
@@ -88,14 +94,50 @@ def override(config: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def load(path: Path) -> Config:
-    """The configuration of a run, from its `config.yaml`.
+    """The configuration of a run, from its `config.yaml`; keys that this version has not are left out.
 
     Raises:
         ConfigError: the file is missing or does not fit this version's schema.
     """
-    layer = OmegaConf.create(_read(_existing(path, "run")))
+    _require(path, "run", [])
+    layer = OmegaConf.create(known_settings(_read(path), path))
     resolved: Config = OmegaConf.to_object(_merge(OmegaConf.structured(Config), layer, str(path)))  # type: ignore[assignment]
     return resolved
+
+
+def known_settings(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a run's `config.yaml` says in keys that this version has.
+
+    Warns:
+        Note: of every other key, with the version that wrote it.
+    """
+    kept, others = _sifted(content, Config)
+    if others:
+        author = "another version"
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            environment = json.loads((path.parent / "environment.json").read_text())
+            author = f"bcbm {environment['versions']['bcbm']}"
+        keys = ", ".join(f"'{name}'" for name in others)
+        warnings.warn(
+            f"{path}: {keys}, written by {author}, is unknown here and left out", Note, stacklevel=3
+        )
+    return kept
+
+
+def _sifted(content: Mapping[str, Any], schema: Any, prefix: str = "") -> tuple[dict[str, Any], list[str]]:
+    """The part of nested keys and values that a schema has, and the dotted keys of the rest."""
+    kept: dict[str, Any] = {}
+    others: list[str] = []
+    parts = {item.name: item.type for item in fields(schema)}
+    for name, value in content.items():
+        if name not in parts:
+            others.append(f"{prefix}{name}")
+        elif is_dataclass(parts[name]) and isinstance(value, Mapping):
+            kept[name], inside = _sifted(value, parts[name], f"{prefix}{name}.")
+            others += inside
+        else:
+            kept[name] = value
+    return kept, others
 
 
 def candidates(config: Config) -> list[dict[str, Any]]:
@@ -141,13 +183,14 @@ def _current(name: str) -> str:
     return name
 
 
-def _experiment_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
+def _experiment_layers(name: str, own: str | None) -> list[tuple[Path, dict[str, Any]]]:
     """The experiment's files, base first: `extends: OTHER` puts OTHER beneath."""
     layers: list[tuple[Path, dict[str, Any]]] = []
     parent: str | None = name
     while parent:
-        path = _file(parent)
-        layer = _read(_existing(path, f"experiment={parent}"))
+        path = experiment_file(parent, own)
+        _require(path, f"experiment={parent}", list(experiment_files(own)))
+        layer = _read(path)
         if any(path == seen for seen, _ in layers):
             raise ConfigError(f"{path.name} extends itself; remove the circle")
         layers.insert(0, (path, layer))
@@ -155,17 +198,10 @@ def _experiment_layers(name: str) -> list[tuple[Path, dict[str, Any]]]:
     return layers
 
 
-def _file(name: str) -> Path:
-    """The file of an experiment, given by its name in experiments/ or as a path."""
-    given = Path(name)
-    return given if given.suffix in {".yaml", ".yml"} else EXPERIMENTS / f"{name}.yaml"
-
-
-def _title(name: str) -> str:
-    """What an experiment is called: its place in experiments/, or its file's name where it lies elsewhere."""
-    path = _file(name).resolve()
-    inside = path.is_relative_to(EXPERIMENTS)
-    return (path.relative_to(EXPERIMENTS).with_suffix("") if inside else Path(path.stem)).as_posix()
+def _title(name: str, own: str | None) -> str:
+    """What an experiment is called: its name, or its file's where that lies in no folder of experiments."""
+    known = Path(experiment_name(experiment_file(name, own), own))
+    return known.stem if known.is_absolute() else known.as_posix()
 
 
 def _required(content: Any, prefix: str = "") -> list[str]:
@@ -183,11 +219,11 @@ def _dotted(name: str, value: str) -> Any:
         raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}{hint}") from None
 
 
-def _existing(path: Path, asked: str) -> Path:
+def _require(path: Path, word: str, names: Sequence[str]) -> None:
+    """Refuse a word whose file is not there, with the nearest name that could have been meant."""
     if not path.is_file():
-        names = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"{asked}: there is no {path}; {nearest(path.stem, names)}")
-    return path
+        name = word.partition("=")[2]
+        raise ConfigError(f"{word}: there is no {path}; {nearest(name, names) if names else 'name another'}")
 
 
 def _read(path: Path) -> dict[str, Any]:

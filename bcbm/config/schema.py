@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from bcbm.system.lazy import imported
 
-HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
 MODALITIES = ("image", "radiomics", "position")
 TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
 
@@ -325,6 +323,7 @@ class Config:
     """Everything that can be set."""
 
     experiment: str = key("demo", "a file in experiments/, or a path; A+B puts B on top of A")
+    experiments: str | None = key(None, "folder of your own experiments, looked into before ours")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
     seed: int = key(0, "seed of training", least=0)
     bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals", least=0)

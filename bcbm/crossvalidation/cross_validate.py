@@ -56,7 +56,7 @@ def run(
         folder.write("lesions.parquet", lesions.table)
         for fold, choice in (choices or {}).items():
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
-    say(console, f"run folder {folder.path}")
+    say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)
     trackers = trackers_of(config, folder.path, group, tags(config, split.hash, split.leaky))
     asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]

@@ -45,7 +45,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
-    say(console, f"report: {report}")
+    say(console, f"report: {report.absolute()}")
     return results
 
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,13 @@ from bcbm.cohort.splits import patient_weight
 from bcbm.config.schema import Augment, Data
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import Changes
-from bcbm.data.augmentation.single import LesionAugment
 from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.modalities.position import position_coordinates, position_onehot
 from bcbm.modalities.radiomics import fit_radiomics
+
+if TYPE_CHECKING:
+    from bcbm.data.augmentation.single import LesionAugment
 
 # Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
 FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
@@ -90,8 +92,11 @@ class LesionDataModule(LightningDataModule):
         self.targets, self.modalities = list(targets), list(modalities)
         self.data, self.seed, self.leaky = data, seed, leaky
         self.channels, self.coordinates = 2 if mask_channel else 1, coordinates
-        on_device = augment.where == "device"
-        self.augment = Changes(augment) if on_device else LesionAugment(augment, crop_spacing)
+        self.augment: Changes | LesionAugment = Changes(augment)
+        if "image" in modalities and augment.where == "worker":
+            from bcbm.data.augmentation import single  # TorchIO, where it is used
+
+            self.augment = single.LesionAugment(augment, crop_spacing)
         self.batch_augment = BatchAugment(crop_spacing)
 
     def setup(self, stage: str = "fit") -> None:

@@ -1,7 +1,7 @@
 """One lesion at a time, as a batch is made of."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bcbm.data.augmentation.draws import Changes
-from bcbm.data.augmentation.single import LesionAugment
 from bcbm.features.crops import CropStore
+
+if TYPE_CHECKING:
+    from bcbm.data.augmentation.single import LesionAugment
 
 Batch = dict[str, Tensor]
 Crops = np.ndarray | CropStore  # read by a lesion's row
@@ -40,7 +42,7 @@ class LesionDataset(Dataset[Batch]):
         position: np.ndarray,
         crops: Crops | None,
         channels: int,
-        augment: LesionAugment | Changes | None,
+        augment: "LesionAugment | Changes | None",
     ) -> None:
         self.rows, self.crops, self.channels, self.augment = rows, crops, channels, augment
         self.columns = {name: torch.from_numpy(values) for name, values in columns.items()}
@@ -64,7 +66,7 @@ class LesionDataset(Dataset[Batch]):
             change = torch.stack([self.augment(seed) for seed in seeds])
             return batch | {"image": torch.from_numpy(images), "change": change, "seed": torch.tensor(seeds)}
         image, position = torch.from_numpy(images.astype(np.float32)), self.position[places]
-        if seeds and isinstance(self.augment, LesionAugment):
+        if seeds and self.augment is not None and not isinstance(self.augment, Changes):
             changed = [self.augment(*one) for one in zip(image, position, seeds, strict=True)]
             image, position = (torch.stack(values) for values in zip(*changed, strict=True))
         return batch | {"image": image} | ({"position": position} if "position" in batch else {})

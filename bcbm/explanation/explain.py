@@ -64,7 +64,7 @@ def explain(folder: RunFolder, console: Console) -> None:
     }
     folder.write("explanations.json", json.dumps(content, indent=1))
     report = page(folder)
-    say(console, f"report: {report}")
+    say(console, f"report: {report.absolute()}")
 
 
 def _check(folder: RunFolder, config: Config) -> None:

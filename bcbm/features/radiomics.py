@@ -213,7 +213,8 @@ def _features(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[flo
     require_same_grid(image.grid, mask.grid)
     extractor = _extractor(settings)
     values = extractor.execute(*_crop(image, mask, extractor.settings), label=1)
-    return [float(values[name]) for name in FEATURES]
+    # From NumPy 2.5 on eigenvalues, which the MCC is made of, are complex numbers even where they are real.
+    return [float(np.real(values[name])) for name in FEATURES]
 
 
 def _crop(image: Volume, mask: Volume, settings: dict[str, Any]) -> tuple[sitk.Image, sitk.Image]:

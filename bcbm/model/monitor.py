@@ -1,8 +1,6 @@
 """How training goes: on screen, and as figures of every epoch."""
 
 import math
-import resource
-import sys
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
+from bcbm.system.processes import most_memory
 from bcbm.terminal.words import say
 
 EVERY = 8  # steps; the norm of each would cost 1 % of the time
@@ -97,8 +96,8 @@ class Monitor(Callback):
     def limits(self, device: torch.device, workers: int) -> str:
         """What held training up, and the most memory it took, in words."""
         share = self.waited / max(self.trained, 1e-9)
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        memory = f"{most / 2**30:.1f} GiB of memory"
+        most = most_memory()
+        memory = f"{most / 2**30:.1f} GiB of memory" if most else "memory not told"
         if device.type == "cuda":
             memory += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of it on the GPU"
         hint = f" (data.workers={workers + 1} may help)" if share > 0.2 and self.waited > 10 else ""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from bcbm.config.compose import renamed
+from bcbm.config.compose import known_settings, renamed
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.predictions import read_predictions
 from bcbm.statistics.results import Results
@@ -91,9 +91,9 @@ def _read(folder: Path, resume: str) -> FinishedRun:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, finished or not."""
-    config: dict[str, Any] = renamed(yaml.safe_load((folder / "config.yaml").read_text()))
-    return config
+    """The configuration of a run, finished or not; a key that this version has not is left out, and noted."""
+    path = folder / "config.yaml"
+    return known_settings(renamed(yaml.safe_load(path.read_text())), path)
 
 
 def without_nulls(value: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 
 from bcbm import __version__
 from bcbm.config.compose import plain
-from bcbm.config.schema import HOME, Config
+from bcbm.config.places import checkout
+from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 
 PACKAGES = (
@@ -20,7 +21,7 @@ PACKAGES = (
 
 
 # What may differ between two starts of the same run.
-NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap")
+NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments")
 
 
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
@@ -56,7 +57,10 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(HOME), "describe", "--always", "--dirty", "--abbrev=40"]
+    """The commit of the checkout that this code runs from; a wheel knows none."""
+    if (root := checkout()) is None:
+        return "unknown"
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except OSError:

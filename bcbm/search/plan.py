@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,11 +12,11 @@ from optuna.study import StudyDirection
 
 from bcbm.config.checks import nearest
 from bcbm.config.compose import compose
-from bcbm.config.schema import HOME, Config
+from bcbm.config.places import sweep_file, sweep_names
+from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.search.space import Parameter, read_space
 
-SWEEPS = HOME / "sweeps"
 KEYS = ("experiment", "trials", "minutes", "objective", "sampler", "pruner", "space")
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
 PRUNERS = ("median", "hyperband", "none")
@@ -93,11 +92,9 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     Raises:
         ConfigError: everything that is wrong with it, one a line.
     """
-    given = Path(name)
-    path = given if given.suffix in {".yaml", ".yml"} else SWEEPS / f"{name}.yaml"
+    path = sweep_file(name)
     if not path.is_file():
-        names = sorted(other.stem for other in path.parent.glob("*.yaml"))
-        raise ConfigError(f"sweep={name}: there is no {path}; {nearest(path.stem, names)}")
+        raise ConfigError(f"sweep={name}: there is no {path}; {nearest(path.stem, sweep_names())}")
     try:
         content = OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:  # the YAML parser's own errors

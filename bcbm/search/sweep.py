@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bcbm.config.checks import nearest
 from bcbm.config.compose import plain
-from bcbm.config.schema import HOME
+from bcbm.config.places import sweep_names
 from bcbm.errors import ConfigError
 from bcbm.terminal.words import say
 
@@ -41,8 +41,8 @@ class Asked:
         split = [(word.lstrip("-").partition("=")[0], word) for word in words]
         own = {name: word.partition("=")[2] for name, word in split if name in OWN}
         if not own.get("sweep"):
-            names = sorted(path.stem for path in (HOME / "sweeps").glob("*.yaml"))
-            raise ConfigError(f"no sweep is named; write sweep=NAME, one of {', '.join(names)}, or a file")
+            names = ", ".join(sweep_names())
+            raise ConfigError(f"no sweep is named; write sweep=NAME, one of {names}, or a file")
         return cls(own, [word for name, word in split if name not in OWN])
 
     @property

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-REQUEUE = signal.SIGUSR1  # what a Slurm job asks for with `--signal`, shortly before its time is up
+# What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
+REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,7 +31,7 @@ def rank() -> int:
 
 def ending_signals() -> list[signal.Signals]:
     """The signals that ask this process to end; Slurm's only inside a job of Slurm."""
-    return [signal.SIGTERM, *([REQUEUE] if "SLURM_JOB_ID" in os.environ else [])]
+    return [signal.SIGTERM, *([REQUEUE] if REQUEUE and "SLURM_JOB_ID" in os.environ else [])]
 
 
 def terminable() -> None:
@@ -52,6 +53,16 @@ def requeue(ended: Terminated) -> None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     subprocess.run(["scontrol", "requeue", job], check=False)
+
+
+def most_memory() -> int | None:
+    """The most memory that this process has taken so far, bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

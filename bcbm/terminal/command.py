@@ -1,10 +1,12 @@
 """What every command shares: its configuration, how it is ended, and how a user's errors are said."""
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from bcbm.terminal.help import ASKED, print_help
+from bcbm.terminal.help import HELP, asks_for_all, print_help, unread
 from bcbm.terminal.words import say
 
 if TYPE_CHECKING:
@@ -15,11 +17,19 @@ if TYPE_CHECKING:
     from bcbm.config.schema import Config
 
 
-def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bool = True) -> int:
-    """Compose the command line's configuration and do the work; a user's errors are said in one line each."""
+def run_command(
+    usage: str, work: "Callable[[Config, Console], int]", keys: Sequence[str] = (), trains: bool = True
+) -> int:
+    """Compose the command line's configuration and do the work; a user's errors are said in one line each.
+
+    Args:
+        usage: the command's docstring.
+        keys: keys of the configuration, or groups of them, that its help names first: the command's KEYS.
+        trains: say first what experiment is trained.
+    """
     words = sys.argv[1:]
-    if ASKED & set(words):
-        print_help(usage)
+    if HELP & set(words):
+        print_help(usage, keys, asks_for_all(words))
         return 0
     from rich.console import Console
 
@@ -45,28 +55,38 @@ def run_command(usage: str, work: "Callable[[Config, Console], int]", trains: bo
 
 
 def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
-    """Do the work on every run folder that the command line names."""
+    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
     words = sys.argv[1:]
-    if not words or ASKED & set(words):
-        print_help(usage, keys=False)
+    if not words or HELP & set(words):
+        print_help(usage)
         return 0
     from pathlib import Path
 
     from rich.console import Console
 
-    from bcbm.errors import InputError, Problem
-
     console = Console(highlight=False)
 
     def each() -> int:
         for word in words:
-            if not (Path(word) / "config.yaml").is_file():
-                remedy = "give the folder that fit has printed, such as runs/demo/2026-01-31_12-00-00"
-                raise InputError(Problem(word, "is no run folder", remedy))
-            work(Path(word), console)
+            work(_run_folder(Path(word), console), console)
         return 0
 
     return errors_in_words(each)
+
+
+def _run_folder(path: "Path", console: "Console") -> "Path":
+    """A run folder, or the newest of those in an experiment's folder."""
+    from bcbm.errors import InputError, Problem
+
+    if (path / "config.yaml").is_file():
+        return path
+    runs = sorted(file.parent for file in path.glob("*/config.yaml"))
+    if not runs:
+        remedy = "give the folder that fit has printed, such as runs/demo/2026-01-31_12-00-00, or runs/demo"
+        raise InputError(Problem(str(path), "is not a run folder and holds none", remedy))
+    text = f"{path}: the newest of its runs is {runs[-1].name} (of {len(runs)})"
+    say(console, text)
+    return runs[-1]
 
 
 def errors_in_words(work: Callable[[], int]) -> int:
@@ -80,7 +100,10 @@ def errors_in_words(work: Callable[[], int]) -> int:
     errors = Console(stderr=True, highlight=False)
     terminable()
     try:
-        return work()
+        with notes_in_words(errors):
+            return work()
+    except BrokenPipeError:
+        return unread()
     except KeyboardInterrupt as interrupt:
         errors.print("interrupted; the same command goes on from here")
         return 128 + interrupt.signal if isinstance(interrupt, Terminated) else 130
@@ -94,3 +117,25 @@ def errors_in_words(work: Callable[[], int]) -> int:
         for line in str(error).splitlines():
             errors.print(f"[bold red]error[/] {escape(line)}", soft_wrap=True)
         return 2
+
+
+@contextmanager
+def notes_in_words(console: "Console") -> Iterator[None]:
+    """Print a `Note` as one line; other warnings appear as Python shows them."""
+    from rich.markup import escape
+
+    from bcbm.errors import Note
+
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, Note):
+            console.print(f"[yellow]note[/] {escape(str(message))}", soft_wrap=True)
+        else:
+            others(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = others

@@ -1,58 +1,88 @@
 """What a command prints for `--help`, with nothing loaded but the schema."""
 
+import os
 import shutil
+import sys
 import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
 
-from bcbm.config.schema import HOME, described_keys
-
-COMMANDS = {
-    "fit": "cross-validate an experiment and print its results",
-    "evaluate": "make figures, results and report of finished runs again, from their tables",
-    "compare": "run a group of experiments, or take finished runs, and test them against each other",
-    "leakcheck": "show what a cohort gives to random labels when patients are not kept whole",
-    "sweep": "choose settings with Optuna, in every outer fold without its test patients",
-    "explain": "say what a finished run looks at: modalities, radiomics, places in the image",
-    "audit": "say what is wrong with a cohort, on screen and as a page; changes nothing",
-    "prepare": "make lesion table and crops of a cohort, and say what is wrong with it",
-}
-ASKED = {"-h", "--help", "help"}
+HELP = {"-h", "--help", "help"}
+BROKEN_PIPE = 141  # as the shell says of a program whose reader has gone away
 
 
-def print_help(usage: str, keys: bool = True) -> None:
-    """Print the commands and, for one that takes them, the experiments and every key with its meaning."""
-    lines = [
-        usage,
-        "",
-        "Commands",
-        *(f"  python -m bcbm.{name:<9} {text}" for name, text in COMMANDS.items()),
-    ]
+def show(text: str) -> None:
+    """Print a text; where its reader has gone away (`| head`), end without a traceback."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise SystemExit(unread()) from None
+
+
+def unread() -> int:
+    """Leave what is still to be printed unread, as its reader has gone; returns the exit status for that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def commands() -> str:
+    """The list of commands, a line each."""
+    from bcbm.terminal.doors import doors
+
+    lines = ["bcbm VERB [key=value ...], or python -m bcbm.VERB [key=value ...]", "", "Commands"]
+    lines += [f"  {name:<11} {line}" for name, line in doors().items()]
+    lines += ["", "bcbm VERB --help says more of one; bcbm --version which versions these are"]
+    return "\n".join(lines)
+
+
+def print_help(usage: str, keys: Sequence[str] = (), everything: bool = False) -> None:
+    """Print how a command is used and, where it takes them, experiments, groups and keys with their meaning.
+
+    Args:
+        usage: the command's docstring.
+        keys: keys, or groups of them, that matter to it first; none: it takes no configuration.
+        everything: print the other keys too, behind those.
+    """
+    lines = [usage.rstrip()]
     if keys:
         lines += ["", "Experiments (experiment=NAME)", *_experiments()]
         lines += ["", "Groups (group=NAME takes a file of conf/)", *_groups()]
-        lines += ["", "Keys: type, default, meaning", *_keys(max(60, shutil.get_terminal_size().columns))]
-    print("\n".join(lines))
+        first, rest = _keys(keys)
+        lines += ["", "Keys: type, default, meaning", *first]
+        lines += ["", "Other keys", *rest] if everything else ["", "--help all lists the other keys too"]
+    show("\n".join(lines))
+
+
+def asks_for_all(words: Sequence[str]) -> bool:
+    """Whether `--help` is followed by `all`."""
+    return any(word in HELP and after == "all" for word, after in pairwise(words))
 
 
 def _experiments() -> list[str]:
-    home, found = HOME / "experiments", []
-    for path in sorted(home.glob("*.yaml")) + sorted(home.glob("*/*.yaml")):
-        with path.open() as file:
-            claim = file.readline().lstrip("# ").rstrip()
-        found.append(f"  {path.relative_to(home).with_suffix('').as_posix():<32} {claim}")
-    return found
+    from bcbm.config.places import experiment_files
+
+    lines = []
+    for name, path in experiment_files().items():
+        with path.open(encoding="utf-8") as file:
+            lines.append(f"  {name:<32} {file.readline().lstrip('# ').rstrip()}")
+    return lines
 
 
 def _groups() -> list[str]:
-    folders = sorted(path for path in (HOME / "conf").iterdir() if path.is_dir())
-    return [
-        f"  {folder.name:<16} {', '.join(sorted(path.stem for path in folder.glob('*.yaml')))}"
-        for folder in folders
-    ]
+    from bcbm.config.places import group_choices
+
+    return [f"  {group:<16} {', '.join(names)}" for group, names in group_choices().items()]
 
 
-def _keys(width: int) -> list[str]:
-    found = []
+def _keys(chosen: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The lines of the keys that are chosen, by their names or their groups', and of the others."""
+    from bcbm.config.schema import described_keys
+
+    width = max(60, shutil.get_terminal_size().columns)
+    first: list[str] = []
+    rest: list[str] = []
     for name, kind, default, meaning in described_keys():
-        found.append(f"  {name}  ({kind}; {default})")
-        found += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return found
+        lines = first if name in chosen or name.split(".")[0] in chosen else rest
+        lines.append(f"  {name}  ({kind}; {default})")
+        lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return first, rest

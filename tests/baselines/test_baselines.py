@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from repository import EXPERIMENTS, HOME
 from rich.console import Console
 
 from bcbm.baselines import permuted_aurocs, train_baseline
@@ -17,7 +18,7 @@ from bcbm.baselines.models import MostTelling, fit_predict, training_weights
 from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
-from bcbm.config.compose import EXPERIMENTS, HOME, compose
+from bcbm.config.compose import compose
 from bcbm.config.schema import Baseline
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob

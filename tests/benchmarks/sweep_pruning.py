@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from bcbm.search.plan import SWEEPS
+from bcbm.config.places import sweep_file
 
 
 def searched(home: Path, content: dict[str, object], words: list[str]) -> tuple[float, float]:
@@ -30,7 +30,7 @@ def searched(home: Path, content: dict[str, object], words: list[str]) -> tuple[
 seeds, words = 3, sys.argv[1:]
 if words and words[0].startswith("seeds="):
     seeds, words = int(words[0].partition("=")[2]), words[1:]
-shipped = yaml.safe_load((SWEEPS / "fusion.yaml").read_text())
+shipped = yaml.safe_load(sweep_file("fusion").read_text())
 rows = []
 with tempfile.TemporaryDirectory() as folder:
     for seed in range(seeds):

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from browser import browse, share_of
 from finished_runs import write_run
+from repository import EXPERIMENTS, HOME
 from rich.console import Console
 from scipy.stats import t as student
 
@@ -24,7 +25,7 @@ from bcbm.compare import main
 from bcbm.comparison.compare import compare, fit_command
 from bcbm.comparison.differences import Row, compare_runs, distinct_labels
 from bcbm.comparison.experiments import reference_of
-from bcbm.config.compose import EXPERIMENTS, HOME, compose, load, plain
+from bcbm.config.compose import compose, load, plain
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.report.figures.palette import ALARM, PATIENT

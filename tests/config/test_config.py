@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from repository import HOME
 
 from bcbm.config.compose import (
     HARDWARE,
-    HOME,
     candidates,
     compose,
     described_keys,

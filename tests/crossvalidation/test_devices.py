@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import torch
 from batches import data_of, lesions_of, module_of, parts_of
+from repository import HOME
 from rich.console import Console
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import HOME, Augment, Data, Loss
+from bcbm.config.schema import Augment, Data, Loss
 from bcbm.crossvalidation.parallel import side_by_side
 from bcbm.errors import ConfigError, InputError
 

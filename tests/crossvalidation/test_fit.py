@@ -8,8 +8,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
-
-from bcbm.config.compose import HOME
+from repository import HOME
 
 TABULAR = [
     "task.modalities=[radiomics,position]",

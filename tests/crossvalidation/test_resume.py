@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from repository import HOME
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import HOME
 from bcbm.runs.folder import PATIENCE, RunFolder
 from bcbm.runs.identity import fingerprint
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from bcbm.config.schema import HOME
+from repository import HOME
 
 WORDS = ("cohort.root=cohort", "prepared.root=prepared", "run.root=runs", "split.folds=2", "bootstrap=200")
 WORDS += ("task.modalities=[radiomics,position]", "tracking=csv", "augment=none", "trainer.devices=1")

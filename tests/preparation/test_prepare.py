@@ -11,10 +11,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from repository import HOME
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER
-from bcbm.config.compose import HOME, compose
+from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare
 

@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from repository import HOME
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
-from bcbm.config.compose import HOME
 
 
 def command(verb: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 from optuna import TrialPruned
+from repository import HOME
 from rich.console import Console
 
 from bcbm.cohort.splits import make_split
-from bcbm.config.compose import HOME, compose, override
+from bcbm.config.compose import compose, override
 from bcbm.errors import ConfigError
 from bcbm.features.crops import CropStore
 from bcbm.preparation.prepare import prepare

@@ -17,9 +17,10 @@ from browser import DARK, browse, picture, share_of
 from omegaconf import OmegaConf
 from optuna import create_study
 from optuna.trial import TrialState
+from repository import HOME
 from rich.console import Console
 
-from bcbm.config.compose import HOME, compose, load, override, plain, to_yaml
+from bcbm.config.compose import compose, load, override, plain, to_yaml
 from bcbm.crossvalidation.cross_validate import run as fit
 from bcbm.report.figures.palette import PATIENT
 from bcbm.report.figures.parameters import Scale, ranked

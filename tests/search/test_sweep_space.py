@@ -3,10 +3,11 @@
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from repository import HOME
 
 from bcbm.config.compose import compose
 from bcbm.errors import ConfigError
-from bcbm.search.plan import SWEEPS, read_plan
+from bcbm.search.plan import read_plan
 from bcbm.search.space import default_settings, read_space, suggest
 
 GOOD = {
@@ -194,7 +195,7 @@ def test_the_command_line_counts_before_the_file():
     assert (plan.trials, plan.minutes, plan.config.model.dropout) == (7, 2.5, 0.5)
 
 
-@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((HOME / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_sweep_that_is_shipped_is_sound_and_says_how_it_is_run(path):
     plan = read_plan(path.stem, [], {})
     assert plan.trials and plan.space and len(plan.directions) == len(plan.objectives)

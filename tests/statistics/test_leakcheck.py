@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_runs import write_run
+from repository import HOME
 from rich.console import Console
 
 import bcbm.baselines.leakcheck
 import bcbm.leakcheck
 from bcbm.baselines.leak import split_aurocs
 from bcbm.cohort.splits import stratified_folds
-from bcbm.config.compose import HOME, compose
+from bcbm.config.compose import compose
 from bcbm.crossvalidation.results import page
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder

@@ -19,12 +19,13 @@ import wandb
 from batches import data_of, lesions_of, module_of, parts_of, trainer_of
 from finished_runs import write_run
 from lightning.pytorch.callbacks import Callback
+from repository import HOME
 from rich.console import Console
 from wandb_files import stored_run, stored_runs
 from wandb_service import KEY, wandb_service
 
 from bcbm.comparison.compare import compare
-from bcbm.config.compose import HOME, compose
+from bcbm.config.compose import compose
 from bcbm.config.schema import Data
 from bcbm.errors import ConfigError
 from bcbm.model.module import LesionModule
