@@ -28,7 +28,8 @@ SMALL = {
     **dict.fromkeys(("audit", "prepare"), TABLES),
     **dict.fromkeys(("fit", "compare", "leakcheck"), FIT),
     "sweep": [*FIT, *SWEEP],
-    **dict.fromkeys(("evaluate", "explain"), []),
+    "evaluate": [],
+    "explain": [],
 }
 FINISHED = ("demo", "demo+fusion/gated")  # experiments of which `runs/<experiment>/TIME` is a finished run
 IN_CI = re.compile(r"venv \.venv && \.venv/bin/pip install -e")  # `.ci/run` gives the README's two commands

@@ -1,4 +1,4 @@
-"""The reference says what is there: made pages are fresh, and tables and files of a real run are all named."""
+"""The reference says what is there: made pages are fresh, all columns and files of a run are named."""
 
 import re
 import runpy
