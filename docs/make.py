@@ -18,8 +18,8 @@ def keys() -> str:
     lines = [
         "# Keys",
         "",
-        "Made by `python docs/make.py` from `bcbm/config/schema.py`. A key is set by `key=value` on the command",
-        "line or in a YAML of `experiments/`; `python -m bcbm.fit --help` prints the same list.",
+        "Made by `python docs/make.py` from `bcbm/config/schema.py`. A key is set by `key=value` on the",
+        "command line or in a YAML of `experiments/`; `python -m bcbm.fit --help` prints the same list.",
     ]
     rows = sorted(described_keys(), key=lambda row: "." in row[0])  # top-level keys first, the order stays
     for section, members in groupby(rows, key=lambda row: row[0].rpartition(".")[0]):
