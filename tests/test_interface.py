@@ -1,7 +1,6 @@
 """`from bcbm import ...`: what the commands do, for a notebook: quiet, typed, with the same errors."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -85,14 +84,3 @@ def test_what_a_notebook_cannot_do_is_refused_before_anything_is_read(words):
 def test_a_folder_without_a_run_is_named(function, tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         function(tmp_path)
-
-
-def test_the_notebook_runs_from_any_folder(tmp_path):
-    script = HOME / "docs" / "how-to" / "notebook.py"
-    environment = {**os.environ, "BCBM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (report,) = (tmp_path / "runs" / "demo").glob("*/report.html")
-    assert str(report.relative_to(tmp_path)) in done.stdout and "forest" in done.stdout

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # bcbm in a notebook
-# The embedded cohort, its tables only: a minute on one core. Cells are marked by `# %%`, which Jupyter
+# The embedded cohort, its tables only: half a minute on one core. Cells are marked by `# %%`, which Jupyter
 # (through jupytext), VS Code and Spyder open as a notebook; `python docs/how-to/notebook.py` runs them all.
 
 # %% What is run: an experiment with some keys set
@@ -9,12 +9,12 @@ import pandas as pd
 from bcbm import compare, compose, evaluate, fit, prepare
 
 WORDS = [
-    "cohort.synthetic.patients=60",
+    "cohort.synthetic.patients=40",
     "cohort.synthetic.images=false",
     "task.modalities=[radiomics,position]",
-    "trainer.max_epochs=4",
-    "split.folds=3",
-    "bootstrap=500",
+    "trainer.max_epochs=3",
+    "split.folds=2",
+    "bootstrap=200",
     "tracking=csv",
 ]
 config = compose(WORDS)
