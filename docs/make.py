@@ -37,7 +37,7 @@ def keys() -> str:
 def commands() -> str:
     """What every command says of itself."""
     lines = ["# Commands", "", "Made by `python docs/make.py` from the commands themselves.", ""]
-    modules = {path.stem: ast.parse(path.read_text()) for path in sorted(SOURCE.glob("*.py"))}
+    modules = {path.stem: ast.parse(path.read_text()) for path in sorted(SOURCE.glob("[a-z]*.py"))}
     for name, module in modules.items():
         functions = {item.name: item for item in module.body if isinstance(item, ast.FunctionDef)}
         if "main" in functions:

@@ -9,7 +9,6 @@ import pytest
 
 import bcbm.evaluate
 from bcbm import ConfigError, InputError, compare, compose, evaluate, fit, prepare, read_run
-from bcbm.config.schema import HOME
 from tests.finished_runs import lesion_table, write_run
 
 SMALL = ("task.modalities=[radiomics,position]", "split.folds=2", "trainer.max_epochs=1", "bootstrap=50")
@@ -29,7 +28,7 @@ def test_a_name_is_the_function_also_after_the_command_was_imported():
 
 def test_the_names_load_nothing_before_they_are_used():
     text = "import sys, bcbm; print({'torch', 'pandas', 'omegaconf', 'rich'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=HOME)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 

@@ -2,14 +2,14 @@
 
 import re
 import runpy
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bcbm import compose, fit
-from bcbm.config.schema import HOME
 
-DOCS = HOME / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
