@@ -1,6 +1,7 @@
 """Every command of README and docs: run on small data, or, where it needs what is not there, read to the end.
 
-A `sh` block is run line by line, with the placeholders below filled in and the words of SMALL behind its own.
+A `sh` block is run line by line, with the placeholders below filled in and the words of SMALL behind its own;
+a `python` block as it stands, with those words in each `compose`, but for the files of modules, `# NAME.py`.
 A block under `<!-- needs: WHAT -->` is not run, but its commands and keys must exist.
 """
 
@@ -19,6 +20,9 @@ from bcbm.config.compose import compose
 HOME = Path(__file__).resolve().parents[2]
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>.+?) -->\n)?```sh\n(?P<lines>.*?)```", re.DOTALL)
+SNIPPET = re.compile(
+    r"(?P<needs><!-- needs: .+? -->\n)?```python\n(?P<text>(?!# \w+\.py\n).*?)```", re.DOTALL
+)
 TABLES = ["task.modalities=[radiomics,position]", "cohort.position=name", "prepared.jobs=1"]
 FIT = [*TABLES, "cohort.synthetic.patients=40", "cohort.synthetic.images=false", "data.workers=0"]
 FIT += ["trainer.max_epochs=1", "split.folds=2", "split.repeats=1", "bootstrap=20", "tracking=csv"]
@@ -55,6 +59,7 @@ COMMANDS = list(blocks())
 IN_CI = [words for _, _, words in COMMANDS if in_ci(words)]
 RUN = [words for _, needs, words in COMMANDS if needs is None and not in_ci(words)]
 MARKED = [(page, words) for page, needs, words in COMMANDS if needs is not None]
+SNIPPETS = [(page.name, block) for page in PAGES for block in SNIPPET.finditer(page.read_text())]
 
 
 def verb_of(words):
@@ -129,6 +134,20 @@ def test_a_documented_command_runs(words, place, capfd):
     out, err = capfd.readouterr()
     assert status in ((0, 1) if called and called[0] == "audit" else (0,)), err
     assert out.strip()
+
+
+@pytest.mark.parametrize(
+    ("page", "block"), SNIPPETS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_documented_snippet_runs(page, block, place):
+    folder, filled = place
+    code = block["text"].replace("compose([", "compose([*small, ")
+    for name, value in filled.items():
+        code = code.replace(name, value)
+    compile(code, page, "exec")
+    if block["needs"] is None:
+        (folder / "snippet.py").write_text(code)
+        runpy.run_path(str(folder / "snippet.py"), init_globals={"small": FIT})
 
 
 @pytest.mark.parametrize(("page", "words"), MARKED, ids=lambda value: value if isinstance(value, str) else "")
