@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bcbm.config.schema import HOME
+from repository import HOME
 
 SMALL = ("split.folds=2", "bootstrap=50", "tracking=csv", "augment=none", "data.workers=0", "prepared.jobs=1")
 SHORT = ("trainer.max_epochs=2", "trainer.accelerator=cpu")

@@ -4,8 +4,7 @@ import doctest
 from importlib import import_module
 
 import pytest
-
-from bcbm.config.schema import HOME
+from repository import HOME
 
 MODULES = sorted(
     ".".join(path.relative_to(HOME).with_suffix("").parts)

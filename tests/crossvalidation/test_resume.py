@@ -184,7 +184,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_word_and_space_goes_on(st
     done(start(*words, f"run.folder={tmp_path / 'demo/whole'}"))
     limited = """
 import resource, sys
-from bcbm import fit
+from bcbm.fit import main
 from bcbm.model import fold as crossvalidation
 train_fold = crossvalidation.train_fold
 def on_a_full_disk(*words):
@@ -192,7 +192,7 @@ def on_a_full_disk(*words):
     train_fold(*words)
 crossvalidation.train_fold = on_a_full_disk
 sys.argv = ["bcbm.fit", *sys.argv[1:]]
-raise SystemExit(fit.main())
+raise SystemExit(main())
 """
     here = f"run.folder={tmp_path / 'demo/limited'}"
     full = subprocess.run(

@@ -7,8 +7,9 @@ import sys
 
 import pandas as pd
 import pytest
+from repository import HOME
 
-from bcbm.config.compose import HOME, compose
+from bcbm.config.compose import compose
 from bcbm.errors import ConfigError
 from bcbm.model.encoders import ENCODERS
 

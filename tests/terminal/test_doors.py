@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
+from repository import HOME
+
 import bcbm
-from bcbm.config.schema import HOME
 from bcbm.terminal.doors import doors
 
 

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from repository import HOME
 from wandb_files import stored_runs
 
-from bcbm.config.compose import HOME, compose
+from bcbm.config.compose import compose
 from bcbm.errors import ConfigError
 from bcbm.runs.finished import read_run
 from bcbm.tracking import TRACKERS, trackers_of
