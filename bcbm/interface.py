@@ -6,7 +6,7 @@ would print.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bcbm.errors import ConfigError, InputError, Problem
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bcbm.config.schema import Config
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.finished import FinishedRun
+    from bcbm.statistics.results import Comparison, Results
 
 
 def prepare(config: "Config", verbose: bool = False) -> "Lesions":
@@ -63,7 +64,7 @@ def fit(config: "Config", verbose: bool = False) -> "FinishedRun":
     return read_run(run(config, _console(verbose)))
 
 
-def evaluate(folder: str | Path, verbose: bool = False) -> dict[str, Any]:
+def evaluate(folder: str | Path, verbose: bool = False) -> "Results":
     """Results, figures and report of a run whose folds are all there, made again from its tables.
 
     Args:
@@ -86,7 +87,7 @@ def evaluate(folder: str | Path, verbose: bool = False) -> dict[str, Any]:
     return evaluate(RunFolder(Path(folder)), _console(verbose))
 
 
-def compare(*runs: "FinishedRun", against: str | None = None) -> dict[str, Any]:
+def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
     """Test finished runs against one of them, on the same patients in the same folds. Writes nothing.
 
     Args:
