@@ -28,15 +28,17 @@ def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: 
     return process
 
 
-def end(processes: Iterable[BaseProcess], number: signal.Signals = signal.SIGKILL) -> None:
-    """Send all a signal and wait until they have ended; a kill takes with each what it has started."""
+def end(processes: Iterable[BaseProcess], number: signal.Signals | None = None) -> None:
+    """Send all a signal, or kill them with what they have started, and wait until they have ended."""
     processes = list(processes)
     for process in processes:
         assert process.pid is not None
-        with suppress(ProcessLookupError, PermissionError):  # ended
-            os.kill(process.pid, number)
-        if number == signal.SIGKILL:
+        if number is None:
             end_group(process)
+            process.kill()  # one so young that it leads no group yet
+        else:
+            with suppress(ProcessLookupError, PermissionError):  # ended
+                os.kill(process.pid, number)
     for process in processes:
         process.join()
 
@@ -44,7 +46,7 @@ def end(processes: Iterable[BaseProcess], number: signal.Signals = signal.SIGKIL
 def end_group(process: BaseProcess) -> None:
     """Kill what a process has started, as the loaders of its batches, and itself where it still lives."""
     assert process.pid is not None
-    with suppress(ProcessLookupError, PermissionError):  # ended, or so young that it leads no group yet
+    with suppress(ProcessLookupError, PermissionError):  # it leads no group, or has ended
         os.killpg(process.pid, signal.SIGKILL)
 
 
