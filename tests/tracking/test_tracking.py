@@ -321,7 +321,7 @@ def test_what_says_where_files_lie_is_not_sent(tmp_path):
 
 def test_checkpoints_are_sent_only_when_online_and_asked(tmp_path):
     for mode, asked in (("online", False), ("offline", True)):
-        config = compose(["tracking.mode=off", f"tracking.checkpoints={asked}"])
+        config = compose(["tracking.mode='off'", f"tracking.checkpoints={asked}"])
         tracker = WandbTracker(config, tmp_path, "group", [])
         tracker.mode, tracker.run = mode, object()
         tracker.send_checkpoint(tmp_path / "nowhere", 0)  # touches neither run nor file
