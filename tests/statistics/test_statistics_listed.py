@@ -11,10 +11,9 @@ from rich.console import Console
 
 from bcbm.comparison.differences import Row, compare_runs
 from bcbm.comparison.page import write_comparison
-from bcbm.crossvalidation.results import evaluate
+from bcbm.report.pages.run import write_report
 from bcbm.report.screen import print_table
 from bcbm.runs.finished import read_run
-from bcbm.runs.folder import RunFolder
 from bcbm.statistics import STATISTICS, Statistic, beside_auroc
 from bcbm.statistics.metrics import auprc, brier, patient_level
 from bcbm.statistics.summary import summarise
@@ -35,17 +34,11 @@ def toy(monkeypatch):
     )
 
 
-def evaluated(folder):
-    screen = io.StringIO()
-    evaluate(RunFolder(folder), Console(file=screen, width=120))
-    return screen.getvalue()
-
-
 def test_a_statistic_of_the_dictionary_is_in_results_on_the_screen_on_the_page_and_tracked(toy, tmp_path):
-    folder = write_run(tmp_path / "run", finished=True)
-    screen = evaluated(folder)
-    run = read_run(folder)
-    page = (folder / "report.html").read_text()
+    run = read_run(write_run(tmp_path / "run"))
+    text = io.StringIO()
+    print_table(run.results, Console(file=text, width=120))
+    screen, page = text.getvalue(), write_report(run.folder).read_text()
     assert LABEL in screen and LABEL in page
     patients = patient_level(run.predictions)
     for target, block in run.results["receptors"].items():
@@ -59,10 +52,8 @@ def test_a_statistic_of_the_dictionary_is_in_results_on_the_screen_on_the_page_a
 
 def test_a_comparison_shows_it_and_leaves_it_blank_for_a_run_of_before(toy, monkeypatch, tmp_path):
     folder = write_run(tmp_path / "run")
-    evaluated(folder)
     monkeypatch.delitem(STATISTICS, "largest")
     before = write_run(tmp_path / "before", seed=1)
-    evaluated(before)
     monkeypatch.setitem(STATISTICS, "largest", Statistic(LABEL, largest, digits=4))
     rows = [Row("run", read_run(folder)), Row("before", read_run(before))]
     comparison = compare_runs(rows, "run", 50, 0)
