@@ -32,7 +32,10 @@ def own(tmp_path):
 
 def test_the_users_folder_comes_first_and_ours_behind_it(own):
     assert compose([f"experiments={own}"]).seed == 41
-    mine, paper = compose([f"experiments={own}", "experiment=mine"]), compose(["experiment=paper"])
+    root = "cohort.root=/download"
+    mine, paper = (
+        compose([*words, root]) for words in ([f"experiments={own}", "experiment=mine"], ["experiment=paper"])
+    )
     assert mine.seed == 42 and mine.experiment == "mine" and mine.features == paper.features
     assert compose([f"experiments={own}", "experiment=demo+doses/low"]).experiment == "demo+doses/low"
     files = experiment_files(str(own))
@@ -48,7 +51,7 @@ def test_a_name_that_neither_has_is_answered_with_the_nearest_of_both(own):
 
 def test_where_experiments_lie_makes_no_other_run(own, tmp_path):
     elsewhere = shutil.copytree(own, tmp_path / "elsewhere")
-    configs = [compose([f"experiments={folder}", "experiment=mine"]) for folder in (own, elsewhere)]
+    configs = [compose([f"experiments={folder}", "experiment=demo+doses/low"]) for folder in (own, elsewhere)]
     assert len({fingerprint(config, "cohort", "split") for config in configs}) == 1
 
 
