@@ -41,7 +41,8 @@ def commands() -> str:
     for path in sorted(SOURCE.glob("[a-z]*.py")):
         module = ast.parse(path.read_text())
         if any(isinstance(item, ast.FunctionDef) and item.name == "main" for item in module.body):
-            lines += [f"## {path.stem}", "", ast.get_docstring(module) or "", ""]
+            text = (ast.get_docstring(module) or "").replace("\n\npython -m", "\n\n    python -m")
+            lines += [f"## {path.stem}", "", text, ""]
     return "\n".join(lines)
 
 
