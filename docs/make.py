@@ -37,12 +37,12 @@ def keys() -> str:
 def commands() -> str:
     """What every command says of itself."""
     lines = ["# Commands", "", "Made by `python docs/make.py` from the commands themselves.", ""]
-    modules = {path.stem: ast.parse(path.read_text()) for path in sorted(SOURCE.glob("[a-z]*.py"))}
-    for name, module in modules.items():
-        functions = {item.name: item for item in module.body if isinstance(item, ast.FunctionDef)}
-        if "main" in functions:
-            lines += [f"## {name}", "", f"{ast.get_docstring(functions['main'])}", ""]
-            lines += ["```", ast.get_docstring(module) or "", "```", ""]
+    lines += ["`bcbm VERB ...` and `python -m bcbm.VERB ...` are the same; `bcbm` alone lists the verbs.", ""]
+    for path in sorted(SOURCE.glob("[a-z]*.py")):
+        module = ast.parse(path.read_text())
+        if any(isinstance(item, ast.FunctionDef) and item.name == "main" for item in module.body):
+            text = (ast.get_docstring(module) or "").replace("\n\npython -m", "\n\n    python -m")
+            lines += [f"## {path.stem}", "", text, ""]
     return "\n".join(lines)
 
 
