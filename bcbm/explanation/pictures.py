@@ -41,7 +41,6 @@ def draw(
         mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][1], np.float32)
         name = f"{row.target}-{row.number}.png"
         path = folder.path / EXPLANATIONS / name
-        path.parent.mkdir(exist_ok=True)
         maps = {
             "Grad-CAM": grad_cam(network, lesion, head).numpy(),
             "occlusion": occlusion(network, lesion, head).numpy(),

@@ -90,7 +90,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     root = cohort_root(config, console)
     name = format_name(config.cohort.format, root)
     if config.cohort.format == "auto" and config.cohort.root:
-        console.print(f"cohort format {name}", highlight=False)
+        say(console, f"cohort format {name}")
     targets = known_targets(config.cohort.targets)
     download = FORMATS[name].read(root, targets)
     _require_targets(config, download)

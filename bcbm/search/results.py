@@ -1,7 +1,5 @@
 """What a sweep has found: its studies, the best settings of each, and all trials as one table."""
 
-import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bcbm.errors import InputError, Problem
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage
-from bcbm.system.files import write_whole
+from bcbm.system.files import strict_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -146,9 +144,7 @@ def write_finished(found: Finished) -> None:
     table = found.trials.copy()
     for column in table.select_dtypes(object):  # choices may be words and numbers side by side
         table[column] = table[column].map(lambda value: value if value is None else str(value))
-    parquet = io.BytesIO()
-    table.to_parquet(parquet)
-    write_whole(found.folder / "trials.parquet", parquet.getvalue())
+    write_whole(found.folder / "trials.parquet", table.to_parquet())
     write_whole(found.folder / "trials.csv", table.to_csv(index=False))
     content = {name: vars(one) for name, one in found.best.items()}
-    write_whole(found.folder / "best.json", json.dumps(content, indent=1))
+    write_whole(found.folder / "best.json", strict_json(content))

@@ -16,6 +16,7 @@ from bcbm.errors import InputError
 from bcbm.report.figures.errors import by_region, by_volume, most_confident, pseudonyms, with_lesions
 from bcbm.report.figures.palette import ALARM, PATIENT
 from bcbm.report.figures.run import precision_recall_figure
+from bcbm.report.figures.saving import save_png
 from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import CURVES, noise, verdict, write_report
@@ -215,6 +216,19 @@ def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(hone
     assert not any(said[number] for number in ("1", "2", "3a", "14", "17", "18a", "18b", "19", "25"))
     answers = {item["number"]: item["answer"] for item in filled_checklists(read_run(leaky), 9)[0]["items"]}
     assert answers["18"].status == answers["26"].status == "no"
+
+
+def test_a_picture_that_breaks_off_leaves_the_one_before_and_nothing_else(tmp_path):
+    class Broken:
+        def savefig(self, file, **settings):
+            file.write(b"the first half")
+            raise MemoryError
+
+    path = tmp_path / "auroc.png"
+    path.write_bytes(b"the one before")
+    with pytest.raises(MemoryError):
+        save_png(Broken(), path)
+    assert path.read_bytes() == b"the one before" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(("coordinates", "count"), [("false", 12), ("true", 16)])
