@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from bcbm.config.schema import MODALITIES, RECEPTORS, TABLES, Config
+from bcbm.config.schema import RECEPTORS, Config
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 
@@ -35,15 +35,12 @@ def check(config: Config) -> None:
     weights = [config.loss.target_weights.get(target, 1.0) for target in config.task.targets]
     if min(weights, default=1.0) < 0 or not sum(weights, start=0.0 if weights else 1.0) > 0:
         raise ConfigError("loss.target_weights: write numbers of at least 0, not all of them 0")
-    for name, chosen, known in (
-        ("task.targets", config.task.targets, RECEPTORS),
-        ("task.modalities", config.task.modalities, MODALITIES + TABLES),
-    ):
-        for word in chosen:
-            if word not in known:
-                raise ConfigError(f"{name}: unknown '{word}'; {nearest(word, known)}")
-        if not chosen or len(set(chosen)) != len(chosen):
-            raise ConfigError(f"{name}={chosen}: name at least one of {', '.join(known)}, each once")
+    targets = config.task.targets
+    for word in targets:
+        if word not in RECEPTORS:
+            raise ConfigError(f"task.targets: unknown '{word}'; {nearest(word, RECEPTORS)}")
+    if not targets or len(set(targets)) != len(targets):
+        raise ConfigError(f"task.targets={targets}: name at least one of {', '.join(RECEPTORS)}, each once")
     for word in config.loss.target_weights:
         if word not in RECEPTORS:
             raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, RECEPTORS)}")
@@ -141,8 +138,9 @@ def _check_model(config: Config) -> None:
 def _check_kind(config: Config) -> None:
     """What goes with the network and what with a traditional model."""
     kind, chosen = config.model.kind, config.task.modalities
+    modalities = imported("bcbm.modalities:MODALITIES")
     if kind == "network":
-        if tables := [name for name in chosen if name in TABLES]:
+        if tables := [name for name in chosen if not modalities[name].encoder]:
             raise ConfigError(
                 f"task.modalities: {', '.join(tables)} is for traditional models; leave it out, or set "
                 "model.kind=logistic_l2"
@@ -150,10 +148,11 @@ def _check_kind(config: Config) -> None:
         if config.permutations:
             raise ConfigError("permutations are for traditional models; write 0, or name a model.kind")
     else:
-        if "image" in chosen:
-            rest = ",".join(name for name in chosen if name != "image") or "radiomics,position"
+        if volumes := [name for name in chosen if not modalities[name].tabular]:
+            rest = ",".join(name for name in chosen if name not in volumes) or "radiomics,position"
+            left = ", ".join(volumes)
             raise ConfigError(
-                f"model.kind={kind} reads tables only; leave image out: task.modalities=[{rest}]"
+                f"model.kind={kind} reads tables only; leave {left} out: task.modalities=[{rest}]"
             )
         if config.task.aggregate == "attention":
             raise ConfigError(f"model.kind={kind} learns no attention; choose another task.aggregate")

@@ -9,8 +9,6 @@ from bcbm.system.lazy import imported
 
 HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
 RECEPTORS = ("ER", "PR", "HER2")
-MODALITIES = ("image", "radiomics", "position")
-TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
 
 
 def key(
@@ -111,10 +109,11 @@ class Task:
 
     targets: list[str] = key(list(RECEPTORS), "targets to predict, any of ER PR HER2")
     modalities: list[str] = key(
-        list(MODALITIES),
+        ["image", "radiomics", "position"],
         "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
         "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
         "(number and volume of the lesions)",
+        among="bcbm.modalities:MODALITIES",
     )
     missing: Literal["exclude", "keep"] = key(
         "exclude", "a lesion that lacks a modality: exclude it with its reason, or keep what it has"

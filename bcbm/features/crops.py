@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import SimpleITK as sitk
@@ -85,7 +85,16 @@ class CropStore:
     def __len__(self) -> int:
         return len(self.where)
 
-    def __getitem__(self, number: int) -> np.ndarray:
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, number: np.ndarray) -> "CropStore": ...
+
+    def __getitem__(self, number: int | np.ndarray) -> "np.ndarray | CropStore":
+        """A crop, or the store of some rows alone."""
+        if isinstance(number, np.ndarray):
+            return CropStore([self.where[row] for row in np.arange(len(self))[number]], self.size)
         place = self.where[number]
         if place is None:
             return np.zeros((2, self.size, self.size, self.size), np.float16)

@@ -8,7 +8,6 @@ from torch import Tensor
 from bcbm.data.augmentation.draws import BIAS_ORDER, MOVEMENTS, POWERS, part
 from bcbm.data.augmentation.noise import add_noise
 from bcbm.data.augmentation.resample import about_centre, resampled, rotation
-from bcbm.modalities.position import LEFT, RIGHT
 
 
 class BatchAugment:
@@ -24,20 +23,17 @@ class BatchAugment:
     def __init__(self, spacing: float) -> None:
         self.spacing = spacing
 
-    def __call__(
-        self, image: Tensor, position: Tensor | None, change: Tensor, seed: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, image: Tensor, change: Tensor, seed: Tensor) -> Tensor:
         """Augment a batch.
 
         Arguments:
             image: (B, 1 or 2, D, H, W) of any float type, on any device: z-scored image and, second, the
                 mask; W runs left to right.
-            position: (B, P) on the same device, one-hot hemisphere first; or none.
             change: (B, Q) of `Changes`, on the CPU: choosing what to work on then waits for no GPU.
             seed: (B,) on the CPU, of the noise.
 
         Returns:
-            New tensors, the image in float32.
+            A new image, float32.
         """
         change, image = change.double(), image.to(torch.float32, copy=True)
         with torch.autocast(image.device.type, enabled=False):
@@ -53,11 +49,7 @@ class BatchAugment:
                 _each(image, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
             if len(rows := _chosen(change, "gamma")):
                 _each(image, rows, _contrast, part(change[rows], "log_gamma").exp())
-        if position is not None:
-            swapped, flipped = position.clone(), part(change, "flip").to(position) > 0
-            swapped[:, [LEFT, RIGHT]] = position[:, [RIGHT, LEFT]]
-            position = torch.where(flipped, swapped, position)
-        return image, position
+        return image
 
     def _affine(self, change: Tensor, shape: torch.Size) -> Tensor:
         """Turned about the centre, scaled, shifted: (K, 3, 4) from a voxel to where it comes from."""

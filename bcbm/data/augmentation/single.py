@@ -1,4 +1,4 @@
-"""Random changes of a training crop and, with a flip, of its hemisphere."""
+"""Random changes of a training crop."""
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from bcbm.data.augmentation.draws import (
     MOVEMENTS,
     NOISE,
 )
-from bcbm.modalities.position import LEFT, RIGHT
 
 BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion
 
@@ -32,8 +31,8 @@ class LesionAugment:
 
     Example:
         >>> flip = LesionAugment(Augment(flip=1, affine=0, noise=0, gamma=0), spacing=1.0)
-        >>> crop, position = flip(torch.zeros(2, 8, 8, 8), torch.eye(12)[LEFT], seed=0)
-        >>> int(position.argmax()) == RIGHT
+        >>> crop, flipped = flip(torch.zeros(2, 8, 8, 8), seed=0)
+        >>> flipped
         True
     """
 
@@ -72,19 +71,18 @@ class LesionAugment:
         )
         self.changes = [change for chance, change in changes if chance > 0]
 
-    def __call__(self, crop: Tensor, position: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Augment one lesion.
+    def __call__(self, crop: Tensor, seed: int) -> tuple[Tensor, bool]:
+        """Augment one lesion, and say whether it was flipped.
 
         Arguments:
             crop: (1 or 2, D, H, W) float32: z-scored image and, second, the mask; W runs left to right.
-            position: (P,) one-hot hemisphere, then anything that a flip leaves alone.
             seed: the result depends on it and on nothing else, whatever process runs it.
         """
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed also queues a CUDA call a sample
-            if torch.rand(1).item() < self.flip:
-                crop, position = crop.flip(-1), position.clone()
-                position[[LEFT, RIGHT]] = position[[RIGHT, LEFT]]
+            flipped = torch.rand(1).item() < self.flip
+            if flipped:
+                crop = crop.flip(-1)
             # Copied: TorchIO works in place and the crop may be a view of the store.
             affine = self._affine(crop.shape)
             image = tio.ScalarImage(tensor=crop[:1].clone(), affine=affine)
@@ -95,7 +93,7 @@ class LesionAugment:
             for change in self.changes:
                 subject = change(subject)
             changed = subject.get_images(intensity_only=False)
-            return torch.cat([channel.data.float() for channel in changed]), position
+            return torch.cat([channel.data.float() for channel in changed]), flipped
 
     def _affine(self, shape: torch.Size) -> np.ndarray:
         """With the origin at the crop's centre: TorchIO's motion turns about the origin, wherever it is."""

@@ -68,3 +68,8 @@ def normalise_by_group(module: nn.Module, groups: int) -> None:
             setattr(module, name, nn.GroupNorm(groups, child.num_features))
         else:
             normalise_by_group(child, groups)
+
+
+def build_image(model: Model, fitted: None) -> tuple[nn.Module, int]:
+    """The encoder of crops, and its width."""
+    return ImageEncoder(model), model.image_features

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from bcbm.features.radiomics import FEATURES
+from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
 from bcbm.runs.finished import FinishedRun
 
-TABLES = ("radiomics", "position", "clinical", "acquisition", "burden")  # modalities that are columns
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
 
 
@@ -59,7 +59,7 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
 
 def _conditions(run: FinishedRun) -> Answers:
     modalities = run.config["task"]["modalities"]
-    tables = [name for name in TABLES if name in modalities]
+    tables = _tables(modalities)
     return {
         "1": Answer("yes", "every lesion is a mask of the cohort"),
         "2": Answer("", "the masks come with the cohort; nothing is segmented here"),
@@ -104,7 +104,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         answers["14"] = answers["15"] = Answer("no", f"all {len(FEATURES)} enter; the network is regularised")
     places = len(PLACES) + (len(COORDINATES) if config["features"]["coordinates"] else 0)
     columns = {"radiomics": len(FEATURES), "position": places}
-    parts = [f"{columns[name]} {name}" if name in columns else name for name in TABLES if name in modalities]
+    parts = [f"{columns[name]} {name}" if name in columns else name for name in _tables(modalities)]
     answers["16"] = Answer("", f"columns: {', '.join(parts)}; {_rarer_class(run)}")
     if config["split"]["repeats"] > 1:
         answers["17"] = Answer("partly", f"cross-validated {config['split']['repeats']} times over")
@@ -148,6 +148,12 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
         said |= {"5a": "the embedded cohort: invented patients", "8a": "invented labels"}
         said |= {"18e": "the program writes the embedded cohort"}
     return {number: Answer("stated", text) for number, text in said.items() if text}
+
+
+def _tables(modalities: list[str]) -> list[str]:
+    """Those that are columns of numbers, in the order of the registry; what is not installed here counts."""
+    order = [*(name for name in MODALITIES if name in modalities), *modalities]
+    return [name for name in dict.fromkeys(order) if name not in MODALITIES or MODALITIES[name].tabular]
 
 
 def _either(holds: bool, yes: str, no: str) -> Answer:
