@@ -23,7 +23,8 @@ class Download:
     """A download as read: nothing judged yet but its form.
 
     Attributes:
-        segmentations: one row a segmentation: study_id, name, image_path, mask_path, in_workbook.
+        segmentations: one row a segmentation: study_id, name, image_path, mask_path, in_workbook, and
+            image_<sequence> for every further sequence of `task.sequences`; paths are "" without a file.
         features: the workbook's `original_*` columns, same rows as `segmentations`, NaN without a row.
         studies: one row a study: study_id, patient_id, ER, PR, HER2 (1, 0, NaN), acquisition columns.
         problems: what was wrong.

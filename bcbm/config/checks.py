@@ -2,14 +2,16 @@
 
 import difflib
 import operator
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from bcbm.config.schema import RECEPTORS, Config
+from bcbm.config.schema import INVENTED, RECEPTORS, Config
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 
+SEQUENCE = re.compile("[A-Za-z0-9-]+")
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
@@ -48,6 +50,7 @@ def check(config: Config) -> None:
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
+    _check_sequences(config)
     _check_kind(config)
     _check_model(config)
     _check_devices(config)
@@ -88,6 +91,21 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
     return ""
 
 
+def _check_sequences(config: Config) -> None:
+    """Refuse channels of the image that cannot be read."""
+    sequences, synthetic = config.task.sequences, config.cohort.synthetic.sequences
+    text = f"task.sequences=[{','.join(sequences)}]"
+    if sequences[:1] != ["t1c"] or synthetic[0] != "t1c":
+        raise ConfigError(f"{text}: begin with t1c, the post-contrast T1 that the masks are drawn on")
+    if len(set(sequences)) != len(sequences) or not all(map(SEQUENCE.fullmatch, sequences)):
+        raise ConfigError(f"{text}: name each once, in letters, digits and hyphens, as its files do")
+    if config.cohort.root is None and (absent := [name for name in sequences if name not in synthetic]):
+        raise ConfigError(
+            f"{text}: the embedded cohort has no {', '.join(absent)}; {nearest(absent[0], INVENTED)} write "
+            f"cohort.synthetic.sequences={text.partition('=')[2]} to invent it"
+        )
+
+
 def _check_devices(config: Config) -> None:
     """Refuse what several devices cannot share."""
     trainer = config.trainer
@@ -116,6 +134,11 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             f"model.weights: no weights are known for {model.encoder}; leave it empty, or write "
             f"model.encoder={'|'.join(able)}"
+        )
+    if model.weights and len(config.task.sequences) > 1:
+        raise ConfigError(
+            f"model.weights: MedicalNet was trained on one channel, and task.sequences has "
+            f"{len(config.task.sequences)}; write task.sequences=[t1c], or leave model.weights empty"
         )
     if model.encoder_training != "full" and not model.weights:
         raise ConfigError(

@@ -9,6 +9,7 @@ from bcbm.system.lazy import imported
 
 HOME = Path(__file__).resolve().parents[2]  # where conf/, experiments/ and sweeps/ lie
 RECEPTORS = ("ER", "PR", "HER2")
+INVENTED = ("t1c", "flair")  # the sequences that the embedded cohort can have
 
 
 def key(
@@ -55,6 +56,9 @@ class Synthetic:
         True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
     )
     seed: int = key(0, "seed of the cohort", least=0)
+    sequences: list[str] = key(
+        ["t1c"], "images of a study: t1c, or also an invented flair", among="bcbm.config.schema:INVENTED"
+    )
 
 
 @dataclass
@@ -114,6 +118,11 @@ class Task:
         "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
         "(number and volume of the lesions)",
         among="bcbm.modalities:MODALITIES",
+    )
+    sequences: list[str] = key(
+        ["t1c"],
+        "channels of the image: the post-contrast T1, then others that lie beside it as "
+        "<study>_image_<sequence>*.nii.gz in the same space, such as [t1c, flair]",
     )
     missing: Literal["exclude", "keep"] = key(
         "exclude", "a lesion that lacks a modality: exclude it with its reason, or keep what it has"

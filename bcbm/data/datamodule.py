@@ -77,12 +77,13 @@ class LesionDataModule(LightningDataModule):
         self.data, self.seed, self.leaky = config.data, seed, leaky
         self.bag = config.data.bag if config.task.aggregate == "attention" else 1
         self.crops: Crops | None = lesions.values["crops"] if IMAGE in self.modalities else None
-        self.channels = 1 + config.model.mask_channel
+        sequences = len(config.task.sequences)
+        self.channels = sequences + config.model.mask_channel
         self.swaps = {name: swaps for name in self.modalities if (swaps := MODALITIES[name].swaps)}
         augment, spacing = config.augment, config.features.crop_spacing
         on_device = augment.where == "device"
-        self.augment = Changes(augment) if on_device else LesionAugment(augment, spacing)
-        self.batch_augment = BatchAugment(spacing)
+        self.augment = Changes(augment) if on_device else LesionAugment(augment, spacing, sequences)
+        self.batch_augment = BatchAugment(spacing, sequences)
 
     def setup(self, stage: str = "fit") -> None:
         """Check the parts against each other and make their data sets."""

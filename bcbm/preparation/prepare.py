@@ -16,6 +16,7 @@ from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
+from bcbm.modalities.image import IMAGE
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import Cohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
@@ -79,7 +80,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
     values = {name: each[enters] for name, each in values.items()}
     if images:
         places = [where.get(lesion) for lesion in entering["lesion_id"]]
-        values["crops"] = CropStore(places, config.features.crop_size)
+        channels = len(config.task.sequences) + 1
+        values["crops"] = CropStore(places, config.features.crop_size, channels)
     return Lesions(table, entering, values, present[enters], cohort.content, cohort.folder)
 
 
@@ -120,7 +122,10 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
     studies = studies_of(table, set(cohort.survey.masks.index))
     with progress_bar(console, "extracting radiomics", count_masks(studies)) as advance:
         values, failures = extract_cohort(
-            studies, config.prepared.jobs, advance, folder=cohort.folder / "radiomics"
+            [(study.image, study.masks) for study in studies],
+            config.prepared.jobs,
+            advance,
+            folder=cohort.folder / "radiomics",
         )
     failed = table["lesion_id"].map(failures)
     for lesion, failure in failures.items():
@@ -145,7 +150,8 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
 def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
     """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
     table, wanted = cohort.table, config.features
-    studies = studies_of(table, set(table.loc[~table["excluded"], "lesion_id"]))
+    ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
+    studies = studies_of(table, set(table.loc[ready, "lesion_id"]), config.task.sequences[1:])
     settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
     with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
         where, bad = prepare_crops(

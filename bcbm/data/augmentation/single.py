@@ -19,15 +19,27 @@ from bcbm.data.augmentation.draws import (
 BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion
 
 
+class SharedGamma(tio.RandomGamma):
+    """TorchIO's, with one exponent for all channels of a crop."""
+
+    def apply_transform(self, subject: tio.Subject) -> tio.Subject:
+        """Draw it and change `image`."""
+        exponents = [self.get_params(self.log_gamma_range)] * len(subject["image"].data)
+        changed: tio.Subject = tio.Gamma(**self.add_base_args({"gamma": {"image": exponents}}))(subject)
+        return changed
+
+
 class LesionAugment:
     """Flip, move, disturb, shade, add noise to and change the contrast of a crop, the same for the same seed.
 
-    Each change happens with its own chance; `BatchAugment` makes the same ones for whole batches. The
-    mask, if there is one, moves with the image and stays 0 or 1.
+    Each change happens with its own chance; `BatchAugment` makes the same ones for whole batches. All
+    channels move together; intensities change in each image alike, but for the noise, which is each image's
+    own. The mask, if there is one, stays 0 or 1.
 
     Arguments:
         augment: chances and sizes.
         spacing: edge of a crop voxel, mm.
+        sequences: how many channels are images; the mask follows them.
 
     Example:
         >>> flip = LesionAugment(Augment(flip=1, affine=0, noise=0, gamma=0), spacing=1.0)
@@ -36,9 +48,9 @@ class LesionAugment:
         True
     """
 
-    def __init__(self, augment: Augment, spacing: float) -> None:
+    def __init__(self, augment: Augment, spacing: float, sequences: int = 1) -> None:
         self.flip = augment.flip
-        self.spacing = spacing
+        self.spacing, self.sequences = spacing, sequences
         changes = (
             (
                 augment.affine,
@@ -67,7 +79,7 @@ class LesionAugment:
                 tio.RandomBiasField(coefficients=BIAS, order=BIAS_ORDER, p=augment.bias, copy=False),
             ),
             (augment.noise, tio.RandomNoise(std=(0.0, NOISE), p=augment.noise, copy=False)),
-            (augment.gamma, tio.RandomGamma(log_gamma=LOG_GAMMA, p=augment.gamma, copy=False)),
+            (augment.gamma, SharedGamma(log_gamma=LOG_GAMMA, p=augment.gamma, copy=False)),
         )
         self.changes = [change for chance, change in changes if chance > 0]
 
@@ -75,7 +87,7 @@ class LesionAugment:
         """Augment one lesion, and say whether it was flipped.
 
         Arguments:
-            crop: (1 or 2, D, H, W) float32: z-scored image and, second, the mask; W runs left to right.
+            crop: (C, D, H, W) float32: z-scored images and, behind them, the mask; W runs left to right.
             seed: the result depends on it and on nothing else, whatever process runs it.
         """
         with torch.random.fork_rng(devices=[]):
@@ -85,10 +97,10 @@ class LesionAugment:
                 crop = crop.flip(-1)
             # Copied: TorchIO works in place and the crop may be a view of the store.
             affine = self._affine(crop.shape)
-            image = tio.ScalarImage(tensor=crop[:1].clone(), affine=affine)
+            image = tio.ScalarImage(tensor=crop[: self.sequences].clone(), affine=affine)
             images: dict[str, tio.Image] = {"image": image}
-            if len(crop) > 1:
-                images["mask"] = tio.LabelMap(tensor=crop[1:].clone(), affine=affine)
+            if len(crop) > self.sequences:
+                images["mask"] = tio.LabelMap(tensor=crop[self.sequences :].clone(), affine=affine)
             subject = tio.Subject(images)
             for change in self.changes:
                 subject = change(subject)

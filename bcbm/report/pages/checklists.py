@@ -86,7 +86,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         "20": Answer("yes", "of patients: AUROC, average precision, Brier score, operating points"),
         "21": Answer("yes", _uncertainty(config)),
         "22": Answer("yes", "slope, intercept and reliability plot of patients"),
-        "23": Answer("yes", "one image a study is read") if "image" in modalities else BLANK,
+        "23": Answer("yes", f"of a study is read: {_sequences(config)}") if "image" in modalities else BLANK,
         "24": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "25": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "26": Answer("no", "training and test patients are not apart") if shared_patients else _tested(run),
@@ -172,7 +172,12 @@ def _flow(run: FinishedRun) -> str:
 def _crops(config: dict[str, Any]) -> str:
     features = config["features"]
     edge = f"{features['crop_size']} voxels of {features['crop_spacing']:g} mm"
-    return f"cubic crops, {edge}; {INTENSITIES.get(features['crop_intensity'], 'intensities as stored')}"
+    intensity = INTENSITIES.get(features["crop_intensity"], "intensities as stored")
+    return f"cubic crops of {_sequences(config)}, {edge}; {intensity}"
+
+
+def _sequences(config: dict[str, Any]) -> str:
+    return " and ".join(config["task"].get("sequences", ["t1c"]))
 
 
 def _acquisition(run: FinishedRun) -> Answer:
