@@ -24,8 +24,8 @@ class SharedGamma(tio.RandomGamma):
 
     def apply_transform(self, subject: tio.Subject) -> tio.Subject:
         """Draw it and change `image`."""
-        exponents = [self.get_params(self.log_gamma_range)] * len(subject["image"].data)
-        changed: tio.Subject = tio.Gamma(**self.add_base_args({"gamma": {"image": exponents}}))(subject)
+        change = tio.Gamma(gamma=self.get_params(self.log_gamma_range), copy=False)
+        changed: tio.Subject = change(subject)
         return changed
 
 
