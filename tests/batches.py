@@ -1,6 +1,6 @@
 """Small lesions, their batches, and networks on them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import lightning as L
@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config.schema import Augment, Data, Loss, Model, Task, Trainer
+from bcbm.config.schema import Augment, Config, Data, Features, Loss, Model, Task, Trainer
 from bcbm.data.datamodule import LesionDataModule
+from bcbm.modalities.base import LesionData
 from bcbm.model.module import LesionModule
 
 RECEPTORS, MODALITIES = ["ER", "PR", "HER2"], ["image", "radiomics", "position"]
@@ -63,17 +64,32 @@ def lesions_of(count=30, size=10, signal=3.0):
     return table, radiomics, crops.astype(np.float16)
 
 
-def data_of(table, radiomics, crops, parts, **changes):
-    arguments = {
-        "targets": RECEPTORS,
-        "modalities": MODALITIES,
-        "data": Data(batch_size=8),
-        "augment": STILL,
-        "crop_spacing": 1.0,
-        "seed": 0,
-    }
+def data_of(table, radiomics, crops, parts, *, present=None, leaky=False, **changes):
+    """The batches of a fold; changes of the configuration by their last name."""
+    values = {"radiomics": radiomics, "crops": crops}
+    values = {name: each for name, each in values.items() if each is not None}
     return LesionDataModule(
-        lesions=table, radiomics=radiomics, crops=crops, parts=parts, **{**arguments, **changes}
+        LesionData(table, values, config_of(**changes)), parts, seed=0, present=present, leaky=leaky
+    )
+
+
+def config_of(
+    *,
+    targets=RECEPTORS,
+    modalities=MODALITIES,
+    data=None,
+    augment=STILL,
+    mask_channel=False,
+    coordinates=False,
+    bag=None,
+):
+    data = data or Data(batch_size=8)
+    return Config(
+        task=Task(targets=targets, modalities=modalities, aggregate="attention" if bag else "mean"),
+        data=replace(data, bag=bag or data.bag),
+        augment=augment,
+        model=Model(mask_channel=mask_channel),
+        features=Features(coordinates=coordinates),
     )
 
 

@@ -33,7 +33,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     config, lesions, split, number, folder = job.config, job.lesions, job.split, job.number, job.folder
     table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
-    columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
+    columns = table_columns(lesions.data(config))
     train, held, test = parts["train"], parts["validation"], parts["test"]
     of_held, for_threshold = predict_targets(config, columns, table, train, held, number)
     every = np.sort(np.concatenate([train, held]))

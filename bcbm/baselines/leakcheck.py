@@ -41,7 +41,7 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
         found = f"{len(set(patients))} patients enter, {config.split.folds} folds need two each"
         raise InputError(Problem("lesion table", found, "use more patients, or fewer split.folds"))
     split = split_as(table, config)
-    features = _features(table_columns(lesions, config.task.modalities))
+    features = _features(table_columns(lesions.data(config)))
     held = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]
     shared = sum(shared_patients(patients, parts) for parts in folds)

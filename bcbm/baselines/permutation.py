@@ -37,7 +37,7 @@ def permuted_aurocs(
     Returns:
         Columns target, permutation, auroc: permutations x targets rows.
     """
-    columns = table_columns(lesions, config.task.modalities, config.features.coordinates)
+    columns = table_columns(lesions.data(config))
     work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
     task = delayed(_permuted)
     tasks = (task(config, columns, lesions.entering, split, number) for number in range(permutations))

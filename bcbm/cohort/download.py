@@ -22,8 +22,9 @@ class Download:
         clinical: the name of the table that labels and acquisition columns come from, for messages.
         images: the folder where images and masks lie, or would.
         has_images: whether that is there.
-        segmentations: one row a segmentation: study_id, name, image_path, mask_path ("" without a file),
-            in_workbook (whether `features` has a row of it).
+        segmentations: one row a segmentation: study_id, name, image_path, mask_path and, for every further
+            sequence of `task.sequences`, image_<sequence> ("" without a file); in_workbook (whether
+            `features` has a row of it).
         features: published `original_*` columns, same rows as `segmentations`, NaN without a row.
         studies: one row a study: study_id, patient_id, a column a target (1, 0, NaN), acquisition columns.
         targets: the label columns of `studies`, in order.

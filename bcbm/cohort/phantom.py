@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 GRID = (100, 120, 66)  # voxels
 SPACING, HALF = np.array([1.5, 1.5, 2.0]), np.array([70.0, 85.0, 60.0])  # mm; half axes of the brain
+FLAIR_STEP = 2  # slices of the grid from one of FLAIR to the next
 GROWTH = 1.08  # of every radius, from one session to the next
 
 # Region: score, then lower and upper bound of the centre's |x|, y, z as fractions of the brain's half axes.
@@ -169,10 +170,14 @@ def draw_patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles:
     return Patient(index, seed, blobs, extras, sessions, "twin" in roles)
 
 
-def _save(data: np.ndarray, path: Path) -> None:
-    """A NIfTI file in LPS storage; gzip without name and time, so that equal data are equal bytes."""
-    affine = np.diag([*SPACING * [-1, -1, 1], 1])
-    affine[:3, 3] = -(np.array(GRID) - 1) / 2 * np.diag(affine)[:3]
+def _save(data: np.ndarray, path: Path, step: int = 1) -> None:
+    """A NIfTI file in LPS storage; gzip without name and time, so that equal data are equal bytes.
+
+    Args:
+        data: on the grid, or every `step`th slice of it from the lowest on.
+    """
+    affine = np.diag([*SPACING * [-1, -1, step], 1])
+    affine[:3, 3] = -(np.array(GRID) - 1) / 2 * SPACING * [-1, -1, 1]
     path.write_bytes(gzip.compress(nib.Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
 
 
@@ -213,12 +218,34 @@ def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.nda
     return image, named
 
 
-def write_studies(folder: Path, patient: Patient, session: int) -> None:
-    """One session's files, and those of its published copy."""
+def render_flair(
+    patient: Patient, session: int, image: np.ndarray, masks: dict[str, np.ndarray]
+) -> np.ndarray:
+    """FLAIR look-alike of a rendered session, int16, every second slice (100, 120, 33).
+
+    Tissue is inverted, lesions are grey, and what lies 2-6 mm around them is bright, the more so the larger
+    the patient's ring value.
+    """
+    rng = np.random.default_rng([patient.seed, 8, patient.index, session])
+    kinds = {name: patient.blobs[n].kind for name, n, _ in patient.masks()}
+    lesion = np.any([mask for name, mask in masks.items() if kinds[name] == "lesion"], axis=0)
+    brain, distance = image > 0, distance_transform_edt(~lesion, sampling=SPACING)
+    level = float(np.median(image[brain]))
+    flair = np.where(lesion, 1.1 * level, 1.6 * level - 0.6 * image)
+    flair *= 1 + (0.3 + 0.2 * patient.hidden()[0]) * ((distance > 2) & (distance <= 6))
+    flair = np.clip(flair + rng.normal(0, 8, GRID), 1, 4000)
+    return np.where(brain, flair, 0).astype(np.int16)[:, :, ::FLAIR_STEP]
+
+
+def write_studies(folder: Path, patient: Patient, session: int, flair: bool = False) -> None:
+    """One session's files, with a FLAIR image if that is wanted, and those of its published copy."""
     image, masks = render(patient, session)
+    second = render_flair(patient, session, image, masks) if flair else None
     last = session == patient.sessions - 1
     for study in patient.studies()[session : None if last else session + 1]:
         (folder / study).mkdir(parents=True)
         _save(image, folder / study / f"{study}_image_ss_n4.nii.gz")
+        if second is not None:
+            _save(second, folder / study / f"{study}_image_flair_ss_n4.nii.gz", FLAIR_STEP)
         for name, mask in masks.items():
             _save(mask.astype(np.float32), folder / study / f"{study}_mask_{name}.nii.gz")

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,7 @@ def write_cohort(
     images: bool,
     seed: int,
     extract: Extract,
+    sequences: Sequence[str] = ("t1c",),
     jobs: int = -1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -186,6 +187,7 @@ def write_cohort(
         seed: of everything.
         extract: radiomics of `[(image, {key: mask})]`, as `features.radiomics.extract_cohort`; its answer to
             an empty list names the columns. Passed in, because cohort stands below features.
+        sequences: t1c, or t1c and flair: what every study has an image of.
         jobs: processes that write volumes.
         progress: called with 1 for each session written.
 
@@ -206,7 +208,7 @@ def write_cohort(
             folder = partial / IMAGES
             tasks = [(person, session) for person in people for session in range(person.sessions)]
             work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-            for _ in work(delayed(write_studies)(folder, *task) for task in tasks):
+            for _ in work(delayed(write_studies)(folder, *task, "flair" in sequences) for task in tasks):
                 if progress:
                     progress(1)
             table, failures = extract(
@@ -241,7 +243,8 @@ def write_cohort(
             [row for person, label in zip(people, labels, strict=True) for row in _clinical(person, label)],
         )
         truth = {str(n): dict(zip(RECEPTORS, row.round(6).tolist(), strict=True)) for n, row in enumerate(p)}
-        settings = {"seed": seed, "patients": patients, "signal": signal, "images": images}
+        settings: dict[str, Any] = {"seed": seed, "patients": patients, "signal": signal, "images": images}
+        settings |= {"sequences": list(sequences)} if len(sequences) > 1 else {}
         said = {"generator": GENERATOR, **settings, "best": best, "probability": truth}
         (partial / "cohort.json").write_text(json.dumps(said, indent=1))
         try:

@@ -116,16 +116,15 @@ def exclude(table: pd.DataFrame, rows: pd.Series, reason: str | pd.Series) -> No
     table.loc[new, "excluded"] = True
 
 
-def require_modalities(
-    table: pd.DataFrame, radiomics: pd.DataFrame, modalities: Iterable[str], keep: bool = False
-) -> list[Problem]:
-    """Exclude, in place, the lesions that lack a switched-on modality; with `keep` only say which."""
+def require_modalities(table: pd.DataFrame, absent: Iterable[pd.Series], keep: bool = False) -> list[Problem]:
+    """Exclude, in place, the lesions that lack a switched-on modality; with `keep` only say which.
+
+    Args:
+        absent: of each modality why a lesion lacks it, "" where it has it, on the table's index.
+    """
     marked, before = (table.copy() if keep else table), table["excluded"].copy()
-    if "image" in modalities:
-        exclude(marked, marked["mask_path"] == "", "no mask file")
-        exclude(marked, marked["image_path"] == "", "no image file")
-    if "radiomics" in modalities:
-        exclude(marked, pd.Series(radiomics.isna().all(axis=1).to_numpy()), "no radiomics")
+    for reasons in absent:
+        exclude(marked, reasons != "", reasons)
     new = marked[marked["excluded"] & ~before]
     fate = "the modality counts as missing" if keep else "the lesion is excluded"
     return [

@@ -106,7 +106,7 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
                 if (config := thing.config) is not None:
                     lesions = prepare(config, Console(quiet=True))
                     if config.model.kind != "network":
-                        table_columns(lesions, config.task.modalities, config.features.coordinates)
+                        table_columns(lesions.data(config))
                     split = split_as(lesions.entering, config)
                     splits[config.experiment] = split.unit, split.hash
                 kept.append(thing)

@@ -2,14 +2,16 @@
 
 import difflib
 import operator
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from bcbm.config.schema import MODALITIES, TABLES, Config
+from bcbm.config.schema import INVENTED, Config
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 
+SEQUENCE = re.compile("[A-Za-z0-9-]+")
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
 TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
@@ -41,15 +43,12 @@ def check(config: Config) -> None:
     weights = [config.loss.target_weights.get(target, 1.0) for target in config.task.targets]
     if min(weights, default=1.0) < 0 or not sum(weights, start=0.0 if weights else 1.0) > 0:
         raise ConfigError("loss.target_weights: write numbers of at least 0, not all of them 0")
-    for name, chosen, known in (
-        ("task.targets", config.task.targets, targets),
-        ("task.modalities", config.task.modalities, [*MODALITIES, *TABLES]),
-    ):
-        for word in chosen:
-            if word not in known:
-                raise ConfigError(f"{name}: unknown '{word}'; {nearest(word, known)}")
-        if not chosen or len(set(chosen)) != len(chosen):
-            raise ConfigError(f"{name}={chosen}: name at least one of {', '.join(known)}, each once")
+    for word in config.task.targets:
+        if word not in targets:
+            raise ConfigError(f"task.targets: unknown '{word}'; {nearest(word, targets)}")
+    if not config.task.targets or len(set(config.task.targets)) != len(config.task.targets):
+        names = ", ".join(targets)
+        raise ConfigError(f"task.targets={config.task.targets}: name at least one of {names}, each once")
     for word in config.loss.target_weights:
         if word not in targets:
             raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, targets)}")
@@ -57,6 +56,7 @@ def check(config: Config) -> None:
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
+    _check_sequences(config)
     _check_kind(config)
     _check_model(config)
     _check_devices(config)
@@ -99,6 +99,21 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
     return ""
 
 
+def _check_sequences(config: Config) -> None:
+    """Refuse channels of the image that cannot be read."""
+    sequences, synthetic = config.task.sequences, config.cohort.synthetic.sequences
+    text = f"task.sequences=[{','.join(sequences)}]"
+    if sequences[:1] != ["t1c"] or synthetic[0] != "t1c":
+        raise ConfigError(f"{text}: begin with t1c, the post-contrast T1 that the masks are drawn on")
+    if len(set(sequences)) != len(sequences) or not all(map(SEQUENCE.fullmatch, sequences)):
+        raise ConfigError(f"{text}: name each once, in letters, digits and hyphens, as its files do")
+    if config.cohort.root is None and (absent := [name for name in sequences if name not in synthetic]):
+        raise ConfigError(
+            f"{text}: the embedded cohort has no {', '.join(absent)}; {nearest(absent[0], INVENTED)} write "
+            f"cohort.synthetic.sequences={text.partition('=')[2]} to invent it"
+        )
+
+
 def _check_devices(config: Config) -> None:
     """Refuse what several devices cannot share."""
     trainer = config.trainer
@@ -128,6 +143,11 @@ def _check_model(config: Config) -> None:
             f"model.weights: no weights are known for {model.encoder}; leave it empty, or write "
             f"model.encoder={'|'.join(able)}"
         )
+    if model.weights and len(config.task.sequences) > 1:
+        raise ConfigError(
+            f"model.weights: MedicalNet was trained on one channel, and task.sequences has "
+            f"{len(config.task.sequences)}; write task.sequences=[t1c], or leave model.weights empty"
+        )
     if model.encoder_training != "full" and not model.weights:
         raise ConfigError(
             f"model.encoder_training={model.encoder_training} would freeze random numbers; name MedicalNet's "
@@ -149,8 +169,9 @@ def _check_model(config: Config) -> None:
 def _check_kind(config: Config) -> None:
     """What goes with the network and what with a traditional model."""
     kind, chosen = config.model.kind, config.task.modalities
+    modalities = imported("bcbm.modalities:MODALITIES")
     if kind == "network":
-        if tables := [name for name in chosen if name in TABLES]:
+        if tables := [name for name in chosen if not modalities[name].encoder]:
             raise ConfigError(
                 f"task.modalities: {', '.join(tables)} is for traditional models; leave it out, or set "
                 "model.kind=logistic_l2"
@@ -158,10 +179,11 @@ def _check_kind(config: Config) -> None:
         if config.permutations:
             raise ConfigError("permutations are for traditional models; write 0, or name a model.kind")
     else:
-        if "image" in chosen:
-            rest = ",".join(name for name in chosen if name != "image") or "radiomics,position"
+        if volumes := [name for name in chosen if not modalities[name].tabular]:
+            rest = ",".join(name for name in chosen if name not in volumes) or "radiomics,position"
+            left = ", ".join(volumes)
             raise ConfigError(
-                f"model.kind={kind} reads tables only; leave image out: task.modalities=[{rest}]"
+                f"model.kind={kind} reads tables only; leave {left} out: task.modalities=[{rest}]"
             )
         if config.task.aggregate == "attention":
             raise ConfigError(f"model.kind={kind} learns no attention; choose another task.aggregate")

@@ -6,8 +6,7 @@ from typing import Any, Literal, get_type_hints
 
 from bcbm.system.lazy import imported
 
-MODALITIES = ("image", "radiomics", "position")
-TABLES = ("clinical", "acquisition", "burden")  # read by traditional models only
+INVENTED = ("t1c", "flair")  # the sequences that the embedded cohort can have
 
 
 def key(
@@ -54,6 +53,9 @@ class Synthetic:
         True, "write images and masks; false writes the two workbooks only (fast, large cohorts)"
     )
     seed: int = key(0, "seed of the cohort", least=0)
+    sequences: list[str] = key(
+        ["t1c"], "images of a study: t1c, or also an invented flair", among="bcbm.config.schema:INVENTED"
+    )
 
 
 @dataclass
@@ -120,10 +122,16 @@ class Task:
 
     targets: list[str] = key(["ER", "PR", "HER2"], "targets to predict, any of ER PR HER2 and cohort.targets")
     modalities: list[str] = key(
-        list(MODALITIES),
+        ["image", "radiomics", "position"],
         "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
         "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
         "(number and volume of the lesions)",
+        among="bcbm.modalities:MODALITIES",
+    )
+    sequences: list[str] = key(
+        ["t1c"],
+        "channels of the image: the post-contrast T1, then others that lie beside it as "
+        "<study>_image_<sequence>*.nii.gz in the same space, such as [t1c, flair]",
     )
     missing: Literal["exclude", "keep"] = key(
         "exclude", "a lesion that lacks a modality: exclude it with its reason, or keep what it has"

@@ -1,7 +1,7 @@
 """Lesions as batches: what is checked, what is fitted and what a batch holds."""
 
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +11,16 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from bcbm.cohort.leaks import PARTS, check_leak
-from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import patient_weight
-from bcbm.config.schema import Augment, Data
 from bcbm.data.augmentation.batch import BatchAugment
-from bcbm.data.augmentation.draws import Changes
+from bcbm.data.augmentation.draws import Changes, part
+from bcbm.data.augmentation.mirror import mirrored
 from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.sampler import LesionSampler, ShardSampler
-from bcbm.modalities.position import position_coordinates, position_onehot
-from bcbm.modalities.radiomics import fit_radiomics
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.base import LesionData
+
+IMAGE = "image"  # the modality that no tensor holds: its crops are read, cut and augmented batch by batch
 
 if TYPE_CHECKING:
     from bcbm.data.augmentation.single import LesionAugment
@@ -33,24 +34,14 @@ class LesionDataModule(LightningDataModule):
 
     Give the Trainer `use_distributed_sampler=False`: the samplers here know the ranks.
 
-    Arguments:
-        lesions: one row a lesion, RangeIndex, columns `lesion_id, patient_id, hemisphere, region, content,
-            volume` (mm3), a column 0 / 1 / NaN a target.
-        radiomics: (N, 107) raw values aligned with `lesions`, NaN where missing; None without radiomics.
-        crops: by row of `lesions`, float16 (2, S, S, S), image and mask, axes z, y, x; None without images.
+    Args:
+        lesions: a RangeIndex and columns `lesion_id, patient_id, content, volume` (mm3) and a column
+            0 / 1 / NaN a target, besides what the modalities read; crops also as an array, float16
+            (N, C, S, S, S), axes z, y, x, the mask last; the configuration says the rest.
         parts: rows of `lesions` under `train`, `validation` and `test`.
-        targets: columns to predict.
-        modalities: which of image, radiomics and position a batch holds.
-        data: batch size (over all devices), workers, sampling.
-        augment: augmentation of the training crops, by `LesionAugment` where they are loaded or by
-            `BatchAugment` behind the transfer to the device; the position follows a flip.
-        crop_spacing: edge of a crop voxel, mm.
         seed: seed of the draw and of the augmentation.
+        present: (N, M) 0 / 1, which of `task.modalities` a lesion has; None: all have all.
         leaky: the split shares patients on purpose.
-        mask_channel: `image` has the mask as its second channel.
-        coordinates: `position` has the MNI coordinates too, of columns `mni_x, mni_y, mni_z` (mm).
-        present: (N, M) 0 / 1, which of `modalities` a lesion has; None: all have all.
-        bag: training lesions of one patient that follow each other in a batch; 1 draws lesions one by one.
 
     Raises:
         LeakError: at set-up, see `check_leak`.
@@ -59,57 +50,57 @@ class LesionDataModule(LightningDataModule):
 
     def __init__(
         self,
-        *,
-        lesions: pd.DataFrame,
-        radiomics: np.ndarray | None,
-        crops: Crops | None,
+        lesions: LesionData,
         parts: Mapping[str, np.ndarray],
-        targets: Sequence[str],
-        modalities: Sequence[str],
-        data: Data,
-        augment: Augment,
-        crop_spacing: float,
+        *,
         seed: int,
-        leaky: bool = False,
-        mask_channel: bool = False,
-        coordinates: bool = False,
         present: np.ndarray | None = None,
-        bag: int = 1,
+        leaky: bool = False,
     ) -> None:
         super().__init__()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # a rank may have nothing to predict
-        for name, values in (("image", crops), ("radiomics", radiomics)):
-            if name in modalities and values is None:
-                raise ValueError(f"task.modalities names {name} but this cohort has no {name}; leave it out")
-            if values is not None and len(values) != len(lesions):
-                raise ValueError(f"{len(values)} rows of {name} for {len(lesions)} lesions; align them")
-        everything = np.ones((len(lesions), len(modalities)))
+        config, table = lesions.config, lesions.table
+        self.targets, self.modalities = list(config.task.targets), list(config.task.modalities)
+        for name in self.modalities:
+            for need in MODALITIES[name].needs:
+                if need not in lesions.values:
+                    raise ValueError(
+                        f"task.modalities names {name} but this cohort has no {need}; leave it out"
+                    )
+        for name, values in lesions.values.items():
+            if len(values) != len(table):
+                raise ValueError(f"{len(values)} rows of {name} for {len(table)} lesions; align them")
+        everything = np.ones((len(table), len(self.modalities)))
         self.present = everything if present is None else np.asarray(present)
         if self.present.shape != everything.shape:
             raise ValueError(f"present is {self.present.shape}; give a row a lesion, a column a modality")
-        self.lesions, self.radiomics, self.crops, self.bag = lesions, radiomics, crops, bag
+        self.described, self.lesions = lesions, table
         self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
-        self.targets, self.modalities = list(targets), list(modalities)
-        self.data, self.seed, self.leaky = data, seed, leaky
-        self.channels, self.coordinates = 2 if mask_channel else 1, coordinates
+        self.data, self.seed, self.leaky = config.data, seed, leaky
+        self.bag = config.data.bag if config.task.aggregate == "attention" else 1
+        self.crops: Crops | None = lesions.values["crops"] if IMAGE in self.modalities else None
+        sequences = len(config.task.sequences)
+        self.channels = sequences + config.model.mask_channel
+        self.swaps = {name: swaps for name in self.modalities if (swaps := MODALITIES[name].swaps)}
+        augment, spacing = config.augment, config.features.crop_spacing
         self.augment: Changes | LesionAugment = Changes(augment)
-        if "image" in modalities and augment.where == "worker":
+        if self.crops is not None and augment.where == "worker":
             from bcbm.data.augmentation import single  # TorchIO, where it is used
 
-            self.augment = single.LesionAugment(augment, crop_spacing)
-        self.batch_augment = BatchAugment(crop_spacing)
+            self.augment = single.LesionAugment(augment, spacing, sequences)
+        self.batch_augment = BatchAugment(spacing, sequences)
 
     def setup(self, stage: str = "fit") -> None:
         """Check the parts against each other and make their data sets."""
         check_leak(self.lesions, self.parts, self.leaky)
-        self.datasets = {part: self._dataset(part) for part in PARTS}
+        self.datasets = {name: self._dataset(name) for name in PARTS}
 
     def fitted(self, class_weights: bool = True) -> dict[str, Any]:
         """All that is fitted, from the training rows alone, every patient weighing the same; plain lists.
 
-        `radiomics` holds `median`, `mean` and `scale` (standard deviation; 0 for a constant column) of the
-        signed log; `position` its width; `positives` and `negatives` count the patients a target, and
-        `pos_weight` is negatives / positives, 1 if one is absent.
+        Under the name of a modality lies what its encoder is built with, from the lesions that have it;
+        `positives` and `negatives` count the patients a target, and `pos_weight` is negatives / positives, 1
+        if one is absent.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]
@@ -122,13 +113,11 @@ class LesionDataModule(LightningDataModule):
             negative / positive if class_weights and positive and negative else 1.0
             for positive, negative in counts
         ]
-        if "position" in self.modalities:
-            result["position"] = len(HEMISPHERES) + len(REGIONS) + 4 * self.coordinates
-        if "radiomics" in self.modalities and self.radiomics is not None:
-            has = self.present[self.parts["train"], self.modalities.index("radiomics")] > 0
-            result["radiomics"] = fit_radiomics(
-                self.radiomics[self.parts["train"][has]], patient_weight(train["patient_id"][has])
-            )
+        for name, has in zip(self.modalities, self.present[self.parts["train"]].T > 0, strict=True):
+            weight = patient_weight(train["patient_id"][has])
+            fit = MODALITIES[name].fit(self.described.among(self.parts["train"][has]), weight)
+            if fit is not None:
+                result[name] = fit
         return result
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -192,22 +181,19 @@ class LesionDataModule(LightningDataModule):
         if "change" not in batch:
             return batch
         change, seed = batch.pop("change"), batch.pop("seed")
-        image, position = self.batch_augment(batch["image"], batch.get("position"), change, seed)
+        image = self.batch_augment(batch["image"], change, seed)
         # The crops came as stored; the other numbers already have the type that the network is to see.
-        changed = {"image": image.to(batch["weight"].dtype)}
-        return batch | changed | ({} if position is None else {"position": position})
+        changed = batch | {"image": image.to(batch["weight"].dtype)}
+        return mirrored(changed, part(change, "flip")[:, 0] > 0, self.swaps)
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
-    def _dataset(self, part: str) -> LesionDataset:
-        rows = self.parts[part]
+    def _dataset(self, name: str) -> LesionDataset:
+        rows = self.parts[name]
         lesions = self.lesions.iloc[rows]
         label = lesions[self.targets].to_numpy(np.float32)
-        position = position_onehot(lesions["hemisphere"].tolist(), lesions["region"].tolist())
-        if self.coordinates:
-            position = np.hstack([position, position_coordinates(lesions)])
         columns = {
             "row": rows,
             "patient": pd.factorize(lesions["patient_id"])[0],
@@ -217,15 +203,13 @@ class LesionDataModule(LightningDataModule):
             "volume": lesions["volume"].to_numpy(np.float32),
             "present": self.present[rows].astype(np.float32),
         }
-        if "position" in self.modalities:
-            columns["position"] = position
-        if "radiomics" in self.modalities and self.radiomics is not None:
-            columns["radiomics"] = self.radiomics[rows].astype(np.float32)
+        described = self.described.among(rows)
+        columns |= {each: MODALITIES[each].tensor(described) for each in self.modalities if each != IMAGE}
         return LesionDataset(
             rows,
             columns,
-            position,
-            crops=self.crops if "image" in self.modalities else None,
+            crops=self.crops,
             channels=self.channels,
-            augment=self.augment if part == "train" else None,
+            augment=self.augment if name == "train" else None,
+            swaps=self.swaps,
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bcbm.data.augmentation.draws import Changes
+from bcbm.data.augmentation.mirror import Swaps, mirrored
 from bcbm.features.crops import CropStore
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ class LesionDataset(Dataset[Batch]):
     """Lesions of one part.
 
     An item is asked for by its place in `rows`, or by `(place, seed)` to have it augmented. It holds
-    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W),
-    `radiomics` (107,), `position` (12 or 16,), as far as they are given; `label` and `known` (R,), label 0
-    where it is not known; `weight` (), 1 / lesions of the patient in this part; `volume` () in mm3; `present`
-    (M,), 1 for a modality that the lesion has, in the order of the modalities.
+    `row` (), the place in the lesion table; `patient` (), a number a patient; `image` (C, D, H, W) and the
+    tensors of the other modalities, as far as they are given; `label` and `known` (R,), label 0 where it is
+    not known; `weight` (), 1 / lesions of the patient in this part; `volume` () in mm3; `present` (M,), 1 for
+    a modality that the lesion has, in the order of the modalities.
 
-    With `LesionAugment` an item is augmented here. With `Changes` its image stays as stored (float16: half
-    the bytes for a worker to send and a GPU to receive), and `change` (Q,) and `seed` () tell `BatchAugment`
-    what to do with it.
+    With `LesionAugment` an item is augmented here, and the columns that `swaps` names follow a flip. With
+    `Changes` its image stays as stored (float16: half the bytes for a worker to send and a GPU to receive),
+    and `change` (Q,) and `seed` () tell `BatchAugment` what to do with it.
 
     A loader asks for all items of a batch at once and gets them as a batch: give it `collate_fn=as_it_is`.
     """
@@ -39,14 +40,14 @@ class LesionDataset(Dataset[Batch]):
         self,
         rows: np.ndarray,
         columns: Mapping[str, np.ndarray],
-        position: np.ndarray,
-        crops: Crops | None,
-        channels: int,
-        augment: "LesionAugment | Changes | None",
+        crops: Crops | None = None,
+        channels: int = 1,
+        augment: "LesionAugment | Changes | None" = None,
+        swaps: Swaps | None = None,
     ) -> None:
         self.rows, self.crops, self.channels, self.augment = rows, crops, channels, augment
         self.columns = {name: torch.from_numpy(values) for name, values in columns.items()}
-        self.position = torch.from_numpy(position)
+        self.swaps = swaps or {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,11 +66,11 @@ class LesionDataset(Dataset[Batch]):
         if seeds and isinstance(self.augment, Changes):
             change = torch.stack([self.augment(seed) for seed in seeds])
             return batch | {"image": torch.from_numpy(images), "change": change, "seed": torch.tensor(seeds)}
-        image, position = torch.from_numpy(images.astype(np.float32)), self.position[places]
+        image = torch.from_numpy(images.astype(np.float32))
         if seeds and self.augment is not None and not isinstance(self.augment, Changes):
-            changed = [self.augment(*one) for one in zip(image, position, seeds, strict=True)]
-            image, position = (torch.stack(values) for values in zip(*changed, strict=True))
-        return batch | {"image": image} | ({"position": position} if "position" in batch else {})
+            changed, flipped = zip(*map(self.augment, image, seeds), strict=True)
+            image, batch = torch.stack(changed), mirrored(batch, torch.tensor(flipped), self.swaps)
+        return batch | {"image": image}
 
 
 def as_it_is(batch: Any) -> Any:

@@ -71,20 +71,21 @@ class HeldLesions:
         return self.patients({"present": present})
 
     def shuffled(
-        self, blocks: Mapping[str, Sequence[int]], draws: int, seed: int
+        self, modality: str, blocks: Mapping[str, Sequence[int]], draws: int, seed: int
     ) -> Iterator[tuple[str, int, pd.DataFrame]]:
-        """`patients` with blocks of radiomics columns in the order of other lesions (Breiman, 2001).
+        """`patients` with blocks of a modality's columns in the order of other lesions (Breiman, 2001).
 
         Arguments:
+            modality: its tensor is (N, columns).
             blocks: columns that change place together, by name.
             draws: random orders, the same ones for every block.
             seed: of the orders.
         """
         rng = np.random.default_rng(seed)
-        values = self.batch["radiomics"]
+        values = self.batch[modality]
         for draw in range(draws):
             order = torch.from_numpy(rng.permutation(len(values)))
             for name, columns in blocks.items():
                 changed = values.clone()
                 changed[:, list(columns)] = values[order][:, list(columns)]
-                yield name, draw, self.patients({"radiomics": changed})
+                yield name, draw, self.patients({modality: changed})

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.config.schema import Config
-from bcbm.features.radiomics import FEATURES
+from bcbm.modalities import MODALITIES
 from bcbm.statistics.paired import paired_bootstrap
 from bcbm.terminal.progress import progress_bar
 
@@ -17,27 +17,19 @@ SHOWN = 10  # features a target that keep an interval, those of the largest drop
 
 
 def changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
-    """Patients' probabilities of a fold as they are, without a modality, and with radiomics shuffled."""
+    """Patients' probabilities of a fold as they are, without a modality, and with features shuffled."""
     tables = [held.patients().assign(kind="whole", name="", draw=0)]
     if len(config.task.modalities) > 1:
         tables += [
             held.without(name).assign(kind="modality", name=name, draw=0) for name in config.task.modalities
         ]
-    if "radiomics" in config.task.modalities:
-        tables += [
-            table.assign(kind="feature", name=name, draw=draw)
-            for name, draw, table in held.shuffled(feature_blocks(), DRAWS, config.seed + number)
-        ]
+    for modality in config.task.modalities:
+        if blocks := MODALITIES[modality].blocks():
+            tables += [
+                table.assign(kind="feature", name=name, draw=draw)
+                for name, draw, table in held.shuffled(modality, blocks, DRAWS, config.seed + number)
+            ]
     return tables
-
-
-def feature_blocks() -> dict[str, list[int]]:
-    """Every radiomics column by its name, and each class: columns of a class stand in for each other."""
-    names = [feature.removeprefix("original_") for feature in FEATURES]
-    blocks = {name: [place] for place, name in enumerate(names)}
-    for place, name in enumerate(names):
-        blocks.setdefault(f"all {name.split('_')[0]}", []).append(place)
-    return blocks
 
 
 def patients_of(tables: pd.DataFrame) -> pd.DataFrame:

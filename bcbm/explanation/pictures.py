@@ -38,7 +38,7 @@ def draw(
     for row in examples.itertuples():
         lesion = default_collate([dataset[places[row.lesion_id]]])
         head = targets.index(str(row.target))
-        mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][1], np.float32)
+        mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][-1], np.float32)
         name = f"{row.target}-{row.number}.png"
         path = folder.path / EXPLANATIONS / name
         maps = {

@@ -1,10 +1,10 @@
 """Crops: a fixed cube around every lesion, a memory-mapped file a study that workers share without copies."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,7 +12,14 @@ from scipy.ndimage import distance_transform_edt
 
 from bcbm.errors import Problem
 from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
+from bcbm.features.volumes import (
+    UnreadableError,
+    Volume,
+    bounding_box,
+    open_volume,
+    read_volume,
+    require_same_grid,
+)
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
@@ -28,7 +35,7 @@ class CropSettings:
         size: edge of the cube, voxels.
         spacing: edge of a voxel, mm.
         margin: mm around the mask beyond which the image is 0; None keeps the whole cube.
-        intensity: of the image channel; see `normalised`.
+        intensity: of each image; see `normalised`.
     """
 
     size: int
@@ -68,7 +75,7 @@ def prepare_crops(
 
 
 class CropStore:
-    """Crops by number, each float16 (2, S, S, S): image and mask (0 or 1), axes z, y, x in LPS orientation.
+    """Crops by number, each float16 (C, S, S, S): images, then mask (0 or 1), axes z, y, x in LPS.
 
     Files are mapped when a crop of theirs is first read, so that processes share their pages. Pickled or
     sent to a worker, a store is its list of places.
@@ -76,19 +83,30 @@ class CropStore:
     Arguments:
         where: file and row of each crop, from `prepare_crops`; None where a lesion has none: zeros.
         size: S.
+        channels: C.
     """
 
-    def __init__(self, where: Sequence[tuple[Path, int] | None], size: int) -> None:
-        self.where, self.size = list(where), size
+    def __init__(self, where: Sequence[tuple[Path, int] | None], size: int, channels: int = 2) -> None:
+        self.where, self.size, self.channels = list(where), size, channels
         self._maps: dict[Path, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.where)
 
-    def __getitem__(self, number: int) -> np.ndarray:
+    @overload
+    def __getitem__(self, number: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, number: np.ndarray) -> "CropStore": ...
+
+    def __getitem__(self, number: int | np.ndarray) -> "np.ndarray | CropStore":
+        """A crop, or the store of some rows alone."""
+        if isinstance(number, np.ndarray):
+            places = [self.where[row] for row in np.arange(len(self))[number]]
+            return CropStore(places, self.size, self.channels)
         place = self.where[number]
         if place is None:
-            return np.zeros((2, self.size, self.size, self.size), np.float16)
+            return np.zeros((self.channels, *[self.size] * 3), np.float16)
         path, row = place
         if path not in self._maps:
             if len(self._maps) >= _OPEN:
@@ -97,7 +115,7 @@ class CropStore:
         return self._maps[path][row]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"where": self.where, "size": self.size, "_maps": {}}
+        return {"where": self.where, "size": self.size, "channels": self.channels, "_maps": {}}
 
 
 def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
@@ -109,18 +127,19 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
     try:
         image = open_volume(study.image)
         levels = _levels(image.values, settings.intensity)
+        others = {name: _sequence(name, path, settings) for name, path in study.others.items()}
     except ValueError as error:
         problems = {lesion: [str(error), remedy] for lesion in study.masks}
         return {"problems": problems, "again": isinstance(error, UnreadableError)}
     record: Record = {"problems": {}, "files": [".npy"], "again": False}
-    shape = (2, settings.size, settings.size, settings.size)
+    shape = (2 + len(others), settings.size, settings.size, settings.size)
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(study.masks), *shape)}
     with writing_whole(_array(path)) as file:
         np.lib.format.write_array_header_1_0(file, header)
         for lesion, mask in study.masks.items():
             row = np.zeros(shape, np.float16)
             try:
-                row = _cut(image, levels, mask, settings)
+                row = _cut(image, levels, mask, settings, others)
             except ValueError as error:
                 record["problems"][lesion] = [str(error), "mend the mask; the lesion is excluded"]
                 record["again"] |= isinstance(error, UnreadableError)
@@ -167,7 +186,21 @@ def _rescaled(image: sitk.Image, levels: tuple[float, float], intensity: Intensi
     return sitk.DICOMOrient(result, "LPS")
 
 
-def _cut(image: Volume, levels: tuple[float, float], path: Path, settings: CropSettings) -> np.ndarray:
+def _sequence(name: str, path: Path, settings: CropSettings) -> sitk.Image:
+    """A further image of a study, on its own grid; ValueError as `read_volume`, naming it."""
+    try:
+        return normalised(read_volume(path), settings.intensity)
+    except ValueError as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def _cut(
+    image: Volume,
+    levels: tuple[float, float],
+    path: Path,
+    settings: CropSettings,
+    others: Mapping[str, sitk.Image],
+) -> np.ndarray:
     """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
     mask = open_volume(path)
     require_same_grid(image.grid, mask.grid, path.name)
@@ -180,23 +213,35 @@ def _cut(image: Volume, levels: tuple[float, float], path: Path, settings: CropS
     stop = np.minimum(np.maximum(high, np.ceil(centre + half) + 1), image.grid.GetSize()).astype(int)
     part, region = (each.part(start.tolist(), (stop - start).tolist()) for each in (image, mask))
     region = sitk.DICOMOrient(region > 0.5, "LPS")
-    return crop(_rescaled(part, levels, settings.intensity), region, settings)
+    return crop(_rescaled(part, levels, settings.intensity), region, settings, others)
 
 
-def crop(image: sitk.Image, mask: sitk.Image, settings: CropSettings) -> np.ndarray:
-    """Resample a cube centred on the lesion: float16 (2, S, S, S), image and mask; 0 beyond the volume.
+def crop(
+    image: sitk.Image,
+    mask: sitk.Image,
+    settings: CropSettings,
+    others: Mapping[str, sitk.Image] | None = None,
+) -> np.ndarray:
+    """Resample a cube centred on the lesion: float16 (C, S, S, S), images and mask; 0 beyond a volume.
 
-    Image (`normalised`) and mask (0 and 1) are on one grid in LPS orientation. A lesion too small for any
-    voxel of the cube keeps the one at its centre.
+    Image (`normalised`) and mask (0 and 1) are on one grid in LPS orientation, other sequences of the study
+    each on its own, in the same space. A lesion too small for any voxel of the cube keeps the one at its
+    centre.
 
     Raises:
-        ValueError: an intensity beyond float16.
+        ValueError: an intensity beyond float16, or another sequence that does not reach the lesion.
     """
+    others = others or {}
     size, spacing = settings.size, settings.spacing
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(mask)
     axes = np.reshape(image.GetDirection(), (3, 3))  # columns; oblique scans are not along x, y, z
-    origin = np.array(shape.GetCentroid(1)) - axes @ np.full(3, (size - 1) / 2 * spacing)
+    centre = shape.GetCentroid(1)
+    for name, other in others.items():
+        place = np.array(other.TransformPhysicalPointToContinuousIndex(centre))
+        if not ((place > -0.5) & (place < np.array(other.GetSize()) - 0.5)).all():
+            raise ValueError(f"{name} does not reach the lesion; it must lie in the space of the mask")
+    origin = np.array(centre) - axes @ np.full(3, (size - 1) / 2 * spacing)
     grid = sitk.ResampleImageFilter()
     grid.SetSize([size] * 3)
     grid.SetOutputSpacing([spacing] * 3)
@@ -204,17 +249,19 @@ def crop(image: sitk.Image, mask: sitk.Image, settings: CropSettings) -> np.ndar
     grid.SetOutputDirection(image.GetDirection())
     grid.SetOutputPixelType(sitk.sitkFloat32)
     grid.SetInterpolator(sitk.sitkLinear)
-    values, inside = (sitk.GetArrayFromImage(grid.Execute(volume)) for volume in (image, mask))
-    inside = inside > 0.5
+    *images, inside = (
+        sitk.GetArrayFromImage(grid.Execute(volume)) for volume in (image, *others.values(), mask)
+    )
+    values, inside = np.stack(images), inside > 0.5
     if not inside.any():
         inside[(size // 2,) * 3] = True
     if settings.margin is not None:
-        values[distance_transform_edt(~inside, sampling=spacing) > settings.margin] = 0
+        values[:, distance_transform_edt(~inside, sampling=spacing) > settings.margin] = 0
     if np.abs(values).max() > np.finfo(np.float16).max:
         raise ValueError(
             f"intensities up to {np.abs(values).max():g} do not fit float16; set features.crop_intensity"
         )
-    return np.stack([values, inside]).astype(np.float16)
+    return np.concatenate([values, inside[None]]).astype(np.float16)
 
 
 def _array(path: Path) -> Path:

@@ -15,10 +15,11 @@ from bcbm.system.files import write_whole
 
 
 class Study(NamedTuple):
-    """The files of one study: its image, and a mask by lesion id."""
+    """The files of one study: its image, a mask by lesion id, and further images by sequence."""
 
     image: Path
     masks: dict[str, Path]
+    others: dict[str, Path] = {}
 
 
 Record = dict[str, Any]
@@ -102,6 +103,7 @@ def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
 
 def _address(study: Study, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, path in [("", study.image), *study.masks.items()]:
+    others = [(f"image {sequence}", path) for sequence, path in study.others.items()]
+    for name, path in [("", study.image), *study.masks.items(), *others]:
         digest.update(name.encode() + b"\0" + file_key(path))
     return digest.hexdigest()[:16]

@@ -1,1 +1,17 @@
-"""What a lesion is described by."""
+"""What a lesion is described by: a file a modality, and those that installed packages add."""
+
+from bcbm.modalities.base import Modality
+from bcbm.system.registry import Registry
+
+MODALITIES: Registry[Modality] = Registry(
+    Modality,
+    {
+        "image": "bcbm.modalities.image:IMAGE",
+        "radiomics": "bcbm.modalities.radiomics:RADIOMICS",
+        "position": "bcbm.modalities.position:POSITION",
+        "clinical": "bcbm.modalities.tables:CLINICAL",
+        "acquisition": "bcbm.modalities.tables:ACQUISITION",
+        "burden": "bcbm.modalities.tables:BURDEN",
+    },
+    group="bcbm.modalities",
+)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
+from bcbm.modalities.base import LesionData, Modality
 
 LEFT, RIGHT = HEMISPHERES.index("left"), HEMISPHERES.index("right")  # where a position is one-hot
 
@@ -40,3 +41,31 @@ def position_coordinates(lesions: pd.DataFrame) -> np.ndarray:
 
 PLACES = [f"hemisphere={name}" for name in HEMISPHERES] + [f"region={name}" for name in REGIONS]
 COORDINATES = ["from_midline", "mni_y", "mni_z", "mni_known"]
+
+
+class Position(Modality):
+    """Hemisphere and region, with features.coordinates the place in MNI space too."""
+
+    registered = True
+    encoder = "bcbm.model.encoders.position:build_position"
+    swaps = ((LEFT, RIGHT),)
+
+    def fit(self, lesions: LesionData, weight: np.ndarray) -> int:
+        """The width of the tensor."""
+        return len(PLACES) + len(COORDINATES) * lesions.config.features.coordinates
+
+    def tensor(self, lesions: LesionData) -> np.ndarray:
+        """(N, 12), or (N, 16) with coordinates."""
+        table = lesions.table
+        places = position_onehot(table["hemisphere"].tolist(), table["region"].tolist())
+        if lesions.config.features.coordinates:
+            places = np.hstack([places, position_coordinates(table)])
+        return places
+
+    def columns(self, lesions: LesionData) -> pd.DataFrame:
+        """The same as numbers of a table."""
+        names = PLACES + COORDINATES * lesions.config.features.coordinates
+        return pd.DataFrame(self.tensor(lesions).astype(np.float64), columns=names)
+
+
+POSITION = Position()

@@ -1,6 +1,10 @@
-"""Radiomics: what is fitted on the training patients."""
+"""Radiomics: the 107 features of PyRadiomics, and what is fitted of them on the training patients."""
 
 import numpy as np
+import pandas as pd
+
+from bcbm.features.radiomics import FEATURES
+from bcbm.modalities.base import LesionData, Modality
 
 
 def signed_log(values: np.ndarray) -> np.ndarray:
@@ -26,3 +30,39 @@ def fit_radiomics(values: np.ndarray, weight: np.ndarray) -> dict[str, list[floa
         for name, value in (("median", median), ("mean", mean), ("scale", scale)):
             result[name].append(value)
     return result
+
+
+class Radiomics(Modality):
+    """Raw values; the encoder takes their signed log, imputes and standardises."""
+
+    needs = ("radiomics",)
+    encoder = "bcbm.model.encoders.radiomics:build_radiomics"
+
+    def absent(self, lesions: LesionData) -> pd.Series:
+        """No feature at all."""
+        missing = np.isnan(lesions.values["radiomics"]).all(axis=1)
+        return pd.Series(np.where(missing, "no radiomics", ""), index=lesions.table.index)
+
+    def fit(self, lesions: LesionData, weight: np.ndarray) -> dict[str, list[float]]:
+        """Median, mean and scale a column, see `fit_radiomics`."""
+        return fit_radiomics(lesions.values["radiomics"], weight)
+
+    def tensor(self, lesions: LesionData) -> np.ndarray:
+        """(N, 107)."""
+        values: np.ndarray = lesions.values["radiomics"].astype(np.float32)
+        return values
+
+    def columns(self, lesions: LesionData) -> pd.DataFrame:
+        """The features under PyRadiomics' names."""
+        return pd.DataFrame(lesions.values["radiomics"], columns=list(FEATURES))
+
+    def blocks(self) -> dict[str, list[int]]:
+        """Every column by its name, and each class: columns of a class stand in for each other."""
+        names = [feature.removeprefix("original_") for feature in FEATURES]
+        blocks = {name: [place] for place, name in enumerate(names)}
+        for place, name in enumerate(names):
+            blocks.setdefault(f"all {name.split('_')[0]}", []).append(place)
+        return blocks
+
+
+RADIOMICS = Radiomics()

@@ -142,21 +142,11 @@ def fold_data(job: FoldJob) -> LesionDataModule:
     """The batches of a fold."""
     config, lesions = job.config, job.lesions
     return LesionDataModule(
-        lesions=lesions.entering,
-        radiomics=lesions.radiomics,
-        crops=lesions.crops,
-        present=lesions.present,
-        parts=job.parts,
-        targets=config.task.targets,
-        modalities=config.task.modalities,
-        data=config.data,
-        augment=config.augment,
-        crop_spacing=config.features.crop_spacing,
+        lesions.data(config),
+        job.parts,
         seed=job.seed,
+        present=lesions.present,
         leaky=job.split.leaky,
-        mask_channel=config.model.mask_channel,
-        coordinates=config.features.coordinates,
-        bag=config.data.bag if config.task.aggregate == "attention" else 1,
     )
 
 

@@ -1,41 +1,17 @@
 """The network: an encoder a modality, a fusion, a shared trunk and a head a target."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bcbm.config.schema import Model
+from bcbm.modalities import MODALITIES
 from bcbm.model.attention import GatedAttention
 from bcbm.model.encoders.image import ImageEncoder
-from bcbm.model.encoders.radiomics import RadiomicsEncoder
 from bcbm.model.fusion import FUSIONS, drop_modalities, trunk
-
-Fitted = Mapping[str, Any]
-
-
-def _image(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
-    return ImageEncoder(model), model.image_features
-
-
-def _radiomics(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
-    encoder = RadiomicsEncoder(
-        fitted["radiomics"], model.radiomics_hidden, model.radiomics_features, model.radiomics_dropout
-    )
-    return encoder, model.radiomics_features
-
-
-def _position(model: Model, fitted: Fitted) -> tuple[nn.Module, int]:
-    return nn.Identity(), int(fitted["position"])
-
-
-# A new modality is a line here and a tensor of that name in the batch.
-ENCODERS: dict[str, Callable[[Model, Fitted], tuple[nn.Module, int]]] = {
-    "image": _image,
-    "radiomics": _radiomics,
-    "position": _position,
-}
+from bcbm.system.lazy import imported
 
 
 class LesionNetwork(nn.Module):
@@ -45,7 +21,7 @@ class LesionNetwork(nn.Module):
         targets: heads, in the order of the logits.
         modalities: what is fused; the order of `present`.
         model: sizes.
-        fitted: what the data fitted on the training patients; `radiomics` and `position` are read here.
+        fitted: what the data fitted on the training patients, by modality.
         attention: score the lesions, too, for attention over those of a patient.
     """
 
@@ -54,14 +30,15 @@ class LesionNetwork(nn.Module):
         targets: Sequence[str],
         modalities: Sequence[str],
         model: Model,
-        fitted: Fitted,
+        fitted: Mapping[str, Any],
         attention: bool = False,
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict()
         widths = []
         for modality in modalities:
-            self.encoders[modality], width = ENCODERS[modality](model, fitted)
+            build = imported(MODALITIES[modality].encoder)
+            self.encoders[modality], width = build(model, fitted.get(modality))
             widths.append(width)
         self.modality_dropout = model.modality_dropout
         self.fusion = FUSIONS[model.fusion](widths, model)

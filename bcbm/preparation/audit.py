@@ -2,10 +2,14 @@
 
 from dataclasses import asdict
 
+import pandas as pd
+
 from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.base import LesionData
 from bcbm.preparation.reading import Cohort
 from bcbm.statistics.confounders import confounders
 
@@ -16,7 +20,7 @@ def audit_content(config: Config, cohort: Cohort) -> dict:
     The cohort's table is settled by it.
     """
     table = cohort.table
-    require_modalities(table, cohort.workbook, _needed(config, cohort))
+    require_modalities(table, _absent(config, cohort))
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
     found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
@@ -43,11 +47,13 @@ def _content(cohort: Cohort, found: list[Problem], related: list[dict]) -> dict:
     }
 
 
-def _needed(config: Config, cohort: Cohort) -> set[str]:
-    """The modalities whose files or rows a lesion must have here: an extraction needs no workbook."""
-    there = {"image"} if cohort.download.has_images else set()
-    there |= {"radiomics"} if config.features.radiomics == "workbook" else set()
-    return there & set(config.task.modalities)
+def _absent(config: Config, cohort: Cohort) -> list[pd.Series]:
+    """Why lesions lack a modality that this cohort can give without an extraction, by modality."""
+    values = {"radiomics": cohort.workbook.to_numpy(float)} if config.features.radiomics == "workbook" else {}
+    there = {*values, *(["crops"] if cohort.download.has_images else [])}
+    modalities = [MODALITIES[name] for name in MODALITIES if name in config.task.modalities]
+    data = LesionData(cohort.table, values, config)
+    return [modality.absent(data) for modality in modalities if there.issuperset(modality.needs)]
 
 
 def _confounded(related: list[dict]) -> list[Problem]:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bcbm.features.crops import CropStore
+from bcbm.config.schema import Config
+from bcbm.modalities.base import LesionData
 
 
 @dataclass
@@ -16,8 +18,8 @@ class Lesions:
     Attributes:
         table: the whole lesion table, excluded rows with their reason.
         entering: the rows that enter, numbered anew.
-        radiomics: (N, 107) float64 of `entering`, or None when that modality is off.
-        crops: of `entering`, by row, or None when the image modality is off.
+        values: of `entering`, what a modality that is on needs: `radiomics` (N, 107) float64, `crops` a
+            `CropStore`.
         present: (N, M) booleans of `entering`: which of `task.modalities` a lesion has.
         cohort: the content hash of the download, of corrected names and of own targets.
         folder: where the tables and crops are kept.
@@ -26,9 +28,12 @@ class Lesions:
 
     table: pd.DataFrame
     entering: pd.DataFrame
-    radiomics: np.ndarray | None
-    crops: CropStore | None
+    values: dict[str, Any]
     present: np.ndarray
     cohort: str
     folder: Path
     clinical: str = "the clinical table"
+
+    def data(self, config: Config) -> LesionData:
+        """The lesions that enter, as modalities read them."""
+        return LesionData(self.entering, self.values, config, self.clinical)

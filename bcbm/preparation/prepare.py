@@ -1,6 +1,7 @@
 """From files to lesion table, radiomics and crops."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.base import LesionData
+from bcbm.modalities.image import IMAGE
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import Cohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
@@ -31,30 +35,35 @@ def prepare(config: Config, console: Console) -> Lesions:
 
 
 def _prepare(config: Config, console: Console) -> Lesions:
-    images, extract = "image" in config.task.modalities, config.features.radiomics == "extract"
-    register = config.cohort.position == "image" and "position" in config.task.modalities
+    modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
+    needs = {need for modality in modalities.values() for need in modality.needs}
+    images, extract = "crops" in needs, config.features.radiomics == "extract"
+    register = config.cohort.position == "image" and any(each.registered for each in modalities.values())
     cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
     table, problems = cohort.table, cohort.problems
     if cohort.survey is None and (images or extract):
-        what = "task.modalities holds image" if images else "features.radiomics=extract"
+        cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
+        what = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
         raise InputError(Problem(str(cohort.download.root), f"has no images, and {what}", remedy))
     if cohort.survey is None and config.features.coordinates:
         remedy = "set features.coordinates=false, or unpack the images"
         raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
-    radiomics = cohort.workbook
-    if "radiomics" in config.task.modalities:
-        radiomics = _radiomics(config, cohort, console)
-    keep = config.task.missing == "keep"
-    problems += require_modalities(table, radiomics, config.task.modalities, keep)
+    values: dict[str, Any] = {}
+    if "radiomics" in needs:
+        values["radiomics"] = _radiomics(config, cohort, console).to_numpy()
+    data = LesionData(table, values, config)
+    absent = {name: modality.absent(data) for name, modality in modalities.items()}
+    problems += require_modalities(table, absent.values(), config.task.missing == "keep")
     where = _crops(config, cohort, console) if images else {}
-    there = {
-        "image": table["lesion_id"].isin(list(where)).to_numpy(),
-        "radiomics": radiomics.notna().any(axis=1).to_numpy(),
-    }
-    everywhere = np.ones(len(table), bool)  # the position, and what the workbooks say of every lesion
-    present = np.column_stack([there.get(modality, everywhere) for modality in config.task.modalities])
+    cut = table["lesion_id"].isin(list(where))
+    present = np.column_stack(
+        [
+            (absent[name] == "") & (cut if "crops" in MODALITIES[name].needs else True)
+            for name in config.task.modalities
+        ]
+    )
     exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
     problems += settle(table, config.cohort.policy, cohort.survey)
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
@@ -62,21 +71,19 @@ def _prepare(config: Config, console: Console) -> Lesions:
         raise InputError(*problems)
     report(table, problems, console)
     _list_unsure(table, config, cohort, console)
-    present = present[~table["excluded"].to_numpy()]
-    entering = table[~table["excluded"]].reset_index(drop=True)
+    enters = ~table["excluded"].to_numpy()
+    entering = table[enters].reset_index(drop=True)
     if entering.empty:
         raise InputError(
             Problem(str(cohort.download.root), "no lesion is left to analyse", "see the reasons above")
         )
-    values = None
-    if "radiomics" in config.task.modalities:
-        values = radiomics.loc[entering["lesion_id"], list(FEATURES)].to_numpy()
-    crops = None
+    values = {name: each[enters] for name, each in values.items()}
     if images:
         places = [where.get(lesion) for lesion in entering["lesion_id"]]
-        crops = CropStore(places, config.features.crop_size)
+        channels = len(config.task.sequences) + 1
+        values["crops"] = CropStore(places, config.features.crop_size, channels)
     clinical = cohort.download.clinical
-    return Lesions(table, entering, values, crops, present, cohort.content, cohort.folder, clinical)
+    return Lesions(table, entering, values, present[enters], cohort.content, cohort.folder, clinical)
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:
@@ -116,7 +123,10 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
     studies = studies_of(table, set(cohort.survey.masks.index))
     with progress_bar(console, "extracting radiomics", count_masks(studies)) as advance:
         values, failures = extract_cohort(
-            studies, config.prepared.jobs, advance, folder=cohort.folder / "radiomics"
+            [(study.image, study.masks) for study in studies],
+            config.prepared.jobs,
+            advance,
+            folder=cohort.folder / "radiomics",
         )
     failed = table["lesion_id"].map(failures)
     for lesion, failure in failures.items():
@@ -135,13 +145,14 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
             f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
             f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
         )
-    return values.reindex(table["lesion_id"])
+    return values.reindex(table["lesion_id"])[list(FEATURES)]
 
 
 def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
     """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
     table, wanted = cohort.table, config.features
-    studies = studies_of(table, set(table.loc[~table["excluded"], "lesion_id"]))
+    ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
+    studies = studies_of(table, set(table.loc[ready, "lesion_id"]), config.task.sequences[1:])
     settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
     with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
         where, bad = prepare_crops(

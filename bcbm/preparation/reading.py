@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,7 @@ def cohort_root(config: Config, console: Console) -> Path:
     wanted = config.cohort.synthetic
     kind = "images" if wanted.images else "table"
     name = f"synthetic-v{GENERATOR}-{wanted.patients}-{wanted.signal:g}-{kind}-{wanted.seed}"
+    name = "-".join([name, *wanted.sequences[1:]])
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with progress_bar(console, "writing the synthetic cohort") as advance:
@@ -69,6 +70,7 @@ def cohort_root(config: Config, console: Console) -> Path:
                 patients=wanted.patients,
                 signal=wanted.signal,
                 images=wanted.images,
+                sequences=wanted.sequences,
                 seed=wanted.seed,
                 extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
                 jobs=config.prepared.jobs,
@@ -92,7 +94,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {name}")
     targets = known_targets(config.cohort.targets)
-    download = FORMATS[name].read(root, targets)
+    download = FORMATS[name].read(root, targets, config.task.sequences[1:])
     _require_targets(config, download)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
     content = FORMATS[name].content(root)
@@ -144,8 +146,10 @@ def disk_errors(config: Config) -> Iterator[None]:
         raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
 
 
-def studies_of(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> list[Study]:
-    """The files of every study with an image, of these lesions or of all."""
+def studies_of(
+    segmentations: pd.DataFrame, lesions: set[str] | None = None, sequences: Sequence[str] = ()
+) -> list[Study]:
+    """The files of every study with an image, of these lesions or of all, with further sequences."""
     rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
     rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
     if lesions is not None:
@@ -154,6 +158,7 @@ def studies_of(segmentations: pd.DataFrame, lesions: set[str] | None = None) -> 
         Study(
             Path(str(image)),
             {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
+            {name: Path(str(part[f"image_{name}"].iloc[0])) for name in sequences},
         )
         for image, part in rows.groupby("image_path")
     ]

@@ -14,7 +14,6 @@ from bcbm.config.compose import override
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import mean_auroc
 from bcbm.crossvalidation.dispatch import train
-from bcbm.features.crops import CropStore
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
@@ -159,12 +158,10 @@ def measures(
 def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
     """The lesions of some rows of `entering`, and nothing of any other patient."""
     entering = lesions.entering.iloc[rows].reset_index(drop=True)
-    crops = lesions.crops
     return replace(
         lesions,
         table=lesions.table[lesions.table["patient_id"].isin(entering["patient_id"])].reset_index(drop=True),
         entering=entering,
-        radiomics=None if lesions.radiomics is None else lesions.radiomics[rows],
-        crops=None if crops is None else CropStore([crops.where[row] for row in rows], crops.size),
+        values={name: each[rows] for name, each in lesions.values.items()},
         present=lesions.present[rows],
     )

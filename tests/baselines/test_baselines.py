@@ -19,7 +19,7 @@ from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose
-from bcbm.config.schema import Baseline
+from bcbm.config.schema import Baseline, Config, Task
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
@@ -84,11 +84,14 @@ def test_a_fold_is_the_same_twice_and_predicts_every_test_lesion(kind, config, l
 def test_nothing_fitted_sees_the_test_fold(kind, config, lesions, tmp_path):
     config, split = of_kind(config, kind), split_of(config, lesions.entering)
     test = split.rows(lesions.entering, 0)["test"]
-    wild = lesions.radiomics.copy()
+    wild = lesions.values["radiomics"].copy()
     wild[test] = np.random.default_rng(0).normal(1e6, 1e9, wild[test].shape)
     table = lesions.entering.copy()
     table.loc[test, "hemisphere"] = "midline"
-    for name, given in (("as_is", lesions), ("wild", replace(lesions, radiomics=wild, entering=table))):
+    for name, given in (
+        ("as_is", lesions),
+        ("wild", replace(lesions, values={"radiomics": wild}, entering=table)),
+    ):
         train_baseline(FoldJob(config, given, split, 0, RunFolder(tmp_path / name)), QUIET)
     texts = [(tmp_path / name / "fold=0/model.json").read_text() for name in ("as_is", "wild")]
     assert texts[0] == texts[1]
@@ -180,27 +183,31 @@ def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp
     assert RunFolder(tmp_path).predictions(2) is None
 
 
+def columns_of(lesions, *modalities):
+    return table_columns(lesions.data(Config(task=Task(modalities=list(modalities)))))
+
+
 def test_columns_of_each_modality(lesions):
     table = lesions.entering
-    burden = table_columns(lesions, ["burden"])
+    burden = columns_of(lesions, "burden")
     owner = table["patient_id"].value_counts().index[0]
     rows = (table["patient_id"] == owner).to_numpy()
     assert (burden.loc[rows, "lesions_of_patient"] == rows.sum()).all()
     assert burden.loc[rows, "largest_volume"].iloc[0] == table.loc[rows, "volume"].max()
     assert (burden["lesions_of_study"] <= burden["lesions_of_patient"]).all()
-    assert not set(RECEPTORS) & set(table_columns(lesions, ["radiomics", "position", "burden", "clinical"]))
+    assert not set(RECEPTORS) & set(columns_of(lesions, "radiomics", "position", "burden", "clinical"))
     scanned = table.assign(pixel_spacing=["0.5\\0.5", *["1.0\\1.0"] * (len(table) - 1)], field_strength="")
-    acquisition = table_columns(replace(lesions, entering=scanned), ["acquisition"])
+    acquisition = columns_of(replace(lesions, entering=scanned), "acquisition")
     assert acquisition["pixel_spacing"].tolist()[:2] == [0.5, 1.0]
     assert "field_strength" not in acquisition
     assert set(acquisition["manufacturer"]) == {"SIEMENS", "GE MEDICAL SYSTEMS", "Philips"}
-    assert [*table_columns(lesions, ["clinical"])] == ["age"]  # all of them are women
+    assert [*columns_of(lesions, "clinical")] == ["age"]  # all of them are women
 
 
 def test_an_acquisition_that_was_never_recorded_is_said(lesions):
     bare = lesions.entering.drop(columns=["year", "pixel_spacing"]).assign(manufacturer="", field_strength="")
     with pytest.raises(InputError, match="year, pixel_spacing, field_strength, manufacturer are missing"):
-        table_columns(replace(lesions, entering=bare), ["acquisition"])
+        columns_of(replace(lesions, entering=bare), "acquisition")
 
 
 @pytest.mark.parametrize(
@@ -247,10 +254,10 @@ def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
 def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
     config = setting(table_cohort, tmp_path, "task.targets=[ER]", "split.folds=2")
     told = lesions.entering["ER"].fillna(0.5).to_numpy()
-    planted = lesions.radiomics.copy()
+    planted = lesions.values["radiomics"].copy()
     planted[:, 5] = told + np.random.default_rng(0).normal(0, 0.4, len(told))
-    lesions = replace(lesions, radiomics=planted)
-    split, columns = split_of(config, lesions.entering), table_columns(lesions, config.task.modalities)
+    lesions = replace(lesions, values={"radiomics": planted})
+    split, columns = split_of(config, lesions.entering), table_columns(lesions.data(config))
     observed = pipeline_aurocs(config, columns, lesions.entering, split)["ER"]
     permuted = permuted_aurocs(config, lesions, split, 19, QUIET)
     assert observed > 0.85
@@ -284,9 +291,7 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
     results = json.loads((folder / "results.json").read_text())
     config = compose(words)
     split = split_of(config, lesions.entering)
-    expected = pipeline_aurocs(
-        config, table_columns(lesions, config.task.modalities), lesions.entering, split
-    )
+    expected = pipeline_aurocs(config, table_columns(lesions.data(config)), lesions.entering, split)
     for target, block in results["receptors"].items():
         assert block["patient"]["auroc"] == pytest.approx(expected[target])
         assert block["patient"]["pipeline_p"] in (0.25, 0.5, 0.75, 1.0)

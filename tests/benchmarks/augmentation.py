@@ -32,10 +32,11 @@ import torch
 import torchio as tio
 from monai.data import CacheDataset, DataLoader, set_track_meta
 
-from bcbm.config.schema import Augment, Data
+from bcbm.config.schema import Augment, Config, Data, Task
 from bcbm.data.augmentation.draws import LOG_GAMMA, NOISE
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.features.crops import CropStore
+from bcbm.modalities.base import LesionData
 
 torch.set_num_threads(1)
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -75,18 +76,9 @@ def ours(store: CropStore, augment: Augment) -> Way:
             "ER": rng.integers(0, 2, LESIONS).astype(float),
         }
     )
-    module = LesionDataModule(
-        lesions=table,
-        radiomics=rng.normal(size=(LESIONS, 107)),
-        crops=store,
-        parts={"train": np.arange(LESIONS)},
-        targets=["ER"],
-        modalities=["image", "radiomics", "position"],
-        data=Data(batch_size=BATCH, workers=0),
-        augment=augment,
-        crop_spacing=1.0,
-        seed=0,
-    )
+    config = Config(task=Task(targets=["ER"]), data=Data(batch_size=BATCH, workers=0), augment=augment)
+    values = {"radiomics": rng.normal(size=(LESIONS, 107)), "crops": store}
+    module = LesionDataModule(LesionData(table, values, config), {"train": np.arange(LESIONS)}, seed=0)
     module.setup()
     loader = module.train_dataloader()
 

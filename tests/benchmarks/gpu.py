@@ -52,7 +52,7 @@ def lesions_of(folder: Path) -> Lesions:
     for target in config.task.targets:
         table[target] = np.repeat(rng.integers(0, 2, LESIONS // 4), 4).astype(float)
     store = CropStore([(path, row) for row in range(LESIONS)], size)
-    return Lesions(table, table, None, store, np.ones((LESIONS, 2), bool), "random", folder)
+    return Lesions(table, table, {"crops": store}, np.ones((LESIONS, 2), bool), "random", folder)
 
 
 def step_alone(job: FoldJob) -> float:

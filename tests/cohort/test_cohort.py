@@ -18,7 +18,10 @@ from bcbm.cohort.formats.tcia import (
     read_download,
 )
 from bcbm.cohort.table import require_modalities
+from bcbm.config.schema import Config
 from bcbm.errors import InputError
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.base import LesionData
 from bcbm.system.content import file_key
 
 
@@ -77,7 +80,8 @@ def test_a_row_without_file_and_a_file_without_row_are_excluded_by_what_they_lac
     files = [("1-0", "L-front"), ("1-0", "R-par")]
     table, radiomics, _ = lesions_of(download(tmp_path, rows, LABELS[:1], files))
     plain = table.reset_index(drop=True)
-    problems = require_modalities(plain, radiomics, ["image", "radiomics"])
+    data = LesionData(plain, {"radiomics": radiomics.to_numpy()}, Config())
+    problems = require_modalities(plain, [MODALITIES[name].absent(data) for name in ("image", "radiomics")])
     reasons = dict(zip(plain["name"], plain["reason"], strict=True))
     assert reasons == {"L-front": "", "R-front": "no mask file", "R-par": "no radiomics"}
     assert len(problems) == 2

@@ -21,7 +21,7 @@ from bcbm.cohort.formats.base import Format
 from bcbm.cohort.targets import read_labels
 
 
-def read(root, targets):
+def read(root, targets, sequences):
     problems = []
     cells = pd.read_csv(root / "lesions.csv", dtype=str, keep_default_na=False)
     segmentations = cells[["study_id", "name"]].assign(image_path="", mask_path="", in_workbook=True)

@@ -73,7 +73,7 @@ def chosen(folder, table, signal):
         rows = prediction_table(predicted, table, job.split, job.number, list(RECEPTORS), "mean")
         job.folder.write(f"fold={job.number}/predictions.parquet", rows)
 
-    entering = Lesions(table, table, None, None, np.ones((len(table), 1), bool), "c", folder)
+    entering = Lesions(table, table, {}, np.ones((len(table), 1), bool), "c", folder)
     job = FoldJob(config, entering, split, 0, RunFolder(folder))
     picked = choose(job, train, Console(quiet=True))
     return picked, json.loads((folder / "fold=0" / "tuning.json").read_text()), read, split

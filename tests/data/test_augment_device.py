@@ -20,13 +20,13 @@ DEVICE = Augment(where="device", bias=0.5, motion=0.5)
 
 
 def batch(augment, count=6, size=14, channels=2, seed=0):
-    """Crops with a box as their mask, one-hot positions, and what is to happen to them."""
+    """Crops with a box as their mask, and what is to happen to them."""
     image = torch.randn(count, channels, size, size, size, generator=torch.Generator().manual_seed(seed))
     image[:, 1:] = 0
     image[:, 1:, 3:9, 4:10, 2:7] = 1
     draw = Changes(augment)
     change = torch.stack([draw(number) for number in range(count)])
-    return image, torch.eye(12)[torch.arange(count) % 12], change, torch.arange(count)
+    return image, change, torch.arange(count)
 
 
 def matrices_of(count, shape, generator):
@@ -65,19 +65,18 @@ def test_a_large_shift_reads_nothing_beyond_a_volume():
 
 
 def test_no_chance_of_a_change_is_identity_and_the_batch_is_never_written_to():
-    image, position, change, seed = batch(Augment(**OFF))
-    same, place = BatchAugment(1.0)(image, position, change, seed)
-    assert torch.equal(same, image) and torch.equal(place, position)
-    image, position, change, seed = batch(Augment(**ON))
-    before = image.clone(), position.clone(), change.clone()
-    BatchAugment(1.0)(image, position, change, seed)
-    assert all(torch.equal(one, other) for one, other in zip(before, (image, position, change), strict=True))
+    image, change, seed = batch(Augment(**OFF))
+    assert torch.equal(BatchAugment(1.0)(image, change, seed), image)
+    image, change, seed = batch(Augment(**ON))
+    before = image.clone(), change.clone()
+    BatchAugment(1.0)(image, change, seed)
+    assert all(torch.equal(one, other) for one, other in zip(before, (image, change), strict=True))
 
 
 @pytest.mark.parametrize("name", CHANCES)
 def test_samples_whose_chance_did_not_come_up_are_untouched(name):
-    image, position, change, seed = batch(Augment(**{**OFF, name: 0.5}), count=16)
-    changed, _ = BatchAugment(1.0)(image, position, change, seed)
+    image, change, seed = batch(Augment(**{**OFF, name: 0.5}), count=16)
+    changed = BatchAugment(1.0)(image, change, seed)
     happened = change[:, CHANCES.index(name)] > 0
     assert 0 < happened.sum() < 16
     assert torch.equal(changed[~happened], image[~happened])
@@ -87,36 +86,39 @@ def test_samples_whose_chance_did_not_come_up_are_untouched(name):
 
 
 def test_a_sample_is_the_same_alone_and_in_any_batch():
-    image, position, change, seed = batch(Augment(**{**ON, "flip": 0.5, "affine": 0.5, "motion": 0.5}), 8)
+    image, change, seed = batch(Augment(**{**ON, "flip": 0.5, "affine": 0.5, "motion": 0.5}), 8)
     augment = BatchAugment(1.0)
-    whole, _ = augment(image, position, change, seed)
-    assert torch.equal(augment(image, position, change, seed)[0], whole)
+    whole = augment(image, change, seed)
+    assert torch.equal(augment(image, change, seed), whole)
     for rows in ([3], [5, 3, 0], list(range(7, -1, -1))):
-        some, _ = augment(image[rows], position[rows], change[rows], seed[rows])
+        some = augment(image[rows], change[rows], seed[rows])
         assert torch.equal(some, whole[rows])
 
 
 def test_a_flip_mirrors_the_last_axis_and_moves_the_hemisphere():
-    image, position, change, seed = batch(Augment(**{**OFF, "flip": 1.0}), count=len(HEMISPHERES))
-    flipped, sides = BatchAugment(1.0)(image, position, change, seed)
-    assert torch.equal(flipped, image.flip(-1))
-    wanted = torch.arange(len(HEMISPHERES))
-    wanted[[LEFT, RIGHT]] = wanted[[RIGHT, LEFT]]
-    assert sides.argmax(1).tolist() == wanted.tolist()
+    image, change, seed = batch(Augment(**{**OFF, "flip": 1.0}), count=len(HEMISPHERES))
+    assert torch.equal(BatchAugment(1.0)(image, change, seed), image.flip(-1))
+    plain = ready(augment=Augment(**{**OFF, "where": "device"}))
+    flipped = ready(augment=Augment(**{**OFF, "flip": 1.0, "where": "device"}))
+    for one, other in zip(trained(plain), trained(flipped), strict=True):
+        sides = one["position"].clone()
+        sides[:, [LEFT, RIGHT]] = sides[:, [RIGHT, LEFT]]
+        assert torch.equal(other["position"], sides) and not torch.equal(sides, one["position"])
+        assert torch.equal(other["image"], one["image"].flip(-1))
 
 
 def test_the_mask_moves_with_the_image_and_stays_binary():
-    image, position, change, seed = batch(Augment(**{**OFF, "flip": 0.5, "affine": 1.0}))
+    image, change, seed = batch(Augment(**{**OFF, "flip": 0.5, "affine": 1.0}))
     image[:, 0] = image[:, 1]
-    moved, _ = BatchAugment(1.0)(image, position, change, seed)
+    moved = BatchAugment(1.0)(image, change, seed)
     assert set(moved[:, 1].unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(moved[:, 1], image[:, 1])
     assert ((moved[:, 0] > 0.5) == (moved[:, 1] > 0.5)).float().mean() > 0.97
 
 
 def test_changes_of_intensity_leave_the_mask_alone():
-    image, position, change, seed = batch(Augment(**{**ON, "flip": 0.0, "affine": 0.0}))
-    changed, _ = BatchAugment(1.0)(image, position, change, seed)
+    image, change, seed = batch(Augment(**{**ON, "flip": 0.0, "affine": 0.0}))
+    changed = BatchAugment(1.0)(image, change, seed)
     assert torch.equal(changed[:, 1], image[:, 1]) and not torch.equal(changed[:, 0], image[:, 0])
 
 
@@ -135,29 +137,29 @@ def test_noise_is_white_and_gaussian_and_no_two_seeds_share_it():
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_float_type_and_autocast_are_worked_on_in_float32(kind):
-    image, position, change, seed = batch(Augment(**ON))
+    image, change, seed = batch(Augment(**ON))
     image = image.to(kind)
-    wanted, _ = BatchAugment(1.0)(image.float(), position, change, seed)
+    wanted = BatchAugment(1.0)(image.float(), change, seed)
     with torch.autocast("cpu", torch.bfloat16):
-        found, _ = BatchAugment(1.0)(image, position, change, seed)
+        found = BatchAugment(1.0)(image, change, seed)
     assert found.dtype == torch.float32 and torch.equal(found, wanted)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 def test_a_gpu_gives_the_same_images_but_for_the_noise():
     given = batch(Augment(**{**ON, "flip": 0.5, "noise": 0.0}))
-    wanted, sides = BatchAugment(1.0)(*given)
+    wanted = BatchAugment(1.0)(*given)
     with torch.autocast("cuda", torch.bfloat16):
-        found, places = BatchAugment(1.0)(given[0].cuda(), given[1].cuda(), *given[2:])
-    assert torch.allclose(found.cpu(), wanted, atol=1e-4) and torch.equal(places.cpu(), sides)
+        found = BatchAugment(1.0)(given[0].cuda(), *given[1:])
+    assert torch.allclose(found.cpu(), wanted, atol=1e-4)
     given = batch(Augment(**{**OFF, "noise": 1.0}))
     one, some = BatchAugment(1.0), slice(2, 4)
-    whole, _ = one(given[0].cuda(), None, *given[2:])
-    assert torch.equal(one(given[0][some].cuda(), None, given[2][some], given[3][some])[0], whole[some])
+    whole = one(given[0].cuda(), *given[1:])
+    assert torch.equal(one(given[0][some].cuda(), given[1][some], given[2][some]), whole[some])
 
 
-def ready(**changes):
-    data = data_of(*lesions_of(), parts_of(30), augment=DEVICE, **changes)
+def ready(augment=DEVICE, **changes):
+    data = data_of(*lesions_of(), parts_of(30), augment=augment, **changes)
     data.setup()
     return data
 

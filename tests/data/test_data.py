@@ -2,16 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from batches import place_of
+from batches import data_of, place_of
 
 from bcbm.cohort.leaks import LeakError
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.config.schema import Augment, Data
+from bcbm.data.augmentation.mirror import mirrored
 from bcbm.data.augmentation.single import LesionAugment
-from bcbm.data.datamodule import LesionDataModule
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.features.crops import CropStore
-from bcbm.modalities.position import position_coordinates, position_onehot
+from bcbm.modalities.position import POSITION, position_coordinates, position_onehot
 
 torch.set_num_threads(1)
 
@@ -52,20 +52,8 @@ def parts_of(table, test=4, validation=2):
 
 
 def datamodule(table, radiomics, crops, parts=None, **changes):
-    arguments = {
-        "lesions": table,
-        "radiomics": radiomics,
-        "crops": crops,
-        "parts": parts or parts_of(table),
-        "targets": ["ER", "PR", "HER2"],
-        "modalities": ["image", "radiomics", "position"],
-        "data": Data(batch_size=4),
-        "augment": Augment(),
-        "crop_spacing": 1.0,
-        "seed": 0,
-        "leaky": False,
-    }
-    return LesionDataModule(**{**arguments, **changes})
+    arguments = {"data": Data(batch_size=4), "augment": Augment(), **changes}
+    return data_of(table, radiomics, crops, parts or parts_of(table), **arguments)
 
 
 def ready(*arguments, **changes):
@@ -120,26 +108,28 @@ def test_a_flip_mirrors_the_last_axis_and_moves_the_hemisphere():
     crop = torch.randn(2, SIZE, SIZE, SIZE)
     flip = LesionAugment(Augment(flip=1, affine=0, noise=0, gamma=0), spacing=1.0)
     sides = position_onehot(["left", "right", "midline", "unknown"], ["deep"] * 4)
-    for given, wanted in zip(sides, sides[[1, 0, 2, 3]], strict=True):
-        flipped, position = flip(crop, torch.from_numpy(given), seed=1)
-        assert torch.equal(flipped, crop.flip(-1))
-        assert position.numpy() == pytest.approx(wanted)
+    mirror, flipped = flip(crop, seed=1)
+    assert flipped and torch.equal(mirror, crop.flip(-1))
+    batch = {"position": torch.from_numpy(sides), "label": torch.zeros(4)}
+    followed = mirrored(batch, torch.tensor([True] * 4), {"position": POSITION.swaps})
+    assert followed["position"].numpy() == pytest.approx(sides[[1, 0, 2, 3]])
+    assert followed["label"] is batch["label"] and batch["position"].numpy() == pytest.approx(sides)
 
 
 def test_no_chance_of_a_change_is_identity_and_the_store_is_never_written_to():
-    crop, position = torch.randn(2, SIZE, SIZE, SIZE), torch.eye(12)[0]
-    same, _ = LesionAugment(STILL, 1.0)(crop, position, seed=0)
-    assert torch.equal(same, crop)
+    crop = torch.randn(2, SIZE, SIZE, SIZE)
+    same, flipped = LesionAugment(STILL, 1.0)(crop, seed=0)
+    assert torch.equal(same, crop) and not flipped
     before = crop.clone()
-    LesionAugment(Augment(flip=1, affine=1, noise=1, gamma=1), 1.0)(crop, position, seed=0)
-    assert torch.equal(crop, before) and position[0] == 1
+    LesionAugment(Augment(flip=1, affine=1, noise=1, gamma=1), 1.0)(crop, seed=0)
+    assert torch.equal(crop, before)
 
 
 def test_the_mask_moves_with_the_image_and_stays_binary():
     crop = torch.zeros(2, 24, 24, 24)
     crop[:, 6:14, 8:16, 9:15] = 1.0
     move = LesionAugment(Augment(flip=0.5, affine=1, noise=0, gamma=0, shift=4), 1.0)
-    moved, _ = move(crop, torch.zeros(12), seed=5)
+    moved, _ = move(crop, seed=5)
     assert set(moved[1].unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(moved[1], crop[1])
     assert ((moved[0] > 0.5) == (moved[1] > 0.5)).float().mean() > 0.97
@@ -155,7 +145,7 @@ def test_a_shift_is_in_millimetres():
         )
         shifts = []
         for seed in range(12):
-            moved, _ = move(crop, torch.zeros(12), seed)
+            moved, _ = move(crop, seed)
             centre = (grid * moved).sum((1, 2, 3)) / moved.sum()
             shifts.append((centre - 11.5).abs().max().item() * spacing)
         assert 2.5 < max(shifts) <= 4.05
@@ -166,7 +156,7 @@ def test_augmentation_leaves_the_global_random_state_alone():
     torch.manual_seed(0)
     wanted = torch.rand(3)
     torch.manual_seed(0)
-    LesionAugment(Augment(affine=1, noise=1, gamma=1), 1.0)(crop, torch.zeros(12), seed=9)
+    LesionAugment(Augment(affine=1, noise=1, gamma=1), 1.0)(crop, seed=9)
     assert torch.equal(torch.rand(3), wanted)
 
 
@@ -179,7 +169,7 @@ def test_batches_from_a_store_are_those_from_an_array(tmp_path):
     found = list(ready(table, radiomics, store, data=Data(batch_size=4, workers=2)).train_dataloader())
     for one, other in zip(found, wanted, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
-    with pytest.raises(ValueError, match="rows of image"):
+    with pytest.raises(ValueError, match="23 rows of crops"):
         datamodule(table, radiomics, CropStore(store.where[:-1], store.size))
 
 

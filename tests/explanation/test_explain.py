@@ -14,15 +14,14 @@ from rich.console import Console
 from torch import nn
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment, Data, Model, Trainer
+from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
-from bcbm.data.datamodule import LesionDataModule
 from bcbm.explanation.ablation import HeldLesions
-from bcbm.explanation.drops import feature_blocks
 from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
+from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.module import LesionModule
 from bcbm.runs.folder import RunFolder
 
@@ -91,17 +90,14 @@ def held(column=7):
     radiomics = np.random.default_rng(1).normal(size=(len(frame), len(FEATURES)))
     radiomics[:, column] = frame["ER"] * 2 - 1
     rows = np.arange(len(frame))
-    datamodule = LesionDataModule(
-        lesions=frame,
-        radiomics=radiomics,
-        crops=None,
-        parts={"train": rows[:0], "validation": rows[:0], "test": rows},
+    datamodule = data_of(
+        frame,
+        radiomics,
+        None,
+        {"train": rows[:0], "validation": rows[:0], "test": rows},
         targets=["ER"],
         modalities=["radiomics", "position"],
         data=Data(batch_size=7),
-        augment=Augment(),
-        crop_spacing=1.0,
-        seed=0,
     )
     datamodule.setup()
     ones, zeros = [1.0] * len(FEATURES), [0.0] * len(FEATURES)
@@ -144,9 +140,9 @@ def auroc_of(patients):
 
 
 def test_only_the_column_that_is_read_costs_anything_when_shuffled():
-    lesions = held()
+    lesions, blocks = held(), RADIOMICS.blocks()
     assert auroc_of(lesions.patients()) == 1.0
-    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled(feature_blocks(), 1, seed=0)}
+    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled("radiomics", blocks, 1, seed=0)}
     name = FEATURES[7].removeprefix("original_")
     read = {name, f"all {name.split('_')[0]}"}
     assert {one for one, drop in drops.items() if drop > 0.2} == read
@@ -174,7 +170,7 @@ def test_without_a_modality_its_part_of_the_auroc_is_gone():
 
 
 def test_every_feature_stands_alone_and_in_its_class():
-    blocks = feature_blocks()
+    blocks = RADIOMICS.blocks()
     assert len(blocks) == 107 + 7 and len(blocks["all shape"]) == 14
 
 

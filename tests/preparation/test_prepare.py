@@ -45,10 +45,10 @@ def broken(cohort, tmp_path):
 def test_what_enters_has_crop_radiomics_and_label(cohort, tmp_path):
     lesions, text = prepared(cohort, tmp_path)
     assert "problem" not in text and "analysed" in text
-    assert lesions.radiomics.shape == (len(lesions.entering), 107)
-    assert np.isfinite(lesions.radiomics).all()
-    assert len(lesions.crops) == len(lesions.entering)
-    assert all(lesions.crops[row][1].any() for row in range(len(lesions.crops)))
+    assert lesions.values["radiomics"].shape == (len(lesions.entering), 107)
+    assert np.isfinite(lesions.values["radiomics"]).all()
+    assert len(lesions.values["crops"]) == len(lesions.entering)
+    assert all(lesions.values["crops"][row][1].any() for row in range(len(lesions.values["crops"])))
     assert lesions.entering["reason"].eq("").all()
 
 
@@ -73,7 +73,7 @@ def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tm
     assert "counts as missing" in text and len(kept.entering) == len(without.entering) + 1
     row = kept.entering.index[kept.entering["lesion_id"] == lesion][0]
     assert kept.present[row].tolist() == [False, True, True] and kept.present.sum() == kept.present.size - 1
-    assert not kept.crops[row].any() and np.isfinite(kept.radiomics[row]).all()
+    assert not kept.values["crops"][row].any() and np.isfinite(kept.values["radiomics"][row]).all()
 
 
 def test_strict_stops_with_every_problem(broken, tmp_path):
@@ -94,9 +94,12 @@ def test_a_cohort_without_images_says_what_to_switch(table_cohort, tmp_path, wor
 
 def test_the_tables_alone_need_no_crop(table_cohort, tmp_path):
     lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[radiomics,position]")
-    assert lesions.crops is None and lesions.radiomics.shape == (len(lesions.entering), 107)
+    assert [*lesions.values] == ["radiomics"] and lesions.values["radiomics"].shape == (
+        len(lesions.entering),
+        107,
+    )
     lesions, _ = prepared(table_cohort, tmp_path, "task.modalities=[position]")
-    assert lesions.radiomics is None
+    assert lesions.values == {}
 
 
 def test_nothing_left_to_analyse_is_said(cohort, tmp_path):
@@ -120,7 +123,10 @@ def test_a_second_preparation_works_nothing_out_again(cohort, tmp_path):
     before = written(tmp_path)
     again, _ = prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
     assert written(tmp_path) == before and len(before) > 10
-    assert np.array_equal(first.radiomics, again.radiomics) and first.crops.where == again.crops.where
+    assert (
+        np.array_equal(first.values["radiomics"], again.values["radiomics"])
+        and first.values["crops"].where == again.values["crops"].where
+    )
     prepared(cohort, tmp_path, *EXTRACT, "cohort.policy=largest")
     assert written(tmp_path) == before
 
@@ -191,8 +197,11 @@ def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step)
     undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
     assert kept and all(path.stat().st_mtime_ns == time for path, time in kept.items())
     assert lesions.table.equals(undisturbed.table)
-    assert np.array_equal(lesions.radiomics, undisturbed.radiomics)
-    assert all(np.array_equal(lesions.crops[i], undisturbed.crops[i]) for i in range(len(lesions.crops)))
+    assert np.array_equal(lesions.values["radiomics"], undisturbed.values["radiomics"])
+    assert all(
+        np.array_equal(lesions.values["crops"][i], undisturbed.values["crops"][i])
+        for i in range(len(lesions.values["crops"]))
+    )
 
 
 @pytest.fixture
@@ -218,7 +227,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(cohort, tmp_pat
     stores = list(small_disk.rglob("*.npy"))
     assert all(len(np.load(store)) for store in stores)
     lesions, _ = prepared(cohort, tmp_path / "elsewhere", "features.crop_size=16")
-    assert len(lesions.crops)
+    assert len(lesions.values["crops"])
 
 
 def test_a_folder_that_cannot_be_written_is_named(cohort, tmp_path):
@@ -278,7 +287,10 @@ def test_a_damaged_record_or_store_is_made_again(cohort, tmp_path):
     next((tmp_path / "survey").glob("*.json")).write_text("")
     next((tmp_path / "crops").glob("*.npy")).write_bytes(b"")
     again, _ = prepared(cohort, tmp_path, *words)
-    assert all(np.array_equal(first.crops[i], again.crops[i]) for i in range(len(first.crops)))
+    assert all(
+        np.array_equal(first.values["crops"][i], again.values["crops"][i])
+        for i in range(len(first.values["crops"]))
+    )
     assert all(path.stat().st_size for path in tmp_path.rglob("*.npy"))
 
 

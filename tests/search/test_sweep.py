@@ -220,7 +220,7 @@ def test_a_fold_study_is_handed_nothing_of_its_test_patients(prepared):
         inside = set(fold.train + fold.validation)
         for table in (one.lesions.entering, one.lesions.table):
             assert set(table["patient_id"]) <= inside
-        assert len(one.lesions.radiomics) == len(one.lesions.present) == len(one.lesions.entering)
+        assert len(one.lesions.values["radiomics"]) == len(one.lesions.present) == len(one.lesions.entering)
         for inner in one.split.folds:
             assert set(inner.train + inner.validation + inner.test) == inside
     everybody = set(lesions.entering["patient_id"])
@@ -287,10 +287,10 @@ def test_lesions_are_taken_with_their_crops(prepared, tmp_path):
     count = len(lesions.entering)
     crops = CropStore([(tmp_path / f"{row}.npy", row) for row in range(count)], 8)
     rows = np.array([1, 3, count - 1])
-    found = among(replace(lesions, crops=crops), rows)
-    assert [row for _, row in found.crops.where] == rows.tolist()
+    found = among(replace(lesions, values={**lesions.values, "crops": crops}), rows)
+    assert [row for _, row in found.values["crops"].where] == rows.tolist()
     assert found.entering["lesion_id"].tolist() == lesions.entering["lesion_id"].iloc[rows].tolist()
-    assert np.array_equal(found.radiomics, lesions.radiomics[rows], equal_nan=True)
+    assert np.array_equal(found.values["radiomics"], lesions.values["radiomics"][rows], equal_nan=True)
 
 
 def test_figures_are_of_patients():

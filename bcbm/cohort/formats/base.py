@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,13 @@ class Format:
     Attributes:
         words: what a folder of this format holds, for messages.
         recognises: whether a folder is one, from the names of its files.
-        read: the download in a folder, with a label column for every target that it has. It raises
-            InputError for what cannot be read at all, and collects the rest as the download's problems.
+        read: the download in a folder, with a label column for every target that it has and the images of
+            further sequences (such as `flair`) where they are asked for. It raises InputError for what cannot
+            be read at all, and collects the rest as the download's problems.
         content: a hash of the files that make the cohort what it is; another hash is another cohort.
     """
 
     words: str
     recognises: Callable[[Path], bool]
-    read: "Callable[[Path, Mapping[str, Target]], Download]"
+    read: "Callable[[Path, Mapping[str, Target], Sequence[str]], Download]"
     content: Callable[[Path], str] = files_content

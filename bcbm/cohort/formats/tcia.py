@@ -6,7 +6,7 @@ Source: doi 10.7937/RRSE-W278. Nothing here writes into the download.
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.targets import TARGETS, Target, read_labels
+from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
 
@@ -37,11 +38,20 @@ def recognises(root: Path) -> bool:
     return any((root / name).exists() for name in (RADIOMICS_WORKBOOK[0], CLINICAL_WORKBOOK[0], IMAGE_FOLDER))
 
 
-def read_download(root: Path, targets: Mapping[str, Target] = TARGETS) -> Download:
+def read_download(
+    root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Sequence[str] = ()
+) -> Download:
     """Read workbooks and file names of a download.
 
+    Args:
+        root: its folder.
+        targets: what may be predicted, by name.
+        sequences: images that a study may have beside its post-contrast T1, as
+            `<study>_image_<sequence>.nii.gz` or `<study>_image_<sequence>_*.nii.gz`.
+
     Raises:
-        InputError: a workbook missing or unreadable, or a needed column missing.
+        InputError: a workbook missing or unreadable, a needed column missing, or a sequence that no study
+            has.
     """
     problems: list[Problem] = []
     clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
@@ -49,7 +59,7 @@ def read_download(root: Path, targets: Mapping[str, Target] = TARGETS) -> Downlo
     studies = _studies(clinical, targets, problems)
     rows = _workbook_rows(radiomics, problems)
     images = root / IMAGE_FOLDER
-    files = _files(images, problems) if images.is_dir() else None
+    files = _files(images, sequences, problems) if images.is_dir() else None
     for other in sorted(root.glob("*[Ii]mages*")) if files is None else []:
         found, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
         problems.append(Problem(str(other), found, remedy, "image folder by another name"))
@@ -198,7 +208,7 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataF
     return numbers[~twice].reset_index(drop=True)
 
 
-def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
+def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> pd.DataFrame:
     rows = []
     folders = sorted(path for path in images.iterdir() if path.is_dir())
     if not folders:
@@ -210,7 +220,9 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
         raise InputError(Problem(str(nested), "lies in a folder of the same name", remedy))
     for folder in folders:
         study = folder.name
-        found = sorted(folder.glob(f"{study}_image*.nii.gz"))
+        others = {sequence: _of_sequence(folder, sequence, problems) for sequence in sequences}
+        known = {path for paths in others.values() for path in paths}
+        found = sorted({*folder.glob(f"{study}_image*.nii.gz")} - known)
         if len(found) != 1:
             problems.append(
                 Problem(
@@ -223,7 +235,7 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
                 )
             )
         masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
-        for stray in sorted(set(folder.glob("*.nii*")) - {*found, *masks}):
+        for stray in sorted(set(folder.glob("*.nii*")) - {*found, *masks, *known}):
             problems.append(
                 Problem(
                     str(stray),
@@ -244,8 +256,34 @@ def _files(images: Path, problems: list[Problem]) -> pd.DataFrame:
                 )
                 continue
             name = mask.name.removeprefix(f"{study}_mask_").removesuffix(".nii.gz")
-            rows.append((study, name, str(found[0]) if found else "", str(mask)))
-    return pd.DataFrame(rows, columns=["study_id", "name", "image_path", "mask_path"])
+            paths = [str(files[0]) if files else "" for files in (found, *others.values())]
+            rows.append((study, name, paths[0], str(mask), *paths[1:]))
+    columns = ["study_id", "name", "image_path", "mask_path", *(f"image_{name}" for name in sequences)]
+    files = pd.DataFrame(rows, columns=columns)
+    _require_sequences(files, images, sequences)
+    return files
+
+
+def _of_sequence(folder: Path, sequence: str, problems: list[Problem]) -> list[Path]:
+    """The images of a sequence in a study's folder, of which the first counts."""
+    start = f"{folder.name}_image_{sequence}"
+    paths = sorted([*folder.glob(f"{start}.nii.gz"), *folder.glob(f"{start}_*.nii.gz")])
+    if len(paths) > 1:
+        found, remedy = f"{len(paths)} images of {sequence}", "keep one; the first counts"
+        problems.append(Problem(str(folder), found, remedy, "study with more than one image"))
+    return paths
+
+
+def _require_sequences(files: pd.DataFrame, images: Path, sequences: Sequence[str]) -> None:
+    """InputError for a sequence that no study has an image of."""
+    for sequence in sequences:
+        if not (files[f"image_{sequence}"] != "").any():
+            words = [
+                re.search(r"_image_([A-Za-z0-9-]+)", path.name) for path in images.glob("*/*_image_*.nii.gz")
+            ]
+            hint = nearest(sequence, sorted({word[1] for word in words if word}))
+            remedy = f"{hint} Add STUDY_image_{sequence}.nii.gz, or leave {sequence} out of task.sequences"
+            raise InputError(Problem(str(images), f"no study has an image of {sequence}", remedy))
 
 
 def _writable(name: str) -> bool:
@@ -262,6 +300,7 @@ def _join(
     """Match workbook rows with mask files: the exact name, else a folded name unique on both sides."""
     rows = rows.assign(in_workbook=True)
     if files is None:
+        paths = ["image_path", "mask_path"]
         joined = rows.assign(image_path="", mask_path="")
     else:
         exact = set(zip(files["study_id"], files["name"], strict=True))
@@ -283,9 +322,10 @@ def _join(
                 )
         joined = rows.merge(files, on=["study_id", "name"], how="outer")
         joined["in_workbook"] = joined["in_workbook"].eq(True)
-        joined[["image_path", "mask_path"]] = joined[["image_path", "mask_path"]].fillna("")
+        paths = files.columns.drop(["study_id", "name"]).tolist()
+        joined[paths] = joined[paths].fillna("")
     joined = joined.sort_values(["study_id", "name"], ignore_index=True)
-    base = ["study_id", "name", "image_path", "mask_path", "in_workbook"]
+    base = ["study_id", "name", *paths, "in_workbook"]
     return joined[base], joined.drop(columns=base)
 
 

@@ -1,6 +1,7 @@
 """Augmentation of a whole batch where it is, on a CPU or a GPU: what `LesionAugment` does, far cheaper."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,56 +9,53 @@ from torch import Tensor
 from bcbm.data.augmentation.draws import BIAS_ORDER, MOVEMENTS, POWERS, part
 from bcbm.data.augmentation.noise import add_noise
 from bcbm.data.augmentation.resample import about_centre, resampled, rotation
-from bcbm.modalities.position import LEFT, RIGHT
 
 
 class BatchAugment:
     """Make the changes that `Changes` drew; a crop that none of them meets is only copied.
 
-    What becomes of a crop depends on its own numbers and seed, not on the batch around it. The mask, if there
-    is one, moves with the image and stays 0 or 1; nothing else changes it.
+    What becomes of a crop depends on its own numbers and seed, not on the batch around it. All channels move
+    together; intensities change in each image alike, but for the noise, which is each image's own. The mask,
+    if there is one, stays 0 or 1.
 
-    Arguments:
+    Args:
         spacing: edge of a crop voxel, mm.
+        sequences: how many channels are images; the mask follows them.
     """
 
-    def __init__(self, spacing: float) -> None:
-        self.spacing = spacing
+    def __init__(self, spacing: float, sequences: int = 1) -> None:
+        self.spacing, self.sequences = spacing, sequences
 
-    def __call__(
-        self, image: Tensor, position: Tensor | None, change: Tensor, seed: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, image: Tensor, change: Tensor, seed: Tensor) -> Tensor:
         """Augment a batch.
 
         Arguments:
-            image: (B, 1 or 2, D, H, W) of any float type, on any device: z-scored image and, second, the
+            image: (B, C, D, H, W) of any float type, on any device: z-scored images and, behind them, the
                 mask; W runs left to right.
-            position: (B, P) on the same device, one-hot hemisphere first; or none.
             change: (B, Q) of `Changes`, on the CPU: choosing what to work on then waits for no GPU.
             seed: (B,) on the CPU, of the noise.
 
         Returns:
-            New tensors, the image in float32.
+            A new image, float32.
         """
         change, image = change.double(), image.to(torch.float32, copy=True)
+        images, mask = image[:, : self.sequences], image[:, self.sequences :]
         with torch.autocast(image.device.type, enabled=False):
             if len(rows := _chosen(change, "flip")):
                 _each(image, rows, _flip)
             if len(rows := _chosen(change, "affine")):
-                _each(image, rows, _move, self._affine(change[rows], image.shape))
+                matrices = self._affine(change[rows], image.shape)
+                _each(images, rows, _move, matrices)
+                _each(mask, rows, partial(_move, mode="nearest"), matrices)
             if len(rows := _chosen(change, "motion")):
-                _each(image, rows, _disturb, *self._motion(change[rows], image.shape))
+                _each(images, rows, _disturb, *self._motion(change[rows], image.shape))
             if len(rows := _chosen(change, "bias")):
-                _each(image, rows, _shade, _polynomial(change[rows]))
+                _each(images, rows, _shade, _polynomial(change[rows]))
             if len(rows := _chosen(change, "noise")):
-                _each(image, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
+                _each(images, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
             if len(rows := _chosen(change, "gamma")):
-                _each(image, rows, _contrast, part(change[rows], "log_gamma").exp())
-        if position is not None:
-            swapped, flipped = position.clone(), part(change, "flip").to(position) > 0
-            swapped[:, [LEFT, RIGHT]] = position[:, [RIGHT, LEFT]]
-            position = torch.where(flipped, swapped, position)
-        return image, position
+                _each(images, rows, _contrast, part(change[rows], "log_gamma").exp())
+        return image
 
     def _affine(self, change: Tensor, shape: torch.Size) -> Tensor:
         """Turned about the centre, scaled, shifted: (K, 3, 4) from a voxel to where it comes from."""
@@ -96,10 +94,10 @@ def _flip(crops: Tensor) -> None:
     crops.copy_(crops.flip(-1))
 
 
-def _move(crops: Tensor, matrices: Tensor) -> None:
+def _move(crops: Tensor, matrices: Tensor, mode: str = "bilinear") -> None:
     """Resampled; what comes from outside is brain mean and no lesion."""
     nothing = torch.zeros(len(crops))
-    for channel, mode in zip(crops.unbind(1), ("bilinear", "nearest"), strict=False):
+    for channel in crops.unbind(1):
         channel.copy_(resampled(channel, matrices, nothing, mode))
 
 
@@ -109,13 +107,14 @@ def _disturb(crops: Tensor, matrices: Tensor, shares: Tensor) -> None:
     As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
     along W alone, so that no other axis needs a Fourier transform.
     """
-    still, shares = crops[:, 0], shares.to(crops)[:, :, None, None]
-    lowest = still.amin(dim=(1, 2, 3)).cpu()
-    spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
-    for number in range(MOVEMENTS):
-        moved = resampled(still, matrices[:, number], lowest)
-        spectrum += torch.fft.rfft(moved).mul_(shares[:, number + 1])
-    still.copy_(torch.fft.irfft(spectrum, n=still.shape[-1]))
+    shares = shares.to(crops)[:, :, None, None]
+    for still in crops.unbind(1):
+        lowest = still.amin(dim=(1, 2, 3)).cpu()
+        spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
+        for number in range(MOVEMENTS):
+            moved = resampled(still, matrices[:, number], lowest)
+            spectrum += torch.fft.rfft(moved).mul_(shares[:, number + 1])
+        still.copy_(torch.fft.irfft(spectrum, n=still.shape[-1]))
 
 
 def _shares(times: Tensor, count: int) -> Tensor:
@@ -149,17 +148,16 @@ def _shade(crops: Tensor, cube: Tensor) -> None:
     z, y, x = (torch.linspace(-1, 1, count).to(crops) ** power for count in crops.shape[-3:])
     # One axis after the other: every voxel meets 4 products in place of 20.
     planes = z.T @ (y.T @ (cube.to(crops) @ x)).flatten(2)
-    crops[:, 0] *= planes.exp_().view_as(crops[:, 0])
+    crops *= planes.exp_().view(-1, 1, *crops.shape[-3:])
 
 
 def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
     """Gaussian, a crop by its own seed: nothing else may decide it."""
-    for crop, seed, deviation in zip(crops[:, 0], seeds.tolist(), deviations[:, 0].tolist(), strict=True):
+    for crop, seed, deviation in zip(crops, seeds.tolist(), deviations[:, 0].tolist(), strict=True):
         add_noise(crop, seed, deviation)
 
 
 def _contrast(crops: Tensor, gamma: Tensor) -> None:
     """Raised to a power, the sign kept; by way of log2 and exp2, in two thirds of the time of pow."""
-    image = crops[:, 0]
-    power = image.abs().log2_().mul_(gamma.to(image)[:, :, None, None]).exp2_()
-    image.copy_(power.copysign_(image))
+    power = crops.abs().log2_().mul_(gamma.to(crops)[:, :, None, None, None]).exp2_()
+    crops.copy_(power.copysign_(crops))

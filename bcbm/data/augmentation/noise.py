@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def add_noise(crop: Tensor, seed: int, deviation: float) -> None:
-    """Add noise to a (D, H, W) float32 crop, in place.
+    """Add noise to a (..., D, H, W) float32 crop, in place.
 
     The kind of device has its own generator; on one kind the same seed always gives the same noise.
     """

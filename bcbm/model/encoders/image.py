@@ -1,5 +1,7 @@
 """The encoder of images: a network of `ENCODERS` and a projection of its features."""
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor, nn
 
 from bcbm.config.schema import Model
@@ -8,7 +10,7 @@ from bcbm.system.lazy import imported
 
 
 class ImageEncoder(nn.Sequential):
-    """A 3D network and a linear layer: crops (B, 1 or 2, D, H, W) -> (B, F).
+    """A 3D network and a linear layer: crops (B, C, D, H, W) -> (B, F).
 
     Norms are over groups of channels of one lesion, never over the batch: a crop of 32 voxels ends in a map
     of one or a few voxels, a batch may hold one lesion, and devices need not share statistics. A group norm
@@ -17,14 +19,15 @@ class ImageEncoder(nn.Sequential):
     Args:
         model: `encoder` and what belongs to it. `encoder_training=partial` leaves the last stage and the
             linear layer to be trained, `frozen` the linear layer.
+        sequences: images of a crop; with `mask_channel` the mask is one channel more.
 
     Raises:
         ValueError: no channels are left, or a crop is too small (then in `forward`).
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, sequences: int = 1) -> None:
         entry = ENCODERS[model.encoder]
-        body, width = imported(entry.build)(model, 2 if model.mask_channel else 1)
+        body, width = imported(entry.build)(model, sequences + model.mask_channel)
         super().__init__(body, nn.Linear(width, model.image_features), nn.ReLU())
         self.model, self.smallest = model, entry.smallest(model)
         trained = {"full": ("",), "partial": entry.last_stage, "frozen": ()}[model.encoder_training]
@@ -37,7 +40,7 @@ class ImageEncoder(nn.Sequential):
         return self[0]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Encode crops (B, 1 or 2, D, H, W)."""
+        """Encode crops (B, C, D, H, W)."""
         if min(image.shape[2:]) < self.smallest:
             raise ValueError(
                 f"a crop of {tuple(image.shape[2:])} voxels is too small for this encoder; write "
@@ -68,3 +71,9 @@ def normalise_by_group(module: nn.Module, groups: int) -> None:
             setattr(module, name, nn.GroupNorm(groups, child.num_features))
         else:
             normalise_by_group(child, groups)
+
+
+def build_image(model: Model, fitted: Mapping[str, Sequence[str]] | None) -> tuple[nn.Module, int]:
+    """The encoder of crops, and its width; a checkpoint of version 0.1 is of one sequence."""
+    sequences = len(fitted["sequences"]) if fitted else 1
+    return ImageEncoder(model, sequences), model.image_features

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from bcbm.config.schema import Model
+
 CLIP = 4.0  # standard deviations beyond which a radiomics value says no more than "large"
 
 
@@ -47,3 +49,11 @@ class RadiomicsEncoder(nn.Module):
         """Encode (B, F) raw values."""
         features: Tensor = self.mlp(self.standardise(radiomics))
         return features
+
+
+def build_radiomics(model: Model, fitted: Mapping[str, Sequence[float]]) -> tuple[nn.Module, int]:
+    """The encoder of radiomics, and its width."""
+    encoder = RadiomicsEncoder(
+        fitted, model.radiomics_hidden, model.radiomics_features, model.radiomics_dropout
+    )
+    return encoder, model.radiomics_features

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from bcbm.features.radiomics import FEATURES
+from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
 from bcbm.runs.finished import FinishedRun
 
-TABLES = ("radiomics", "position", "clinical", "acquisition", "burden")  # modalities that are columns
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
 
 
@@ -59,7 +59,7 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
 
 def _conditions(run: FinishedRun) -> Answers:
     modalities = run.config["task"]["modalities"]
-    tables = [name for name in TABLES if name in modalities]
+    tables = _tables(modalities)
     return {
         "1": Answer("yes", "every lesion is a mask of the cohort"),
         "2": Answer("", "the masks come with the cohort; nothing is segmented here"),
@@ -86,7 +86,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         "20": Answer("yes", "of patients: AUROC, average precision, Brier score, operating points"),
         "21": Answer("yes", _uncertainty(config)),
         "22": Answer("yes", "slope, intercept and reliability plot of patients"),
-        "23": Answer("yes", "one image a study is read") if "image" in modalities else BLANK,
+        "23": Answer("yes", f"of a study is read: {_sequences(config)}") if "image" in modalities else BLANK,
         "24": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "25": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "26": Answer("no", "training and test patients are not apart") if shared_patients else _tested(run),
@@ -104,7 +104,7 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
         answers["14"] = answers["15"] = Answer("no", f"all {len(FEATURES)} enter; the network is regularised")
     places = len(PLACES) + (len(COORDINATES) if config["features"]["coordinates"] else 0)
     columns = {"radiomics": len(FEATURES), "position": places}
-    parts = [f"{columns[name]} {name}" if name in columns else name for name in TABLES if name in modalities]
+    parts = [f"{columns[name]} {name}" if name in columns else name for name in _tables(modalities)]
     answers["16"] = Answer("", f"columns: {', '.join(parts)}; {_rarer_class(run)}")
     if config["split"]["repeats"] > 1:
         answers["17"] = Answer("partly", f"cross-validated {config['split']['repeats']} times over")
@@ -150,6 +150,12 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
     return {number: Answer("stated", text) for number, text in said.items() if text}
 
 
+def _tables(modalities: list[str]) -> list[str]:
+    """Those that are columns of numbers, in the order of the registry; what is not installed here counts."""
+    order = [*(name for name in MODALITIES if name in modalities), *modalities]
+    return [name for name in dict.fromkeys(order) if name not in MODALITIES or MODALITIES[name].tabular]
+
+
 def _either(holds: bool, yes: str, no: str) -> Answer:
     return Answer("yes", yes) if holds else Answer("no", no)
 
@@ -166,7 +172,12 @@ def _flow(run: FinishedRun) -> str:
 def _crops(config: dict[str, Any]) -> str:
     features = config["features"]
     edge = f"{features['crop_size']} voxels of {features['crop_spacing']:g} mm"
-    return f"cubic crops, {edge}; {INTENSITIES.get(features['crop_intensity'], 'intensities as stored')}"
+    intensity = INTENSITIES.get(features["crop_intensity"], "intensities as stored")
+    return f"cubic crops of {_sequences(config)}, {edge}; {intensity}"
+
+
+def _sequences(config: dict[str, Any]) -> str:
+    return " and ".join(config["task"].get("sequences", ["t1c"]))
 
 
 def _acquisition(run: FinishedRun) -> Answer:
