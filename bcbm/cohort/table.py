@@ -25,7 +25,7 @@ def build_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
     """Build the lesion table of a download.
 
-    Arguments:
+    Args:
         names: readings that replace the program's own (cohort.overrides).
         survey: what the volumes told; None where there are none or nothing asks for them.
 

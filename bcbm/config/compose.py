@@ -29,7 +29,7 @@ ALIASES = {"task.receptors": "task.targets", "loss.receptor_weights": "loss.targ
 def compose(arguments: Sequence[str] = ()) -> Config:
     """Resolve the configuration of a command line.
 
-    Arguments:
+    Args:
         arguments: `key=value` words; `experiment=NAME` picks an experiment, `BASE+NAME` puts one on
             top of another, `experiments=DIR` is where they are looked up first, `<group>=NAME` picks a
             file of conf/.

@@ -27,7 +27,7 @@ def run(
 ) -> "Path":
     """Train the folds that are missing; once all are there, evaluate; returns the run folder.
 
-    Arguments:
+    Args:
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
             hold; what was chosen is part of the experiment's name, and so of which run is gone on with.
     """

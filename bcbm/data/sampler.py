@@ -14,7 +14,7 @@ class LesionSampler(Sampler[tuple[int, int]]):
     The draw depends on the seed and the epoch alone. Rank r of W reads items r, r + W, ... of it, so that
     step k of W devices with B / W lesions each sees the same lesions as step k of one device with B.
 
-    Arguments:
+    Args:
         patients: patient of every lesion that can be drawn.
         sampling: `patient` draws with replacement and weight 1 / lesions of the patient; `even` permutes.
         seed: seed of the run.

@@ -18,7 +18,7 @@ Batch = dict[str, Tensor]
 class HeldLesions:
     """The test lesions of one fold, their crops encoded once, so that a change costs no convolution.
 
-    Arguments:
+    Args:
         module: the fold's trained network.
         datamodule: the same fold's data, set up.
     """
@@ -75,7 +75,7 @@ class HeldLesions:
     ) -> Iterator[tuple[str, int, pd.DataFrame]]:
         """`patients` with blocks of a modality's columns in the order of other lesions (Breiman, 2001).
 
-        Arguments:
+        Args:
             modality: its tensor is (N, columns).
             blocks: columns that change place together, by name.
             draws: random orders, the same ones for every block.

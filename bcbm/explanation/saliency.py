@@ -14,7 +14,7 @@ LEAST_MAP = 4  # voxels: a map of fewer an edge says "somewhere in the crop"
 class ImageOnly(nn.Module):
     """The logits (B, R) of one lesion as a function of its crop alone, its other inputs held.
 
-    Arguments:
+    Args:
         network: a `LesionNetwork`; it is put into evaluation mode.
         lesion: the lesion's batch of one.
     """
@@ -37,7 +37,7 @@ def grad_cam(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> T
 
     Read from the deepest stage of the encoder whose map still has 4 voxels an edge.
 
-    Arguments:
+    Args:
         network: a `LesionNetwork`; it is put into evaluation mode.
         lesion: a batch of one with an `image` (1, C, D, H, W).
         target: the head.

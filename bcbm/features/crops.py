@@ -80,7 +80,7 @@ class CropStore:
     Files are mapped when a crop of theirs is first read, so that processes share their pages. Pickled or
     sent to a worker, a store is its list of places.
 
-    Arguments:
+    Args:
         where: file and row of each crop, from `prepare_crops`; None where a lesion has none: zeros.
         size: S.
         channels: C.
@@ -150,7 +150,7 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
 def normalised(image: sitk.Image, intensity: Intensity = "zscore") -> sitk.Image:
     """The image (float32, LPS) rescaled inside the brain, the voxels that skull stripping left above 0.
 
-    Arguments:
+    Args:
         intensity: `zscore`: mean 0 and standard deviation 1; `percentile`: 1st and 99th percentile become 0
             and 1, beyond is cut; outside the brain is 0 with both. `none`: as it is.
 

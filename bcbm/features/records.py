@@ -42,7 +42,7 @@ def each_study(
     it, in one step, so a killed run goes on with the studies that are missing, and workers on other machines
     (joblib's Dask or Ray backend) need nothing but the same folder.
 
-    Arguments:
+    Args:
         work: makes a record, JSON's types only, of a study; larger results it writes to files whose names
             begin with the path it is given, and lists their endings as the record's `files`: a record counts
             as kept while all of them are there. A record with `again` true is not kept. Called in another

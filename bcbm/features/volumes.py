@@ -21,7 +21,7 @@ class UnreadableError(ValueError):
 def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
     """Read a volume in the orientation it is stored in.
 
-    Arguments:
+    Args:
         path: any format of ITK.
         pixel: SimpleITK's pixel type; as stored where not given.
 

@@ -9,7 +9,7 @@ class GatedAttention(nn.Module):
 
     Gated attention pooling (Ilse, Tomczak and Welling, ICML 2018), equation 9: w (tanh(V h) * sigmoid(U h)).
 
-    Arguments:
+    Args:
         features: of a lesion; also the hidden units.
         targets: scores that come out.
     """
@@ -31,7 +31,7 @@ def pool(logits: Tensor, scores: Tensor, bag: Tensor) -> Tensor:
 
     Pooling logits is pooling features: the heads are linear.
 
-    Arguments:
+    Args:
         logits: of each lesion, (B, R).
         scores: of each lesion, (B, R).
         bag: a number a bag, (B,); the bags come out in the order of these numbers.

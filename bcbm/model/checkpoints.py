@@ -77,7 +77,7 @@ class Keeper(Checkpoint):
     The best weights lie inside `last.ckpt`, so that both are always of one training. Going on from it ends
     where an unbroken training does; what was trained since is trained again.
 
-    Arguments:
+    Args:
         folder: of the checkpoints.
         interruption: what may ask for the end behind this epoch.
         average: holds the weights to keep; None: the module's own.

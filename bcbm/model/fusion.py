@@ -50,7 +50,7 @@ class Fusion(nn.Module):
 class Concat(Fusion):
     """One behind the other, F = F1 + F2 + ...; what is there is stretched to the length of the whole.
 
-    Arguments:
+    Args:
         widths: features of each modality.
         model: not read; here for the sake of the others.
     """
@@ -74,7 +74,7 @@ class Gated(Fusion):
     Gated multimodal units (Arevalo et al., ICLR workshop 2017), with one gate a modality instead of one a
     feature. The gates see all modalities.
 
-    Arguments:
+    Args:
         widths: features of each modality.
         model: `fusion_features` is the common width.
     """
@@ -106,7 +106,7 @@ class Attention(Fusion):
     Tokens with learnt modality embeddings, as in multimodal transformers (Tsai et al., ACL 2019), and a
     summary token, as in BERT (Devlin et al., NAACL 2019), which also stands where nothing is there.
 
-    Arguments:
+    Args:
         widths: features of each modality.
         model: `fusion_features` is the width of a token; `dropout` is dropped inside the layer.
     """
@@ -142,7 +142,7 @@ class Bilinear(Fusion):
     Low-rank multimodal fusion (Liu et al., ACL 2018). The constant keeps the terms of one and of two
     modalities; of a missing modality nothing but the constant is left.
 
-    Arguments:
+    Args:
         widths: features of each modality.
         model: `fusion_features` comes out; `fusion_rank` products are summed.
     """
@@ -179,7 +179,7 @@ class Late(Fusion):
     on the trunks, side by side and divided by how many are there, is the mean of unimodal heads that share
     a bias. A shared trunk in between would mix the modalities.
 
-    Arguments:
+    Args:
         widths: features of each modality.
         model: `trunk` and `dropout` of each trunk.
     """

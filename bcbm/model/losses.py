@@ -42,7 +42,7 @@ def effective_weights(positives: float, negatives: float, beta: float) -> tuple[
 class TargetLoss(nn.Module):
     """Loss of each target, and of all.
 
-    Arguments:
+    Args:
         targets: columns of logits and labels.
         loss: which loss and how targets are weighed.
         fitted: `pos_weight`, `positives` and `negatives` of each of its `targets`, counted in training

@@ -26,7 +26,7 @@ class LesionModule(LightningModule):
     All arguments are plain containers and travel in the checkpoint, so
     `LesionModule.load_from_checkpoint(path, weights_only=True)` needs no other file.
 
-    Arguments:
+    Args:
         task: `config.Task`: targets, modalities and how lesions become a patient.
         model: `config.Model`.
         loss: `config.Loss`.

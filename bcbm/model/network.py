@@ -17,7 +17,7 @@ from bcbm.system.lazy import imported
 class LesionNetwork(nn.Module):
     """A batch of lesions -> a logit a target.
 
-    Arguments:
+    Args:
         targets: heads, in the order of the logits.
         modalities: what is fused; the order of `present`.
         model: sizes.

@@ -25,7 +25,7 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
     github.com/Tencent/MedicalNet; nothing is downloaded. The scales and shifts of its batch norms go into our
     group norms; its running statistics have no place here.
 
-    Arguments:
+    Args:
         body: MONAI's ResNet, its norms already replaced.
         model: `weights`, and what the shapes depend on.
 

@@ -82,7 +82,7 @@ def cohort_root(config: Config, console: Console) -> Path:
 def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> Cohort:
     """Read a cohort into its lesion table.
 
-    Arguments:
+    Args:
         volumes: survey images and masks, where there are any.
         register: register the studies to the template too.
 

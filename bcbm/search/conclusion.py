@@ -45,7 +45,7 @@ def conclude(
 
     The figure needs every fold's search to be done; what it waits for is said otherwise.
 
-    Arguments:
+    Args:
         found: the sweep, and `storage`, the address of its studies if it is no journal in its folder.
         config: the base experiment.
         cohort: hash of the cohort's content.

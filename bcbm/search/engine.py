@@ -117,7 +117,7 @@ class Engine:
     or by the next parent if this one is killed. A process that ends without one failed, and its settings are
     tried once more. With several parents on one study the budget is met and not exceeded.
 
-    Arguments:
+    Args:
         searches: the studies, in the order in which workers turn to them.
         plan: budget, space, sampler and pruner.
         address: the storage, and `home`, the sweep's folder, as trials need them.
@@ -313,7 +313,7 @@ def _told(study: Study, trial: Trial, state: TrialState, values: Sequence[float]
 def _try_again(study: Study, trial: Trial, strike: bool) -> None:
     """Queue the settings of a failed trial, unless that was their second failure.
 
-    Arguments:
+    Args:
         strike: the trial itself failed, and was not merely stopped with its parent.
     """
     frozen = study.get_trials(deepcopy=False)[trial.number]

@@ -14,7 +14,7 @@ class EpochReport(Callback):
 
     The fold's last step is left to the figure of its test patients, which the trial is judged by.
 
-    Arguments:
+    Args:
         report: where to.
         fold: number of the inner fold.
         epochs: steps a fold.

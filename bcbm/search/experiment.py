@@ -29,7 +29,7 @@ def write_experiment(
     It extends the base and holds whatever differs from it: the words of the sweep's command, and the choice.
     `chosen_by` in it makes every run of it say that its settings have seen all patients of this cohort.
 
-    Arguments:
+    Args:
         found: the sweep.
         config: its base experiment, with those words.
         facts: provenance by name, for the top of the file.
@@ -86,7 +86,7 @@ def facts(
 ) -> dict[str, str]:
     """Provenance of a sweep, by name.
 
-    Arguments:
+    Args:
         cohort: hash of the cohort's content, and `split`, of its outer folds.
         surroundings: of `bcbm.runs.identity.environment`.
     """

@@ -37,7 +37,7 @@ def started(process: int) -> float | None:
 def owner(token: str) -> dict[str, Any]:
     """What a running trial says of the process that asked for it.
 
-    Arguments:
+    Args:
         token: names this run of the trial, and stands in its result.
     """
     return {"place": place(), "process": os.getpid(), "started": started(os.getpid()), "token": token}

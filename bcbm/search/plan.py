@@ -85,7 +85,7 @@ class Plan:
 def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     """Read `sweeps/NAME.yaml`, or a path, and hold everything in it against the schema.
 
-    Arguments:
+    Args:
         words: `key=value` on top of the base experiment.
         own: `experiment`, `trials` and `minutes` of the command line, which count before the file's.
 

@@ -58,7 +58,7 @@ class Finished:
 def finished(folder: Path, storage: str | None = None) -> Finished:
     """Read a sweep.
 
-    Arguments:
+    Args:
         folder: `<run.root>/sweeps/<name>/<fingerprint>`.
         storage: its address, where it is no journal in that folder: passwords are not written down.
 

@@ -23,7 +23,7 @@ _REFRESH = 1.0  # seconds
 class Screen:
     """What a sweep shows while it runs.
 
-    Arguments:
+    Args:
         console: where; a live table if it is a terminal.
         searches: all studies.
         plan: budget and objectives.

@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 def open_storage(address: str | None, folder: Path) -> BaseStorage:
     """The storage at an address; None: `journal.log` in the folder.
 
-    Arguments:
+    Args:
         address: `sqlite:///FILE`, `postgresql+psycopg://USER@HOST/NAME` or `grpc://HOST:PORT`.
 
     Raises:

@@ -76,7 +76,7 @@ class Report:
     def __call__(self, step: int, value: float, last: bool = False) -> None:
         """Tell a figure.
 
-        Arguments:
+        Args:
             step: inner fold times the most epochs a fold, plus the epoch.
             value: the first objective so far.
             last: nothing is left to be saved by stopping.

@@ -98,7 +98,7 @@ class WandbTracker(Tracker):
         A run of this process that is still alive is finished first. Figures that are logged together with
         `epoch` are drawn over it.
 
-        Arguments:
+        Args:
             name: inside the group.
             job_type: what the run is of.
             parameters: what a trial tries, by dotted key; `config.parameters` of the run.

@@ -29,7 +29,7 @@ class BatchAugment:
     def __call__(self, image: Tensor, change: Tensor, seed: Tensor) -> Tensor:
         """Augment a batch.
 
-        Arguments:
+        Args:
             image: (B, C, D, H, W) of any float type, on any device: z-scored images and, behind them, the
                 mask; W runs left to right.
             change: (B, Q) of `Changes`, on the CPU: choosing what to work on then waits for no GPU.

@@ -41,7 +41,7 @@ class Changes:
 
     Every number has its own place in the draw, so that switching one change on leaves the others as they are.
 
-    Arguments:
+    Args:
         augment: chances and sizes.
 
     Example:

@@ -97,7 +97,7 @@ def _edge(volume, a, b, c, outside):  # type: ignore[no-untyped-def]
 def linear(volumes, matrices, outside, result):  # type: ignore[no-untyped-def]
     """Fill `result` (K, D, H, W) from `volumes` (K, D, H, W), float32, by trilinear interpolation.
 
-    Arguments:
+    Args:
         matrices: (K, 3, 4) float64, from an output voxel to its place in the input.
         outside: (K,) float32, the value beyond the volume.
     """

@@ -21,7 +21,7 @@ def rotation(degrees: Tensor) -> Tensor:
 def about_centre(turn: Tensor, shift: Tensor, shape: torch.Size) -> Tensor:
     """(K, 3, 4), from an output voxel to its place in the input: turned about the centre, then shifted.
 
-    Arguments:
+    Args:
         turn: (K, 3, 3).
         shift: (K, 3), voxels.
         shape: (..., D, H, W).
@@ -35,7 +35,7 @@ def resampled(volumes: Tensor, matrices: Tensor, outside: Tensor, mode: str = "b
 
     As in ITK, the half voxel around the outermost centres has their value and what lies further is `outside`.
 
-    Arguments:
+    Args:
         matrices: (K, 3, 4) float64 on the CPU, from an output voxel to its place in the input.
         outside: (K,).
         mode: `bilinear` (that is trilinear) or `nearest`.

@@ -36,7 +36,7 @@ class LesionAugment:
     channels move together; intensities change in each image alike, but for the noise, which is each image's
     own. The mask, if there is one, stays 0 or 1.
 
-    Arguments:
+    Args:
         augment: chances and sizes.
         spacing: edge of a crop voxel, mm.
         sequences: how many channels are images; the mask follows them.
@@ -86,7 +86,7 @@ class LesionAugment:
     def __call__(self, crop: Tensor, seed: int) -> tuple[Tensor, bool]:
         """Augment one lesion, and say whether it was flipped.
 
-        Arguments:
+        Args:
             crop: (C, D, H, W) float32: z-scored images and, behind them, the mask; W runs left to right.
             seed: the result depends on it and on nothing else, whatever process runs it.
         """

@@ -13,7 +13,7 @@ CLIP = 4.0  # standard deviations beyond which a radiomics value says no more th
 class RadiomicsEncoder(nn.Module):
     """Raw radiomics (B, F) -> (B, features): signed log, impute, standardise, clip, then a small MLP.
 
-    Arguments:
+    Args:
         fitted: `median`, `mean` and `scale` of every column after the signed log; a scale of 0 marks a
             constant column, which becomes 0.
         hidden: hidden units.

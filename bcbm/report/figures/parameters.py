@@ -131,7 +131,7 @@ def map_figure(
 class Scale:
     """Where the values of a parameter lie on an axis: 0 to 1, or 0, 1, 2, ... for choices.
 
-    Arguments:
+    Args:
         words: of the sweep file, such as `{"float": [0.001, 0.1], "log": True}`.
     """
 
