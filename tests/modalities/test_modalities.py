@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 import torch
 from batches import data_of, lesions_of, parts_of
+from repository import HOME
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.config.compose import compose
-from bcbm.config.schema import HOME, Augment
+from bcbm.config.schema import Augment
 from bcbm.errors import ConfigError
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import Modality
