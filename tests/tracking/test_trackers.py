@@ -111,8 +111,8 @@ def test_a_tracker_is_told_of_folds_and_of_the_summary_in_the_order_and_under_th
 def test_the_run_folder_alone_has_nothing_of_wandb(place, words):
     folder = place / words[0].partition("=")[0]
     start = (
-        "import sys, bcbm.fit as door; status = door.main(); print('wandb' in sys.modules, file=sys.stderr); "
-        "sys.exit(status)"
+        "import sys; from bcbm.fit import main; status = main(); "
+        "print('wandb' in sys.modules, file=sys.stderr); sys.exit(status)"
     )
     alone = {"OMP_NUM_THREADS": "1", "BCBM_CACHE": str(place / "cache")}
     done = subprocess.run(
