@@ -219,7 +219,7 @@ def test_an_acquisition_that_was_never_recorded_is_said(lesions):
         (["task.aggregate=attention"], "learns no attention"),
         (["permutations=10", "tune={baseline.strength: [0.1, 1.0]}"], "leave one of them out"),
         (["baseline.strength=0"], "more than 0"),
-        (["baseline.trees=0"], "1 for baseline.trees"),
+        (["baseline.trees=0"], "baseline.trees=0: write at least 1"),
         (["task.modalities=[scanner]"], "unknown 'scanner'"),
     ],
 )
