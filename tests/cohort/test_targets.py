@@ -179,7 +179,7 @@ def test_receptors_come_first_and_have_their_colours():
 
 
 def test_a_target_may_be_called_like_something_that_a_torch_module_has():
-    network = LesionNetwork(["type", "ER"], ["position"], Model(), {"radiomics": None})
+    network = LesionNetwork(["type", "ER"], ["position"], Model(), {"position": 12})
     assert [name for name, _ in network.heads.named_children()] == ["type-", "ER"]
 
 

@@ -32,7 +32,7 @@ def message(*words: str) -> str:
 def flat(content: dict, prefix: str = "") -> dict:
     result = {}
     for name, value in content.items():
-        inner = isinstance(value, dict) and name not in {"target_weights", "tune"}
+        inner = isinstance(value, dict) and name not in {"target_weights", "targets", "tune"}
         result |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return result
 
