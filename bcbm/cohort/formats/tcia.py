@@ -222,7 +222,10 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
         study = folder.name
         others = {sequence: _of_sequence(folder, sequence, problems) for sequence in sequences}
         known = {path for paths in others.values() for path in paths}
-        found = sorted({*folder.glob(f"{study}_image*.nii.gz")} - known)
+        published = folder / f"{study}_image_ss_n4.nii.gz"  # before a sequence that nobody names
+        found = sorted(
+            {*folder.glob(f"{study}_image*.nii.gz")} - known, key=lambda path: (path != published, path)
+        )
         if len(found) != 1:
             problems.append(
                 Problem(
@@ -230,7 +233,7 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
                     f"{len(found)} files named {study}_image*.nii.gz",
                     "keep exactly one; its lesions have no image"
                     if not found
-                    else "keep one; the first counts",
+                    else f"keep one, or name its sequence in task.sequences; {found[0].name} counts",
                     "study with more than one image" if found else "study without image",
                 )
             )
