@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.survey import Survey
+from bcbm.cohort.measurements import Survey
 from bcbm.system.content import file_key
 
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion

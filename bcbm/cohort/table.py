@@ -7,9 +7,9 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
+from bcbm.cohort.measurements import MNI_COLUMNS, Survey
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.position import disagreement, place_of
-from bcbm.cohort.survey import MNI_COLUMNS, Survey
 from bcbm.cohort.targets import TARGETS
 from bcbm.errors import Problem
 

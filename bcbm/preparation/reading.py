@@ -12,8 +12,8 @@ from rich.console import Console
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
+from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
-from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets

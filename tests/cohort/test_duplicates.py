@@ -7,7 +7,7 @@ from downloads import LABELS, P, download, lesions_of, row
 
 from bcbm.cohort.download import patient_of
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
-from bcbm.cohort.survey import MASK_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, Survey
 from bcbm.cohort.table import build_table, flow, settle
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.findings import agreement, burden, findings
-from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
 from bcbm.cohort.table import build_table, settle
 
 STUDY = "BCBM-RadioGenomics-1-0"
