@@ -51,25 +51,25 @@ def register(image: sitk.Image) -> Registration:
             stretch by more than 1.6.
     """
     if not sitk.GetArrayViewFromImage(image).any():
-        raise ValueError("registration to MNI failed: the scan is empty, found no voxel above 0")
+        raise ValueError("registration to MNI failed: the scan is empty, no voxel is above 0")
     scan, brain = _coarse(image)
     start = _start(brain)
-    found, overlap = _attempt(scan, brain, start, _SAMPLED, smoother=(0.0,))
+    matrix, overlap = _attempt(scan, brain, start, _SAMPLED, smoother=(0.0,))
     if overlap < _GOOD:
-        again, better = _attempt(scan, brain, start, 1.0, smoother=(6.0, 0.0))
-        found, overlap = (again, better) if better > overlap else (found, overlap)
-    stretch = np.linalg.svd(found[:3, :3], compute_uv=False)
+        second_matrix, second_overlap = _attempt(scan, brain, start, 1.0, smoother=(6.0, 0.0))
+        matrix, overlap = (second_matrix, second_overlap) if second_overlap > overlap else (matrix, overlap)
+    stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if overlap < _ENOUGH:
         raise ValueError(
-            f"registration to MNI failed: overlap {overlap:.2f} with the template's brain, "
-            f"wanted {_ENOUGH} (is the scan skull-stripped, with a background of 0?)"
+            f"registration to MNI failed: overlap {overlap:.2f} with the template's brain, below "
+            f"{_ENOUGH} (is the scan skull-stripped, with a background of 0?)"
         )
     if stretch.max() > _STRETCH or stretch.min() < 1 / _STRETCH:
         raise ValueError(
             f"registration to MNI failed: the scan would be stretched by {stretch.min():.2f} to "
-            f"{stretch.max():.2f}, wanted at most {_STRETCH} (is it a whole brain, is its spacing right?)"
+            f"{stretch.max():.2f}, beyond a factor of {_STRETCH} (is it a whole brain, is its spacing right?)"
         )
-    return Registration(np.diag([-1.0, -1.0, 1.0, 1.0]) @ found, overlap)
+    return Registration(np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, overlap)
 
 
 def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
