@@ -87,7 +87,7 @@ def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 
 
 @lru_cache(maxsize=1)
-def _template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
+def template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
     """The template as `_coarse` gives it, and the mask where samples are drawn."""
     from nilearn.datasets import MNI152_FILE_PATH  # slow to import: a second
 
@@ -98,7 +98,7 @@ def _template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
 
 def _start(brain: sitk.Image) -> sitk.Euler3DTransform:
     """The shift between the brains' centres of mass; their shape alone, since metastases are bright."""
-    centre, target = (_centre(part) for part in (_template()[1], brain))
+    centre, target = (_centre(part) for part in (template()[1], brain))
     start = sitk.Euler3DTransform()
     start.SetCenter(centre)
     start.SetTranslation(target - centre)
@@ -118,7 +118,7 @@ def _attempt(
     scan: sitk.Image, brain: sitk.Image, start: sitk.Transform, sampled: float, smoother: tuple[float, ...]
 ) -> tuple[np.ndarray, float]:
     """Matrix (4, 4) from the scan's to the template's LPS mm, and the overlap; 0 where ITK gives up."""
-    _, template_brain, near = _template()
+    _, template_brain, near = template()
     rigid = sitk.Euler3DTransform(start)  # a copy: ITK moves what it is given
     affine = sitk.AffineTransform(3)
     try:
@@ -168,4 +168,4 @@ def _optimise(
     method.SetOptimizerAsConjugateGradientLineSearch(1.0, steps, 1e-5, 5, 0.0, 3.0, 0.05, 8)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(_template()[0], scan)
+    method.Execute(template()[0], scan)
