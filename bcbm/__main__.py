@@ -29,7 +29,7 @@ def main() -> int:
         usage, keys = manual(verb)
         print_help(usage, keys, asks_for_all(words))
         return 0
-    # As `python -m` runs it: what it starts again, such as the other ranks, then finds the same module.
+    # As `python -m` runs it: processes that it starts again, such as other ranks, then find the same module.
     sys.argv = [sys.argv[0], *words]
     runpy.run_module(f"bcbm.{verb}", run_name="__main__", alter_sys=True)
     return 0

@@ -58,8 +58,10 @@ def _print(content: dict, console: "Console") -> None:
     groups = group_findings(content["findings"])
     table = Table("finding", "count", "for example", box=None, title_justify="left")
     for group in groups:
-        one = group["rows"][0]
-        table.add_row(group["kind"], str(len(group["rows"])), escape(f"{one['where']}: {one['found']}"))
+        example = group["rows"][0]
+        table.add_row(
+            group["kind"], str(len(group["rows"])), escape(f"{example['where']}: {example['found']}")
+        )
     console.print(table)
     for part, counts in (content["agreement"] or {}).items():
         share = counts["agree"] / max(1, counts["of"])
@@ -68,7 +70,8 @@ def _print(content: dict, console: "Console") -> None:
             f"  {part}: coordinates agree with {counts['agree']} of {counts['of']} sure names, {share:.1%}",
         )
     total = len(content["findings"])
-    verdict = f"[yellow]{total} findings of {len(groups)} kinds[/]" if total else "[green]clean[/]"
+    counts = f"{total} finding{'s' * (total > 1)} of {len(groups)} kind{'s' * (len(groups) > 1)}"
+    verdict = f"[yellow]{counts}[/]" if total else "[green]clean[/]"
     console.print(f"audit: {verdict}")
 
 

@@ -35,12 +35,12 @@ def readable(where: object, remedy: str) -> Iterator[None]:
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(Problem(str(where), f"is damaged ({said})", remedy)) from error
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(Problem(str(where), f"is damaged ({message})", remedy)) from error
 
 
 class Note(UserWarning):
-    """What a user should know and need not mend; a command prints it as one line."""
+    """What a user should know and need not correct; a command prints it as one line."""
 
 
 class ConfigError(ValueError):

@@ -1,8 +1,7 @@
 """Python interface, for notebooks: `from bcbm import compose, prepare, fit, evaluate, compare, read_run`.
 
-Each does what the command of its name does, on this process and on nothing but its arguments. It prints
-nothing unless `verbose` says so, and raises `ConfigError` and `InputError`, whose text is what the command
-would print.
+Each does what the command of its name does, in this process and with its arguments only. It prints nothing
+unless `verbose` is set, and raises `ConfigError` and `InputError`, with the text that the command prints.
 """
 
 from pathlib import Path
@@ -59,7 +58,7 @@ def fit(config: "Config", verbose: bool = False) -> "FinishedRun":
     if config.trainer.ranks > 1:
         raise ConfigError(
             f"trainer.devices={config.trainer.devices}: devices that share batches each start the command "
-            "again, and there is none here; set trainer.parallel=folds, or use python -m bcbm.fit"
+            "again, and here is no command; set trainer.parallel=folds, or use python -m bcbm.fit"
         )
     return read_run(run(config, _console(verbose)))
 
@@ -105,7 +104,7 @@ def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
 
     if len(runs) < 2:
-        raise ConfigError(f"{len(runs)} runs to compare; give at least two")
+        raise ConfigError(f"compare: the number of runs is {len(runs)}; give at least two")
     labels = distinct_labels(runs)
     reference = labels[0] if against is None else against
     if reference not in labels:

@@ -2,7 +2,7 @@
 
     python -m bcbm.leakcheck [experiment=NAME] [key=value ...]
 
-Reads the tables of the experiment, its image never. Exit status: 0 done, whatever it shows, 2 unusable.
+Reads the tables of the experiment, never its images. Exit status: 0 done, whatever it shows, 2 unusable.
 """
 
 import math
@@ -79,16 +79,16 @@ def _print(content: dict[str, Any], console: "Console") -> None:
         f"({near['chance_patients']:.0%})",
         f"exact copies in the whole table: {copied['rows']}, {copied['excluded']} excluded as such; "
         f"contents in two patients: {copied['across_patients']}; copies that enter: {copied['entering']}",
-        f"the experiment's own split by {own['unit']}, summed over folds: {own['patients_on_both_sides']} "
-        f"patients on both sides, {own['test_content_in_training']} test lesions with their content in "
-        "training",
+        f"the experiment's own split by {own['unit']}, summed over folds: patients on both sides "
+        f"{own['patients_on_both_sides']}, test lesions with their content in training "
+        f"{own['test_content_in_training']}",
     ):
         say(console, line)
     console.print(content["verdict"], style="bold red" if content["leak"] else "bold", soft_wrap=True)
 
 
-def _cell(found: dict[str, Any]) -> str:
-    return "n/a" if math.isnan(found["mean"]) else f"{found['mean']:.2f} ± {found['spread']:.2f}"
+def _cell(auroc: dict[str, Any]) -> str:
+    return "n/a" if math.isnan(auroc["mean"]) else f"{auroc['mean']:.2f} ± {auroc['spread']:.2f}"
 
 
 def main() -> int:

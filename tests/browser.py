@@ -35,5 +35,5 @@ def picture(page: Path, width: int = 1000, height: int = 1600, *flags: str) -> n
 
 def share_of(pixels: np.ndarray, color: str) -> float:
     """Share of a picture that has a colour such as #c8102e."""
-    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return float((np.abs(pixels - wanted).max(axis=2) < 0.02).mean())
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return float((np.abs(pixels - rgb).max(axis=2) < 0.02).mean())

@@ -46,29 +46,29 @@ def state(root):
 
 def main():
     runs, kills, seed, *words = sys.argv[1:]
-    runs, left, moments = Path(runs), int(kills), random.Random(int(seed))
+    runs, remaining, moments = Path(runs), int(kills), random.Random(int(seed))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(STACK)
     first = context.Process(target=time.sleep, args=(0,))
     first.start()
     first.join()  # the stack is loaded
     begun = time.monotonic()
-    whole = start(context, [f"run.root={runs / 'whole'}", *words])
-    whole.join()
-    assert whole.exitcode == 0
+    unbroken = start(context, [f"run.root={runs / 'whole'}", *words])
+    unbroken.join()
+    assert unbroken.exitcode == 0
     seconds, number = time.monotonic() - begun, 0
-    while left:
+    while remaining:
         root = runs / f"killed-{number}"
         while True:
             process = start(context, [f"run.root={root}", *words])
-            moment = moments.uniform(0, 0.6 * seconds) if left else None
+            moment = moments.uniform(0, 0.6 * seconds) if remaining else None
             process.join(moment)
             if process.exitcode is not None:
                 assert process.exitcode == 0
                 break
             os.kill(process.pid, signal.SIGKILL)
             process.join()
-            left -= 1
+            remaining -= 1
             print(json.dumps({"moment": moment, "run": number, **state(root)}), flush=True)
         number += 1
 

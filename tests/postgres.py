@@ -13,9 +13,9 @@ from pathlib import Path
 
 def binaries():
     """The folder of initdb and postgres, or None where no server is installed."""
-    found = shutil.which("initdb")  # Debian keeps it off the path
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(found).resolve()] * bool(
-        found
+    program = shutil.which("initdb")  # Debian keeps it off the path
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(program).resolve()] * bool(
+        program
     )
     return folders[-1].parent if folders else None
 

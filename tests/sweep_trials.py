@@ -70,13 +70,13 @@ def plan(trials=None, minutes=None, pruner="none", sampler="random"):
     )
 
 
-def searches(home, kind, wanted, address=None, names=("final",)):
+def searches(home, kind, budget, address=None, names=("final",)):
     """The studies of a plan, opened."""
     storage = open_storage(address, home)
     return [
         Search(
             name,
-            open_study(f"trivial/{name}", storage, wanted, DEFAULT),
+            open_study(f"trivial/{name}", storage, budget, DEFAULT),
             Trivial(home, kind),
             home / f"study={name}",
         )
@@ -84,18 +84,18 @@ def searches(home, kind, wanted, address=None, names=("final",)):
     ]
 
 
-def run(home, kind, wanted, workers=1, address=None, names=("final",), **more):
+def run(home, kind, budget, workers=1, address=None, names=("final",), **more):
     """Search until the budget is used up; returns the studies and the lines that were said."""
     home.mkdir(parents=True, exist_ok=True)
     load_stack(["bcbm.search.worker"])
-    found = searches(home, kind, wanted, address, names)
-    said = []
+    opened = searches(home, kind, budget, address, names)
+    lines = []
 
     def ended(search, trial):
-        said.append(f"{search.name} {trial.number} {trial.state.name} {trial.user_attrs.get('reason', '')}")
+        lines.append(f"{search.name} {trial.number} {trial.state.name} {trial.user_attrs.get('reason', '')}")
 
-    Engine(found, wanted, workers, address, home, ended, lambda running: None, **more).run()
-    return found, said
+    Engine(opened, budget, workers, address, home, ended, lambda running: None, **more).run()
+    return opened, lines
 
 
 if __name__ == "__main__":

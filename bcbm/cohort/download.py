@@ -10,7 +10,7 @@ from bcbm.errors import Problem
 
 # Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
 # an experiment asks for them.
-ACQUISITION = ("age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex")
+ACQUISITION_COLUMNS = ("age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex")
 
 
 @dataclass

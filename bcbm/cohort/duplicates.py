@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.survey import Survey
+from bcbm.cohort.measurements import Survey
 from bcbm.system.content import file_key
 
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion
@@ -20,7 +20,7 @@ def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
     """
     known = features.notna().all(axis=1).to_numpy() & (features.shape[1] > 1)  # one value says too little
     values = np.ascontiguousarray(features.to_numpy(dtype="float64"))
-    holder: dict[bytes, int] = {}  # what has been seen: the first row that holds it
+    holder: dict[bytes, int] = {}  # the first row of each content seen so far
     parent = list(range(len(table)))
 
     def root(row: int) -> int:
@@ -30,13 +30,15 @@ def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
 
     keys = []
     for row, lesion in enumerate(table.itertuples()):
-        held = [values[row].tobytes()] if known[row] else []
+        contents = [values[row].tobytes()] if known[row] else []
         if lesion.mask_path and lesion.image_path:
-            held.append(b"".join(file_key(Path(str(path))) for path in (lesion.mask_path, lesion.image_path)))
-        for key in held:
+            contents.append(
+                b"".join(file_key(Path(str(path))) for path in (lesion.mask_path, lesion.image_path))
+            )
+        for key in contents:
             parent[root(row)] = root(holder.setdefault(key, row))
-        keys.append(held or [str(lesion.lesion_id).encode()])
-    first = {root(row): min(held) for row, held in reversed(list(enumerate(keys)))}
+        keys.append(contents or [str(lesion.lesion_id).encode()])
+    first = {root(row): min(contents) for row, contents in reversed(list(enumerate(keys)))}
     return [hashlib.sha256(first[root(row)]).hexdigest()[:16] for row in range(len(table))]
 
 
@@ -60,17 +62,17 @@ def exact_copies(table: pd.DataFrame) -> pd.Series:
 def same_lesions(
     table: pd.DataFrame, copies: pd.Series, survey: Survey | None
 ) -> tuple[pd.Series, pd.Series]:
-    """The better mask over the same lesion ("" where there is none), and why.
+    """The better mask over the same lesion ("" where there is none), and the reason.
 
     Masks that share half of the smaller one were drawn over one lesion; of an exact copy the overlaps are its
-    original's. The one that stays is not excluded, a lesion before a retreatment, a target and a margin, its
-    name says most, and is short. Where there is no mask, a name that only adds zeros to another ("tumor0") is
-    taken for it.
+    original's. The mask that stays is not excluded, a lesion before a retreatment, a target and a margin, has
+    the most certain name, and a short one. Where there is no mask, a name that only adds zeros to another
+    ("tumor0") counts as the same lesion.
     """
     links = pd.Series("", index=table.index, dtype=str)
     reasons = pd.Series("", index=table.index, dtype=str)
     rows = {str(lesion): row for row, lesion in zip(table.index, table["lesion_id"], strict=True)}
-    standing, telling = _standing(table), table["name_confidence"]
+    standing, confidence = _standing(table), table["name_confidence"]
     names = set(zip(table["study_id"], table["name"], strict=True))
     for row, study, name, lesion in table[["study_id", "name", "lesion_id"]].itertuples():
         shorter = name.rstrip("0").rstrip("-_ ")
@@ -85,24 +87,24 @@ def same_lesions(
     original = dict(zip(table["lesion_id"], copies.where(copies != "", table["lesion_id"]), strict=True))
     partners: dict[str, dict[str, float]] = {}
     for pair in survey.overlaps[survey.overlaps["shared"] >= SAME_LESION].itertuples():
-        one, other = original[str(pair.one)], original[str(pair.other)]
-        if one != other:
-            partners.setdefault(one, {})[other] = float(str(pair.shared))
-            partners.setdefault(other, {})[one] = float(str(pair.shared))
+        first, second = original[str(pair.one)], original[str(pair.other)]
+        if first != second:
+            partners.setdefault(first, {})[second] = float(str(pair.shared))
+            partners.setdefault(second, {})[first] = float(str(pair.shared))
 
     def worth(lesion: str) -> tuple[int, float, int, str]:
         row = rows[lesion]
-        return int(standing[row]), -float(telling[row]), len(lesion), lesion
+        return int(standing[row]), -float(confidence[row]), len(lesion), lesion
 
-    kept: set[str] = set()
+    chosen: set[str] = set()
     for lesion in sorted((name for name in partners if _drawn_over(table, rows[name])), key=worth):
-        better = [other for other in partners[lesion] if other in kept]
+        better = [other for other in partners[lesion] if other in chosen]
         if better:
             best = min(better, key=worth)
             links[rows[lesion]] = best
             reasons[rows[lesion]] = f"{partners[lesion][best]:.0%} of the smaller mask overlap"
         else:
-            kept.add(lesion)
+            chosen.add(lesion)
     return links, reasons
 
 
@@ -131,6 +133,6 @@ def _drawn_over(table: pd.DataFrame, row: object) -> bool:
 
 def _standing(table: pd.DataFrame) -> pd.Series:
     """How far each row is from entering, 0 is nearest: not excluded, then a lesion before a retreatment, a
-    target, a margin and what is none."""
+    target, a margin and what is not a lesion."""
     category = table["category"].map({name: place for place, name in enumerate(_DRAWN_OVER)})
     return 10 * table["excluded"] + category.fillna(len(_DRAWN_OVER)).astype(int)

@@ -15,7 +15,7 @@ EXAMINATION = 0.5  # a study of which more than this part stands in another is t
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
-_NO_LESION = {
+_NOT_LESIONS = {
     "structure": "an organ at risk",
     "cavity": "a resection cavity",
     "margin": "a lesion drawn with a margin",
@@ -24,7 +24,7 @@ _NO_LESION = {
 
 def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
     """Everything worth a look in a table, in a fixed order; the table's own problems are not repeated."""
-    found = [
+    problems = [
         *_files(download, table),
         *_categories(table),
         *_masks(table),
@@ -34,9 +34,9 @@ def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
     ]
     for row in unsure_names(table).itertuples():
         text = f"read as {row.category}, {row.hemisphere} {row.region} (confidence {row.confidence:g})"
-        remedy = "say how to read it in a file for cohort.names"
-        found.append(Problem(str(row.name), text, remedy, "name read with doubt"))
-    return found
+        remedy = "write how to read it into a file for cohort.names"
+        problems.append(Problem(str(row.name), text, remedy, "name read with doubt"))
+    return problems
 
 
 def agreement(table: pd.DataFrame) -> dict[str, dict[str, int]] | None:
@@ -77,28 +77,30 @@ def _is_lesion(table: pd.DataFrame) -> pd.Series:
 def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
     for study in sorted(set(download.studies["study_id"]) - set(table["study_id"])):
         yield Problem(
-            study, "no segmentation", "nothing to do if none was drawn", "study without segmentation"
+            study, "has no segmentation", "nothing to do if none was drawn", "study without segmentation"
         )
     values = "original_shape_VoxelVolume" in download.features
     blank = pd.Series(download.features.isna().all(axis=1).to_numpy(), table.index) & table["in_workbook"]
     for lesion in table.loc[blank & values, "lesion_id"]:
-        yield Problem(lesion, "no value in its workbook row", "extract its radiomics", "row without values")
+        yield Problem(
+            lesion, "has no value in its workbook row", "extract its radiomics", "row without values"
+        )
     if not download.has_images:
         return
     for lesion in table.loc[table["mask_path"] == "", "lesion_id"]:
         yield Problem(
-            lesion, "no mask file of this name", "restore the file, or remove the row", "row without file"
+            lesion, "has no mask file of this name", "restore the file, or remove the row", "row without file"
         )
     for lesion in table.loc[~table["in_workbook"], "lesion_id"]:
         yield Problem(
-            lesion, "no workbook row", "nothing to do with features.radiomics=extract", "file without row"
+            lesion, "has no workbook row", "nothing to do with features.radiomics=extract", "file without row"
         )
 
 
 def _categories(table: pd.DataFrame) -> Iterator[Problem]:
-    for category, what in _NO_LESION.items():
+    for category, meaning in _NOT_LESIONS.items():
         for lesion in table.loc[table["category"] == category, "lesion_id"]:
-            yield Problem(lesion, f"{what}, by its name", "excluded; correct it in cohort.names", category)
+            yield Problem(lesion, f"{meaning}, by its name", "excluded; correct it in cohort.names", category)
 
 
 def _masks(table: pd.DataFrame) -> Iterator[Problem]:
@@ -106,14 +108,14 @@ def _masks(table: pd.DataFrame) -> Iterator[Problem]:
         return
     lesions = table[_is_lesion(table)]
     for row in lesions[lesions["outside"] > 0].itertuples():
-        found = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
-        yield Problem(str(row.lesion_id), found, "look at it", "mask reaches outside the brain")
+        text = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
+        yield Problem(str(row.lesion_id), text, "check the mask", "mask reaches outside the brain")
     for row in lesions[lesions["grey_levels"] == 1].itertuples():
-        found = f"its {row.voxels:.0f} voxels fall into one grey level"
-        yield Problem(str(row.lesion_id), found, "its texture features say nothing", "single grey level")
+        text = f"its {row.voxels:.0f} voxels fall into one grey level"
+        yield Problem(str(row.lesion_id), text, "its texture features mean nothing", "single grey level")
     for row in lesions[lesions["voxels"] < TINY].itertuples():
-        found = f"{row.voxels:.0f} voxels, {row.volume:.1f} mm3"
-        yield Problem(str(row.lesion_id), found, "its shape and texture are coarse", "fewer than 27 voxels")
+        text = f"{row.voxels:.0f} voxels, {row.volume:.1f} mm3"
+        yield Problem(str(row.lesion_id), text, "its shape and texture are coarse", "fewer than 27 voxels")
 
 
 def _copies(table: pd.DataFrame) -> Iterator[Problem]:
@@ -122,20 +124,20 @@ def _copies(table: pd.DataFrame) -> Iterator[Problem]:
     twice = set()
     for _, patient in table.groupby("patient_id"):
         content = {str(study): set(part["content"]) for study, part in patient.groupby("study_id")}
-        for one, other in combinations(sorted(content), 2):
-            common = len(content[one] & content[other])
-            if common > EXAMINATION * len(content[other]):
-                twice.add(other)
-                found = f"{common} of its {len(content[other])} segmentations are copies of {one}"
+        for first, second in combinations(sorted(content), 2):
+            common = len(content[first] & content[second])
+            if common > EXAMINATION * len(content[second]):
+                twice.add(second)
+                text = f"{common} of its {len(content[second])} segmentations are copies of {first}"
                 remedy = "the copies are excluded: it is the same examination"
-                yield Problem(str(other), found, remedy, "examination twice")
+                yield Problem(str(second), text, remedy, "examination twice")
     for row in table[same & ~table["study_id"].isin(twice)].itertuples():
-        found = f"the same as {row.duplicate_of}"
-        yield Problem(str(row.lesion_id), found, "excluded", "copy of a segmentation")
+        text = f"the same as {row.duplicate_of}"
+        yield Problem(str(row.lesion_id), text, "excluded", "copy of a segmentation")
     for row in table[(table["duplicate_of"] != "") & ~same].itertuples():
         kind = "target over a lesion" if row.category == "target" else "lesion under several masks"
-        found = str(row.reason) if str(row.reason).startswith("same") else f"lies over {row.duplicate_of}"
-        yield Problem(str(row.lesion_id), found, "excluded: one mask stands for a lesion", kind)
+        text = str(row.reason) if str(row.reason).startswith("same") else f"lies over {row.duplicate_of}"
+        yield Problem(str(row.lesion_id), text, "excluded: one mask stands for a lesion", kind)
 
 
 def _positions(table: pd.DataFrame) -> Iterator[Problem]:
@@ -144,23 +146,23 @@ def _positions(table: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(str(row.lesion_id), str(row.position_conflict), remedy, "name against coordinates")
     for study, overlap in table.groupby("study_id")["mni_overlap"].first().items():
         if overlap < DOUBTFUL:
-            found = f"its brain overlaps the template's by {overlap:.2f}"
+            text = f"its brain overlaps the template's by {overlap:.2f}"
             remedy = "look at the image; its positions may be off"
-            yield Problem(str(study), found, remedy, "registration in doubt")
+            yield Problem(str(study), text, remedy, "registration in doubt")
     sided = table[(table["position_source"] == "image") & table["name_hemisphere"].isin(["left", "right"])]
     sided = sided[(sided["name_confidence"] >= SURE) & (sided["mni_x"].abs() > 10)]
     wrong = (sided["mni_x"] > 0) != (sided["name_hemisphere"] == "right")
     for study, sides in wrong.groupby(sided["study_id"]):
         if len(sides) >= MIRRORED and sides.all():
-            found = f"all {len(sides)} lesions lie on the side opposite to their names"
-            yield Problem(str(study), found, "check left and right in the file's header", "mirrored study")
+            text = f"all {len(sides)} lesions lie on the side opposite to their names"
+            yield Problem(str(study), text, "check left and right in the file's header", "mirrored study")
 
 
 def _patients(table: pd.DataFrame) -> Iterator[Problem]:
     for row in burden(table):
-        found = f"owns {row['lesions']} of the lesions that enter, {row['share']:.0%}"
-        remedy = "read patient-level figures; cohort.policy=largest or one_session tempers it"
-        yield Problem(str(row["patient"]), found, remedy, "patient that owns much of the table")
+        text = f"has {row['lesions']} of the lesions that enter, {row['share']:.0%}"
+        remedy = "read patient-level figures; cohort.policy=largest or one_session reduces the share"
+        yield Problem(str(row["patient"]), text, remedy, "patient that owns much of the table")
     unlabelled = table.loc[table["reason"].isin(UNLABELLED), "patient_id"].unique()
     for patient in sorted(unlabelled):
-        yield Problem(str(patient), "no target is known", "its lesions are excluded", "patient without label")
+        yield Problem(str(patient), "has no label", "its lesions are excluded", "patient without label")

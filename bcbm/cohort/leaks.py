@@ -18,16 +18,17 @@ def check_leak(lesions: pd.DataFrame, parts: Mapping[str, np.ndarray], leaky: bo
     Raises:
         LeakError: naming the patients, or the lesions of the same content.
     """
-    for i, one in enumerate(PARTS):
+    for i, part in enumerate(PARTS):
         for other in PARTS[i + 1 :]:
-            a, b = lesions.iloc[parts[one]], lesions.iloc[parts[other]]
+            a, b = lesions.iloc[parts[part]], lesions.iloc[parts[other]]
             patients = sorted(set(a["patient_id"]) & set(b["patient_id"]))
             if patients and not leaky:
-                raise LeakError(f"{one} and {other} share patient {', '.join(map(str, patients[:5]))}")
+                shared = "patient" if len(patients) == 1 else f"{len(patients)} patients, such as"
+                raise LeakError(f"{part} and {other} share {shared} {', '.join(map(str, patients[:5]))}")
             content = set(a["content"].dropna()) & set(b["content"].dropna())
             if content:
                 same = pd.concat([a, b]).query("content in @content")["lesion_id"].astype(str)
                 raise LeakError(
-                    f"{one} and {other} hold the same image content: lesions {', '.join(same[:6])}; "
-                    "keep one of them, or keep them in one patient"
+                    f"{part} and {other} hold the same image content: lesions {', '.join(same[:6])}; "
+                    "remove all but one, or give them the same patient id"
                 )

@@ -91,7 +91,7 @@ _LONGEST = max(map(len, _VOCABULARY))
 _LONG_WORDS = [word for word in _VOCABULARY if len(word) >= 6]
 _SIDES = tuple(word for word, pieces in _VOCABULARY.items() if pieces[0].value in ("left", "right"))
 # Too short to be found inside words. AN (drawn with cochlea and brainstem): an acoustic neuroma or nerve.
-_WHOLE = {"ml": [Piece("side", "midline", "ml")], "an": [Piece("structure", "", "an")]}
+_SHORT_WORDS = {"ml": [Piece("side", "midline", "ml")], "an": [Piece("structure", "", "an")]}
 _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "callosum", "callosal"}
 _STEM = {"brainstem", "brnstm", "brnstem", "bst"}
 _LOBES = REGIONS[:4]
@@ -134,8 +134,8 @@ def _split(token: str) -> tuple[Piece, ...]:
         >>> _split("rtxyz")
         ()
     """
-    if token in _WHOLE:
-        return tuple(_WHOLE[token])
+    if token in _SHORT_WORDS:
+        return tuple(_SHORT_WORDS[token])
     best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # of token[:end]: left over, words, the cut
     for end in range(1, len(token) + 1):
         left_over, count, cut = best[end - 1]
@@ -152,25 +152,25 @@ def _split(token: str) -> tuple[Piece, ...]:
     if guess := _misspelled(token):
         return guess
     # Letters are left over: short words are chance, and a side stands only before known ones.
-    kept = [word for word in cut if len(word) >= 4 and word not in _SIDES]
-    if cut[0] in _SIDES and kept and cut[1] != "?":
-        kept.insert(0, cut[0])
-    return tuple(piece._replace(clarity=0.8) for word in kept for piece in _VOCABULARY[word])
+    long_words = [word for word in cut if len(word) >= 4 and word not in _SIDES]
+    if cut[0] in _SIDES and long_words and cut[1] != "?":
+        long_words.insert(0, cut[0])
+    return tuple(piece._replace(clarity=0.8) for word in long_words for piece in _VOCABULARY[word])
 
 
 def _misspelled(token: str) -> tuple[Piece, ...]:
     """The long word, with at most a side before it, that the token nearly spells; empty if there is none."""
     best = 0.0
-    found: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     for side in ("", *_SIDES):
-        rest = token.removeprefix(side)
-        if len(rest) < 6 or not token.startswith(side):
+        stem = token.removeprefix(side)
+        if len(stem) < 6 or not token.startswith(side):
             continue
-        for word in get_close_matches(rest, _LONG_WORDS, n=1, cutoff=0.8):
-            likeness = SequenceMatcher(None, rest, word).ratio()
+        for word in get_close_matches(stem, _LONG_WORDS, n=1, cutoff=0.8):
+            likeness = SequenceMatcher(None, stem, word).ratio()
             if likeness > best:
-                best, found = likeness, (side, word) if side else (word,)
-    return tuple(piece._replace(clarity=0.8) for word in found for piece in _VOCABULARY[word])
+                best, words = likeness, (side, word) if side else (word,)
+    return tuple(piece._replace(clarity=0.8) for word in words for piece in _VOCABULARY[word])
 
 
 def _category(pieces: list[Piece], is_margin: bool) -> str:

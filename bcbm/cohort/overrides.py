@@ -28,24 +28,24 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
             Problem(str(path), f"cannot be read ({error})", "set cohort.names to a CSV file, or leave it out")
         ) from None
     if "name" not in table or not set(COLUMNS) & set(table):
-        found = f"has the columns {', '.join(map(str, table.columns))}"
-        raise InputError(Problem(str(path), found, "it needs name and any of category, hemisphere, region"))
+        text = f"has the columns {', '.join(map(str, table.columns))}"
+        raise InputError(Problem(str(path), text, "it needs name and any of category, hemisphere, region"))
     readings: dict[str, NameReading] = {}
     problems = []
     for line, row in enumerate(table.to_dict("records"), start=2):
         name = str(row["name"]).strip().removeprefix("mask_")
-        given = {column: str(row.get(column, "")).strip().lower() for column in COLUMNS}
-        given = {column: word for column, word in given.items() if word}
+        corrections = {column: str(row.get(column, "")).strip().lower() for column in COLUMNS}
+        corrections = {column: word for column, word in corrections.items() if word}
         where = f"{path} line {line} ({name})"
         if name in readings:
-            problems.append(Problem(where, "the name stands there already", "keep one line a name"))
-        for column, word in given.items():
+            problems.append(Problem(where, "an earlier line has the same name", "keep one line per name"))
+        for column, word in corrections.items():
             if word not in COLUMNS[column]:
                 near = difflib.get_close_matches(word, COLUMNS[column], n=1, cutoff=0.5) or COLUMNS[column]
                 problems.append(Problem(where, f"{column} is '{word}'", f"write {' or '.join(near)}"))
-        corrected = "hemisphere" in given or "region" in given
-        own = read_name(name)
-        category, side, region = (given.get(column, getattr(own, column)) for column in COLUMNS)
+        corrected = "hemisphere" in corrections or "region" in corrections
+        reading = read_name(name)
+        category, side, region = (corrections.get(column, getattr(reading, column)) for column in COLUMNS)
         readings[name] = NameReading(category, side, region, confidence=1.0, corrected=corrected)
     if problems:
         raise InputError(*problems)

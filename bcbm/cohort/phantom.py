@@ -18,7 +18,7 @@ FLAIR_STEP = 2  # slices of the grid from one of FLAIR to the next
 GROWTH = 1.08  # of every radius, from one session to the next
 
 # Region: score, then lower and upper bound of the centre's |x|, y, z as fractions of the brain's half axes.
-REGIONS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...]]] = {
+REGION_BOXES: dict[str, tuple[int, tuple[float, ...], tuple[float, ...]]] = {
     "frontal": (-1, (0.15, -0.8, 0.1), (0.6, -0.45, 0.55)),
     "parietal": (-1, (0.15, 0.1, 0.35), (0.6, 0.5, 0.7)),
     "temporal": (0, (0.55, -0.25, -0.5), (0.8, 0.2, -0.25)),
@@ -92,12 +92,17 @@ class Patient:
 
 
 def _place(
-    rng: np.random.Generator, blobs: list[Blob], wanted: list[str], radius: float, stretch: float, grow: float
+    rng: np.random.Generator,
+    blobs: list[Blob],
+    regions: list[str],
+    radius: float,
+    stretch: float,
+    grow: float,
 ) -> tuple[str, int, Blob]:
     """Region, side and a blob that lies inside brain and hemisphere and clear of the others."""
     for attempt in range(2000):
-        region = str(rng.choice(wanted if attempt < 400 else list(REGIONS)))
-        score, low, high = REGIONS[region]
+        region = str(rng.choice(regions if attempt < 400 else list(REGION_BOXES)))
+        score, low, high = REGION_BOXES[region]
         side = int(rng.choice([1, -1]))
         centre = rng.uniform(low, high) * HALF * [side, 1, 1]
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
@@ -140,16 +145,16 @@ def draw_patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles:
     )
     size = 5.4 if many else rng.uniform(5.5, 8.5)
     grow = GROWTH ** (sessions - 1)
-    likes = [r for r, (score, *_) in REGIONS.items() if score == signs[2]]
-    others = [r for r in REGIONS if r not in likes]
+    preferred = [r for r, (score, *_) in REGION_BOXES.items() if score == signs[2]]
+    others = [r for r in REGION_BOXES if r not in preferred]
     blobs: list[Blob] = []
     taken: set[str] = set()
     for n in range(count + ("cavity" in roles)):
         value = shape + rng.normal(0, 0.25)
         stretch = max(1.02, float(np.exp(0.4 + 0.3 * value)))
-        wanted = likes if rng.random() < 0.85 else others
+        regions = preferred if rng.random() < 0.85 else others
         radius = float(np.clip(size + rng.normal(0, 0.4), 5, 9))
-        region, side, blob = _place(rng, blobs, wanted, radius, stretch, grow)
+        region, side, blob = _place(rng, blobs, regions, radius, stretch, grow)
         if n == count:
             blobs.append(replace(blob, name=f"{SIDES[side][0]}{region}-cavity", kind="cavity"))
         else:

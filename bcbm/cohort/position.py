@@ -49,7 +49,7 @@ def place_of(point: Sequence[float] | np.ndarray) -> Place:
 
 
 def disagreement(reading: NameReading, place: Place, point: Sequence[float] | np.ndarray) -> str:
-    """What the name says against the coordinates, in words; "" where they agree or either is unsure.
+    """How name and coordinates differ, in words; "" where they agree or either is unsure.
 
     A side is held against any name that spells one; near the midline either may be right, and a brainstem is
     midline by name only. A region is held against sure names, where the point is clear of a border.
@@ -63,8 +63,8 @@ def disagreement(reading: NameReading, place: Place, point: Sequence[float] | np
     if not wrong_side and not (elsewhere and reading.confidence >= SURE and place.confidence >= CLEAR):
         return ""
     where = " ".join(f"{value:.0f}" for value in point)
-    said = " ".join(word for word in (reading.hemisphere, reading.region) if word != "unknown")
-    return f"the name says {said}, the coordinates {place.hemisphere} {place.region} (MNI {where})"
+    name_words = " ".join(word for word in (reading.hemisphere, reading.region) if word != "unknown")
+    return f"the name says {name_words}, the coordinates {place.hemisphere} {place.region} (MNI {where})"
 
 
 @lru_cache(maxsize=1)

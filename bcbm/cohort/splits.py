@@ -15,6 +15,8 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
 
+UNITS = {"patient": "patients", "study": "studies", "lesion": "lesions"}  # what a split keeps whole, and many
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -108,7 +110,8 @@ def make_split(
                 remedy = f"leave {target} out of task.targets"
                 if count > 1:
                     remedy = f"set split.folds to at most {count}"
-                problems.append(Problem(f"{target}", f"{count} {sign} {unit}s for {folds} folds", remedy))
+                noun = unit if count == 1 else UNITS[unit]
+                problems.append(Problem(target, f"{count} {sign} {noun} for {folds} folds", remedy))
     if problems:
         raise InputError(*problems)
     names = labels.index.to_numpy(dtype=str)
@@ -119,14 +122,14 @@ def make_split(
         rng = np.random.default_rng([seed, repeat])
         test = _stratify(states, folds, rng)
         for fold in range(folds):
-            rest = np.flatnonzero(test != fold)
-            inner = _stratify(states[rest], parts, rng)
-            held = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
+            remaining = np.flatnonzero(test != fold)
+            inner = _stratify(states[remaining], parts, rng)
+            in_validation = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
             result.append(
                 Fold(
                     repeat,
-                    train=tuple(sorted(names[rest[~held]])),
-                    validation=tuple(sorted(names[rest[held]])),
+                    train=tuple(sorted(names[remaining[~in_validation]])),
+                    validation=tuple(sorted(names[remaining[in_validation]])),
                     test=tuple(sorted(names[test == fold])),
                 )
             )
@@ -178,7 +181,8 @@ def inner_split(
         )
     except InputError as error:
         inner = [
-            replace(problem, where=f"fold {number}, inside: {problem.where}") for problem in error.problems
+            replace(problem, where=f"inner folds of fold {number}: {problem.where}")
+            for problem in error.problems
         ]
         raise InputError(*inner) from None
 
@@ -194,22 +198,22 @@ def _states(labels: pd.DataFrame) -> np.ndarray:
 
 
 def _stratify(states: np.ndarray, parts: int, rng: np.random.Generator) -> np.ndarray:
-    """Assign each unit a part, the rarest state first, to the part that wants it most."""
+    """Assign each unit a part, the rarest state first, to the part that lacks it most."""
     count = len(states)
     assigned = np.full(count, -1)
     room = np.full(parts, count / parts)
-    wanted = np.tile(states.sum(axis=0) / parts, (parts, 1)).astype(float)
+    demand = np.tile(states.sum(axis=0) / parts, (parts, 1)).astype(float)
     while (assigned < 0).any():
         left = states[assigned < 0].sum(axis=0)
         if not left.any():
             break
         state = int(np.argmin(np.where(left > 0, left, np.inf)))
         for unit in rng.permutation(np.flatnonzero((assigned < 0) & states[:, state])):
-            order = np.lexsort((rng.random(parts), -room, -wanted[:, state]))
+            order = np.lexsort((rng.random(parts), -room, -demand[:, state]))
             part = int(order[0])
             assigned[unit] = part
             room[part] -= 1
-            wanted[part, states[unit]] -= 1
+            demand[part, states[unit]] -= 1
     return assigned
 
 
@@ -218,9 +222,9 @@ def stratified_folds(
 ) -> npt.NDArray[np.int64]:
     """The fold of every row, (N,): whole units, dealt out at random, one label after the other."""
     _, first, code = np.unique(np.asarray(units), return_index=True, return_inverse=True)
-    of_unit = np.asarray(labels)[first]
+    unit_labels = np.asarray(labels)[first]
     order = rng.permutation(len(first))
-    order = order[np.argsort(of_unit[order], kind="stable")]
+    order = order[np.argsort(unit_labels[order], kind="stable")]
     fold = np.empty(len(first), dtype=np.int64)
     fold[order] = np.arange(len(first)) % folds
     return fold[code]

@@ -30,7 +30,7 @@ RECEPTORS = ("ER", "PR", "HER2")
 WEIGHTS = np.array([[0.65, 0.25, 0.35], [0.25, 0.65, 0.35], [0.35, 0.35, 0.65]])  # of ring, shape, region
 LOGIT_SCALE = 5.0  # puts the best AUROC near 0.95 at signal 1
 IMAGES = "BCBM-RadioGenomics_Images_Masks_Dec2024"
-CLINICAL = (
+CLINICAL_HEADINGS = (
     "ID",
     "Age",
     "Year",
@@ -68,7 +68,7 @@ def draw_labels(
     """Probabilities (N, 3), labels (N, 3; 1, 0 or NaN) and the best AUROC a receptor.
 
     Args:
-        hidden: ring, shape and region value of each patient (N, 3); without images the ring counts not.
+        hidden: ring, shape and region value of each patient (N, 3); without images the ring does not count.
         signal: 0 draws coins; 1 is the default ceiling.
         seed: of the draw, of the 8 % missing labels and of the one patient without any.
         images: whether there are volumes to see the ring in.
@@ -239,14 +239,14 @@ def write_cohort(
         _workbook(
             partial / "BCBM-RadioGenomics-Clinical-data.xlsx",
             "Clinical+Genetics",
-            [*CLINICAL],
+            [*CLINICAL_HEADINGS],
             [row for person, label in zip(people, labels, strict=True) for row in _clinical(person, label)],
         )
         truth = {str(n): dict(zip(RECEPTORS, row.round(6).tolist(), strict=True)) for n, row in enumerate(p)}
         settings: dict[str, Any] = {"seed": seed, "patients": patients, "signal": signal, "images": images}
         settings |= {"sequences": list(sequences)} if len(sequences) > 1 else {}
-        said = {"generator": GENERATOR, **settings, "best": best, "probability": truth}
-        (partial / "cohort.json").write_text(json.dumps(said, indent=1))
+        description = {"generator": GENERATOR, **settings, "best": best, "probability": truth}
+        (partial / "cohort.json").write_text(json.dumps(description, indent=1))
         try:
             partial.replace(root)
         except OSError:

@@ -7,9 +7,9 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
+from bcbm.cohort.measurements import MNI_COLUMNS, Survey
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.position import disagreement, place_of
-from bcbm.cohort.survey import MNI_COLUMNS, Survey
 from bcbm.cohort.targets import TARGETS
 from bcbm.errors import Problem
 
@@ -27,7 +27,7 @@ def build_table(
 
     Args:
         names: readings that replace the program's own (cohort.overrides).
-        survey: what the volumes told; None where there are none or nothing asks for them.
+        survey: measurements of the volumes; None where there are none or nothing needs them.
 
     Returns:
         The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
@@ -68,13 +68,14 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
     """
     _apply_policy(table, policy)
     copies = exact_copies(table)
-    others, why = same_lesions(table, copies, survey)
-    table["duplicate_of"] = copies.where(copies != "", others)
+    better_masks, reasons = same_lesions(table, copies, survey)
+    table["duplicate_of"] = copies.where(copies != "", better_masks)
     exclude(table, copies != "", "copy of " + copies)
-    exclude(table, others != "", "same lesion as " + others + " (" + why + ")")
+    exclude(table, better_masks != "", "same lesion as " + better_masks + " (" + reasons + ")")
     problems = []
-    stands = table["duplicate_of"].where(table["duplicate_of"] != "", table["lesion_id"])
-    stands = stands.map(dict(zip(table["lesion_id"], stands, strict=True)))  # a copy may lie over another
+    representative = table["duplicate_of"].where(table["duplicate_of"] != "", table["lesion_id"])
+    # Twice, as a copy may lie over another lesion.
+    representative = representative.map(dict(zip(table["lesion_id"], representative, strict=True)))
     for lesion, other in foreign_copies(table):
         problems.append(
             Problem(
@@ -84,8 +85,8 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
                 "same content in two patients",
             )
         )
-        shared = stands[table["lesion_id"].isin([lesion, other])]
-        exclude(table, stands.isin(shared), "identical in two patients")
+        shared = representative[table["lesion_id"].isin([lesion, other])]
+        exclude(table, representative.isin(shared), "identical in two patients")
     return problems
 
 

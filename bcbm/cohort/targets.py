@@ -91,7 +91,7 @@ def known_targets(definitions: Mapping[str, Any]) -> dict[str, Target]:
 
     Args:
         definitions: `cohort.targets`: by name, `column` and either `positive` (and `negative`), or `levels`
-            from the least on, which become a target for every level but the first: "that level or more".
+            the lowest first, which become a target for every level but the first: "that level or more".
 
     Raises:
         ConfigError: all that is wrong with them, one a line.
@@ -140,8 +140,8 @@ def read_labels(
     Args:
         cells: the table as read, headings without blanks around them.
         targets: by name.
-        table: what messages call the table: its file and sheet.
-        rows: what they call each row.
+        table: how messages name the table: its file and sheet.
+        rows: how messages name each row.
         problems: to add to.
 
     Raises:
@@ -201,16 +201,16 @@ def _defined(name: str, definition: Any) -> tuple[list[str], dict[str, Target]]:
     column = str(column).strip()
     if "positive" in rules:
         positive, negative = rules["positive"], rules.get("negative", ())
-        both = sorted({rule.lower() for rule in positive} & {rule.lower() for rule in negative})
-        mistakes += [f"'{rule}' stands in positive: and in negative:" for rule in both]
+        contradictory = sorted({rule.lower() for rule in positive} & {rule.lower() for rule in negative})
+        mistakes += [f"'{rule}' is in both positive: and negative:; remove one" for rule in contradictory]
         return mistakes, {name: Target(column, positive, negative)}
     levels = rules["levels"]
     if len(levels) < 2 or any(map(_COMPARISON.fullmatch, levels)):
-        mistakes.append("levels: needs at least two words, from the least on")
+        mistakes.append("levels: needs at least two words, the lowest first")
     words = [re.sub(r"[^A-Za-z0-9]+", "_", level).strip("_") for level in levels]
     suffixes = [word or str(place) for place, word in enumerate(words)]
     if len({suffix.lower() for suffix in suffixes}) < len(suffixes):
-        mistakes.append(f"levels: {', '.join(levels)} differ too little to name a target each")
+        mistakes.append(f"levels: {', '.join(levels)} give two targets the same name; rename one")
     above = range(1, len(levels))
     return mistakes, {f"{name}_{suffixes[n]}": Target(column, levels[n:], levels[:n]) for n in above}
 
@@ -225,8 +225,8 @@ def _rules(word: str, value: Any, mistakes: list[str]) -> tuple[str, ...]:
         elif isinstance(rule, Mapping | list) or text.lower() in EMPTY:
             mistakes.append(f"{word}: write words, or a comparison such as '>= 20'")
         elif text[0] in "<>=≤≥" and not _COMPARISON.fullmatch(text):
-            mistakes.append(f"{word}: '{text}' is no comparison; write >=, >, <= or < and a number")
+            mistakes.append(f"{word}: '{text}' is not a comparison; write >=, >, <= or < and a number")
         rules.append(text)
     if not rules:
-        mistakes.append(f"{word}: is empty")
+        mistakes.append(f"{word}: is empty; write words or a comparison")
     return tuple(rules)

@@ -1,4 +1,4 @@
-"""What a configuration may not say, key by key, with what to write instead."""
+"""What a configuration may not hold, key by key, with what to write instead."""
 
 import difflib
 import operator
@@ -13,7 +13,7 @@ from bcbm.system.lazy import imported
 
 SEQUENCE = re.compile("[A-Za-z0-9-]+")
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
-TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
+KNOWN_TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
 
@@ -35,7 +35,7 @@ def check(config: Config) -> None:
     """
     problems = [text for name, value, item in settings(config) if (text := _refused(name, value, item))]
     try:
-        targets = list(imported(TARGETS)(config.cohort.targets))
+        targets = list(imported(KNOWN_TARGETS)(config.cohort.targets))
     except ConfigError as error:
         problems.append(str(error))
     if problems:
@@ -150,7 +150,7 @@ def _check_model(config: Config) -> None:
         )
     if model.encoder_training != "full" and not model.weights:
         raise ConfigError(
-            f"model.encoder_training={model.encoder_training} would freeze random numbers; name MedicalNet's "
+            f"model.encoder_training={model.encoder_training} would freeze random weights; name MedicalNet's "
             "file with model.weights=FILE, or write model.encoder_training=full"
         )
     if config.task.aggregate == "attention":
@@ -173,19 +173,19 @@ def _check_kind(config: Config) -> None:
     if kind == "network":
         if tables := [name for name in chosen if not modalities[name].encoder]:
             raise ConfigError(
-                f"task.modalities: {', '.join(tables)} is for traditional models; leave it out, or set "
+                f"task.modalities: only traditional models read {', '.join(tables)}; leave it out, or set "
                 "model.kind=logistic_l2"
             )
         if config.permutations:
             raise ConfigError("permutations are for traditional models; write 0, or name a model.kind")
     else:
         if volumes := [name for name in chosen if not modalities[name].tabular]:
-            rest = ",".join(name for name in chosen if name not in volumes) or "radiomics,position"
-            left = ", ".join(volumes)
+            tabular = ",".join(name for name in chosen if name not in volumes) or "radiomics,position"
             raise ConfigError(
-                f"model.kind={kind} reads tables only; leave {left} out: task.modalities=[{rest}]"
+                f"model.kind={kind} reads tables only; leave {', '.join(volumes)} out: "
+                f"task.modalities=[{tabular}]"
             )
         if config.task.aggregate == "attention":
             raise ConfigError(f"model.kind={kind} learns no attention; choose another task.aggregate")
     if config.permutations and config.tune:
-        raise ConfigError("permutations would not repeat the choice of tune; leave one of them out")
+        raise ConfigError("permutations do not repeat the choice of tune; leave permutations or tune out")

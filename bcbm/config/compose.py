@@ -51,7 +51,7 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     required: dict[str, str] = {}  # `???` in a file: the key, and the file that wants it set
     for group, name in chosen.items():
         if group not in GROUPS:
-            raise ConfigError(f"'{group}' is no group of conf/; {nearest(str(group), GROUPS)}")
+            raise ConfigError(f"'{group}' is not a group of conf/; {nearest(str(group), GROUPS)}")
         path = home / "conf" / group / f"{name}.yaml"
         _require(path, f"{group}={name}", sorted(other.stem for other in path.parent.glob("*.yaml")))
         content = {group: _read(path)}
@@ -106,38 +106,37 @@ def load(path: Path) -> Config:
 
 
 def known_settings(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What a run's `config.yaml` says in keys that this version has.
+    """The part of a run's `config.yaml` whose keys this version has.
 
     Warns:
         Note: of every other key, with the version that wrote it.
     """
-    kept, others = _sifted(content, Config)
+    known, others = _sifted(content, Config)
     if others:
         author = "another version"
         with suppress(OSError, ValueError, KeyError, TypeError):
             environment = json.loads((path.parent / "environment.json").read_text())
             author = f"bcbm {environment['versions']['bcbm']}"
         keys = ", ".join(f"'{name}'" for name in others)
-        warnings.warn(
-            f"{path}: {keys}, written by {author}, is unknown here and left out", Note, stacklevel=3
-        )
-    return kept
+        unknown = "is unknown" if len(others) == 1 else "are unknown"
+        warnings.warn(f"{path}: {keys}, written by {author}, {unknown} here and ignored", Note, stacklevel=3)
+    return known
 
 
 def _sifted(content: Mapping[str, Any], schema: Any, prefix: str = "") -> tuple[dict[str, Any], list[str]]:
-    """The part of nested keys and values that a schema has, and the dotted keys of the rest."""
-    kept: dict[str, Any] = {}
+    """The part of nested keys and values that a schema has, and the dotted keys of everything else."""
+    known: dict[str, Any] = {}
     others: list[str] = []
     parts = {item.name: item.type for item in fields(schema)}
     for name, value in content.items():
         if name not in parts:
             others.append(f"{prefix}{name}")
         elif is_dataclass(parts[name]) and isinstance(value, Mapping):
-            kept[name], inside = _sifted(value, parts[name], f"{prefix}{name}.")
+            known[name], inside = _sifted(value, parts[name], f"{prefix}{name}.")
             others += inside
         else:
-            kept[name] = value
-    return kept, others
+            known[name] = value
+    return known, others
 
 
 def candidates(config: Config) -> list[dict[str, Any]]:
@@ -161,7 +160,7 @@ def _word(argument: str) -> tuple[str, str]:
     name, equals, value = argument.lstrip("-").partition("=")
     if not equals:
         raise ConfigError(
-            f"'{argument}' is no key=value; write for example {name}=VALUE, or --help for the keys"
+            f"'{argument}' is not key=value; write for example {name}=VALUE, or --help for the keys"
         )
     return _current(name.strip()), value
 
@@ -207,7 +206,7 @@ def _title(name: str, own: str | None) -> str:
 def _required(content: Any, prefix: str = "") -> list[str]:
     """The keys that a file leaves to be set: their value is `???`."""
     if isinstance(content, dict):
-        return [found for name, value in content.items() for found in _required(value, f"{prefix}.{name}")]
+        return [key for name, value in content.items() for key in _required(value, f"{prefix}.{name}")]
     return [prefix.removeprefix(".")] if content == "???" else []
 
 
@@ -256,7 +255,7 @@ def _check_tune(config: Config) -> None:
             raise ConfigError(f"tune: '{name}' cannot be tuned; name keys of {', '.join(TUNABLE)}")
         if name in HARDWARE:
             raise ConfigError(
-                f"tune: '{name}' cannot be tuned: it is what is trained on; set {name}=VALUE for all"
+                f"tune: '{name}' cannot be tuned: it names the hardware; set {name}=VALUE for all candidates"
             )
         if not config.tune[name]:
             raise ConfigError(f"tune: {name} has no value to choose from")

@@ -55,11 +55,11 @@ def experiment_name(file: Path, own: str | None = None) -> str:
 
 def experiment_files(own: str | None = None) -> dict[str, Path]:
     """The file of every experiment that can be named, by name: single ones first, then those of groups."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in experiment_folders(own):
         for path in sorted(folder.glob("*.yaml")) + sorted(folder.glob("*/*.yaml")):
-            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-    return found
+            paths.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return paths
 
 
 def sweep_file(name: str) -> Path:

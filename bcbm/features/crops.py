@@ -24,7 +24,7 @@ from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
 _RECORD = 1  # counts up whenever a crop or its record would look different
-_OPEN = 256  # maps held open at once: each costs a file descriptor
+OPEN = 256  # maps held open at once: each costs a file descriptor
 
 
 @dataclass(frozen=True)
@@ -55,23 +55,23 @@ def prepare_crops(
     """Make the crops of these lesions that `folder` does not hold yet; a killed call goes on.
 
     Returns:
-        Where each lesion's crop lies, in the order asked for: the file and the row, as `CropStore` reads it;
+        Where each lesion's crop lies, in the order of `studies`: file and row, as `CropStore` reads it;
         a problem for each lesion without one.
 
     Raises:
         OSError: the folder cannot be written, or the disk is full; what was finished stays.
     """
-    asked = list(studies)
+    requested = list(studies)
     where: dict[str, tuple[Path, int]] = {}
     problems: dict[str, Problem] = {}
     work = partial(crop_study, settings=settings)
     address = {"crops": _RECORD, **asdict(settings)}
-    for study, path, record in each_study(asked, work, folder, address, jobs=jobs, progress=progress):
+    for study, path, record in each_study(requested, work, folder, address, jobs=jobs, progress=progress):
         problems |= {lesion: Problem(lesion, *words) for lesion, words in record["problems"].items()}
         where |= {lesion: (_array(path), row) for row, lesion in enumerate(study.masks)}
-    order = [lesion for study in asked for lesion in study.masks]
-    found = {lesion: where[lesion] for lesion in order if lesion not in problems}
-    return found, [problems[lesion] for lesion in order if lesion in problems]
+    order = [lesion for study in requested for lesion in study.masks]
+    places = {lesion: where[lesion] for lesion in order if lesion not in problems}
+    return places, [problems[lesion] for lesion in order if lesion in problems]
 
 
 class CropStore:
@@ -88,7 +88,7 @@ class CropStore:
 
     def __init__(self, where: Sequence[tuple[Path, int] | None], size: int, channels: int = 2) -> None:
         self.where, self.size, self.channels = list(where), size, channels
-        self._maps: dict[Path, np.ndarray] = {}
+        self.maps: dict[Path, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.where)
@@ -108,18 +108,18 @@ class CropStore:
         if place is None:
             return np.zeros((self.channels, *[self.size] * 3), np.float16)
         path, row = place
-        if path not in self._maps:
-            if len(self._maps) >= _OPEN:
-                self._maps.pop(next(iter(self._maps)))
-            self._maps[path] = np.load(path, mmap_mode="r").view(np.ndarray)
-        return self._maps[path][row]
+        if path not in self.maps:
+            if len(self.maps) >= OPEN:
+                self.maps.pop(next(iter(self.maps)))
+            self.maps[path] = np.load(path, mmap_mode="r").view(np.ndarray)
+        return self.maps[path][row]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"where": self.where, "size": self.size, "channels": self.channels, "_maps": {}}
+        return {"where": self.where, "size": self.size, "channels": self.channels, "maps": {}}
 
 
 def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
-    """Write the crops of a study, a row a mask (0 where it has none), and say in the record what was wrong.
+    """Write the crops of a study, a row a mask (0 where it has none), with the problems in the record.
 
     Row by row and not through a map: a full disk is then an OSError and not the end of the process.
     """
@@ -141,7 +141,7 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
             try:
                 row = _cut(image, levels, mask, settings, others)
             except ValueError as error:
-                record["problems"][lesion] = [str(error), "mend the mask; the lesion is excluded"]
+                record["problems"][lesion] = [str(error), "correct the mask; the lesion is excluded"]
                 record["again"] |= isinstance(error, UnreadableError)
             file.write(row.astype("<f2").tobytes())
     return record
@@ -211,7 +211,7 @@ def _cut(
     half = settings.size * settings.spacing / 2 / np.array(image.grid.GetSpacing()) + 1
     start = np.clip(np.minimum(low, np.floor(centre - half)), 0, None).astype(int)
     stop = np.minimum(np.maximum(high, np.ceil(centre + half) + 1), image.grid.GetSize()).astype(int)
-    part, region = (each.part(start.tolist(), (stop - start).tolist()) for each in (image, mask))
+    part, region = (volume.part(start.tolist(), (stop - start).tolist()) for volume in (image, mask))
     region = sitk.DICOMOrient(region > 0.5, "LPS")
     return crop(_rescaled(part, levels, settings.intensity), region, settings, others)
 

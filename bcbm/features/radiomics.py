@@ -88,9 +88,9 @@ def extract_lesion(
 
     Raises:
         ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
-        Exception: whatever else PyRadiomics raises, its words being the reason.
+        Exception: whatever else PyRadiomics raises; its message is the reason.
     """
-    volume, region = (Volume(sitk.GetArrayViewFromImage(each), each) for each in (image, mask))
+    volume, region = (Volume(sitk.GetArrayViewFromImage(stored), stored) for stored in (image, mask))
     volume, settings = _normalised(volume, settings or {})
     return dict(zip(FEATURES, _features(volume, region, settings), strict=True))
 
@@ -113,26 +113,26 @@ def extract_cohort(
         settings: PyRadiomics settings by name; None is its defaults.
 
     Returns:
-        A table (lesions with features, 107) indexed by `lesion_id`, in the order asked for (an empty list
-        gives no rows and all columns), and `{lesion_id: reason}` for the rest.
+        A table (lesions with features, 107) indexed by `lesion_id`, in the order of `studies` (an empty list
+        gives no rows and all columns), and `{lesion_id: reason}` for all other lesions.
 
     Raises:
         OSError: `folder` cannot be written.
     """
-    asked = [Study(*study) for study in studies]
+    requested = [Study(*study) for study in studies]
     values: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
     work = partial(extract_study, settings=settings or {})
     address = {"radiomics": _RECORD, **provenance(settings)}
     with TemporaryDirectory() as passing:
         place = folder or Path(passing)
-        for _, _, record in each_study(asked, work, place, address, jobs=jobs, progress=progress):
+        for _, _, record in each_study(requested, work, place, address, jobs=jobs, progress=progress):
             values |= record["values"]
             failures |= record["failures"]
-    order = [lesion for study in asked for lesion in study.masks]
-    kept = [lesion for lesion in order if lesion in values]
-    index = pd.Index(kept, name="lesion_id", dtype=str)
-    table = pd.DataFrame([values[lesion] for lesion in kept], columns=list(FEATURES), index=index)
+    order = [lesion for study in requested for lesion in study.masks]
+    measured = [lesion for lesion in order if lesion in values]
+    index = pd.Index(measured, name="lesion_id", dtype=str)
+    table = pd.DataFrame([values[lesion] for lesion in measured], columns=list(FEATURES), index=index)
     return table.astype(float), {lesion: failures[lesion] for lesion in order if lesion in failures}
 
 
@@ -145,16 +145,16 @@ def compare_radiomics(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.Dat
     Returns:
         Indexed by `feature`: `lesions` with a finite value in both, of these the share `within_1e-6`,
         `median_difference` and `largest_difference` (of the larger of the two values), and Spearman's
-        `correlation`; NaN where there is nothing to tell.
+        `correlation`; NaN where it is undefined.
     """
-    both = workbook.index.intersection(extracted.index)
+    shared = workbook.index.intersection(extracted.index)
     rows = []
     for name in FEATURES:
-        one, other = (table.loc[both, name].to_numpy(float) for table in (workbook, extracted))
-        finite = np.isfinite(one) & np.isfinite(other)
-        pair = pd.DataFrame({"one": one[finite], "other": other[finite]})
+        published, own = (table.loc[shared, name].to_numpy(float) for table in (workbook, extracted))
+        finite = np.isfinite(published) & np.isfinite(own)
+        pair = pd.DataFrame({"published": published[finite], "own": own[finite]})
         larger = pair.abs().max(axis=1).replace(0.0, 1.0)
-        apart = (pair["one"] - pair["other"]).abs() / larger
+        apart = (pair["published"] - pair["own"]).abs() / larger
         varied = bool((pair.nunique() > 1).all())
         rows.append(
             {
@@ -163,14 +163,14 @@ def compare_radiomics(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.Dat
                 "within_1e-6": (apart <= 1e-6).mean(),
                 "median_difference": apart.median(),
                 "largest_difference": apart.max(),
-                "correlation": pair["one"].corr(pair["other"], method="spearman") if varied else np.nan,
+                "correlation": pair["published"].corr(pair["own"], method="spearman") if varied else np.nan,
             }
         )
     return pd.DataFrame(rows).set_index("feature")
 
 
 def extract_study(study: Study, _path: Path, *, settings: dict[str, Any]) -> Record:
-    """The record of one study, every file read once: `values`, 107 a lesion, or `failures`, its words."""
+    """The record of one study, every file read once: `values`, 107 a lesion, or `failures`, the reasons."""
     record: Record = {"values": {}, "failures": {}, "again": False}
     try:
         image, settings = _normalised(open_volume(study.image), settings)
@@ -199,13 +199,13 @@ def _extractor(settings: dict[str, Any]) -> Any:
 
 
 def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[str, Any]]:
-    """The volume normalised if `settings` ask for it, by its own mean, and settings that ask no more."""
+    """The volume normalised if `settings` say so, by its own mean, and the other settings."""
     if not settings.get("normalize"):
         return image, settings
     from radiomics import imageoperations
 
-    whole = imageoperations.normalizeImage(image.part([0, 0, 0], image.grid.GetSize()), **settings)
-    return Volume(sitk.GetArrayViewFromImage(whole), whole), {**settings, "normalize": False}
+    normalised = imageoperations.normalizeImage(image.part([0, 0, 0], image.grid.GetSize()), **settings)
+    return Volume(sitk.GetArrayViewFromImage(normalised), normalised), {**settings, "normalize": False}
 
 
 def _features(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[float]:

@@ -59,40 +59,40 @@ def each_study(
         OSError: the folder cannot be written or the disk is full; what was finished stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".*.partial"):
+    for partial in folder.glob(".*.partial"):
         with suppress(FileNotFoundError):  # its writer has just finished
-            if left.stat().st_mtime < time.time() - _ABANDONED:
-                left.unlink()
+            if partial.stat().st_mtime < time.time() - _ABANDONED:
+                partial.unlink()
     missing = []
     for study in studies:
         path = folder / _address(study, settings)
-        if (kept := _kept(path)) is None:
+        if (stored := _stored_record(path)) is None:
             missing.append((study, path))
             continue
         if progress:
             progress(len(study.masks))
-        yield study, path, kept
+        yield study, path, stored
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for study, path, record in workers(delayed(_keep)(work, *item) for item in missing):
+    for study, path, record in workers(delayed(_make_record)(work, *item) for item in missing):
         if progress:
             progress(len(study.masks))
         yield study, path, record
 
 
-def _kept(path: Path) -> Record | None:
+def _stored_record(path: Path) -> Record | None:
     """The record at `path`, unless it or a file that belongs with it is not there."""
-    if not (kept := Path(f"{path}.json")).is_file():
+    if not (file := Path(f"{path}.json")).is_file():
         return None
     try:
-        record: Record = json.loads(kept.read_text())
+        record: Record = json.loads(file.read_text())
     except ValueError:  # damaged since: it is worked out again
         return None
-    beside = [(Path(f"{path}{ending}"), size) for ending, size in record.get("sizes", {}).items()]
-    return record if all(file.is_file() and file.stat().st_size == size for file, size in beside) else None
+    files = [(Path(f"{path}{ending}"), size) for ending, size in record.get("sizes", {}).items()]
+    return record if all(file.is_file() and file.stat().st_size == size for file, size in files) else None
 
 
-def _keep(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
+def _make_record(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
     record = work(study, path)
     endings = record.get("files", ())
     record["sizes"] = {ending: Path(f"{path}{ending}").stat().st_size for ending in endings}

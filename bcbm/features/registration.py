@@ -51,25 +51,25 @@ def register(image: sitk.Image) -> Registration:
             stretch by more than 1.6.
     """
     if not sitk.GetArrayViewFromImage(image).any():
-        raise ValueError("registration to MNI failed: the scan is empty, found no voxel above 0")
+        raise ValueError("registration to MNI failed: the scan is empty, no voxel is above 0")
     scan, brain = _coarse(image)
     start = _start(brain)
-    found, overlap = _attempt(scan, brain, start, _SAMPLED, smoother=(0.0,))
+    matrix, overlap = _attempt(scan, brain, start, _SAMPLED, smoother=(0.0,))
     if overlap < _GOOD:
-        again, better = _attempt(scan, brain, start, 1.0, smoother=(6.0, 0.0))
-        found, overlap = (again, better) if better > overlap else (found, overlap)
-    stretch = np.linalg.svd(found[:3, :3], compute_uv=False)
+        second_matrix, second_overlap = _attempt(scan, brain, start, 1.0, smoother=(6.0, 0.0))
+        matrix, overlap = (second_matrix, second_overlap) if second_overlap > overlap else (matrix, overlap)
+    stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if overlap < _ENOUGH:
         raise ValueError(
-            f"registration to MNI failed: overlap {overlap:.2f} with the template's brain, "
-            f"wanted {_ENOUGH} (is the scan skull-stripped, with a background of 0?)"
+            f"registration to MNI failed: overlap {overlap:.2f} with the template's brain, below "
+            f"{_ENOUGH} (is the scan skull-stripped, with a background of 0?)"
         )
     if stretch.max() > _STRETCH or stretch.min() < 1 / _STRETCH:
         raise ValueError(
             f"registration to MNI failed: the scan would be stretched by {stretch.min():.2f} to "
-            f"{stretch.max():.2f}, wanted at most {_STRETCH} (is it a whole brain, is its spacing right?)"
+            f"{stretch.max():.2f}, beyond a factor of {_STRETCH} (is it a whole brain, is its spacing right?)"
         )
-    return Registration(np.diag([-1.0, -1.0, 1.0, 1.0]) @ found, overlap)
+    return Registration(np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, overlap)
 
 
 def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
@@ -87,7 +87,7 @@ def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 
 
 @lru_cache(maxsize=1)
-def _template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
+def template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
     """The template as `_coarse` gives it, and the mask where samples are drawn."""
     from nilearn.datasets import MNI152_FILE_PATH  # slow to import: a second
 
@@ -98,7 +98,7 @@ def _template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
 
 def _start(brain: sitk.Image) -> sitk.Euler3DTransform:
     """The shift between the brains' centres of mass; their shape alone, since metastases are bright."""
-    centre, target = (_centre(part) for part in (_template()[1], brain))
+    centre, target = (_centre(part) for part in (template()[1], brain))
     start = sitk.Euler3DTransform()
     start.SetCenter(centre)
     start.SetTranslation(target - centre)
@@ -118,7 +118,7 @@ def _attempt(
     scan: sitk.Image, brain: sitk.Image, start: sitk.Transform, sampled: float, smoother: tuple[float, ...]
 ) -> tuple[np.ndarray, float]:
     """Matrix (4, 4) from the scan's to the template's LPS mm, and the overlap; 0 where ITK gives up."""
-    _, template_brain, near = _template()
+    _, template_brain, near = template()
     rigid = sitk.Euler3DTransform(start)  # a copy: ITK moves what it is given
     affine = sitk.AffineTransform(3)
     try:
@@ -168,4 +168,4 @@ def _optimise(
     method.SetOptimizerAsConjugateGradientLineSearch(1.0, steps, 1e-5, 5, 0.0, 3.0, 0.05, 8)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(_template()[0], scan)
+    method.Execute(template()[0], scan)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
 from bcbm.errors import Problem
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
@@ -52,12 +52,12 @@ def survey_cohort(
         masks |= record["masks"]
         overlaps += record["overlaps"]
         if record["image"]:
-            kind, found, remedy = record["image"]
-            problems.append(Problem(str(study.image), found, remedy, kind))
-        for lesion, (kind, found, remedy) in record["failures"].items():
-            unusable[lesion] = f"{kind}: {found}" if record["image"] else kind
+            kind, text, remedy = record["image"]
+            problems.append(Problem(str(study.image), text, remedy, kind))
+        for lesion, (kind, text, remedy) in record["failures"].items():
+            unusable[lesion] = f"{kind}: {text}" if record["image"] else kind
             if not record["image"]:
-                problems.append(Problem(lesion, found, remedy, kind))
+                problems.append(Problem(lesion, text, remedy, kind))
     table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
     pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
     problems.sort(key=lambda problem: (problem.kind, problem.where))
@@ -83,24 +83,24 @@ def register_cohort(
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
             points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
             points[:, 3] = record["overlap"]
-            found = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
-            survey.points = pd.concat([survey.points, found]) if len(survey.points) else found
+            placed = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
+            survey.points = pd.concat([survey.points, placed]) if len(survey.points) else placed
 
 
 def register_study(study: Study, _path: Path) -> Record:
     """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`
     and `failure`, one of the two being empty."""
     try:
-        found = register(read_volume(study.image))
+        registration = register(read_volume(study.image))
     except ValueError as error:
         again = isinstance(error, UnreadableError)
         return {"to_mni": [], "overlap": 0.0, "failure": last_line(error), "again": again}
-    return {"to_mni": found.to_mni.tolist(), "overlap": found.overlap, "failure": ""}
+    return {"to_mni": registration.to_mni.tolist(), "overlap": registration.overlap, "failure": ""}
 
 
 def survey_study(study: Study, _path: Path) -> Record:
-    """The record of one study: `image` (kind, found, remedy; empty when it is sound), `masks`, `overlaps`,
-    `failures` (kind, found, remedy by lesion), and `again` where a file could not be read."""
+    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `masks`, `overlaps`,
+    `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
     try:
         image = open_volume(study.image)
@@ -115,24 +115,24 @@ def survey_study(study: Study, _path: Path) -> Record:
         try:
             region, measures = _measure(image, path)
         except MaskError as error:
-            record["failures"][lesion] = [error.kind, str(error), "mend the mask; the lesion is excluded"]
+            record["failures"][lesion] = [error.kind, str(error), "correct the mask; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
         else:
             regions[lesion], record["masks"][lesion] = region, measures
     sizes = {lesion: measures["voxels"] for lesion, measures in record["masks"].items()}
-    for one, other in combinations(sorted(regions), 2):
-        if common := _common(regions[one], regions[other]):
-            a, b = sizes[one], sizes[other]
-            record["overlaps"].append([one, other, common / min(a, b), 2 * common / (a + b)])
+    for first, second in combinations(sorted(regions), 2):
+        if common := _common(regions[first], regions[second]):
+            a, b = sizes[first], sizes[second]
+            record["overlaps"].append([first, second, common / min(a, b), 2 * common / (a + b)])
     return record
 
 
 class MaskError(ValueError):
-    """A mask that cannot be used; `kind` says in which of the ways masks fail."""
+    """A mask that cannot be used; `kind` says what is wrong with it in a few words."""
 
-    def __init__(self, kind: str, found: str) -> None:
+    def __init__(self, kind: str, text: str) -> None:
         self.kind = kind
-        super().__init__(found)
+        super().__init__(text)
 
 
 def _require_brain(image: Volume) -> None:
@@ -184,14 +184,14 @@ def _measure(image: Volume, path: Path) -> tuple[_Region, dict[str, float]]:
     return _Region(start, region.shape, np.packbits(region)), measures
 
 
-def _common(one: _Region, other: _Region) -> int:
+def _common(first: _Region, second: _Region) -> int:
     """Voxels that two masks share."""
-    low = np.maximum(one.start, other.start)
-    high = np.minimum(one.start + one.shape, other.start + other.shape)
+    low = np.maximum(first.start, second.start)
+    high = np.minimum(first.start + first.shape, second.start + second.shape)
     if (low >= high).any():
         return 0
     parts = []
-    for region in (one, other):
+    for region in (first, second):
         span = zip(low - region.start, high - region.start, strict=True)
         parts.append(region.voxels()[tuple(slice(a, b) for a, b in span)])
     return int((parts[0] & parts[1]).sum())

@@ -76,9 +76,9 @@ def open_volume(path: Path) -> Volume:
                 header = Nifti1Header(head[:-4], check=False)
                 slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
                 unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
-                alone = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
+                single = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
                 usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
-                if usual and alone and unscaled and int(header["datatype"]) in _PLAIN:
+                if usual and single and unscaled and int(header["datatype"]) in _PLAIN:
                     reader = sitk.ImageFileReader()
                     reader.SetFileName(str(path))
                     reader.ReadImageInformation()
@@ -124,17 +124,19 @@ def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
     box = [slice(None)] * 3
     for axis in range(3):
         others = tuple({0, 1, 2} - {axis})
-        found = np.flatnonzero(np.fmax.reduce(values[tuple(box)], axis=others) > 0.5)
-        if not found.size:
+        planes = np.flatnonzero(np.fmax.reduce(values[tuple(box)], axis=others) > 0.5)
+        if not planes.size:
             return None
-        box[axis] = slice(int(found[0]), int(found[-1]) + 1)
+        box[axis] = slice(int(planes[0]), int(planes[-1]) + 1)
     return box[0], box[1], box[2]
 
 
 def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:
     """ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
-    one, other = ([*of.GetSpacing(), *of.GetOrigin(), *of.GetDirection()] for of in (mask, image))
-    if mask.GetSize() != image.GetSize() or not np.allclose(one, other, rtol=0, atol=1e-3):
+    mask_grid, image_grid = (
+        [*volume.GetSpacing(), *volume.GetOrigin(), *volume.GetDirection()] for volume in (mask, image)
+    )
+    if mask.GetSize() != image.GetSize() or not np.allclose(mask_grid, image_grid, rtol=0, atol=1e-3):
         raise ValueError(
             f"{name} is on another grid than its image (size {mask.GetSize()} and {image.GetSize()}, "
             f"spacing {mask.GetSpacing()} and {image.GetSpacing()}, "

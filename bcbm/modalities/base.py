@@ -32,7 +32,7 @@ class LesionData:
 
     def among(self, rows: np.ndarray) -> LesionData:
         """The lesions of these rows alone."""
-        values = {name: each[rows] for name, each in self.values.items()}
+        values = {name: value[rows] for name, value in self.values.items()}
         return replace(self, table=self.table.iloc[rows].reset_index(drop=True), values=values)
 
 

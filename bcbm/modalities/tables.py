@@ -40,9 +40,9 @@ class Recorded(Modality):
         text = text.apply(lambda cells: cells.str.strip())
         varying = [name for name in known if text[name].nunique() > 1]
         if not varying:
-            found = f"the columns {', '.join(known)} are missing, empty or the same everywhere"
+            reason = f"the columns {', '.join(known)} are missing, empty or the same everywhere"
             remedy = f"take the full table, or leave {self.name} out of task.modalities"
-            raise AbsentColumns(Problem(lesions.clinical, found, remedy))
+            raise AbsentColumns(Problem(lesions.clinical, reason, remedy))
         columns = {}
         for name in varying:
             if name in self.kinds:

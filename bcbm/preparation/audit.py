@@ -10,11 +10,11 @@ from bcbm.config.schema import Config
 from bcbm.errors import Problem
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
-from bcbm.preparation.reading import Cohort
+from bcbm.preparation.reading import SurveyedCohort
 from bcbm.statistics.confounders import confounders
 
 
-def audit_content(config: Config, cohort: Cohort) -> dict:
+def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     """All that the page shows and audit.json holds; files are named from the download's root on.
 
     The cohort's table is settled by it.
@@ -23,11 +23,11 @@ def audit_content(config: Config, cohort: Cohort) -> dict:
     require_modalities(table, _absent(config, cohort))
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
-    found = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
-    return _content(cohort, found, related)
+    problems = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
+    return _content(cohort, problems, related)
 
 
-def _content(cohort: Cohort, found: list[Problem], related: list[dict]) -> dict:
+def _content(cohort: SurveyedCohort, problems: list[Problem], related: list[dict]) -> dict:
     """All that the page shows and audit.json holds; files are named from the download's root on."""
     table, root = cohort.table, f"{cohort.download.root}/"
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(table)]
@@ -37,23 +37,23 @@ def _content(cohort: Cohort, found: list[Problem], related: list[dict]) -> dict:
             "content": cohort.content,
             "images": cohort.download.has_images,
         },
-        "status": "findings" if found else "clean",
+        "status": "findings" if problems else "clean",
         "counts": {name: steps[0][name] for name in FLOW[1:]},
         "flow": steps,
-        "findings": [{**asdict(one), "where": one.where.removeprefix(root)} for one in found],
+        "findings": [{**asdict(problem), "where": problem.where.removeprefix(root)} for problem in problems],
         "agreement": agreement(table),
         "confounders": related,
         "burden": burden(table),
     }
 
 
-def _absent(config: Config, cohort: Cohort) -> list[pd.Series]:
+def _absent(config: Config, cohort: SurveyedCohort) -> list[pd.Series]:
     """Why lesions lack a modality that this cohort can give without an extraction, by modality."""
     values = {"radiomics": cohort.workbook.to_numpy(float)} if config.features.radiomics == "workbook" else {}
-    there = {*values, *(["crops"] if cohort.download.has_images else [])}
+    available = {*values, *(["crops"] if cohort.download.has_images else [])}
     modalities = [MODALITIES[name] for name in MODALITIES if name in config.task.modalities]
     data = LesionData(cohort.table, values, config)
-    return [modality.absent(data) for modality in modalities if there.issuperset(modality.needs)]
+    return [modality.absent(data) for modality in modalities if available.issuperset(modality.needs)]
 
 
 def _confounded(related: list[dict]) -> list[Problem]:
@@ -62,7 +62,7 @@ def _confounded(related: list[dict]) -> list[Problem]:
             f"{row['column']} and {row['target']}",
             f"{row['test']} {row['effect']:.2f} over {row['patients']} patients, q = {row['q']:.3f}",
             "compare any model with one that sees the acquisition only",
-            "acquisition tells the label",
+            "acquisition predicts the label",
         )
         for row in related
         if row["q"] < 0.05

@@ -18,7 +18,7 @@ from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 from bcbm.modalities.image import IMAGE
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import Cohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
@@ -38,15 +38,17 @@ def _prepare(config: Config, console: Console) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, extract = "crops" in needs, config.features.radiomics == "extract"
-    register = config.cohort.position == "image" and any(each.registered for each in modalities.values())
+    register = config.cohort.position == "image" and any(
+        modality.registered for modality in modalities.values()
+    )
     cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
     table, problems = cohort.table, cohort.problems
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
-        what = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
+        setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        raise InputError(Problem(str(cohort.download.root), f"has no images, and {what}", remedy))
+        raise InputError(Problem(str(cohort.download.root), f"has no images, but {setting}", remedy))
     if cohort.survey is None and config.features.coordinates:
         remedy = "set features.coordinates=false, or unpack the images"
         raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
@@ -77,7 +79,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         raise InputError(
             Problem(str(cohort.download.root), "no lesion is left to analyse", "see the reasons above")
         )
-    values = {name: each[enters] for name, each in values.items()}
+    values = {name: value[enters] for name, value in values.items()}
     if images:
         places = [where.get(lesion) for lesion in entering["lesion_id"]]
         channels = len(config.task.sequences) + 1
@@ -86,20 +88,21 @@ def _prepare(config: Config, console: Console) -> Lesions:
     return Lesions(table, entering, values, present[enters], cohort.content, cohort.folder, clinical)
 
 
-def _list_unsure(table: pd.DataFrame, config: Config, cohort: Cohort, console: Console) -> None:
-    """Write the names that are read with doubt to a file that a person can correct and give back."""
+def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, console: Console) -> None:
+    """Write the names that are read with doubt to a file that a person can correct, for cohort.names."""
     path, unsure = cohort.folder / "names-unsure.csv", unsure_names(table)
-    given = Path(config.cohort.names).expanduser() if config.cohort.names else None
-    if given and given.resolve() == path.resolve():  # corrected in place: it is the person's now
+    corrections = Path(config.cohort.names).expanduser() if config.cohort.names else None
+    if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
         return
     write_whole(path, unsure.to_csv(index=False))
     if len(unsure):
-        text = f"  {len(unsure)} names are read with doubt: correct {path} and give it back as cohort.names"
+        names = "1 name is" if len(unsure) == 1 else f"{len(unsure)} names are"
+        text = f"  {names} read with doubt: correct {path} and set cohort.names to it"
         say(console, text)
 
 
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
-    """Print every problem, then what enters and why the rest does not."""
+    """Print every problem, then what enters and why other lesions do not."""
     for problem in problems:
         console.print(f"[yellow]problem[/] {escape(str(problem))}", soft_wrap=True)
     for step, patients, studies, lesions in flow(table):
@@ -107,7 +110,7 @@ def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> No
         say(console, f"  {step.replace('excluded:', '-'):<39.39}{counts}")
 
 
-def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame:
+def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.DataFrame:
     """The 107 features of every lesion, published or extracted here, kept with where they come from."""
     table, workbook = cohort.table, cohort.workbook
     complete = [name for name in FEATURES if name in workbook.columns] == list(FEATURES)
@@ -134,8 +137,7 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
         cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
     if config.task.missing == "exclude":
         exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
-    kept = values.assign(**provenance())
-    write_whole(cohort.folder / "radiomics.parquet", kept.to_parquet())
+    write_whole(cohort.folder / "radiomics.parquet", values.assign(**provenance()).to_parquet())
     if complete:
         compared = compare_radiomics(workbook, values)
         write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv())
@@ -148,18 +150,20 @@ def _radiomics(config: Config, cohort: Cohort, console: Console) -> pd.DataFrame
     return values.reindex(table["lesion_id"])[list(FEATURES)]
 
 
-def _crops(config: Config, cohort: Cohort, console: Console) -> dict[str, tuple[Path, int]]:
+def _crops(config: Config, cohort: SurveyedCohort, console: Console) -> dict[str, tuple[Path, int]]:
     """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
-    table, wanted = cohort.table, config.features
+    table, features = cohort.table, config.features
     ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
     studies = studies_of(table, set(table.loc[ready, "lesion_id"]), config.task.sequences[1:])
-    settings = CropSettings(wanted.crop_size, wanted.crop_spacing, wanted.crop_margin, wanted.crop_intensity)
+    settings = CropSettings(
+        features.crop_size, features.crop_spacing, features.crop_margin, features.crop_intensity
+    )
     with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
-        where, bad = prepare_crops(
+        where, failures = prepare_crops(
             studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
         )
-    cohort.problems += bad
+    cohort.problems += failures
     if config.task.missing == "exclude":
-        reasons = table["lesion_id"].map({problem.where: problem.found for problem in bad})
+        reasons = table["lesion_id"].map({problem.where: problem.found for problem in failures})
         exclude(table, reasons.notna(), reasons)
     return where

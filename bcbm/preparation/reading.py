@@ -12,8 +12,8 @@ from rich.console import Console
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
+from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
-from bcbm.cohort.survey import Survey
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
@@ -27,15 +27,15 @@ from bcbm.terminal.words import say
 
 
 @dataclass
-class Cohort:
-    """A cohort as read and surveyed: what audit judges and preparation goes on from.
+class SurveyedCohort:
+    """A cohort as read and surveyed: audit judges it, preparation continues from it.
 
     Attributes:
         content: hash of the download's files, of the names that a person corrected, and of own targets.
         folder: where everything made from them is kept.
         table: the lesion table, not yet settled.
         workbook: published radiomics by lesion_id, rows of `table`.
-        survey: what the volumes told, or None.
+        survey: measurements of the volumes, or None.
         problems: everything wrong so far.
     """
 
@@ -58,20 +58,20 @@ def cohort_root(config: Config, console: Console) -> Path:
     """The download, or the embedded cohort, written once into the cache."""
     if config.cohort.root:
         return Path(config.cohort.root).expanduser()
-    wanted = config.cohort.synthetic
-    kind = "images" if wanted.images else "table"
-    name = f"synthetic-v{GENERATOR}-{wanted.patients}-{wanted.signal:g}-{kind}-{wanted.seed}"
-    name = "-".join([name, *wanted.sequences[1:]])
+    synthetic = config.cohort.synthetic
+    kind = "images" if synthetic.images else "table"
+    name = f"synthetic-v{GENERATOR}-{synthetic.patients}-{synthetic.signal:g}-{kind}-{synthetic.seed}"
+    name = "-".join([name, *synthetic.sequences[1:]])
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with progress_bar(console, "writing the synthetic cohort") as advance:
             write_cohort(
                 root,
-                patients=wanted.patients,
-                signal=wanted.signal,
-                images=wanted.images,
-                sequences=wanted.sequences,
-                seed=wanted.seed,
+                patients=synthetic.patients,
+                signal=synthetic.signal,
+                images=synthetic.images,
+                sequences=synthetic.sequences,
+                seed=synthetic.seed,
                 extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
                 jobs=config.prepared.jobs,
                 progress=advance,
@@ -79,7 +79,7 @@ def cohort_root(config: Config, console: Console) -> Path:
     return root
 
 
-def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> Cohort:
+def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
     Args:
@@ -98,14 +98,14 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     _require_targets(config, download)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
     content = FORMATS[name].content(root)
-    own = config.prepared.root
-    folder = Path(own).expanduser() if own else cache_folder() / f"prepared-{content}"
+    prepared_root = config.prepared.root
+    folder = Path(prepared_root).expanduser() if prepared_root else cache_folder() / f"prepared-{content}"
     if folder.resolve().is_relative_to(root.resolve()):
         remedy = "choose a folder elsewhere: the download is never written to"
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     survey = None
     if volumes and not download.has_images:
-        text = f"  no images in {download.images}: masks are not looked at, positions come from names"
+        text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
     if volumes and download.has_images:
         studies = studies_of(download.segmentations)
@@ -124,7 +124,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for changes in (sorted(names.items()), defined):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
-    return Cohort(download, content, folder, table, workbook, survey, problems)
+    return SurveyedCohort(download, content, folder, table, workbook, survey, problems)
 
 
 def _require_targets(config: Config, download: Download) -> None:
@@ -142,7 +142,7 @@ def disk_errors(config: Config) -> Iterator[None]:
         yield
     except OSError as error:
         where = str(error.filename or config.prepared.root or cache_folder())
-        remedy = "free space, or set prepared.root to a folder that can be written; what is finished is kept"
+        remedy = "free space, or set prepared.root to a folder that can be written; finished work is kept"
         raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
 
 

@@ -24,7 +24,7 @@ from bcbm.runs.identity import environment
 from bcbm.search.experiment import facts, write_experiment
 from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
-from bcbm.search.results import Finished
+from bcbm.search.results import SweepResult
 from bcbm.search.storage import hidden
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.words import say
@@ -33,7 +33,7 @@ OWN_FILE = "journal.log"
 
 
 def conclude(
-    found: Finished,
+    sweep: SweepResult,
     storage: str | None,
     config: Config,
     cohort: str,
@@ -43,35 +43,35 @@ def conclude(
 ) -> Path:
     """Write the ready experiment, the nested figure and `report.html`; returns the page.
 
-    The figure needs every fold's search to be done; what it waits for is said otherwise.
+    The figure needs every fold's search to be done; otherwise the studies that it waits for are printed.
 
     Args:
-        found: the sweep, and `storage`, the address of its studies if it is no journal in its folder.
+        sweep: as read, and `storage`, the address of its studies if that is not a journal in its folder.
         config: the base experiment.
         cohort: hash of the cohort's content.
-        words: of the command line, to go on with.
+        words: of the command line, to continue with.
         refit: whether to train the outer folds; without it the page has no honest figure.
 
     Raises:
         InputError: a fold cannot be trained, or the runs cannot be compared.
     """
-    folder = found.folder
+    folder = sweep.folder
     split = json.loads((folder / "split.json").read_text())["hash"]
     surroundings = environment(config, cohort, split, folder.name)
-    told = facts(found, config, cohort, split, surroundings)
-    experiment = write_experiment(found, config, told)
-    missing = unfinished(found)
-    waiting = {name: why for name, why in missing.items() if name != FINAL}
+    provenance = facts(sweep, config, cohort, split, surroundings)
+    experiment = write_experiment(sweep, config, provenance)
+    missing = unfinished(sweep)
+    waiting = {name: reason for name, reason in missing.items() if name != FINAL}
     commands = {"go on": _go_on(words, bool(missing))}
     result = None
     if waiting:
-        left = ", ".join(f"{name} ({why})" for name, why in waiting.items())
-        say(console, f"the honest figure waits for {left}; go on with: {commands['go on']}")
+        open_studies = ", ".join(f"{name} ({reason})" for name, reason in waiting.items())
+        say(console, f"the honest figure waits for {open_studies}; continue with: {commands['go on']}")
     elif refit:
-        result = nested(found, config, console)
-        write_experiment(found, config, told, result["words"])
+        result = nested(sweep, config, console)
+        write_experiment(sweep, config, provenance, result["words"])
     else:
-        say(console, f"the honest figure is left out; for it: {commands['go on']}")
+        say(console, f"the honest figure is left out; compute it with: {commands['go on']}")
     if experiment:
         commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment}"])
         say(console, f"ready experiment: {experiment}")
@@ -81,41 +81,41 @@ def conclude(
     )
     page = write_search(
         folder,
-        sweep={**found.plan, "smaller": found.plan["objective"][0] in SMALLER_IS_BETTER},
-        trials=found.trials,
-        steps=steps(found),
-        importances=importances(found),
-        best={name: vars(one) for name, one in found.best.items()},
+        sweep={**sweep.plan, "smaller": sweep.plan["objective"][0] in SMALLER_IS_BETTER},
+        trials=sweep.trials,
+        steps=steps(sweep),
+        importances=importances(sweep),
+        best={name: vars(best) for name, best in sweep.best.items()},
         missing=missing,
         nested=result,
-        facts=told,
+        facts=provenance,
         commands=commands,
     )
     say(console, f"report: {page}")
     return page
 
 
-def unfinished(found: Finished) -> dict[str, str]:
-    """Studies whose budget is not used up yet, or that have chosen nothing, and what they have."""
-    trials, minutes = found.plan["trials"], found.plan["minutes"]
+def unfinished(sweep: SweepResult) -> dict[str, str]:
+    """Studies whose budget is not used up yet, or that have chosen nothing, with their progress."""
+    trials, minutes = sweep.plan["trials"], sweep.plan["minutes"]
     missing = {}
-    for name in found.plan["studies"]:
-        rows = found.trials[found.trials["study"] == name] if name in found.studies else found.trials[:0]
+    for name in sweep.plan["studies"]:
+        rows = sweep.trials[sweep.trials["study"] == name] if name in sweep.studies else sweep.trials[:0]
         counted = int(rows["state"].isin(["complete", "pruned"]).sum()) if len(rows) else 0
         trained = float(rows["seconds"].sum()) / 60 if len(rows) else 0.0
         used_up = (trials and counted >= trials) or (minutes and trained >= minutes)
-        if used_up and name in found.best:
+        if used_up and name in sweep.best:
             continue
-        of = [f"{counted} of {trials} trials"] if trials else []
-        of += [f"{trained:.0f} of {minutes:g} minutes"] if minutes else []
-        missing[name] = ", ".join(of)
+        progress = [f"{counted} of {trials} trials"] if trials else []
+        progress += [f"{trained:.0f} of {minutes:g} minutes"] if minutes else []
+        missing[name] = ", ".join(progress)
     return missing
 
 
-def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
+def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, Any]:
     """Train every outer fold with its own study's choice, and compare with the experiment as it is.
 
-    Both are runs like those of `bcbm.fit`, found if they are finished and gone on with if not.
+    Both are runs like those of `bcbm.fit`: read if they are finished, continued if not.
 
     Returns:
         comparison, see `compare_runs`; mean, the difference over targets; words, of that; page.
@@ -123,18 +123,18 @@ def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
     from bcbm.crossvalidation.cross_validate import run
 
     config = replace(config, fold="all", run=replace(config.run, folder=None))
-    sweep = found.plan["sweep"]
-    chosen_by = replace(config, experiment=f"{config.experiment}+sweep/{sweep}", permutations=0)
-    console.rule(f"[1/2] every fold with its own choice of {sweep}", align="left")
-    chosen = read_run(run(chosen_by, console, choices(found)))
+    name = sweep.plan["sweep"]
+    chosen_by = replace(config, experiment=f"{config.experiment}+sweep/{name}", permutations=0)
+    console.rule(f"[1/2] every fold with its own choice of {name}", align="left")
+    chosen = read_run(run(chosen_by, console, choices(sweep)))
     console.rule(f"[2/2] {config.experiment} as it is", align="left")
     default = read_run(run(config, console))
-    rows = [Row(f"{config.experiment} as it is", default), Row(f"chosen by {sweep}", chosen)]
+    rows = [Row(f"{config.experiment} as it is", default), Row(f"chosen by {name}", chosen)]
     with console.status("testing differences"):
         comparison = compare_runs(rows, rows[0].label, config.bootstrap, config.seed)
         mean = mean_difference(chosen, default, config.bootstrap, config.seed)
-    home = found.folder / "compare"
-    page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{sweep}", home)
+    home = sweep.folder / "compare"
+    page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{name}", home)
     write_whole(home / "comparison.json", strict_json({**comparison, "mean_difference": mean}))
     print_comparison(comparison, console)
     words = f"Mean AUROC of patients that no choice has seen, chosen minus as it is: {in_words(mean)}"
@@ -142,38 +142,38 @@ def nested(found: Finished, config: Config, console: Console) -> dict[str, Any]:
     return {"comparison": comparison, "mean": mean, "words": words, "page": page}
 
 
-def choices(found: Finished) -> dict[int, dict[str, Any]]:
-    """What each fold's `tuning.json` will hold: the settings, and the study and trial they come from."""
+def choices(sweep: SweepResult) -> dict[int, dict[str, Any]]:
+    """The content of each fold's `tuning.json`: the settings, and the study and trial they come from."""
     return {
         int(name.removeprefix("fold=")): {
-            "chosen": dict(one.settings),
-            "study": found.studies[name].study_name,
-            "trial": one.trial,
-            **one.values,
+            "chosen": dict(best.settings),
+            "study": sweep.studies[name].study_name,
+            "trial": best.trial,
+            **best.values,
         }
-        for name, one in found.best.items()
+        for name, best in sweep.best.items()
         if name != FINAL
     }
 
 
-def steps(found: Finished) -> pd.DataFrame:
+def steps(sweep: SweepResult) -> pd.DataFrame:
     """One row a reported figure: study, trial, state, step and value."""
     rows = [
         (name, trial.number, trial.state.name.lower(), step, value)
-        for name, study in found.studies.items()
+        for name, study in sweep.studies.items()
         for trial in study.get_trials(deepcopy=False)
         for step, value in sorted(trial.intermediate_values.items())
     ]
     return pd.DataFrame(rows, columns=["study", "trial", "state", "step", "value"])
 
 
-def importances(found: Finished) -> pd.DataFrame:
+def importances(sweep: SweepResult) -> pd.DataFrame:
     """One row a study and parameter: its share of the importance for the first objective.
 
     A study with few finished trials, or whose trials are all worth the same, has none.
     """
     rows = []
-    for name, study in found.studies.items():
+    for name, study in sweep.studies.items():
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len(complete) >= LEAST and len({trial.values[0] for trial in complete}) > 1:
             raw = _importances(study)
@@ -193,13 +193,12 @@ def _importances(study: Study) -> dict[str, float]:
         return PedAnovaImportanceEvaluator().evaluate(study, target=target)
 
 
-def _go_on(words: Sequence[str], whole: bool) -> str:
-    """The command that goes on, with the whole search if asked; without a password."""
-    kept = [
-        word for word in words if not word.lstrip("-").startswith(("refit=", "outer=" if whole else "refit="))
-    ]
+def _go_on(words: Sequence[str], all_studies: bool) -> str:
+    """The command that continues, with all studies or with those that it named; without a password."""
+    left_out = ("refit=", "outer=") if all_studies else ("refit=",)
+    repeated = [word for word in words if not word.lstrip("-").startswith(left_out)]
     shown = []
-    for word in kept:
+    for word in repeated:
         name, equals, value = word.partition("=")
         shown.append(f"{name}={hidden(value)}" if name.lstrip("-") == "storage" else f"{name}{equals}{value}")
     return shlex.join(["python", "-m", "bcbm.sweep", *shown])

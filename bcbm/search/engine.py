@@ -1,4 +1,4 @@
-"""The parent: asks Optuna, starts a process a trial, tells what it has left, and loses nothing on the way."""
+"""The parent: takes trials from Optuna, starts a process for each, and records every result."""
 
 import math
 import signal
@@ -26,7 +26,7 @@ from bcbm.search.worker import Job, Measure, result, work
 from bcbm.system.pool import end, end_group, how_ended, start
 from bcbm.system.processes import held_back
 
-LOOK = 5.0  # seconds between two looks for trials that were left
+LOOK = 5.0  # seconds between two looks for trials whose parent is gone
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.fold", "bcbm.baselines")
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -82,7 +82,7 @@ def _finished(trials: Sequence[FrozenTrial], plan: Plan) -> bool:
 
 
 def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -> Study:
-    """Load or create a study, and see to it that it tries the base experiment itself."""
+    """Load or create a study, and queue the base experiment unless it has been tried."""
     try:
         study = create_study(study_name=name, storage=storage, directions=plan.directions)
         with warnings.catch_warnings():  # metric names are experimental in Optuna 5; its dashboard shows them
@@ -98,7 +98,7 @@ def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -
 
 
 @dataclass
-class Running:
+class RunningTrial:
     """A trial that runs here."""
 
     search: Search
@@ -113,16 +113,16 @@ class Running:
 class Engine:
     """Runs the trials of some studies, `workers` at once, until every budget is used up.
 
-    A running trial says in the storage who runs it. Its process leaves a file, which is told to Optuna here,
-    or by the next parent if this one is killed. A process that ends without one failed, and its settings are
-    tried once more. With several parents on one study the budget is met and not exceeded.
+    A running trial has its owner in the storage. Its process leaves a file, which is recorded in Optuna here,
+    or by the next parent if this one is killed. A process that ends without a file has failed, and its
+    settings are tried once more. With several parents on one study the budget is met and not exceeded.
 
     Args:
         searches: the studies, in the order in which workers turn to them.
         plan: budget, space, sampler and pruner.
         address: the storage, and `home`, the sweep's folder, as trials need them.
-        said: called with a line whenever a trial ends.
-        shown: called with what runs, a few times a second.
+        on_end: called with the study and the trial whenever a trial ends.
+        on_show: called with the running trials, a few times a second.
         grace: seconds without a sign of life until a trial on another machine counts as left.
     """
 
@@ -133,39 +133,39 @@ class Engine:
         workers: int,
         address: str | None,
         home: Path,
-        said: Callable[[Search, FrozenTrial], None],
-        shown: Callable[[Sequence[Running]], None],
+        on_end: Callable[[Search, FrozenTrial], None],
+        on_show: Callable[[Sequence[RunningTrial]], None],
         grace: float = GRACE,
     ) -> None:
         self.searches, self.plan, self.workers = searches, plan, workers
-        self.address, self.home, self.said, self.shown = address, home, said, shown
-        self.running: list[Running] = []
+        self.address, self.home, self.on_end, self.on_show = address, home, on_end, on_show
+        self.running: list[RunningTrial] = []
         self.watch = Watch(grace)
 
     def run(self) -> None:
         """Search until every budget is used up.
 
         Raises:
-            KeyboardInterrupt: what ran was stopped and will be tried again.
+            KeyboardInterrupt: the running trials were stopped and will be tried again.
             InputError: the base experiment itself fails, or trials fail much more often than not.
         """
-        looked = beaten = -math.inf
+        last_look = last_beat = -math.inf
         try:
             while True:
                 self._collect()
-                if time.monotonic() - looked > LOOK:
-                    looked = time.monotonic()
+                if time.monotonic() - last_look > LOOK:
+                    last_look = time.monotonic()
                     self._adopt()
                 while self._start():
                     pass
                 if not self.running and all(search.finished(self.plan) for search in self.searches):
                     return
-                if time.monotonic() - beaten > BEAT:
-                    beaten = time.monotonic()
-                    for one in self.running:
-                        _note(one.trial, beat=beaten)
-                self.shown(self.running)
-                connection.wait([one.process.sentinel for one in self.running], timeout=0.5)
+                if time.monotonic() - last_beat > BEAT:
+                    last_beat = time.monotonic()
+                    for running in self.running:
+                        _note(running.trial, beat=last_beat)
+                self.on_show(self.running)
+                connection.wait([running.process.sentinel for running in self.running], timeout=0.5)
         except (KeyboardInterrupt, InputError):
             self._stop()
             self._set_back()
@@ -174,8 +174,8 @@ class Engine:
             self._stop()
 
     def _start(self) -> bool:
-        """Start a trial where a worker is free and a study wants one; whether one was started."""
-        free = set(range(self.workers)) - {one.slot for one in self.running}
+        """Start a trial where a worker is free and a study has budget; whether a trial was started."""
+        free = set(range(self.workers)) - {running.slot for running in self.running}
         search = next((search for search in self.searches if search.wants(self.plan)), None) if free else None
         if search is None:
             return False
@@ -183,7 +183,7 @@ class Engine:
         _note(trial, owner=owner(token))
         if not self._admitted(search, trial):
             _note(trial, withdrawn=True, reason="the budget was used up meanwhile")
-            _told(search.study, trial, TrialState.FAIL)
+            _finish_trial(search.study, trial, TrialState.FAIL)
             return False
         search.study.sampler = self.plan.make_sampler(trial.number)
         settings = suggest(trial, self.plan.space)
@@ -203,61 +203,62 @@ class Engine:
         name = f"{search.name} trial {trial.number}"
         with held_back(signal.SIGINT, signal.SIGTERM):  # half a job would be sent, or a trial forgotten
             process = start(work, job, name=name, slot=slot, size=self.workers)
-            self.running.append(Running(search, trial, settings, token, slot, process))
+            self.running.append(RunningTrial(search, trial, settings, token, slot, process))
         return True
 
     def _admitted(self, search: Search, trial: Trial) -> bool:
-        """Whether a trial just asked for is within the budget, whatever other parents have asked for.
+        """Whether a new trial is within the budget, whatever other parents have started.
 
-        Of two that were asked for at once the later one goes; one that is tried again, whose number is old,
-        gives way to all.
+        Of two trials that were started at once the later is withdrawn; a trial that is tried again, whose
+        number is old, gives way to all.
         """
         if self.plan.trials is None:
             return True
-        again = "again" in trial.user_attrs
+        retried = "again" in trial.user_attrs
         others = [
             other
             for other in search.trials(*COUNTS, TrialState.RUNNING)
             if other.number != trial.number
-            and (other.state in COUNTS or again or other.number < trial.number)
+            and (other.state in COUNTS or retried or other.number < trial.number)
         ]
         return len(others) < self.plan.trials
 
     def _collect(self) -> None:
-        """Tell what the processes that have ended left behind."""
-        for one in [one for one in self.running if not one.process.is_alive()]:
-            self.running.remove(one)
-            if one.process.exitcode:  # its fork server may be dead and the trial itself alive
-                end_group(one.process)
-            self._tell(one.search, one.trial, one.token, how_ended(one.process))
+        """Record the results of the processes that have ended."""
+        for running in [running for running in self.running if not running.process.is_alive()]:
+            self.running.remove(running)
+            if running.process.exitcode:  # its fork server may be dead and the trial itself alive
+                end_group(running.process)
+            self._record(running.search, running.trial, running.token, how_ended(running.process))
 
     def _adopt(self) -> None:
-        """Tell, or try again, the trials of parents that are no more."""
-        own = {one.trial._trial_id for one in self.running}
+        """Record, or try again, the trials of parents that have ended."""
+        own = {running.trial._trial_id for running in self.running}
         for search in self.searches:
-            for found in search.trials(TrialState.RUNNING):
-                if found._trial_id not in own and self.watch.left(found):
-                    by = found.user_attrs.get("owner", {})
-                    trial = Trial(search.study, found._trial_id)
-                    self._tell(search, trial, by.get("token", ""), "left by its parent")
+            for orphan in search.trials(TrialState.RUNNING):
+                if orphan._trial_id not in own and self.watch.left(orphan):
+                    process_owner = orphan.user_attrs.get("owner", {})
+                    trial = Trial(search.study, orphan._trial_id)
+                    self._record(search, trial, process_owner.get("token", ""), "left by its parent")
 
-    def _tell(self, search: Search, trial: Trial, token: str, reason: str) -> None:
-        """Tell Optuna the result of a trial; without one it failed, and is tried again once."""
-        found: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
-        if found is not None:
-            _note(trial, **{name: found[name] for name in ("seconds", "epochs", "reason") if name in found})
-            _told(search.study, trial, _STATES[found["state"]], found.get("values"))
+    def _record(self, search: Search, trial: Trial, token: str, reason: str) -> None:
+        """Record the result of a trial in Optuna; without a result it failed, and is tried again once."""
+        outcome: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
+        if outcome is not None:
+            facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
+            _note(trial, **facts)
+            _finish_trial(search.study, trial, _STATES[outcome["state"]], outcome.get("values"))
         else:
             _note(trial, reason=reason)
-            if _told(search.study, trial, TrialState.FAIL):
+            if _finish_trial(search.study, trial, TrialState.FAIL):
                 _try_again(search.study, trial, strike=reason != "left by its parent")
-        ended = search.study.get_trials(deepcopy=False)[trial.number]
-        self.said(search, ended)
-        if ended.state == TrialState.FAIL:
-            self._judge(search, ended)
+        frozen = search.study.get_trials(deepcopy=False)[trial.number]
+        self.on_end(search, frozen)
+        if frozen.state == TrialState.FAIL:
+            self._judge(search, frozen)
 
     def _judge(self, search: Search, trial: FrozenTrial) -> None:
-        """Stop where going on is no use."""
+        """Stop a search that cannot succeed."""
         retried = {other.user_attrs.get("retry_of") for other in search.trials()}
         given_up = [
             other
@@ -268,27 +269,27 @@ class Engine:
         if any(other.number == trial.number for other in given_up):
             where = f"{search.name} trial {trial.number}"
             if trial.user_attrs.get("default"):
-                remedy = f"see {search.trial_folder(trial.number)}; it has to run before anything is searched"
+                remedy = f"see {search.trial_folder(trial.number)}; correct the experiment before searching"
                 raise InputError(Problem(where, f"the base experiment itself fails: {reason}", remedy))
             if len(given_up) > 10 + len(search.trials(*COUNTS)):
                 remedy = f"see {search.trial_folder(trial.number)}; narrow the space"
                 raise InputError(
-                    Problem(where, f"{len(given_up)} trials have failed, this one: {reason}", remedy)
+                    Problem(where, f"{len(given_up)} trials have failed, this one with: {reason}", remedy)
                 )
 
     def _stop(self) -> None:
-        """End the processes of what runs."""
-        end(one.process for one in self.running)
+        """End the processes of the running trials."""
+        end(running.process for running in self.running)
 
     def _set_back(self) -> None:
-        """Queue what was stopped again, unless it had just finished."""
-        for one in self.running:
-            if result(one.search.trial_folder(one.trial.number), one.token) is not None:
-                self._tell(one.search, one.trial, one.token, "")
+        """Queue the stopped trials again, unless they had just finished."""
+        for running in self.running:
+            if result(running.search.trial_folder(running.trial.number), running.token) is not None:
+                self._record(running.search, running.trial, running.token, "")
                 continue
-            _note(one.trial, reason="interrupted")
-            if _told(one.search.study, one.trial, TrialState.FAIL):
-                _try_again(one.search.study, one.trial, strike=False)
+            _note(running.trial, reason="interrupted")
+            if _finish_trial(running.search.study, running.trial, TrialState.FAIL):
+                _try_again(running.search.study, running.trial, strike=False)
         self.running.clear()
 
 
@@ -301,8 +302,10 @@ def _note(trial: Trial, **facts: Any) -> None:
         return
 
 
-def _told(study: Study, trial: Trial, state: TrialState, values: Sequence[float] | None = None) -> bool:
-    """Finish a trial; whether it was this call that did, and not another parent."""
+def _finish_trial(
+    study: Study, trial: Trial, state: TrialState, values: Sequence[float] | None = None
+) -> bool:
+    """Finish a trial in Optuna; false if another parent has done so."""
     try:
         study.tell(trial, values, state)
     except (UpdateFinishedTrialError, ValueError):  # ValueError: it was not running any more when read
@@ -321,5 +324,5 @@ def _try_again(study: Study, trial: Trial, strike: bool) -> None:
     settings = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
     if strikes > 1 or not settings:
         return
-    kept = {"default": True} if frozen.user_attrs.get("default") else {}
-    study.enqueue_trial(settings, user_attrs={**kept, "again": strikes, "retry_of": trial.number})
+    attributes = {"default": True} if frozen.user_attrs.get("default") else {}
+    study.enqueue_trial(settings, user_attrs={**attributes, "again": strikes, "retry_of": trial.number})

@@ -1,4 +1,4 @@
-"""What a trial tells of its training, epoch by epoch."""
+"""The report of a trial's training, epoch by epoch."""
 
 from collections.abc import Sequence
 

@@ -14,15 +14,15 @@ from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.runs.identity import NOT_IDENTITY
 from bcbm.search.objective import FINAL
-from bcbm.search.results import Finished
+from bcbm.search.results import SweepResult
 from bcbm.system.files import write_whole
 
-PLACES = (*NOT_IDENTITY, "experiment")  # where results go, and who is told, is no part of an experiment
+PLACES = (*NOT_IDENTITY, "experiment")  # where results go is not part of an experiment
 ABSENT = object()
 
 
 def write_experiment(
-    found: Finished, config: Config, facts: Mapping[str, str], honest: str | None = None
+    sweep: SweepResult, config: Config, facts: Mapping[str, str], outer_words: str | None = None
 ) -> Path | None:
     """Write `<base>_<sweep>.yaml` into the sweep's folder, if the final study has chosen; returns the file.
 
@@ -30,44 +30,45 @@ def write_experiment(
     `chosen_by` in it makes every run of it say that its settings have seen all patients of this cohort.
 
     Args:
-        found: the sweep.
+        sweep: as read.
         config: its base experiment, with those words.
         facts: provenance by name, for the top of the file.
-        honest: what the outer folds say of choosing, once they do; inner folds alone support no claim.
+        outer_words: the result of the outer folds, once there is one; inner folds alone support no claim.
     """
-    best = found.best.get(FINAL)
+    best = sweep.best.get(FINAL)
     if best is None:
         return None
-    parent, usual = _parent(config)
-    own = {
+    parent, inherited = _parent(config)
+    changed = {
         name: value
         for name, value in flattened(plain(config)).items()
-        if name.split(".")[0] not in PLACES and value != usual.get(name, ABSENT)
+        if name.split(".")[0] not in PLACES and value != inherited.get(name, ABSENT)
     }
     content: dict[str, Any] = {"extends": parent} if parent else {}
     earlier = [config.chosen_by] if config.chosen_by else []
-    chosen_by = ", ".join([*earlier, f"{found.plan['sweep']} on {config.experiment}, {found.folder.name}"])
-    for name, value in {**own, **best.settings, "chosen_by": chosen_by}.items():
-        room = content
-        *rooms, last = name.split(".")
-        for part in rooms:
-            room = room.setdefault(part, {})
-        room[last] = value
-    base, objective = config.experiment, found.plan["objective"][0]
-    name = f"{base}_{found.plan['sweep']}".replace("/", "-").replace("+", "-")
-    path = found.folder / f"{name}.yaml"
+    chosen_by = ", ".join([*earlier, f"{sweep.plan['sweep']} on {config.experiment}, {sweep.folder.name}"])
+    for name, value in {**changed, **best.settings, "chosen_by": chosen_by}.items():
+        section = content
+        *sections, last = name.split(".")
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[last] = value
+    base, objective = config.experiment, sweep.plan["objective"][0]
+    name = f"{base}_{sweep.plan['sweep']}".replace("/", "-").replace("+", "-")
+    path = sweep.folder / f"{name}.yaml"
     default = "" if best.default is None else f", where {base} as it is has {best.default:.3f}"
     claim = (
-        honest or f"none yet; these are the settings that the sweep {found.plan['sweep']} chose for {base}."
+        outer_words
+        or f"none yet; these are the settings that the sweep {sweep.plan['sweep']} chose for {base}."
     )
     lines = [
         *wrap(f"Claim: {claim}", 100, subsequent_indent="  "),
         f"Run:   {shlex.join(['python', '-m', 'bcbm.fit', f'experiment={path}'])}",
         "",
-        f"Chosen on all patients: study {found.studies[FINAL].study_name}, trial {best.trial}:",
+        f"Chosen on all patients: study {sweep.studies[FINAL].study_name}, trial {best.trial}:",
         f"{objective} {best.value:.3f} over the inner folds{default}.",
-        "The best of many flatters itself, and so does a run of this file on the same patients: the honest",
-        "figure is in report.html of the sweep's folder.",
+        "The best of many trials is optimistic, and so is a run of this file on the same patients: the",
+        "honest figure is in report.html of the sweep's folder.",
         "",
         *(
             line
@@ -82,7 +83,7 @@ def write_experiment(
 
 
 def facts(
-    found: Finished, config: Config, cohort: str, split: str, surroundings: Mapping[str, Any]
+    sweep: SweepResult, config: Config, cohort: str, split: str, surroundings: Mapping[str, Any]
 ) -> dict[str, str]:
     """Provenance of a sweep, by name.
 
@@ -90,17 +91,17 @@ def facts(
         cohort: hash of the cohort's content, and `split`, of its outer folds.
         surroundings: of `bcbm.runs.identity.environment`.
     """
-    plan = found.plan
-    counts = found.trials["study"].value_counts().to_dict() if len(found.trials) else {}
+    plan = sweep.plan
+    counts = sweep.trials["study"].value_counts().to_dict() if len(sweep.trials) else {}
     words = {
         name: ", ".join([plan[name]["kind"], *(f"{k} {v}" for k, v in plan[name].items() if k != "kind")])
         for name in ("sampler", "pruner")
     }
     return {
-        "sweep": f"{plan['sweep']} on {config.experiment}, {found.folder.name}",
+        "sweep": f"{plan['sweep']} on {config.experiment}, {sweep.folder.name}",
         "objective": ", ".join(plan["objective"]),
         **words,
-        "trials": ", ".join(f"{counts[study]} of {study}" for study in found.studies if study in counts),
+        "trials": ", ".join(f"{counts[study]} of {study}" for study in sweep.studies if study in counts),
         "seed": str(config.seed),
         "cohort": cohort,
         "split": split,
@@ -111,7 +112,7 @@ def facts(
 
 
 def _parent(config: Config) -> tuple[str | None, dict[str, Any]]:
-    """The experiment to extend and its values; none, and nothing, where it cannot be had by its name."""
+    """The experiment to extend and its values; None and no values where its name does not lead to it."""
     name = config.experiment.split("+")[0]
     words = [f"cohort.root={config.cohort.root}"] if config.cohort.root else []
     try:

@@ -35,7 +35,7 @@ def started(process: int) -> float | None:
 
 
 def owner(token: str) -> dict[str, Any]:
-    """What a running trial says of the process that asked for it.
+    """The process that runs a trial, as the trial's attributes hold it.
 
     Args:
         token: names this run of the trial, and stands in its result.
@@ -44,7 +44,7 @@ def owner(token: str) -> dict[str, Any]:
 
 
 class Watch:
-    """Tells which running trials are left: at once here, elsewhere by signs of life that stop.
+    """Finds the running trials whose process is gone: at once here, elsewhere by signs of life that stop.
 
     The signs are counted, not timed by the other machine's clock, so it need not agree with this one's.
     """
@@ -55,11 +55,11 @@ class Watch:
 
     def left(self, trial: FrozenTrial) -> bool:
         """Whether nobody runs this trial any more."""
-        by = trial.user_attrs.get("owner")
-        if by and by["place"] == place():
-            since = started(by["process"])
-            return since is None or abs(since - float(by["started"])) > CLOCK
-        sign = (by and by["token"], trial.user_attrs.get("beat"))
+        process_owner = trial.user_attrs.get("owner")
+        if process_owner and process_owner["place"] == place():
+            since = started(process_owner["process"])
+            return since is None or abs(since - float(process_owner["started"])) > CLOCK
+        sign = (process_owner and process_owner["token"], trial.user_attrs.get("beat"))
         before, since = self._seen.get(trial._trial_id, (None, 0.0))
         if sign != before:
             self._seen[trial._trial_id] = (sign, time.monotonic())

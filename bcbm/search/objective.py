@@ -76,11 +76,11 @@ class InnerFolds:
         tables: list[pd.DataFrame] = []
         sizes: list[int] = []
         for number in range(len(self.split.folds)):
-            told = EpochReport(report, number, self.epochs, so_far, trackers)
+            epoch_report = EpochReport(report, number, self.epochs, so_far, trackers)
             home = folder.fold(number)
             try:
                 job = FoldJob(config, self.lesions, self.split, number, folder)
-                train(job, Console(quiet=True), callbacks=[told])
+                train(job, Console(quiet=True), callbacks=[epoch_report])
                 if config.model.kind == "network":
                     sizes.append(parameters(home) if "parameters" in self.objectives else 0)
             finally:  # of a pruned trial too
@@ -127,7 +127,7 @@ def measures(
     Raises:
         InputError: too few patients for the inner folds.
     """
-    found = {}
+    result = {}
     for number in range(len(split.folds)):
         parts = split.rows(lesions.entering, number)
         inner = inner_split(
@@ -140,7 +140,7 @@ def measures(
             known=known_targets(config.cohort.targets),
         )
         seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
-        found[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
+        result[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
     everybody = make_split(
         lesions.entering,
         unit=config.split.unit,
@@ -151,8 +151,8 @@ def measures(
         targets=config.task.targets,
         known=known_targets(config.cohort.targets),
     )
-    found[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
-    return found
+    result[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
+    return result
 
 
 def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
@@ -162,6 +162,6 @@ def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
         lesions,
         table=lesions.table[lesions.table["patient_id"].isin(entering["patient_id"])].reset_index(drop=True),
         entering=entering,
-        values={name: each[rows] for name, each in lesions.values.items()},
+        values={name: value[rows] for name, value in lesions.values.items()},
         present=lesions.present[rows],
     )

@@ -36,7 +36,7 @@ class Plan:
         objectives: what is sought; several give a Pareto front.
         sampler: `kind` and `seed`.
         pruner: `kind` and its settings.
-        source: the file's own words, which the sweep's identity is made of.
+        source: the file's content, from which the sweep's identity is made.
     """
 
     name: str
@@ -72,18 +72,18 @@ class Plan:
 
     def make_pruner(self) -> BasePruner:
         """The pruner; it compares trials at the same epoch of the same inner fold."""
-        kind, wanted = self.pruner["kind"], self.pruner
+        kind, settings = self.pruner["kind"], self.pruner
         if kind == "median":
-            return MedianPruner(wanted.get("startup", 5), wanted.get("warmup", 0))
+            return MedianPruner(settings.get("startup", 5), settings.get("warmup", 0))
         if kind == "hyperband":
             return HyperbandPruner(
-                self.epochs, self.epochs * self.config.split.inner, wanted.get("reduction", 3)
+                self.epochs, self.epochs * self.config.split.inner, settings.get("reduction", 3)
             )
         return NopPruner()
 
 
 def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
-    """Read `sweeps/NAME.yaml`, or a path, and hold everything in it against the schema.
+    """Read `sweeps/NAME.yaml`, or a path, and check everything in it against the schema.
 
     Args:
         words: `key=value` on top of the base experiment.
@@ -117,16 +117,16 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
         ):
             problems.append(f"{key}={content[key]}: write a number above 0")
     if content.get("trials") is None and content.get("minutes") is None:
-        problems.append("no budget: write trials, minutes or both")
+        problems.append("the file has no budget; write trials, minutes or both")
     objectives = content.get("objective", "auroc")
     objectives = objectives if isinstance(objectives, list) else [objectives]
     problems += _objectives(objectives, config)
-    sampler, wrong = _choice("sampler", content.get("sampler", {}), SAMPLERS, {"seed": 0})
-    problems += wrong
-    pruner, wrong = _choice(
+    sampler, mistakes = _choice("sampler", content.get("sampler", {}), SAMPLERS, {"seed": 0})
+    problems += mistakes
+    pruner, mistakes = _choice(
         "pruner", content.get("pruner", {}), PRUNERS, {"startup": 5, "warmup": 0, "reduction": 3}
     )
-    problems += wrong
+    problems += mistakes
     if isinstance(pruner["reduction"], int) and pruner["reduction"] < 2:
         problems.append(f"pruner: reduction={pruner['reduction']}: write at least 2")
     if len(objectives) > 1 and pruner["kind"] != "none":
@@ -194,7 +194,7 @@ def _unfit(config: Config) -> list[str]:
             "tune: the experiment already chooses inside its folds; leave tune out of a sweep's base"
         )
     if config.split.unit != "patient":
-        problems.append(f"split.unit={config.split.unit}: a choice is made on whole patients; write patient")
+        problems.append(f"split.unit={config.split.unit}: a sweep chooses on whole patients; write patient")
     if config.split.inner < 2:
         problems.append(f"split.inner={config.split.inner}: write at least 2 inner folds to choose on")
     if config.trainer.ranks > 1:

@@ -1,4 +1,4 @@
-"""What a sweep has found: its studies, the best settings of each, and all trials as one table."""
+"""The results of a sweep: its studies, the best settings of each, and all trials as one table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Finished:
+class SweepResult:
     """A sweep as its folder and its storage have it.
 
     Attributes:
@@ -55,20 +55,20 @@ class Finished:
     trials: pd.DataFrame
 
 
-def finished(folder: Path, storage: str | None = None) -> Finished:
+def read_sweep(folder: Path, storage: str | None = None) -> SweepResult:
     """Read a sweep.
 
     Args:
         folder: `<run.root>/sweeps/<name>/<fingerprint>`.
-        storage: its address, where it is no journal in that folder: passwords are not written down.
+        storage: its address, if it is not a journal in that folder: passwords are not written down.
 
     Raises:
-        InputError: it is no sweep's folder, or the storage cannot be opened.
+        InputError: it is not a sweep's folder, or the storage cannot be opened.
     """
     path = folder / "sweep.yaml"
     if not path.is_file():
         remedy = "give the folder that sweep has printed, such as runs/sweeps/fusion/0123456789abcdef"
-        raise InputError(Problem(str(folder), "is no sweep folder", remedy))
+        raise InputError(Problem(str(folder), "is not a sweep folder", remedy))
     plan: Any = OmegaConf.to_container(OmegaConf.load(path))
     opened = open_storage(storage or plan["storage"], folder)
     studies = {}
@@ -77,19 +77,19 @@ def finished(folder: Path, storage: str | None = None) -> Finished:
             studies[name] = load_study(study_name=f"{plan['study']}/{name}", storage=opened)
         except KeyError:
             continue
-    return collected(folder, plan, studies)
+    return sweep_result(folder, plan, studies)
 
 
-def collected(folder: Path, plan: Mapping[str, Any], studies: Mapping[str, Study]) -> Finished:
+def sweep_result(folder: Path, plan: Mapping[str, Any], studies: Mapping[str, Study]) -> SweepResult:
     """The same from studies that are open."""
     objectives = list(plan["objective"])
-    found = {name: best(study, objectives) for name, study in studies.items()}
+    best_trials = {name: best(study, objectives) for name, study in studies.items()}
     tables = [trial_table(name, study, objectives) for name, study in studies.items()]
     trials = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     for column in ("started", "ended"):  # a study that has only been asked has neither
         if column in trials:
             trials[column] = pd.to_datetime(trials[column])
-    return Finished(folder, plan, studies, {k: v for k, v in found.items() if v is not None}, trials)
+    return SweepResult(folder, plan, studies, {k: v for k, v in best_trials.items() if v is not None}, trials)
 
 
 def best(study: Study, objectives: list[str]) -> Best | None:
@@ -139,12 +139,12 @@ def _row(name: str, trial: FrozenTrial, objectives: list[str]) -> dict[str, Any]
     }
 
 
-def write_finished(found: Finished) -> None:
+def write_sweep(sweep: SweepResult) -> None:
     """Write `trials.parquet`, `trials.csv` and `best.json` into the sweep's folder."""
-    table = found.trials.copy()
+    table = sweep.trials.copy()
     for column in table.select_dtypes(object):  # choices may be words and numbers side by side
         table[column] = table[column].map(lambda value: value if value is None else str(value))
-    write_whole(found.folder / "trials.parquet", table.to_parquet())
-    write_whole(found.folder / "trials.csv", table.to_csv(index=False))
-    content = {name: vars(one) for name, one in found.best.items()}
-    write_whole(found.folder / "best.json", strict_json(content))
+    write_whole(sweep.folder / "trials.parquet", table.to_parquet())
+    write_whole(sweep.folder / "trials.csv", table.to_csv(index=False))
+    content = {name: vars(trial) for name, trial in sweep.best.items()}
+    write_whole(sweep.folder / "best.json", strict_json(content))

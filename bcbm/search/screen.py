@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bcbm.search.engine import COUNTS, Running, Search
+from bcbm.search.engine import COUNTS, RunningTrial, Search
 from bcbm.search.plan import Plan
-from bcbm.search.results import Finished, best
+from bcbm.search.results import SweepResult, best
 from bcbm.search.space import Settings
 from bcbm.terminal.words import say
 
@@ -36,9 +36,9 @@ class Screen:
         self._shown = -math.inf
 
     def __enter__(self) -> "Screen":
-        say(self.console, asked_for(self.plan, len(self.searches)))
+        say(self.console, extent(self.plan, len(self.searches)))
         if left := self._left():
-            say(self.console, f"{left} for what is left of it")
+            say(self.console, f"time left: {left}")
         if self.live:
             self.live.start()
         return self
@@ -48,7 +48,7 @@ class Screen:
             self.live.stop()
 
     def ended(self, search: Search, trial: FrozenTrial) -> None:
-        """Say a line of a trial that has ended."""
+        """Print a line of a trial that has ended."""
         value = " ".join(
             f"{name} {value:.4g}"
             for name, value in zip(self.plan.objectives, trial.values or (), strict=False)
@@ -58,29 +58,29 @@ class Screen:
             words.append(f"({trial.user_attrs.get('reason', '')})")
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))
         if left := self._left():
-            words.append(f"({left} left in all)")
+            words.append(f"({left} left in total)")
         say(self.console, " ".join(filter(None, words)))
 
-    def show(self, running: Sequence[Running]) -> None:
+    def show(self, running: Sequence[RunningTrial]) -> None:
         """Draw what runs, at most once a second."""
         if self.live and time.monotonic() - self._shown > _REFRESH:
             self._shown = time.monotonic()
             self.live.update(self._table(running), refresh=True)
 
-    def _table(self, running: Sequence[Running]) -> Group:
+    def _table(self, running: Sequence[RunningTrial]) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("study", "trial", "settings", "inner fold", "epoch", self.plan.objectives[0], "time"):
             table.add_column(column)
-        for one in running:
-            frozen = one.search.trials()[one.trial.number]
+        for current in running:
+            frozen = current.search.trials()[current.trial.number]
             step = frozen.last_step
             fold, epoch = divmod(step or 0, self.plan.epochs)
             value = "" if step is None else f"{frozen.intermediate_values[step]:.3f}"
-            spent = f"{time.monotonic() - one.since:.0f} s"
+            spent = f"{time.monotonic() - current.since:.0f} s"
             table.add_row(
-                one.search.name,
-                str(one.trial.number),
-                short(one.settings),
+                current.search.name,
+                str(current.trial.number),
+                short(current.settings),
                 str(fold),
                 str(epoch),
                 value,
@@ -88,58 +88,58 @@ class Screen:
             )
         return Group(table, *(Text(self._line(search)) for search in self._current(running)))
 
-    def _current(self, running: Sequence[Running]) -> list[Search]:
+    def _current(self, running: Sequence[RunningTrial]) -> list[Search]:
         """The studies that are worked on, or the next one."""
-        worked = [search for search in self.searches if any(one.search is search for one in running)]
-        return worked or [search for search in self.searches if not search.finished(self.plan)][:1]
+        active = [search for search in self.searches if any(current.search is search for current in running)]
+        return active or [search for search in self.searches if not search.finished(self.plan)][:1]
 
     def _line(self, search: Search) -> str:
-        """How far a study is: counts, best against default, time left."""
+        """The progress of a study: counts, best against default, time left."""
         trials = search.trials()
         count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
         words = [f"{search.name}: {count[TrialState.COMPLETE]} finished, {count[TrialState.PRUNED]} pruned"]
         words.append(f"{count[TrialState.FAIL]} failed")
         if self.plan.trials:
             words[0] += f" of {self.plan.trials}"
-        if found := best(search.study, list(self.plan.objectives)):
-            default = "" if found.default is None else f" (default {found.default:.3f})"
-            words.append(f"best {found.value:.3f}{default}")
+        if leader := best(search.study, list(self.plan.objectives)):
+            default = "" if leader.default is None else f" (default {leader.default:.3f})"
+            words.append(f"best {leader.value:.3f}{default}")
         if left := self._left():
-            words.append(f"{left} left in all")
+            words.append(f"{left} left in total")
         return ", ".join(words)
 
     def _left(self) -> str | None:
         """Time that is left, by the trials so far; None if none has ended, or nothing is left."""
         trials = [search.trials() for search in self.searches]
-        known = [t.user_attrs["seconds"] for of in trials for t in of if "seconds" in t.user_attrs]
+        known = [t.user_attrs["seconds"] for study in trials for t in study if "seconds" in t.user_attrs]
         if not known:
             return None
-        rest = 0.0
-        for of in trials:
-            counted = sum(trial.state in COUNTS for trial in of)
-            trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in of)
+        seconds = 0.0
+        for study in trials:
+            counted = sum(trial.state in COUNTS for trial in study)
+            trained = sum(trial.user_attrs.get("seconds", 0.0) for trial in study)
             budgets = [(self.plan.trials - counted) * sum(known) / len(known)] if self.plan.trials else []
             budgets += [60 * self.plan.minutes - trained] if self.plan.minutes else []
-            rest += max(0.0, min(budgets))
-        return in_time(rest / self.workers) if rest else None
+            seconds += max(0.0, min(budgets))
+        return in_time(seconds / self.workers) if seconds else None
 
 
-def asked_for(plan: Plan, studies: int) -> str:
-    """How much a search is, before its first trial runs."""
+def extent(plan: Plan, studies: int) -> str:
+    """The extent of a search, before its first trial runs."""
     inner, network = plan.config.split.inner, plan.config.model.kind == "network"
-    of = f"{inner} inner folds" + (f" x up to {plan.epochs} epochs" if network else "")
-    words = f"asked for: {studies} {'study' if studies == 1 else 'studies'}"
+    inner_words = f"{inner} inner folds" + (f" x up to {plan.epochs} epochs" if network else "")
+    words = f"search: {studies} {'study' if studies == 1 else 'studies'}"
     if plan.trials:
         fits = studies * plan.trials * inner
         epochs = f", up to {fits * plan.epochs:,} epochs" if network else ""
-        words += f" x {plan.trials} trials x {of}: {fits:,} fits{epochs}"
+        words += f" x {plan.trials} trial{'s' * (plan.trials > 1)} x {inner_words}: {fits:,} fits{epochs}"
     else:
-        words += f", trials of {of}"
+        words += f", trials of {inner_words}"
     return words + (f"; at most {plan.minutes:g} minutes of training a study" if plan.minutes else "")
 
 
 def in_time(seconds: float) -> str:
-    """A duration that is a guess, in words."""
+    """An estimated duration in words."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
@@ -147,7 +147,7 @@ def in_time(seconds: float) -> str:
 
 
 def short(settings: Settings) -> str:
-    """Settings in few words: the last part of each key, and no more digits than tell them apart."""
+    """Settings in few words: the last part of each key, numbers with three digits."""
     parts = []
     for key, value in settings.items():
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -155,20 +155,27 @@ def short(settings: Settings) -> str:
     return " ".join(parts)
 
 
-def result_table(found: Finished) -> Table:
+def result_table(sweep: SweepResult) -> Table:
     """The best trial of every study beside the base experiment."""
-    objective = found.plan["objective"][0]
+    objective = sweep.plan["objective"][0]
     table = Table(title=f"best of every study ({objective}, inner folds)", title_justify="left", box=None)
     for column in ("study", "trial", objective, "default", "finished", "pruned", "failed", "settings"):
         table.add_column(column, overflow="fold")
-    for name in found.studies:
-        rows = found.trials[found.trials["study"] == name] if len(found.trials) else found.trials
+    for name in sweep.studies:
+        rows = sweep.trials[sweep.trials["study"] == name] if len(sweep.trials) else sweep.trials
         states = rows["state"].value_counts().to_dict() if len(rows) else {}
         counts = [str(states.get(state, 0)) for state in ("complete", "pruned", "fail")]
-        one = found.best.get(name)
-        if one is None:
+        best_trial = sweep.best.get(name)
+        if best_trial is None:
             table.add_row(name, "", "", "", *counts, "")
             continue
-        default = "" if one.default is None else f"{one.default:.3f}"
-        table.add_row(name, str(one.trial), f"{one.value:.3f}", default, *counts, short(one.settings))
+        default = "" if best_trial.default is None else f"{best_trial.default:.3f}"
+        table.add_row(
+            name,
+            str(best_trial.trial),
+            f"{best_trial.value:.3f}",
+            default,
+            *counts,
+            short(best_trial.settings),
+        )
     return table

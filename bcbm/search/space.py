@@ -1,4 +1,4 @@
-"""What a sweep may vary: read from its file and held against the schema before anything runs."""
+"""What a sweep may vary: read from its file and checked against the schema before anything runs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -44,32 +44,40 @@ class Parameter:
 
     def suggest(self, trial: Trial) -> Any:
         """Its value in a trial."""
-        found = self.distribution
-        if isinstance(found, FloatDistribution):
-            return trial.suggest_float(self.key, found.low, found.high, step=found.step, log=found.log)
-        if isinstance(found, IntDistribution):
-            return trial.suggest_int(self.key, found.low, found.high, step=found.step, log=found.log)
-        assert isinstance(found, CategoricalDistribution)
-        return trial.suggest_categorical(self.key, found.choices)
+        distribution = self.distribution
+        if isinstance(distribution, FloatDistribution):
+            return trial.suggest_float(
+                self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        if isinstance(distribution, IntDistribution):
+            return trial.suggest_int(
+                self.key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        assert isinstance(distribution, CategoricalDistribution)
+        return trial.suggest_categorical(self.key, distribution.choices)
 
     def extremes(self) -> list[Any]:
         """Both ends of its range, or every choice."""
-        found = self.distribution
-        if isinstance(found, CategoricalDistribution):
-            return list(found.choices)
-        assert isinstance(found, FloatDistribution | IntDistribution)
-        return [found.low, found.high]
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return list(distribution.choices)
+        assert isinstance(distribution, FloatDistribution | IntDistribution)
+        return [distribution.low, distribution.high]
 
     def holds(self, value: Any) -> bool:
         """Whether it can take this value."""
-        found = self.distribution
-        if isinstance(found, CategoricalDistribution):
-            return value in found.choices
-        assert isinstance(found, FloatDistribution | IntDistribution)
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return value in distribution.choices
+        assert isinstance(distribution, FloatDistribution | IntDistribution)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        steps = (value - found.low) / found.step if found.step and not found.log else 0.0
-        return found.low <= value <= found.high and abs(steps - round(steps)) < 1e-6
+        steps = (
+            (value - distribution.low) / distribution.step
+            if distribution.step and not distribution.log
+            else 0.0
+        )
+        return distribution.low <= value <= distribution.high and abs(steps - round(steps)) < 1e-6
 
 
 def suggest(trial: Trial, space: Sequence[Parameter]) -> Settings:
@@ -111,18 +119,18 @@ def _parameter(key: str, words: Any) -> Parameter:
     """One entry of `space`.
 
     Raises:
-        ConfigError: it cannot be understood, or names what is never searched.
+        ConfigError: it cannot be read, or names a key that cannot be searched.
     """
     known = [name for name, *_ in described_keys()]
-    room = key.split(".")[0]
-    if room not in TUNABLE:
+    section = key.split(".")[0]
+    if section not in TUNABLE:
         tunable = [name for name in known if name.split(".")[0] in TUNABLE]
-        if key in known or room in {name.split(".")[0] for name in known if "." in name}:
+        if key in known or section in {name.split(".")[0] for name in known if "." in name}:
             raise ConfigError(f"space: '{key}' cannot be searched; name keys of {', '.join(TUNABLE)}")
         raise ConfigError(f"space: unknown key '{key}'; {nearest(key, tunable)}")
     if key in HARDWARE:
         raise ConfigError(
-            f"space: '{key}' cannot be searched: it is what a trial is trained on; set {key}=VALUE for all"
+            f"space: '{key}' cannot be searched: it names the hardware; set {key}=VALUE for all trials"
         )
     if not isinstance(words, dict) or sum(kind in words for kind in KINDS) != 1:
         raise ConfigError(
@@ -141,20 +149,22 @@ def _parameter(key: str, words: Any) -> Parameter:
 
 
 def _distribution(key: str, kind: str, words: dict[str, Any]) -> BaseDistribution:
-    given, log, step = words[kind], bool(words.get("log", False)), words.get("step")
+    values, log, step = words[kind], bool(words.get("log", False)), words.get("step")
     if kind == "categorical":
-        plain = isinstance(given, list) and all(isinstance(v, str | int | float | None) for v in given)
-        if not plain or not given or len(set(map(repr, given))) != len(given):
+        plain = isinstance(values, list) and all(isinstance(v, str | int | float | None) for v in values)
+        if not plain or not values or len(set(map(repr, values))) != len(values):
             raise ConfigError(f"space: {key}: categorical takes a list of different words, numbers or null")
-        return CategoricalDistribution(given)
+        return CategoricalDistribution(values)
     number = int if kind == "int" else (int, float)
-    ends = given if isinstance(given, list) else []
+    ends = values if isinstance(values, list) else []
     if len(ends) != 2 or any(isinstance(end, bool) or not isinstance(end, number) for end in ends):
         raise ConfigError(f"space: {key}: {kind} takes [low, high]")
     low, high = ends
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ConfigError(f"space: {key}: {kind} takes two finite ends, not {low} and {high}")
-    if step is not None and (not isinstance(step, number) or step <= 0 or not _whole((high - low) / step)):
+    if step is not None and (
+        not isinstance(step, number) or step <= 0 or not _is_whole_number((high - low) / step)
+    ):
         raise ConfigError(f"space: {key}: step={step} does not divide {low} to {high}")
     try:
         if kind == "int":
@@ -164,7 +174,7 @@ def _distribution(key: str, kind: str, words: dict[str, Any]) -> BaseDistributio
         raise ConfigError(f"space: {key}: {' '.join(str(error).split())}") from None
 
 
-def _whole(number: float) -> bool:
+def _is_whole_number(number: float) -> bool:
     return abs(number - round(number)) < 1e-6
 
 
@@ -190,26 +200,26 @@ def _conditions(space: Sequence[Parameter], order: Sequence[str]) -> list[str]:
 
 def _needed(parameter: Parameter | None, by_key: Mapping[str, Parameter]) -> set[str]:
     """Every key that a parameter depends on, through others too."""
-    found: set[str] = set()
-    left = list(parameter.when) if parameter else []
-    while left:
-        if (name := left.pop()) not in found:
-            found.add(name)
-            left += by_key[name].when if name in by_key else ()
-    return found
+    needed: set[str] = set()
+    waiting = list(parameter.when) if parameter else []
+    while waiting:
+        if (name := waiting.pop()) not in needed:
+            needed.add(name)
+            waiting += by_key[name].when if name in by_key else ()
+    return needed
 
 
 def _refused(parameter: Parameter, space: Sequence[Parameter], config: Config) -> list[str]:
-    """What the schema says to the ends of a range, or to a choice, where its condition holds."""
-    beside: Settings = {}
+    """What the schema refuses of the ends of a range, or of the choices, where the condition holds."""
+    conditions: Settings = {}
     for other in space:
         if other.key in _needed(parameter, {p.key: p for p in space}):
-            wanted = [values for p in space for name, values in p.when.items() if name == other.key]
-            beside[other.key] = wanted[0][0]
-    beside |= {name: values[0] for name, values in parameter.when.items()}
+            choices = [choices for p in space for name, choices in p.when.items() if name == other.key]
+            conditions[other.key] = choices[0][0]
+    conditions |= {name: choices[0] for name, choices in parameter.when.items()}
     for value in parameter.extremes():
         try:
-            override(config, {**beside, parameter.key: value})
+            override(config, {**conditions, parameter.key: value})
         except ConfigError as error:
             return [f"space: {line}" for line in str(error).splitlines()]
     return []

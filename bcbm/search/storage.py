@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from bcbm.errors import InputError, Problem
 
-PATIENCE = 600.0  # seconds that a lost storage is waited for
+PATIENCE = 600.0  # seconds to wait for a lost storage
 _BLOCK = 4096  # bytes read at once from the end of a journal
 
 Answer = TypeVar("Answer")
@@ -36,8 +36,8 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
     if not address:
         return _journal(folder / "journal.log")
     if address in {"sqlite://", "sqlite:///:memory:"}:
-        found = "lives in this process, where no trial can see it"
-        raise InputError(Problem(address, found, "write sqlite:///FILE, or leave storage out"))
+        reason = "lives in this process, where no trial can see it"
+        raise InputError(Problem(address, reason, "write sqlite:///FILE, or leave storage out"))
     try:
         if address.startswith("grpc://"):
             host, _, port = address.removeprefix("grpc://").rstrip("/").partition(":")
@@ -53,9 +53,9 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
     except Exception as error:
         remedy = "write sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME or grpc://HOST:PORT"
         details = getattr(error, "details", None)  # of gRPC
-        said = str(details()) if callable(details) else str(error.__cause__ or error)
-        found = f"cannot be opened ({hidden(said.splitlines()[0])})"
-        raise InputError(Problem(hidden(address), found, remedy)) from error
+        message = str(details()) if callable(details) else str(error.__cause__ or error)
+        reason = f"cannot be opened ({hidden(message.splitlines()[0])})"
+        raise InputError(Problem(hidden(address), reason, remedy)) from error
 
 
 def hidden(address: str) -> str:
@@ -85,18 +85,18 @@ def _database(address: str, tries: int = 5) -> RDBStorage:
 def _journal(path: Path) -> JournalStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    lock = MendingLock(path)
+    lock = RepairingLock(path)
     if lock.acquire():
         lock.release()
     try:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except ValueError as error:
-        remedy = "take the damaged line out, or move the file away to search from the start"
+        remedy = "remove the damaged line, or move the file away to search from the start"
         raise InputError(Problem(str(path), f"is damaged before its end ({error})", remedy)) from None
 
 
-class MendingLock(JournalFileOpenLock):
-    """The lock of a journal, which is whole once it is held: a writer may have been killed within a line.
+class RepairingLock(JournalFileOpenLock):
+    """The lock of a journal, which repairs it when it is taken: a writer may have been killed within a line.
 
     The lock is a file made with O_EXCL, which NFS (3 and later) keeps exclusive. Optuna's other lock, a
     symbolic link, finds out how old it is through its target: where that fails, as on a machine that mounts
@@ -108,34 +108,34 @@ class MendingLock(JournalFileOpenLock):
         self._journal = path
 
     def acquire(self) -> bool:
-        """Take the lock, then mend."""
+        """Take the lock, then repair."""
         taken = super().acquire()
         try:
-            mend(self._journal)
+            repair(self._journal)
         except BaseException:
             self.release()
             raise
         return taken
 
 
-def mend(journal: Path) -> bool:
-    """Move what is no whole record from a journal's end to `journal.log.torn`; whether there was any."""
+def repair(journal: Path) -> bool:
+    """Move an incomplete record from a journal's end to `journal.log.torn`; whether there was any."""
     with journal.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        whole = _whole_length(file, size)
-        if whole == size:
+        intact = _intact_length(file, size)
+        if intact == size:
             return False
-        file.seek(whole)
-        with journal.with_name(f"{journal.name}.torn").open("ab") as kept:
-            kept.write(file.read() + b"\n")
-            kept.flush()
-            os.fsync(kept.fileno())
-        file.truncate(whole)
+        file.seek(intact)
+        with journal.with_name(f"{journal.name}.torn").open("ab") as torn:
+            torn.write(file.read() + b"\n")
+            torn.flush()
+            os.fsync(torn.fileno())
+        file.truncate(intact)
         os.fsync(file.fileno())
     return True
 
 
-def _whole_length(file: BinaryIO, size: int) -> int:
+def _intact_length(file: BinaryIO, size: int) -> int:
     """Bytes up to the end of the last line that is a record."""
     start, tail = size, b""
     while start or tail:
@@ -159,7 +159,7 @@ def _is_record(line: bytes) -> bool:
 
 
 def patiently(call: Callable[[], Answer], patience: float = PATIENCE) -> Answer:
-    """Call, again and again while the storage does not answer, and return what it says in the end."""
+    """Call, again and again while the storage does not answer, and return its answer."""
     retrying = Retrying(
         retry=retry_if_exception(_lost),
         wait=wait_exponential(multiplier=0.1, max=2.0),
@@ -176,8 +176,8 @@ def _warn_once(state: RetryCallState) -> None:
 
 
 def _lost(raised: BaseException) -> bool:
-    """Whether an error says that the storage is away, not that it was asked something wrong."""
-    error: BaseException | None = raised if isinstance(raised, Exception) else None  # Ctrl-C is no error
+    """Whether an error means that the storage is away, not that a request to it was wrong."""
+    error: BaseException | None = raised if isinstance(raised, Exception) else None  # Ctrl-C is not an error
     while error is not None:
         if isinstance(error, OperationalError | InterfaceError):
             return True
@@ -203,5 +203,5 @@ def patient(storage: BaseStorage) -> BaseStorage:
 
     calls = [name for name, member in vars(BaseStorage).items() if callable(member) and name[0] != "_"]
     kind = type("PatientStorage", (BaseStorage,), {name: waiting(name) for name in calls})
-    found: BaseStorage = kind()
-    return found
+    patient_storage: BaseStorage = kind()
+    return patient_storage

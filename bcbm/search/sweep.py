@@ -19,31 +19,31 @@ from bcbm.terminal.words import say
 
 if TYPE_CHECKING:
     from bcbm.search.plan import Plan
-    from bcbm.search.results import Finished
+    from bcbm.search.results import SweepResult
 
-OWN = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit")
+OWN_WORDS = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The words of a command line that are the sweep's own, and the rest, which are the experiment's."""
+class SweepWords:
+    """The words of a command line: those of the sweep, and those of its experiment."""
 
     own: Mapping[str, str]
-    rest: Sequence[str]
+    experiment_words: Sequence[str]
 
     @classmethod
-    def of(cls, words: Sequence[str]) -> "Asked":
-        """Tell them apart.
+    def read(cls, words: Sequence[str]) -> "SweepWords":
+        """Separate them.
 
         Raises:
-            ConfigError: no sweep is named.
+            ConfigError: `sweep` is not set.
         """
         split = [(word.lstrip("-").partition("=")[0], word) for word in words]
-        own = {name: word.partition("=")[2] for name, word in split if name in OWN}
+        own = {name: word.partition("=")[2] for name, word in split if name in OWN_WORDS}
         if not own.get("sweep"):
             names = ", ".join(sweep_names())
-            raise ConfigError(f"no sweep is named; write sweep=NAME, one of {names}, or a file")
-        return cls(own, [word for name, word in split if name not in OWN])
+            raise ConfigError(f"sweep is not set; write sweep=NAME, one of {names}, or a file")
+        return cls(own, [word for name, word in split if name not in OWN_WORDS])
 
     @property
     def workers(self) -> int:
@@ -73,20 +73,20 @@ class Asked:
         return [by_word[word.strip()] for word in words]
 
 
-def sweep(words: Sequence[str], console: Console) -> "Finished":
-    """Search, or go on searching, until the budget of every study is used up.
+def sweep(words: Sequence[str], console: Console) -> "SweepResult":
+    """Search, or continue a search, until the budget of every study is used up.
 
     Raises:
         ConfigError: everything wrong with the command line and the sweep's file.
         InputError: the cohort or the storage cannot be used, or the base experiment itself fails.
         KeyboardInterrupt: what has been found so far is shown and written.
     """
-    asked = Asked.of(words)
-    workers, refit = asked.workers, asked.refit
+    request = SweepWords.read(words)
+    workers, refit = request.workers, request.refit
     from bcbm.search.plan import read_plan
 
-    budget = {name: asked.own[name] for name in ("experiment", "trials", "minutes") if name in asked.own}
-    plan = read_plan(asked.own["sweep"], asked.rest, budget)
+    budget = {name: request.own[name] for name in ("experiment", "trials", "minutes") if name in request.own}
+    plan = read_plan(request.own["sweep"], request.experiment_words, budget)
 
     from bcbm.cohort.splits import split_as
     from bcbm.preparation.prepare import prepare
@@ -94,7 +94,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
     from bcbm.search.conclusion import conclude
     from bcbm.search.engine import STACK, Engine, Search, open_study
     from bcbm.search.objective import FINAL, measures
-    from bcbm.search.results import finished, write_finished
+    from bcbm.search.results import read_sweep, write_sweep
     from bcbm.search.screen import Screen, result_table
     from bcbm.search.space import default_settings
     from bcbm.search.storage import open_storage
@@ -103,16 +103,16 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
 
     config = plan.config
     folds = [f"fold={number}" for number in range(config.split.folds * config.split.repeats)]
-    chosen = asked.studies([*folds, FINAL])
+    chosen = request.studies([*folds, FINAL])
     load_stack(STACK)
     lesions = prepare(config, console)
     split = split_as(lesions.entering, config)
-    found = measures(config, lesions, split, plan.objectives, plan.epochs)
+    study_measures = measures(config, lesions, split, plan.objectives, plan.epochs)
     text = json.dumps([fingerprint(config, lesions.cohort, split.hash), plan.source], sort_keys=True)
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
     home = Path(config.run.root).resolve() / "sweeps" / plan.name / identity
-    address = asked.own.get("storage") or None
-    content = _resolved(plan, f"{plan.name}/{identity}", address, list(found))
+    address = request.own.get("storage") or None
+    content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures))
     _require_same_storage(home / "sweep.yaml", address)
     storage = open_storage(address, home)
     write_whole(home / "sweep.yaml", OmegaConf.to_yaml(content))
@@ -123,7 +123,7 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
         Search(
             name,
             open_study(f"{plan.name}/{identity}/{name}", storage, plan, default),
-            found[name],
+            study_measures[name],
             home / f"study={name}",
         )
         for name in chosen
@@ -134,30 +134,30 @@ def sweep(words: Sequence[str], console: Console) -> "Finished":
             Engine(searches, plan, workers, address, home, screen.ended, screen.show).run()
         done = True
     finally:
-        result = finished(home, address)
-        write_finished(result)
+        result = read_sweep(home, address)
+        write_sweep(result)
         console.print(result_table(result))
-        with nullcontext() if done else suppress(Exception):  # what ended the search is to be said
+        with nullcontext() if done else suppress(Exception):  # the error that ended the search is shown
             conclude(result, address, config, lesions.cohort, words, done and refit, console)
     return result
 
 
 def _require_same_storage(file: Path, address: str | None) -> None:
-    """Refuse to go on with a search in another storage, whose empty studies would replace its results."""
+    """Refuse to continue a search in another storage, whose empty studies would replace its results."""
     from bcbm.search.storage import hidden
 
     if not file.is_file():
         return
-    began, asked = OmegaConf.select(OmegaConf.load(file), "storage"), hidden(address) if address else None
-    if began != asked:
+    began, given = OmegaConf.select(OmegaConf.load(file), "storage"), hidden(address) if address else None
+    if began != given:
         raise ConfigError(
-            f"storage={asked or ''}: this search was begun on {began or 'the journal in its folder'} "
+            f"storage={given or ''}: this search was begun on {began or 'the journal in its folder'} "
             f"({file.parent}); give the same storage, or another run.root"
         )
 
 
 def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str]) -> dict[str, object]:
-    """`sweep.yaml`: all that the search was, without a password."""
+    """`sweep.yaml`: everything that defines the search, without a password."""
     from bcbm.search.storage import hidden
 
     return {

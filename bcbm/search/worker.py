@@ -1,4 +1,4 @@
-"""One trial, in a process of its own: what it is given, what it tells while it runs, what it leaves."""
+"""One trial in a process of its own: its job, its reports while it runs, its result."""
 
 import json
 import math
@@ -30,7 +30,7 @@ class Measure(Protocol):
         """Return one value an objective.
 
         Raises:
-            TrialPruned: the report said so.
+            TrialPruned: the pruner stops the trial.
         """
 
 
@@ -62,7 +62,7 @@ class Job:
 
 
 class Report:
-    """What a trial tells its study while it runs.
+    """The reports of a running trial to its study.
 
     Attributes:
         epochs: trained so far, over all inner folds.
@@ -74,7 +74,7 @@ class Report:
         self._trial: Trial | None = None
 
     def __call__(self, step: int, value: float, last: bool = False) -> None:
-        """Tell a figure.
+        """Report a figure.
 
         Args:
             step: inner fold times the most epochs a fold, plus the epoch.
@@ -106,24 +106,24 @@ def work(job: Job) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     begun, report = time.monotonic(), Report(job)
-    found: dict[str, Any] = {"token": job.token, "settings": job.settings}
+    outcome: dict[str, Any] = {"token": job.token, "settings": job.settings}
     try:
         values = job.measure(job.settings, RunFolder(job.folder), report)
         if all(math.isfinite(value) for value in values):
-            found |= {"state": "complete", "values": values}
+            outcome |= {"state": "complete", "values": values}
         else:
-            found |= {"state": "failed", "reason": f"an objective is not defined: {values}"}
+            outcome |= {"state": "failed", "reason": f"an objective is not defined: {values}"}
     except TrialPruned as pruned:
-        found |= {"state": "pruned", "reason": str(pruned)}
+        outcome |= {"state": "pruned", "reason": str(pruned)}
     except Exception as error:
-        said = " ".join(str(error).split())
-        found |= {
+        message = " ".join(str(error).split())
+        outcome |= {
             "state": "failed",
-            "reason": f"{type(error).__name__}: {said}",
+            "reason": f"{type(error).__name__}: {message}",
             "trace": traceback.format_exc(),
         }
-    found |= {"epochs": report.epochs, "seconds": time.monotonic() - begun}
-    write_whole(job.folder / RESULT, json.dumps(found, indent=1))
+    outcome |= {"epochs": report.epochs, "seconds": time.monotonic() - begun}
+    write_whole(job.folder / RESULT, json.dumps(outcome, indent=1))
 
 
 def result(folder: Path, token: str) -> Mapping[str, Any] | None:
@@ -131,5 +131,5 @@ def result(folder: Path, token: str) -> Mapping[str, Any] | None:
     path = folder / RESULT
     if not path.is_file():
         return None
-    found: Mapping[str, Any] = json.loads(path.read_text())
-    return found if found["token"] == token else None
+    outcome: Mapping[str, Any] = json.loads(path.read_text())
+    return outcome if outcome["token"] == token else None

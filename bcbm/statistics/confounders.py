@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
-from bcbm.cohort.download import ACQUISITION
+from bcbm.cohort.download import ACQUISITION_COLUMNS
 from bcbm.cohort.targets import TARGETS
 from bcbm.statistics.metrics import auroc
 
@@ -53,7 +53,7 @@ def confounders(
     """
     lesions = table[~table["excluded"].astype(bool)]
     results = []
-    for column in ACQUISITION:
+    for column in ACQUISITION_COLUMNS:
         if column not in lesions:
             continue
         values, is_scale = _read(lesions[column], column)

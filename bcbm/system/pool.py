@@ -35,7 +35,7 @@ def end(processes: Iterable[BaseProcess], number: signal.Signals | None = None) 
         assert process.pid is not None
         if number is None:
             end_group(process)
-            process.kill()  # one so young that it leads no group yet
+            process.kill()  # a young process may not lead a group yet
         else:
             with suppress(ProcessLookupError, PermissionError):  # ended
                 os.kill(process.pid, number)
@@ -51,7 +51,7 @@ def end_group(process: BaseProcess) -> None:
 
 
 def how_ended(process: BaseProcess) -> str:
-    """How a process that is no more came to its end: by a signal, or with which status."""
+    """How a process ended: by a signal, or with which status."""
     status = process.exitcode or 0
     if status < 0:
         return f"its process was killed by {signal.Signals(-status).name}"

@@ -30,7 +30,7 @@ def rank() -> int:
 
 
 def ending_signals() -> list[signal.Signals]:
-    """The signals that ask this process to end; Slurm's only inside a job of Slurm."""
+    """The signals that request this process to end; Slurm's only inside a job of Slurm."""
     return [signal.SIGTERM, *([REQUEUE] if REQUEUE and "SLURM_JOB_ID" in os.environ else [])]
 
 
@@ -74,15 +74,15 @@ def held_back(*signals: signal.Signals) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in signals}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for one in dict.fromkeys(came):
-            signal.raise_signal(one)
+        for pending in dict.fromkeys(received):
+            signal.raise_signal(pending)
 
 
 def load_stack(stack: Sequence[str]) -> None:
@@ -102,14 +102,14 @@ def end_with_parent() -> None:
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def take_share(slot: int, of: int) -> None:
+def take_share(slot: int, size: int) -> None:
     """Keep this process to its part of the cores, and to one GPU where there are any.
 
     It has to come before CUDA is first used; libraries that count the cores given to them follow.
     """
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[slot::of] or [cores[slot % len(cores)]])
+        os.sched_setaffinity(0, cores[slot::size] or [cores[slot % len(cores)]])
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -41,16 +41,16 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             ConfigError: two packages add the same name, or one adds a name of ours.
         """
-        found: dict[str, EntryPoint] = {}
+        added: dict[str, EntryPoint] = {}
         points = entry_points(group=self.group) if self.group else ()
         for point in sorted(points, key=lambda point: point.name):
-            if point.name in self.entries or found.get(point.name, point) != point:
+            if point.name in self.entries or added.get(point.name, point) != point:
                 raise ConfigError(
                     f"the installed package {_package(point)} adds '{point.name}' to {self.group}, which has "
                     "it already; uninstall one of the two"
                 )
-            found[point.name] = point
-        return found
+            added[point.name] = point
+        return added
 
     def __iter__(self) -> Iterator[str]:
         yield from self.entries
@@ -70,9 +70,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         try:
             entry = point.load()
         except Exception as error:  # whatever a package's own code raises
-            said = " ".join(str(error).split()) or type(error).__name__
+            message = " ".join(str(error).split()) or type(error).__name__
             raise ConfigError(
-                f"'{name}' of the installed package {_package(point)} cannot be loaded ({said}); "
+                f"'{name}' of the installed package {_package(point)} cannot be loaded ({message}); "
                 "upgrade or uninstall it"
             ) from error
         if not isinstance(entry, self.kind):

@@ -1,4 +1,4 @@
-"""What every command shares: its configuration, how it is ended, and how a user's errors are said."""
+"""What every command shares: its configuration, how it is ended, and how a user's errors are shown."""
 
 import sys
 import warnings
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 def run_command(
     usage: str, work: "Callable[[Config, Console], int]", keys: Sequence[str] = (), trains: bool = True
 ) -> int:
-    """Compose the command line's configuration and do the work; a user's errors are said in one line each.
+    """Compose the command line's configuration and do the work; a user's errors are shown in one line each.
 
     Args:
         usage: the command's docstring.
         keys: keys of the configuration, or groups of them, that its help names first: the command's KEYS.
-        trains: say first what experiment is trained.
+        trains: print first which experiment is trained.
     """
     words = sys.argv[1:]
     if HELP & set(words):
@@ -40,15 +40,15 @@ def run_command(
 
     def composed() -> int:
         config = compose(words)
-        what = f"cohort {config.cohort.root or 'embedded'}"
+        headline = f"cohort {config.cohort.root or 'embedded'}"
         if trains:
-            what = (
+            headline = (
                 f"experiment {config.experiment} ({' '.join(words) or 'all defaults'}): "
                 f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.targets)}, "
                 f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, "
                 f"seed {config.seed}"
             )
-        say(console, what)
+        say(console, headline)
         return work(config, console)
 
     return errors_in_words(composed)
@@ -66,12 +66,12 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
 
     console = Console(highlight=False)
 
-    def each() -> int:
+    def work_on_all() -> int:
         for word in words:
             work(_run_folder(Path(word), console), console)
         return 0
 
-    return errors_in_words(each)
+    return errors_in_words(work_on_all)
 
 
 def _run_folder(path: "Path", console: "Console") -> "Path":
@@ -83,14 +83,14 @@ def _run_folder(path: "Path", console: "Console") -> "Path":
     runs = sorted(file.parent for file in path.glob("*/config.yaml"))
     if not runs:
         remedy = "give the folder that fit has printed, such as runs/demo/2026-01-31_12-00-00, or runs/demo"
-        raise InputError(Problem(str(path), "is not a run folder and holds none", remedy))
+        raise InputError(Problem(str(path), "is not a run folder and contains none", remedy))
     text = f"{path}: the newest of its runs is {runs[-1].name} (of {len(runs)})"
     say(console, text)
     return runs[-1]
 
 
 def errors_in_words(work: Callable[[], int]) -> int:
-    """Do the work and return its exit status; a user's errors are said in one line each, with status 2."""
+    """Do the work and return its exit status; a user's errors are shown in one line each, with status 2."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -105,12 +105,12 @@ def errors_in_words(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         return unread()
     except KeyboardInterrupt as interrupt:
-        errors.print("interrupted; the same command goes on from here")
+        errors.print("interrupted; run the same command again to continue")
         return 128 + interrupt.signal if isinstance(interrupt, Terminated) else 130
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        text = f"{where}{error.strerror or error}; put it right and give the same command again: "
-        text += "what is finished is kept"
+        text = f"{where}{error.strerror or error}; correct it and run the same command again: "
+        text += "finished work is kept"
         errors.print(f"[bold red]error[/] {escape(text)}", soft_wrap=True)
         return 2
     except (ConfigError, InputError) as error:

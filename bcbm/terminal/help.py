@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 HELP = {"-h", "--help", "help"}
-BROKEN_PIPE = 141  # as the shell says of a program whose reader has gone away
+BROKEN_PIPE = 141  # the shell's status of a program whose reader has gone away
 
 
 def show(text: str) -> None:
@@ -31,7 +31,7 @@ def commands() -> str:
 
     lines = ["bcbm VERB [key=value ...], or python -m bcbm.VERB [key=value ...]", "", "Commands"]
     lines += [f"  {name:<11} {line}" for name, line in doors().items()]
-    lines += ["", "bcbm VERB --help says more of one; bcbm --version which versions these are"]
+    lines += ["", "bcbm VERB --help explains a command; bcbm --version prints the versions"]
     return "\n".join(lines)
 
 
@@ -47,15 +47,15 @@ def print_help(usage: str, keys: Sequence[str] = (), everything: bool = False) -
     if keys:
         lines += ["", "Experiments (experiment=NAME)", *_experiments()]
         lines += ["", "Groups (group=NAME takes a file of conf/)", *_groups()]
-        first, rest = _keys(keys)
+        first, others = _keys(keys)
         lines += ["", "Keys: type, default, meaning", *first]
-        lines += ["", "Other keys", *rest] if everything else ["", "--help all lists the other keys too"]
+        lines += ["", "Other keys", *others] if everything else ["", "--help all lists the other keys too"]
     show("\n".join(lines))
 
 
 def asks_for_all(words: Sequence[str]) -> bool:
     """Whether `--help` is followed by `all`."""
-    return any(word in HELP and after == "all" for word, after in pairwise(words))
+    return any(word in HELP and following == "all" for word, following in pairwise(words))
 
 
 def _experiments() -> list[str]:
@@ -80,9 +80,9 @@ def _keys(chosen: Sequence[str]) -> tuple[list[str], list[str]]:
 
     width = max(60, shutil.get_terminal_size().columns)
     first: list[str] = []
-    rest: list[str] = []
+    others: list[str] = []
     for name, kind, default, meaning in described_keys():
-        lines = first if name in chosen or name.split(".")[0] in chosen else rest
+        lines = first if name in chosen or name.split(".")[0] in chosen else others
         lines.append(f"  {name}  ({kind}; {default})")
         lines += textwrap.wrap(meaning, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return first, rest
+    return first, others

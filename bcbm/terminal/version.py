@@ -1,4 +1,4 @@
-"""Which versions these are: this package, Python, torch, and what there is to train on."""
+"""The versions of this package, Python and torch, and the devices to train on."""
 
 import platform
 import shutil

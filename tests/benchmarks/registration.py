@@ -16,13 +16,13 @@ import SimpleITK as sitk
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from warped import GRIDS, warped_brain
 
-from bcbm.features.registration import _template, register
+from bcbm.features.registration import register, template
 
 
 def prepare() -> None:
     """One thread, and what is loaded once a process."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    _template()
+    template()
 
 
 def measure(seed: int) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ from downloads import LABELS, P, download, lesions_of, row
 
 from bcbm.cohort.download import patient_of
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
-from bcbm.cohort.survey import MASK_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, Survey
 from bcbm.cohort.table import build_table, flow, settle
 
 
@@ -80,7 +80,7 @@ def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tm
     survey = Survey(
         masks=pd.DataFrame(1.0, index=list(ids.values()), columns=list(MASK_COLUMNS)),
         overlaps=pd.DataFrame(
-            [(ids[one], ids[other], shared, shared) for one, other, shared in pairs],
+            [(ids[first], ids[second], shared, shared) for first, second, shared in pairs],
             columns=["one", "other", "shared", "dice"],
         ),
         unusable={},
@@ -120,8 +120,8 @@ def test_one_image_filed_under_two_patients_excludes_the_lesions_of_both(tmp_pat
     rows = [(study, name, *row(number)) for number, (study, name) in enumerate(files)]
     root = download(tmp_path, rows, labels, files)
     images = root / IMAGE_FOLDER
-    one, other = (images / f"{P}-{study}/{P}-{study}_image_ss_n4.nii.gz" for study in ("1-0", "2-0"))
-    shutil.copy(one, other)
+    original, copy = (images / f"{P}-{study}/{P}-{study}_image_ss_n4.nii.gz" for study in ("1-0", "2-0"))
+    shutil.copy(original, copy)
     table, _, problems = lesions_of(root)
     assert table["excluded"].tolist() == [True, True, False]
     assert len(problems) == 1 and f"{P}-1-0/met" in problems[0] and f"{P}-2-0/tum" in problems[0]

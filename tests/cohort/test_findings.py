@@ -7,7 +7,7 @@ import pytest
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.findings import agreement, burden, findings
-from bcbm.cohort.survey import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
 from bcbm.cohort.table import build_table, settle
 
 STUDY = "BCBM-RadioGenomics-1-0"
@@ -40,12 +40,12 @@ def judged(points=POINTS, overlap=0.95, **measures):
     )
     table, _, _ = build_table(download, survey=survey)
     settle(table, "lesions", survey)
-    return {(one.kind, one.where) for one in findings(download, table)}, table
+    return {(problem.kind, problem.where) for problem in findings(download, table)}, table
 
 
 def test_a_sound_study_has_nothing_but_its_burden():
-    found, table = judged()
-    assert {kind for kind, _ in found} == {"patient that owns much of the table"}
+    noted, table = judged()
+    assert {kind for kind, _ in noted} == {"patient that owns much of the table"}
     assert burden(table) == [{"patient": "BCBM-RadioGenomics-1", "lesions": 3, "share": 1.0}]
     assert agreement(table) == {"hemisphere": {"agree": 3, "of": 3}, "region": {"agree": 3, "of": 3}}
 
@@ -59,21 +59,21 @@ def test_a_sound_study_has_nothing_but_its_burden():
     ],
 )
 def test_masks_that_say_little_are_named(measures, kind):
-    found, _ = judged(**measures)
-    assert (kind, f"{STUDY}/{NAMES[0]}") in found
+    noted, _ = judged(**measures)
+    assert (kind, f"{STUDY}/{NAMES[0]}") in noted
 
 
 def test_a_study_whose_lesions_all_lie_opposite_to_their_names_is_mirrored():
-    found, table = judged(points=[(-x, y, z) for x, y, z in POINTS])
-    assert ("mirrored study", STUDY) in found
-    assert sum(kind == "name against coordinates" for kind, _ in found) == 3
+    noted, table = judged(points=[(-x, y, z) for x, y, z in POINTS])
+    assert ("mirrored study", STUDY) in noted
+    assert sum(kind == "name against coordinates" for kind, _ in noted) == 3
     assert agreement(table)["hemisphere"] == {"agree": 0, "of": 3}
 
 
 def test_one_lesion_on_the_other_side_is_no_mirrored_study():
-    found, _ = judged(points=[(-30, 45, 20), *POINTS[1:]])
-    assert "mirrored study" not in {kind for kind, _ in found}
-    assert ("name against coordinates", f"{STUDY}/{NAMES[0]}") in found
+    noted, _ = judged(points=[(-30, 45, 20), *POINTS[1:]])
+    assert "mirrored study" not in {kind for kind, _ in noted}
+    assert ("name against coordinates", f"{STUDY}/{NAMES[0]}") in noted
 
 
 def test_a_poor_overlap_with_the_template_is_in_doubt():

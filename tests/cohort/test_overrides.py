@@ -28,7 +28,7 @@ def test_every_mistake_is_a_line_that_says_what_to_write(tmp_path):
     text = str(caught.value).splitlines()
     assert len(text) == 3
     assert "line 2" in text[0] and "write frontal" in text[0]
-    assert "stands there already" in text[1] and "category is 'tumour'" in text[2]
+    assert "line 3 (a)" in text[1] and "'tumour'" not in text[1] and "category is 'tumour'" in text[2]
 
 
 @pytest.mark.parametrize("content", ["", "hemisphere,region\nleft,deep\n", "name\nmet\n"])

@@ -84,9 +84,18 @@ def test_too_many_folds_name_the_target_and_its_count():
     with pytest.raises(InputError) as caught:
         split_of(table)
     assert [problem.where for problem in caught.value.problems] == ["PR"]
-    assert "3 positive patients for 5 folds" in str(caught.value)
+    assert "3 positive patients" in str(caught.value)
     assert "split.folds to at most 3" in str(caught.value)
     assert len(split_of(table, folds=3).folds) == 3
+
+
+def test_too_few_units_are_counted_in_their_own_word():
+    table = invented(patients=3, seed=1).drop_duplicates("study_id")
+    table["PR"] = [1.0, *[0.0] * (len(table) - 1)]
+    with pytest.raises(InputError) as caught:
+        split_of(table, unit="study", folds=50, targets=["PR"])
+    texts = [problem.found for problem in caught.value.problems]
+    assert texts[0].startswith("1 positive study ") and "negative studies " in texts[1]
 
 
 @pytest.mark.parametrize("unit", ["study", "lesion"])
@@ -94,8 +103,8 @@ def test_a_split_of_studies_or_lesions_is_leaky(unit):
     table = invented()
     split = split_of(table, unit=unit)
     rows = split.rows(table, 0)
-    both = set(table["patient_id"].iloc[rows["train"]]) & set(table["patient_id"].iloc[rows["test"]])
-    assert split.leaky and both
+    shared = set(table["patient_id"].iloc[rows["train"]]) & set(table["patient_id"].iloc[rows["test"]])
+    assert split.leaky and shared
     assert '"leaky": true' in split.to_json()
     assert not split_of(table).leaky
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcbm.cohort.phantom import REGIONS, render
+from bcbm.cohort.phantom import REGION_BOXES, render
 from bcbm.cohort.synthetic import GENERATOR, IMAGES, draw_labels, draw_patients, write_cohort
 from bcbm.features.radiomics import FEATURES, extract_cohort
 
@@ -123,7 +123,7 @@ def test_lesions_lie_apart_and_where_their_region_says() -> None:
         lesions = [blob for blob in patient.blobs if blob.kind == "lesion"]
         for n, blob in enumerate(lesions):
             assert all(other.level(blob.surface(1.0)).min() > 1 for other in lesions[:n])
-            assert blob.score in {score for score, *_ in REGIONS.values()}
+            assert blob.score in {score for score, *_ in REGION_BOXES.values()}
             side = 1 if blob.name.lower().startswith("l") else -1
             assert blob.name.startswith("Plan") or blob.centre[0] * side > 0  # x grows to the patient's left
         assert len({blob.name for blob in patient.blobs}) == len(patient.blobs)

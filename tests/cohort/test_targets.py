@@ -149,9 +149,9 @@ trainer: {max_epochs: 0}
     lines = message(f"experiment={path}").splitlines()
     names = ["1st", "typo", "typo", "both", "neither", "yes_no", "compared", "twice", "one", "alike", "plain"]
     names += ["volume", "her2", "empty"]
-    said = [line.split(":")[0].removeprefix("cohort.targets.") for line in lines]
-    assert said == ["trainer.max_epochs=0", *names]
-    facts = dict(zip(said, lines, strict=True))
+    named = [line.split(":")[0].removeprefix("cohort.targets.") for line in lines]
+    assert named == ["trainer.max_epochs=0", *names]
+    facts = dict(zip(named, lines, strict=True))
     assert "did you mean 'column'" in next(line for line in lines if "'colunm'" in line)
     assert "True" in facts["yes_no"] and "'=> 20'" in facts["compared"] and "'y'" in facts["twice"]
     assert "'volume'" in facts["volume"] and "'her2'" in facts["her2"]
@@ -192,22 +192,22 @@ def test_own_targets_are_stratified_over_and_change_no_fold_where_there_are_none
     settings = {"unit": "patient", "folds": 3, "repeats": 1, "validation": 0.2, "seed": 0, "targets": ["ER"]}
     plain = make_split(table.drop(columns="rare"), **settings)
     assert make_split(table, **settings).hash == plain.hash
-    both = {"rare": Target("rare", ("x",))}
-    split = make_split(table, **settings, known=TARGETS | both)
+    extra = {"rare": Target("rare", ("x",))}
+    split = make_split(table, **settings, known=TARGETS | extra)
     rare = table.set_index("patient_id")["rare"]
     assert [rare[list(fold.test)].sum() for fold in split.folds] == [2, 2, 2]
-    assert make_split(table, **{**settings, "targets": ["rare"]}, known=TARGETS | both).hash == split.hash
+    assert make_split(table, **{**settings, "targets": ["rare"]}, known=TARGETS | extra).hash == split.hash
 
 
 def test_ki67_at_twenty_per_cent_is_run_to_the_end_from_configuration_alone(clinical_cohort, tmp_path):
     words = (f"cohort.root={clinical_cohort}", "experiment=demo+baselines/logistic_l2", "permutations=3")
     _, runs = fit(tmp_path, *words, KI67, "task.targets=[ER,ki67]")
     (results,) = runs.rglob("results.json")
-    found = json.loads(results.read_text())
-    assert list(found["receptors"]) == ["ER", "ki67"]
+    content = json.loads(results.read_text())
+    assert list(content["receptors"]) == ["ER", "ki67"]
     lesions = pd.read_parquet(results.with_name("lesions.parquet"))
     labels = lesions[~lesions["excluded"]].groupby("patient_id")["ki67"].first()
-    patient = found["receptors"]["ki67"]["patient"]
+    patient = content["receptors"]["ki67"]["patient"]
     assert (patient["positives"], patient["negatives"]) == ((labels == 1).sum(), (labels == 0).sum())
     assert min(patient["positives"], patient["negatives"]) > 5 and "pipeline_p" in patient
     page = results.with_name("report.html").read_text()

@@ -117,7 +117,7 @@ def test_tune_lists_every_combination_and_each_is_checked_before_work_starts():
     assert "did you mean 'model.dropout'" in message("tune={model.dropot: [0.1]}")
     assert "cannot be tuned" in message("tune={split.folds: [3, 5]}")
     for key in HARDWARE:
-        assert f"'{key}' cannot be tuned: it is what is trained on" in message(f"tune={{{key}: [1, 2]}}")
+        assert f"{key}=VALUE" in message(f"tune={{{key}: [1, 2]}}")
     assert "no value" in message("tune={model.dropout: []}")
     assert "inner" in message("tune={model.dropout: [0.1]}", "split.inner=1")
 

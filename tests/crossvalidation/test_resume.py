@@ -123,7 +123,7 @@ def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(start,
     until(lambda: last(tmp_path), first)
     first.send_signal(number)
     _, errors = done(first, status=128 + number)
-    assert "the same command goes on" in errors
+    assert "interrupted" in errors
     assert not list(tmp_path.rglob(".*.partial"))
     done(start(*LONG))
     pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
@@ -203,7 +203,7 @@ raise SystemExit(main())
         text=True,
     )
     assert full.returncode == 2 and "Traceback" not in full.stderr
-    assert ".ckpt: File too large; put it right" in full.stderr
+    assert ".ckpt: File too large" in full.stderr
     assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.glob("demo/limited/**/best.ckpt"))
     done(start(*words, here))
     pd.testing.assert_frame_equal(*tables(tmp_path))

@@ -58,12 +58,12 @@ def made(studies, folder, **changes):
 
 
 def test_a_crop_is_image_and_mask_centred_on_the_lesion(tmp_path):
-    found, problems = made([study(tmp_path, {"a": box(8, 10, 7)})], tmp_path)
-    assert problems == [] and list(found) == ["S/a"]
-    assert found["S/a"].shape == (2, 9, 9, 9) and found["S/a"].dtype == np.float16
+    cropped, problems = made([study(tmp_path, {"a": box(8, 10, 7)})], tmp_path)
+    assert problems == [] and list(cropped) == ["S/a"]
+    assert cropped["S/a"].shape == (2, 9, 9, 9) and cropped["S/a"].dtype == np.float16
     expected = np.zeros((9, 9, 9))
     expected[3:6, 3:6, 3:6] = 1
-    np.testing.assert_array_equal(found["S/a"][1], expected)
+    np.testing.assert_array_equal(cropped["S/a"][1], expected)
 
 
 @pytest.mark.parametrize("flip", [(-1, -1, 1), (1, 1, 1), (1, -1, -1)])
@@ -73,14 +73,14 @@ def test_a_mark_to_the_left_back_top_stays_there_however_the_file_is_stored(tmp_
     lps[11, 13, 9] = 1000  # x + 2 (left), y + 2 (back), z + 1 (up) of the centre; a view: changes `image`
     mask = box(8, 10, 7)
     mask = mask[::-1, ::-1] if flip == (1, 1, 1) else mask[::-1, :, ::-1] if flip[0] == 1 else mask
-    found, _ = made([study(tmp_path, {"a": mask}, image, flip=flip)], tmp_path)
-    assert np.unravel_index(found["S/a"][0].argmax(), (9, 9, 9)) == (4 + 1, 4 + 2, 4 + 2)
+    cropped, _ = made([study(tmp_path, {"a": mask}, image, flip=flip)], tmp_path)
+    assert np.unravel_index(cropped["S/a"][0].argmax(), (9, 9, 9)) == (4 + 1, 4 + 2, 4 + 2)
 
 
 def test_anisotropic_spacing_becomes_cubic(tmp_path):
     lesions = study(tmp_path, {"a": box(8, 10, 7, edge=4)}, spacing=(0.5, 0.5, 1.0))
-    found, _ = made([lesions], tmp_path, size=16, spacing=0.5)
-    mask = found["S/a"][1]
+    cropped, _ = made([lesions], tmp_path, size=16, spacing=0.5)
+    mask = cropped["S/a"][1]
     extent = [np.ptp(np.flatnonzero(mask.any(axis=axes))) + 1 for axes in ((1, 2), (0, 2), (0, 1))]
     assert extent[1:] == [4, 4] and extent[0] in (7, 8, 9)  # z, y, x: 4 mm, 2 mm, 2 mm
 
@@ -88,16 +88,16 @@ def test_anisotropic_spacing_becomes_cubic(tmp_path):
 def test_an_oblique_scan_is_centred_too(tmp_path):
     c, s = np.cos(0.4), np.sin(0.4)
     lesions = study(tmp_path, {"a": box(8, 10, 7)}, turn=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
-    found, problems = made([lesions], tmp_path)
+    cropped, problems = made([lesions], tmp_path)
     assert problems == []
-    centre = np.argwhere(found["S/a"][1] > 0).mean(axis=0)
+    centre = np.argwhere(cropped["S/a"][1] > 0).mean(axis=0)
     np.testing.assert_allclose(centre, [4, 4, 4], atol=0.1)
 
 
 def test_beyond_the_volume_is_zero_and_the_brain_is_standardised(tmp_path):
-    found, _ = made([study(tmp_path, {"a": box(0, 0, 0)})], tmp_path, size=31)
-    assert not found["S/a"][:, 0].any()
-    assert abs(found["S/a"][0].astype(float)).max() < 4
+    cropped, _ = made([study(tmp_path, {"a": box(0, 0, 0)})], tmp_path, size=31)
+    assert not cropped["S/a"][:, 0].any()
+    assert abs(cropped["S/a"][0].astype(float)).max() < 4
 
 
 @pytest.mark.parametrize("flip", [(-1, -1, 1), (1, -1, -1)])
@@ -105,13 +105,13 @@ def test_beyond_the_volume_is_zero_and_the_brain_is_standardised(tmp_path):
 def test_the_part_that_is_cut_gives_what_the_volume_gives(tmp_path, flip, place):
     c, s = np.cos(0.3), np.sin(0.3)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    one = study(tmp_path, {"a": box(*place, edge=5)}, flip=flip, turn=turn, spacing=(0.7, 1.1, 1.6))
-    found, _ = made([one], tmp_path, size=7, spacing=0.9)
-    image = read_volume(one.image)
-    mask = read_mask(one.masks["S/a"], image)
-    whole = crops.crop(crops.normalised(image), mask, CropSettings(7, 0.9))
-    np.testing.assert_array_equal(found["S/a"][1], whole[1])
-    np.testing.assert_allclose(found["S/a"][0], whole[0], atol=2e-3)
+    lesions = study(tmp_path, {"a": box(*place, edge=5)}, flip=flip, turn=turn, spacing=(0.7, 1.1, 1.6))
+    cropped, _ = made([lesions], tmp_path, size=7, spacing=0.9)
+    image = read_volume(lesions.image)
+    mask = read_mask(lesions.masks["S/a"], image)
+    expected = crops.crop(crops.normalised(image), mask, CropSettings(7, 0.9))
+    np.testing.assert_array_equal(cropped["S/a"][1], expected[1])
+    np.testing.assert_allclose(cropped["S/a"][0], expected[0], atol=2e-3)
 
 
 def test_intensities_are_scaled_inside_the_brain_as_asked(tmp_path):
@@ -120,15 +120,15 @@ def test_intensities_are_scaled_inside_the_brain_as_asked(tmp_path):
     lesions = [study(tmp_path, {"a": box(8, 10, 10)}, image)]
     values = image[image > 0].astype(np.float32)
     low, high = np.percentile(values, [1, 99])
-    wanted = {
+    scalings = {
         "zscore": lambda v: (v - values.mean()) / values.std(),
         "percentile": lambda v: np.clip((v - low) / (high - low), 0, 1),
         "none": lambda v: v,
     }
     raw = image[5:14, 7:16, 7:16].T
-    for intensity, scaled in wanted.items():
-        found, _ = made(lesions, tmp_path, intensity=intensity)
-        np.testing.assert_allclose(found["S/a"][0], np.where(raw > 0, scaled(raw), 0), rtol=2e-3, atol=2e-3)
+    for intensity, scaled in scalings.items():
+        cropped, _ = made(lesions, tmp_path, intensity=intensity)
+        np.testing.assert_allclose(cropped["S/a"][0], np.where(raw > 0, scaled(raw), 0), rtol=2e-3, atol=2e-3)
 
 
 def test_an_intensity_that_float16_cannot_hold_is_a_problem(tmp_path):
@@ -151,10 +151,10 @@ def test_a_margin_in_mm_blanks_the_image_beyond_it_and_not_the_mask(tmp_path, ma
 
 
 def test_a_lesion_between_coarse_voxels_keeps_the_one_at_its_centre(tmp_path):
-    found, _ = made(
+    cropped, _ = made(
         [study(tmp_path, {"a": box(8, 10, 7, edge=1)})], tmp_path, size=8, spacing=3.0, margin=1.0
     )
-    assert np.argwhere(found["S/a"][1]).tolist() == [[4, 4, 4]] == np.argwhere(found["S/a"][0]).tolist()
+    assert np.argwhere(cropped["S/a"][1]).tolist() == [[4, 4, 4]] == np.argwhere(cropped["S/a"][0]).tolist()
 
 
 def truncate(folder):
@@ -170,13 +170,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("found", BAD)
-def test_a_bad_mask_is_one_problem_and_its_neighbours_survive(tmp_path, found):
+@pytest.mark.parametrize("fact", BAD)
+def test_a_bad_mask_is_one_problem_and_its_neighbours_survive(tmp_path, fact):
     lesions = study(tmp_path, {"a": box(8, 10, 7), "b": box(4, 4, 4), "c": box(12, 12, 9)})
-    BAD[found](tmp_path)
+    BAD[fact](tmp_path)
     cropped, problems = made([lesions], tmp_path)
     assert [problem.where for problem in problems] == ["S/b"]
-    assert found in problems[0].found and problems[0].remedy
+    assert fact in problems[0].found and problems[0].remedy
     assert [crop[1].sum() for crop in cropped.values()] == [27, 27] and list(cropped) == ["S/a", "S/c"]
 
 
@@ -187,9 +187,9 @@ def test_a_bad_image_is_a_problem_of_each_of_its_lesions_only(tmp_path, values):
     bad = study(tmp_path / "bad", {"a": box(8, 10, 7), "b": box(4, 4, 4)})
     save(bad.image, values)
     good = study(tmp_path / "good", {"a": box(8, 10, 7)}, name="T")
-    found, problems = made([bad, good], tmp_path)
+    cropped, problems = made([bad, good], tmp_path)
     assert [problem.where for problem in problems] == ["S/a", "S/b"]
-    assert list(found) == ["T/a"] and found["T/a"][1].sum() == 27
+    assert list(cropped) == ["T/a"] and cropped["T/a"][1].sum() == 27
 
 
 # what is kept
@@ -233,11 +233,11 @@ def test_deleted_crops_are_made_again(tmp_path):
 
 def test_a_file_damaged_in_the_middle_is_read_again_once_it_is_whole(tmp_path):
     lesions = study(tmp_path, {"a": brain() - 55})  # noise: does not pack
-    whole = lesions.masks["S/a"].read_bytes()
-    half = len(whole) // 2
-    lesions.masks["S/a"].write_bytes(whole[:half] + bytes(9) + whole[half + 9 :])
+    content = lesions.masks["S/a"].read_bytes()
+    half = len(content) // 2
+    lesions.masks["S/a"].write_bytes(content[:half] + bytes(9) + content[half + 9 :])
     assert "cannot be read" in made([lesions], tmp_path)[1][0].found
-    lesions.masks["S/a"].write_bytes(whole)
+    lesions.masks["S/a"].write_bytes(content)
     assert made([lesions], tmp_path)[1] == []
 
 
@@ -308,7 +308,7 @@ def test_a_killed_call_is_gone_on_with_and_ends_the_same(tmp_path, jobs, hang, s
     masks = {name: box(place, 9, 7) for name, place in zip("abc", (3, 8, 12), strict=True)}
     studies = [study(tmp_path / name, masks, brain(i), name) for i, name in enumerate("STU")]
     prepare_crops(studies, tmp_path / "unbroken", SETTINGS, jobs=1)
-    wanted = content(tmp_path / "unbroken")
+    expected = content(tmp_path / "unbroken")
 
     folder = tmp_path / "broken"
     process = child(studies, folder, jobs, hang)
@@ -319,12 +319,12 @@ def test_a_killed_call_is_gone_on_with_and_ends_the_same(tmp_path, jobs, hang, s
     assert process.wait() == -signal.SIGKILL
     before = content(folder)
     assert 1 <= sum(name.endswith(".json") for name in before) <= records
-    assert before.items() <= wanted.items()
+    assert before.items() <= expected.items()
 
-    for left in folder.glob(".*.partial"):
-        os.utime(left, (0, 0))  # long ago
+    for partial in folder.glob(".*.partial"):
+        os.utime(partial, (0, 0))  # long ago
     prepare_crops(studies, folder, SETTINGS, jobs=1)
-    assert content(folder) == wanted and not list(folder.glob(".*"))
+    assert content(folder) == expected and not list(folder.glob(".*"))
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing_half(tmp_path):
@@ -345,11 +345,11 @@ def stored(folder, count=4):
 
 def test_a_pickled_store_is_its_places_and_not_its_data(tmp_path):
     store = stored(tmp_path)
-    wanted = [np.array(store[i]) for i in range(len(store))]
-    assert len(pickle.dumps(store)) < wanted[0].nbytes / 4
+    expected = [np.array(store[i]) for i in range(len(store))]
+    assert len(pickle.dumps(store)) < expected[0].nbytes / 4
     same = copy.copy(store)  # by way of what is pickled
-    assert store._maps and not same._maps
-    np.testing.assert_array_equal([same[i] for i in range(4)], wanted)
+    assert store.maps and not same.maps
+    np.testing.assert_array_equal([same[i] for i in range(4)], expected)
 
 
 def test_a_lesion_without_a_crop_reads_as_zeros(tmp_path):
@@ -367,8 +367,8 @@ def test_a_crop_is_a_read_only_piece_of_the_map(tmp_path):
 
 def test_more_studies_than_files_may_be_open_are_read(tmp_path, monkeypatch):
     store = stored(tmp_path)
-    monkeypatch.setattr(crops, "_OPEN", 2)
-    wanted = [np.array(np.load(path)[row]) for path, row in store.where]
+    monkeypatch.setattr(crops, "OPEN", 2)
+    expected = [np.array(np.load(path)[row]) for path, row in store.where]
     for number in (0, 1, 2, 3, 0, 3, 1):
-        np.testing.assert_array_equal(store[number], wanted[number])
-        assert len(store._maps) <= 2
+        np.testing.assert_array_equal(store[number], expected[number])
+        assert len(store.maps) <= 2

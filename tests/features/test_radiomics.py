@@ -15,7 +15,6 @@ from radiomics import featureextractor
 from bcbm.features import radiomics
 from bcbm.features.radiomics import (
     FEATURES,
-    _extractor,
     compare_radiomics,
     extract_cohort,
     extract_lesion,
@@ -33,8 +32,8 @@ def volume(rng: np.random.Generator) -> tuple[sitk.Image, sitk.Image]:
     inside = ((z - 14) / 4) ** 2 + ((y - 17) / 5) ** 2 + ((x - 25) / 7) ** 2 <= 1
     image = sitk.GetImageFromArray(rng.normal(300, 60, inside.shape).astype(np.float32))
     mask = sitk.GetImageFromArray(inside.astype(np.float32))
-    for each in (image, mask):
-        each.SetSpacing((1.0, 1.0, 2.0))
+    for stored in (image, mask):
+        stored.SetSpacing((1.0, 1.0, 2.0))
     return image, mask
 
 
@@ -71,7 +70,8 @@ def test_reference_values_of_pyradiomics_are_reproduced() -> None:
 
 def test_crop_gives_the_values_of_the_full_volume() -> None:
     image, mask = volume(np.random.default_rng(0))
-    full = _extractor({}).execute(image, sitk.Cast(mask > 0.5, sitk.sitkUInt8), label=1)
+    inside = sitk.Cast(mask > 0.5, sitk.sitkUInt8)
+    full = featureextractor.RadiomicsFeatureExtractor().execute(image, inside, label=1)
     assert extract_lesion(image, mask) == {name: float(full[name]) for name in FEATURES}
 
 
@@ -98,8 +98,8 @@ def test_mask_of_another_grid_is_refused() -> None:
 def saved(folder: Path, **volumes: sitk.Image) -> dict[str, Path]:
     """Each as a compressed NIfTI file."""
     paths = {name: folder / f"{name}.nii.gz" for name in volumes}
-    for name, each in volumes.items():
-        sitk.WriteImage(each, str(paths[name]))
+    for name, image in volumes.items():
+        sitk.WriteImage(image, str(paths[name]))
     return paths
 
 
@@ -156,16 +156,16 @@ def test_a_damaged_file_gives_no_features_until_it_is_whole(
     study: dict[str, Path], tmp_path: Path, cut: str, damage: str
 ) -> None:
     def extract() -> tuple[pd.DataFrame, dict[str, str]]:
-        asked = [(study["image"], {"a": study["good"]})]
-        return extract_cohort(asked, jobs=1, folder=tmp_path / "kept")
+        studies = [(study["image"], {"a": study["good"]})]
+        return extract_cohort(studies, jobs=1, folder=tmp_path / "kept")
 
-    whole = study[cut].read_bytes()
-    half = len(whole) // 2
-    bad = whole[:-20] if damage == "end" else whole[:half] + bytes(9) + whole[half + 9 :]
+    content = study[cut].read_bytes()
+    half = len(content) // 2
+    bad = content[:-20] if damage == "end" else content[:half] + bytes(9) + content[half + 9 :]
     study[cut].write_bytes(bad)
     table, failures = extract()
     assert table.empty and f"{cut}.nii.gz cannot be read" in failures["a"]
-    study[cut].write_bytes(whole)  # damaged in the middle: same size, same checksum on file
+    study[cut].write_bytes(content)  # damaged in the middle: same size, same checksum on file
     assert list(extract()[0].index) == ["a"]
 
 
@@ -176,17 +176,17 @@ def test_no_studies_give_an_empty_table_with_all_columns() -> None:
 
 def test_a_mask_whose_grid_is_rounded_counts_as_on_the_images() -> None:
     image, mask = volume(np.random.default_rng(0))
-    wanted = extract_lesion(image, mask)
+    expected = extract_lesion(image, mask)
     mask.SetOrigin((4e-4, 0, 0))
-    assert extract_lesion(image, mask) == wanted
+    assert extract_lesion(image, mask) == expected
 
 
 def test_what_is_kept_is_read_and_settings_and_files_have_their_own(
     study: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def extract(**settings: object) -> tuple[pd.DataFrame, dict[str, str]]:
-        asked = [(study["image"], {"a": study["good"], "b": study["dot"]})]
-        return extract_cohort(asked, jobs=1, folder=tmp_path / "kept", settings=settings)
+        studies = [(study["image"], {"a": study["good"], "b": study["dot"]})]
+        return extract_cohort(studies, jobs=1, folder=tmp_path / "kept", settings=settings)
 
     first, failures = extract()
     coarse, _ = extract(binWidth=50)
@@ -222,13 +222,13 @@ def test_a_volume_is_opened_as_itk_reads_it(tmp_path: Path) -> None:
         if name in ("scaled", "zero", "none"):  # what nibabel does not write
             content[112:120] = np.array([header["scl_slope"], header["scl_inter"]], "<f4").tobytes()
         path.write_bytes(gzip.compress(content + bytes(3)))
-        opened, wanted = open_volume(path), read_stored(path)
-        np.testing.assert_array_equal(opened.values, sitk.GetArrayViewFromImage(wanted), err_msg=name)
-        part, same = opened.part([1, 2, 3], [4, 3, 2]), wanted[1:5, 2:5, 3:5]
+        opened, expected = open_volume(path), read_stored(path)
+        np.testing.assert_array_equal(opened.values, sitk.GetArrayViewFromImage(expected), err_msg=name)
+        part, same = opened.part([1, 2, 3], [4, 3, 2]), expected[1:5, 2:5, 3:5]
         assert part.GetPixelID() == same.GetPixelID() and part.GetSize() == same.GetSize()
         require_same_grid(part, same)
         for value in ("GetOrigin", "GetSpacing", "GetDirection", "GetSize"):
-            assert getattr(opened.grid, value)() == getattr(wanted, value)()
+            assert getattr(opened.grid, value)() == getattr(expected, value)()
     path.write_bytes(gzip.compress(files["i2"].to_bytes()[:-8]))
     with pytest.raises(UnreadableError, match="fewer voxels"):
         open_volume(path)
@@ -272,13 +272,13 @@ def test_settings_see_the_full_volume(
         inside = sum(((axis - place * count) * step) ** 2 for axis, count, step in axes) <= radius**2
         image = sitk.GetImageFromArray(rng.normal(300, 60, shape).astype(kind).T)
         mask = sitk.GetImageFromArray(np.asarray(inside, np.uint8).T)
-        for each in (image, mask):
-            each.SetSpacing(spacing)
-            each.SetOrigin((-101.3, 77.77, -12.1))
-            each.SetDirection(turn if oblique else np.eye(3).ravel().tolist())
-        full = _extractor(settings).execute(image, mask, label=1)
-        wanted = np.array([float(full[name]) for name in FEATURES])
-        np.testing.assert_allclose(list(extract_lesion(image, mask, settings).values()), wanted, rtol=1e-9)
+        for stored in (image, mask):
+            stored.SetSpacing(spacing)
+            stored.SetOrigin((-101.3, 77.77, -12.1))
+            stored.SetDirection(turn if oblique else np.eye(3).ravel().tolist())
+        full = featureextractor.RadiomicsFeatureExtractor(**settings).execute(image, mask, label=1)
+        expected = np.array([float(full[name]) for name in FEATURES])
+        np.testing.assert_allclose(list(extract_lesion(image, mask, settings).values()), expected, rtol=1e-9)
 
 
 # other machines, other tables
@@ -287,7 +287,7 @@ def test_settings_see_the_full_volume(
 def test_dask_workers_give_the_same_values(study: dict[str, Path]) -> None:
     distributed = pytest.importorskip("distributed")
     studies = [(study["image"], {name: study["good"], f"{name}/dot": study["dot"]}) for name in "ab"]
-    wanted, failures = extract_cohort(studies, jobs=1)
+    expected, failures = extract_cohort(studies, jobs=1)
     seen: list[int] = []
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
@@ -295,7 +295,7 @@ def test_dask_workers_give_the_same_values(study: dict[str, Path]) -> None:
         joblib.parallel_config(backend="dask"),
     ):
         table, same = extract_cohort(studies, progress=seen.append)
-    pd.testing.assert_frame_equal(table, wanted, check_exact=True)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
     assert same == failures and seen == [2, 2]
 
 
@@ -321,6 +321,6 @@ def test_the_comparison_says_where_and_how_far_tables_differ() -> None:
 
 
 def test_provenance_names_settings_library_and_version() -> None:
-    found = provenance({"binWidth": 10})
-    assert found["settings"] == '{"binWidth": 10}' and found["library"] == "pyradiomics-bhklab"
-    assert found["version"][0].isdigit() and provenance()["settings"] == "{}"
+    source = provenance({"binWidth": 10})
+    assert source["settings"] == '{"binWidth": 10}' and source["library"] == "pyradiomics-bhklab"
+    assert source["version"][0].isdigit() and provenance()["settings"] == "{}"

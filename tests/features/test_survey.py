@@ -46,9 +46,9 @@ def test_a_mask_is_measured_on_its_image(tmp_path):
     image = brain()
     image[8:12, 8:12, 6:10] = 310
     image[8:10, 8:12, 6:10] = 210
-    found = surveyed(tmp_path, image, {"met": box((8, 8, 6))})
-    assert found.problems == [] and found.unusable == {}
-    row = found.masks.loc["met"]
+    survey = surveyed(tmp_path, image, {"met": box((8, 8, 6))})
+    assert survey.problems == [] and survey.unusable == {}
+    row = survey.masks.loc["met"]
     assert (row["voxels"], row["volume"], row["outside"], row["grey_levels"]) == (64, 128.0, 0.0, 2)
     assert row[["x", "y", "z"]].tolist() == [9.5, 9.5, 15.0]
 
@@ -64,11 +64,11 @@ def test_the_centroid_does_not_depend_on_how_the_file_is_stored(tmp_path, flip):
         folder = tmp_path / name
         folder.mkdir()
         files = {}
-        for what, array in (("image", brain()), ("met", box((4, 12, 3)))):
+        for label, array in (("image", brain()), ("met", box((4, 12, 3)))):
             volume = nib.Nifti1Image(array, affine)
             volume = volume if change is None else volume.as_reoriented(change)
-            files[what] = folder / f"{what}.nii.gz"
-            nib.save(volume, files[what])
+            files[label] = folder / f"{label}.nii.gz"
+            nib.save(volume, files[label])
         centres.append(surveyed(folder, files["image"], {"met": files["met"]}).masks[["x", "y", "z"]])
     assert np.allclose(centres[0], centres[1])
 
@@ -141,11 +141,11 @@ def test_a_bad_mask_is_one_problem_and_its_neighbours_are_measured(tmp_path, how
     save(path, arrays.get(how, box((8, 8, 6))))
     if how not in arrays:
         corrupt(path, how)
-    found = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
+    survey = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
     kind, words = BAD_MASKS[how]
-    assert [(problem.kind, problem.where) for problem in found.problems] == [(kind, "bad")]
-    assert words in found.problems[0].found and "läsion" in found.problems[0].found
-    assert list(found.masks.index) == ["good"] and found.unusable == {"bad": kind}
+    assert [(problem.kind, problem.where) for problem in survey.problems] == [(kind, "bad")]
+    assert words in survey.problems[0].found and "läsion" in survey.problems[0].found
+    assert list(survey.masks.index) == ["good"] and survey.unusable == {"bad": kind}
 
 
 @pytest.mark.parametrize("how", ["truncated", "text", "4D", "empty", "constant", "infinite", "unoriented"])
@@ -163,10 +163,10 @@ def test_a_bad_image_is_one_problem_and_the_reason_of_all_its_lesions(tmp_path, 
     nib.save(volume, path)
     if how in ("truncated", "text"):
         corrupt(path, how)
-    found = surveyed(tmp_path, path, {"one": box((8, 8, 6)), "two": box((4, 4, 4))})
-    assert [problem.kind for problem in found.problems] == ["unusable image"]
-    assert found.problems[0].where == str(path)
-    assert set(found.unusable) == {"one", "two"} and found.masks.empty
+    survey = surveyed(tmp_path, path, {"one": box((8, 8, 6)), "two": box((4, 4, 4))})
+    assert [problem.kind for problem in survey.problems] == ["unusable image"]
+    assert survey.problems[0].where == str(path)
+    assert set(survey.unusable) == {"one", "two"} and survey.masks.empty
 
 
 @pytest.mark.parametrize("kind", ["vector", "complex"])
@@ -177,8 +177,8 @@ def test_voxels_that_are_no_single_number_are_refused(tmp_path, kind):
         sitk.WriteImage(colours, str(path))
     else:
         save(path, box((8, 8, 6)).astype(np.complex64))
-    found = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
-    assert list(found.masks.index) == ["good"] and found.unusable == {"bad": "unreadable mask"}
+    survey = surveyed(tmp_path, brain(), {"bad": path, "good": box((8, 8, 6))})
+    assert list(survey.masks.index) == ["good"] and survey.unusable == {"bad": "unreadable mask"}
 
 
 def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_path, monkeypatch):

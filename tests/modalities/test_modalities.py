@@ -201,8 +201,8 @@ def test_any_modality_follows_a_flip_by_its_swaps(monkeypatch, where):
         assert torch.equal(flipped["sides"], still["sides"][:, mirror])
         for row, image in enumerate(some["image"]):
             half.append(torch.equal(image, flipped["image"][row]))
-            wanted = flipped if half[-1] else still
-            assert torch.equal(some["sides"][row], wanted["sides"][row])
+            expected = flipped if half[-1] else still
+            assert torch.equal(some["sides"][row], expected["sides"][row])
     assert 0 < sum(half) < len(half)
 
 

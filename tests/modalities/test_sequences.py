@@ -127,14 +127,14 @@ def test_only_named_sequences_are_looked_for(tmp_path):
     (folder,) = (root / IMAGE_FOLDER).iterdir()
     for ending in ("flair_ss_n4", "flair2_ss_n4"):
         (folder / f"{folder.name}_image_{ending}.nii.gz").write_bytes(b"x")
-    plain, named, both = (
+    plain, named, second = (
         read_download(root, sequences=sequences) for sequences in ((), ("flair",), ("flair", "flair2"))
     )
     assert plain.problems[0].kind == "study with more than one image" and "3 files" in plain.problems[0].found
     assert plain.segmentations["image_path"].tolist() == both.segmentations["image_path"].tolist()
     assert "image_flair" not in plain.segmentations and "2 files" in named.problems[0].found
-    assert both.problems == []
-    (paths,) = both.segmentations[["image_path", "image_flair", "image_flair2"]].to_numpy()
+    assert second.problems == []
+    (paths,) = second.segmentations[["image_path", "image_flair", "image_flair2"]].to_numpy()
     assert [Path(path).name.removeprefix(f"{folder.name}_image_") for path in paths] == [
         *("ss_n4.nii.gz", "flair_ss_n4.nii.gz", "flair2_ss_n4.nii.gz")
     ]
@@ -193,8 +193,8 @@ def test_each_sequence_is_normalised_by_itself(tmp_path):
     (again,) = prepare_crops([files_of(tmp_path)], tmp_path / "kept", CropSettings(9, 1.0), jobs=1)[
         0
     ].values()
-    one, other = CropStore([*where.values(), again], 9, 3)[0], CropStore([again], 9, 3)[0]
-    np.testing.assert_allclose(one[1].astype(float), other[1].astype(float), atol=2e-3)
+    rescaled, original = CropStore([*where.values(), again], 9, 3)[0], CropStore([again], 9, 3)[0]
+    np.testing.assert_allclose(rescaled[1].astype(float), original[1].astype(float), atol=2e-3)
     assert where["S/a"] != again
 
 
@@ -239,12 +239,12 @@ def by_device(images, augment, sequences):
 @pytest.mark.parametrize("way", [by_worker, by_device])
 def test_sequences_are_changed_alike_and_the_mask_with_them(way):
     images, augment = crops_of(12), Augment(**CHANCES)
-    both = way(images, augment, 2)
+    changed = way(images, augment, 2)
     for channel in (0, 1):
         alone = way(images[:, [channel, 2]], augment, 1)
-        assert torch.equal(both[:, [channel, 2]], alone)
+        assert torch.equal(changed[:, [channel, 2]], alone)
         assert not torch.equal(alone[:, 0], images[:, channel])
-    assert set(both[:, 2].unique().tolist()) == {0.0, 1.0}
+    assert set(changed[:, 2].unique().tolist()) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("way", [by_worker, by_device])
@@ -253,7 +253,7 @@ def test_noise_is_as_strong_in_each_sequence_and_not_the_same(way):
     augment = Augment(**{**dict.fromkeys(CHANCES, 0.0), "noise": 1.0})
     noise = way(images, augment, 2)
     assert torch.equal(way(images[:, :1], augment, 1), noise[:, :1])
-    one, other = noise[:, 0].flatten(1), noise[:, 1].flatten(1)
-    assert torch.allclose(one.std(1), other.std(1), rtol=0.1) and not noise[:, 2].any()
-    for a, b in zip(one, other, strict=True):
+    first, second = noise[:, 0].flatten(1), noise[:, 1].flatten(1)
+    assert torch.allclose(first.std(1), second.std(1), rtol=0.1) and not noise[:, 2].any()
+    for a, b in zip(first, second, strict=True):
         assert abs(np.corrcoef(a, b)[0, 1]) < 0.1

@@ -23,8 +23,8 @@ from bcbm.features.crops import CropStore
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 from bcbm.search.objective import among, figure, measures
-from bcbm.search.results import finished
-from bcbm.search.sweep import Asked
+from bcbm.search.results import read_sweep
+from bcbm.search.sweep import SweepWords
 from bcbm.search.worker import Job, Report
 from bcbm.system.processes import take_share
 
@@ -91,24 +91,24 @@ def done(process, status=0):
 
 
 def only_sweep(folder):
-    (found,) = (folder / "sweeps" / "small").iterdir()
-    return found
+    (home,) = (folder / "sweeps" / "small").iterdir()
+    return home
 
 
 def test_a_sweep_leaves_its_studies_their_best_and_a_table(start, tmp_path):
     out, _ = done(start("workers=2"))
     folder = only_sweep(tmp_path)
     assert str(folder) in out and "best of every study" in out
-    found = finished(folder)
-    assert list(found.studies) == list(found.best) == ["fold=0", "fold=1", "final"]
+    result = read_sweep(folder)
+    assert list(result.studies) == list(result.best) == ["fold=0", "fold=1", "final"]
     best = json.loads((folder / "best.json").read_text())
-    for name, one in best.items():
-        rows = found.trials[found.trials["study"] == name]
+    for name, trial in best.items():
+        rows = result.trials[result.trials["study"] == name]
         assert len(rows) == 3 and (rows["state"] == "complete").all()
-        assert one["value"] == rows["auroc"].max() >= one["default"]
-        assert one["settings"].keys() <= {"model.fusion", "model.fusion_features", "model.dropout"}
-        assert found.best[name].settings == one["settings"]
-    assert (found.trials["epochs"] == 4).all() and (found.trials["last_step"] == 4).all()
+        assert trial["value"] == rows["auroc"].max() >= trial["default"]
+        assert trial["settings"].keys() <= {"model.fusion", "model.fusion_features", "model.dropout"}
+        assert result.best[name].settings == trial["settings"]
+    assert (result.trials["epochs"] == 4).all() and (result.trials["last_step"] == 4).all()
     parquet = pd.read_parquet(folder / "trials.parquet")
     assert len(parquet) == len(pd.read_csv(folder / "trials.csv")) == 9
     plan = yaml.safe_load((folder / "sweep.yaml").read_text())
@@ -125,33 +125,33 @@ def test_an_interrupted_sweep_shows_what_it_has_and_goes_on_though_its_journal_i
     words = ["outer=0,final", "trials=2", "workers=2"]  # the final study is not begun when the first ends
     first = start(*words)
     end = time.monotonic() + 300
-    while not (one := list(tmp_path.glob("sweeps/small/*/study=fold=0/trial=*/result.json"))):
+    while not (results := list(tmp_path.glob("sweeps/small/*/study=fold=0/trial=*/result.json"))):
         assert time.monotonic() < end and first.poll() is None
         time.sleep(0.05)
     first.send_signal(signal.SIGINT)
     out, errors = done(first, status=130)
-    assert "best of every study" in out and "the same command goes on" in errors
+    assert "best of every study" in out and "interrupted" in errors
     folder = only_sweep(tmp_path)
     assert (folder / "report.html").is_file() and "Traceback" not in errors
-    assert len(pd.read_csv(folder / "trials.csv")) >= len(one)
+    assert len(pd.read_csv(folder / "trials.csv")) >= len(results)
     journal = folder / "journal.log"
     with journal.open("ab") as file:
         file.write(b'{"op_code":6,"worker_id":"x","tri')
     done(start(*words))
     assert (folder / "journal.log.torn").is_file()
-    (states,) = (finished(folder).trials["state"].value_counts().to_dict(),)
+    (states,) = (read_sweep(folder).trials["state"].value_counts().to_dict(),)
     assert states["complete"] == 4 and not {"running", "waiting"} & set(states)
     done(start(*words))
-    assert finished(folder).trials["state"].value_counts()["complete"] == 4
+    assert read_sweep(folder).trials["state"].value_counts()["complete"] == 4
 
 
 def test_two_objectives_give_a_front(start, tmp_path):
     text = SWEEP.replace("trials: 3", "trials: 3\nobjective: [auroc, parameters]")
     (tmp_path / "small.yaml").write_text(text)
     done(start("outer=final", "workers=2"))
-    found = finished(only_sweep(tmp_path))
-    assert (found.trials["parameters"] > 1000).all() and found.trials["auroc"].between(0, 1).all()
-    best = found.best["final"]
+    result = read_sweep(only_sweep(tmp_path))
+    assert (result.trials["parameters"] > 1000).all() and result.trials["auroc"].between(0, 1).all()
+    best = result.best["final"]
     assert best.trial in best.pareto and best.values["parameters"] > 1000
 
 
@@ -173,13 +173,17 @@ def test_what_is_wrong_with_the_command_line_is_one_line(start, tmp_path, words,
 
 def test_a_sweep_has_to_be_named():
     with pytest.raises(ConfigError, match="one of all, encoder, fusion, loss_weights"):
-        Asked.of(["workers=2"])
+        SweepWords.read(["workers=2"])
 
 
 def test_own_words_are_told_from_the_experiments():
-    asked = Asked.of(["sweep=fusion", "--outer=1,final", "model.dropout=0.1", "experiment=paper"])
-    assert asked.rest == ["model.dropout=0.1"] and asked.own["experiment"] == "paper" and asked.workers == 1
-    assert asked.studies(["fold=0", "fold=1", "final"]) == ["fold=1", "final"]
+    words = SweepWords.read(["sweep=fusion", "--outer=1,final", "model.dropout=0.1", "experiment=paper"])
+    assert (
+        words.experiment_words == ["model.dropout=0.1"]
+        and words.own["experiment"] == "paper"
+        and words.workers == 1
+    )
+    assert words.studies(["fold=0", "fold=1", "final"]) == ["fold=1", "final"]
 
 
 @pytest.fixture
@@ -204,45 +208,49 @@ class Silent(Report):
 
     def __init__(self):
         self.epochs = 0
-        self.told = []
+        self.reports = []
 
     def __call__(self, step, value, last=False):
         """Keep it."""
-        self.told.append((step, value, last))
+        self.reports.append((step, value, last))
 
 
 def test_a_fold_study_is_handed_nothing_of_its_test_patients(prepared):
     config, lesions, split = prepared
-    found = measures(config, lesions, split, ("auroc",), 2)
-    assert list(found) == ["fold=0", "fold=1", "final"]
+    studies = measures(config, lesions, split, ("auroc",), 2)
+    assert list(studies) == ["fold=0", "fold=1", "final"]
     for number, fold in enumerate(split.folds):
-        one = found[f"fold={number}"]
+        measure = studies[f"fold={number}"]
         inside = set(fold.train + fold.validation)
-        for table in (one.lesions.entering, one.lesions.table):
+        for table in (measure.lesions.entering, measure.lesions.table):
             assert set(table["patient_id"]) <= inside
-        assert len(one.lesions.values["radiomics"]) == len(one.lesions.present) == len(one.lesions.entering)
-        for inner in one.split.folds:
+        assert (
+            len(measure.lesions.values["radiomics"])
+            == len(measure.lesions.present)
+            == len(measure.lesions.entering)
+        )
+        for inner in measure.split.folds:
             assert set(inner.train + inner.validation + inner.test) == inside
     everybody = set(lesions.entering["patient_id"])
-    assert {name for fold in found["final"].split.folds for name in fold.test} == everybody
-    assert len({one.split.hash for one in found.values()} | {split.hash}) == 4
+    assert {name for fold in studies["final"].split.folds for name in fold.test} == everybody
+    assert len({measure.split.hash for measure in studies.values()} | {split.hash}) == 4
 
 
 def test_other_labels_of_the_test_patients_change_no_figure_of_a_fold_study(prepared, tmp_path):
     config, lesions, split = prepared
-    told = []
+    reports = []
     for spoilt in (False, True):
         table = lesions.entering.copy()
         if spoilt:
-            held = table["patient_id"].isin(split.folds[0].test)
-            table.loc[held, config.task.targets] = 1 - table.loc[held, config.task.targets]
+            tested = table["patient_id"].isin(split.folds[0].test)
+            table.loc[tested, config.task.targets] = 1 - table.loc[tested, config.task.targets]
         measure = measures(config, replace(lesions, entering=table), split, ("auroc",), 2)["fold=0"]
         report = Silent()
         values = measure({"model.dropout": 0.2}, RunFolder(tmp_path / str(spoilt)), report)
-        assert report.epochs == 4 and [step for step, *_ in report.told] == [1, 2, 3, 4]
-        assert report.told[-1] == (4, values[0], True)
-        told.append(report.told)
-    assert told[0] == told[1]
+        assert report.epochs == 4 and [step for step, *_ in report.reports] == [1, 2, 3, 4]
+        assert report.reports[-1] == (4, values[0], True)
+        reports.append(report.reports)
+    assert reports[0] == reports[1]
 
 
 def test_settings_reach_the_training(prepared, tmp_path):
@@ -266,8 +274,8 @@ def test_a_trial_stops_in_the_epoch_that_its_report_says(prepared, tmp_path):
     report = Stopping()
     with pytest.raises(TrialPruned):
         measures(config, lesions, split, ("auroc",), 4)["final"]({}, RunFolder(tmp_path / "t"), report)
-    assert report.epochs == 3 and [step for step, *_ in report.told] == [1, 2, 3]
-    assert all(0 <= value <= 1 for _, value, _ in report.told)
+    assert report.epochs == 3 and [step for step, *_ in report.reports] == [1, 2, 3]
+    assert all(0 <= value <= 1 for _, value, _ in report.reports)
     assert not list(tmp_path.glob("t/fold=*/predictions.parquet"))
     assert not list(tmp_path.rglob("*.ckpt"))
 
@@ -279,7 +287,7 @@ def test_a_traditional_model_is_searched_too(prepared, tmp_path):
     measure = measures(config, lesions, split, ("auroc",), 2)["final"]
     report = Silent()
     (value,) = measure(settings, RunFolder(tmp_path / "trial"), report)
-    assert 0 <= value <= 1 and report.epochs == 0 and len(report.told) == 2
+    assert 0 <= value <= 1 and report.epochs == 0 and len(report.reports) == 2
 
 
 def test_lesions_are_taken_with_their_crops(prepared, tmp_path):
@@ -287,10 +295,10 @@ def test_lesions_are_taken_with_their_crops(prepared, tmp_path):
     count = len(lesions.entering)
     crops = CropStore([(tmp_path / f"{row}.npy", row) for row in range(count)], 8)
     rows = np.array([1, 3, count - 1])
-    found = among(replace(lesions, values={**lesions.values, "crops": crops}), rows)
-    assert [row for _, row in found.values["crops"].where] == rows.tolist()
-    assert found.entering["lesion_id"].tolist() == lesions.entering["lesion_id"].iloc[rows].tolist()
-    assert np.array_equal(found.values["radiomics"], lesions.values["radiomics"][rows], equal_nan=True)
+    some = among(replace(lesions, values={**lesions.values, "crops": crops}), rows)
+    assert [row for _, row in some.values["crops"].where] == rows.tolist()
+    assert some.entering["lesion_id"].tolist() == lesions.entering["lesion_id"].iloc[rows].tolist()
+    assert np.array_equal(some.values["radiomics"], lesions.values["radiomics"][rows], equal_nan=True)
 
 
 def test_figures_are_of_patients():
@@ -313,16 +321,16 @@ def test_figures_are_of_patients():
 
 def test_workers_share_the_cores_and_the_gpus(monkeypatch):
     pytest.importorskip("torch")
-    given = []
+    shares = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 5})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: given.append(list(cores)))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: shares.append(list(cores)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     named = []
     for slot in range(6):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
         take_share(slot, 6 if slot > 2 else 3)
         named.append(os.environ["CUDA_VISIBLE_DEVICES"])
-    assert given == [[0, 5], [1], [2], [5], [0], [1]]
+    assert shares == [[0, 5], [1], [2], [5], [0], [1]]
     assert named == ["4", "7"] * 3
 
 

@@ -30,7 +30,7 @@ from bcbm.runs.identity import NOT_IDENTITY
 from bcbm.search.conclusion import choices, conclude, importances, steps, unfinished
 from bcbm.search.experiment import write_experiment
 from bcbm.search.plan import read_plan
-from bcbm.search.results import finished
+from bcbm.search.results import read_sweep
 from bcbm.search.space import default_settings, suggest
 from bcbm.search.storage import open_storage
 
@@ -66,32 +66,34 @@ def planted(home, name="fusion", words=(), studies=("fold=0", "fold=1", "final")
     (home / "split.json").write_text(json.dumps({"hash": "5p117"}))
     storage = open_storage(None, home)
     for study in studies:
-        one = create_study(study_name=f"{plan.name}/0/{study}", storage=storage, directions=plan.directions)
-        one.enqueue_trial(default_settings(plan.space, plan.config), user_attrs={"default": True})
-        one.sampler = plan.make_sampler(len(study))
+        opened = create_study(
+            study_name=f"{plan.name}/0/{study}", storage=storage, directions=plan.directions
+        )
+        opened.enqueue_trial(default_settings(plan.space, plan.config), user_attrs={"default": True})
+        opened.sampler = plan.make_sampler(len(study))
         for number in range(trials + 1):
-            trial = one.ask()
+            trial = opened.ask()
             settings = suggest(trial, plan.space)
             trial.set_user_attr("seconds", 3.0)
             if number == 5:
                 trial.set_user_attr("reason", "ValueError: no")
-                one.tell(trial, state=TrialState.FAIL)
+                opened.tell(trial, state=TrialState.FAIL)
                 continue
-            found = value(settings) if value else [0.9 - (settings["model.dropout"] - 0.1) ** 2]
-            if len(found) == 1:
+            values = value(settings) if value else [0.9 - (settings["model.dropout"] - 0.1) ** 2]
+            if len(values) == 1:
                 for step in (1, 2, 3):
-                    trial.report(found[0] - 0.1 / step, step)
-            if number == 7 and len(found) == 1:
-                one.tell(trial, state=TrialState.PRUNED)
+                    trial.report(values[0] - 0.1 / step, step)
+            if number == 7 and len(values) == 1:
+                opened.tell(trial, state=TrialState.PRUNED)
             else:
-                one.tell(trial, found)
+                opened.tell(trial, values)
     return plan
 
 
 def concluded(home, plan, *words, refit=False):
     """The page of a sweep, and what was said on screen."""
     console = Console(record=True, width=200)
-    page = conclude(finished(home), None, plan.config, "c0h0r7", ["sweep=fusion", *words], refit, console)
+    page = conclude(read_sweep(home), None, plan.config, "c0h0r7", ["sweep=fusion", *words], refit, console)
     return page, console.export_text()
 
 
@@ -104,13 +106,13 @@ def text_of(page):
 def sweep(tmp_path_factory):
     home = tmp_path_factory.mktemp("sweeps") / "whole"
     plan = planted(home)
-    page, said = concluded(home, plan)
-    return home, plan, page, said
+    page, screen = concluded(home, plan)
+    return home, plan, page, screen
 
 
-def same(one, other):
+def same(first, second):
     """Whether two configurations are the same but for where results go, their name and who chose them."""
-    contents = [plain(config) for config in (one, other)]
+    contents = [plain(config) for config in (first, second)]
     for content in contents:
         for place in (*NOT_IDENTITY, "experiment", "chosen_by"):
             content.pop(place)
@@ -128,24 +130,24 @@ def same(one, other):
 )
 def test_the_ready_experiment_composes_to_what_the_final_study_ran(tmp_path, words):
     base = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
-    rest = [word for word in words if not word.startswith("experiment=")]
+    others = [word for word in words if not word.startswith("experiment=")]
     file = tmp_path / "small.yaml"
     file.write_text(f"experiment: {base[0] if base else 'demo'}\n{SMALL}")
-    plan = planted(tmp_path / "sweep", str(file), rest, studies=["final"])
-    found = finished(tmp_path / "sweep")
-    path = write_experiment(found, plan.config, {"seed": "0"})
+    plan = planted(tmp_path / "sweep", str(file), others, studies=["final"])
+    result = read_sweep(tmp_path / "sweep")
+    path = write_experiment(result, plan.config, {"seed": "0"})
     text = path.read_text()
-    assert same(compose([f"experiment={path}"]), override(plan.config, found.best["final"].settings))
+    assert same(compose([f"experiment={path}"]), override(plan.config, result.best["final"].settings))
     assert text.startswith("# Claim: ") and f"# Run:   python -m bcbm.fit experiment={path}" in text
-    assert "# seed: 0" in text and f"trial {found.best['final'].trial}" in text and "extends: demo" in text
+    assert "# seed: 0" in text and f"trial {result.best['final'].trial}" in text and "extends: demo" in text
     body = text.split("\n\n", 1)[1]
     assert "elsewhere" not in body and "tracking" not in body
 
 
 def test_the_ready_experiment_says_who_chose_it_and_claims_nothing_of_inner_folds(tmp_path):
     plan = planted(tmp_path / "sweep", studies=["final"])
-    found = finished(tmp_path / "sweep")
-    path = write_experiment(found, plan.config, {})
+    result = read_sweep(tmp_path / "sweep")
+    path = write_experiment(result, plan.config, {})
     config = compose([f"experiment={path}"])
     assert config.chosen_by == "fusion on demo, sweep" and plan.config.chosen_by is None
     assert load_written(config, tmp_path).chosen_by == config.chosen_by
@@ -155,10 +157,10 @@ def test_the_ready_experiment_says_who_chose_it_and_claims_nothing_of_inner_fold
         "Mean AUROC of patients that no choice has seen, chosen minus as it is: -0.02 [-0.05, -0.00]; the "
     )
     words += "interval lies below 0, choosing by the search is worse."
-    write_experiment(found, plan.config, {}, words)
-    said = " ".join(path.read_text().replace("#", " ").split())
-    assert said.startswith(f"Claim: {words} Run: python -m bcbm.fit")
-    again = write_experiment(found, config, {})
+    write_experiment(result, plan.config, {}, words)
+    text = " ".join(path.read_text().replace("#", " ").split())
+    assert text.startswith(f"Claim: {words} Run: python -m bcbm.fit")
+    again = write_experiment(result, config, {})
     assert compose([f"experiment={again}"]).chosen_by == f"{config.chosen_by}, fusion on demo_fusion, sweep"
 
 
@@ -172,22 +174,26 @@ def test_a_base_that_lies_elsewhere_is_written_down_whole(tmp_path):
     base.write_text("extends: demo\ntrainer: {max_epochs: 7}\n")
     file.write_text(f"experiment: {base}\n{SMALL}")
     plan = planted(tmp_path / "sweep", str(file), studies=["final"])
-    found = finished(tmp_path / "sweep")
-    path = write_experiment(found, plan.config, {})
+    result = read_sweep(tmp_path / "sweep")
+    path = write_experiment(result, plan.config, {})
     assert path.name == "mine_small.yaml"
     base.unlink()
-    assert same(compose([f"experiment={path}"]), override(plan.config, found.best["final"].settings))
+    assert same(compose([f"experiment={path}"]), override(plan.config, result.best["final"].settings))
 
 
 def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
-    home, _, page, said = sweep
-    text, best = text_of(page), finished(home).best
-    assert "Not tested on outer folds yet" in text and "the honest figure is left out" in said
-    for one in best.values():
-        assert f"{one.value:.3f}" in text and f"{one.default:.3f}" in text
+    home, _, page, screen = sweep
+    text, best = text_of(page), read_sweep(home).best
+    assert (
+        "Not tested on outer folds yet" in text
+        and "refit" not in screen
+        and "bcbm.sweep sweep=fusion" in screen
+    )
+    for trial in best.values():
+        assert f"{trial.value:.3f}" in text and f"{trial.default:.3f}" in text
     assert "model.fusion_rank" in text and "c0h0r7" in text and "5p117" in text
     assert f"optuna-dashboard {home / 'journal.log'}" in text
-    assert f"experiment={home / 'demo_fusion.yaml'}" in text and str(home / "demo_fusion.yaml") in said
+    assert f"experiment={home / 'demo_fusion.yaml'}" in text and str(home / "demo_fusion.yaml") in screen
     assert "SECRET" not in text and "<script" not in page.read_text()
 
 
@@ -210,19 +216,19 @@ def test_a_browser_shows_the_page_in_light_dark_and_on_a_phone(sweep):
 
 
 def test_what_was_planted_is_found_most_important_and_reported_values_are_kept(sweep):
-    found = finished(sweep[0])
-    table = importances(found)
+    result = read_sweep(sweep[0])
+    table = importances(result)
     assert set(table["study"]) == {"fold=0", "fold=1", "final"}
     assert table.groupby("study")["share"].sum().to_numpy() == pytest.approx(1)
     assert ranked(table)[0] == "model.dropout"
-    told = steps(found)
-    one = told[(told["study"] == "final") & (told["trial"] == 0)]
-    assert one["step"].tolist() == [1, 2, 3] and one["value"].is_monotonic_increasing
+    reported = steps(result)
+    first = reported[(reported["study"] == "final") & (reported["trial"] == 0)]
+    assert first["step"].tolist() == [1, 2, 3] and first["value"].is_monotonic_increasing
 
 
 def test_trials_that_are_all_the_same_have_no_importances(tmp_path):
     plan = planted(tmp_path / "sweep", value=lambda settings: [0.5], studies=["final"])
-    assert importances(finished(tmp_path / "sweep")).empty
+    assert importances(read_sweep(tmp_path / "sweep")).empty
     page, _ = concluded(tmp_path / "sweep", plan)
     assert "Importances need 5 finished trials" in text_of(page)
 
@@ -232,8 +238,8 @@ def test_a_study_of_one_trial_and_one_of_none_make_a_page(tmp_path):
         plan = planted(tmp_path / str(trials), studies=["fold=0"], trials=max(trials, 1))
         if trials < 0:
             (tmp_path / "-1" / "journal.log").unlink()
-        page, said = concluded(tmp_path / str(trials), plan)
-        assert "the honest figure waits for" in said
+        page, screen = concluded(tmp_path / str(trials), plan)
+        assert "waits for" in screen
         assert "There is no honest figure yet" in text_of(page)
 
 
@@ -241,14 +247,14 @@ def test_a_partial_sweep_says_what_is_missing_and_the_command_without_outer_or_p
     home = tmp_path / "sweep"
     plan = planted(home, studies=["fold=1"])
     words = ["outer=1", "storage=postgresql://me:secret@host/x", "model.dropout=0.3"]
-    found = finished(home)
-    assert unfinished(found) == {"fold=0": "0 of 12 trials", "final": "0 of 12 trials"}
+    result = read_sweep(home)
+    assert unfinished(result) == {"fold=0": "0 of 12 trials", "final": "0 of 12 trials"}
     console = Console(record=True, width=200)
-    page = conclude(found, words[1][8:], plan.config, "c", ["sweep=fusion", *words], True, console)
-    said = console.export_text()
-    assert "waits for fold=0 (0 of 12 trials)" in said and "secret" not in said + page.read_text()
+    page = conclude(result, words[1][8:], plan.config, "c", ["sweep=fusion", *words], True, console)
+    screen = console.export_text()
+    assert "waits for fold=0 (0 of 12 trials)" in screen and "secret" not in screen + page.read_text()
     command = "python -m bcbm.sweep sweep=fusion 'storage=postgresql://me:***@host/x' model.dropout=0.3"
-    assert command in said and command in text_of(page)
+    assert command in screen and command in text_of(page)
     assert not list(home.glob("demo_*.yaml"))
 
 
@@ -258,7 +264,7 @@ def test_minutes_are_a_budget_too(tmp_path):
     content = yaml.safe_load(file.read_text())
     for minutes, missing in ((0.5, set()), (2, {"fold=0", "fold=1", "final"})):
         file.write_text(yaml.safe_dump(content | {"trials": None, "minutes": minutes}))
-        assert set(unfinished(finished(tmp_path / "sweep"))) == missing
+        assert set(unfinished(read_sweep(tmp_path / "sweep"))) == missing
 
 
 def test_two_objectives_have_a_front_and_the_page_says_which_trial_is_taken(tmp_path):
@@ -270,19 +276,19 @@ def test_two_objectives_have_a_front_and_the_page_says_which_trial_is_taken(tmp_
     page, _ = concluded(tmp_path / "sweep", plan)
     text = text_of(page)
     assert "Several objectives have no single best" in text
-    for one in finished(tmp_path / "sweep").best.values():
-        assert f"{one.values['parameters']:,.0f}" in text and one.trial in one.pareto
+    for best in read_sweep(tmp_path / "sweep").best.values():
+        assert f"{best.values['parameters']:,.0f}" in text and best.trial in best.pareto
     pixels = matplotlib.image.imread(tmp_path / "sweep" / "figures" / "front.png")[..., :3]
     assert share_of(pixels, PATIENT) > 0
     assert not (tmp_path / "sweep" / "figures" / "steps.png").exists()
 
 
 def test_a_choice_for_each_fold_carries_where_it_comes_from(sweep):
-    found = finished(sweep[0])
-    told = choices(found)
-    assert set(told) == {0, 1}
-    best = found.best["fold=1"]
-    assert told[1] == {
+    result = read_sweep(sweep[0])
+    chosen = choices(result)
+    assert set(chosen) == {0, 1}
+    best = result.best["fold=1"]
+    assert chosen[1] == {
         "chosen": best.settings,
         "study": "fusion/0/fold=1",
         "trial": best.trial,
@@ -338,45 +344,45 @@ def real(tmp_path_factory):
     (folder / "small.yaml").write_text(SMALL)
     environment = {**os.environ, "BCBM_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "bcbm.sweep", f"sweep={folder / 'small.yaml'}", f"run.root={folder}"]
-    said = []
+    screens = []
     for more in (["outer=0"], ["workers=2"]):
         done = subprocess.run(
             [*words, *TABULAR, *more], cwd=HOME, env=environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        said.append(done.stdout)
+        screens.append(done.stdout)
     (home,) = (folder / "sweeps" / "small").iterdir()
-    return folder, home, said
+    return folder, home, screens
 
 
 def only(folder):
-    (found,) = folder.iterdir()
-    return found
+    (path,) = folder.iterdir()
+    return path
 
 
 def test_outer_folds_are_trained_with_their_own_choice(real):
     from bcbm.model.module import LesionModule
 
-    folder, home, said = real
-    assert "the honest figure waits for fold=1 (0 of 3 trials)" in said[0] and "trained" not in said[0]
+    folder, home, screens = real
+    assert "fold=1 (0 of 3 trials)" in screens[0] and "trained" not in screens[0]
     run = only(only(folder / "demo+sweep" / "small"))
     best = json.loads((home / "best.json").read_text())
     base = load(run / "config.yaml")
     for number in (0, 1):
-        told = json.loads((run / f"fold={number}" / "tuning.json").read_text())
+        tuning = json.loads((run / f"fold={number}" / "tuning.json").read_text())
         expected = best[f"fold={number}"]
-        assert told["chosen"] == expected["settings"] and told["trial"] == expected["trial"]
-        assert told["auroc"] == expected["value"] and told["study"].endswith(f"fold={number}")
+        assert tuning["chosen"] == expected["settings"] and tuning["trial"] == expected["trial"]
+        assert tuning["auroc"] == expected["value"] and tuning["study"].endswith(f"fold={number}")
         module = LesionModule.load_from_checkpoint(
             run / f"fold={number}" / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
         )
-        assert module.hparams["model"] == plain(override(base, told["chosen"]))["model"]
+        assert module.hparams["model"] == plain(override(base, tuning["chosen"]))["model"]
     assert (run / "results.json").is_file()
-    assert f"fold 1 chose model.fusion {told['chosen']['model.fusion']}" in text_of(run / "report.html")
+    assert f"fold 1 chose model.fusion {tuning['chosen']['model.fusion']}" in text_of(run / "report.html")
 
 
 def test_the_choice_stands_beside_the_default_with_a_test(real):
-    folder, home, said = real
+    folder, home, screens = real
     comparison = json.loads((home / "compare" / "comparison.json").read_text())
     chosen, default = (
         json.loads((only(place) / "results.json").read_text())["mean"]["auroc"]
@@ -386,20 +392,20 @@ def test_the_choice_stands_beside_the_default_with_a_test(real):
     assert mean["difference"] == pytest.approx(chosen - default) and mean["low"] <= mean["high"]
     assert comparison["reference"] == "demo as it is" and len(comparison["tests"]) == 3
     words = "Mean AUROC of patients that no choice has seen"
-    assert words in said[1] and "Difference from demo as it is" in said[1]
+    assert words in screens[1] and "Difference from demo as it is" in screens[1]
     page = home / "report.html"
     assert words in text_of(page) and 'href="compare/report.html"' in page.read_text()
 
 
 def test_the_ready_experiment_of_a_real_sweep_runs_what_the_final_study_chose(real):
-    _, home, said = real
+    _, home, screens = real
     path = home / "demo_small.yaml"
     settings = json.loads((home / "best.json").read_text())["final"]["settings"]
     config = compose([f"experiment={path}"])
     base = compose(TABULAR)
-    assert same(config, override(base, settings)) and str(path) in said[1]
-    told = " ".join(path.read_text().replace("#", " ").split())
-    assert told.startswith("Claim: Mean AUROC of patients that no choice has seen, chosen minus as it is: ")
+    assert same(config, override(base, settings)) and str(path) in screens[1]
+    text = " ".join(path.read_text().replace("#", " ").split())
+    assert text.startswith("Claim: Mean AUROC of patients that no choice has seen, chosen minus as it is: ")
     assert re.search(r"# cohort: \w{8,}", path.read_text())
 
 
@@ -416,21 +422,21 @@ def test_a_traditional_model_is_refitted_gone_on_with_and_chosen_anew(table_coho
     words += [f"cohort.root={table_cohort}", f"prepared.root={tmp_path / 'p'}", f"run.root={runs}"]
     words += ["tracking=csv", "fold=1"]
     plan = planted(home, str(file), words, value=lambda settings: [settings[key]])
-    page, said = concluded(home, plan, refit=True)
+    page, screen = concluded(home, plan, refit=True)
     run = only(only(runs / "demo+sweep" / "strength"))
     for number in (0, 1):
-        told = json.loads((run / f"fold={number}" / "tuning.json").read_text())
-        assert told["chosen"] == {key: finished(home).best[f"fold={number}"].value}
-    assert "chosen minus as it is" in said and "demo as it is" in text_of(page)
+        tuning = json.loads((run / f"fold={number}" / "tuning.json").read_text())
+        assert tuning["chosen"] == {key: read_sweep(home).best[f"fold={number}"].value}
+    assert "chosen minus as it is" in screen and "demo as it is" in text_of(page)
 
-    whole = pd.read_parquet(run / "predictions.parquet")
+    unbroken = pd.read_parquet(run / "predictions.parquet")
     for name in ("results.json", "predictions.parquet", "fold=1/predictions.parquet"):
         (run / name).unlink()
-    _, said = concluded(home, plan, refit=True)
-    pd.testing.assert_frame_equal(pd.read_parquet(run / "predictions.parquet"), whole)
-    assert said.count("finished before") == 3
+    _, screen = concluded(home, plan, refit=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "predictions.parquet"), unbroken)
+    assert screen.count("finished before") == 3
 
-    anew = {**choices(finished(home)), 1: {"chosen": {key: 5.0}}}
+    anew = {**choices(read_sweep(home)), 1: {"chosen": {key: 5.0}}}
     config = replace(plan.config, experiment="demo+sweep/strength", fold="1")
     other = fit(config, Console(quiet=True), anew)
     assert (

@@ -27,9 +27,9 @@ SCRIPT = Path(__file__).parents[1] / "sweep_trials.py"
 def server():
     if binaries() is None:
         pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
-    found = Postgres()
-    yield found
-    found.remove()
+    postgres = Postgres()
+    yield postgres
+    postgres.remove()
 
 
 @pytest.fixture(params=["journal", "postgres", "sqlite"])
@@ -49,10 +49,10 @@ def parent(home, kind, trials, workers=1, address=None):
 def until(condition, seconds=120):
     """Wait for a condition, and say so if it never comes."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (outcome := condition()):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-    return found
+    return outcome
 
 
 def descendants(process):
@@ -63,14 +63,14 @@ def descendants(process):
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
-    found = [process]
-    for one in found:
-        found += [child for child, its_parent in parents.items() if its_parent == one]
-    return [(one, started(one)) for one in found]
+    processes = [process]
+    for ancestor in processes:
+        processes += [child for child, its_parent in parents.items() if its_parent == ancestor]
+    return [(ancestor, started(ancestor)) for ancestor in processes]
 
 
-def states(found):
-    return Counter(trial.state for search in found for trial in search.trials())
+def states(searched):
+    return Counter(trial.state for search in searched for trial in search.trials())
 
 
 def counted(search):
@@ -79,8 +79,8 @@ def counted(search):
 
 
 def test_a_study_tries_the_experiment_first_and_meets_its_budget(tmp_path, address):
-    (final,), said = run(tmp_path, "quick", plan(5), workers=2, address=address)
-    assert states([final]) == {TrialState.COMPLETE: 5} and len(said) == 5
+    (final,), lines = run(tmp_path, "quick", plan(5), workers=2, address=address)
+    assert states([final]) == {TrialState.COMPLETE: 5} and len(lines) == 5
     first = final.trials()[0]
     assert first.params == DEFAULT and first.user_attrs["default"]
     assert first.value == pytest.approx(-(0.2**2))
@@ -97,14 +97,14 @@ def test_minutes_are_a_budget_too(tmp_path):
 
 
 def test_every_study_has_the_budget(tmp_path):
-    found, _ = run(tmp_path, "quick", plan(2), workers=3, names=("fold=0", "fold=1", "final"))
-    assert [states([search]) for search in found] == [{TrialState.COMPLETE: 2}] * 3
+    searched, _ = run(tmp_path, "quick", plan(2), workers=3, names=("fold=0", "fold=1", "final"))
+    assert [states([search]) for search in searched] == [{TrialState.COMPLETE: 2}] * 3
 
 
 def test_a_killed_worker_is_tried_once_more_and_then_counts(tmp_path, address):
-    (final,), said = run(tmp_path, "killed_once", plan(3), address=address)
+    (final,), lines = run(tmp_path, "killed_once", plan(3), address=address)
     assert states([final]) == {TrialState.COMPLETE: 3, TrialState.FAIL: 1}
-    assert "killed by SIGKILL" in said[0]
+    assert "killed by SIGKILL" in lines[0]
     failed, again = final.trials(TrialState.FAIL)[0], final.trials()[1]
     assert again.params == failed.params == DEFAULT and again.user_attrs["retry_of"] == 0
     assert again.user_attrs["default"] and again.state == TrialState.COMPLETE
@@ -124,8 +124,8 @@ def test_an_error_in_a_trial_is_its_reason_and_is_not_repeated(tmp_path):
     assert len(final.trials(TrialState.COMPLETE)) == 4 and failed
     assert {trial.user_attrs["reason"] for trial in failed} == {"ValueError: does not go together"}
     assert set(Counter(str(trial.params) for trial in failed).values()) == {1}
-    left = json.loads((final.trial_folder(failed[0].number) / "result.json").read_text())
-    assert "Traceback" in left["trace"]
+    content = json.loads((final.trial_folder(failed[0].number) / "result.json").read_text())
+    assert "Traceback" in content["trace"]
 
 
 @pytest.mark.parametrize("kind, reason", [("raises", "does not go together"), ("undefined", "not defined")])
@@ -136,9 +136,9 @@ def test_an_experiment_that_fails_itself_ends_the_search(tmp_path, kind, reason)
 
 def test_trials_that_do_not_keep_up_are_pruned_and_count(tmp_path, address):
     (final,), _ = run(tmp_path, "reports", plan(8, pruner="median"), address=address)
-    found = states([final])
-    assert found[TrialState.COMPLETE] + found[TrialState.PRUNED] == 8 == sum(found.values())
-    assert found[TrialState.PRUNED]
+    counts = states([final])
+    assert counts[TrialState.COMPLETE] + counts[TrialState.PRUNED] == 8 == sum(counts.values())
+    assert counts[TrialState.PRUNED]
     assert final.trials()[0].intermediate_values == {1: 0.3, 2: 0.3, 3: 0.3}
 
 
@@ -154,8 +154,8 @@ def test_nothing_outlives_a_killed_parent_and_the_same_command_goes_on(tmp_path,
     assert parent(tmp_path, "waits", 4, workers=2, address=address).wait() == 0
     (final,) = searches(tmp_path, "waits", plan(4), address)
     assert states([final]) == {TrialState.COMPLETE: 4, TrialState.FAIL: 2}
-    left = [tuple(sorted(trial.params.items())) for trial in final.trials(TrialState.FAIL)]
-    assert len(set(counted(final))) == 4 and set(left) < set(counted(final))
+    killed = [tuple(sorted(trial.params.items())) for trial in final.trials(TrialState.FAIL)]
+    assert len(set(counted(final))) == 4 and set(killed) < set(counted(final))
 
 
 def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, address):
@@ -165,10 +165,10 @@ def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, ad
     trial.set_user_attr("owner", owner("mine") | {"started": 1.0})
     folder = final.trial_folder(trial.number)
     folder.mkdir(parents=True)
-    told = {"token": "mine", "state": "complete", "values": [0.75], "seconds": 9.0, "epochs": 3}
-    (folder / "result.json").write_text(json.dumps(told))
-    (again,), said = run(tmp_path, "quick", plan(2), address=address)
-    assert states([again]) == {TrialState.COMPLETE: 2} and len(said) == 2
+    content = {"token": "mine", "state": "complete", "values": [0.75], "seconds": 9.0, "epochs": 3}
+    (folder / "result.json").write_text(json.dumps(content))
+    (again,), lines = run(tmp_path, "quick", plan(2), address=address)
+    assert states([again]) == {TrialState.COMPLETE: 2} and len(lines) == 2
     assert again.trials()[0].value == 0.75 and again.trials()[0].user_attrs["seconds"] == 9.0
     assert len(list(tmp_path.glob("notes/*"))) == 1
 
@@ -230,10 +230,10 @@ def test_an_interrupted_search_sets_its_trials_back(tmp_path):
     def stop(running):
         raise KeyboardInterrupt
 
-    found = searches(tmp_path, "waits", plan(2))
+    opened = searches(tmp_path, "waits", plan(2))
     with pytest.raises(KeyboardInterrupt):
-        Engine(found, plan(2), 2, None, tmp_path, lambda *words: None, stop).run()
-    assert states(found) == {TrialState.FAIL: 2, TrialState.WAITING: 2}
+        Engine(opened, plan(2), 2, None, tmp_path, lambda *words: None, stop).run()
+    assert states(opened) == {TrialState.FAIL: 2, TrialState.WAITING: 2}
     (tmp_path / "go").touch()
     (again,), _ = run(tmp_path, "waits", plan(2))
     assert states([again]) == {TrialState.COMPLETE: 2, TrialState.FAIL: 2}
@@ -241,12 +241,12 @@ def test_an_interrupted_search_sets_its_trials_back(tmp_path):
 
 
 def test_a_trial_asked_for_beyond_the_budget_is_withdrawn(tmp_path, monkeypatch):
-    found = searches(tmp_path, "quick", plan(2))
+    opened = searches(tmp_path, "quick", plan(2))
     run(tmp_path, "quick", plan(2))
     monkeypatch.setattr(engine.Search, "wants", lambda self, plan: len(self.trials()) < 3)
     run(tmp_path, "quick", plan(2))
-    assert states(found) == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
-    assert found[0].trials()[2].user_attrs["withdrawn"]
+    assert states(opened) == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
+    assert opened[0].trials()[2].user_attrs["withdrawn"]
 
 
 class Interrupting(Trivial):
@@ -259,11 +259,11 @@ class Interrupting(Trivial):
 
 
 def test_a_search_interrupted_while_it_starts_a_trial_sends_it_whole_and_sets_it_back(tmp_path, capfd):
-    found = searches(tmp_path, "waits", plan(2))
-    found = [replace(one, measure=Interrupting(tmp_path, "waits")) for one in found]
+    opened = searches(tmp_path, "waits", plan(2))
+    opened = [replace(search, measure=Interrupting(tmp_path, "waits")) for search in opened]
     with pytest.raises(KeyboardInterrupt):
-        Engine(found, plan(2), 2, None, tmp_path, lambda *words: None, lambda running: None).run()
-    assert states(found) == {TrialState.FAIL: 1, TrialState.WAITING: 1}
+        Engine(opened, plan(2), 2, None, tmp_path, lambda *words: None, lambda running: None).run()
+    assert states(opened) == {TrialState.FAIL: 1, TrialState.WAITING: 1}
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -271,8 +271,8 @@ def test_a_search_interrupted_while_it_starts_a_trial_sends_it_whole_and_sets_it
 def test_four_parents_meet_one_budget_exactly(tmp_path, address):
     trials = 100 if address is None else 40
     parents = [parent(tmp_path, "quick", trials, address=address) for _ in range(4)]
-    said = [one.communicate()[1] for one in parents]
-    assert [one.returncode for one in parents] == [0, 0, 0, 0], said
+    errors = [process.communicate()[1] for process in parents]
+    assert [process.returncode for process in parents] == [0, 0, 0, 0], errors
     (final,) = searches(tmp_path, "quick", plan(trials), address)
     assert len(final.trials(TrialState.COMPLETE)) == trials == len({t.number for t in final.trials(*COUNTS)})
     assert not final.trials(TrialState.RUNNING, TrialState.WAITING)
@@ -292,8 +292,8 @@ def test_a_database_that_is_away_for_ten_seconds_costs_no_trial(tmp_path, server
     until(lambda: time.monotonic() - away > 10)
     assert searching.poll() is None, searching.communicate()[1]
     server.start()
-    _, said = searching.communicate()
-    assert searching.returncode == 0 and "the storage does not answer" in said
+    _, errors = searching.communicate()
+    assert searching.returncode == 0 and "the storage does not answer" in errors
     after = {trial.number: trial.value for trial in final.trials(*COUNTS)}
     assert len(after) == 40 and before.items() <= after.items()
     assert not final.trials(TrialState.RUNNING)

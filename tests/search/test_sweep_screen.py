@@ -6,7 +6,7 @@ from rich.console import Console
 from sweep_trials import plan, searches
 
 from bcbm.search.plan import read_plan
-from bcbm.search.screen import Screen, asked_for, in_time
+from bcbm.search.screen import Screen, extent, in_time
 
 
 def tell(search, count, seconds, state=TrialState.COMPLETE):
@@ -18,32 +18,30 @@ def tell(search, count, seconds, state=TrialState.COMPLETE):
     return search.trials()[-1]
 
 
-def said(found, wanted, workers=1, ended=None):
+def lines_of(opened, budget, workers=1, ended=None):
     """What is said as a search starts, and of a trial that has ended."""
     console = Console(record=True, width=200)
-    with Screen(console, found, wanted, workers) as screen:
+    with Screen(console, opened, budget, workers) as screen:
         if ended:
             screen.ended(*ended)
     return console.export_text().splitlines()
 
 
 def test_how_much_is_asked_for_is_said_before_the_first_trial(tmp_path):
-    wanted = plan(trials=40)
-    found = searches(tmp_path, "bowl", wanted, names=("fold=0", "final"))
-    expected = "asked for: 2 studies x 40 trials x 3 inner folds x up to 1 epochs: 240 fits, up to 240 epochs"
-    assert said(found, wanted) == [expected]
+    budget = plan(trials=40)
+    opened = searches(tmp_path, "bowl", budget, names=("fold=0", "final"))
+    expected = "search: 2 studies x 40 trials x 3 inner folds x up to 1 epochs: 240 fits, up to 240 epochs"
+    assert lines_of(opened, budget) == [expected]
 
 
 def test_the_shipped_search_says_what_it_takes():
-    wanted = read_plan("fusion", [], {})
-    assert asked_for(wanted, 6).endswith("x 3 inner folds x up to 16 epochs: 720 fits, up to 11,520 epochs")
-    wanted = read_plan("fusion", ["model.kind=logistic_l2", "task.modalities=[position]"], {"trials": "5"})
-    assert asked_for(wanted, 1) == "asked for: 1 study x 5 trials x 3 inner folds: 15 fits"
-    words = asked_for(plan(minutes=30), 2)
-    assert (
-        words
-        == "asked for: 2 studies, trials of 3 inner folds x up to 1 epochs; at most 30 minutes of "
-        + ("training a study")
+    budget = read_plan("fusion", [], {})
+    assert extent(budget, 6).endswith("x 3 inner folds x up to 16 epochs: 720 fits, up to 11,520 epochs")
+    budget = read_plan("fusion", ["model.kind=logistic_l2", "task.modalities=[position]"], {"trials": "5"})
+    assert extent(budget, 1) == "search: 1 study x 5 trials x 3 inner folds: 15 fits"
+    words = extent(plan(minutes=30), 2)
+    assert words == "search: 2 studies, trials of 3 inner folds x up to 1 epochs; at most 30 minutes of " + (
+        "training a study"
     )
 
 
@@ -58,20 +56,20 @@ def test_the_shipped_search_says_what_it_takes():
     ],
 )
 def test_every_line_of_a_trial_says_how_long_the_rest_takes(tmp_path, budget, workers, left):
-    wanted = plan(**budget)
-    found = searches(tmp_path, "bowl", wanted, names=("fold=0", "final"))
-    tell(found[0], 2, 90.0)
-    last = tell(found[0], 2, 30.0, TrialState.PRUNED)
-    _, before, line = said(found, wanted, workers, (found[0], last))
-    assert before == f"{left} for what is left of it"
-    assert line.startswith("fold=0 trial 3: pruned") and line.endswith(f"({left} left in all)")
+    budget = plan(**budget)
+    opened = searches(tmp_path, "bowl", budget, names=("fold=0", "final"))
+    tell(opened[0], 2, 90.0)
+    last = tell(opened[0], 2, 30.0, TrialState.PRUNED)
+    _, before, line = lines_of(opened, budget, workers, (opened[0], last))
+    assert before == f"time left: {left}"
+    assert line.startswith("fold=0 trial 3: pruned") and line.endswith(f"({left} left in total)")
 
 
 def test_nothing_is_said_to_be_left_of_a_finished_search(tmp_path):
-    wanted = plan(trials=2)
-    found = searches(tmp_path, "bowl", wanted)
-    last = tell(found[0], 2, 60.0)
-    assert "left" not in " ".join(said(found, wanted, 1, (found[0], last)))
+    budget = plan(trials=2)
+    opened = searches(tmp_path, "bowl", budget)
+    last = tell(opened[0], 2, 60.0)
+    assert "left" not in " ".join(lines_of(opened, budget, 1, (opened[0], last)))
 
 
 def test_a_guess_has_few_digits():

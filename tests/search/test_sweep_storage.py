@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from bcbm.errors import InputError
-from bcbm.search.storage import hidden, mend, open_storage, patient, patiently
+from bcbm.search.storage import hidden, open_storage, patient, patiently, repair
 
 RECORD = b'{"op_code":0,"worker_id":"a"}\n'
 LONG = b'{"text":"' + b"x" * 10_000 + b'"}\n'
 
 
 @pytest.mark.parametrize(
-    "whole", [b"", RECORD, RECORD * 3, RECORD + LONG], ids=["none", "one", "three", "long"]
+    "records", [b"", RECORD, RECORD * 3, RECORD + LONG], ids=["none", "one", "three", "long"]
 )
 @pytest.mark.parametrize(
     "torn",
@@ -31,13 +31,13 @@ LONG = b'{"text":"' + b"x" * 10_000 + b'"}\n'
     ],
     ids=["cut", "garbage", "line", "merged", "zeros", "much", "empty"],
 )
-def test_a_torn_end_is_cut_off_and_kept(tmp_path, whole, torn):
+def test_a_torn_end_is_cut_off_and_kept(tmp_path, records, torn):
     journal = tmp_path / "journal.log"
-    journal.write_bytes(whole + torn)
-    assert mend(journal)
-    assert journal.read_bytes() == whole
+    journal.write_bytes(records + torn)
+    assert repair(journal)
+    assert journal.read_bytes() == records
     assert (tmp_path / "journal.log.torn").read_bytes() == torn + b"\n"
-    assert not mend(journal)
+    assert not repair(journal)
 
 
 def values(folder):
@@ -82,15 +82,15 @@ def test_damage_in_the_middle_is_named_with_what_to_do(tmp_path):
 
 
 def test_a_lost_connection_is_waited_for_and_an_error_is_not():
-    asked = []
+    calls = []
 
     def answers_at_last():
-        asked.append(1)
-        if len(asked) < 4:
+        calls.append(1)
+        if len(calls) < 4:
             raise OperationalError("select 1", {}, Exception("server closed the connection"))
         return "answer"
 
-    assert patiently(answers_at_last) == "answer" and len(asked) == 4
+    assert patiently(answers_at_last) == "answer" and len(calls) == 4
     with pytest.raises(OperationalError):
         patiently(lambda: (_ for _ in ()).throw(OperationalError("select 1", {}, Exception())), patience=0.0)
     with pytest.raises(KeyError):
@@ -122,10 +122,10 @@ def test_a_patient_storage_has_every_call(tmp_path):
     ],
 )
 def test_a_storage_that_cannot_be_opened_is_said_without_its_password(tmp_path, address):
-    with pytest.raises(InputError) as found:
+    with pytest.raises(InputError) as caught:
         open_storage(address, tmp_path)
-    assert "secret" not in str(found.value) and "\n" not in str(found.value)
-    assert address.partition(":")[0] in str(found.value)
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+    assert address.partition(":")[0] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_an_address_without_a_password_is_shown_as_it_is():
     "address", ["sqlite://", "grpc://localhost:abc", "postgresql://a:secret@host:port/x", "foo"]
 )
 def test_an_address_that_is_none_is_one_line(address, tmp_path):
-    with pytest.raises(InputError) as found:
+    with pytest.raises(InputError) as caught:
         open_storage(address, tmp_path)
-    assert "secret" not in str(found.value) and "\n" not in str(found.value)
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_grpc_proxy_serves_a_study(tmp_path):

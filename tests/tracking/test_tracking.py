@@ -250,9 +250,9 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
         bcbm("fit", cache, *words, "tracking.checkpoints=true", **known)
     (folder,) = (tmp_path / "demo").iterdir()
     assert not list((folder / "wandb").glob("offline-*"))
-    started = {given["name"]: given for field, given in service.asked if field == "upsertBucket"}
+    started = {given["name"]: given for field, given in service.calls if field == "upsertBucket"}
     assert len(started) == 3
-    made = [given["input"] for field, given in service.asked if field == "createArtifact"]
+    made = [given["input"] for field, given in service.calls if field == "createArtifact"]
     models = [one["artifactCollectionName"] for one in made if one["artifactTypeName"] == "model"]
     assert models == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
     content = b"".join(service.received)
@@ -410,6 +410,6 @@ def test_a_workspace_is_saved_where_somebody_takes_it(tmp_path, monkeypatch, fre
         words = [*things, "--wandb", f"run.root={tmp_path}", "bootstrap=50", "tracking.entity=team"]
         with contextlib.redirect_stderr(io.StringIO()):
             assert compare(words, Console(file=said, width=300)) == 0
-    (given,) = (given for field, given in service.asked if field == "upsertView")
+    (given,) = (given for field, given in service.calls if field == "upsertView")
     assert given["entityName"] == "team" and given["displayName"] == "all-image"
     assert re.search(r"workspace: \S+/team/bcbm\?nw=", said.getvalue())

@@ -1,4 +1,4 @@
-"""What a cohort format is: how its folder is recognised, read, and told from another of the same format."""
+"""What a cohort format is: how its folder is recognised and read, and what makes it another cohort."""
 
 import hashlib
 import os
@@ -30,8 +30,8 @@ class Format:
         words: what a folder of this format holds, for messages.
         recognises: whether a folder is one, from the names of its files.
         read: the download in a folder, with a label column for every target that it has and the images of
-            further sequences (such as `flair`) where they are asked for. It raises InputError for what cannot
-            be read at all, and collects the rest as the download's problems.
+            further sequences (such as `flair`) where the run needs them. It raises InputError for what cannot
+            be read at all, and collects everything else as the download's problems.
         content: a hash of the files that make the cohort what it is; another hash is another cohort.
     """
 

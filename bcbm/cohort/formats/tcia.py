@@ -61,8 +61,8 @@ def read_download(
     images = root / IMAGE_FOLDER
     files = _files(images, sequences, problems) if images.is_dir() else None
     for other in sorted(root.glob("*[Ii]mages*")) if files is None else []:
-        found, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
-        problems.append(Problem(str(other), found, remedy, "image folder by another name"))
+        text, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
+        problems.append(Problem(str(other), text, remedy, "image folder by another name"))
     segmentations, features = _join(rows, files, problems)
     for study in sorted(set(segmentations["study_id"]) - set(studies["study_id"])):
         problems.append(
@@ -123,14 +123,16 @@ def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.D
     frame.columns = [str(column).strip() for column in frame.columns]
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
-        where, remedy = f"{path}, sheet {sheet}", "keep one column of a name; blanks around it do not count"
-        raise InputError(*(Problem(where, f"column '{name}' stands there twice", remedy) for name in twice))
+        where, remedy = f"{path}, sheet {sheet}", "keep one of them; blanks around a heading do not count"
+        raise InputError(*(Problem(where, f"has two columns '{name}'", remedy) for name in twice))
     missing = [column for column in needed if column not in frame.columns]
     if missing:
         raise InputError(
             *(
                 Problem(
-                    f"{path}, sheet {sheet}", f"no column '{column}'", f"restore it; there are {_few(frame)}"
+                    f"{path}, sheet {sheet}",
+                    f"no column '{column}'",
+                    f"restore it; there are {_first_columns(frame)}",
                 )
                 for column in missing
             )
@@ -139,7 +141,7 @@ def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.D
 
 
 def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
-    """The rows that name a study, with their old index; of the others only those that are blank go unsaid."""
+    """The rows that name a study, with their old index; each other row that is not blank is a problem."""
     text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
     blank = text[column] == ""
     for row in frame.index[blank & (text != "").any(axis=1)]:
@@ -148,7 +150,7 @@ def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Prob
     return frame[~blank]
 
 
-def _few(frame: pd.DataFrame) -> str:
+def _first_columns(frame: pd.DataFrame) -> str:
     names = [str(column) for column in frame.columns[:8]]
     return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
 
@@ -188,7 +190,7 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataF
                 f"{book} row {values.index[row] + 2}",
                 f"{values.columns[column]} is '{values.iloc[row, column]}'",
                 "write a number; it counts as missing",
-                "feature that is no number",
+                "feature that is not a number",
             )
         )
     numbers.insert(0, "study_id", [str(cell).strip() for cell in radiomics["FilenamePrefix"]])
@@ -220,25 +222,25 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
         raise InputError(Problem(str(nested), "lies in a folder of the same name", remedy))
     for folder in folders:
         study = folder.name
-        others = {sequence: _of_sequence(folder, sequence, problems) for sequence in sequences}
+        others = {sequence: _sequence_images(folder, sequence, problems) for sequence in sequences}
         known = {path for paths in others.values() for path in paths}
         published = folder / f"{study}_image_ss_n4.nii.gz"  # before a sequence that nobody names
-        found = sorted(
+        image_files = sorted(
             {*folder.glob(f"{study}_image*.nii.gz")} - known, key=lambda path: (path != published, path)
         )
-        if len(found) != 1:
+        if len(image_files) != 1:
             problems.append(
                 Problem(
                     str(folder),
-                    f"{len(found)} files named {study}_image*.nii.gz",
+                    f"{len(image_files)} files named {study}_image*.nii.gz",
                     "keep exactly one; its lesions have no image"
-                    if not found
-                    else f"keep one, or name its sequence in task.sequences; {found[0].name} counts",
-                    "study with more than one image" if found else "study without image",
+                    if not image_files
+                    else f"keep one, or name its sequence in task.sequences; {image_files[0].name} counts",
+                    "study with more than one image" if image_files else "study without image",
                 )
             )
         masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
-        for stray in sorted(set(folder.glob("*.nii*")) - {*found, *masks, *known}):
+        for stray in sorted(set(folder.glob("*.nii*")) - {*image_files, *masks, *known}):
             problems.append(
                 Problem(
                     str(stray),
@@ -259,7 +261,7 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
                 )
                 continue
             name = mask.name.removeprefix(f"{study}_mask_").removesuffix(".nii.gz")
-            paths = [str(files[0]) if files else "" for files in (found, *others.values())]
+            paths = [str(files[0]) if files else "" for files in (image_files, *others.values())]
             rows.append((study, name, paths[0], str(mask), *paths[1:]))
     columns = ["study_id", "name", "image_path", "mask_path", *(f"image_{name}" for name in sequences)]
     files = pd.DataFrame(rows, columns=columns)
@@ -267,13 +269,13 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
     return files
 
 
-def _of_sequence(folder: Path, sequence: str, problems: list[Problem]) -> list[Path]:
+def _sequence_images(folder: Path, sequence: str, problems: list[Problem]) -> list[Path]:
     """The images of a sequence in a study's folder, of which the first counts."""
     start = f"{folder.name}_image_{sequence}"
     paths = sorted([*folder.glob(f"{start}.nii.gz"), *folder.glob(f"{start}_*.nii.gz")])
     if len(paths) > 1:
-        found, remedy = f"{len(paths)} images of {sequence}", "keep one; the first counts"
-        problems.append(Problem(str(folder), found, remedy, "study with more than one image"))
+        text, remedy = f"{len(paths)} images of {sequence}", "keep one; the first counts"
+        problems.append(Problem(str(folder), text, remedy, "study with more than one image"))
     return paths
 
 
@@ -293,14 +295,14 @@ def _writable(name: str) -> bool:
     return os.fsencode(name).decode(errors="replace") == name
 
 
-def _fold(name: str) -> str:
+def _letters(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
 
 def _join(
     rows: pd.DataFrame, files: pd.DataFrame | None, problems: list[Problem]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Match workbook rows with mask files: the exact name, else a folded name unique on both sides."""
+    """Match workbook rows with mask files: by the exact name, else by its letters if unique on both sides."""
     rows = rows.assign(in_workbook=True)
     if files is None:
         paths = ["image_path", "mask_path"]
@@ -336,7 +338,7 @@ def _unmatched(frame: pd.DataFrame, matched: set[tuple[str, str]]) -> dict[tuple
     loose: dict[tuple[str, str], list[int]] = {}
     for index, (study, name) in enumerate(zip(frame["study_id"], frame["name"], strict=True)):
         if (study, name) not in matched:
-            loose.setdefault((study, _fold(name)), []).append(index)
+            loose.setdefault((study, _letters(name)), []).append(index)
     return loose
 
 

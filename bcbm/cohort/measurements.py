@@ -1,4 +1,4 @@
-"""What the volumes of a cohort told, as features/ found it and the lesion table needs it."""
+"""What was measured on the volumes of a cohort: features/ writes it, the lesion table reads it."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")
 
 @dataclass
 class Survey:
-    """What the files of a cohort hold.
+    """Measurements of a cohort's images and masks.
 
     Attributes:
         masks: a row a readable mask, by lesion_id: `voxels`, `volume` (mm3), centroid `x, y, z` (LPS mm of
