@@ -67,7 +67,7 @@ def lesions_of(count=30, size=10, signal=3.0):
 def data_of(table, radiomics, crops, parts, *, present=None, leaky=False, **changes):
     """The batches of a fold; changes of the configuration by their last name."""
     values = {"radiomics": radiomics, "crops": crops}
-    values = {name: each for name, each in values.items() if each is not None}
+    values = {name: value for name, value in values.items() if value is not None}
     return LesionDataModule(
         LesionData(table, values, config_of(**changes)), parts, seed=0, present=present, leaky=leaky
     )

@@ -21,9 +21,9 @@ def browse(page: Path, *flags: str) -> tuple[str, str]:
         pytest.skip(f"no browser is installed, none of {', '.join(NAMES)}")
     profile = f"--user-data-dir={page.parent / '.browser'}"
     words = [program, *QUIET, *OFFLINE, profile, "--enable-logging=stderr", *flags, page.resolve().as_uri()]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, "\n".join(console)
+    process = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    console = [line for line in process.stderr.splitlines() if "CONSOLE" in line]
+    return process.stdout, "\n".join(console)
 
 
 def picture(page: Path, width: int = 1000, height: int = 1600, *flags: str) -> np.ndarray:
@@ -35,5 +35,5 @@ def picture(page: Path, width: int = 1000, height: int = 1600, *flags: str) -> n
 
 def share_of(pixels: np.ndarray, color: str) -> float:
     """Share of a picture that has a colour such as #c8102e."""
-    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return float((np.abs(pixels - wanted).max(axis=2) < 0.02).mean())
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return float((np.abs(pixels - rgb).max(axis=2) < 0.02).mean())

@@ -69,7 +69,7 @@ def stored_run(folder: Path) -> StoredRun:
 
 def items(pairs: Any) -> dict[str, Any]:
     """Names and values of key-value messages."""
-    return {".".join(one.nested_key) or one.key: json.loads(one.value_json) for one in pairs}
+    return {".".join(pair.nested_key) or pair.key: json.loads(pair.value_json) for pair in pairs}
 
 
 def fragments(content: bytes) -> Iterator[bytes]:

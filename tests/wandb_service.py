@@ -16,12 +16,12 @@ class Service:
 
     Attributes:
         address: for WANDB_BASE_URL.
-        asked: the variables of every GraphQL call, by the name of its field.
+        requests: the variables of every GraphQL call, by the name of its field.
         received: the bodies of all requests.
     """
 
     def __init__(self, refuse: bool) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         self.received: list[bytes] = []
         service = self
 
@@ -49,12 +49,12 @@ class Service:
 
     def answer(self, call: dict[str, Any]) -> dict[str, Any]:
         """What the service says to a GraphQL call."""
-        given = call.get("variables") or {}
-        project = {"id": "p", "name": given.get("project"), "entity": {"id": "e", "name": "somebody"}}
-        bucket = {"id": "b", "name": given.get("name"), "displayName": given.get("displayName")}
+        variables = call.get("variables") or {}
+        project = {"id": "p", "name": variables.get("project"), "entity": {"id": "e", "name": "somebody"}}
+        bucket = {"id": "b", "name": variables.get("name"), "displayName": variables.get("displayName")}
         bucket |= {"config": "{}", "historyLineCount": 0, "project": project}
-        places = [self._place(name) for name in given.get("files", [])]
-        specs = [self._place(one["name"]) for one in given.get("input", {}).get("artifactFiles", [])]
+        places = [self._place(name) for name in variables.get("files", [])]
+        specs = [self._place(file["name"]) for file in variables.get("input", {}).get("artifactFiles", [])]
         manifest = {"id": "m", "file": {**self._place("manifest"), "id": "f"}}
         answers = {
             "upsertBucket": {"bucket": bucket, "inserted": True},
@@ -64,10 +64,10 @@ class Service:
             "updateArtifactManifest": {"artifactManifest": manifest},
             "createArtifactFiles": {"files": {"edges": [{"node": spec} for spec in specs]}},
             "commitArtifact": {"artifact": {"id": "a", "digest": ""}},
-            "upsertView": {"view": {"id": "v", "name": given.get("name")}, "inserted": True},
+            "upsertView": {"view": {"id": "v", "name": variables.get("name")}, "inserted": True},
             "viewer": {"id": "w", "entity": "somebody", "username": "somebody", "flags": "{}"},
         }
-        self.asked.append((next((name for name in answers if f"{name}(" in call["query"]), ""), given))
+        self.requests.append((next((name for name in answers if f"{name}(" in call["query"]), ""), variables))
         return {"data": {**answers, "project": None}}
 
     def _place(self, name: str) -> dict[str, Any]:

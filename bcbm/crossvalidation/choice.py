@@ -64,7 +64,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     return override(config, tried[best])
 
 
-def kept_choice(job: FoldJob) -> Config | None:
+def stored_choice(job: FoldJob) -> Config | None:
     """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
     path = job.home / "tuning.json"
     return override(job.config, json.loads(path.read_text())["chosen"]) if path.is_file() else None

@@ -84,11 +84,11 @@ def _train(
     """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
     from rich.console import Console
 
-    from bcbm.crossvalidation.choice import choose, kept_choice
+    from bcbm.crossvalidation.choice import choose, stored_choice
     from bcbm.crossvalidation.dispatch import train
 
     job = jobs[number]
-    config = kept_choice(job)
+    config = stored_choice(job)
     if config is None and job.config.tune:
         config = choose(job, lambda inner: train(inner, Console(quiet=True)), console)
     train(replace(job, config=config or job.config), console, trackers)
