@@ -16,12 +16,12 @@ class Service:
 
     Attributes:
         address: for WANDB_BASE_URL.
-        requests: the variables of every GraphQL call, by the name of its field.
+        calls: the variables of every GraphQL call, by the name of its field.
         received: the bodies of all requests.
     """
 
     def __init__(self, refuse: bool) -> None:
-        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
         self.received: list[bytes] = []
         service = self
 
@@ -67,7 +67,7 @@ class Service:
             "upsertView": {"view": {"id": "v", "name": variables.get("name")}, "inserted": True},
             "viewer": {"id": "w", "entity": "somebody", "username": "somebody", "flags": "{}"},
         }
-        self.requests.append((next((name for name in answers if f"{name}(" in call["query"]), ""), variables))
+        self.calls.append((next((name for name in answers if f"{name}(" in call["query"]), ""), variables))
         return {"data": {**answers, "project": None}}
 
     def _place(self, name: str) -> dict[str, Any]:

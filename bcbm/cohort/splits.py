@@ -15,6 +15,8 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
 
+UNITS = {"patient": "patients", "study": "studies", "lesion": "lesions"}  # what a split keeps whole, and many
+
 
 @dataclass(frozen=True)
 class Fold:

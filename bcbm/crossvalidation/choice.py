@@ -56,7 +56,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
             tables = [trial.predictions(fold) for fold in range(len(inner.folds))]
             scores.append(mean_auroc(pd.concat(tables, ignore_index=True)))
     best = int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
-    report = [{"settings": one, "auroc": score} for one, score in zip(tried, scores, strict=True)]
+    report = [{"settings": candidate, "auroc": score} for candidate, score in zip(tried, scores, strict=True)]
     content = {"chosen": tried[best], "split_hash": inner.hash, "candidates": report}
     job.folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
     words = " ".join(f"{name}={value}" for name, value in tried[best].items())
@@ -72,9 +72,9 @@ def stored_choice(job: FoldJob) -> Config | None:
 
 def mean_auroc(predictions: pd.DataFrame) -> float:
     """Patient-level AUROC, the mean over targets and repeats in which both classes are; else NaN."""
-    found = [
+    aurocs = [
         auroc(rows["label"], rows["probability"])
         for _, rows in patient_level(predictions).groupby(["target", "repeat"])
     ]
-    defined = [value for value in found if not np.isnan(value)]
+    defined = [value for value in aurocs if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -83,7 +83,7 @@ def _listen(fold: RunningFold, console: Console) -> bool:
     except EOFError:
         fold.process.join()
         if fold.process.exitcode:
-            remedy = "look whether memory ran out (fewer trainer.devices); the same command goes on"
+            remedy = "check whether memory ran out (use fewer trainer.devices), then run the same command"
             raise InputError(Problem(f"fold {fold.number}", how_ended(fold.process), remedy)) from None
         return True
     if isinstance(message, BaseException):

@@ -246,7 +246,7 @@ def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
     [
         (["cohort.root=/nonexistent"], "no such folder"),
         (["cohort.rot=DIR"], "did you mean 'cohort.root'?"),
-        (["cohort.root={table}", "split.folds=25"], "patients enter, 25 folds need two each"),
+        (["cohort.root={table}", "split.folds=25"], "25 folds need two each"),
     ],
 )
 def test_what_cannot_be_checked_is_said(words, message, table_cohort, tmp_path):

@@ -250,9 +250,9 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
         bcbm("fit", cache, *words, "tracking.checkpoints=true", **variables)
     (folder,) = (tmp_path / "demo").iterdir()
     assert not list((folder / "wandb").glob("offline-*"))
-    started = {request["name"]: request for field, request in service.requests if field == "upsertBucket"}
+    started = {request["name"]: request for field, request in service.calls if field == "upsertBucket"}
     assert len(started) == 3
-    artifacts = [request["input"] for field, request in service.requests if field == "createArtifact"]
+    artifacts = [request["input"] for field, request in service.calls if field == "createArtifact"]
     models = [
         artifact["artifactCollectionName"]
         for artifact in artifacts
@@ -414,6 +414,6 @@ def test_a_workspace_is_saved_where_somebody_takes_it(tmp_path, monkeypatch, fre
         words = [*experiments, "--wandb", f"run.root={tmp_path}", "bootstrap=50", "tracking.entity=team"]
         with contextlib.redirect_stderr(io.StringIO()):
             assert compare(words, Console(file=screen, width=300)) == 0
-    (request,) = (request for field, request in service.requests if field == "upsertView")
+    (request,) = (request for field, request in service.calls if field == "upsertView")
     assert request["entityName"] == "team" and request["displayName"] == "all-image"
     assert re.search(r"workspace: \S+/team/bcbm\?nw=", screen.getvalue())
