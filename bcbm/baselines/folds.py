@@ -25,7 +25,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     """Fit a fold, one model a target, and write its prediction table.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
-    fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have kept.
+    fitted again on train and validation, and predicts test. `fold=K/model.json` holds what both have fitted.
 
     Raises:
         LeakError: two parts share a patient or a lesion's content.

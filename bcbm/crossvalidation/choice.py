@@ -25,12 +25,12 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     """The configuration of a fold: the candidate with the best mean AUROC over its inner folds.
 
     Every candidate is cross-validated among the fold's training and validation patients (Varma and Simon, BMC
-    Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice goes on.
+    Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice is continued.
 
     Args:
         job: the outer fold.
         train: writes the prediction table of an inner fold, which is a job like the outer one.
-        console: is told what was chosen.
+        console: gets a line of what was chosen.
     """
     config, number = job.config, job.number
     inner = inner_split(

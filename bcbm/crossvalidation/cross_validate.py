@@ -29,7 +29,7 @@ def run(
 
     Args:
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
-            hold; what was chosen is part of the experiment's name, and so of which run is gone on with.
+            hold; what was chosen is part of the experiment's name, and so of which run is continued.
     """
     from bcbm.cohort.splits import split_as
     from bcbm.config.compose import to_yaml

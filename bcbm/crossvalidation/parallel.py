@@ -68,7 +68,7 @@ def _started(work: Work, number: int, slot: int, at_once: int, console: Console)
     output, sender = multiprocessing.Pipe(duplex=False)
     words = (work, number, sender, console.width)
     process = start(_do, *words, name=f"fold {number}", slot=slot, size=at_once)
-    sender.close()  # the other end is then the only one, and its end is heard
+    sender.close()  # the other end is then the only one, and its end is noticed
     return RunningFold(number, process, output)
 
 

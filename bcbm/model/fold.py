@@ -39,8 +39,8 @@ def train_fold(
     Args:
         job: the fold.
         trackers: each gets its curves and its checkpoint.
-        console: is told how it went.
-        callbacks: told of the training beside this function's own.
+        console: gets a line of how it went.
+        callbacks: called during the training, as well as this function's own.
 
     Raises:
         Terminated: a signal has asked for the end; `last.ckpt` is there to go on from.

@@ -151,7 +151,7 @@ def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(
         compare([*files, *words, "against=acquisition"], Console(quiet=True))
     with pytest.raises(InputError, match=r"acquisition: BCBM.*a comparison needs two"):
         compare([*files[:2], *words], Console(quiet=True))
-    with pytest.raises(InputError, match="leave acquisition out of task.modalities"):
+    with pytest.raises(InputError, match=r"leave acquisition out of task\.modalities"):
         run(
             compose(["experiment=tcia_tabular+baselines/acquisition", *words[:3], *words[4:]]),
             Console(quiet=True),
