@@ -21,9 +21,9 @@ def browse(page: Path, *flags: str) -> tuple[str, str]:
         pytest.skip(f"no browser is installed, none of {', '.join(NAMES)}")
     profile = f"--user-data-dir={page.parent / '.browser'}"
     words = [program, *QUIET, *OFFLINE, profile, "--enable-logging=stderr", *flags, page.resolve().as_uri()]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, "\n".join(console)
+    process = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    console = [line for line in process.stderr.splitlines() if "CONSOLE" in line]
+    return process.stdout, "\n".join(console)
 
 
 def picture(page: Path, width: int = 1000, height: int = 1600, *flags: str) -> np.ndarray:

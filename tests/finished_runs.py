@@ -9,10 +9,9 @@ import yaml
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import make_split
-from bcbm.cohort.targets import TARGETS as RECEPTORS
+from bcbm.cohort.targets import TARGETS
 from bcbm.config.compose import compose, plain
-from bcbm.statistics.aggregate import aggregate
-from bcbm.statistics.operating import youden_threshold
+from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.summary import summarise
 from bcbm.system.files import strict_json
 
@@ -20,11 +19,11 @@ SIGNAL = {"ER": 1.6, "PR": 1.0, "HER2": 0.0}  # distance of the classes' logits
 
 
 def lesion_table(patients: int = 60, seed: int = 0) -> pd.DataFrame:
-    """Lesions of patients whose ids are easy to find where they must not stand."""
+    """Lesions of patients whose ids are easy to find where they must not be."""
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(patients):
-        labels = {name: float(rng.random() < 0.5) for name in RECEPTORS}
+        labels = {name: float(rng.random() < 0.5) for name in TARGETS}
         if number % 9 == 0:
             labels["PR"] = np.nan
         for lesion in range(rng.integers(1, 7)):
@@ -77,38 +76,20 @@ def write_run(
     strength = SIGNAL | (signal or {})
     folder.mkdir(parents=True)
     tables = []
-    for number, fold in enumerate(split.folds):
-        rows = split.rows(entering, number)
+    for number in range(len(split.folds)):
+        parts = split.rows(entering, number)
+        rows = np.concatenate([parts["validation"], parts["test"]])
+        predicted = pd.DataFrame({"row": rows})
         for target in config.task.targets:
-            parts = {}
+            columns = []
             for part in ("validation", "test"):
-                lesions = entering.iloc[rows[part]].reset_index(drop=True)
+                lesions = entering.iloc[parts[part]].reset_index(drop=True)
                 label = lesions[target].fillna(0.5)
-                own = lesions["patient_id"].map(lambda name: hash_noise(name, seed))
-                logit = strength[target] * (2 * label - 1) / 2 + own + rng.normal(0, 0.6, len(lesions))
-                probability = 1 / (1 + np.exp(-logit.to_numpy()))
-                column, score = probability[:, None], np.zeros((len(lesions), 1))
-                names, of = aggregate("mean", column, lesions["patient_id"], lesions["volume"], score)
-                parts[part] = lesions, probability, pd.Series(of[:, 0], names)
-            held, _, of_held = parts["validation"]
-            lesions, probability, of_tested = parts["test"]
-            known = held.groupby("patient_id")[target].first().dropna()
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "lesion_id": lesions["lesion_id"],
-                        "patient_id": lesions["patient_id"],
-                        "fold": number,
-                        "repeat": fold.repeat,
-                        "target": target,
-                        "probability": probability,
-                        "patient_probability": of_tested.loc[lesions["patient_id"]].to_numpy(),
-                        "threshold": youden_threshold(known.to_numpy(), of_held.loc[known.index].to_numpy()),
-                        "label": lesions[target],
-                        "split_hash": split.hash,
-                    }
-                )
-            )
+                shift = lesions["patient_id"].map(lambda name: patient_shift(name, seed))
+                logit = strength[target] * (2 * label - 1) / 2 + shift + rng.normal(0, 0.6, len(lesions))
+                columns.append(1 / (1 + np.exp(-logit.to_numpy())))
+            predicted[target] = np.concatenate(columns)
+        tables.append(prediction_table(predicted, entering, split, number, config.task.targets, "mean"))
     predictions = pd.concat(tables, ignore_index=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain(config)))
     (folder / "split.json").write_text(split.to_json())
@@ -138,7 +119,7 @@ def write_run(
     return folder
 
 
-def hash_noise(patient: str, seed: int) -> float:
-    """A patient's own shift of the logit, the same for all its lesions."""
+def patient_shift(patient: str, seed: int) -> float:
+    """A patient's shift of the logit, the same for all its lesions."""
     number = int(patient.removeprefix("BCBM-SECRET-"))
     return float(np.random.default_rng([seed, number]).normal(0, 0.9))

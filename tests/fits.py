@@ -32,6 +32,6 @@ def fit(
     }
     places = (f"run.root={folder / 'runs'}",)
     command = [sys.executable, "-m", f"bcbm.{verb}", *places, *SMALL, *SHORT, *words]
-    done = subprocess.run(command, cwd=HOME, env=surroundings, capture_output=True, text=True, timeout=500)
-    assert done.returncode == status and "Traceback" not in done.stderr, done.stdout + done.stderr
-    return done.stdout + done.stderr, folder / "runs"
+    process = subprocess.run(command, cwd=HOME, env=surroundings, capture_output=True, text=True, timeout=500)
+    assert process.returncode == status and "Traceback" not in process.stderr, process.stdout + process.stderr
+    return process.stdout + process.stderr, folder / "runs"

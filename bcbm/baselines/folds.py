@@ -10,6 +10,7 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import fit_predict, training_weights
 from bcbm.cohort.leaks import check_leak
+from bcbm.cohort.splits import UNITS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.preparation.fold_job import FoldJob
@@ -24,7 +25,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     """Fit a fold, one model a target, and write its prediction table.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
-    fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have kept.
+    fitted again on train and validation, and predicts test. `fold=K/model.json` holds what both have fitted.
 
     Raises:
         LeakError: two parts share a patient or a lesion's content.
@@ -34,12 +35,14 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
     columns = table_columns(lesions.data(config))
-    train, held, test = parts["train"], parts["validation"], parts["test"]
-    of_held, for_threshold = predict_targets(config, columns, table, train, held, number)
-    every = np.sort(np.concatenate([train, held]))
-    of_test, for_test = predict_targets(config, columns, table, every, test, number)
-    predicted = pd.concat([of_held, of_test], ignore_index=True)
-    found = prediction_table(predicted, table, split, number, config.task.targets, config.task.aggregate)
+    train, validation, test = parts["train"], parts["validation"], parts["test"]
+    validation_predictions, for_threshold = predict_targets(config, columns, table, train, validation, number)
+    fitting = np.sort(np.concatenate([train, validation]))
+    test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number)
+    predicted = pd.concat([validation_predictions, test_predictions], ignore_index=True)
+    predictions = prediction_table(
+        predicted, table, split, number, config.task.targets, config.task.aggregate
+    )
     described = {
         "kind": config.model.kind,
         "modalities": config.task.modalities,
@@ -49,12 +52,12 @@ def train_baseline(job: FoldJob, console: Console) -> None:
         "for_test": for_test,
     }
     folder.write(f"fold={number}/model.json", json.dumps(described, indent=1))
-    folder.write(f"fold={number}/predictions.parquet", found)
+    folder.write(f"fold={number}/predictions.parquet", predictions)
     say(
         console,
         f"fold {number}: {config.model.kind} on {columns.shape[1]} columns, "
-        f"validation AUROC {_mean_auroc(config, table, of_held):.2f}, "
-        f"{len(split.folds[number].test)} {split.unit}s tested",
+        f"validation AUROC {_mean_auroc(config, table, validation_predictions):.2f}, "
+        f"{UNITS[split.unit]} tested: {len(split.folds[number].test)}",
     )
 
 
@@ -104,14 +107,14 @@ def predict_targets(
 def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:
     """A probability a target, by patient, of these lesions and their predictions, in the same order."""
     probability = predicted[config.task.targets].to_numpy()
-    patients, of_patients = aggregate(
+    patients, values = aggregate(
         config.task.aggregate,
         probability,
         lesions["patient_id"],
         lesions["volume"],
         np.zeros_like(probability),
     )
-    return pd.DataFrame(of_patients, patients, config.task.targets)
+    return pd.DataFrame(values, patients, config.task.targets)
 
 
 def _mean_auroc(config: Config, table: pd.DataFrame, predicted: pd.DataFrame) -> float:
@@ -119,6 +122,6 @@ def _mean_auroc(config: Config, table: pd.DataFrame, predicted: pd.DataFrame) ->
     lesions = table.iloc[predicted["row"]]
     probability = patient_probabilities(config, lesions, predicted)
     labels = lesions.groupby("patient_id")[config.task.targets].first().loc[probability.index]
-    known = labels.notna()
-    found = [auroc(labels[name][known[name]], probability[name][known[name]]) for name in labels]
-    return mean_or_nan([value for value in found if not np.isnan(value)])
+    labelled = labels.notna()
+    aurocs = [auroc(labels[name][labelled[name]], probability[name][labelled[name]]) for name in labels]
+    return mean_or_nan([value for value in aurocs if not np.isnan(value)])

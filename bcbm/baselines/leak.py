@@ -40,14 +40,14 @@ def split_aurocs(
     """
     features, labels, patients = np.asarray(features), np.asarray(labels), np.asarray(patients)
     fold = stratified_folds(units, labels, folds, np.random.default_rng(seed))
-    found: dict[str, list[float]] = {"lesion": [], "patient": []}
+    aurocs: dict[str, list[float]] = {"lesion": [], "patient": []}
     for number in range(folds):
         out = fold == number
         if len(set(labels[out])) < 2 or len(set(labels[~out])) < 2:
             continue
         trees = ExtraTreesClassifier(TREES, random_state=seed).fit(features[~out], labels[~out])
         scores = trees.predict_proba(features[out])[:, 1]
-        whole = pd.DataFrame({"label": labels[out], "score": scores}).groupby(patients[out]).mean()
-        found["lesion"].append(auroc(labels[out], scores))
-        found["patient"].append(auroc(whole["label"], whole["score"]))
-    return {level: mean_or_nan(values) for level, values in found.items()}
+        by_patient = pd.DataFrame({"label": labels[out], "score": scores}).groupby(patients[out]).mean()
+        aurocs["lesion"].append(auroc(labels[out], scores))
+        aurocs["patient"].append(auroc(by_patient["label"], by_patient["score"]))
+    return {level: mean_or_nan(values) for level, values in aurocs.items()}

@@ -38,11 +38,11 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     table = lesions.entering
     patients = table["patient_id"].to_numpy(str)
     if len(set(patients)) < 2 * config.split.folds:
-        found = f"{len(set(patients))} patients enter, {config.split.folds} folds need two each"
-        raise InputError(Problem("lesion table", found, "use more patients, or fewer split.folds"))
+        problem = f"patients that enter: {len(set(patients))}, and {config.split.folds} folds need two each"
+        raise InputError(Problem("lesion table", problem, "use more patients, or fewer split.folds"))
     split = split_as(table, config)
     features = _features(table_columns(lesions.data(config)))
-    held = table["content"].to_numpy(str)
+    content = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]
     shared = sum(shared_patients(patients, parts) for parts in folds)
     aurocs = _aurocs(config, table, features, console)
@@ -58,13 +58,13 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
             "patients": len(set(patients)),
         },
         "aurocs": aurocs,
-        "reidentification": reidentification(features, patients, held),
+        "reidentification": reidentification(features, patients, content),
         "copies": copies(lesions.table),
         "own_split": {
             "unit": split.unit,
             "hash": split.hash,
             "patients_on_both_sides": shared,
-            "test_content_in_training": sum(shared_content(held, parts) for parts in folds),
+            "test_content_in_training": sum(shared_content(content, parts) for parts in folds),
         },
         "leak": leak,
         "verdict": words,
@@ -100,22 +100,28 @@ def _aurocs(
 
     def task(unit: str, name: str, draw: int) -> Any:
         drawn = random_labels(patients, draw) if name == RANDOM else table[name].to_numpy()
-        known = ~np.isnan(drawn)
+        labelled = ~np.isnan(drawn)
         units = unit_ids(table, unit).to_numpy()
         return delayed(split_aurocs)(
-            features[known], drawn[known], units[known], patients[known], folds=config.split.folds, seed=draw
+            features[labelled],
+            drawn[labelled],
+            units[labelled],
+            patients[labelled],
+            folds=config.split.folds,
+            seed=draw,
         )
 
     work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
-    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    results: dict[tuple[str, str], list[dict[str, float]]] = {}
     with progress_bar(console, "splitting by lesion, study and patient", len(runs)) as advance:
-        for (unit, name, _), both in zip(runs, work(task(*run) for run in runs), strict=True):
-            found.setdefault((unit, name), []).append(both)
+        for (unit, name, _), levels in zip(runs, work(task(*run) for run in runs), strict=True):
+            results.setdefault((unit, name), []).append(levels)
             advance(1)
     return {
         unit: {
             name: {
-                level: _spread([both[level] for both in found[unit, name]]) for level in ("lesion", "patient")
+                level: _spread([levels[level] for levels in results[unit, name]])
+                for level in ("lesion", "patient")
             }
             for name in labels
         }

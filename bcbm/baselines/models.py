@@ -25,13 +25,13 @@ from bcbm.modalities.radiomics import signed_log
 INNER = 3  # folds of training patients behind the SVM's probabilities
 
 
-class MostTelling(SelectorMixin, BaseEstimator):
+class MostCorrelated(SelectorMixin, BaseEstimator):
     """Keep the `count` columns that correlate most with the label, each row by its weight; 0 keeps all."""
 
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -> "MostTelling":
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -> "MostCorrelated":
         """Choose among standardised columns (N, F) by labels (N,) and weights (N,)."""
         centred = sample_weight * (y - np.average(y, weights=sample_weight))
         order = np.argsort(-np.abs(centred @ X), kind="stable")
@@ -58,11 +58,11 @@ def training_weights(
     """
     labels = np.asarray(labels, dtype=np.float64)
     rows = train[~np.isnan(labels[train])]
-    of_patient = patient_weight(patients.iloc[rows])
-    weight = np.ones(len(rows)) if even else of_patient.copy()
+    per_patient = patient_weight(patients.iloc[rows])
+    weight = np.ones(len(rows)) if even else per_patient.copy()
     if class_weights:
-        positives = (of_patient * labels[rows]).sum()
-        negatives = of_patient.sum() - positives
+        positives = (per_patient * labels[rows]).sum()
+        negatives = per_patient.sum() - positives
         weight[labels[rows] == 1] *= negatives / max(positives, 1e-12)
     weights = np.zeros(len(labels))
     weights[rows] = weight
@@ -105,21 +105,21 @@ def fit_predict(
     smaller = min(len(set(owners[y == value])) for value in (0, 1))
     least = 2 if kind == "svm" else 1
     if smaller < least:
-        found = f"{smaller} training patients of one class, and {kind} needs {least}"
+        problem = f"training patients of the rarer class: {smaller}, and {kind} needs {least}"
         remedy = "leave the target out of task.targets, or use fewer folds"
-        raise InputError(Problem("labels", found, remedy))
+        raise InputError(Problem("labels", problem, remedy))
     inside = columns.iloc[rows]
     fitted = _fit(kind, settings, inside, y, w, seed)
     described = {"patients": len(set(owners)), "lesions": len(rows), **_describe(fitted)}
     if kind != "svm":
         return fitted.predict_proba(columns.iloc[test])[:, 1], described
-    held = np.empty(len(rows))
+    decisions = np.empty(len(rows))
     fold = stratified_folds(owners, y, min(INNER, smaller), np.random.default_rng(seed))
     for number in np.unique(fold):
         out = fold == number
         inner = _fit(kind, settings, inside[~out], y[~out], w[~out], seed)
-        held[out] = inner.decision_function(inside[out])
-    slope, intercept = _sigmoid(held, y, w)
+        decisions[out] = inner.decision_function(inside[out])
+    slope, intercept = _sigmoid(decisions, y, w)
     logit = slope * fitted.decision_function(columns.iloc[test]) + intercept
     return 1 / (1 + np.exp(-logit)), {**described, "sigmoid": [slope, intercept]}
 
@@ -138,7 +138,7 @@ def _fit(
         ],
         verbose_feature_names_out=False,
     )
-    steps = [("encode", encode), ("scale", StandardScaler()), ("select", MostTelling(settings.selected))]
+    steps = [("encode", encode), ("scale", StandardScaler()), ("select", MostCorrelated(settings.selected))]
     pipeline = Pipeline([*steps, ("model", _model(kind, settings, seed))])
     with np.errstate(invalid="ignore"):  # the weighted variance of a constant can come out just below 0
         return pipeline.fit(
@@ -178,11 +178,11 @@ def _sigmoid(decisions: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float
 
 def _describe(fitted: Pipeline) -> dict[str, Any]:
     """The columns kept, their mean and scale after the signed log, and what the model makes of them."""
-    kept, model, scale = fitted["select"].get_support(), fitted["model"], fitted["scale"]
+    selected, model, scale = fitted["select"].get_support(), fitted["model"], fitted["scale"]
     described = {
         "columns": fitted[:-1].get_feature_names_out().tolist(),
-        "mean": scale.mean_[kept].tolist(),
-        "scale": scale.scale_[kept].tolist(),
+        "mean": scale.mean_[selected].tolist(),
+        "scale": scale.scale_[selected].tolist(),
     }
     if isinstance(model, LogisticRegression):
         return {**described, "coefficients": model.coef_[0].tolist(), "intercept": float(model.intercept_[0])}

@@ -41,13 +41,13 @@ def permuted_aurocs(
     work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
     task = delayed(_permuted)
     tasks = (task(config, columns, lesions.entering, split, number) for number in range(permutations))
-    found = []
+    results = []
     with progress_bar(console, "permuting labels", permutations) as advance:
         for aurocs in work(tasks):
-            found.append(aurocs)
+            results.append(aurocs)
             advance(1)
     rows = [
-        (target, number, value) for number, aurocs in enumerate(found) for target, value in aurocs.items()
+        (target, number, value) for number, aurocs in enumerate(results) for target, value in aurocs.items()
     ]
     return pd.DataFrame(rows, columns=["target", "permutation", "auroc"])
 
@@ -62,23 +62,25 @@ def pipeline_aurocs(
         train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
         predicted, _ = predict_targets(config, columns, table, train, parts["test"], number)
         tested = table.iloc[parts["test"]]
-        of_patients = patient_probabilities(config, tested, predicted)
+        probability = patient_probabilities(config, tested, predicted)
         for target in targets:
-            of_lesions = pd.DataFrame(
+            lesion_rows = pd.DataFrame(
                 {
                     "patient_id": tested["patient_id"],
                     "fold": number,
                     "repeat": fold.repeat,
                     "target": target,
-                    "patient_probability": of_patients.loc[tested["patient_id"], target].to_numpy(),
+                    "patient_probability": probability.loc[tested["patient_id"], target].to_numpy(),
                     "threshold": np.nan,
                     "label": tested[target],
                 }
             )
-            tables.append(of_lesions)
+            tables.append(lesion_rows)
     patients = patient_level(pd.concat(tables, ignore_index=True))
     return {
-        str(target): mean_or_nan([auroc(of["label"], of["probability"]) for _, of in rows.groupby("repeat")])
+        str(target): mean_or_nan(
+            [auroc(repeat["label"], repeat["probability"]) for _, repeat in rows.groupby("repeat")]
+        )
         for target, rows in patients.groupby("target")
     }
 
@@ -96,7 +98,7 @@ def _permuted(
 ) -> dict[str, float]:
     known = [target for target in known_targets(config.cohort.targets) if target in table]
     table = permute_labels(table, known, [config.seed, number])
-    again = make_split(
+    permuted_split = make_split(
         table,
         unit=split.unit,
         folds=config.split.folds,
@@ -106,4 +108,4 @@ def _permuted(
         targets=config.task.targets,
         known=known,
     )
-    return pipeline_aurocs(config, columns, table, again)
+    return pipeline_aurocs(config, columns, table, permuted_split)

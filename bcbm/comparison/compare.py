@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from bcbm.comparison.experiments import Thing, base_name, reference_of, things_of, trainable
+from bcbm.comparison.experiments import Candidate, base_name, candidates_named, reference_of, trainable
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError
@@ -20,7 +20,7 @@ def compare(words: list[str], console: Console) -> int:
     """Run what is missing, test, print and write `<run.root>/compare/<name>/`; returns the exit status.
 
     Raises:
-        ConfigError: a word that is nothing, or a configuration that cannot be used.
+        ConfigError: a word that names nothing, or a configuration that cannot be used.
         InputError: a run that is not finished, or runs that cannot be compared.
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
@@ -34,65 +34,71 @@ def compare(words: list[str], console: Console) -> int:
     words = [word for word in words if word != "--wandb"]
     settings = [word for word in words if "=" in word and not word.startswith("against=")]
     against = next((word.removeprefix("against=") for word in words if word.startswith("against=")), None)
-    given = [word for word in words if "=" not in word]
-    things = [thing for word in given for thing in things_of(word, settings)]
-    if len(things) < 2:
-        raise ConfigError(f"{len(things)} experiments to compare; name a folder of them, or at least two")
-    config = next((thing.config for thing in things if thing.config is not None), None) or compose(settings)
+    names = [word for word in words if "=" not in word]
+    candidates = [candidate for word in names for candidate in candidates_named(word, settings)]
+    if len(candidates) < 2:
+        count = "one experiment" if candidates else "no experiment"
+        raise ConfigError(f"{count} to compare; name a folder of them, or at least two")
+    config = next(
+        (candidate.config for candidate in candidates if candidate.config is not None), None
+    ) or compose(settings)
     if config.fold != "all":
         raise ConfigError(f"fold={config.fold}: a comparison needs all folds; leave it out")
-    if against and not any(thing.folder or thing.name == against for thing in things):
-        names = ", ".join(thing.name for thing in things)
-        raise ConfigError(f"against={against} is none of the experiments; write one of {names}")
-    for thing in things:
-        if thing.folder is not None:
-            read_run(thing.folder, f"go on with: {fit_command(thing.folder)}")
-    things, left_out = trainable(things, console)
-    for one in left_out:
-        say(console, f"left out: {one.name}: {one.reason}")
-        if one.name == against:
-            raise ConfigError(
-                f"against={against} is left out; write one of {', '.join(t.name for t in things)}"
-            )
-    folders = [_finished(thing, f"[{n}/{len(things)}]", console) for n, thing in enumerate(things, 1)]
-    runs = [read_run(folder, f"go on with: {fit_command(folder)}") for folder in folders]
+    if against and not any(candidate.folder or candidate.name == against for candidate in candidates):
+        choices = ", ".join(candidate.name for candidate in candidates)
+        raise ConfigError(f"against={against} is not one of the experiments; write one of {choices}")
+    for candidate in candidates:
+        if candidate.folder is not None:
+            read_run(candidate.folder, f"continue it with: {fit_command(candidate.folder)}")
+    candidates, left_out = trainable(candidates, console)
+    for experiment in left_out:
+        say(console, f"left out: {experiment.name}: {experiment.reason}")
+        if experiment.name == against:
+            choices = ", ".join(candidate.name for candidate in candidates)
+            raise ConfigError(f"against={against} is left out; write one of {choices}")
+    folders = [
+        _finished(candidate, f"[{n}/{len(candidates)}]", console) for n, candidate in enumerate(candidates, 1)
+    ]
+    runs = [read_run(folder, f"continue it with: {fit_command(folder)}") for folder in folders]
     labels = distinct_labels(runs)
     rows = [Row(label, run) for label, run in zip(labels, runs, strict=True)]
     reference = against or reference_of(rows, settings)
     if reference not in labels:
-        raise ConfigError(f"against={against} is none of the experiments; write one of {', '.join(labels)}")
+        raise ConfigError(
+            f"against={against} is not one of the experiments; write one of {', '.join(labels)}"
+        )
     with console.status("testing differences"):
         comparison = compare_runs(rows, reference, config.bootstrap, config.seed)
-    name = _name(given, settings, labels)
+    name = _name(names, settings, labels)
     home = Path(config.run.root) / "compare" / name
-    missing = [vars(one) for one in left_out]
+    missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
     page = write_comparison(comparison, rows, name, home, missing)
     print_comparison(comparison, console)
-    for one in left_out:
-        say(console, f"left out: {one.name}: {one.reason}")
+    for experiment in left_out:
+        say(console, f"left out: {experiment.name}: {experiment.reason}")
     say(console, f"report: {page.absolute()}")
     if workspace:
         from bcbm.tracking.workspace import write_workspace
 
-        said = write_workspace(comparison, name, config.tracking, home)
-        say(console, f"workspace: {said}")
+        place = write_workspace(comparison, name, config.tracking, home)
+        say(console, f"workspace: {place}")
     return 0
 
 
-def _finished(thing: Thing, place: str, console: Console) -> Path:
-    """The run folder of a thing; an experiment is run, or found finished."""
-    if thing.config is None:
-        assert thing.folder is not None
-        return thing.folder
+def _finished(candidate: Candidate, place: str, console: Console) -> Path:
+    """The run folder of a candidate; an experiment is run, unless it is finished."""
+    if candidate.config is None:
+        assert candidate.folder is not None
+        return candidate.folder
     from bcbm.crossvalidation.cross_validate import run
 
-    console.rule(f"{place} {thing.config.experiment}", align="left")
-    return run(thing.config, console)
+    console.rule(f"{place} {candidate.config.experiment}", align="left")
+    return run(candidate.config, console)
 
 
 def fit_command(folder: Path) -> str:
-    """The command that goes on with a run: its experiment, and every key in which it differs from that."""
+    """The command that continues a run: its experiment, and every key in which it differs from that."""
     config = load(folder / "config.yaml")
     words = [f"experiment={config.experiment}"]
     if config.cohort.root:
@@ -113,14 +119,14 @@ def _written(value: Any) -> str:
     """A value as the command line takes it."""
     if isinstance(value, list):
         return f"[{','.join(_written(item) for item in value)}]"
-    told_apart = not isinstance(value, str) or yaml.safe_load(value) == value  # off is no word in YAML
-    if isinstance(value, bool | dict) or not told_apart:
+    unambiguous = not isinstance(value, str) or yaml.safe_load(value) == value  # `off` is a boolean in YAML
+    if isinstance(value, bool | dict) or not unambiguous:
         return json.dumps(value)
     return "null" if value is None else str(value)
 
 
-def _name(given: list[str], settings: list[str], labels: list[str]) -> str:
+def _name(names: list[str], settings: list[str], labels: list[str]) -> str:
     """What the comparison is called: its group on its base, or its experiments."""
-    if len(given) == 1:
-        return f"{base_name(settings)}+{Path(given[0]).resolve().name}".replace("/", "-")
+    if len(names) == 1:
+        return f"{base_name(settings)}+{Path(names[0]).resolve().name}".replace("/", "-")
     return "-".join(labels).replace("/", "-").replace(" ", "_")[:100]

@@ -55,14 +55,14 @@ def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) 
         InputError: naming two experiments and both hashes.
     """
     named = [(label, unit, text) for label, (unit, text) in zip(labels, splits, strict=True)]
-    for (one, unit, own), (other, unit_there, theirs) in combinations(named, 2):
-        if unit == unit_there and own != theirs:
-            found = f"both are split by {unit}, into other folds: hash {own} and {theirs}"
+    for (first, unit, first_hash), (second, second_unit, second_hash) in combinations(named, 2):
+        if unit == second_unit and first_hash != second_hash:
+            problem = f"both are split by {unit}, into different folds: hash {first_hash} and {second_hash}"
             remedy = (
                 "run both with the same cohort.* and split.* keys and modalities that every patient has, "
-                "or compare them apart"
+                "or compare them separately"
             )
-            raise InputError(Problem(f"{one} and {other}", found, remedy))
+            raise InputError(Problem(f"{first} and {second}", problem, remedy))
 
 
 def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int) -> Comparison:
@@ -85,7 +85,7 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
         if row is base:
             continue
         for target in targets:
-            if all(target in one.run.results["receptors"] for one in (row, base)):
+            if all(target in side.run.results["receptors"] for side in (row, base)):
                 figures = _test(row.run, base.run, target, resamples, seed)
                 tests.append({"label": row.label, "target": target, **figures})
     tested = [test for test in tests if "reason" not in test]
@@ -107,7 +107,7 @@ def mean_difference(run: FinishedRun, base: FinishedRun, resamples: int, seed: i
     """
     targets = list(base.results["receptors"])
     ours, theirs = (
-        mean_aurocs(patient_level(one.predictions), targets, resamples, seed) for one in (run, base)
+        mean_aurocs(patient_level(side.predictions), targets, resamples, seed) for side in (run, base)
     )
     low, high = percentile_interval((ours - theirs)[1:])
     return {"difference": float((ours - theirs)[0]), "low": low, "high": high}
@@ -133,7 +133,7 @@ def _figures(row: Row, targets: list[str]) -> ExperimentFigures:
 
 
 def _chosen(block: Mapping[str, Any], keys: Sequence[str]) -> dict[str, float]:
-    """Those of a block's figures that it has: a run of before a statistic was added lacks it."""
+    """Those of a block's figures that it has: a run older than a statistic lacks it."""
     return {key: float(block[key]) for key in keys if key in block}
 
 
@@ -141,7 +141,7 @@ def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed
     """One target of one experiment against the reference."""
     if run.split["hash"] != base.split["hash"]:
         return {"reason": OTHER_SPLIT}
-    ours, theirs = (one.predictions[one.predictions["target"] == target] for one in (run, base))
+    ours, theirs = (side.predictions[side.predictions["target"] == target] for side in (run, base))
     pair = patient_level(ours), patient_level(theirs)
     try:
         difference = asdict(paired_bootstrap(*pair, resamples=resamples, seed=seed))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the help of the command has no use for tables
 
 
 @dataclass(frozen=True)
-class Thing:
+class Candidate:
     """What a word of the command line stands for: a run that is there, or an experiment to run."""
 
     name: str
@@ -26,34 +26,38 @@ class Thing:
     config: Config | None = None
 
 
-def things_of(word: str, settings: list[str]) -> list[Thing]:
+def candidates_named(word: str, settings: list[str]) -> list[Candidate]:
     """The runs or experiments that a word names.
 
     Raises:
         ConfigError: it names none, or a configuration cannot be used.
     """
-    own = value_of("experiments", settings)
-    places = [Path(word), *(folder / word for folder in experiment_folders(own)), settings_folder() / word]
+    experiments = value_of("experiments", settings)
+    places = [
+        Path(word),
+        *(folder / word for folder in experiment_folders(experiments)),
+        settings_folder() / word,
+    ]
     path = next((place for place in places if place.exists()), None)
     if path is None:
         raise ConfigError(
             f"{word}: no such folder or file; name experiments/modalities, for example, or a run"
         )
     if (path / "config.yaml").is_file():
-        return [Thing(path.name, folder=path)]
+        return [Candidate(path.name, folder=path)]
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     if not files:
         raise ConfigError(f"{word} holds neither experiments (*.yaml) nor a run (config.yaml)")
-    return [Thing(file.stem, config=_composed(file, settings)) for file in files]
+    return [Candidate(file.stem, config=_composed(file, settings)) for file in files]
 
 
 def _composed(file: Path, settings: list[str]) -> Config:
     """An experiment with the words given to all; one of a group stands on the base."""
-    own, base = value_of("experiments", settings), base_name(settings)
-    name = experiment_name(file, own)
-    whole = file.resolve().parent in experiment_folders(own)  # such as paper.yaml: it stands on itself
-    rest = [word for word in settings if not word.startswith("experiment=")]
-    return compose([*rest, f"experiment={name if whole else f'{base}+{name}'}"])
+    experiments, base = value_of("experiments", settings), base_name(settings)
+    name = experiment_name(file, experiments)
+    is_base = file.resolve().parent in experiment_folders(experiments)  # such as paper.yaml
+    others = [word for word in settings if not word.startswith("experiment=")]
+    return compose([*others, f"experiment={name if is_base else f'{base}+{name}'}"])
 
 
 def base_name(settings: list[str]) -> str:
@@ -75,7 +79,7 @@ class LeftOut:
     reason: str
 
 
-def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], list[LeftOut]]:
+def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[Candidate], list[LeftOut]]:
     """Prepare and split for every experiment before the first is trained, so that an error costs no hours.
 
     Returns:
@@ -92,32 +96,32 @@ def trainable(things: Sequence[Thing], console: Console) -> tuple[list[Thing], l
     from bcbm.preparation.prepare import prepare
     from bcbm.terminal.progress import progress_bar
 
-    for thing in things:
-        if thing.config and thing.config.trainer.ranks > 1:
-            words = f"experiment={thing.config.experiment}"
+    for candidate in candidates:
+        if candidate.config and candidate.config.trainer.ranks > 1:
+            words = f"experiment={candidate.config.experiment}"
             raise ConfigError(
-                f"{thing.name}: several devices are for fit; write trainer.parallel=folds, or train each "
-                f"with python -m bcbm.fit {words} and give the runs"
+                f"{candidate.name}: a comparison cannot train on several devices; set trainer.parallel=folds "
+                f"or train each with python -m bcbm.fit {words} and give the run folders"
             )
-    kept, out, splits = [], [], {}
-    with progress_bar(console, "checking experiments", len(things)) as advance:
-        for thing in things:
+    usable, left_out, splits = [], [], {}
+    with progress_bar(console, "checking experiments", len(candidates)) as advance:
+        for candidate in candidates:
             try:
-                if (config := thing.config) is not None:
+                if (config := candidate.config) is not None:
                     lesions = prepare(config, Console(quiet=True))
                     if config.model.kind != "network":
                         table_columns(lesions.data(config))
                     split = split_as(lesions.entering, config)
                     splits[config.experiment] = split.unit, split.hash
-                kept.append(thing)
+                usable.append(candidate)
             except AbsentColumns as error:
-                out.append(LeftOut(thing.name, f"{error.where}: {error.found}"))
+                left_out.append(LeftOut(candidate.name, f"{error.where}: {error.found}"))
             advance(1)
-    if out and len(kept) < 2:
+    if left_out and len(usable) < 2:
         remedy = "a comparison needs two: take a cohort that has them, or name other experiments"
-        raise InputError(*(Problem(one.name, one.reason, remedy) for one in out))
+        raise InputError(*(Problem(experiment.name, experiment.reason, remedy) for experiment in left_out))
     require_one_split(list(splits), list(splits.values()))
-    return kept, out
+    return usable, left_out
 
 
 def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:

@@ -40,7 +40,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _table(title: str, *headings: str) -> Table:
-    """A table that fits 80 columns; what is no name stands to the right."""
+    """A table that fits 80 columns; all but names stand to the right."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
         name = heading in ("experiment", "target")

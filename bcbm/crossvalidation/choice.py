@@ -25,12 +25,12 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     """The configuration of a fold: the candidate with the best mean AUROC over its inner folds.
 
     Every candidate is cross-validated among the fold's training and validation patients (Varma and Simon, BMC
-    Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice goes on.
+    Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice is continued.
 
     Args:
         job: the outer fold.
         train: writes the prediction table of an inner fold, which is a job like the outer one.
-        console: is told what was chosen.
+        console: gets a line of what was chosen.
     """
     config, number = job.config, job.number
     inner = inner_split(
@@ -56,7 +56,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
             tables = [trial.predictions(fold) for fold in range(len(inner.folds))]
             scores.append(mean_auroc(pd.concat(tables, ignore_index=True)))
     best = int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
-    report = [{"settings": one, "auroc": score} for one, score in zip(tried, scores, strict=True)]
+    report = [{"settings": candidate, "auroc": score} for candidate, score in zip(tried, scores, strict=True)]
     content = {"chosen": tried[best], "split_hash": inner.hash, "candidates": report}
     job.folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
     words = " ".join(f"{name}={value}" for name, value in tried[best].items())
@@ -64,7 +64,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     return override(config, tried[best])
 
 
-def kept_choice(job: FoldJob) -> Config | None:
+def stored_choice(job: FoldJob) -> Config | None:
     """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
     path = job.home / "tuning.json"
     return override(job.config, json.loads(path.read_text())["chosen"]) if path.is_file() else None
@@ -72,9 +72,9 @@ def kept_choice(job: FoldJob) -> Config | None:
 
 def mean_auroc(predictions: pd.DataFrame) -> float:
     """Patient-level AUROC, the mean over targets and repeats in which both classes are; else NaN."""
-    found = [
+    aurocs = [
         auroc(rows["label"], rows["probability"])
         for _, rows in patient_level(predictions).groupby(["target", "repeat"])
     ]
-    defined = [value for value in found if not np.isnan(value)]
+    defined = [value for value in aurocs if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -29,7 +29,7 @@ def run(
 
     Args:
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
-            hold; what was chosen is part of the experiment's name, and so of which run is gone on with.
+            hold; what was chosen is part of the experiment's name, and so of which run is continued.
     """
     from bcbm.cohort.splits import split_as
     from bcbm.config.compose import to_yaml
@@ -59,9 +59,9 @@ def run(
     say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)
     trackers = trackers_of(config, folder.path, group, tags(config, split.hash, split.leaky))
-    asked = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
-    missing = [number for number in asked if folder.predictions(number) is None]
-    for number in sorted(set(asked) - set(missing)):
+    requested = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
+    missing = [number for number in requested if folder.predictions(number) is None]
+    for number in sorted(set(requested) - set(missing)):
         say(console, f"fold {number}: finished before")
     jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
     work = partial(_train, jobs, trackers)
@@ -84,11 +84,11 @@ def _train(
     """Train one fold with what was chosen for it; what `tune` names is chosen inside it first."""
     from rich.console import Console
 
-    from bcbm.crossvalidation.choice import choose, kept_choice
+    from bcbm.crossvalidation.choice import choose, stored_choice
     from bcbm.crossvalidation.dispatch import train
 
     job = jobs[number]
-    config = kept_choice(job)
+    config = stored_choice(job)
     if config is None and job.config.tune:
         config = choose(job, lambda inner: train(inner, Console(quiet=True)), console)
     train(replace(job, config=config or job.config), console, trackers)
@@ -108,7 +108,7 @@ def _finish(
 
     missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
     if missing:
-        say(console, f"folds {missing} are still to be trained; the same command without fold= goes on")
+        say(console, f"folds still to be trained: {missing}; run the same command without fold= to continue")
         return
     if config.permutations and not (folder.path / "permutations.parquet").is_file():
         from bcbm.baselines import permuted_aurocs

@@ -23,9 +23,9 @@ def train(
 
     Args:
         job: the fold.
-        console: is told how it went.
-        trackers: told of the fold, if a network is trained.
-        callbacks: told of the epochs of a network.
+        console: gets a line of how it went.
+        trackers: follow the fold, if a network is trained.
+        callbacks: called during the training of a network.
     """
     if job.config.model.kind == "network":
         from bcbm.model.fold import train_fold

@@ -68,7 +68,7 @@ def _started(work: Work, number: int, slot: int, at_once: int, console: Console)
     output, sender = multiprocessing.Pipe(duplex=False)
     words = (work, number, sender, console.width)
     process = start(_do, *words, name=f"fold {number}", slot=slot, size=at_once)
-    sender.close()  # the other end is then the only one, and its end is heard
+    sender.close()  # the other end is then the only one, and its end is noticed
     return RunningFold(number, process, output)
 
 
@@ -83,7 +83,7 @@ def _listen(fold: RunningFold, console: Console) -> bool:
     except EOFError:
         fold.process.join()
         if fold.process.exitcode:
-            remedy = "look whether memory ran out (fewer trainer.devices); the same command goes on"
+            remedy = "check whether memory ran out (use fewer trainer.devices), then run the same command"
             raise InputError(Problem(f"fold {fold.number}", how_ended(fold.process), remedy)) from None
         return True
     if isinstance(message, BaseException):

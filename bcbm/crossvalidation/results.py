@@ -58,8 +58,8 @@ def page(folder: RunFolder) -> Path:
     config = load(folder.path / "config.yaml")
     checks = Path(config.run.root) / "leakcheck" / cohort
     task = config.task
-    found = fitting_check(checks, task.modalities, task.targets, config.split.unit)
-    return write_report(folder.path, found)
+    leakcheck = fitting_check(checks, task.modalities, task.targets, config.split.unit)
+    return write_report(folder.path, leakcheck)
 
 
 def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.DataFrame:
@@ -67,8 +67,8 @@ def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.D
     tables = [folder.predictions(number) for number in range(len(split["folds"]))]
     missing = [number for number, table in enumerate(tables) if table is None]
     if missing:
-        found = f"folds {missing} of {len(tables)} are still to be trained"
-        raise InputError(Problem(str(folder.path), found, "give the same fit command again, without fold="))
+        problem = f"lacks folds {missing} of {len(tables)}"
+        raise InputError(Problem(str(folder.path), problem, "run the same fit command again, without fold="))
     predictions = pd.concat(tables, ignore_index=True)
     remedy = "remove it and train again"
     if set(predictions["split_hash"]) != {split["hash"]}:
@@ -77,6 +77,6 @@ def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.D
     repeats = {fold["repeat"] for fold in split["folds"]}
     expected = int((~lesions["excluded"]).sum()) * len(repeats) * len(targets)
     if len(predictions) != expected or predictions.duplicated(KEY).any():
-        found = f"holds {len(predictions)} predictions, not each of {expected} once"
-        raise InputError(Problem(str(folder.path), found, remedy))
+        problem = f"holds {len(predictions)} predictions in place of {expected}, each once"
+        raise InputError(Problem(str(folder.path), problem, remedy))
     return predictions

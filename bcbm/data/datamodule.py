@@ -129,8 +129,8 @@ class LesionDataModule(LightningDataModule):
         rank, world = self._place()
         size, left = divmod(self.data.batch_size, world)
         if left or size % self.bag or not size:
-            wanted = f"the {world} devices" + f" times data.bag={self.bag}" * (self.bag > 1)
-            raise ValueError(f"data.batch_size={self.data.batch_size} is no multiple of {wanted}")
+            divisor = f"the {world} devices" + f" times data.bag={self.bag}" * (self.bag > 1)
+            raise ValueError(f"data.batch_size={self.data.batch_size} is not a multiple of {divisor}")
         dataset = self.datasets["train"]
         patients = self.lesions["patient_id"].iloc[dataset.rows].tolist()
         count = len(set(patients)) * self.bag if self.bag > 1 else len(dataset)
@@ -158,7 +158,7 @@ class LesionDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> list[DataLoader[Batch]]:
         """Validation and test lesions, each on one rank."""
-        held = [self.datasets["validation"], self.datasets["test"]]
+        datasets = [self.datasets["validation"], self.datasets["test"]]
         return [
             DataLoader(
                 dataset,
@@ -166,7 +166,7 @@ class LesionDataModule(LightningDataModule):
                 sampler=ShardSampler(len(dataset), *self._place()),
                 collate_fn=as_it_is,
             )
-            for dataset in held
+            for dataset in datasets
         ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -204,7 +204,8 @@ class LesionDataModule(LightningDataModule):
             "present": self.present[rows].astype(np.float32),
         }
         described = self.described.among(rows)
-        columns |= {each: MODALITIES[each].tensor(described) for each in self.modalities if each != IMAGE}
+        tables = [modality for modality in self.modalities if modality != IMAGE]
+        columns |= {modality: MODALITIES[modality].tensor(described) for modality in tables}
         return LesionDataset(
             rows,
             columns,

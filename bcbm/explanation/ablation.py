@@ -15,7 +15,7 @@ from bcbm.statistics.aggregate import aggregate
 Batch = dict[str, Tensor]
 
 
-class HeldLesions:
+class EncodedLesions:
     """The test lesions of one fold, their crops encoded once, so that a change costs no convolution.
 
     Args:

@@ -16,18 +16,19 @@ RESAMPLES = 500
 SHOWN = 10  # features a target that keep an interval, those of the largest drop
 
 
-def changed(held: Any, config: Config, number: int) -> list[pd.DataFrame]:
+def changed(lesions: Any, config: Config, number: int) -> list[pd.DataFrame]:
     """Patients' probabilities of a fold as they are, without a modality, and with features shuffled."""
-    tables = [held.patients().assign(kind="whole", name="", draw=0)]
+    tables = [lesions.patients().assign(kind="unchanged", name="", draw=0)]
     if len(config.task.modalities) > 1:
         tables += [
-            held.without(name).assign(kind="modality", name=name, draw=0) for name in config.task.modalities
+            lesions.without(name).assign(kind="modality", name=name, draw=0)
+            for name in config.task.modalities
         ]
     for modality in config.task.modalities:
         if blocks := MODALITIES[modality].blocks():
             tables += [
                 table.assign(kind="feature", name=name, draw=draw)
-                for name, draw, table in held.shuffled(modality, blocks, DRAWS, config.seed + number)
+                for name, draw, table in lesions.shuffled(modality, blocks, DRAWS, config.seed + number)
             ]
     return tables
 
@@ -43,26 +44,27 @@ def patients_of(tables: pd.DataFrame) -> pd.DataFrame:
 def drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) -> list[dict[str, Any]]:
     """How far the patient-level AUROC falls with each change, over patients; the largest first."""
     others = patients[patients["kind"] == kind]
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     names = others["name"].unique()
     with progress_bar(console, f"bootstrapping each {kind}", len(names)) as advance:
         for name in names:
-            rows = others[others["name"] == name]
+            changed_rows = others[others["name"] == name]
             for target in config.task.targets:
-                of = rows[rows["target"] == target]
-                whole = patients[(patients["kind"] == "whole") & (patients["target"] == target)]
-                draws = pd.concat([whole.assign(draw=draw) for draw in of["draw"].unique()])
-                a, b = (table.assign(repeat=table["repeat"] * DRAWS + table["draw"]) for table in (draws, of))
+                after = changed_rows[changed_rows["target"] == target]
+                before = patients[(patients["kind"] == "unchanged") & (patients["target"] == target)]
+                draws = pd.concat([before.assign(draw=draw) for draw in after["draw"].unique()])
+                a, b = (
+                    table.assign(repeat=table["repeat"] * DRAWS + table["draw"]) for table in (draws, after)
+                )
                 drop = paired_bootstrap(a, b, min(config.bootstrap, RESAMPLES), config.seed)
-                found.append(
+                rows.append(
                     {kind: name, "target": target}
                     | {"drop": drop.difference, "low": drop.low, "high": drop.high}
                 )
             advance(1)
-    found = [one for one in found if not np.isnan(one["drop"])]
-    found.sort(key=lambda one: (config.task.targets.index(one["target"]), -one["drop"]))
-    return [
-        one
-        for target in config.task.targets
-        for one in [row for row in found if row["target"] == target][:SHOWN]
-    ]
+    rows = [row for row in rows if not np.isnan(row["drop"])]
+    rows.sort(key=lambda row: (config.task.targets.index(row["target"]), -row["drop"]))
+    shown = []
+    for target in config.task.targets:
+        shown += [row for row in rows if row["target"] == target][:SHOWN]
+    return shown

@@ -10,7 +10,7 @@ from rich.console import Console
 from bcbm.cohort.splits import Split
 from bcbm.config.compose import load
 from bcbm.config.schema import Config
-from bcbm.crossvalidation.choice import kept_choice
+from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError, Problem
 from bcbm.explanation.drops import changed, drops, patients_of
@@ -27,7 +27,7 @@ def explain(folder: RunFolder, console: Console) -> None:
     Raises:
         InputError: the run is not finished or a traditional model's, or its cohort has changed since.
     """
-    from bcbm.explanation.ablation import HeldLesions
+    from bcbm.explanation.ablation import EncodedLesions
     from bcbm.model.fold import fold_data
     from bcbm.model.module import LesionModule
     from bcbm.preparation.prepare import prepare
@@ -36,8 +36,10 @@ def explain(folder: RunFolder, console: Console) -> None:
     _check(folder, config)
     lesions = prepare(config, Console(quiet=True))
     if lesions.cohort != json.loads((folder.path / "environment.json").read_text())["cohort"]:
-        found = "its cohort has changed since"
-        raise InputError(Problem(str(folder.path), found, "fit the experiment again, then explain that run"))
+        problem = "the cohort has changed since it was fitted"
+        raise InputError(
+            Problem(str(folder.path), problem, "fit the experiment again, then explain that run")
+        )
     split = Split.from_json((folder.path / "split.json").read_text())
     examples = examples_of(folder, config)
     tables: list[pd.DataFrame] = []
@@ -48,13 +50,13 @@ def explain(folder: RunFolder, console: Console) -> None:
                 folder.fold(number) / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
             )
             job = FoldJob(config, lesions, split, number, folder)
-            datamodule = fold_data(replace(job, config=kept_choice(job) or config))
+            datamodule = fold_data(replace(job, config=stored_choice(job) or config))
             datamodule.setup()
             if "image" in config.task.modalities:
                 shown = examples[examples["fold"] == number]
                 pictures += draw(folder, module.eval().network, datamodule, shown, config.task.targets)
-            held = HeldLesions(module, datamodule)
-            tables += [table.assign(repeat=fold.repeat) for table in changed(held, config, number)]
+            encoded = EncodedLesions(module, datamodule)
+            tables += [table.assign(repeat=fold.repeat) for table in changed(encoded, config, number)]
             advance(1)
     patients = patients_of(pd.concat(tables, ignore_index=True))
     content = {
@@ -69,7 +71,9 @@ def explain(folder: RunFolder, console: Console) -> None:
 
 def _check(folder: RunFolder, config: Config) -> None:
     if config.model.kind != "network":
-        found = f"is a run of model.kind={config.model.kind}"
-        raise InputError(Problem(str(folder.path), found, "its fold=K/model.json says what it uses"))
+        problem = f"is a run of model.kind={config.model.kind}"
+        raise InputError(
+            Problem(str(folder.path), problem, "only networks are explained; read its fold=K/model.json")
+        )
     if not (folder.path / "results.json").is_file():
-        raise InputError(Problem(str(folder.path), "is not finished", "give the same fit command again"))
+        raise InputError(Problem(str(folder.path), "is not finished", "run the same fit command again"))

@@ -12,7 +12,7 @@ LEAST_MAP = 4  # voxels: a map of fewer an edge says "somewhere in the crop"
 
 
 class ImageOnly(nn.Module):
-    """The logits (B, R) of one lesion as a function of its crop alone, its other inputs held.
+    """The logits (B, R) of one lesion as a function of its crop alone, its other inputs fixed.
 
     Args:
         network: a `LesionNetwork`; it is put into evaluation mode.
@@ -27,8 +27,8 @@ class ImageOnly(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of crops (B, C, D, H, W)."""
-        held = {name: value.expand(len(image), *value.shape[1:]) for name, value in self.lesion.items()}
-        logits: Tensor = self.network({**held, "image": image})
+        inputs = {name: value.expand(len(image), *value.shape[1:]) for name, value in self.lesion.items()}
+        logits: Tensor = self.network({**inputs, "image": image})
         return logits
 
 
@@ -44,8 +44,8 @@ def grad_cam(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> T
     """
     module = ImageOnly(network, lesion)
     cam = GradCAM(module, _stage(module, lesion["image"]), postprocessing=lambda values: values)
-    found: Tensor = cam(lesion["image"], class_idx=target)
-    return found[0, 0].detach()
+    heatmap: Tensor = cam(lesion["image"], class_idx=target)
+    return heatmap[0, 0].detach()
 
 
 def occlusion(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> Tensor:
@@ -66,9 +66,9 @@ def occlusion(network: nn.Module, lesion: Mapping[str, Tensor], target: int) -> 
     )
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*non-tuple sequence.*")  # MONAI's indexing
-        whole = module(image)[0, target]
+        logit = module(image)[0, target]
         hidden, _ = test(image)
-    return whole - torch.as_tensor(hidden)[0, target]
+    return logit - torch.as_tensor(hidden)[0, target]
 
 
 def _stage(module: ImageOnly, image: Tensor) -> str:
@@ -89,8 +89,8 @@ def _stage(module: ImageOnly, image: Tensor) -> str:
 def _note(maps: dict[str, int], name: str) -> Callable[[nn.Module, object, Tensor], None]:
     """A hook that keeps the edge of a layer's map, in the order in which layers are used."""
 
-    def hook(part: nn.Module, given: object, found: Tensor) -> None:
+    def hook(part: nn.Module, inputs: object, output: Tensor) -> None:
         maps.pop(name, None)
-        maps[name] = min(found.shape[2:])
+        maps[name] = min(output.shape[2:])
 
     return hook

@@ -49,11 +49,11 @@ class Interruption(Callback):
     Lightning's own handlers save in the middle of an epoch, from where a run does not go on exactly.
 
     Attributes:
-        asked: the signal that came, 0 while none has.
+        received: the signal that came, 0 while none has.
     """
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.received = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over; the Trainer gives all of them back when it ends."""
@@ -62,13 +62,13 @@ class Interruption(Callback):
                 signal.signal(number, self._ask)
 
     def agreed(self, trainer: Trainer) -> bool:
-        """Whether any rank was asked to end; asked of all ranks at once."""
-        return trainer.strategy.reduce_boolean_decision(bool(self.asked), all=False)
+        """Whether any rank was asked to end, as all ranks decide at once."""
+        return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.received:
             raise Terminated(number)
-        self.asked = number
+        self.received = number
 
 
 class Keeper(Checkpoint):
@@ -84,14 +84,14 @@ class Keeper(Checkpoint):
 
     Attributes:
         score: the highest `val/auroc` so far, of epoch `epoch`.
-        left: training was left because of `interruption`.
+        interrupted: training ended because of `interruption`.
     """
 
     def __init__(self, folder: Path, interruption: Interruption, average: Average | None = None) -> None:
         self.last, self.interruption, self.average = folder / "last.ckpt", interruption, average
         self.score, self.epoch, self.step = float("-inf"), -1, 0
         self.best: dict[str, torch.Tensor] = {}
-        self.left = False
+        self.interrupted = False
         self._saved, self._cost = time.monotonic(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,15 +103,15 @@ class Keeper(Checkpoint):
             self.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
         # What is finished anyway is not saved: it would be asked for one more epoch.
         finished = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
-        asked = self.interruption.agreed(trainer)
+        interrupted = self.interruption.agreed(trainer)
         due = time.monotonic() - self._saved > SHARE * self._cost
-        if not finished and trainer.strategy.broadcast(asked or due):
+        if not finished and trainer.strategy.broadcast(interrupted or due):
             begun = time.monotonic()
             trainer.save_checkpoint(self.last)
             self._saved = time.monotonic()
             self._cost = self._saved - begun
-        if asked and not finished:
-            self.left = trainer.should_stop = True
+        if interrupted and not finished:
+            self.interrupted = trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         """What of this object travels in `last.ckpt`."""

@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 
+from bcbm.cohort.splits import UNITS
 from bcbm.config.compose import plain
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import readable
@@ -38,8 +39,8 @@ def train_fold(
     Args:
         job: the fold.
         trackers: each gets its curves and its checkpoint.
-        console: is told how it went.
-        callbacks: told of the training beside this function's own.
+        console: gets a line of how it went.
+        callbacks: called during the training, as well as this function's own.
 
     Raises:
         Terminated: a signal has asked for the end; `last.ckpt` is there to go on from.
@@ -62,14 +63,14 @@ def train_fold(
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(number) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
-    own = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
-    trainer = make_trainer(config, [*own, *callbacks], loggers, home)
+    fold_callbacks = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
+    trainer = make_trainer(config, [*fold_callbacks, *callbacks], loggers, home)
     start = perf_counter()
     _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
-    if keeper.left:
+    if keeper.interrupted:
         for tracker in trackers:
             tracker.end_fold(number, None)
-        raise Terminated(interruption.asked or signal.SIGTERM)  # of another rank
+        raise Terminated(interruption.received or signal.SIGTERM)  # of another rank
     seconds = perf_counter() - start
     keeper.take_best(module)
     rows = _predicted(trainer, module, datamodule, job)
@@ -84,7 +85,7 @@ def train_fold(
         say(
             console,
             f"fold {number}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
-            f"{keeper.score:.2f}, {len(split.folds[number].test)} {split.unit}s tested; "
+            f"{keeper.score:.2f}, {UNITS[split.unit]} tested: {len(split.folds[number].test)}; "
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
         )
     trainer.strategy.barrier()

@@ -22,8 +22,8 @@ def drop_modalities(present: Tensor, chance: float) -> Tensor:
 class Fusion(nn.Module):
     """Features of M modalities [(B, F1), (B, F2), ...] and who is there (B, M) -> (B, F).
 
-    Each modality is layer-normalised first, so that none is heard louder for the scale of its numbers. A
-    missing one (0 in `present`) is heard not at all, whatever its numbers, NaN included: it becomes zeros
+    Each modality is layer-normalised first, so that none counts more for the scale of its numbers. A
+    missing one (0 in `present`) counts nothing, whatever its numbers, NaN included: it becomes zeros
     before and behind its norm. Zeros, not a shorter list: its parameters still take part in the backward
     pass, as DDP demands. With nothing there at all, what comes out is the same for every lesion.
 
@@ -39,11 +39,11 @@ class Fusion(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
 
-    def heard(self, features: Sequence[Tensor], present: Tensor) -> list[Tensor]:
+    def normalised(self, features: Sequence[Tensor], present: Tensor) -> list[Tensor]:
         """Normalised features, zeros where a modality is missing."""
         return [
-            norm(part.where(here > 0, 0.0)) * here
-            for norm, part, here in zip(self.norms, features, present.split(1, dim=1), strict=True)
+            norm(part.where(mask > 0, 0.0)) * mask
+            for norm, part, mask in zip(self.norms, features, present.split(1, dim=1), strict=True)
         ]
 
 
@@ -64,8 +64,8 @@ class Concat(Fusion):
 
     def forward(self, features: Sequence[Tensor], present: Tensor) -> Tensor:
         """Join (B, F1), (B, F2), ... of one batch."""
-        there = (present * self.widths).sum(dim=1, keepdim=True).clamp(min=1.0)
-        return torch.cat(self.heard(features, present), dim=1) * (self.features / there).sqrt()
+        width = (present * self.widths).sum(dim=1, keepdim=True).clamp(min=1.0)
+        return torch.cat(self.normalised(features, present), dim=1) * (self.features / width).sqrt()
 
 
 class Gated(Fusion):
@@ -87,17 +87,19 @@ class Gated(Fusion):
         )
         self.gates = nn.Linear(sum(widths), len(widths))
 
-    def weights(self, heard: Sequence[Tensor], present: Tensor) -> Tensor:
+    def weights(self, normalised: Sequence[Tensor], present: Tensor) -> Tensor:
         """Weight of each modality (B, M), in sum 1, or 0 with nothing there."""
-        gates = self.gates(torch.cat(list(heard), dim=1)).float()
+        gates = self.gates(torch.cat(list(normalised), dim=1)).float()
         # The least number, not minus infinity: a row without anybody would be NaN.
         return gates.masked_fill(present == 0, torch.finfo(gates.dtype).min).softmax(dim=1) * present
 
     def forward(self, features: Sequence[Tensor], present: Tensor) -> Tensor:
         """Fuse (B, F1), (B, F2), ... of one batch."""
-        heard = self.heard(features, present)
-        parts = torch.stack([project(part) for project, part in zip(self.projections, heard, strict=True)], 1)
-        return (self.weights(heard, present)[:, :, None] * parts).sum(dim=1)
+        normalised = self.normalised(features, present)
+        parts = torch.stack(
+            [project(part) for project, part in zip(self.projections, normalised, strict=True)], 1
+        )
+        return (self.weights(normalised, present)[:, :, None] * parts).sum(dim=1)
 
 
 class Attention(Fusion):
@@ -128,8 +130,10 @@ class Attention(Fusion):
 
     def forward(self, features: Sequence[Tensor], present: Tensor) -> Tensor:
         """Fuse (B, F1), (B, F2), ... of one batch."""
-        heard = self.heard(features, present)
-        parts = torch.stack([project(part) for project, part in zip(self.projections, heard, strict=True)], 1)
+        normalised = self.normalised(features, present)
+        parts = torch.stack(
+            [project(part) for project, part in zip(self.projections, normalised, strict=True)], 1
+        )
         tokens = torch.cat([self.query.expand(len(parts), -1, -1), parts + self.embedding], dim=1)
         missing = nn.functional.pad(present == 0, (1, 0), value=False)
         fused: Tensor = self.layer(tokens, src_key_padding_mask=missing)[:, 0]
@@ -158,8 +162,8 @@ class Bilinear(Fusion):
 
     def forward(self, features: Sequence[Tensor], present: Tensor) -> Tensor:
         """Fuse (B, F1), (B, F2), ... of one batch."""
-        heard = self.heard(features, present)
-        factors = [factor(part) for factor, part in zip(self.factors, heard, strict=True)]
+        normalised = self.normalised(features, present)
+        factors = [factor(part) for factor, part in zip(self.factors, normalised, strict=True)]
         product = torch.stack(factors).prod(dim=0).view(-1, self.rank, self.features)
         fused: Tensor = self.norm((self.weight * product).sum(dim=1))
         return fused
@@ -194,8 +198,9 @@ class Late(Fusion):
     def forward(self, features: Sequence[Tensor], present: Tensor) -> Tensor:
         """Fuse (B, F1), (B, F2), ... of one batch."""
         share = present / present.sum(dim=1, keepdim=True).clamp(min=1.0)
-        heard = zip(self.trunks, self.heard(features, present), share.split(1, dim=1), strict=True)
-        return torch.cat([own(part) * weight for own, part, weight in heard], dim=1)
+        normalised = self.normalised(features, present)
+        branches = zip(self.trunks, normalised, share.split(1, dim=1), strict=True)
+        return torch.cat([branch(part) * weight for branch, part, weight in branches], dim=1)
 
 
 FUSIONS: dict[str, Callable[[Sequence[int], Model], Fusion]] = {

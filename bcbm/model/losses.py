@@ -56,18 +56,23 @@ class TargetLoss(nn.Module):
     def __init__(self, targets: Sequence[str], loss: Loss, fitted: Mapping[str, Any]) -> None:
         super().__init__()
         places = [list(fitted["targets"]).index(target) for target in targets]
-        positive, both = [float(fitted["pos_weight"][place]) for place in places], [1.0] * len(places)
+        positive, class_weight = [float(fitted["pos_weight"][place]) for place in places], [1.0] * len(places)
         if loss.kind == "class_balanced":
             counts = [(fitted["positives"][place], fitted["negatives"][place]) for place in places]
             weights = [effective_weights(*count, loss.balanced_beta) for count in counts]
-            positive, both = [one / other for one, other in weights], [other for _, other in weights]
+            positive = [positives / negatives for positives, negatives in weights]
+            class_weight = [negatives for _, negatives in weights]
         fixed = [float(loss.target_weights.get(target, 1.0)) for target in targets]
-        for name, values in (("pos_weight", positive), ("class_weight", both), ("target_weight", fixed)):
+        for name, values in (
+            ("pos_weight", positive),
+            ("class_weight", class_weight),
+            ("target_weight", fixed),
+        ):
             self.register_buffer(name, torch.tensor(values), persistent=False)
         self.gamma = loss.focal_gamma if loss.kind == "focal" else 0.0
         self.log_variance = nn.Parameter(torch.zeros(len(targets))) if loss.uncertainty else None
 
-    def each(self, logits: Tensor, label: Tensor, known: Tensor) -> Tensor:
+    def elementwise(self, logits: Tensor, label: Tensor, known: Tensor) -> Tensor:
         """Loss of each lesion and target (B, R), 0 where not known."""
         return self.class_weight * cross_entropy(logits, label, known, self.pos_weight, self.gamma)
 
@@ -79,7 +84,7 @@ class TargetLoss(nn.Module):
         is also divided by a learnt variance, whose logarithm / 2 is added (Kendall, Gal and Cipolla, CVPR
         2018), as often as it has known labels.
         """
-        losses = self.target_weight * self.each(logits, label, known).sum(dim=0) / len(logits)
+        losses = self.target_weight * self.elementwise(logits, label, known).sum(dim=0) / len(logits)
         weighed = losses
         if self.log_variance is not None:
             price = self.target_weight * known.sum(dim=0) / len(known) * self.log_variance / 2

@@ -80,7 +80,7 @@ class LesionModule(LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of a batch: the weighted mean of the targets' losses, over lesions or, pooled, over bags."""
         logits, scores = self.network.with_scores(batch)
-        loss, losses = self.criterion(*self._judged(logits, scores, batch))
+        loss, losses = self.criterion(*self.pooled(logits, scores, batch))
         figures = torch.cat([loss.detach()[None], losses.detach()])
         self.trained.append((figures, len(batch["row"])))
         return loss
@@ -90,9 +90,9 @@ class LesionModule(LightningModule):
         if not self.trainer.is_last_batch:
             return
         lesions = torch.tensor([float(count) for _, count in self.trained], device=self.device)
-        each = torch.stack([figures for figures, _ in self.trained])
+        figures = torch.stack([batch_figures for batch_figures, _ in self.trained])
         self.trained.clear()
-        total, *losses = (lesions @ each / lesions.sum()).unbind()
+        total, *losses = (lesions @ figures / lesions.sum()).unbind()
         named = {f"train/loss_{name}": value for name, value in zip(self.task.targets, losses, strict=True)}
         if self.criterion.log_variance is not None:
             for name, value in zip(self.task.targets, self.criterion.log_variance.detach(), strict=True):
@@ -101,8 +101,8 @@ class LesionModule(LightningModule):
             {"train/loss": total, **named}, on_step=False, on_epoch=True, sync_dist=True, batch_size=1
         )
 
-    def _judged(self, logits: Tensor, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, labels and what is known of them: of each lesion or, with attention, of each patient."""
+    def pooled(self, logits: Tensor, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, labels and which of them are known: of each lesion or, with attention, of each patient."""
         if not self.bags:
             return logits, batch["label"], batch["known"]
         bag = batch["patient"]
@@ -116,33 +116,33 @@ class LesionModule(LightningModule):
         """Keep logits and scores (B, R) and labels; the figures need all patients."""
         logits, scores = self.network.with_scores(batch)
         named = ("patient", "volume", "weight", "label", "known")
-        kept = {name: batch[name] for name in named}
-        self.seen.append({**kept, "logit": logits.float(), "score": scores.float()})
+        columns = {name: batch[name] for name in named}
+        self.seen.append({**columns, "logit": logits.float(), "score": scores.float()})
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and AUROC over all validation patients, every patient weighing the same.
 
         A target without a known label, or for the AUROC of a single class, is left out of the mean. Every
-        rank has read all patients, so the ranks agree without a word.
+        rank has read all patients, so the ranks agree without communication.
         """
-        whole = {name: torch.cat([batch[name] for batch in self.seen]) for name in self.seen[0]}
+        table = {name: torch.cat([batch[name] for batch in self.seen]) for name in self.seen[0]}
         self.seen.clear()
-        logits, label, known = self._judged(whole["logit"], whole["score"], whole)
-        weight = torch.ones_like(known) if self.bags else whole["weight"][:, None]
-        losses = self.criterion.each(logits, label, known)
+        logits, label, known = self.pooled(table["logit"], table["score"], table)
+        weight = torch.ones_like(known) if self.bags else table["weight"][:, None]
+        losses = self.criterion.elementwise(logits, label, known)
         total, share = (weight * losses).sum(0), (weight * known).sum(0)
         used = (share > 0) * self.criterion.target_weight
         self.log("val/loss", ((total / share).nan_to_num() * used).sum() / used.sum())
-        aurocs = self._patient_aurocs(whole)
+        aurocs = self._patient_aurocs(table)
         for column, name in enumerate(self.task.targets):
             self.log(f"val/loss_{name}", total[column] / share[column])
             self.log(f"val/auroc_{name}", aurocs[column])
         mean = aurocs.nanmean()
-        self.log("val/auroc", mean.nan_to_num(0.5))  # no receptor with both classes: every epoch is alike
+        self.log("val/auroc", mean.nan_to_num(0.5))  # no target with both classes: every epoch is alike
 
-    def _patient_aurocs(self, whole: Batch) -> Tensor:
+    def _patient_aurocs(self, seen: Batch) -> Tensor:
         """AUROC of the patients' probabilities (R,), for monitoring only; NaN with a single class."""
-        table = {name: values.double().cpu() for name, values in whole.items()}
+        table = {name: values.double().cpu() for name, values in seen.items()}
         _, probability = aggregate(
             self.task.aggregate,
             table["logit"].sigmoid().numpy(),
@@ -151,10 +151,10 @@ class LesionModule(LightningModule):
         label, known = (first_of_bag(table[name], table["patient"]) for name in ("label", "known"))
         aurocs = []
         for column, score in enumerate(torch.from_numpy(probability).float().unbind(dim=1)):
-            held = known[:, column] > 0
-            truth = label[held, column].long()
-            both = truth.unique().numel() == 2
-            aurocs.append(binary_auroc(score[held], truth) if both else torch.tensor(torch.nan))
+            labelled = known[:, column] > 0
+            truth = label[labelled, column].long()
+            two_classes = truth.unique().numel() == 2
+            aurocs.append(binary_auroc(score[labelled], truth) if two_classes else torch.tensor(torch.nan))
         return torch.stack(aurocs).to(self.device)
 
     def predict_step(self, batch: Batch, index: int, dataloader_idx: int = 0) -> Batch:

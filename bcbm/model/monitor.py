@@ -31,7 +31,7 @@ class Monitor(Callback):
     is read off a GPU before the epoch's end.
 
     Raises:
-        InputError: at the end of an epoch whose loss is no number.
+        InputError: at the end of an epoch whose loss is NaN or infinite.
     """
 
     def __init__(self) -> None:
@@ -78,10 +78,12 @@ class Monitor(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch."""
-        if not math.isfinite(trainer.callback_metrics.get("train/loss", torch.tensor(0.0))):
-            found = f"the loss of epoch {trainer.current_epoch + 1} is no number"
+        loss = float(trainer.callback_metrics.get("train/loss", 0.0))
+        if not math.isfinite(loss):
+            value = "NaN" if math.isnan(loss) else "infinite"
+            problem = f"the loss of epoch {trainer.current_epoch + 1} is {value}"
             remedy = "lower trainer.learning_rate, or set trainer.clip=1 or trainer.precision=32-true"
-            raise InputError(Problem("training", found, remedy))
+            raise InputError(Problem("training", problem, remedy))
         seconds = max(self.ended - self.begun, 1e-9)
         waited = min(sum(self.waits) / len(self.waits) * self.batches, seconds)
         self.waited, self.trained = self.waited + waited, self.trained + seconds
@@ -97,7 +99,7 @@ class Monitor(Callback):
         """What held training up, and the most memory it took, in words."""
         share = self.waited / max(self.trained, 1e-9)
         most = most_memory()
-        memory = f"{most / 2**30:.1f} GiB of memory" if most else "memory not told"
+        memory = f"{most / 2**30:.1f} GiB of memory" if most else "memory unknown"
         if device.type == "cuda":
             memory += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of it on the GPU"
         hint = f" (data.workers={workers + 1} may help)" if share > 0.2 and self.waited > 10 else ""
@@ -114,7 +116,7 @@ class FoldProgress(Callback):
         self.progress = Progress(*columns, console=console, transient=True, disable=not shown)
         self.task: TaskID = self.progress.add_task("", total=epochs, fold=fold)
         self.console, self.fold, self.shown = console, fold, shown
-        self.said = perf_counter()
+        self.printed = perf_counter()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the line."""
@@ -131,14 +133,14 @@ class FoldProgress(Callback):
             for name in ("train/loss", "val/loss", "val/auroc")
             if name in trainer.callback_metrics
         )
-        done = trainer.current_epoch + 1
-        text = f"epoch {done}/{trainer.max_epochs}  {losses}"
+        epoch = trainer.current_epoch + 1
+        text = f"epoch {epoch}/{trainer.max_epochs}  {losses}"
         if self.shown:
-            self.progress.update(self.task, completed=done, description=text)
-        elif perf_counter() - self.said > LINE:
-            self.said = perf_counter()
-            pace = (self.said - self.began) / (done - self.first)
-            left = pace * ((trainer.max_epochs or done) - done) / 60
+            self.progress.update(self.task, completed=epoch, description=text)
+        elif perf_counter() - self.printed > LINE:
+            self.printed = perf_counter()
+            pace = (self.printed - self.began) / (epoch - self.first)
+            left = pace * ((trainer.max_epochs or epoch) - epoch) / 60
             line = f"fold {self.fold}: {text}  at most {left:.0f} min left"
             say(self.console, line)
 

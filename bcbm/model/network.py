@@ -74,17 +74,17 @@ class LesionNetwork(nn.Module):
         return logits, scores
 
     def _fused(self, batch: Mapping[str, Tensor]) -> Tensor:
-        given = [batch[modality] for modality in self.encoders]
+        inputs = [batch[modality] for modality in self.encoders]
         present = batch.get("present")
         if present is None:
-            present = torch.ones(len(given[0]), len(given), device=given[0].device)
+            present = torch.ones(len(inputs[0]), len(inputs), device=inputs[0].device)
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
         features = [
             # Zeros before the encoder: behind it, a NaN would still reach the gradient of its weights.
-            encoder(values.where(here.view(-1, *[1] * (values.ndim - 1)) > 0, 0.0))
-            for encoder, values, here in zip(
-                self.encoders.values(), given, present.split(1, dim=1), strict=True
+            encoder(values.where(mask.view(-1, *[1] * (values.ndim - 1)) > 0, 0.0))
+            for encoder, values, mask in zip(
+                self.encoders.values(), inputs, present.split(1, dim=1), strict=True
             )
         ]
         fused: Tensor = self.fusion(features, present)

@@ -24,27 +24,29 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
     """The Trainer of a fold, on the devices that are asked for; `home` is the fold's folder.
 
     Raises:
-        ConfigError: a GPU is asked for and none is here.
+        ConfigError: a GPU is asked for and none is available.
     """
-    wanted = config.trainer
-    if wanted.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
-        raise ConfigError(f"trainer.accelerator={wanted.accelerator}: no GPU is here; write auto or cpu")
+    settings = config.trainer
+    if settings.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
+        raise ConfigError(
+            f"trainer.accelerator={settings.accelerator}: no GPU is available; write auto or cpu"
+        )
     plugins: list[Any] = [WholeCheckpoints()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # `Interruption` saves, and where it is exact
     return Trainer(
-        accelerator=wanted.accelerator,
-        devices=wanted.ranks // wanted.num_nodes,
-        num_nodes=wanted.num_nodes,
-        strategy="ddp" if wanted.ranks > 1 else "auto",
-        precision=wanted.precision,
-        max_epochs=wanted.max_epochs,
-        accumulate_grad_batches=wanted.accumulate,
-        gradient_clip_val=wanted.clip or None,
+        accelerator=settings.accelerator,
+        devices=settings.ranks // settings.num_nodes,
+        num_nodes=settings.num_nodes,
+        strategy="ddp" if settings.ranks > 1 else "auto",
+        precision=settings.precision,
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
         callbacks=callbacks,
         logger=loggers,
         plugins=plugins,
-        profiler=PyTorchProfiler(dirpath=home, filename="trace") if wanted.profile else None,
+        profiler=PyTorchProfiler(dirpath=home, filename="trace") if settings.profile else None,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -57,15 +59,15 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
 
 def curves(home: Path, begun: int | None) -> CSVLogger:
     """The logger of `metrics.csv`; what stands there up to the epoch that training goes on from is kept."""
-    kept: list[dict[Any, Any]] = []
+    rows: list[dict[Any, Any]] = []
     if begun is not None:
         with suppress(OSError, ValueError, KeyError):  # torn, or not there: curves only, no result
             table = pd.read_csv(home / "metrics.csv")
-            kept = table[table["epoch"] <= begun].to_dict("records")
+            rows = table[table["epoch"] <= begun].to_dict("records")
     logger = CSVLogger(home, name="", version="")
-    if kept and rank() == 0:
+    if rows and rank() == 0:
         logger.experiment.metrics = [
-            {name: value for name, value in row.items() if pd.notna(value)} for row in kept
+            {name: value for name, value in row.items() if pd.notna(value)} for row in rows
         ]
     return logger
 

@@ -35,7 +35,7 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
 
     Example:
         The file has the first of two convolutions, under the name that DataParallel gave it, and a bias that
-        nobody asked for.
+        has no place in the network.
 
         >>> from tempfile import mkdtemp
         >>> path = Path(mkdtemp()) / "resnet_10.pth"
@@ -52,31 +52,34 @@ def load_medicalnet(body: nn.Module, model: Model) -> str:
         True
     """
     path = Path(str(model.weights))
-    found, own = _read(path), dict(body.named_parameters())
-    fits = {name: found[name] for name, to in own.items() if name in found and found[name].shape == to.shape}
-    missing = [name for name in own if name not in fits]
-    convolutions = [name for name, to in own.items() if to.ndim == 5]
+    tensors, parameters = _read(path), dict(body.named_parameters())
+    same_shape = [n for n, to in parameters.items() if n in tensors and tensors[n].shape == to.shape]
+    fits = {name: tensors[name] for name in same_shape}
+    missing = [name for name in parameters if name not in fits]
+    convolutions = [name for name, to in parameters.items() if to.ndim == 5]
     matched = [name for name in convolutions if name in fits]
-    differs = "not matched: " + listed([_difference(name, own, found) for name in missing], SHOWN)
+    differs = "not matched: " + listed([_difference(name, parameters, tensors) for name in missing], SHOWN)
     if not matched:
         raise WeightsError(
             f"model.weights={path}: no convolution of {model.encoder} fits; {differs}; write "
             f"model.encoder of the same depth, model.widen=1.0 and model.stem=7, or leave model.weights empty"
         )
-    frozen = [name for name in missing if not own[name].requires_grad]
+    frozen = [name for name in missing if not parameters[name].requires_grad]
     if frozen:
+        differences = [_difference(name, parameters, tensors) for name in frozen]
         raise WeightsError(
-            f"model.weights={path}: {listed([_difference(name, own, found) for name in frozen], SHOWN)}, and "
+            f"model.weights={path}: {listed(differences, SHOWN)}, and "
             f"model.encoder_training={model.encoder_training} would freeze random numbers there; write "
             "model.widen=1.0 model.stem=7 model.mask_channel=false, or model.encoder_training=full"
         )
     with torch.no_grad():
         for name, values in fits.items():
-            own[name].copy_(values)
-    unused = [name for name in found if name not in fits and not name.endswith(STATISTICS)]
+            parameters[name].copy_(values)
+    unused = [name for name in tensors if name not in fits and not name.endswith(STATISTICS)]
     lines = [
-        f"{path.name}: {len(fits)} of {len(own)} tensors matched ({len(matched)} of {len(convolutions)} "
-        f"convolutions, {len(fits) - len(matched)} scales and shifts of batch norms, now of group norms)"
+        f"{path.name}: {len(fits)} of {len(parameters)} tensors matched ({len(matched)} of "
+        f"{len(convolutions)} convolutions, {len(fits) - len(matched)} scales and shifts of batch norms, "
+        "now of group norms)"
     ]
     lines += [differs] if missing else []
     lines += [f"not used: {listed(unused, SHOWN)}"] if unused else []
@@ -95,13 +98,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         tensors = content.get("state_dict", content)
         return {str(name).removeprefix("module."): tensor.float() for name, tensor in tensors.items()}
     except Exception as error:  # pickle's, zip's, torch's and what an odd content raises
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise WeightsError(
-            f"model.weights={path}: not readable as tensors alone ({said}); a file with anything else inside "
-            f"is refused, as reading it could run its code; get one from {SOURCE}"
+            f"model.weights={path}: not readable as tensors alone ({reason}); a file with anything else "
+            f"inside is refused, as reading it could run its code; get one from {SOURCE}"
         ) from error
 
 
-def _difference(name: str, own: dict[str, nn.Parameter], found: dict[str, Tensor]) -> str:
-    there = f"{tuple(found[name].shape)} there" if name in found else "not there"
-    return f"{name} ({tuple(own[name].shape)} here, {there})"
+def _difference(name: str, parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> str:
+    shape = f"{tuple(tensors[name].shape)} there" if name in tensors else "not there"
+    return f"{name} ({tuple(parameters[name].shape)} here, {shape})"

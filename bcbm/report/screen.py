@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.report.words import _number, figure, with_interval, with_spread
+from bcbm.report.words import figure, with_interval, with_spread
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 
@@ -43,17 +43,17 @@ def print_table(results: Results, console: Console) -> None:
             with_spread(block["folds"]),
             *(figure(figures[name], statistic.digits) for name, statistic in beside.items()),
             f"{patient['positives']} / {patient['negatives']}",
-            _number(block["lesion"]["auroc"]),
+            figure(block["lesion"]["auroc"]),
         ]
         if best_known:
-            cells.append(_number(block["best"]) if "best" in block else "")
+            cells.append(figure(block["best"]) if "best" in block else "")
         table.add_row(target, *cells)
     table.add_section()
     table.add_row("mean", with_interval(results["mean"]))
     console.print(table)
     least = {target: block["patient"]["smallest_auroc"] for target, block in results["receptors"].items()}
-    said = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]
-    lines = [f"least AUROC to be seen with 80 % power: {', '.join(said)}"]
+    parts = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]
+    lines = [f"least AUROC to be seen with 80 % power: {', '.join(parts)}"]
     if "derived" in results:
         lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
     for line in lines:

@@ -20,22 +20,18 @@ def with_interval(block: "AurocBlock") -> str:
 def with_spread(folds: "FoldsBlock") -> str:
     """Mean and spread of a folds block in words, as in `0.80 ± 0.06`; one defined fold has no spread."""
     if math.isnan(folds["std"]):
-        return _number(folds["mean"])
+        return figure(folds["mean"])
     return f"{folds['mean']:.2f} ± {folds['std']:.2f}"
 
 
-def _number(value: float) -> str:
-    return UNDEFINED if math.isnan(value) else f"{value:.2f}"
-
-
-def whole(value: int) -> str:
+def thousands(value: int) -> str:
     """A count with separated thousands."""
     return f"{value:,}"
 
 
-def share(part: float, of: float = 1) -> str:
+def share(part: float, total: float = 1) -> str:
     """A part in percent; none of nothing."""
-    return f"{100 * part / of:.0f}\N{NO-BREAK SPACE}%" if of else "n/a"
+    return f"{100 * part / total:.0f}\N{NO-BREAK SPACE}%" if total else "n/a"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -50,8 +46,8 @@ def signed(value: float) -> str:
     """A difference with its sign, also where it rounds to 0.00: only what is 0 has none."""
     if math.isnan(value):
         return "n/a"
-    nothing = abs(value) < 1e-12  # equal but for the last digits of its sums
-    return "0.00" if nothing else f"{value:+.2f}"
+    is_zero = abs(value) < 1e-12  # equal but for the last digits of its sums
+    return "0.00" if is_zero else f"{value:+.2f}"
 
 
 def figure(value: float, digits: int = 2) -> str:

@@ -42,8 +42,10 @@ class FinishedRun:
     def chosen(self) -> dict[int, dict[str, Any]]:
         """What each fold was trained with instead of the configuration's own values; empty where none was."""
         files = self.folder.glob("fold=*/tuning.json")
-        found = {int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files}
-        return {number: found[number]["chosen"] for number in sorted(found)}
+        tunings = {
+            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
+        }
+        return {number: tunings[number]["chosen"] for number in sorted(tunings)}
 
     @property
     def chosen_by(self) -> str | None:
@@ -56,7 +58,7 @@ class FinishedRun:
         return self.lesions[~self.lesions["excluded"].astype(bool)]
 
 
-def read_run(folder: Path, resume: str = "give the command that started it again") -> FinishedRun:
+def read_run(folder: Path, resume: str = "run the command that started it again") -> FinishedRun:
     """Read a run folder.
 
     Args:
@@ -64,11 +66,11 @@ def read_run(folder: Path, resume: str = "give the command that started it again
         resume: what to do where the run is not finished.
 
     Raises:
-        InputError: it is no run folder, or folds are missing.
+        InputError: it is not a run folder, or folds are missing.
     """
     if not (folder / "config.yaml").is_file():
-        remedy = "give the folder that fit has printed"
-        raise InputError(Problem(str(folder), "is no run folder: it holds no config.yaml", remedy))
+        remedy = "give the folder that fit printed"
+        raise InputError(Problem(str(folder), "is not a run folder: it holds no config.yaml", remedy))
     with readable(folder, "fit the experiment again in another run folder"):
         return _read(folder, resume)
 
@@ -76,9 +78,9 @@ def read_run(folder: Path, resume: str = "give the command that started it again
 def _read(folder: Path, resume: str) -> FinishedRun:
     if not (folder / "results.json").is_file():
         total = len(json.loads((folder / "split.json").read_text())["folds"])
-        done = len(list(folder.glob("fold=*/predictions.parquet")))
-        found = f"is not finished: {done} of {total} folds are there and no results.json"
-        raise InputError(Problem(str(folder), found, resume))
+        predicted = len(list(folder.glob("fold=*/predictions.parquet")))
+        problem = f"is not finished: it holds {predicted} of {total} folds and no results.json"
+        raise InputError(Problem(str(folder), problem, resume))
     return FinishedRun(
         folder,
         read_config(folder),
@@ -91,7 +93,7 @@ def _read(folder: Path, resume: str) -> FinishedRun:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, finished or not; a key that this version has not is left out, and noted."""
+    """The configuration of a run, finished or not; a key unknown to this version is left out, with a note."""
     path = folder / "config.yaml"
     return known_settings(renamed(yaml.safe_load(path.read_text())), path)
 

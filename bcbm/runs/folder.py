@@ -58,9 +58,11 @@ class RunFolder:
         identity = fingerprint(config, cohort, split_hash)
         home = Path(config.run.root) / config.experiment
         until = time.monotonic() + PATIENCE
-        while (path := _known(config, home, identity)) is None and rank() > 0:
+        while (path := _existing(config, home, identity)) is None and rank() > 0:
             if time.monotonic() > until:
-                raise ConfigError(f"{home}: the first rank made no run folder in {PATIENCE:.0f} s")
+                raise ConfigError(
+                    f"{home}: the first rank made no run folder in {PATIENCE:.0f} s; look at its error"
+                )
             time.sleep(0.1)
         if path is not None:
             return cls(path)
@@ -101,15 +103,15 @@ class RunFolder:
         return read_predictions(path) if path.is_file() else None
 
 
-def _known(config: Config, home: Path, identity: str) -> Path | None:
+def _existing(config: Config, home: Path, identity: str) -> Path | None:
     """The folder of this run, if it has one already."""
-    named = config.run.folder or (os.environ.get(FOR_RANKS) if rank() > 0 else None)
-    given = [Path(named)] if named else None
-    for path in given or sorted(home.glob("*"), reverse=True):
-        found = _identity(path)
-        if found == identity:
+    folder = config.run.folder or (os.environ.get(FOR_RANKS) if rank() > 0 else None)
+    candidates = [Path(folder)] if folder else None
+    for path in candidates or sorted(home.glob("*"), reverse=True):
+        recorded = _identity(path)
+        if recorded == identity:
             return path
-        if found and given:
+        if recorded and candidates:
             raise ConfigError(
                 f"{path} holds a run of another configuration, cohort or split{_made_by(path)}; "
                 "choose another run.folder"
@@ -120,9 +122,9 @@ def _known(config: Config, home: Path, identity: str) -> Path | None:
 def _made_by(path: Path) -> str:
     """The version that made the run in a folder, in words, where it is not this one."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        made = str(json.loads((path / "environment.json").read_text())["versions"]["bcbm"])
-        if made != __version__:
-            return f", made by bcbm {made}, which alone can go on with it"
+        version = str(json.loads((path / "environment.json").read_text())["versions"]["bcbm"])
+        if version != __version__:
+            return f", made by bcbm {version}, and only that version can continue it"
     return ""
 
 

@@ -51,26 +51,26 @@ def prediction_table(
             f"fold {number}: predicted {len(predicted)} rows, {len(expected)} lesions expected, each once"
         )
     if not predicted[targets].notna().all(axis=None):
-        lost = int(predicted[targets].isna().any(axis=1).sum())
-        found = f"fold {number} predicts no number for {lost} lesions"
-        raise InputError(Problem("training", found, "it diverged: lower trainer.learning_rate"))
-    held = lesions.iloc[parts["validation"]]
-    tested = lesions.iloc[parts["test"]].reset_index(drop=True)
-    of_held = _patients(predicted.loc[parts["validation"]], held, targets, how)
-    of_tested = _patients(predicted.loc[parts["test"]], tested, targets, how)
-    labels = held.groupby("patient_id")[targets].first().reindex(of_held.index)
+        count = int(predicted[targets].isna().any(axis=1).sum())
+        problem = f"fold {number} predicts NaN for {count} {'lesion' if count == 1 else 'lesions'}"
+        raise InputError(Problem("training", problem, "the training diverged: lower trainer.learning_rate"))
+    validation = lesions.iloc[parts["validation"]]
+    test = lesions.iloc[parts["test"]].reset_index(drop=True)
+    validation_patients = _patients(predicted.loc[parts["validation"]], validation, targets, how)
+    test_patients = _patients(predicted.loc[parts["test"]], test, targets, how)
+    labels = validation.groupby("patient_id")[targets].first().reindex(validation_patients.index)
     tables = [
         pd.DataFrame(
             {
-                "lesion_id": tested["lesion_id"],
-                "patient_id": tested["patient_id"],
+                "lesion_id": test["lesion_id"],
+                "patient_id": test["patient_id"],
                 "fold": number,
                 "repeat": split.folds[number].repeat,
                 "target": target,
                 "probability": predicted.loc[parts["test"], target].to_numpy(np.float64),
-                "patient_probability": of_tested.loc[tested["patient_id"], target].to_numpy(),
-                "threshold": _threshold(labels[target], of_held[target]),
-                "label": tested[target],
+                "patient_probability": test_patients.loc[test["patient_id"], target].to_numpy(),
+                "threshold": _threshold(labels[target], validation_patients[target]),
+                "label": test[target],
                 "split_hash": split.hash,
             }
         )

@@ -61,7 +61,7 @@ def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> FittedBl
     """
     block = ranking_block(patients, "patient", resamples, seed)
     once = patients.groupby("patient_id").agg(label=("label", "first"), probability=("probability", "mean"))
-    fits = [calibration(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
+    fits = [calibration(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")]
     slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
     area, low, high = delong_interval(once["label"], once["probability"])
     return {
@@ -111,7 +111,9 @@ def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> OperatingBl
     """Decisions at each fold's own threshold, mean over repeats; a fold without one is left out."""
     rows = patients[patients["threshold"].notna()]
     called = rows["probability"] >= rows["threshold"]
-    points = [operating_point(of["label"], called.loc[of.index]) for _, of in rows.groupby("repeat")]
+    points = [
+        operating_point(repeat["label"], called.loc[repeat.index]) for _, repeat in rows.groupby("repeat")
+    ]
     intervals = operating_intervals(
         rows["label"], called, rows["patient_id"], resamples, seed, rows["repeat"]
     )

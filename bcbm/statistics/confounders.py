@@ -1,7 +1,7 @@
 """How much the scanner, the year or the age of a patient tells about the targets, before any image does.
 
 A cohort where the positive patients were scanned on another machine lets a network read the machine. The
-question is asked a patient at a time: lesions of one patient share scanner and target and are no evidence.
+question is asked a patient at a time: lesions of one patient share scanner and target and are not evidence.
 """
 
 from collections.abc import Sequence
@@ -142,15 +142,15 @@ def _scale(patients: pd.DataFrame) -> dict[str, Any]:
 
 def _kinds(patients: pd.DataFrame, rows: pd.DataFrame, permutations: int, seed: int) -> dict[str, Any]:
     counts = pd.crosstab(patients["value"], patients["label"])
-    share = rows["value"].value_counts(normalize=True)
+    shares = rows["value"].value_counts(normalize=True)
     levels = [
         {
             "level": str(level),
             "patients": int((patients["value"] == level).sum()),
             "positives": int(patients.loc[patients["value"] == level, "label"].sum()),
-            "rows_share": float(of_rows),
+            "rows_share": float(share),
         }
-        for level, of_rows in share.items()
+        for level, share in shares.items()
     ]
     return {
         "test": "Cramér's V, permutation",

@@ -14,7 +14,7 @@ def roc_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """
     if rows["label"].nunique() < 2:
         return np.empty(0), np.empty(0)
-    curves = [_roc(*_by_score(of)) for _, of in rows.groupby("repeat")]
+    curves = [_roc(*_by_score(repeat)) for _, repeat in rows.groupby("repeat")]
     grid = np.unique(np.concatenate([x for x, _ in curves]))
     foot = np.mean([np.interp(-grid, -x[::-1], y[::-1]) for x, y in curves], axis=0)
     head = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
@@ -33,11 +33,11 @@ def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     if rows["label"].nunique() < 2:
         return np.empty(0), np.empty(0)
     curves = []
-    for _, of in rows.groupby("repeat"):
-        labels, last_of_tie = _by_score(of)
-        found = np.cumsum(labels)[last_of_tie]
-        new = np.diff(found, prepend=0) > 0  # a threshold that finds nobody adds no area
-        curves.append((found[new] / found[-1], (found / (last_of_tie + 1))[new]))
+    for _, repeat in rows.groupby("repeat"):
+        labels, last_of_tie = _by_score(repeat)
+        true_positives = np.cumsum(labels)[last_of_tie]
+        new = np.diff(true_positives, prepend=0) > 0  # a threshold that finds nobody adds no area
+        curves.append((true_positives[new] / true_positives[-1], (true_positives / (last_of_tie + 1))[new]))
     grid = np.unique(np.concatenate([recall for recall, _ in curves]))
     heights = [precision[np.searchsorted(recall, grid)] for recall, precision in curves]
     return np.append(0, np.repeat(grid, 2)[:-1]), np.repeat(np.mean(heights, axis=0), 2)

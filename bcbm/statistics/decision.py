@@ -23,7 +23,7 @@ def net_benefit(
         rows to count.
 
     Raises:
-        ValueError: a threshold is no probability below 1.
+        ValueError: a threshold is outside [0, 1).
     """
     positive = np.asarray(labels) == 1
     thresholds = np.asarray(thresholds, dtype=np.float64)

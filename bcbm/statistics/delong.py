@@ -66,13 +66,13 @@ def _areas(labels: npt.ArrayLike, scores: list[npt.ArrayLike]) -> tuple[Floats, 
     if min(counts) == 0:
         return np.full(size, np.nan), np.full((size, size), np.nan)
     parts: list[list[Floats]] = [[], []]
-    for each in scores:
-        each = np.asarray(each, dtype=np.float64)
-        ranks = rankdata(each)
-        parts[0].append((ranks[positive] - rankdata(each[positive])) / counts[1])
-        parts[1].append(1 - (ranks[~positive] - rankdata(each[~positive])) / counts[0])
+    for score in scores:
+        score = np.asarray(score, dtype=np.float64)
+        ranks = rankdata(score)
+        parts[0].append((ranks[positive] - rankdata(score[positive])) / counts[1])
+        parts[1].append(1 - (ranks[~positive] - rankdata(score[~positive])) / counts[0])
     areas = np.mean(parts[0], axis=1)
     if min(counts) < 2:
         return areas, np.full((size, size), np.nan)
-    of_positives, of_negatives = (np.atleast_2d(np.cov(part)) for part in parts)
-    return areas, of_positives / counts[0] + of_negatives / counts[1]
+    positive_part, negative_part = (np.atleast_2d(np.cov(part)) for part in parts)
+    return areas, positive_part / counts[0] + negative_part / counts[1]

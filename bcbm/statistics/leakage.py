@@ -25,7 +25,7 @@ def reidentification(
     """How often the nearest other lesion, by standardised features, is one of the same patient.
 
     Of several that are equally near, as one-hots make them, it is the share of the patient's own among them.
-    Rows of the same content are no neighbours. Chance is the share of the patient's own among all other rows.
+    Rows of the same content are not neighbours. Chance is the share of the patient's own among all others.
 
     Args:
         features: (N, F), no NaN, N at least 2.
@@ -44,17 +44,19 @@ def reidentification(
     for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
         others = kind[rows, None] != kind
         nearest = _nearest(values[rows], values, others)
-        own = nearest & (patients[rows, None] == patients)
-        some = nearest.any(axis=1)
-        same[rows[some]] = own[some].sum(axis=1) / nearest[some].sum(axis=1)
+        same_patient = nearest & (patients[rows, None] == patients)
+        has_neighbour = nearest.any(axis=1)
+        same[rows[has_neighbour]] = same_patient[has_neighbour].sum(axis=1) / nearest[has_neighbour].sum(
+            axis=1
+        )
     rows = np.flatnonzero(~np.isnan(same))
-    own = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
-    both = pd.DataFrame({"found": same[rows], "chance": own / max(1, len(patients) - 1)})
-    by_patient = both.groupby(patients[rows]).mean()
+    siblings = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
+    shares = pd.DataFrame({"nearest": same[rows], "chance": siblings / max(1, len(patients) - 1)})
+    by_patient = shares.groupby(patients[rows]).mean()
     return {
-        "lesions": float(both["found"].mean()),
-        "chance_lesions": float(both["chance"].mean()),
-        "patients": float(by_patient["found"].mean()),
+        "lesions": float(shares["nearest"].mean()),
+        "chance_lesions": float(shares["chance"].mean()),
+        "patients": float(by_patient["nearest"].mean()),
         "chance_patients": float(by_patient["chance"].mean()),
     }
 
@@ -146,14 +148,14 @@ def verdict(
         Whether the mean by lesion is above chance by three standard errors, or the experiment itself leaks.
     """
     lesion, patient = null["lesion"], null["patient"]
-    found = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
+    leaks = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
     head, tail = "NO LEAK SEEN", "keep patients whole all the same"
-    if found:
+    if leaks:
         head, tail = "LEAK POSSIBLE", "report patients kept whole only"
-    own = (
+    warning = (
         f"LEAKY: the experiment's own split by {unit} has patients on both sides ({shared} over its folds). "
     )
-    return bool(found or shared), (own if shared else "") + (
+    return bool(leaks or shared), (warning if shared else "") + (
         f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
         f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
     )

@@ -53,8 +53,10 @@ def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
         return math.nan
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    found = np.cumsum(labels[order])[last_of_tie]
-    return float(np.sum(np.diff(found, prepend=0) * found / (last_of_tie + 1)) / found[-1])
+    true_positives = np.cumsum(labels[order])[last_of_tie]
+    return float(
+        np.sum(np.diff(true_positives, prepend=0) * true_positives / (last_of_tie + 1)) / true_positives[-1]
+    )
 
 
 def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:

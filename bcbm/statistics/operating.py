@@ -9,7 +9,7 @@ import numpy.typing as npt
 from bcbm.statistics.metrics import Floats
 from bcbm.statistics.resampling import percentile_interval, resampled_counts
 
-# What each figure is, from the counts of true and false positives and negatives: (part, whole).
+# What each figure is, from the counts of true and false positives and negatives: (part, total).
 FIGURES: dict[str, Callable[[Floats, Floats, Floats, Floats], tuple[Floats, Floats]]] = {
     "sensitivity": lambda tp, fp, tn, fn: (tp, tp + fn),
     "specificity": lambda tp, fp, tn, fn: (tn, tn + fp),
@@ -88,9 +88,9 @@ def operating_intervals(
     repeats = np.asarray(repeats)
     by_repeat = []
     for repeat in np.unique(repeats):
-        of_groups = np.zeros((len(names), 4))
-        np.add.at(of_groups, group[repeats == repeat], outcomes[repeats == repeat])
-        by_repeat.append(_figures(drawn @ of_groups))
+        group_counts = np.zeros((len(names), 4))
+        np.add.at(group_counts, group[repeats == repeat], outcomes[repeats == repeat])
+        by_repeat.append(_figures(drawn @ group_counts))
     return {
         name: percentile_interval(np.mean([figures[name] for figures in by_repeat], axis=0))
         for name in FIGURES
@@ -107,6 +107,6 @@ def _figures(counts: Floats) -> dict[str, Floats]:
     """The figures of B tables of four counts (B, 4), each (B,)."""
     shares = {name: figure(*counts.T) for name, figure in FIGURES.items()}
     return {
-        name: np.divide(part, whole, out=np.full(len(counts), np.nan), where=whole > 0)
-        for name, (part, whole) in shares.items()
+        name: np.divide(part, total, out=np.full(len(counts), np.nan), where=total > 0)
+        for name, (part, total) in shares.items()
     }

@@ -48,9 +48,9 @@ def aligned(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
         if keys[0] != keys[1]:
             first = min(keys[0] ^ keys[1])
             where = "a" if first in keys[0] else "b"
-            what = ", ".join(f"{name} {value}" for name, value in zip(column, first, strict=True))
+            row = ", ".join(f"{name} {value}" for name, value in zip(column, first, strict=True))
             raise ValueError(
-                f"the experiments cannot be paired: {what} is in {where} only; both need the same cohort, "
+                f"the experiments cannot be paired: {row} is in {where} only; both need the same cohort, "
                 "split and target"
             )
     a, b = (table.sort_values(KEY, ignore_index=True) for table in (a, b))
@@ -122,9 +122,9 @@ def paired_permutation(a: pd.DataFrame, b: pd.DataFrame, permutations: int, seed
             return math.nan
         ranks = [rankdata(table.loc[rows, "probability"]) for table in (a, b)]
         (aa, ab), (ba, bb) = ([_above(x[positive], y[~positive]) for y in ranks] for x in ranks)
-        of = patient[rows]
-        weights[of[positive]] += (aa - bb + ab - ba).sum(axis=1) / (2 * pairs)
-        weights[of[~positive]] += (aa - bb - ab + ba).sum(axis=0) / (2 * pairs)
+        owner = patient[rows]
+        weights[owner[positive]] += (aa - bb + ab - ba).sum(axis=1) / (2 * pairs)
+        weights[owner[~positive]] += (aa - bb - ab + ba).sum(axis=0) / (2 * pairs)
     if not len(names):
         return math.nan
     signs = np.random.default_rng(seed).integers(0, 2, size=(permutations, len(names))) * 2 - 1

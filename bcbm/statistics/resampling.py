@@ -44,11 +44,11 @@ def resampled_aurocs(
     means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
     members = [repeats == repeat for repeat in np.unique(repeats)]
     for rows in members:
-        is_positive, of = labels[rows] == 1, group[rows]
-        positive, negative, pairs = _ordered_pairs(is_positive, scores[rows], of)
+        is_positive, owner = labels[rows] == 1, group[rows]
+        positive, negative, pairs = _ordered_pairs(is_positive, scores[rows], owner)
         in_order = np.einsum("bp,bp->b", drawn[:, positive], drawn[:, negative] @ pairs.T)
-        positives = drawn @ np.bincount(of, is_positive, drawn.shape[1])
-        possible = positives * (drawn @ np.bincount(of, ~is_positive, drawn.shape[1]))
+        positives = drawn @ np.bincount(owner, is_positive, drawn.shape[1])
+        possible = positives * (drawn @ np.bincount(owner, ~is_positive, drawn.shape[1]))
         means += _share(in_order, possible, possible > 0) / len(members)
     return means
 
@@ -58,7 +58,7 @@ def resampled_auprcs(
 ) -> Floats:
     """The average precision, mean over repeats, of every resample; arguments as of `resampled_aurocs`.
 
-    Rows found and rows called positive at a threshold are linear in the counts; recall only steps at the
+    True positives and rows called positive at a threshold are linear in the counts; recall only steps at the
     thresholds where a positive row lies.
 
     Example:
@@ -75,24 +75,24 @@ def resampled_auprcs(
     means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
     members = [repeats == repeat for repeat in np.unique(repeats)]
     for rows in members:
-        is_positive, of = labels[rows] == 1, group[rows]
+        is_positive, owner = labels[rows] == 1, group[rows]
         levels, level = np.unique(-scores[rows], return_inverse=True)
         shape = len(levels), drawn.shape[1]
-        positive = _crossed(level[is_positive], of[is_positive], shape)
+        positive = _crossed(level[is_positive], owner[is_positive], shape)
         steps = positive.any(axis=1)
-        found_of = np.cumsum(positive, axis=0)[steps].T
-        called_of = np.cumsum(_crossed(level, of, shape), axis=0)[steps].T
-        owners = found_of.any(axis=1)
-        found_of = np.ascontiguousarray(found_of[owners])
-        positives = drawn @ np.bincount(of, is_positive, drawn.shape[1])
-        negatives = drawn @ np.bincount(of, ~is_positive, drawn.shape[1])
+        true_counts = np.cumsum(positive, axis=0)[steps].T
+        called_counts = np.cumsum(_crossed(level, owner, shape), axis=0)[steps].T
+        owners = true_counts.any(axis=1)
+        true_counts = np.ascontiguousarray(true_counts[owners])
+        positives = drawn @ np.bincount(owner, is_positive, drawn.shape[1])
+        negatives = drawn @ np.bincount(owner, ~is_positive, drawn.shape[1])
         area = np.empty(len(drawn))
         chunk = max(1, CHUNK // max(1, int(steps.sum())))
         for start in range(0, len(drawn), chunk):
             part = slice(start, start + chunk)
-            found, called = drawn[part, owners] @ found_of, drawn[part] @ called_of
-            precision = np.divide(found, called, out=called, where=called > 0)
-            area[part] = np.einsum("bt,bt->b", np.diff(found, axis=1, prepend=0), precision)
+            true_positives, called = drawn[part, owners] @ true_counts, drawn[part] @ called_counts
+            precision = np.divide(true_positives, called, out=called, where=called > 0)
+            area[part] = np.einsum("bt,bt->b", np.diff(true_positives, axis=1, prepend=0), precision)
         means += _share(area, positives, (positives > 0) & (negatives > 0)) / len(members)
     return means
 
@@ -189,5 +189,5 @@ def _crossed(first: Ints, second: Ints, shape: tuple[int, int]) -> Floats:
     return cells.reshape(shape).astype(np.float64)
 
 
-def _share(part: Floats, of: Floats, defined: npt.NDArray) -> Floats:
-    return np.divide(part, of, out=np.full(len(part), np.nan), where=defined)
+def _share(part: Floats, total: Floats, defined: npt.NDArray) -> Floats:
+    return np.divide(part, total, out=np.full(len(part), np.nan), where=defined)

@@ -53,8 +53,8 @@ def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
     Returns:
         classes, their names; auroc, of each class against the rest (NaN where it, or the rest, is absent),
         and mean_auroc, the mean of those defined; accuracy; balanced_accuracy, the mean over the true classes
-        of the share that is found; confusion, patients by true class (rows) and likeliest class; counts,
-        patients of each true class.
+        of the share that is called right; confusion, patients by true class (rows) and likeliest class;
+        counts, patients of each true class.
     """
     table = table[table["subtype"].notna()]
     truth = table["subtype"].map(SUBTYPES.index).to_numpy(int)
@@ -63,18 +63,20 @@ def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
     np.add.at(confusion, (truth, chosen), 1)
     confusion /= max(1, table["repeat"].nunique())
     patients = confusion.sum(axis=1)
-    there = patients > 0
+    present = patients > 0
     aurocs = {
-        name: mean_or_nan([auroc(of["subtype"] == name, of[name]) for _, of in table.groupby("repeat")])
+        name: mean_or_nan(
+            [auroc(repeat["subtype"] == name, repeat[name]) for _, repeat in table.groupby("repeat")]
+        )
         for name in SUBTYPES
     }
-    found = np.diag(confusion)
+    correct = np.diag(confusion)
     return {
         "classes": SUBTYPES,
         "auroc": aurocs,
         "mean_auroc": mean_or_nan([area for area in aurocs.values() if not math.isnan(area)]),
-        "accuracy": float(found.sum() / patients.sum()) if len(table) else math.nan,
-        "balanced_accuracy": mean_or_nan(list(found[there] / patients[there])),
+        "accuracy": float(correct.sum() / patients.sum()) if len(table) else math.nan,
+        "balanced_accuracy": mean_or_nan(list(correct[present] / patients[present])),
         "confusion": confusion.tolist(),
         "counts": dict(zip(SUBTYPES, patients.round().astype(int).tolist(), strict=True)),
     }

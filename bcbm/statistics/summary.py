@@ -49,7 +49,7 @@ def summarise(
         Plain dictionaries; undefined figures are NaN.
 
     Raises:
-        ValueError: the table is of another split, a probability is none, or a patient has two labels.
+        ValueError: the table is of another split, a value is not a probability, or a patient has two labels.
     """
     _check(predictions, split["hash"])
     patients = patient_level(predictions)
@@ -58,15 +58,15 @@ def summarise(
     parts = len(folds) // max(1, predictions["repeat"].nunique())
     blocks: dict[str, TargetResults] = {}
     for target in targets:
-        of_lesions = lesions[lesions["target"] == target]
-        of_patients = patients[patients["target"] == target]
-        patient, by_fold = patient_block(of_patients, resamples, seed), _folds(of_lesions, folds)
+        lesion_rows = lesions[lesions["target"] == target]
+        patient_rows = patients[patients["target"] == target]
+        patient, by_fold = patient_block(patient_rows, resamples, seed), _folds(lesion_rows, folds)
         drawn = None if permuted is None else permuted.loc[permuted["target"] == target, "auroc"]
         blocks[target] = {
             "patient": {**patient, **_against_chance(patient, by_fold, parts, drawn), "q": math.nan},
-            "lesion": {**ranking_block(of_lesions, "lesion", resamples, seed), "independent": False},
+            "lesion": {**ranking_block(lesion_rows, "lesion", resamples, seed), "independent": False},
             "folds": by_fold,
-            "repeats": _repeats(of_patients),
+            "repeats": _repeats(patient_rows),
         }
     q = benjamini_hochberg([block["patient"]["p"] for block in blocks.values()])
     for block, value in zip(blocks.values(), q, strict=True):
@@ -79,9 +79,9 @@ def summarise(
     }
     if set(targets) >= NEEDED:
         table = derived(predictions)
-        of_hr = table[table["label"].notna()]
+        hr_rows = table[table["label"].notna()]
         results["derived"] = {
-            "HR": {"patient": ranking_block(of_hr, "patient", resamples, seed)},
+            "HR": {"patient": ranking_block(hr_rows, "patient", resamples, seed)},
             "subtype": subtype_figures(table),
         }
     best = best or {}
@@ -101,7 +101,7 @@ def _against_chance(
     """`p` of an AUROC above 0.5, and what it is made of.
 
     Permuting labels under fitted predictions says too little: without signal, the predictions of a
-    cross-validation are no exchangeable scores, and 5 % of such p become 8 to 11 % (measured with logistic
+    cross-validation are not exchangeable scores, and 5 % of such p become 8 to 11 % (measured with logistic
     regression on noise). `p` is therefore the larger of that and of the corrected t test of the folds'
     AUROCs (Nadeau and Bengio, 2003, one-sided), which came to 4 to 9 %; and where the whole pipeline was
     refitted under permuted labels, the share of those, which is exact.
@@ -128,12 +128,12 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
             "evaluate it with the split it was made with"
         )
     for column in ("probability", "patient_probability"):
-        wrong = predictions[~predictions[column].between(0, 1)]
-        if len(wrong):
-            first = wrong.iloc[0]
+        invalid = predictions[~predictions[column].between(0, 1)]
+        if len(invalid):
+            first = invalid.iloc[0]
             raise ValueError(
-                f"{len(wrong)} of {len(predictions)} predictions are no {column.replace('_', ' ')}, "
-                f"the first {first[column]} for lesion {first['lesion_id']}: the "
+                f"{len(invalid)} of {len(predictions)} values of {column} are not probabilities, "
+                f"the first is {first[column]} for lesion {first['lesion_id']}: the "
                 "model diverged, or logits were written"
             )
 
@@ -155,7 +155,7 @@ def _folds(rows: pd.DataFrame, folds: list[int]) -> FoldsBlock:
 
 def _repeats(patients: pd.DataFrame) -> RepeatsBlock:
     """Patient-level AUROC of each repeat of one target, with mean and spread; one repeat has no spread."""
-    aurocs = [auroc(of["label"], of["probability"]) for _, of in patients.groupby("repeat")]
+    aurocs = [auroc(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")]
     return {"mean": mean_or_nan(aurocs), "std": float(pd.Series(aurocs).std(ddof=1)), "auroc": aurocs}
 
 

@@ -28,16 +28,16 @@ DIAGONAL = (0.0, 1.0), (0.0, 1.0)
 Lines = dict[str, tuple[Iterable[float], Iterable[float]]]
 
 
-def send_summary(run: Run, found: FinishedRun) -> None:
+def send_summary(run: Run, finished: FinishedRun) -> None:
     """Fill the summary run of a finished run folder."""
     import wandb
 
-    run.summary.update(figures(found.results))
-    pictures = {f"figures/{name}": found.folder / "figures" / f"{name}.png" for name in PICTURES}
-    table = out_of_fold(found)
+    run.summary.update(figures(finished.results))
+    pictures = {f"figures/{name}": finished.folder / "figures" / f"{name}.png" for name in PICTURES}
+    table = out_of_fold(finished)
     run.log(
         {
-            **charts(found),
+            **charts(finished),
             **{name: wandb.Image(str(path)) for name, path in pictures.items()},
             "out_of_fold": wandb.Table(columns=COLUMNS, data=table.to_numpy()),
         }
@@ -52,7 +52,7 @@ def figures(results: Results) -> dict[str, float]:
     return dict(_flat(named, ""))
 
 
-def charts(found: FinishedRun) -> dict[str, CustomChart]:
+def charts(finished: FinishedRun) -> dict[str, CustomChart]:
     """ROC, precision-recall and calibration curves of patients, and their confusion matrices.
 
     Calibration and confusion are those of the first repeat, whose rows are independent; a patient is called
@@ -60,13 +60,13 @@ def charts(found: FinishedRun) -> dict[str, CustomChart]:
     """
     import wandb
 
-    mark = f"LEAKY (split by {found.results['split']['unit']}): " if found.results["leaky"] else ""
-    patients = patient_level(found.predictions)
+    mark = f"LEAKY (split by {finished.results['split']['unit']}): " if finished.results["leaky"] else ""
+    patients = patient_level(finished.predictions)
     by_target = {str(name): rows for name, rows in patients.groupby("target", sort=False)}
     roc: Lines = {"chance": DIAGONAL}
     recall: Lines = {}
     fits: Lines = {"perfect": DIAGONAL}
-    made = {}
+    drawn = {}
     for target, rows in by_target.items():
         roc[target] = roc_curve(rows)
         recall[target] = precision_recall_curve(rows)
@@ -74,7 +74,7 @@ def charts(found: FinishedRun) -> dict[str, CustomChart]:
         bins = reliability(rows["label"], rows["probability"], BINS)
         fits[target] = bins["predicted"], bins["observed"]
         rows = rows[rows["threshold"].notna()]
-        made[f"confusion/{target}"] = wandb.plot.confusion_matrix(
+        drawn[f"confusion/{target}"] = wandb.plot.confusion_matrix(
             y_true=rows["label"].astype(int).tolist(),
             preds=(rows["probability"] >= rows["threshold"]).astype(int).tolist(),
             class_names=[f"{target}-", f"{target}+"],
@@ -85,25 +85,25 @@ def charts(found: FinishedRun) -> dict[str, CustomChart]:
         ("precision_recall", recall, "precision of patients", "recall"),
         ("calibration", fits, "observed share of positives", "predicted probability"),
     ):
-        made[f"curves/{name}"] = wandb.plot.line_series(
+        drawn[f"curves/{name}"] = wandb.plot.line_series(
             [[float(value) for value in x] for x, _ in lines.values()],
             [[float(value) for value in y] for _, y in lines.values()],
             keys=list(lines),
             title=mark + title,
             xname=xname,
         )
-    return made
+    return drawn
 
 
-def out_of_fold(found: FinishedRun) -> pd.DataFrame:
+def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
     """The prediction table with P1, P2, ... for patients, as in the report, and L1, L2, ... for lesions.
 
     The numbers, and with them the order of the rows, follow a hash of the ids, keyed by the cohort's content.
     """
-    salt = found.environment["cohort"]
-    table = found.predictions.copy()
+    salt = finished.environment["cohort"]
+    table = finished.predictions.copy()
     for column in ("patient", "lesion"):
-        names = pseudonyms(found.lesions[f"{column}_id"], salt)
+        names = pseudonyms(finished.lesions[f"{column}_id"], salt)
         table[column] = table[f"{column}_id"].map(names).str[1:].astype(int)
     table = table.sort_values(["patient", "lesion", "target", "repeat"])
     table["patient"] = "P" + table["patient"].astype(str)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bcbm.runs.finished import FinishedRun
 
 JobType = Literal["fold", "trial", "summary"]
-# Where files lie on this machine, and what is said of the runs themselves.
+# Where files lie on this machine, and what concerns the runs themselves.
 PRIVATE = ("run", "prepared", "tracking", "cohort.root", "cohort.names", "model.weights")
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
@@ -114,8 +114,8 @@ class WandbTracker(Tracker):
             run = self._init(name, job_type, parameters)
         except wandb.Error as error:
             if self.settings.mode == "online":
-                said = " ".join(str(error).split())
-                raise ConfigError(f"tracking.mode=online: W&B refused ({said}); try mode=auto") from None
+                reason = " ".join(str(error).split())
+                raise ConfigError(f"tracking.mode=online: W&B refused ({reason}); try mode=auto") from None
             self.mode = "offline"  # for the rest of this experiment
             run = self._init(name, job_type, parameters)
         run.define_metric("epoch")
@@ -199,9 +199,9 @@ def wandb_mode(mode: str) -> str:
         raise ConfigError("tracking.mode=online needs a key: run `wandb login`, or set WANDB_API_KEY")
     if mode != "auto":
         return mode
-    wanted = os.environ.get("WANDB_MODE")
-    if wanted in {"offline", "disabled"}:
-        return "offline" if wanted == "offline" else "off"
+    set_mode = os.environ.get("WANDB_MODE")
+    if set_mode in {"offline", "disabled"}:
+        return "offline" if set_mode == "offline" else "off"
     return "online" if _has_key(address) and _answers(address) else "offline"
 
 

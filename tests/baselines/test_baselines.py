@@ -88,15 +88,15 @@ def test_nothing_fitted_sees_the_test_fold(kind, config, lesions, tmp_path):
     wild[test] = np.random.default_rng(0).normal(1e6, 1e9, wild[test].shape)
     table = lesions.entering.copy()
     table.loc[test, "hemisphere"] = "midline"
-    for name, given in (
+    for name, variant in (
         ("as_is", lesions),
         ("wild", replace(lesions, values={"radiomics": wild}, entering=table)),
     ):
-        train_baseline(FoldJob(config, given, split, 0, RunFolder(tmp_path / name)), QUIET)
+        train_baseline(FoldJob(config, variant, split, 0, RunFolder(tmp_path / name)), QUIET)
     texts = [(tmp_path / name / "fold=0/model.json").read_text() for name in ("as_is", "wild")]
     assert texts[0] == texts[1]
-    found = [RunFolder(tmp_path / name).predictions(0)["probability"] for name in ("as_is", "wild")]
-    assert not np.allclose(*found)
+    probabilities = [RunFolder(tmp_path / name).predictions(0)["probability"] for name in ("as_is", "wild")]
+    assert not np.allclose(*probabilities)
 
 
 def noise(seed, patients=60, columns=800):
@@ -112,8 +112,8 @@ def cross_validated(columns, labels, patients, selected):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weights = training_weights(labels, patients, train, even=False, class_weights=True)
         settings = Baseline(selected=selected)
-        found, _ = fit_predict("logistic_l2", settings, columns, labels, weights, patients, test, 0)
-        aurocs.append(auroc(labels[test], found))
+        probability, _ = fit_predict("logistic_l2", settings, columns, labels, weights, patients, test, 0)
+        aurocs.append(auroc(labels[test], probability))
     return np.mean(aurocs)
 
 
@@ -148,10 +148,10 @@ def test_prevalence_is_the_share_of_positive_training_patients():
     labels = np.array([1.0] * 6 + [0, 0, 0])
     weights = training_weights(labels, patients, np.arange(8), even=False, class_weights=False)
     columns = pd.DataFrame({"x": np.arange(9.0)})
-    found, described = fit_predict(
+    probability, described = fit_predict(
         "prevalence", Baseline(), columns, labels, weights, patients, np.array([8]), 0
     )
-    assert found.tolist() == pytest.approx([1 / 3])
+    assert probability.tolist() == pytest.approx([1 / 3])
     assert described["prevalence"] == pytest.approx(1 / 3)
 
 
@@ -164,12 +164,12 @@ def test_missing_values_and_new_kinds_are_no_obstacle():
     patients = pd.Series(np.arange(40))
     weights = training_weights(labels, patients, np.arange(30), even=False, class_weights=True)
     test = np.arange(30, 40)
-    found, described = fit_predict(
+    probability, described = fit_predict(
         "logistic_l2", Baseline(selected=0), columns, labels, weights, patients, test, 0
     )
     assert described["columns"] == ["x", "empty", "kind_GE"]
     assert np.isfinite([described["scale"], described["coefficients"]]).all()
-    assert auroc(labels[30:], found) > 0.8
+    assert auroc(labels[30:], probability) > 0.8
 
 
 def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp_path):
@@ -178,7 +178,7 @@ def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp
     table = lesions.entering.copy()
     table.loc[np.concatenate([parts["train"], parts["validation"]]), "PR"] = 0.0
     job = FoldJob(config, replace(lesions, entering=table), split, 2, RunFolder(tmp_path))
-    with pytest.raises(InputError, match="fold 2, PR: 0 training patients of one class"):
+    with pytest.raises(InputError, match=r"fold 2, PR: .*class: 0"):
         train_baseline(job, QUIET)
     assert RunFolder(tmp_path).predictions(2) is None
 
@@ -211,7 +211,7 @@ def test_an_acquisition_that_was_never_recorded_is_said(lesions):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["task.modalities=[radiomics,burden]", "model.kind=network"], "burden is for traditional models"),
         (["task.modalities=[image,radiomics]"], r"leave image out: task.modalities=\[radiomics\]"),
@@ -223,8 +223,8 @@ def test_an_acquisition_that_was_never_recorded_is_said(lesions):
         (["task.modalities=[scanner]"], "unknown 'scanner'"),
     ],
 )
-def test_what_does_not_go_together_is_refused(words, said, table_cohort, tmp_path):
-    with pytest.raises(ConfigError, match=said):
+def test_what_does_not_go_together_is_refused(words, message, table_cohort, tmp_path):
+    with pytest.raises(ConfigError, match=message):
         setting(table_cohort, tmp_path, *words)
 
 
@@ -253,9 +253,9 @@ def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
 
 def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
     config = setting(table_cohort, tmp_path, "task.targets=[ER]", "split.folds=2")
-    told = lesions.entering["ER"].fillna(0.5).to_numpy()
+    labels = lesions.entering["ER"].fillna(0.5).to_numpy()
     planted = lesions.values["radiomics"].copy()
-    planted[:, 5] = told + np.random.default_rng(0).normal(0, 0.4, len(told))
+    planted[:, 5] = labels + np.random.default_rng(0).normal(0, 0.4, len(labels))
     lesions = replace(lesions, values={"radiomics": planted})
     split, columns = split_of(config, lesions.entering), table_columns(lesions.data(config))
     observed = pipeline_aurocs(config, columns, lesions.entering, split)["ER"]
@@ -277,7 +277,7 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
         *SMALL,
         *("model.kind=logistic_l1", "permutations=3", "bootstrap=100", "tracking=csv"),
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bcbm.fit", *words],
         cwd=HOME,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -285,8 +285,8 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    assert "fold 2: logistic_l1 on 119 columns, validation AUROC" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "fold 2: logistic_l1 on 119 columns, validation AUROC" in process.stdout
     (folder,) = (tmp_path / "runs" / "demo").iterdir()
     results = json.loads((folder / "results.json").read_text())
     config = compose(words)

@@ -71,21 +71,21 @@ def refused(capsys, monkeypatch, *words):
     """What the command says to one who may not have it."""
     monkeypatch.setattr(sys, "argv", ["compare", *map(str, words)])
     assert main() == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return " ".join(said.split())
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return " ".join(message.split())
 
 
 def rows_of(runs, *names):
-    found = [read_run(runs / name) for name in names]
-    return [Row(label, run) for label, run in zip(distinct_labels(found), found, strict=True)]
+    finished = [read_run(runs / name) for name in names]
+    return [Row(label, run) for label, run in zip(distinct_labels(finished), finished, strict=True)]
 
 
 def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, monkeypatch):
     monkeypatch.setenv("BCBM_CACHE", str(tmp_path / "cache"))
     words = [f"experiments/modalities/{name}.yaml" for name in ("position", "radiomics")]
     words += [f"run.root={tmp_path / 'runs'}", *TABULAR]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bcbm.compare", *words],
         cwd=HOME,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
@@ -94,23 +94,26 @@ def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, mo
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     folder = tmp_path / "runs" / "compare" / "position-radiomics"
-    found = json.loads((folder / "comparison.json").read_text())
-    assert [row["label"] for row in found["rows"]] == ["position", "radiomics"]
-    assert found["rows"][1]["experiment"] == "demo+modalities/radiomics" and found["reference"] == "position"
-    assert [test["target"] for test in found["tests"]] == ["ER", "PR", "HER2"]
-    assert found["rows"][0]["best"]["ER"] > 0.5
-    table = done.stdout.rpartition("Patient AUROC")[2].partition("report:")[0]
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in comparison["rows"]] == ["position", "radiomics"]
+    assert (
+        comparison["rows"][1]["experiment"] == "demo+modalities/radiomics"
+        and comparison["reference"] == "position"
+    )
+    assert [test["target"] for test in comparison["tests"]] == ["ER", "PR", "HER2"]
+    assert comparison["rows"][0]["best"]["ER"] > 0.5
+    table = process.stdout.rpartition("Patient AUROC")[2].partition("report:")[0]
     assert "Difference from position" in table and max(map(len, table.splitlines())) <= 80
-    for row in found["rows"]:  # each run has a report, linked from the page
+    for row in comparison["rows"]:  # each run has a report, linked from the page
         place = os.path.relpath(row["folder"], folder)
         assert f'href="{place}/report.html"' in (folder / "report.html").read_text()
         assert (folder / place / "report.html").is_file()
     monkeypatch.setattr(sys, "argv", ["compare", *words])
-    said = io.StringIO()
-    assert compare([*words, "against=radiomics"], Console(file=said)) == 0
-    assert said.getvalue().count("finished before") == 4  # nothing is trained twice
+    screen = io.StringIO()
+    assert compare([*words, "against=radiomics"], Console(file=screen)) == 0
+    assert screen.getvalue().count("finished before") == 4  # nothing is trained twice
     assert json.loads((folder / "comparison.json").read_text())["reference"] == "radiomics"
 
 
@@ -119,9 +122,9 @@ def without_acquisition(table_cohort, folder):
     shutil.copytree(table_cohort, folder)
     file, sheet = folder / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
     book = pd.read_excel(file, sheet_name=sheet, dtype=str)
-    gone = [name for name in book if ACQUIRED.get(name) not in (None, "age", "sex")]
+    acquired = [name for name in book if ACQUIRED.get(name) not in (None, "age", "sex")]
     with pd.ExcelWriter(file) as writer:
-        book.drop(columns=gone).to_excel(writer, sheet_name=sheet, index=False)
+        book.drop(columns=acquired).to_excel(writer, sheet_name=sheet, index=False)
     return folder
 
 
@@ -130,16 +133,16 @@ def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(
     words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}"]
     words += ["experiment=tcia_tabular", "split.repeats=1", *TABULAR[3:]]
     files = [f"experiments/baselines/{name}.yaml" for name in ("acquisition", "burden", "logistic_l2")]
-    said = io.StringIO()
-    assert compare([*files, *words], Console(file=said, width=200)) == 0
+    screen = io.StringIO()
+    assert compare([*files, *words], Console(file=screen, width=200)) == 0
     line = f"left out: acquisition: {CLINICAL_WORKBOOK[0]}: the columns year, pixel_spacing, field_strength, "
     line += "manufacturer are missing, empty or the same everywhere"
-    before, _, after = said.getvalue().partition("[1/2]")
+    before, _, after = screen.getvalue().partition("[1/2]")
     assert line in before and line in after
     (folder,) = (tmp_path / "runs" / "compare").iterdir()
-    found = json.loads((folder / "comparison.json").read_text())
-    assert [row["label"] for row in found["rows"]] == ["burden", "logistic_l2"]
-    assert [one["name"] for one in found["left_out"]] == ["acquisition"]
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in comparison["rows"]] == ["burden", "logistic_l2"]
+    assert [experiment["name"] for experiment in comparison["left_out"]] == ["acquisition"]
     page = re.sub(r"<[^>]+>", "", (folder / "report.html").read_text())
     assert "Left out" in page and "acquisition (BCBM" in page
     with pytest.raises(
@@ -159,8 +162,8 @@ def test_the_reference_is_the_base_itself_or_else_what_predicts_most(tmp_path):
     def reference(*groups, words=()):
         names = [f"demo+{group}" for group in groups]
         folders = [write_run(tmp_path / name, f"experiment={name}", *words) for name in names]
-        found = [read_run(folder) for folder in folders]
-        rows = [Row(label, one) for label, one in zip(distinct_labels(found), found, strict=True)]
+        finished = [read_run(folder) for folder in folders]
+        rows = [Row(label, run) for label, run in zip(distinct_labels(finished), finished, strict=True)]
         return reference_of(rows, list(words))
 
     assert reference("fusion/attention", "fusion/concat") == "concat"
@@ -175,17 +178,17 @@ def test_without_the_base_the_reference_predicts_as_many_targets_as_any(compared
 
 
 def test_a_difference_is_that_of_the_two_figures_and_has_every_test(runs):
-    found = compare_runs(rows_of(runs, "all", "image"), "all", resamples=300, seed=0)
-    base, other = found["rows"]
-    for test in found["tests"]:
+    comparison = compare_runs(rows_of(runs, "all", "image"), "all", resamples=300, seed=0)
+    base, other = comparison["rows"]
+    for test in comparison["tests"]:
         apart = other["receptors"][test["target"]]["auroc"] - base["receptors"][test["target"]]["auroc"]
         assert test["difference"] == pytest.approx(apart) and test["low"] <= apart <= test["high"]
-    by_target = {test["target"]: test for test in found["tests"]}
+    by_target = {test["target"]: test for test in comparison["tests"]}
     assert by_target["ER"]["high"] < 0 and by_target["ER"]["q"] < 0.05
     assert by_target["HER2"]["low"] < 0 < by_target["HER2"]["high"] and by_target["HER2"]["q"] > 0.05
-    p = np.sort([max(test["permutation_p"], test["corrected_p"]) for test in found["tests"]])
+    p = np.sort([max(test["permutation_p"], test["corrected_p"]) for test in comparison["tests"]])
     q = np.minimum.accumulate((p * 3 / [1, 2, 3])[::-1])[::-1]
-    assert sorted(test["q"] for test in found["tests"]) == pytest.approx(list(q))
+    assert sorted(test["q"] for test in comparison["tests"]) == pytest.approx(list(q))
 
 
 def test_the_corrected_t_takes_folds_over_repeats_and_the_sizes_of_the_split(runs):
@@ -199,22 +202,22 @@ def test_the_corrected_t_takes_folds_over_repeats_and_the_sizes_of_the_split(run
     apart = areas(ours) - areas(theirs)
     ratio = np.mean([len(fold["test"]) / len(fold["train"]) for fold in ours.split["folds"]])
     expected = apart.mean() / np.sqrt((1 / 10 + ratio) * apart.var(ddof=1))
-    found = compare_runs(rows_of(runs, "all", "image"), "all", resamples=50, seed=0)["tests"][0]
-    assert found["corrected_t"] == pytest.approx(expected)
-    assert found["corrected_p"] == pytest.approx(2 * student.sf(abs(expected), 9))
+    test = compare_runs(rows_of(runs, "all", "image"), "all", resamples=50, seed=0)["tests"][0]
+    assert test["corrected_t"] == pytest.approx(expected)
+    assert test["corrected_p"] == pytest.approx(2 * student.sf(abs(expected), 9))
 
 
 def test_a_single_task_is_blank_where_it_predicts_nothing(compared):
-    found, folder = compared("all", "er")
-    assert found["rows"][1]["mean"] is None and list(found["rows"][1]["receptors"]) == ["ER"]
-    assert [test["target"] for test in found["tests"]] == ["ER"]
+    comparison, folder = compared("all", "er")
+    assert comparison["rows"][1]["mean"] is None and list(comparison["rows"][1]["receptors"]) == ["ER"]
+    assert [test["target"] for test in comparison["tests"]] == ["ER"]
     assert (folder / "comparison.png").stat().st_size > 5000
 
 
 def test_a_leak_stands_beside_and_is_marked_and_never_paired(compared):
-    found, folder = compared("lesion", "all", "image")
-    assert found["reference"] == "all"  # the first that is honest
-    leaks = [test for test in found["tests"] if test["label"] == "lesion"]
+    comparison, folder = compared("lesion", "all", "image")
+    assert comparison["reference"] == "all"  # the first that is honest
+    leaks = [test for test in comparison["tests"] if test["label"] == "lesion"]
     assert all(test["reason"] == "other split" and "q" not in test for test in leaks)
     pixels = matplotlib.image.imread(folder / "comparison.png")[..., :3]
     assert share_of(pixels, ALARM) > 0 and share_of(pixels, PATIENT) > 0
@@ -235,22 +238,22 @@ def test_what_a_search_chose_is_marked_beside_the_others(runs, tmp_path):
 
 
 def test_other_folds_of_the_same_unit_are_refused(runs, capsys, monkeypatch):
-    said = refused(capsys, monkeypatch, runs / "all", runs / "image", runs / "other")
+    message = refused(capsys, monkeypatch, runs / "all", runs / "image", runs / "other")
     hashes = [read_run(runs / name).split["hash"] for name in ("all", "other")]
-    assert all(text in said for text in hashes) and "split.*" in said and said.count("error") == 1
+    assert all(text in message for text in hashes) and "split.*" in message and message.count("error") == 1
 
 
 def test_a_run_that_stopped_is_refused_with_the_command_that_goes_on(tmp_path, runs, capsys, monkeypatch):
     words = ["experiment=demo+modalities/image", "trainer.max_epochs=7", "task.targets=[ER,PR]"]
     words += ["tune={model.dropout: [0.1, 0.5]}", "loss.target_weights.PR=2"]
     stopped = write_run(tmp_path / "with space", *words, finished=False)
-    said = refused(capsys, monkeypatch, runs / "all", stopped)
-    assert "2 of 5 folds" in said and fit_command(stopped) in said
+    message = refused(capsys, monkeypatch, runs / "all", stopped)
+    assert "2 of 5 folds" in message and fit_command(stopped) in message
     config = plain(compose(shlex.split(fit_command(stopped))[3:]))
     assert config.pop("run")["folder"] == str(stopped)
-    kept = plain(load(stopped / "config.yaml"))
-    kept.pop("run")
-    assert config == kept
+    stored = plain(load(stopped / "config.yaml"))
+    stored.pop("run")
+    assert config == stored
 
 
 def test_the_command_that_goes_on_is_not_guessed_for_an_experiment_from_elsewhere(tmp_path):
@@ -263,13 +266,13 @@ def test_the_command_that_goes_on_is_not_guessed_for_an_experiment_from_elsewher
 def test_missing_images_are_said_before_anything_trains(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("BCBM_CACHE", str(tmp_path / "cache"))
     words = ["cohort.synthetic.images=false", "cohort.synthetic.patients=24", f"run.root={tmp_path / 'runs'}"]
-    said = refused(capsys, monkeypatch, "experiments/modalities", *words)
-    assert "has no images" in said and "task.modalities=[radiomics,position]" in said
+    message = refused(capsys, monkeypatch, "experiments/modalities", *words)
+    assert "has no images" in message and "task.modalities=[radiomics,position]" in message
     assert not (tmp_path / "runs").exists()
 
 
 def test_words_that_are_nothing_are_refused(runs, tmp_path, capsys, monkeypatch):
-    for words, said in (
+    for words, message in (
         ([tmp_path / "nowhere"], "no such folder"),
         ([tmp_path], "neither experiments"),
         ([runs / "all"], "at least two"),
@@ -277,7 +280,7 @@ def test_words_that_are_nothing_are_refused(runs, tmp_path, capsys, monkeypatch)
         ([runs / "all", runs / "image", "split.fold=2"], "split.folds"),
         (["experiments/weighting", "trainer.devices=2"], "python -m bcbm.fit experiment=demo+weighting/off"),
     ):
-        assert said in refused(capsys, monkeypatch, *words)
+        assert message in refused(capsys, monkeypatch, *words)
 
 
 def test_labels_are_as_short_as_they_can_be_and_never_twice_the_same(runs):

@@ -10,7 +10,7 @@ import tomllib
 import pytest
 from repository import EXPERIMENTS, HOME
 
-from bcbm.comparison.experiments import things_of
+from bcbm.comparison.experiments import candidates_named
 from bcbm.config.compose import compose, load, to_yaml
 from bcbm.config.places import experiment_files
 from bcbm.errors import ConfigError, Note
@@ -56,8 +56,10 @@ def test_where_experiments_lie_makes_no_other_run(own, tmp_path):
 
 
 def test_a_comparison_takes_a_group_of_the_users(own):
-    things = things_of("doses", [f"experiments={own}"])
-    assert [(thing.name, thing.config.experiment, thing.config.seed) for thing in things] == [
+    candidates = candidates_named("doses", [f"experiments={own}"])
+    assert [
+        (candidate.name, candidate.config.experiment, candidate.config.seed) for candidate in candidates
+    ] == [
         ("high", "demo+doses/high", 41),
         ("low", "demo+doses/low", 41),
     ]

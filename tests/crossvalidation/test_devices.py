@@ -68,7 +68,7 @@ CASES = (plain, rare_labels, fewer_than_a_batch, bags)
 
 def trained(folder, devices, **changes):
     """Weights, epoch losses and predicted rows of every case, trained by as many processes."""
-    found = {}
+    content = {}
     for case in CASES:
         data, settings = case()
         torch.manual_seed(0)
@@ -91,8 +91,8 @@ def trained(folder, devices, **changes):
         batches = [batch for part in trainer.predict(module, data) or [] for batch in part]
         rows = torch.cat([batch["row"] for batch in batches]).tolist() if batches else []
         weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-        found[case.__name__] = {"weights": weights, "loss": loss, "rows": rows}
-    return found
+        content[case.__name__] = {"weights": weights, "loss": loss, "rows": rows}
+    return content
 
 
 def rank_of_two(rank, port, folder):
@@ -112,14 +112,14 @@ def together(tmp_path_factory):
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
     ranks = [context.Process(target=rank_of_two, args=(rank, port, folder)) for rank in (0, 1)]
-    for one in ranks:
-        one.start()
-    for one in ranks:
-        one.join(300)
-    hang = [one for one in ranks if one.is_alive()]
-    for one in hang:
-        one.kill()
-    assert not hang and [one.exitcode for one in ranks] == [0, 0]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(300)
+    hang = [process for process in ranks if process.is_alive()]
+    for process in hang:
+        process.kill()
+    assert not hang and [process.exitcode for process in ranks] == [0, 0]
     return [torch.load(folder / f"rank={rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -130,9 +130,9 @@ def alone(tmp_path_factory):
 
 @pytest.mark.parametrize("case", [case.__name__ for case in CASES])
 def test_two_processes_train_what_one_trains_and_predict_each_lesion_once(together, alone, case):
-    first, second = (found[case] for found in together)
-    for name, wanted in alone[case]["weights"].items():
-        torch.testing.assert_close(first["weights"][name], wanted, atol=1e-5, rtol=0)
+    first, second = (content[case] for content in together)
+    for name, expected in alone[case]["weights"].items():
+        torch.testing.assert_close(first["weights"][name], expected, atol=1e-5, rtol=0)
         assert torch.equal(first["weights"][name], second["weights"][name])
     assert first["loss"] == second["loss"] == pytest.approx(alone[case]["loss"], abs=1e-5)
     assert sorted(first["rows"] + second["rows"]) == sorted(alone[case]["rows"])
@@ -159,7 +159,7 @@ def cache(tmp_path_factory):
 
 def fit(cache, root, *words, launcher=(sys.executable,), status=0):
     """Run the command; what hangs is ended and fails."""
-    done = subprocess.run(
+    process = subprocess.run(
         [*launcher, "-m", "bcbm.fit", f"run.root={root}", *words],
         cwd=HOME,
         env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
@@ -168,8 +168,8 @@ def fit(cache, root, *words, launcher=(sys.executable,), status=0):
         text=True,
         timeout=300,
     )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
+    assert process.returncode == status, process.stdout + process.stderr
+    return process
 
 
 def table(root):
@@ -180,30 +180,30 @@ def table(root):
 def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, tmp_path):
     words = [*TABULAR, "tracking=csv", "split.folds=2", "model.dropout=0", "model.radiomics_dropout=0"]
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    done = fit(
+    process = fit(
         cache, tmp_path / "two", *words, "trainer.devices=2", "trainer.accelerator=cpu", launcher=launcher
     )
     fit(cache, tmp_path / "one", *words)
-    two, one = table(tmp_path / "two"), table(tmp_path / "one")
-    pd.testing.assert_series_equal(two["lesion_id"], one["lesion_id"])
-    np.testing.assert_allclose(two["probability"], one["probability"], atol=1e-5)
-    assert done.stdout.count("experiment demo") == 1  # only the first rank speaks
+    distributed, single = table(tmp_path / "two"), table(tmp_path / "one")
+    pd.testing.assert_series_equal(distributed["lesion_id"], single["lesion_id"])
+    np.testing.assert_allclose(distributed["probability"], single["probability"], atol=1e-5)
+    assert process.stdout.count("experiment demo") == 1  # only the first rank speaks
 
 
 def test_the_ranks_that_lightning_starts_write_into_the_first_one_s_folder(cache, tmp_path):
     words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu"]
-    done = fit(cache, tmp_path, *words)
+    process = fit(cache, tmp_path, *words)
     (folder,) = (tmp_path / "demo").iterdir()
     assert len(table(tmp_path)) and (folder / "results.json").is_file()
-    assert done.stdout.count("experiment demo") == 1
+    assert process.stdout.count("experiment demo") == 1
 
 
 def test_folds_side_by_side_give_what_they_give_one_after_the_other(cache, tmp_path):
     words = [*TABULAR, "split.folds=3", "tracking.mode=offline"]
     fit(cache, tmp_path / "row", *words)
-    done = fit(cache, tmp_path / "side", *words, "trainer.parallel=folds", "trainer.devices=2")
+    process = fit(cache, tmp_path / "side", *words, "trainer.parallel=folds", "trainer.devices=2")
     pd.testing.assert_frame_equal(table(tmp_path / "side"), table(tmp_path / "row"))
-    assert all(f"fold {number}: 4 epochs" in done.stdout for number in range(3))
+    assert all(f"fold {number}: 4 epochs" in process.stdout for number in range(3))
     (folder,) = (tmp_path / "side" / "demo").iterdir()
     assert len(list((folder / "wandb").glob("offline-run-*"))) == 4  # three folds and a summary
     results = [

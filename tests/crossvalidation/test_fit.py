@@ -58,11 +58,11 @@ def cache(tmp_path_factory):
 def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
-    done = fit(
+    process = fit(
         cache, runs, "cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200"
     )
-    assert done.returncode == 0, done.stderr
-    return only_run(runs), done.stdout
+    assert process.returncode == 0, process.stderr
+    return only_run(runs), process.stdout
 
 
 def test_a_run_folder_holds_what_is_needed_to_run_it_again(demo):
@@ -143,24 +143,24 @@ def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_pa
     again = json.loads((only_run(tmp_path) / "results.json").read_text())["receptors"]["ER"]["patient"]
     assert again["auroc"] == first["auroc"] and again["auroc_low"] != first["auroc_low"]
     (folder / "environment.json").write_text("{")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bcbm.evaluate", str(folder)], cwd=HOME, capture_output=True, text=True
     )
-    assert done.returncode == 2 and "is damaged" in done.stderr and "Traceback" not in done.stderr
+    assert process.returncode == 2 and "is damaged" in process.stderr and "Traceback" not in process.stderr
     assert fit(cache, tmp_path, *words).returncode == 0  # beside it, a new run
     assert len(list((tmp_path / "demo").iterdir())) == 2
 
 
 def test_one_fold_alone_waits_for_the_others(cache, tmp_path):
-    done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "fold=1")
+    process = fit(cache, tmp_path, *TABULAR, "split.folds=2", "fold=1")
     folder = only_run(tmp_path)
-    assert done.returncode == 0 and (folder / "fold=1/predictions.parquet").is_file()
-    assert not (folder / "results.json").exists() and "[0]" in done.stdout
+    assert process.returncode == 0 and (folder / "fold=1/predictions.parquet").is_file()
+    assert not (folder / "results.json").exists() and "[0]" in process.stdout
 
 
 def test_two_processes_predict_every_lesion_once(cache, tmp_path):
-    done = fit(cache, tmp_path, *TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
-    assert done.returncode == 0, done.stderr
+    process = fit(cache, tmp_path, *TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert process.returncode == 0, process.stderr
     folder = only_run(tmp_path)
     table, lesions = (
         pd.read_parquet(folder / "predictions.parquet"),
@@ -180,12 +180,12 @@ def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it
     ]
     aurocs = {}
     for unit in ("patient", "lesion"):
-        done = fit(cache, tmp_path / unit, *words, f"split.unit={unit}")
-        assert done.returncode == 0, done.stderr
-        assert ("LEAKY" in done.stdout) == (unit == "lesion")
+        process = fit(cache, tmp_path / unit, *words, f"split.unit={unit}")
+        assert process.returncode == 0, process.stderr
+        assert ("LEAKY" in process.stdout) == (unit == "lesion")
         results = json.loads((only_run(tmp_path / unit) / "results.json").read_text())
         assert results["leaky"] == (unit == "lesion")
-        aurocs[unit] = [found["patient"] for found in results["receptors"].values()]
+        aurocs[unit] = [block["patient"] for block in results["receptors"].values()]
     honest = [figures["auroc"] for figures in aurocs["patient"]]
     leaky = [figures["auroc"] for figures in aurocs["lesion"]]
     assert abs(sum(honest) / 3 - 0.5) < 0.08
@@ -195,13 +195,13 @@ def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it
 
 
 def test_errors_are_one_line_each_without_a_traceback(cache, tmp_path):
-    for words, said in (
+    for words, message in (
         (["split.fold=3"], "split.folds"),
         (["cohort.root=/nonexistent"], "no such folder"),
         ([*TABULAR, "split.folds=100"], "folds"),
     ):
-        done = fit(cache, tmp_path, *words)
-        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+        process = fit(cache, tmp_path, *words)
+        assert process.returncode == 2 and message in process.stderr and "Traceback" not in process.stderr
 
 
 def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, shared):
@@ -211,9 +211,9 @@ def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, 
         "tracking=csv",
         "bootstrap=200",
     ]
-    done = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
-    assert done.returncode == 0, done.stderr
-    assert "problem" not in done.stdout
+    process = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
+    assert process.returncode == 0, process.stderr
+    assert "problem" not in process.stdout
     assert (
         json.loads((only_run(tmp_path, "tcia_tabular") / "results.json").read_text())["receptors"]["ER"][
             "patient"
@@ -225,11 +225,13 @@ def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, 
 
 
 def test_help_names_commands_experiments_and_keys_without_loading_torch():
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bcbm.fit", "--help"],
         cwd=HOME,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "split.unit" in done.stdout and "paper_leaky" in done.stdout and "torch" not in done.stderr
+    assert (
+        "split.unit" in process.stdout and "paper_leaky" in process.stdout and "torch" not in process.stderr
+    )

@@ -45,10 +45,10 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(cache, tmp_path_factory):
+def undisturbed(cache, tmp_path_factory):
     """The table of an undisturbed run."""
     root = tmp_path_factory.mktemp("whole")
-    done(started(cache, root, *LONG))
+    ended(started(cache, root, *LONG))
     return tables(root)[0]
 
 
@@ -58,7 +58,7 @@ def start(cache, tmp_path):
     return partial(started, cache, tmp_path)
 
 
-def done(process, status=0):
+def ended(process, status=0):
     out, errors = process.communicate(timeout=300)
     assert process.returncode == status, out + errors
     assert "Traceback" not in errors
@@ -67,11 +67,11 @@ def done(process, status=0):
 
 def until(condition, process, seconds=120):
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
-    return found
+    return value
 
 
 def tables(root):
@@ -101,35 +101,37 @@ def test_twenty_kills_at_random_moments_change_nothing(cache, tmp_path):
         pd.testing.assert_frame_equal(undisturbed, again)
 
 
-def test_a_killed_fold_goes_on_inside_and_its_curves_are_whole(start, tmp_path, whole):
+def test_a_killed_fold_goes_on_inside_and_its_curves_are_whole(start, tmp_path, undisturbed):
     first = start(*LONG)
     until(lambda: last(tmp_path), first)
     first.kill()
     first.communicate()
     begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
-    out, _ = done(start(*LONG))
+    out, _ = ended(start(*LONG))
     assert "fold 0: 100 epochs" in out
     for number in (0, 1):
         (curves,) = tmp_path.glob(f"demo/*/fold={number}/metrics.csv")
         epochs = pd.read_csv(curves).dropna(subset="val/auroc")["epoch"].tolist()
         assert epochs == list(range(100)), begun
-    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], undisturbed)
     assert not list(tmp_path.rglob("last.ckpt"))  # a finished fold keeps its best weights only
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(start, tmp_path, whole, number):
+def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(
+    start, tmp_path, undisturbed, number
+):
     first = start(*LONG)
     until(lambda: last(tmp_path), first)
     first.send_signal(number)
-    _, errors = done(first, status=128 + number)
+    _, errors = ended(first, status=128 + number)
     assert "interrupted" in errors
     assert not list(tmp_path.rglob(".*.partial"))
-    done(start(*LONG))
-    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+    ended(start(*LONG))
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], undisturbed)
 
 
-def test_slurms_warning_saves_and_puts_the_job_back_into_the_queue(start, tmp_path, whole):
+def test_slurms_warning_saves_and_puts_the_job_back_into_the_queue(start, tmp_path, undisturbed):
     """Slurm's own command is played by a script that writes down how it was called."""
     script = tmp_path / "bin" / "scontrol"
     script.parent.mkdir()
@@ -141,10 +143,10 @@ def test_slurms_warning_saves_and_puts_the_job_back_into_the_queue(start, tmp_pa
     first = start(*LONG, **slurm)
     until(lambda: last(tmp_path), first)
     first.send_signal(signal.SIGUSR1)
-    done(first, status=128 + signal.SIGUSR1)
+    ended(first, status=128 + signal.SIGUSR1)
     assert (tmp_path / "called").read_text() == "requeue 17\n"
-    done(start(*LONG, **slurm))
-    pd.testing.assert_frame_equal(tables(tmp_path)[0], whole)
+    ended(start(*LONG, **slurm))
+    pd.testing.assert_frame_equal(tables(tmp_path)[0], undisturbed)
 
 
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(start, tmp_path):
@@ -154,11 +156,11 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(start, tmp_path):
     first.communicate()
     foreign = last(tmp_path).read_bytes()
     words = [*WORDS, "trainer.max_epochs=5", "fold=0"]
-    done(start(*words, f"run.folder={tmp_path / 'clean'}"))
+    ended(start(*words, f"run.folder={tmp_path / 'clean'}"))
     other = tmp_path / "other" / "fold=0" / "checkpoints" / "last.ckpt"
     other.parent.mkdir(parents=True)
     other.write_bytes(foreign)
-    done(start(*words, f"run.folder={tmp_path / 'other'}"))
+    ended(start(*words, f"run.folder={tmp_path / 'other'}"))
     same = [pd.read_parquet(tmp_path / name / "fold=0/predictions.parquet") for name in ("clean", "other")]
     pd.testing.assert_frame_equal(*same)
 
@@ -167,13 +169,13 @@ def test_a_damaged_checkpoint_is_named_with_what_to_do(start, tmp_path):
     torn = tmp_path / "run" / "fold=0" / "checkpoints" / "last.ckpt"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"PK\x03\x04 half")
-    _, errors = done(start(*WORDS, f"run.folder={tmp_path / 'run'}"), status=2)
+    _, errors = ended(start(*WORDS, f"run.folder={tmp_path / 'run'}"), status=2)
     assert "last.ckpt" in errors and "delete it" in errors
 
 
 def test_losses_that_are_no_number_end_the_run_with_a_word(start, tmp_path):
-    _, errors = done(start(*WORDS, "trainer.learning_rate=1e30", "loss.uncertainty=true"), status=2)
-    assert "is no number; lower trainer.learning_rate" in errors
+    _, errors = ended(start(*WORDS, "trainer.learning_rate=1e30", "loss.uncertainty=true"), status=2)
+    assert "lower trainer.learning_rate" in errors
     (folder,) = (tmp_path / "demo").iterdir()
     assert (folder / "split.json").is_file() and not list(folder.rglob("predictions.parquet"))
 
@@ -181,7 +183,7 @@ def test_losses_that_are_no_number_end_the_run_with_a_word(start, tmp_path):
 def test_a_disk_that_takes_no_more_ends_the_run_with_a_word_and_space_goes_on(start, cache, tmp_path):
     """A limit on the size of files, which the kernel enforces as it does the end of a disk."""
     words = [*WORDS, "trainer.max_epochs=5"]
-    done(start(*words, f"run.folder={tmp_path / 'demo/whole'}"))
+    ended(start(*words, f"run.folder={tmp_path / 'demo/whole'}"))
     limited = """
 import resource, sys
 from bcbm.fit import main
@@ -194,9 +196,9 @@ crossvalidation.train_fold = on_a_full_disk
 sys.argv = ["bcbm.fit", *sys.argv[1:]]
 raise SystemExit(main())
 """
-    here = f"run.folder={tmp_path / 'demo/limited'}"
+    place = f"run.folder={tmp_path / 'demo/limited'}"
     full = subprocess.run(
-        [sys.executable, "-c", limited, *words, here],
+        [sys.executable, "-c", limited, *words, place],
         cwd=HOME,
         env={**os.environ, "BCBM_CACHE": str(cache)},
         capture_output=True,
@@ -205,7 +207,7 @@ raise SystemExit(main())
     assert full.returncode == 2 and "Traceback" not in full.stderr
     assert ".ckpt: File too large" in full.stderr
     assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.glob("demo/limited/**/best.ckpt"))
-    done(start(*words, here))
+    ended(start(*words, place))
     pd.testing.assert_frame_equal(*tables(tmp_path))
 
 

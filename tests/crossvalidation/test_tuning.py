@@ -64,12 +64,12 @@ def chosen(folder, table, signal):
 
     def train(job):
         rows = job.split.rows(table, job.number)
-        held = np.sort(np.concatenate([rows["validation"], rows["test"]]))
+        rows_predicted = np.sort(np.concatenate([rows["validation"], rows["test"]]))
         read.append(rows["train"])
         share = 1 - abs(job.config.model.dropout - 0.25) * 4  # the middle one reads the signal whole
-        noise = np.random.default_rng(job.number).random((len(held), len(RECEPTORS)))
-        values = 0.3 * noise + 0.7 * share * signal[held]
-        predicted = pd.DataFrame(values, columns=list(RECEPTORS)).assign(row=held)
+        noise = np.random.default_rng(job.number).random((len(rows_predicted), len(RECEPTORS)))
+        values = 0.3 * noise + 0.7 * share * signal[rows_predicted]
+        predicted = pd.DataFrame(values, columns=list(RECEPTORS)).assign(row=rows_predicted)
         rows = prediction_table(predicted, table, job.split, job.number, list(RECEPTORS), "mean")
         job.folder.write(f"fold={job.number}/predictions.parquet", rows)
 
@@ -84,7 +84,7 @@ def test_the_best_inner_candidate_is_taken(tmp_path):
     picked, report, read, _ = chosen(tmp_path, table, table[list(RECEPTORS)].to_numpy())
     assert picked.model.dropout == 0.25 and not picked.tune
     assert report["chosen"] == {"model.dropout": 0.25}
-    aurocs = [one["auroc"] for one in report["candidates"]]
+    aurocs = [candidate["auroc"] for candidate in report["candidates"]]
     assert max(aurocs) == aurocs[1] > 0.9 and len(read) == 9
 
 

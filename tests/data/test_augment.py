@@ -83,22 +83,22 @@ def worker_images():
 def test_both_ways_have_one_distribution_and_another_size_is_found_out(measure, worker_images):
     name, measured = MEASURES[measure]
     augment = Augment(**{**OFF, name: 1.0})
-    wanted = measured(worker_images[name])
-    found = measured(by_device(augment, count=4 * COUNT, first=10_000))
-    assert ks_2samp(wanted, found).pvalue > 0.005
+    expected = measured(worker_images[name])
+    measurements = measured(by_device(augment, count=4 * COUNT, first=10_000))
+    assert ks_2samp(expected, measurements).pvalue > 0.005
     seeds = torch.arange(10_000, 10_000 + 4 * COUNT)
     change = torch.stack([Changes(augment)(int(seed)) for seed in seeds])
     number, factor = WRONG[measure]
     part(change, number).mul_(factor)
-    wrong = BatchAugment(1.0)(BLOB.expand(len(seeds), *BLOB.shape), change, seeds)
-    assert ks_2samp(wanted, measured(wrong)).pvalue < 0.001
+    shrunk = BatchAugment(1.0)(BLOB.expand(len(seeds), *BLOB.shape), change, seeds)
+    assert ks_2samp(expected, measured(shrunk)).pvalue < 0.001
 
 
-@pytest.mark.parametrize("way", [by_worker, by_device])
+@pytest.mark.parametrize("augmented", [by_worker, by_device])
 @pytest.mark.parametrize("name", CHANCES)
-def test_a_change_happens_as_often_as_its_chance_says(way, name):
+def test_a_change_happens_as_often_as_its_chance_says(augmented, name):
     crop = BLOB + 0.01 * GRID.sum(0)  # a flip shows
-    images = way(Augment(**{**OFF, name: 0.3}), crop, count=200)
+    images = augmented(Augment(**{**OFF, name: 0.3}), crop, count=200)
     changed = (images != crop).flatten(1).any(1).sum().item()
     assert binomtest(changed, 200, 0.3).pvalue > 0.001
 
@@ -110,7 +110,7 @@ def test_the_same_numbers_give_what_torchio_gives(name, size, spacing):
     affine = np.diag([spacing] * 3 + [1.0])
     affine[:3, 3] = -(size - 1) / 2 * spacing  # the origin in the centre, as LesionAugment has it
     change = Changes(Augment(**{**OFF, name: 1.0}))(seed=3)[None]
-    found = BatchAugment(spacing)(crop[None], change, torch.tensor([3]))
+    changed = BatchAugment(spacing)(crop[None], change, torch.tensor([3]))
     number = {
         key: part(change, key)[0].double().numpy() for key in ("degrees", "scale", "shift", "log_gamma")
     }
@@ -124,9 +124,9 @@ def test_the_same_numbers_give_what_torchio_gives(name, size, spacing):
         "bias": lambda: tio.BiasField(part(change, "coefficients")[0].tolist(), 3),
         "gamma": lambda: tio.Gamma(float(np.exp(number["log_gamma"].item()))),
     }
-    wanted = transforms[name]()(tio.ScalarImage(tensor=crop, affine=affine)).data
-    assert not torch.allclose(wanted, crop, atol=0.01)
-    assert torch.allclose(found[0], wanted, atol=1e-5)
+    expected = transforms[name]()(tio.ScalarImage(tensor=crop, affine=affine)).data
+    assert not torch.allclose(expected, crop, atol=0.01)
+    assert torch.allclose(changed[0], expected, atol=1e-5)
 
 
 def test_motion_turns_about_the_centre_of_a_crop_in_the_worker():
@@ -140,13 +140,13 @@ def test_motion_turns_about_the_centre_of_a_crop_in_the_worker():
 @pytest.mark.parametrize("name", CHANCES)
 def test_one_change_leaves_the_draw_of_the_others_alone(name):
     every = Changes(Augment(**dict.fromkeys(CHANCES, 1.0)))(7)
-    one = Changes(Augment(**{**OFF, name: 1.0}))(7)
-    assert torch.equal(every[len(CHANCES) :], one[len(CHANCES) :])
-    assert one[: len(CHANCES)].tolist() == [float(chance == name) for chance in CHANCES]
+    single = Changes(Augment(**{**OFF, name: 1.0}))(7)
+    assert torch.equal(every[len(CHANCES) :], single[len(CHANCES) :])
+    assert single[: len(CHANCES)].tolist() == [float(chance == name) for chance in CHANCES]
 
 
 @pytest.mark.parametrize(
-    "word, told",
+    "word, message",
     [
         ("augment.where=gpu", "augment.where"),
         ("augment.bias=1.5", "from 0 to 1"),
@@ -155,8 +155,8 @@ def test_one_change_leaves_the_draw_of_the_others_alone(name):
         ("augment.scale=1", "from 0 to 0.9"),
     ],
 )
-def test_settings_out_of_range_are_refused(word, told):
-    with pytest.raises(ConfigError, match=told):
+def test_settings_out_of_range_are_refused(word, message):
+    with pytest.raises(ConfigError, match=message):
         compose([word])
 
 

@@ -45,7 +45,9 @@ def test_the_compiled_kernel_and_grid_sample_give_the_same_numbers(shape):
     assert (compiled == outside[:, None, None, None]).float().mean() > 0.02
     assert torch.allclose(compiled, other, atol=1e-5)
     labels = (volumes > 0.5).float()
-    compiled, other = (way(labels, matrices, outside * 0, "nearest") for way in (resampled, sampled))
+    compiled, other = (
+        resample(labels, matrices, outside * 0, "nearest") for resample in (resampled, sampled)
+    )
     assert torch.equal(compiled, other)
 
 
@@ -60,7 +62,7 @@ def test_a_large_shift_reads_nothing_beyond_a_volume():
     shift = torch.tensor([[100.0, 0, 0], [0, -7.5, 0], [0, 0, -0.5]], dtype=torch.float64)
     matrices = about_centre(torch.eye(3, dtype=torch.float64).repeat(3, 1, 1), shift, volumes.shape)
     moved = resampled(volumes, matrices, torch.full((3,), 5.0))
-    assert [int((each == 1).sum()) for each in moved] == [0, 64, 512]
+    assert [int((volume == 1).sum()) for volume in moved] == [0, 64, 512]
     assert set(moved.unique().tolist()) == {1.0, 5.0}
 
 
@@ -70,7 +72,7 @@ def test_no_chance_of_a_change_is_identity_and_the_batch_is_never_written_to():
     image, change, seed = batch(Augment(**ON))
     before = image.clone(), change.clone()
     BatchAugment(1.0)(image, change, seed)
-    assert all(torch.equal(one, other) for one, other in zip(before, (image, change), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, (image, change), strict=True))
 
 
 @pytest.mark.parametrize("name", CHANCES)
@@ -80,19 +82,17 @@ def test_samples_whose_chance_did_not_come_up_are_untouched(name):
     happened = change[:, CHANCES.index(name)] > 0
     assert 0 < happened.sum() < 16
     assert torch.equal(changed[~happened], image[~happened])
-    assert all(
-        not torch.equal(one, other) for one, other in zip(changed[happened], image[happened], strict=True)
-    )
+    assert all(not torch.equal(a, b) for a, b in zip(changed[happened], image[happened], strict=True))
 
 
 def test_a_sample_is_the_same_alone_and_in_any_batch():
     image, change, seed = batch(Augment(**{**ON, "flip": 0.5, "affine": 0.5, "motion": 0.5}), 8)
     augment = BatchAugment(1.0)
-    whole = augment(image, change, seed)
-    assert torch.equal(augment(image, change, seed), whole)
+    augmented = augment(image, change, seed)
+    assert torch.equal(augment(image, change, seed), augmented)
     for rows in ([3], [5, 3, 0], list(range(7, -1, -1))):
-        some = augment(image[rows], change[rows], seed[rows])
-        assert torch.equal(some, whole[rows])
+        subset = augment(image[rows], change[rows], seed[rows])
+        assert torch.equal(subset, augmented[rows])
 
 
 def test_a_flip_mirrors_the_last_axis_and_moves_the_hemisphere():
@@ -100,11 +100,11 @@ def test_a_flip_mirrors_the_last_axis_and_moves_the_hemisphere():
     assert torch.equal(BatchAugment(1.0)(image, change, seed), image.flip(-1))
     plain = ready(augment=Augment(**{**OFF, "where": "device"}))
     flipped = ready(augment=Augment(**{**OFF, "flip": 1.0, "where": "device"}))
-    for one, other in zip(trained(plain), trained(flipped), strict=True):
-        sides = one["position"].clone()
+    for a, b in zip(trained(plain), trained(flipped), strict=True):
+        sides = a["position"].clone()
         sides[:, [LEFT, RIGHT]] = sides[:, [RIGHT, LEFT]]
-        assert torch.equal(other["position"], sides) and not torch.equal(sides, one["position"])
-        assert torch.equal(other["image"], one["image"].flip(-1))
+        assert torch.equal(b["position"], sides) and not torch.equal(sides, a["position"])
+        assert torch.equal(b["image"], a["image"].flip(-1))
 
 
 def test_the_mask_moves_with_the_image_and_stays_binary():
@@ -131,31 +131,31 @@ def test_noise_is_white_and_gaussian_and_no_two_seeds_share_it():
     assert abs(kurtosis(values)) < 0.1 and np.abs(values).max() > 7
     pairs = [(noise[0], noise[1]), (noise[1], noise[2])]
     pairs += [(noise[1].roll(step, axis), noise[1]) for axis in range(3) for step in (1, 4)]
-    for one, other in pairs:
-        assert abs(np.corrcoef(one.flatten(), other.flatten())[0, 1]) < 0.02
+    for a, b in pairs:
+        assert abs(np.corrcoef(a.flatten(), b.flatten())[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_float_type_and_autocast_are_worked_on_in_float32(kind):
     image, change, seed = batch(Augment(**ON))
     image = image.to(kind)
-    wanted = BatchAugment(1.0)(image.float(), change, seed)
+    expected = BatchAugment(1.0)(image.float(), change, seed)
     with torch.autocast("cpu", torch.bfloat16):
-        found = BatchAugment(1.0)(image, change, seed)
-    assert found.dtype == torch.float32 and torch.equal(found, wanted)
+        changed = BatchAugment(1.0)(image, change, seed)
+    assert changed.dtype == torch.float32 and torch.equal(changed, expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 def test_a_gpu_gives_the_same_images_but_for_the_noise():
-    given = batch(Augment(**{**ON, "flip": 0.5, "noise": 0.0}))
-    wanted = BatchAugment(1.0)(*given)
+    inputs = batch(Augment(**{**ON, "flip": 0.5, "noise": 0.0}))
+    expected = BatchAugment(1.0)(*inputs)
     with torch.autocast("cuda", torch.bfloat16):
-        found = BatchAugment(1.0)(given[0].cuda(), *given[1:])
-    assert torch.allclose(found.cpu(), wanted, atol=1e-4)
-    given = batch(Augment(**{**OFF, "noise": 1.0}))
-    one, some = BatchAugment(1.0), slice(2, 4)
-    whole = one(given[0].cuda(), *given[1:])
-    assert torch.equal(one(given[0][some].cuda(), given[1][some], given[2][some]), whole[some])
+        changed = BatchAugment(1.0)(inputs[0].cuda(), *inputs[1:])
+    assert torch.allclose(changed.cpu(), expected, atol=1e-4)
+    inputs = batch(Augment(**{**OFF, "noise": 1.0}))
+    augment, rows = BatchAugment(1.0), slice(2, 4)
+    images = augment(inputs[0].cuda(), *inputs[1:])
+    assert torch.equal(augment(inputs[0][rows].cuda(), inputs[1][rows], inputs[2][rows]), images[rows])
 
 
 def ready(augment=DEVICE, **changes):
@@ -171,10 +171,10 @@ def trained(data):
     return [data.on_after_batch_transfer(batch, 0) for batch in moved]
 
 
-def same(ones, others):
+def same(first, second):
     return all(
-        one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-        for one, other in zip(ones, others, strict=True)
+        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        for a, b in zip(first, second, strict=True)
     )
 
 
@@ -184,13 +184,13 @@ def test_batches_are_the_same_for_0_and_2_workers():
 
 def test_ranks_see_what_a_single_process_sees():
     even = Data(batch_size=8, sampling="even")
-    wanted = [
-        dict(zip(each["row"].tolist(), each["image"], strict=True)) for each in trained(ready(data=even))
+    expected = [
+        dict(zip(batch["row"].tolist(), batch["image"], strict=True)) for batch in trained(ready(data=even))
     ]
     for rank in range(2):
         data = ready(data=even)
         data.trainer = place_of(rank, 2)
-        for mine, every in zip(trained(data), wanted, strict=True):
+        for mine, every in zip(trained(data), expected, strict=True):
             for row, image in zip(mine["row"].tolist(), mine["image"], strict=True):
                 assert torch.equal(image, every[row])
 
@@ -200,9 +200,9 @@ def test_training_sees_the_keys_and_types_that_it_sees_from_workers(mask):
     device = trained(ready(mask_channel=mask))[0]
     worker = data_of(*lesions_of(), parts_of(30), augment=Augment(), mask_channel=mask)
     worker.setup()
-    wanted = next(iter(worker.train_dataloader()))
+    expected = next(iter(worker.train_dataloader()))
     assert {name: (values.dtype, values.shape) for name, values in device.items()} == {
-        name: (values.dtype, values.shape) for name, values in wanted.items()
+        name: (values.dtype, values.shape) for name, values in expected.items()
     }
 
 
@@ -220,11 +220,11 @@ def test_validation_and_test_lesions_are_never_changed():
     data = ready()
     for loader in (data.val_dataloader(), *data.predict_dataloader()):
         for batch in loader:
-            given = dict(batch)
+            before = dict(batch)
             seen = data.on_after_batch_transfer(
                 data.transfer_batch_to_device(batch, torch.device("cpu"), 0), 0
             )
-            assert same([seen], [given])
+            assert same([seen], [before])
             stored = torch.from_numpy(crops[batch["row"].numpy()][:, :1]).float()
             assert torch.equal(seen["image"], stored)
 

@@ -154,10 +154,10 @@ def test_a_shift_is_in_millimetres():
 def test_augmentation_leaves_the_global_random_state_alone():
     crop = torch.randn(2, 8, 8, 8)
     torch.manual_seed(0)
-    wanted = torch.rand(3)
+    expected = torch.rand(3)
     torch.manual_seed(0)
     LesionAugment(Augment(affine=1, noise=1, gamma=1), 1.0)(crop, seed=9)
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_batches_from_a_store_are_those_from_an_array(tmp_path):
@@ -165,10 +165,10 @@ def test_batches_from_a_store_are_those_from_an_array(tmp_path):
     order = np.arange(len(crops))[::-1]
     np.save(tmp_path / "a.npy", crops[order])
     store = CropStore([(tmp_path / "a.npy", int(row)) for row in order], crops.shape[-1])
-    wanted = list(ready(table, radiomics, crops).train_dataloader())
-    found = list(ready(table, radiomics, store, data=Data(batch_size=4, workers=2)).train_dataloader())
-    for one, other in zip(found, wanted, strict=True):
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    expected = list(ready(table, radiomics, crops).train_dataloader())
+    batches = list(ready(table, radiomics, store, data=Data(batch_size=4, workers=2)).train_dataloader())
+    for a, b in zip(batches, expected, strict=True):
+        assert all(torch.equal(a[name], b[name]) for name in a)
     with pytest.raises(ValueError, match="23 rows of crops"):
         datamodule(table, radiomics, CropStore(store.where[:-1], store.size))
 
@@ -180,8 +180,8 @@ def test_batches_are_the_same_for_0_and_2_workers():
         loader.sampler.set_epoch(2)
         batches.append(list(loader))
     assert len(batches[0]) == len(batches[1]) == 3
-    for one, other in zip(*batches, strict=True):
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    for a, b in zip(*batches, strict=True):
+        assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_coordinates_are_known_or_zero_and_a_flip_leaves_them_alone():
@@ -231,11 +231,11 @@ def test_shared_content_is_a_leak_always(leaky):
 
 def test_fitted_values_come_from_training_rows_alone():
     table, radiomics, crops = cohort()
-    wanted = datamodule(table, radiomics, crops).fitted()
+    expected = datamodule(table, radiomics, crops).fitted()
     others = np.concatenate([parts_of(table)["test"], parts_of(table)["validation"]])
     radiomics[others] = 1e6
     table.loc[others, ["ER", "PR", "HER2"]] = 1.0
-    assert datamodule(table, radiomics, crops).fitted() == wanted
+    assert datamodule(table, radiomics, crops).fitted() == expected
 
 
 def test_fitted_values_weigh_patients_alike():
@@ -297,16 +297,16 @@ def test_a_batch_holds_what_is_switched_on():
 
 
 def test_ranks_train_on_the_batches_of_a_single_process_and_predict_each_row_once():
-    given = cohort(patients=13)
-    alone = ready(*given)
+    lesions = cohort(patients=13)
+    alone = ready(*lesions)
     ranks = []
     for rank in range(2):
-        module = ready(*given)
+        module = ready(*lesions)
         module.trainer = place_of(rank, 2)
         ranks.append(module)
-    wanted = [sorted(batch["row"].tolist()) for batch in alone.train_dataloader()]
+    expected = [sorted(batch["row"].tolist()) for batch in alone.train_dataloader()]
     drawn = [[batch["row"].tolist() for batch in rank.train_dataloader()] for rank in ranks]
-    assert [sorted(row for rank in step for row in rank) for step in zip(*drawn, strict=True)] == wanted
+    assert [sorted(row for rank in step for row in rank) for step in zip(*drawn, strict=True)] == expected
     assert (
         rows(ranks[1].val_dataloader()) == rows(alone.val_dataloader()) == alone.parts["validation"].tolist()
     )
@@ -316,7 +316,7 @@ def test_ranks_train_on_the_batches_of_a_single_process_and_predict_each_row_onc
 
 def test_a_training_batch_is_whole_unless_it_is_the_only_one():
     table, radiomics, crops = cohort(patients=13)
-    whole = ready(table, radiomics, crops, data=Data(batch_size=6))
-    assert [len(batch["row"]) for batch in whole.train_dataloader()] == [6, 6]
+    ready_data = ready(table, radiomics, crops, data=Data(batch_size=6))
+    assert [len(batch["row"]) for batch in ready_data.train_dataloader()] == [6, 6]
     only = ready(table, radiomics, crops, data=Data(batch_size=64))
     assert [len(batch["row"]) for batch in only.train_dataloader()] == [14]

@@ -17,7 +17,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
-from bcbm.explanation.ablation import HeldLesions
+from bcbm.explanation.ablation import EncodedLesions
 from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
@@ -38,8 +38,8 @@ class Bright(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, batch):
-        found = self.dropout(self.convolution(batch["image"]))
-        return found.amax(dim=(2, 3, 4)) * torch.tensor([1.0, -1.0]) + 0 * batch["position"].sum()
+        maps = self.dropout(self.convolution(batch["image"]))
+        return maps.amax(dim=(2, 3, 4)) * torch.tensor([1.0, -1.0]) + 0 * batch["position"].sum()
 
 
 def lesion():
@@ -84,7 +84,7 @@ def table(patients=40):
     return frame
 
 
-def held(column=7):
+def encoded_lesions(column=7):
     """Test lesions of a network whose logit is one radiomics column, and that column tells the label."""
     frame = table()
     radiomics = np.random.default_rng(1).normal(size=(len(frame), len(FEATURES)))
@@ -130,7 +130,7 @@ def held(column=7):
             part.weight.zero_()
             part.bias.zero_()
         heads.weight[0, 0] = trunk.weight[0, 0] = 1.0
-    return HeldLesions(module, datamodule)
+    return EncodedLesions(module, datamodule)
 
 
 def auroc_of(patients):
@@ -140,13 +140,15 @@ def auroc_of(patients):
 
 
 def test_only_the_column_that_is_read_costs_anything_when_shuffled():
-    lesions, blocks = held(), RADIOMICS.blocks()
+    lesions, blocks = encoded_lesions(), RADIOMICS.blocks()
     assert auroc_of(lesions.patients()) == 1.0
-    drops = {name: 1 - auroc_of(found) for name, _, found in lesions.shuffled("radiomics", blocks, 1, seed=0)}
+    drops = {
+        name: 1 - auroc_of(patients) for name, _, patients in lesions.shuffled("radiomics", blocks, 1, seed=0)
+    }
     name = FEATURES[7].removeprefix("original_")
     read = {name, f"all {name.split('_')[0]}"}
-    assert {one for one, drop in drops.items() if drop > 0.2} == read
-    assert all(abs(drop) < 1e-12 for one, drop in drops.items() if one not in read)
+    assert {block for block, drop in drops.items() if drop > 0.2} == read
+    assert all(abs(drop) < 1e-12 for block, drop in drops.items() if block not in read)
 
 
 def test_a_network_that_is_explained_stays_as_it_was():
@@ -158,13 +160,13 @@ def test_a_network_that_is_explained_stays_as_it_was():
     before = module.eval()(batch).detach()
     weights = list(module.state_dict())
     module.train()
-    HeldLesions(module, datamodule).patients()
+    EncodedLesions(module, datamodule).patients()
     assert module.training and list(module.state_dict()) == weights
     assert torch.equal(module.eval()(batch), before)
 
 
 def test_without_a_modality_its_part_of_the_auroc_is_gone():
-    lesions = held()
+    lesions = encoded_lesions()
     assert auroc_of(lesions.without("radiomics")) == 0.5
     assert auroc_of(lesions.without("position")) == 1.0
 
@@ -191,22 +193,24 @@ def text_of(report):
 
 
 def test_every_picture_that_explain_draws_stands_in_the_report(explained):
-    told = json.loads((explained.path / "explanations.json").read_text())["saliency"]
+    saliency = json.loads((explained.path / "explanations.json").read_text())["saliency"]
     drawn = sorted((explained.path / "explanations").glob("*.png"))
-    assert len(told) == len(drawn) >= 2
+    assert len(saliency) == len(drawn) >= 2
     html = (explained.path / "report.html").read_text(encoding="utf-8")
     assert all(base64.b64encode(path.read_bytes()).decode() in html for path in drawn)
     text = text_of(explained.path / "report.html")
-    assert text.count("Grad-CAM and occlusion, probability") == len(told)
-    assert "Not in the run folder" not in text and not any(one["lesion_id"] in html for one in told)
+    assert text.count("Grad-CAM and occlusion, probability") == len(saliency)
+    assert "Not in the run folder" not in text and not any(
+        example["lesion_id"] in html for example in saliency
+    )
 
 
 def test_a_picture_that_is_gone_is_said_to_be(explained):
     path = min((explained.path / "explanations").glob("*.png"))
-    kept = path.read_bytes()
+    content = path.read_bytes()
     path.unlink()
     text = text_of(page(explained))
     assert f"Not in the run folder, and so not here: {path.name}." in text
     assert f"python -m bcbm.explain {explained.path}" in text
-    path.write_bytes(kept)
+    path.write_bytes(content)
     assert "Not in the run folder" not in text_of(page(explained))

@@ -131,7 +131,7 @@ def test_only_named_sequences_are_looked_for(tmp_path):
         read_download(root, sequences=sequences) for sequences in ((), ("flair",), ("flair", "flair2"))
     )
     assert plain.problems[0].kind == "study with more than one image" and "3 files" in plain.problems[0].found
-    assert plain.segmentations["image_path"].tolist() == both.segmentations["image_path"].tolist()
+    assert plain.segmentations["image_path"].tolist() == second.segmentations["image_path"].tolist()
     assert "image_flair" not in plain.segmentations and "2 files" in named.problems[0].found
     assert second.problems == []
     (paths,) = second.segmentations[["image_path", "image_flair", "image_flair2"]].to_numpy()

@@ -35,12 +35,12 @@ def test_pooling_weighs_the_logits_of_a_bag_by_a_softmax_of_its_scores():
     torch.manual_seed(0)
     logits, scores = torch.randn(2, 7, 3)
     bag = torch.tensor([5, 2, 2, 9, 5, 2, 5])
-    wanted = []
+    expected = []
     for code in (2, 5, 9):
         inside = bag == code
-        wanted.append((scores[inside].softmax(0) * logits[inside]).sum(0))
-    torch.testing.assert_close(pool(logits, scores, bag), torch.stack(wanted))
-    torch.testing.assert_close(pool(logits, scores + 1e4, bag), torch.stack(wanted), rtol=1e-2, atol=1e-2)
+        expected.append((scores[inside].softmax(0) * logits[inside]).sum(0))
+    torch.testing.assert_close(pool(logits, scores, bag), torch.stack(expected))
+    torch.testing.assert_close(pool(logits, scores + 1e4, bag), torch.stack(expected), rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(pool(logits, torch.zeros(7, 3), bag)[2], logits[3])
     assert first_of_bag(torch.arange(7), bag).tolist() == [1, 0, 3]
 
@@ -53,8 +53,8 @@ def test_pooling_logits_is_pooling_features_and_agrees_with_the_evaluation():
     torch.testing.assert_close(pool(head(features), scores, bag), head(pooled))
     with torch.no_grad():
         probability = head(features).double().sigmoid().numpy()
-        _, found = aggregate("attention", probability, bag.numpy(), np.ones(9), scores.numpy())
-        assert found == pytest.approx(pool(head(features), scores, bag).sigmoid().numpy(), abs=1e-6)
+        _, aggregated = aggregate("attention", probability, bag.numpy(), np.ones(9), scores.numpy())
+        assert aggregated == pytest.approx(pool(head(features), scores, bag).sigmoid().numpy(), abs=1e-6)
 
 
 def test_gated_attention_is_that_of_ilse_et_al():
@@ -128,7 +128,7 @@ def test_the_mean_over_devices_is_the_loss_of_all_bags():
     halves = [{name: values[half] for name, values in batch.items()} for half in (slice(4), slice(4, 8))]
     results = []
     for part in (batch, *halves):
-        judged = module._judged(*module.network.with_scores(part), part)
+        judged = module.pooled(*module.network.with_scores(part), part)
         results.append(module.criterion(*judged)[0])
     torch.testing.assert_close((results[1] + results[2]) / 2, results[0])
 
@@ -139,7 +139,7 @@ def test_training_on_bags_reaches_every_parameter(tmp_path):
     module = module_of(data, aggregate="attention")
     batch = next(iter(data.train_dataloader()))
     batch["known"][:, 1] = 0
-    judged = module._judged(*module.network.with_scores(batch), batch)
+    judged = module.pooled(*module.network.with_scores(batch), batch)
     module.criterion(*judged)[0].backward()
     assert all(parameter.grad is not None for parameter in module.parameters())
 
@@ -193,8 +193,11 @@ def test_attention_finds_the_one_lesion_that_tells_where_the_mean_drowns_it(tmp_
         batches = trainer.predict(module, data)
         score, codes = predicted(batches, "score").numpy(), np.repeat(np.arange(len(truth)), 5)
         probability = predicted(batches).double().sigmoid()
-        _, found = aggregate(how, probability, codes, np.ones(len(codes)), score)
-        aurocs[how], errors[how] = auroc(truth, found[:, 0]), np.mean((found[:, 0] - truth) ** 2)
+        _, probabilities = aggregate(how, probability, codes, np.ones(len(codes)), score)
+        aurocs[how], errors[how] = (
+            auroc(truth, probabilities[:, 0]),
+            np.mean((probabilities[:, 0] - truth) ** 2),
+        )
     assert aurocs["attention"] > max(0.98, aurocs["mean"]) and errors["attention"] < 0.3 * errors["mean"]
     marks = radiomics[parts["test"], 0].reshape(-1, 5).argmax(axis=1)
     assert np.mean((score.reshape(-1, 5).argmax(axis=1) == marks)[truth == 1]) > 0.9

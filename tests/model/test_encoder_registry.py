@@ -57,8 +57,8 @@ def fit(package, tmp_path, *words):
 
 
 def test_an_encoder_of_an_installed_package_is_trained_to_the_end(package, tmp_path):
-    done = fit(package, tmp_path, f"run.folder={tmp_path / 'run'}")
-    assert done.returncode == 0, done.stderr
+    process = fit(package, tmp_path, f"run.folder={tmp_path / 'run'}")
+    assert process.returncode == 0, process.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert set(results["receptors"]) == {"ER", "PR", "HER2"}
     predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
@@ -67,17 +67,17 @@ def test_an_encoder_of_an_installed_package_is_trained_to_the_end(package, tmp_p
 
 
 def test_a_crop_that_it_does_not_take_is_refused_before_anything_is_prepared(package, tmp_path):
-    done = fit(package, tmp_path, "features.crop_size=11")
-    assert done.returncode == 2
+    process = fit(package, tmp_path, "features.crop_size=11")
+    assert process.returncode == 2
     for fact in ("features.crop_size=11", "toy", "at least 12"):
-        assert fact in done.stderr
+        assert fact in process.stderr
     assert not (tmp_path / "cache").exists() and not (tmp_path / "runs").exists()
 
 
 def test_weights_that_nobody_can_load_are_refused(package, tmp_path):
-    done = fit(package, tmp_path, "model.weights=a.pth")
-    assert done.returncode == 2
-    assert "model.weights" in done.stderr and "toy" in done.stderr and "resnet10" in done.stderr
+    process = fit(package, tmp_path, "model.weights=a.pth")
+    assert process.returncode == 2
+    assert "model.weights" in process.stderr and "toy" in process.stderr and "resnet10" in process.stderr
 
 
 def test_an_unknown_encoder_gets_the_nearest_name():
@@ -86,22 +86,22 @@ def test_an_unknown_encoder_gets_the_nearest_name():
 
 
 def test_the_help_names_every_encoder(package):
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "bcbm.fit", "--help"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), str(HOME)])},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ", ".join([*ENCODERS, "toy"]) in done.stdout
+    assert ", ".join([*ENCODERS, "toy"]) in process.stdout
 
 
 @pytest.mark.parametrize("library", ["torch", "monai"])
 def test_encoders_are_described_without_loading_them(library):
     words = "import sys; from bcbm.model.encoders import ENCODERS; [ENCODERS[name] for name in ENCODERS]; "
     words += f"print('{library}' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "False"
 
 
 def test_monai_is_loaded_with_the_first_encoder_of_its_own():
@@ -109,5 +109,5 @@ def test_monai_is_loaded_with_the_first_encoder_of_its_own():
         "import sys, bcbm.model.network, bcbm.model.encoders.image as image; print('monai' in sys.modules); "
         "from bcbm.config.schema import Model; image.ImageEncoder(Model()); print('monai' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    process = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["False", "True"]

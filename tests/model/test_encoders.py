@@ -90,10 +90,10 @@ def test_densenet_learns_with_all_of_its_parameters():
 def test_all_of_medicalnet_goes_into_the_resnet_of_its_depth(tmp_path, depth):
     theirs = medicalnet(tmp_path / "resnet.pth", depth)
     encoder, report = loaded(tmp_path / "resnet.pth", encoder=f"resnet{depth}")
-    own = dict(encoder[0].named_parameters())
-    assert set(own) == set(dict(theirs.named_parameters()))
-    assert all(torch.equal(own[name], values) for name, values in theirs.named_parameters())
-    assert report.startswith(f"resnet.pth: {len(own)} of {len(own)} tensors matched (")
+    parameters = dict(encoder[0].named_parameters())
+    assert set(parameters) == set(dict(theirs.named_parameters()))
+    assert all(torch.equal(parameters[name], values) for name, values in theirs.named_parameters())
+    assert report.startswith(f"resnet.pth: {len(parameters)} of {len(parameters)} tensors matched (")
     assert "not matched" not in report and "not used" not in report and "had" not in report
 
 
@@ -159,11 +159,11 @@ def test_frozen_weights_stay_what_they_were_in_training(tmp_path, how):
     module = module_of(data, weights=str(tmp_path / "resnet.pth"), encoder_training=how, **LIKE_MEDICALNET)
     trainer = trainer_of(tmp_path)
     trainer.fit(module, data)
-    own = dict(module.network.encoders["image"][0].named_parameters())
-    same = {name for name, values in own.items() if torch.equal(values, theirs[name])}
-    assert same == {name for name in own if how == "frozen" or not name.startswith("layer4.")}
+    parameters = dict(module.network.encoders["image"][0].named_parameters())
+    same = {name for name, values in parameters.items() if torch.equal(values, theirs[name])}
+    assert same == {name for name in parameters if how == "frozen" or not name.startswith("layer4.")}
     optimised = {id(values) for group in trainer.optimizers[0].param_groups for values in group["params"]}
-    assert not optimised & {id(own[name]) for name in same}
+    assert not optimised & {id(parameters[name]) for name in same}
 
 
 def test_numbers_that_the_file_does_not_hold_are_not_frozen(tmp_path):
@@ -196,6 +196,6 @@ def test_radiomics_are_imputed_standardised_and_clipped():
     fitted = {"median": [1.0, 0.0, 2.0, 0.0], "mean": [0.0, 0.0, 5.0, 1.0], "scale": [2.0, 1.0, 0.0, 1.0]}
     encoder = RadiomicsEncoder(fitted, hidden=4, features=3, dropout=0.0)
     values = torch.tensor([[torch.nan, 1e30, 7.0, -np.expm1(1.0)], [np.expm1(2.0), -1e30, torch.nan, 0.0]])
-    wanted = torch.tensor([[0.5, 4.0, 0.0, -2.0], [1.0, -4.0, 0.0, -1.0]])
-    torch.testing.assert_close(encoder.standardise(values), wanted)
+    expected = torch.tensor([[0.5, 4.0, 0.0, -2.0], [1.0, -4.0, 0.0, -1.0]])
+    torch.testing.assert_close(encoder.standardise(values), expected)
     assert encoder(values).shape == (2, 3)

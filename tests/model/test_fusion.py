@@ -36,10 +36,10 @@ def backward(network, batch):
 def test_what_stands_in_place_of_a_missing_modality_changes_nothing(fusion):
     network, batch = network_of(fusion).eval(), batch_of(4, size=8)
     batch["present"] = torch.tensor([[0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1.0]])
-    wanted = network(batch)
+    expected = network(batch)
     for column, modality in enumerate(MODALITIES):
         batch[modality][batch["present"][:, column] == 0] = torch.nan
-    torch.testing.assert_close(network(batch), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(network(batch), expected, rtol=0, atol=0)
     assert all(gradient.isfinite().all() for gradient in backward(network.train(), batch).values())
 
 
@@ -47,12 +47,12 @@ def test_what_stands_in_place_of_a_missing_modality_changes_nothing(fusion):
 def test_a_fusion_alone_is_proof_against_nan_too(fusion):
     module, features, present = fusion_of(fusion), features_of(), torch.ones(6, 3)
     present[2, 1] = 0
-    wanted = module(features, present)
+    expected = module(features, present)
     features[1][2] = torch.nan
     features = [part.requires_grad_() for part in features]
-    found = module(features, present)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
-    found.sum().backward()
+    fused = module(features, present)
+    torch.testing.assert_close(fused, expected, rtol=0, atol=0)
+    fused.sum().backward()
     assert all(part.grad.isfinite().all() for part in features) and (features[1].grad[2] == 0).all()
 
 
@@ -95,7 +95,7 @@ def test_who_is_missing_is_zero_behind_a_norm_that_has_learnt_a_shift(fusion):
     module, present = fusion_of(fusion), torch.tensor([[1, 0, 1]] * 6).float()
     for norm in module.norms:
         torch.nn.init.constant_(norm.bias, 3.0)
-    parts = module.heard(features_of(), present)
+    parts = module.normalised(features_of(), present)
     assert not parts[1].any() and parts[0].all() and parts[2].all()
 
 
@@ -105,8 +105,8 @@ def test_dropping_leaves_one_of_those_who_were_there():
     dropped = drop_modalities(present, 0.6)
     assert (dropped <= present).all()
     assert torch.equal(dropped.sum(1) > 0, present.sum(1) > 0)
-    whole = drop_modalities(torch.ones(20000, 3), 0.2)
-    assert whole.mean(0).tolist() == pytest.approx([0.8 + 0.2**3 / 3] * 3, abs=0.01)
+    dropped = drop_modalities(torch.ones(20000, 3), 0.2)
+    assert dropped.mean(0).tolist() == pytest.approx([0.8 + 0.2**3 / 3] * 3, abs=0.01)
     assert (drop_modalities(torch.ones(9, 1), 0.9) == 1).all()
 
 
@@ -130,7 +130,7 @@ def test_concatenation_keeps_its_length():
 def test_gates_share_one_whole_between_those_who_are_there():
     module, features = fusion_of("gated"), features_of()
     present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0, 0, 0.0]])
-    weights = module.weights(module.heard(features, present), present)
+    weights = module.weights(module.normalised(features, present), present)
     assert weights.sum(1).tolist() == pytest.approx([1, 1, 1, 1, 1, 0])
     assert ((weights > 0) == (present > 0)).all()
 
@@ -138,14 +138,14 @@ def test_gates_share_one_whole_between_those_who_are_there():
 def test_late_fusion_is_the_mean_of_the_logits_of_those_who_are_there():
     network, batch = network_of("late").eval(), batch_of(4, size=8)
     alone = [network({**batch, "present": torch.eye(3)[[i] * 4]}) for i in range(3)]
-    both = network({**batch, "present": torch.tensor([[1.0, 0.0, 1.0]] * 4)})
+    mean = network({**batch, "present": torch.tensor([[1.0, 0.0, 1.0]] * 4)})
     torch.testing.assert_close(network(batch), sum(alone) / 3)
-    torch.testing.assert_close(both, (alone[0] + alone[2]) / 2)
+    torch.testing.assert_close(mean, (alone[0] + alone[2]) / 2)
 
 
 def test_bilinear_fusion_is_the_product_of_liu_et_al():
     module, features = fusion_of("bilinear", fusion_rank=2), features_of()
-    parts = module.heard(features, torch.ones(6, 3))
+    parts = module.normalised(features, torch.ones(6, 3))
     total = 0.0
     for r in range(2):
         product = 1.0

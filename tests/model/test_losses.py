@@ -38,7 +38,7 @@ def loss_of(fitted=FITTED, **loss):
     return criterion
 
 
-def given(count=8, seed=0):
+def random_batch(count=8, seed=0):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(count, 3, generator=generator) * 2
     label, known = (torch.rand(2, count, 3, generator=generator) > 0.5).float()
@@ -46,7 +46,7 @@ def given(count=8, seed=0):
 
 
 def test_loss_is_torchs_where_every_label_is_known():
-    logits, label, _ = given()
+    logits, label, _ = random_batch()
     loss, losses = loss_of()(logits, label, torch.ones(8, 3))
     assert losses.shape == (3,)
     weight = torch.tensor(FITTED["pos_weight"])
@@ -55,7 +55,7 @@ def test_loss_is_torchs_where_every_label_is_known():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_label_that_is_not_known_has_no_part(kind):
-    logits, label, known = given()
+    logits, label, known = random_batch()
     criterion = loss_of(**kind)
     logits.requires_grad_()
     loss, losses = criterion(logits, label, known)
@@ -67,12 +67,12 @@ def test_a_label_that_is_not_known_has_no_part(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_over_devices_is_the_loss_of_the_whole_batch(kind):
-    logits, label, known = given()
+    logits, label, known = random_batch()
     criterion = loss_of(**kind)
-    whole = criterion(logits, label, known)
+    losses = criterion(logits, label, known)
     halves = [criterion(logits[i::2], label[i::2], known[i::2]) for i in range(2)]
-    for part, wanted in enumerate(whole):
-        torch.testing.assert_close(torch.stack([half[part] for half in halves]).mean(0), wanted)
+    for part, expected in enumerate(losses):
+        torch.testing.assert_close(torch.stack([half[part] for half in halves]).mean(0), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,13 +89,15 @@ def test_every_head_takes_part_even_without_a_known_label(kind):
 
 
 def test_focal_loss_is_that_of_lin_et_al():
-    logits, label, known = given()
+    logits, label, known = random_batch()
     p = torch.where(label > 0, logits.sigmoid(), 1 - logits.sigmoid())
     alpha = torch.where(label > 0, torch.tensor(FITTED["pos_weight"]), torch.ones(3))
-    wanted = -known * alpha * (1 - p) ** 1.5 * p.log()
-    torch.testing.assert_close(loss_of(kind="focal", focal_gamma=1.5).each(logits, label, known), wanted)
-    bare = loss_of(kind="focal", focal_gamma=0.0).each(logits, label, known)
-    assert torch.equal(bare, loss_of().each(logits, label, known))
+    expected = -known * alpha * (1 - p) ** 1.5 * p.log()
+    torch.testing.assert_close(
+        loss_of(kind="focal", focal_gamma=1.5).elementwise(logits, label, known), expected
+    )
+    bare = loss_of(kind="focal", focal_gamma=0.0).elementwise(logits, label, known)
+    assert torch.equal(bare, loss_of().elementwise(logits, label, known))
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
@@ -115,12 +117,12 @@ def test_classes_are_balanced_by_the_effective_number_of_patients():
     assert positive + negative == pytest.approx(2)
     assert effective_weights(10, 40, 0.0) == (1, 1) == effective_weights(0, 40, 0.9)
     assert np.divide(*effective_weights(10, 40, 1 - 1e-9)) == pytest.approx(4, rel=1e-5)
-    logits, label, known = given()
-    found = loss_of(kind="class_balanced", balanced_beta=0.9).each(logits, label, known)
+    logits, label, known = random_batch()
+    losses = loss_of(kind="class_balanced", balanced_beta=0.9).elementwise(logits, label, known)
     weights = [effective_weights(*counts, 0.9) for counts in ((10, 10), (10, 20), (20, 10))]
     weight = torch.where(label > 0, *(torch.tensor(values) for values in zip(*weights, strict=True)))
-    wanted = known * weight * BCEWithLogitsLoss(reduction="none")(logits, label)
-    torch.testing.assert_close(found, wanted)
+    expected = known * weight * BCEWithLogitsLoss(reduction="none")(logits, label)
+    torch.testing.assert_close(losses, expected)
 
 
 def test_classes_are_counted_in_training_patients():
@@ -133,7 +135,7 @@ def test_classes_are_counted_in_training_patients():
 
 
 def test_uncertainty_starts_where_fixed_weights_are_and_is_that_of_kendall_et_al():
-    logits, label, known = given()
+    logits, label, known = random_batch()
     weights = {"target_weights": {"ER": 1.0, "PR": 2.0, "HER2": 1.0}}
     criterion, fixed = loss_of(uncertainty=True, **weights), loss_of(**weights)
     loss, losses = criterion(logits, label, known)
@@ -147,7 +149,7 @@ def test_uncertainty_starts_where_fixed_weights_are_and_is_that_of_kendall_et_al
 def test_the_learnt_variance_is_that_of_the_loss():
     criterion = loss_of(uncertainty=True)
     optimiser = torch.optim.Adam(criterion.parameters(), lr=0.05)
-    logits, label, _ = given(64)
+    logits, label, _ = random_batch(64)
     logits[:, 0] = 6 * (2 * label[:, 0] - 1)  # ER is right, the others are noise
     for _ in range(300):
         optimiser.zero_grad()
@@ -174,8 +176,10 @@ def test_learnt_variances_are_logged_not_decayed_and_no_part_of_validation(tmp_p
     logged = {f"train/uncertainty_{target}" for target in RECEPTORS}
     assert logged <= set(trainer.callback_metrics)
     assert all(trainer.callback_metrics[name] > 1 for name in logged)
-    kept = trainer.optimizers[0].param_groups[1]
-    assert kept["weight_decay"] == 0 and any(p is module.criterion.log_variance for p in kept["params"])
+    undecayed = trainer.optimizers[0].param_groups[1]
+    assert undecayed["weight_decay"] == 0 and any(
+        p is module.criterion.log_variance for p in undecayed["params"]
+    )
     trainer.save_checkpoint(tmp_path / "fold.ckpt")
     again = type(module).load_from_checkpoint(tmp_path / "fold.ckpt", weights_only=True)
     assert torch.equal(again.criterion.log_variance, module.criterion.log_variance)

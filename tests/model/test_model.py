@@ -59,10 +59,12 @@ def test_validation_loss_weighs_patients_alike_whatever_the_batches(tmp_path):
     assert losses[0]["val/loss"] == pytest.approx((losses[0]["val/loss_ER"] + losses[0]["val/loss_PR"]) / 2)
     batch = next(iter(data.val_dataloader()))
     with torch.no_grad():
-        each = BCEWithLogitsLoss(pos_weight=module.criterion.pos_weight, reduction="none")(
+        lesion_losses = BCEWithLogitsLoss(pos_weight=module.criterion.pos_weight, reduction="none")(
             module.eval()(batch), batch["label"]
         )
-    patients = pd.Series(each[:, 1].numpy()).groupby(table["patient_id"].to_numpy()[batch["row"]]).mean()
+    patients = (
+        pd.Series(lesion_losses[:, 1].numpy()).groupby(table["patient_id"].to_numpy()[batch["row"]]).mean()
+    )
     assert losses[0]["val/loss_PR"] == pytest.approx(patients.mean(), rel=1e-5)
 
 
@@ -75,8 +77,8 @@ def test_a_checkpoint_alone_gives_the_same_predictions(tmp_path):
     trainer.save_checkpoint(tmp_path / "fold.ckpt")
     loaded = LesionModule.load_from_checkpoint(tmp_path / "fold.ckpt", weights_only=True)
     assert loaded.provenance == {"seed": 0} and loaded.hparams["fitted"] == data.fitted()
-    wanted = predicted(trainer.predict(module, data))
-    assert torch.equal(predicted(trainer_of(tmp_path).predict(loaded, data)), wanted)
+    expected = predicted(trainer.predict(module, data))
+    assert torch.equal(predicted(trainer_of(tmp_path).predict(loaded, data)), expected)
 
 
 def test_biases_and_norms_are_not_decayed(tmp_path):
@@ -85,10 +87,10 @@ def test_biases_and_norms_are_not_decayed(tmp_path):
     module = module_of(data)
     trainer = trainer_of(tmp_path, epochs=1)
     trainer.fit(module, data)
-    decayed, kept = trainer.optimizers[0].param_groups
-    assert decayed["weight_decay"] == 0.05 and kept["weight_decay"] == 0
-    assert all(parameter.ndim <= 1 for parameter in kept["params"])
-    assert len(decayed["params"]) + len(kept["params"]) == len(list(module.parameters()))
+    decayed, undecayed = trainer.optimizers[0].param_groups
+    assert decayed["weight_decay"] == 0.05 and undecayed["weight_decay"] == 0
+    assert all(parameter.ndim <= 1 for parameter in undecayed["params"])
+    assert len(decayed["params"]) + len(undecayed["params"]) == len(list(module.parameters()))
 
 
 def test_the_network_learns_16_lesions_by_heart(tmp_path):
@@ -100,8 +102,8 @@ def test_the_network_learns_16_lesions_by_heart(tmp_path):
     trainer.fit(module, data)
     batch = torch.utils.data.default_collate([data.datasets["train"][i] for i in range(16)])
     with torch.no_grad():
-        found = module.eval()(batch)
-    assert ((found > 0) == (batch["label"] > 0.5)).all()
+        logits = module.eval()(batch)
+    assert ((logits > 0) == (batch["label"] > 0.5)).all()
 
 
 @pytest.mark.parametrize("how", ["mean", "max", "noisy_or", "largest", "attention"])
@@ -117,10 +119,10 @@ def test_validation_auroc_is_that_of_the_patients_as_they_are_aggregated(tmp_pat
     batch = torch.utils.data.default_collate([data.datasets["validation"][i] for i in range(60)])
     with torch.no_grad():
         logits, scores = module.eval().network.with_scores(batch)
-    _, found = aggregate(how, logits.double().sigmoid(), batch["patient"], batch["volume"], scores)
+    _, probabilities = aggregate(how, logits.double().sigmoid(), batch["patient"], batch["volume"], scores)
     for column, target in enumerate(RECEPTORS):
-        wanted = auroc(batch["label"][::3, column], found[:, column])
-        assert measured[f"val/auroc_{target}"] == pytest.approx(wanted)
+        expected = auroc(batch["label"][::3, column], probabilities[:, column])
+        assert measured[f"val/auroc_{target}"] == pytest.approx(expected)
 
 
 def test_a_batch_says_which_modalities_a_lesion_has():
@@ -132,15 +134,15 @@ def test_a_batch_says_which_modalities_a_lesion_has():
     batch = next(iter(data.predict_dataloader()[1]))
     assert batch["present"].tolist() == [[1, 0, 1], [1, 1, 1], [1, 1, 1], [0, 1, 1]]
     module = module_of(data).eval()
-    whole = module(batch)
+    logits = module(batch)
     batch["image"][3] = batch["radiomics"][0] = torch.nan
-    assert torch.equal(module(batch), whole) and whole.isfinite().all()
+    assert torch.equal(module(batch), logits) and logits.isfinite().all()
     train = parts_of(12)["train"]
     present[train[0], 1] = 0
-    wanted = data_of(table, radiomics, crops, parts_of(12), present=present).fitted()
+    expected = data_of(table, radiomics, crops, parts_of(12), present=present).fitted()
     radiomics[train[0]] = 1e6
-    assert data_of(table, radiomics, crops, parts_of(12), present=present).fitted() == wanted
-    assert data_of(table, radiomics, crops, parts_of(12)).fitted() != wanted
+    assert data_of(table, radiomics, crops, parts_of(12), present=present).fitted() == expected
+    assert data_of(table, radiomics, crops, parts_of(12)).fitted() != expected
     with pytest.raises(ValueError, match="a column a modality"):
         data_of(table, radiomics, crops, parts_of(12), present=present[:, :2])
 

@@ -52,24 +52,24 @@ def probabilities(folder):
 
 def test_two_batches_accumulated_are_one_of_twice_the_size(images, tmp_path):
     still = {name.replace(".", "__"): value for name, value in STILL.items()}
-    whole = folder_of(images, tmp_path / "whole", data__batch_size=16, **still)
+    single = folder_of(images, tmp_path / "whole", data__batch_size=16, **still)
     halves = folder_of(images, tmp_path / "halves", data__batch_size=8, trainer__accumulate=2, **still)
-    np.testing.assert_allclose(probabilities(halves), probabilities(whole), atol=1e-4)
+    np.testing.assert_allclose(probabilities(halves), probabilities(single), atol=1e-4)
 
 
 def test_gradients_are_clipped_to_the_norm_that_is_asked_for(images, tmp_path):
     class Norms(Callback):
         def __init__(self):
-            self.found = []
+            self.norms = []
 
         def on_before_zero_grad(self, trainer, module, optimizer):
             grads = [p.grad for p in module.parameters() if p.grad is not None]
-            self.found += [float(get_total_norm(grads))] * bool(grads)
+            self.norms += [float(get_total_norm(grads))] * bool(grads)
 
     free, clipped = Norms(), Norms()
     folder_of(images, tmp_path / "free", callbacks=[free])
     folder_of(images, tmp_path / "clipped", callbacks=[clipped], trainer__clip=0.01)
-    assert max(free.found) > 0.02 and max(clipped.found) < 0.0101
+    assert max(free.norms) > 0.02 and max(clipped.norms) < 0.0101
 
 
 def test_channels_last_changes_no_number(images, tmp_path):
@@ -105,22 +105,22 @@ def test_a_profile_leaves_a_trace_of_some_steps(images, tmp_path):
 def test_what_limits_a_fold_is_said_and_logged(images, tmp_path, capsys):
     config, lesions, split = images
     train(FoldJob(config, lesions, split, 0, RunFolder(tmp_path)), Console())
-    said = capsys.readouterr().out
-    assert "of the training waited for data" in said and "GiB of memory" in said
+    screen = capsys.readouterr().out
+    assert "of the training waited for data" in screen and "GiB of memory" in screen
     waits = pd.read_csv(tmp_path / "fold=0/metrics.csv")["train/data_wait"].dropna()
     assert len(waits) == 2 and waits.between(0, 1).all()
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "epochs"),
     [("epoch,loss\n0,1.5\n1,1.25\n2,1.0\n", [0, 1]), ("", []), ("loss\n1\n", []), ('"\n', [])],
 )
-def test_curves_go_on_behind_the_epoch_and_torn_ones_start_anew(tmp_path, text, kept):
+def test_curves_go_on_behind_the_epoch_and_torn_ones_start_anew(tmp_path, text, epochs):
     (tmp_path / "metrics.csv").write_text(text)
     logger = curves(tmp_path, 1)
     logger.log_metrics({"epoch": 2, "loss": 0.5})
     logger.save()
-    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [*kept, 2]
+    assert pd.read_csv(tmp_path / "metrics.csv")["epoch"].tolist() == [*epochs, 2]
 
 
 class Leave(Callback):
@@ -131,7 +131,7 @@ class Leave(Callback):
 
     def on_train_epoch_start(self, trainer, module):
         if trainer.current_epoch == self.epoch:
-            self.interruption.asked = 15
+            self.interruption.received = 15
 
 
 @pytest.mark.parametrize(("ema", "workers"), [(False, 0), (True, 0), (False, 1)])
@@ -155,16 +155,16 @@ def test_a_training_that_was_left_ends_where_an_unbroken_one_does(tmp_path, ema,
         trainer.fit(module, data, ckpt_path=begun, weights_only=True)
         return keeper, module
 
-    whole, unbroken = trained(tmp_path / "whole", None)
+    keeper, unbroken = trained(tmp_path / "whole", None)
     left, _ = trained(tmp_path / "left", 2)
-    assert left.left and left.last.is_file() and not whole.left
+    assert left.interrupted and left.last.is_file() and not keeper.interrupted
     again, module = trained(tmp_path / "left", None)
-    assert (again.score, again.epoch, again.step) == (whole.score, whole.epoch, whole.step)
-    for ours, theirs in ((whole.best, again.best), (unbroken.state_dict(), module.state_dict())):
+    assert (again.score, again.epoch, again.step) == (keeper.score, keeper.epoch, keeper.step)
+    for ours, theirs in ((keeper.best, again.best), (unbroken.state_dict(), module.state_dict())):
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     again.take_best(module)
     loaded = LesionModule.load_from_checkpoint(again.write_best(module), weights_only=True)
-    assert all(torch.equal(value, whole.best[name]) for name, value in loaded.state_dict().items())
+    assert all(torch.equal(value, keeper.best[name]) for name, value in loaded.state_dict().items())
 
 
 def test_a_moving_average_is_what_is_validated_and_kept(images, tmp_path):

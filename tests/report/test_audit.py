@@ -40,14 +40,14 @@ def defective(cohort, tmp_path_factory):
     root = shutil.copytree(cohort, tmp_path_factory.mktemp("defects") / "Köhorte")
     images = root / IMAGE_FOLDER
     masks = [m for m in sorted(images.rglob("*_mask_*")) if m.parent.name.endswith("-0")]
-    places = ("front", "par", "occ", "temp", "cer")
-    masks = [m for m in masks if any(place in m.name.lower() for place in places)]
+    regions = ("front", "par", "occ", "temp", "cer")
+    masks = [m for m in masks if any(region in m.name.lower() for region in regions)]
     masks = [m for m in masks if "margin" not in m.name and not m.name.rstrip(".nigz").endswith("0")]
     by_study: dict[str, list[Path]] = {}
     for mask in masks:
         by_study.setdefault(mask.parent.name, []).append(mask)
     victims = iter(sorted(by_study.values(), key=len, reverse=True)[0])
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
 
     def lesion(mask: Path) -> str:
         return f"{mask.parent.name}/{mask.name.split('_mask_')[1].removesuffix('.nii.gz')}"
@@ -55,7 +55,7 @@ def defective(cohort, tmp_path_factory):
     def defect(kind: str, change) -> None:
         mask = next(victims)
         change(mask)
-        found[kind] = lesion(mask)
+        places[kind] = lesion(mask)
 
     def one_voxel(values):
         result = np.zeros_like(values)
@@ -82,34 +82,34 @@ def defective(cohort, tmp_path_factory):
     for axis, (kind, name) in enumerate(drawn_again.items()):
         copy = original.with_name(f"{study}_mask_{name}.nii.gz")
         rewrite(original, lambda values, axis=axis: np.maximum(values, np.roll(values, 1, axis)), copy)
-        found[kind] = lesion(copy)
+        places[kind] = lesion(copy)
     right = lesion(original).split("/")[1].lower().startswith("r")
     other = original.with_name(f"{study}_mask_{'Left' if right else 'Right'}-frontal-met.nii.gz")
     shutil.copy(original, other)
-    found["name against coordinates"] = lesion(other)
+    places["name against coordinates"] = lesion(other)
     stray = original.with_name("notes.nii.gz")
     shutil.copy(original, stray)
-    found["file that fits no pattern"] = str(stray.relative_to(root))
+    places["file that fits no pattern"] = str(stray.relative_to(root))
     others = [name for name in by_study if name != study]
-    gone = images / others[0] / f"{others[0]}_image_ss_n4.nii.gz"
-    gone.unlink()
-    found["study without image"] = str(gone.parent.relative_to(root))
+    image = images / others[0] / f"{others[0]}_image_ss_n4.nii.gz"
+    image.unlink()
+    places["study without image"] = str(image.parent.relative_to(root))
     broken = images / others[1] / f"{others[1]}_image_ss_n4.nii.gz"
     cut(broken)
-    found["unusable image"] = str(broken.relative_to(root))
+    places["unusable image"] = str(broken.relative_to(root))
     twice = images / others[2] / f"{others[2]}_image_ss_n4.nii.gz"
     shutil.copy(twice, twice.with_name(f"{others[2]}_image_two.nii.gz"))
-    found["study with more than one image"] = str(twice.parent.relative_to(root))
+    places["study with more than one image"] = str(twice.parent.relative_to(root))
 
     def odd(frame):
         frame.loc[frame["ID"] == others[3], "PR"] = "maybe"
         return frame[frame["ID"] != others[4]]
 
     workbook(root, CLINICAL_WORKBOOK, odd)
-    found["odd label"], found["study without clinical row"] = f"({others[3]})", others[4]
+    places["odd label"], places["study without clinical row"] = f"({others[3]})", others[4]
     workbook(root, RADIOMICS_WORKBOOK, lambda frame: pd.concat([frame, frame.iloc[:1]]))
-    found["row twice in a workbook"] = f"row {len(pd.read_excel(root / RADIOMICS_WORKBOOK[0])) + 1}"
-    return root, found
+    places["row twice in a workbook"] = f"row {len(pd.read_excel(root / RADIOMICS_WORKBOOK[0])) + 1}"
+    return root, places
 
 
 def states(root: Path) -> dict[str, tuple[int, int]]:
@@ -118,7 +118,7 @@ def states(root: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def audited(defective, tmp_path_factory):
-    root, found = defective
+    root, places = defective
     folder = tmp_path_factory.mktemp("audited")
     before = states(root)
     words = [f"cohort.root={root}", f"run.root={folder / 'runs'}", f"prepared.root={folder / 'prepared'}"]
@@ -126,32 +126,32 @@ def audited(defective, tmp_path_factory):
     assert states(root) == before, "the audit changed the download"
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr + result.stdout
     page = next((folder / "runs").rglob("audit.html"))
-    return json.loads(page.with_suffix(".json").read_text()), page.read_text(), result.stdout, found, folder
+    return json.loads(page.with_suffix(".json").read_text()), page.read_text(), result.stdout, places, folder
 
 
 def test_every_defect_is_found_where_it_is(audited):
-    content, _, screen, found, _ = audited
+    content, _, screen, expected, _ = audited
     assert content["status"] == "findings"
-    assert not any(Path(one["where"]).is_absolute() for one in content["findings"])
-    for kind, where in found.items():
-        places = [one["where"] for one in content["findings"] if one["kind"] == kind]
+    assert not any(Path(finding["where"]).is_absolute() for finding in content["findings"])
+    for kind, where in expected.items():
+        places = [finding["where"] for finding in content["findings"] if finding["kind"] == kind]
         assert any(where in place for place in places), f"{kind}: {where} is not among {places}"
         assert kind in screen
-    kinds = {one["kind"] for one in content["findings"]}
+    kinds = {finding["kind"] for finding in content["findings"]}
     assert {"structure", "cavity", "margin", "examination twice"} <= kinds
 
 
 def test_each_unusable_file_is_one_line_and_nothing_else_is_called_unusable(audited):
     content, *_ = audited
     for kind in ("empty mask", "single-voxel mask", "unreadable mask", "unusable image"):
-        assert sum(one["kind"] == kind for one in content["findings"]) == 1, kind
+        assert sum(finding["kind"] == kind for finding in content["findings"]) == 1, kind
 
 
 def test_the_page_shows_every_finding_and_the_pictures(audited):
     content, page, _, _, _ = audited
     assert page.count("data:image/png;base64,") == 5
-    for one in content["findings"]:
-        assert one["kind"] in page
+    for finding in content["findings"]:
+        assert finding["kind"] in page
 
 
 def test_coordinates_agree_with_the_names_that_are_sure(audited):
@@ -162,13 +162,13 @@ def test_coordinates_agree_with_the_names_that_are_sure(audited):
 
 
 def test_prepare_takes_what_is_sound_and_names_what_is_not(defective, audited):
-    root, found = defective
+    root, places = defective
     prepared = audited[4] / "prepared"
     words = [f"cohort.root={root}", f"prepared.root={prepared}", "cohort.position=image"]
     result = command("prepare", *words, "features.radiomics=extract", "features.crop_size=16")
     assert result.returncode == 0, result.stderr
     for kind in ("empty mask", "single-voxel mask", "mask on another grid", "unreadable mask"):
-        assert f"problem {found[kind]}:" in result.stdout.replace("\n", "")
+        assert f"problem {places[kind]}:" in result.stdout.replace("\n", "")
     table = pd.read_parquet(prepared / "lesions.parquet")
     assert not table["excluded"].all() and (table["excluded"] == (table["reason"] != "")).all()
     entering = table[~table["excluded"]]
@@ -192,12 +192,12 @@ def test_a_download_without_a_finding_is_clean(tmp_path):
     assert "clean" in result.stdout
 
 
-@pytest.mark.parametrize("what", ["no folder", "no workbook", "no study"])
-def test_what_cannot_be_read_at_all_is_unusable(cohort, tmp_path, what):
+@pytest.mark.parametrize("damage", ["no folder", "no workbook", "no study"])
+def test_what_cannot_be_read_at_all_is_unusable(cohort, tmp_path, damage):
     root = tmp_path / "cohort"
-    if what != "no folder":
+    if damage != "no folder":
         (root / IMAGE_FOLDER).mkdir(parents=True)
-    if what == "no study":
+    if damage == "no study":
         for name in (CLINICAL_WORKBOOK[0], RADIOMICS_WORKBOOK[0]):
             shutil.copy(cohort / name, root / name)
     result = command("audit", f"cohort.root={root}", f"run.root={tmp_path}", f"prepared.root={tmp_path}/p")

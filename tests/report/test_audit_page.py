@@ -30,8 +30,13 @@ def lesion_table(patients: int = 80, seed: int = 0) -> pd.DataFrame:
         labels = {"ER": float(rng.random() < 0.5), "PR": rng.choice([0.0, 1.0, np.nan]), "HER2": her2}
         field = "3" if rng.random() < (0.8 if her2 else 0.1) else "1.5"
         year = str(int(rng.integers(2008, 2020) + 4 * labels["ER"]))
-        of_patient = {"field_strength": field, "year": year, "age": str(rng.integers(30, 80)), "sex": "F"}
-        of_patient["manufacturer"] = str(rng.choice(["GE", "Siemens", "Philips"]))
+        patient_columns = {
+            "field_strength": field,
+            "year": year,
+            "age": str(rng.integers(30, 80)),
+            "sex": "F",
+        }
+        patient_columns["manufacturer"] = str(rng.choice(["GE", "Siemens", "Philips"]))
         for study in range(rng.integers(1, 3)):
             for lesion in range(rng.integers(1, 6)):
                 place = {"region": str(rng.choice(REGIONS)), "hemisphere": str(rng.choice(["left", "right"]))}
@@ -45,7 +50,7 @@ def lesion_table(patients: int = 80, seed: int = 0) -> pd.DataFrame:
                         "pixel_spacing": "",
                         **place,
                         **labels,
-                        **of_patient,
+                        **patient_columns,
                     }
                 )
     table = pd.DataFrame(rows)
@@ -186,8 +191,8 @@ def read_png(path):
 
 def has(pixels, color):
     """Whether a colour is in a picture."""
-    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return bool((np.abs(pixels - wanted).max(axis=2) < 0.02).any())
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return bool((np.abs(pixels - rgb).max(axis=2) < 0.02).any())
 
 
 def test_tables_become_pictures(table, tmp_path):
@@ -217,9 +222,9 @@ def test_lesions_lie_on_a_brain_where_coordinates_are_known_and_in_bars_else(tab
     read_png(tmp_path / "bars.png")
     draw.places_figure(table, tmp_path / "bars.png")
     assert has(read_png(tmp_path / "bars.png"), draw.HEMISPHERES["left"])
-    known = table.assign(region="occipital", mni_x=20.0, mni_y=-85.0, mni_z=5.0)
-    known.loc[::2, "mni_x"] = np.nan
-    draw.places_figure(known, tmp_path / "brain.png")
+    located = table.assign(region="occipital", mni_x=20.0, mni_y=-85.0, mni_z=5.0)
+    located.loc[::2, "mni_x"] = np.nan
+    draw.places_figure(located, tmp_path / "brain.png")
     reds = [(p[..., 0] - p[..., 1:].max(axis=2) > 0.3).sum() for p in [read_png(tmp_path / "brain.png")]]
     assert reds[0] > 50
 
@@ -240,8 +245,7 @@ def test_the_page_mentions_every_finding_and_folds_long_lists(write):
     findings = [finding(i) for i in range(47)] + [finding(99, "tiny", f"look {i}") for i in range(2)]
     page = write(audit_of(findings))
     assert "49 findings in 2 kinds" in page.text
-    for one in findings:
-        assert all(one[key] in page.text for key in one)
+    assert all(text in page.text for row in findings for text in row.values())
     assert "27 more" in page.text and page.tags.count("details") == 1
     assert page.text.count("restore it") == 1  # a remedy shared by a kind is said once
     before = page.text.split("27 more")[0]

@@ -34,15 +34,15 @@ def honest(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("runs") / "honest", "split.folds=4", "split.repeats=2")
     lesion = str(pd.read_parquet(run / "lesions.parquet").loc[3, "lesion_id"])
     drop = {"drop": 0.123, "low": -0.02, "high": 0.2}
-    told = {
+    explanations = {
         "modalities": [{"modality": "image", "target": name, **drop} for name in ("ER", "HER2")],
         "radiomics": [{"feature": "shape_<b>", "target": "ER", **drop}],
         "saliency": [{"file": "a.png", "target": "HER2", "lesion_id": lesion, "method": "occlusion"}],
     }
-    told["saliency"][0] |= {"probability": 0.8, "label": 1.0}
+    explanations["saliency"][0] |= {"probability": 0.8, "label": 1.0}
     (run / "explanations").mkdir()
     matplotlib.image.imsave(run / "explanations" / "a.png", np.random.default_rng(0).random((40, 40)))
-    (run / "explanations.json").write_text(json.dumps(told))
+    (run / "explanations.json").write_text(json.dumps(explanations))
     write_report(run)
     return run
 
@@ -212,8 +212,8 @@ def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(hone
     assert answers["18"].status == "yes" and read_run(honest).split["hash"] in answers["18"].text
     assert "16 voxels of 2 mm" in answers["11"].text
     assert all(answers[number].status == "" for number in ("4", "5", "7", "9", "27"))
-    said = {item["number"]: item["answer"].status for item in tripod["items"]}
-    assert not any(said[number] for number in ("1", "2", "3a", "14", "17", "18a", "18b", "19", "25"))
+    statuses = {item["number"]: item["answer"].status for item in tripod["items"]}
+    assert not any(statuses[number] for number in ("1", "2", "3a", "14", "17", "18a", "18b", "19", "25"))
     answers = {item["number"]: item["answer"] for item in filled_checklists(read_run(leaky), 9)[0]["items"]}
     assert answers["18"].status == answers["26"].status == "no"
 
@@ -256,10 +256,10 @@ def test_a_run_of_what_a_search_chose_says_so_and_warns(honest, tmp_path):
 def test_leakcheck_is_shown_where_it_is_given(honest, tmp_path):
     cell = {"lesion": {"mean": 0.765, "spread": 0.03}, "patient": {"mean": None, "spread": 0.02}}
     aurocs = {unit: {"random": cell, "ER": cell} for unit in ("lesion", "study", "patient")}
-    found = {"aurocs": aurocs, "verdict": "LEAK POSSIBLE: so it is", "modalities": ["radiomics"]}
-    found["entering"] = {"lesions": 1234, "patients": 56}
+    check = {"aurocs": aurocs, "verdict": "LEAK POSSIBLE: so it is", "modalities": ["radiomics"]}
+    check["entering"] = {"lesions": 1234, "patients": 56}
     path = tmp_path / "leakcheck.json"
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(check))
     assert "python -m bcbm.leakcheck experiment=demo" in text_of(honest)
     before = html_of(honest)
     text = text_of(write_report(honest, path).parent)
@@ -291,9 +291,9 @@ def test_errors_are_grouped_over_all_lesions_with_their_counts(honest):
     for table in (by_volume(rows), by_region(rows)):
         counts = table[table["target"] == "ER"]["lesions"]
         assert counts.sum() == len(run.entering)
-        of = table[table["target"] == "HER2"]
-        whole = ((rows["probability"] - rows["label"]) ** 2)[rows["target"] == "HER2"].mean()
-        assert np.average(of["brier"], weights=of["lesions"]) == pytest.approx(whole)
+        groups = table[table["target"] == "HER2"]
+        expected = ((rows["probability"] - rows["label"]) ** 2)[rows["target"] == "HER2"].mean()
+        assert np.average(groups["brier"], weights=groups["lesions"]) == pytest.approx(expected)
     unknown = by_volume(rows.assign(volume=np.nan))
     assert list(unknown["group"].unique()) == ["volume unknown"]
 
@@ -306,9 +306,11 @@ def test_the_surest_answers_are_one_a_patient_and_nobodys_name(honest):
     examples = most_confident(with_lesions(run.predictions, run.lesions), names)
     assert len(examples) == 18
     for right in (True, False):
-        of = [one for one in examples if one["target"] == "ER" and one["right"] == right]
-        assert len({one["patient"] for one in of}) == 3
-        assert [one["sureness"] for one in of] == sorted((one["sureness"] for one in of), reverse=True)
+        group = [example for example in examples if example["target"] == "ER" and example["right"] == right]
+        assert len({example["patient"] for example in group}) == 3
+        assert [example["sureness"] for example in group] == sorted(
+            (example["sureness"] for example in group), reverse=True
+        )
 
 
 def test_a_figure_takes_repeats_and_a_missing_class(honest, tmp_path):

@@ -65,8 +65,8 @@ def test_a_slope_is_found_where_newtons_full_steps_run_away() -> None:
         best = brentq(excess, -1e6, 1e6, xtol=1e-13)
         return float(np.logaddexp(0, -np.where(labels, 1, -1) * (slope * x + best)).sum())
 
-    found = minimize_scalar(loss, bounds=(-100, 100), method="bounded", options={"xatol": 1e-9})
-    assert calibration(labels, expit(x))[0] == pytest.approx(found.x, rel=1e-4)
+    optimum = minimize_scalar(loss, bounds=(-100, 100), method="bounded", options={"xatol": 1e-9})
+    assert calibration(labels, expit(x))[0] == pytest.approx(optimum.x, rel=1e-4)
 
 
 def test_probabilities_of_0_and_1_are_kept_from_the_edge() -> None:

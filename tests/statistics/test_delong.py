@@ -13,8 +13,8 @@ from bcbm.statistics.delong import delong_interval, delong_test
 def by_definition(labels: npt.NDArray, *scores: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
     """AUROCs and covariance by looking at every pair of rows (DeLong 1988, equations 4 to 6)."""
     kernels = []
-    for each in scores:
-        x, y = each[labels == 1], each[labels == 0]
+    for score in scores:
+        x, y = score[labels == 1], score[labels == 0]
         kernels.append(np.array([[1.0 if a > b else 0.5 if a == b else 0.0 for b in y] for a in x]))
     areas = np.array([kernel.mean() for kernel in kernels])
     size = len(scores)
@@ -65,12 +65,12 @@ def test_a_higher_level_is_wider_and_an_interval_stays_within_0_and_1() -> None:
 
 
 def test_the_interval_holds_the_true_area_as_often_as_it_says() -> None:
-    rng, held = np.random.default_rng(0), 0
+    rng, covered = np.random.default_rng(0), 0
     labels, truth = np.arange(120) % 2, norm.cdf(0.8 / math.sqrt(2))
     for _ in range(1000):
         _, low, high = delong_interval(labels, rng.normal(0.8 * labels))
-        held += low <= truth <= high
-    assert held / 1000 == pytest.approx(0.95, abs=0.025)
+        covered += low <= truth <= high
+    assert covered / 1000 == pytest.approx(0.95, abs=0.025)
 
 
 def test_two_scores_of_one_worth_are_told_apart_as_rarely_as_the_level_says() -> None:

@@ -120,7 +120,9 @@ def test_bootstrap_equals_a_plain_loop(
     for drawn in counts:
         rows = table.loc[np.repeat(table.index, drawn[group])]
         if rows["label"].nunique() == 2:
-            by_repeat = [figure(of["label"], of["probability"]) for _, of in rows.groupby("repeat")]
+            by_repeat = [
+                figure(repeat["label"], repeat["probability"]) for _, repeat in rows.groupby("repeat")
+            ]
             expected.append(np.mean(by_repeat))
     monkeypatch.setattr("bcbm.statistics.resampling.CHUNK", 100)  # several chunks, the same draws
     columns = table["label"], table["probability"], table["patient_id"]
@@ -137,16 +139,16 @@ def test_resamples_equal_sklearn_where_a_group_holds_both_labels(seed: int) -> N
         (resampled_aurocs, roc_auc_score),
         (resampled_auprcs, average_precision_score),
     ):
-        found = resampled(labels, scores, group, counts, np.zeros(60))
+        statistics = resampled(labels, scores, group, counts, np.zeros(60))
         expected = [figure(labels, scores, sample_weight=drawn[group]) for drawn in counts]
-        assert found == pytest.approx(expected, abs=1e-12)
+        assert statistics == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_resample_without_a_class_has_no_statistic() -> None:
     counts = np.array([[1, 1, 1], [3, 0, 0], [0, 2, 1]])
     for resampled in (resampled_aurocs, resampled_auprcs):
-        found = resampled(np.array([1, 0, 0]), np.arange(3), np.arange(3), counts, np.zeros(3))
-        assert np.isnan(found).tolist() == [False, True, True]
+        statistics = resampled(np.array([1, 0, 0]), np.arange(3), np.arange(3), counts, np.zeros(3))
+        assert np.isnan(statistics).tolist() == [False, True, True]
 
 
 def test_bootstrap_leaves_out_resamples_of_one_class() -> None:
@@ -173,8 +175,10 @@ def test_a_patient_owning_most_lesions_does_not_own_the_patient_figure() -> None
 def test_headline_is_the_mean_over_repeats_and_counts_each_patient_once() -> None:
     table = predictions(repeats=3)
     block = results_of(table)["receptors"]["PR"]["patient"]
-    of_patients = patient_level(table).query("target == 'PR'")
-    by_repeat = [roc_auc_score(of["label"], of["probability"]) for _, of in of_patients.groupby("repeat")]
+    patients = patient_level(table).query("target == 'PR'")
+    by_repeat = [
+        roc_auc_score(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")
+    ]
     assert block["auroc"] == pytest.approx(np.mean(by_repeat), abs=1e-12)
     assert block["auroc_low"] < block["auroc"] < block["auroc_high"]
     assert (block["positives"], block["negatives"]) == (20, 20)
@@ -183,13 +187,13 @@ def test_headline_is_the_mean_over_repeats_and_counts_each_patient_once() -> Non
 def test_a_patient_spread_over_folds_by_a_leaky_split_is_one_patient() -> None:
     table = predictions()
     table["fold"] = np.arange(len(table)) % 4
-    of_patients = patient_level(table)
-    assert len(of_patients) == 3 * 40
-    first = of_patients.iloc[0]
-    own = table.query(f"target == '{first['target']}' and patient_id == '{first['patient_id']}'")
-    assert first["probability"] == pytest.approx(own["patient_probability"].mean())
-    assert first["threshold"] == pytest.approx(own["threshold"].mean())
-    assert first["fold"] == own["fold"].min()
+    patients = patient_level(table)
+    assert len(patients) == 3 * 40
+    first = patients.iloc[0]
+    rows = table.query(f"target == '{first['target']}' and patient_id == '{first['patient_id']}'")
+    assert first["probability"] == pytest.approx(rows["patient_probability"].mean())
+    assert first["threshold"] == pytest.approx(rows["threshold"].mean())
+    assert first["fold"] == rows["fold"].min()
 
 
 def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
@@ -220,9 +224,9 @@ def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_pat
     assert (read["PR"]["patient"]["positives"], read["PR"]["patient"]["negatives"]) == (40, 0)
     assert read["PR"]["folds"]["mean"] is read["PR"]["repeats"]["mean"] is None
     assert read["HER2"]["patient"]["q"] == read["HER2"]["patient"]["p"] < 1
-    whole = json.loads(strict_json(results))
-    assert whole["mean"] == dict.fromkeys(["auroc", "auroc_low", "auroc_high"])
-    assert whole["derived"]["HR"]["patient"]["negatives"] == 0
+    content = json.loads(strict_json(results))
+    assert content["mean"] == dict.fromkeys(["auroc", "auroc_low", "auroc_high"])
+    assert content["derived"]["HR"]["patient"]["negatives"] == 0
     assert "n/a (one class)" in printed(results)
     roc_figure(table, results, tmp_path / "roc.png")
 
@@ -240,11 +244,11 @@ def test_a_patient_with_two_labels_is_an_error_that_names_the_patient() -> None:
 def test_a_table_of_another_split_or_without_probabilities_is_an_error() -> None:
     with pytest.raises(ValueError, match="split hash abc, the run xyz"):
         results_of(predictions(), {"unit": "patient", "hash": "xyz"})
-    for wrong in (np.nan, 1.5):
+    for value in (np.nan, 1.5):
         for column in ("probability", "patient_probability"):
             table = predictions()
-            table.loc[3, column] = wrong
-            with pytest.raises(ValueError, match=rf"no {column.replace('_', ' ')}.* lesion L3"):
+            table.loc[3, column] = value
+            with pytest.raises(ValueError, match=rf"1 of \d+ values of {column} .* lesion L3"):
                 results_of(table)
 
 
@@ -281,17 +285,19 @@ def test_the_area_under_the_drawn_curve_is_the_reported_auroc() -> None:
 def test_the_block_of_a_target_holds_the_figures_of_its_patients() -> None:
     table = predictions(repeats=3)
     block, rows = results_of(table)["receptors"]["PR"]["patient"], target_of(table, "PR")
-    by_repeat = [of for _, of in rows.groupby("repeat")]
-    precisions = [average_precision_score(of["label"], of["probability"]) for of in by_repeat]
+    by_repeat = [repeat for _, repeat in rows.groupby("repeat")]
+    precisions = [average_precision_score(repeat["label"], repeat["probability"]) for repeat in by_repeat]
     assert block["auprc"] == pytest.approx(np.mean(precisions), abs=1e-12)
     assert block["auprc_low"] < block["auprc"] < block["auprc_high"]
     once = rows.groupby("patient_id")[["label", "probability"]].mean()
     assert block["delong"]["auroc"] == pytest.approx(roc_auc_score(once["label"], once["probability"]))
     assert block["delong"]["low"] < block["delong"]["auroc"]
     assert block["smallest_auroc"] == smallest_auroc(20, 20)
-    fits = np.mean([calibration(of["label"], of["probability"]) for of in by_repeat], axis=0)
+    fits = np.mean([calibration(repeat["label"], repeat["probability"]) for repeat in by_repeat], axis=0)
     assert list(block["calibration"].values()) == pytest.approx(fits)
-    recalls = [recall_score(of["label"], of["probability"] >= of["threshold"]) for of in by_repeat]
+    recalls = [
+        recall_score(repeat["label"], repeat["probability"] >= repeat["threshold"]) for repeat in by_repeat
+    ]
     assert block["operating"]["sensitivity"] == pytest.approx(np.mean(recalls))
     operating = block["operating"]
     for name in ("sensitivity", "specificity", "f1"):
@@ -308,17 +314,17 @@ def test_q_values_belong_to_all_targets_of_the_run() -> None:
 
 def test_the_refitted_pipeline_counts_before_every_other_p() -> None:
     drawn = pd.DataFrame({"target": ["ER"] * 4 + ["PR"], "auroc": [0.99, 0.98, 0.4, np.nan, 0.1]})
-    found = summarise(
+    results = summarise(
         predictions(), split=PATIENT_SPLIT, targets=["ER", "PR"], resamples=200, seed=0, permuted=drawn
     )
-    er, pr = (found["receptors"][name]["patient"] for name in ("ER", "PR"))
+    er, pr = (results["receptors"][name]["patient"] for name in ("ER", "PR"))
     assert er["p"] == er["pipeline_p"] == 3 / 4 and pr["p"] == 1 / 2
     assert er["q"] == pr["q"] == 3 / 4
 
 
 def test_without_signal_a_trained_model_is_seldom_called_better_than_chance() -> None:
     """Cross-validated on noise, 5 % of the p of fitted predictions would be 8 to 11 %."""
-    rng, found = np.random.default_rng(0), []
+    rng, summaries = np.random.default_rng(0), []
     for _ in range(120):
         labels, columns = rng.permutation(np.arange(64) % 2), rng.normal(size=(64, 5))
         parts = []
@@ -333,20 +339,20 @@ def test_without_signal_a_trained_model_is_seldom_called_better_than_chance() ->
                 parts.append(rows)
         table = pd.concat(parts, ignore_index=True).assign(target="ER", split_hash="abc", threshold=0.5)
         table = table.assign(lesion_id=table["patient_id"], patient_probability=table["probability"])
-        found.append(summarise(table, split=PATIENT_SPLIT, targets=["ER"], resamples=99, seed=0))
-    patients = pd.DataFrame([one["receptors"]["ER"]["patient"] for one in found])
-    fitted, kept = ((patients[name] <= 0.05).mean() for name in ("permutation_p", "p"))
-    assert kept < fitted and kept < 0.08
+        summaries.append(summarise(table, split=PATIENT_SPLIT, targets=["ER"], resamples=99, seed=0))
+    patients = pd.DataFrame([summary["receptors"]["ER"]["patient"] for summary in summaries])
+    fitted, reported = ((patients[name] <= 0.05).mean() for name in ("permutation_p", "p"))
+    assert reported < fitted and reported < 0.08
 
 
 def test_patients_of_a_fold_without_threshold_are_not_decided() -> None:
     table = predictions()
     table.loc[table["fold"] == 2, "threshold"] = np.nan
     rows = target_of(table).dropna(subset="threshold")
-    found = results_of(table)["receptors"]["ER"]["patient"]["operating"]
+    operating = results_of(table)["receptors"]["ER"]["patient"]["operating"]
     expected = f1_score(rows["label"], rows["probability"] >= rows["threshold"])
     assert len(rows) == 30
-    assert found["f1"] == pytest.approx(expected)
+    assert operating["f1"] == pytest.approx(expected)
     table["threshold"] = np.nan
     none = results_of(table)["receptors"]["ER"]["patient"]["operating"]
     assert all(map(math.isnan, none.values()))
@@ -354,11 +360,11 @@ def test_patients_of_a_fold_without_threshold_are_not_decided() -> None:
 
 def test_repeats_have_their_aurocs_mean_and_spread() -> None:
     table = predictions(repeats=3)
-    found, block = results_of(table)["receptors"]["ER"], target_of(table)
-    each = [roc_auc_score(of["label"], of["probability"]) for _, of in block.groupby("repeat")]
-    assert found["repeats"]["auroc"] == pytest.approx(each)
-    assert (found["repeats"]["mean"], found["repeats"]["std"]) == pytest.approx(
-        (found["patient"]["auroc"], np.std(each, ddof=1))
+    results, block = results_of(table)["receptors"]["ER"], target_of(table)
+    aurocs = [roc_auc_score(repeat["label"], repeat["probability"]) for _, repeat in block.groupby("repeat")]
+    assert results["repeats"]["auroc"] == pytest.approx(aurocs)
+    assert (results["repeats"]["mean"], results["repeats"]["std"]) == pytest.approx(
+        (results["patient"]["auroc"], np.std(aurocs, ddof=1))
     )
 
 
@@ -366,14 +372,17 @@ def test_the_mean_over_targets_draws_a_patient_for_all_of_them() -> None:
     table = predictions(patients=15)
     table.loc[(table["target"] == "PR") & table["patient_id"].isin(["P1", "P4"]), "label"] = np.nan
     results = results_of(table)
-    own = [results["receptors"][target]["patient"]["auroc"] for target in RECEPTORS]
-    assert results["mean"]["auroc"] == pytest.approx(np.mean(own))
+    aurocs = [results["receptors"][target]["patient"]["auroc"] for target in RECEPTORS]
+    assert results["mean"]["auroc"] == pytest.approx(np.mean(aurocs))
     rows = patient_level(table)
     names = np.unique(rows["patient_id"])
     statistics = []
     for drawn in resampled_counts(np.random.default_rng(0), len(names), 200):
         weight = rows["patient_id"].map(dict(zip(names, drawn, strict=True))).to_numpy()
-        areas = [auroc(of["label"], of["probability"], weight[of.index]) for _, of in rows.groupby("target")]
+        areas = [
+            auroc(group["label"], group["probability"], weight[group.index])
+            for _, group in rows.groupby("target")
+        ]
         statistics.append(np.mean(areas))
     expected = np.nanpercentile(statistics, [2.5, 97.5])
     assert (results["mean"]["auroc_low"], results["mean"]["auroc_high"]) == pytest.approx(tuple(expected))
@@ -417,5 +426,5 @@ def test_evaluation_imports_neither_torch_nor_sklearn() -> None:
         "import sys, bcbm.statistics.summary, bcbm.report.figures.run\n"
         "print(sorted({'torch', 'sklearn', 'matplotlib'} & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

@@ -39,11 +39,11 @@ def fingerprints(noise):
 
 
 def null_of(features, patients, units, draws=8):
-    found = [
+    aurocs = [
         split_aurocs(features, random_labels(patients, n), units, patients, folds=5, seed=n)["lesion"]
         for n in range(draws)
     ]
-    return {"mean": float(np.mean(found)), "spread": float(np.std(found, ddof=1)), "draws": draws}
+    return {"mean": float(np.mean(aurocs)), "spread": float(np.std(aurocs, ddof=1)), "draws": draws}
 
 
 def test_a_fingerprint_gives_random_labels_away_unless_patients_are_kept_whole():
@@ -53,7 +53,7 @@ def test_a_fingerprint_gives_random_labels_away_unless_patients_are_kept_whole()
     assert abs(null["patient"]["mean"] - 0.5) < 0.15
     leak, words = verdict(null)
     assert leak
-    assert words.startswith("LEAK POSSIBLE: with lesions split at random this cohort gives 1.00 to labels")
+    assert words.startswith("LEAK POSSIBLE") and "1.00" in words
 
 
 def test_features_that_know_no_patient_give_nothing_away():
@@ -68,8 +68,8 @@ def test_features_that_know_no_patient_give_nothing_away():
 def test_real_signal_survives_keeping_patients_whole():
     labels = random_labels(PATIENTS, 0)
     features = labels[:, None] + np.random.default_rng(2).normal(0, 0.5, (240, 10))
-    found = split_aurocs(features, labels, PATIENTS, PATIENTS, folds=5, seed=0)
-    assert min(found.values()) > 0.95
+    aurocs = split_aurocs(features, labels, PATIENTS, PATIENTS, folds=5, seed=0)
+    assert min(aurocs.values()) > 0.95
 
 
 def test_reidentification_is_certain_impossible_or_chance():
@@ -85,16 +85,16 @@ def test_reidentification_is_certain_impossible_or_chance():
 def test_of_several_that_are_equally_near_the_patients_own_count_by_their_share():
     rng = np.random.default_rng(5)
     places = np.eye(6)[rng.integers(0, 6, 240)]  # six places and nothing else: all of a place are as near
-    found = reidentification(places, PATIENTS, np.arange(240))
+    shares = reidentification(places, PATIENTS, np.arange(240))
     expected = []
     for row in range(240):
         near = np.flatnonzero((places == places[row]).all(axis=1))
         near = near[near != row]
         expected.append((PATIENTS[near] == PATIENTS[row]).mean())
-    assert found["lesions"] == pytest.approx(np.mean(expected))
+    assert shares["lesions"] == pytest.approx(np.mean(expected))
     order = rng.permutation(240)
     again = reidentification(places[order], PATIENTS[order], np.arange(240))
-    assert again == pytest.approx(found)  # whichever lesion comes first in the table
+    assert again == pytest.approx(shares)  # whichever lesion comes first in the table
     everywhere = reidentification(np.zeros((240, 3)), PATIENTS, np.arange(240))
     assert everywhere["lesions"] == pytest.approx(everywhere["chance_lesions"])
 
@@ -119,8 +119,8 @@ def test_folds_keep_units_whole_and_deal_out_both_labels():
 
 
 def test_one_class_has_no_auroc():
-    found = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
-    assert np.isnan(list(found.values())).all()
+    aurocs = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
+    assert np.isnan(list(aurocs.values())).all()
 
 
 def test_copies_are_counted_where_they_stand():
@@ -152,21 +152,21 @@ def leakcheck(*words):
 
 
 def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort, tmp_path):
-    done = leakcheck(
+    process = leakcheck(
         *(
             f"cohort.root={table_cohort}",
             f"prepared.root={tmp_path / 'kept'}",
             f"run.root={tmp_path / 'runs'}",
         )
     )
-    assert done.returncode == 0, done.stderr
-    assert "reads radiomics+position of the lesions that enter; no image" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "reads radiomics+position of the lesions that enter; no image" in process.stdout
     (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
     folder = cohort / "position+radiomics_ER+HER2+PR_patient"
     assert {path.name for path in folder.iterdir()} == {"leakcheck.json", "leakcheck.png"}
     content = json.loads((folder / "leakcheck.json").read_text())
     assert [folder] == list(cohort.iterdir()) and content["cohort"] == cohort.name
-    assert content["verdict"] in done.stdout.replace("\n", " ")
+    assert content["verdict"] in process.stdout.replace("\n", " ")
     null = {unit: content["aurocs"][unit]["random"]["lesion"] for unit in ("lesion", "patient")}
     assert null["lesion"]["mean"] > 0.7  # the lesions of an invented patient resemble each other
     assert abs(null["patient"]["mean"] - 0.5) < 0.1
@@ -191,7 +191,7 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
         f"run.root={tmp_path / 'runs'}",
     ]
     words += ["task.modalities=[radiomics,position]", "prepared.jobs=1"]
-    said = {}
+    screens = {}
     for more in (
         "split.unit=lesion",
         "split.unit=patient",
@@ -200,28 +200,28 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
     ):
         console = Console(record=True, width=200)
         assert bcbm.leakcheck.leakcheck(compose([*words, more]), console) == 0
-        said[more] = console.export_text()
+        screens[more] = console.export_text()
     (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
-    found = {path.parent.name: json.loads(path.read_text()) for path in cohort.glob("*/leakcheck.json")}
-    both = "position+radiomics"
-    assert set(found) == {
-        f"{both}_ER+HER2+PR_lesion",
-        f"{both}_ER+HER2+PR_patient",
+    checks = {path.parent.name: json.loads(path.read_text()) for path in cohort.glob("*/leakcheck.json")}
+    tables = "position+radiomics"
+    assert set(checks) == {
+        f"{tables}_ER+HER2+PR_lesion",
+        f"{tables}_ER+HER2+PR_patient",
         "position_ER+HER2+PR_patient",
-        f"{both}_ER_patient",
+        f"{tables}_ER_patient",
     }
-    own = found[f"{both}_ER+HER2+PR_lesion"]
-    assert own["leak"] and own["own_split"]["patients_on_both_sides"] > 40
-    assert own["verdict"].startswith("LEAKY: the experiment's own split by lesion has patients on both sides")
-    assert own["verdict"] in said["split.unit=lesion"]
-    assert "LEAKY" not in found[f"{both}_ER+HER2+PR_patient"]["verdict"]
+    leaky = checks[f"{tables}_ER+HER2+PR_lesion"]
+    assert leaky["leak"] and leaky["own_split"]["patients_on_both_sides"] > 40
+    assert leaky["verdict"].startswith("LEAKY") and "split by lesion" in leaky["verdict"]
+    assert leaky["verdict"] in screens["split.unit=lesion"]
+    assert "LEAKY" not in checks[f"{tables}_ER+HER2+PR_patient"]["verdict"]
 
     def chosen(modalities, targets, unit):
         path = fitting_check(cohort, modalities, targets, unit)
         return path and path.parent.name
 
-    assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{both}_ER_patient"
-    assert chosen(["image"], ["PR", "ER"], "patient") == f"{both}_ER+HER2+PR_patient"
+    assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{tables}_ER_patient"
+    assert chosen(["image"], ["PR", "ER"], "patient") == f"{tables}_ER+HER2+PR_patient"
     assert chosen(["position"], ["ER", "PR", "HER2"], "patient") == "position_ER+HER2+PR_patient"
     assert chosen(["position"], ["ER"], "study") is None and chosen(["clinical"], ["ER"], "patient") is None
 
@@ -232,28 +232,28 @@ def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
     cell = {"lesion": {"mean": 0.7, "spread": 0.0}, "patient": {"mean": 0.5, "spread": 0.0}}
     cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
     for name in ("position+radiomics_ER+HER2+PR_patient", "position_ER+HER2+PR_patient"):
-        told = {"aurocs": {unit: {"random": cell} for unit in ("lesion", "study", "patient")}}
-        told |= {"verdict": f"THE ONE OF {name}", "modalities": ["position"]}
-        told |= {"entering": {"lesions": 9, "patients": 3}}
+        content = {"aurocs": {unit: {"random": cell} for unit in ("lesion", "study", "patient")}}
+        content |= {"verdict": f"THE ONE OF {name}", "modalities": ["position"]}
+        content |= {"entering": {"lesions": 9, "patients": 3}}
         assert "THE ONE OF" not in page(folder).read_text()
         (tmp_path / "leakcheck" / cohort / name).mkdir(parents=True)
-        (tmp_path / "leakcheck" / cohort / name / "leakcheck.json").write_text(json.dumps(told))
+        (tmp_path / "leakcheck" / cohort / name / "leakcheck.json").write_text(json.dumps(content))
     assert "THE ONE OF position_ER+HER2+PR_patient" in page(folder).read_text()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["cohort.root=/nonexistent"], "no such folder"),
         (["cohort.rot=DIR"], "did you mean 'cohort.root'?"),
-        (["cohort.root={table}", "split.folds=25"], "patients enter, 25 folds need two each"),
+        (["cohort.root={table}", "split.folds=25"], "25 folds need two each"),
     ],
 )
-def test_what_cannot_be_checked_is_said(words, said, table_cohort, tmp_path):
+def test_what_cannot_be_checked_is_said(words, message, table_cohort, tmp_path):
     words = [word.format(table=table_cohort) for word in words]
-    done = leakcheck(*words, f"prepared.root={tmp_path / 'kept'}", f"run.root={tmp_path / 'runs'}")
-    assert done.returncode == 2
-    assert said in done.stderr
+    process = leakcheck(*words, f"prepared.root={tmp_path / 'kept'}", f"run.root={tmp_path / 'runs'}")
+    assert process.returncode == 2
+    assert message in process.stderr
     assert not (tmp_path / "runs").exists()
 
 

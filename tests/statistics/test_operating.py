@@ -16,9 +16,9 @@ def test_the_threshold_has_the_best_youden_of_the_roc_curve(seed: int) -> None:
     labels = np.r_[0, 1, rng.integers(0, 2, 40)]
     scores = (0.3 * labels + rng.uniform(0, 0.7, 42)).round(1)
     called = scores >= youden_threshold(labels, scores)
-    found = recall_score(labels, called) + recall_score(labels, called, pos_label=0) - 1
+    youden = recall_score(labels, called) + recall_score(labels, called, pos_label=0) - 1
     false, true, _ = roc_curve(labels, scores)
-    assert found == pytest.approx(max(true[1:-1] - false[1:-1]), abs=1e-12)
+    assert youden == pytest.approx(max(true[1:-1] - false[1:-1]), abs=1e-12)
 
 
 def test_the_threshold_lies_midway_between_scores() -> None:
@@ -79,16 +79,16 @@ def test_intervals_equal_a_plain_loop_over_drawn_patients() -> None:
     statistics = []
     for drawn in resampled_counts(np.random.default_rng(4), 15, 200):
         rows = [np.repeat(np.flatnonzero(repeats == r), drawn) for r in range(3)]
-        statistics.append([list(operating_point(labels[of], called[of]).values()) for of in rows])
+        statistics.append([list(operating_point(labels[repeat], called[repeat]).values()) for repeat in rows])
     expected = np.nanpercentile(np.mean(statistics, axis=1), [2.5, 97.5], axis=0).T
-    found = operating_intervals(labels, called, patients, 200, 4, repeats)
-    assert np.array(list(found.values())) == pytest.approx(expected, abs=1e-12)
-    assert list(found) == list(operating_point(labels, called))
+    intervals = operating_intervals(labels, called, patients, 200, 4, repeats)
+    assert np.array(list(intervals.values())) == pytest.approx(expected, abs=1e-12)
+    assert list(intervals) == list(operating_point(labels, called))
 
 
 def test_intervals_of_nobody_are_undefined() -> None:
-    found = operating_intervals([], [], [], 20, 0, [])
-    assert all(math.isnan(value) for pair in found.values() for value in pair)
+    intervals = operating_intervals([], [], [], 20, 0, [])
+    assert all(math.isnan(value) for pair in intervals.values() for value in pair)
 
 
 def test_net_benefit_by_hand() -> None:
@@ -109,10 +109,10 @@ def test_treating_all_is_worth_nothing_at_the_prevalence_and_no_policy_beats_a_p
     assert net_benefit(labels, labels, thresholds)["model"].to_numpy() == pytest.approx(np.full(50, 0.2))
 
 
-@pytest.mark.parametrize("wrong", [[1.0], [-0.1], [0.5, np.nan]])
-def test_a_threshold_that_has_no_price_is_an_error(wrong: list[float]) -> None:
+@pytest.mark.parametrize("thresholds", [[1.0], [-0.1], [0.5, np.nan]])
+def test_a_threshold_that_has_no_price_is_an_error(thresholds: list[float]) -> None:
     with pytest.raises(ValueError, match=r"lie in \[0, 1\)"):
-        net_benefit([0, 1], [0.1, 0.2], wrong)
+        net_benefit([0, 1], [0.1, 0.2], thresholds)
 
 
 def test_net_benefit_of_nobody_is_undefined() -> None:

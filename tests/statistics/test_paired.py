@@ -34,7 +34,9 @@ def experiment(signal: float, patients: int = 30, repeats: int = 2, seed: int = 
 
 def mean_auroc(table: pd.DataFrame) -> float:
     return float(
-        np.mean([roc_auc_score(of["label"], of["probability"]) for _, of in table.groupby("repeat")])
+        np.mean(
+            [roc_auc_score(repeat["label"], repeat["probability"]) for _, repeat in table.groupby("repeat")]
+        )
     )
 
 
@@ -68,11 +70,13 @@ def test_paired_bootstrap_equals_a_plain_loop() -> None:
         rows = np.repeat(np.arange(len(a)), drawn[group])
         if a.loc[rows, "label"].nunique() == 2:
             differences.append(mean_auroc(a.loc[rows]) - mean_auroc(b.loc[rows]))
-    found = paired_bootstrap(a, b, 100, 3)
-    assert found.difference == pytest.approx(mean_auroc(a) - mean_auroc(b), abs=1e-12)
-    assert (found.low, found.high) == pytest.approx(np.percentile(differences, [2.5, 97.5]), abs=1e-12)
+    difference = paired_bootstrap(a, b, 100, 3)
+    assert difference.difference == pytest.approx(mean_auroc(a) - mean_auroc(b), abs=1e-12)
+    assert (difference.low, difference.high) == pytest.approx(
+        np.percentile(differences, [2.5, 97.5]), abs=1e-12
+    )
     far = 1 + min(sum(d <= 1e-12 for d in differences), sum(d >= -1e-12 for d in differences))
-    assert found.p == pytest.approx(min(1, 2 * far / (1 + len(differences))))
+    assert difference.p == pytest.approx(min(1, 2 * far / (1 + len(differences))))
 
 
 def test_an_experiment_against_itself_and_against_a_far_better_one() -> None:
@@ -98,7 +102,9 @@ def test_paired_permutation_is_the_share_of_all_exchanges() -> None:
         swap = np.array(exchanged)[owner]
         first, second = np.where(swap, *ranks[::-1]), np.where(swap, *ranks)
         rows = [(a["repeat"] == repeat).to_numpy() for repeat in (0, 1)]
-        areas = [auroc(labels[of], first[of]) - auroc(labels[of], second[of]) for of in rows]
+        areas = [
+            auroc(labels[repeat], first[repeat]) - auroc(labels[repeat], second[repeat]) for repeat in rows
+        ]
         differences.append(np.mean(areas))
     exact = np.mean(np.abs(differences) >= abs(differences[0]) - 1e-12)
     assert 0.02 < exact < 0.9
@@ -124,12 +130,14 @@ def test_paired_tests_keep_their_level_when_nothing_differs() -> None:
 
 
 def test_one_class_or_no_patient_has_no_difference() -> None:
-    one = experiment(0.1).query("label == 0")
+    negatives = experiment(0.1).query("label == 0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for table in (one, one.iloc[:0]):
-            found = paired_bootstrap(table, table, 50, 0)
-            assert all(map(math.isnan, (found.difference, found.low, found.high, found.p)))
+        for table in (negatives, negatives.iloc[:0]):
+            difference = paired_bootstrap(table, table, 50, 0)
+            assert all(
+                map(math.isnan, (difference.difference, difference.low, difference.high, difference.p))
+            )
             assert math.isnan(paired_permutation(table, table, 50, 0))
             assert math.isnan(label_permutation_p(table, 50, 0))
 
@@ -166,10 +174,10 @@ def test_no_tests_have_no_q_values() -> None:
 def test_label_permutation_is_the_share_of_all_orders() -> None:
     table = experiment(0.15, patients=7, repeats=2, seed=4)
     labels = table.drop_duplicates("patient_id").set_index("patient_id")["label"]
-    observed, found = mean_auroc(table), []
+    observed, aurocs = mean_auroc(table), []
     for positives in itertools.combinations(labels.index, int(labels.sum())):
-        found.append(mean_auroc(table.assign(label=table["patient_id"].isin(positives).astype(float))))
-    exact = np.mean(np.array(found) >= observed - 1e-12)
+        aurocs.append(mean_auroc(table.assign(label=table["patient_id"].isin(positives).astype(float))))
+    exact = np.mean(np.array(aurocs) >= observed - 1e-12)
     assert 0.02 < exact < 0.9
     assert label_permutation_p(table, 40_000, 0) == pytest.approx(exact, abs=4 * math.sqrt(exact / 40_000))
 

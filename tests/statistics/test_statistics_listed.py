@@ -57,10 +57,10 @@ def test_a_comparison_shows_it_and_leaves_it_blank_for_a_run_of_before(toy, monk
     monkeypatch.setitem(STATISTICS, "largest", Statistic(LABEL, largest, digits=4))
     rows = [Row("run", read_run(folder)), Row("before", read_run(before))]
     comparison = compare_runs(rows, "run", 50, 0)
-    own, theirs = (row["receptors"]["ER"] for row in comparison["rows"])
-    assert own["largest"] > 7 and "largest" not in theirs and theirs["auprc"] > 0
+    with_statistic, without = (row["receptors"]["ER"] for row in comparison["rows"])
+    assert with_statistic["largest"] > 7 and "largest" not in without and without["auprc"] > 0
     page = write_comparison(comparison, rows, "two", tmp_path / "compare").read_text()
-    assert LABEL in page and f"{own['largest']:.4f}" in page
+    assert LABEL in page and f"{with_statistic['largest']:.4f}" in page
 
 
 def test_figures_are_means_over_repeats_of_each_functions_value(tmp_path):

@@ -11,13 +11,13 @@ from bcbm.statistics.subtype import SUBTYPES, derived, subtype_figures
 UNKNOWN = np.nan
 
 
-def predictions(labels: list[tuple[float, float, float]], repeats: int = 1, seed: int = 0) -> pd.DataFrame:
+def predictions(patients: list[tuple[float, float, float]], repeats: int = 1, seed: int = 0) -> pd.DataFrame:
     """Two lesions a patient; labels are of ER, PR and HER2."""
     rng = np.random.default_rng(seed)
     rows = []
     for repeat in range(repeats):
-        for patient, of in enumerate(labels):
-            for target, label in zip(["ER", "PR", "HER2"], of, strict=True):
+        for patient, labels in enumerate(patients):
+            for target, label in zip(["ER", "PR", "HER2"], labels, strict=True):
                 p = np.clip(rng.normal(0.35 + 0.3 * np.nan_to_num(label), 0.2), 0, 1)
                 row = {"repeat": repeat, "patient_id": f"P{patient}", "target": target}
                 rows += [row | {"patient_probability": p, "label": label}] * 2
@@ -48,9 +48,9 @@ def test_hr_is_positive_if_either_is_and_negative_only_if_both_are_known() -> No
 
 def test_a_subtype_needs_hr_and_her2() -> None:
     labels = [(1, 0, 0), (0, 1, 1), (0, 0, 1), (0, 0, 0), (1, UNKNOWN, 1), (0, UNKNOWN, 1), (1, 1, UNKNOWN)]
-    found = derived(predictions(labels)).sort_values("patient_id")["subtype"]
+    subtypes = derived(predictions(labels)).sort_values("patient_id")["subtype"]
     expected = [*SUBTYPES, "HR+/HER2+", None, None]
-    assert [None if pd.isna(value) else value for value in found] == expected
+    assert [None if pd.isna(value) else value for value in subtypes] == expected
 
 
 def test_probabilities_are_those_of_independent_targets_and_sum_to_one() -> None:
@@ -67,13 +67,15 @@ def test_figures_equal_sklearn_a_repeat_at_a_time() -> None:
     table = derived(everyone(repeats=3))
     figures = subtype_figures(table)
     expected: dict[str, list] = {"accuracy": [], "balanced_accuracy": [], "confusion": [], "auroc": []}
-    for _, of in table.groupby("repeat"):
-        called = [SUBTYPES[i] for i in of[SUBTYPES].to_numpy().argmax(axis=1)]
-        truth = of["subtype"].tolist()
+    for _, repeat in table.groupby("repeat"):
+        called = [SUBTYPES[i] for i in repeat[SUBTYPES].to_numpy().argmax(axis=1)]
+        truth = repeat["subtype"].tolist()
         expected["accuracy"].append(accuracy_score(truth, called))
         expected["balanced_accuracy"].append(balanced_accuracy_score(truth, called))
         expected["confusion"].append(confusion_matrix(truth, called, labels=SUBTYPES))
-        expected["auroc"].append([roc_auc_score(of["subtype"] == name, of[name]) for name in SUBTYPES])
+        expected["auroc"].append(
+            [roc_auc_score(repeat["subtype"] == name, repeat[name]) for name in SUBTYPES]
+        )
     for name in ("accuracy", "balanced_accuracy"):
         assert figures[name] == pytest.approx(np.mean(expected[name]))
     assert np.array(figures["confusion"]) == pytest.approx(np.mean(expected["confusion"], axis=0))

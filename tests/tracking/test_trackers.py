@@ -70,7 +70,7 @@ def command(place, verb, *words):
     """A command of a user who knows the tracker and has no key for W&B."""
     alone = {"OMP_NUM_THREADS": "1", "WANDB_API_KEY": "", "NETRC": "/nonexistent"}
     alone |= {"BCBM_CACHE": str(place / "cache"), "PYTHONPATH": os.pathsep.join([str(place), str(HOME)])}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", f"bcbm.{verb}", *words],
         cwd=HOME,
         env={**os.environ, **alone},
@@ -79,8 +79,8 @@ def command(place, verb, *words):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done
+    assert process.returncode == 0, process.stderr
+    return process
 
 
 def events(folder):
@@ -90,21 +90,21 @@ def events(folder):
 def test_a_tracker_is_told_of_folds_and_of_the_summary_in_the_order_and_under_the_names_of_wandb(place):
     folder = place / "both"
     command(place, "fit", *SMALL, "tracking.to=[wandb,json]", f"run.folder={folder}")
-    told = events(folder)
-    assert [one["event"] for one in told] == [
+    calls = events(folder)
+    assert [call["event"] for call in calls] == [
         *("made", "start_fold", "end_fold", "start_fold", "end_fold", "end_run")
     ]
-    assert [one["number"] for one in told if "number" in one] == [0, 0, 1, 1]
-    assert all(one["exists"] for one in told if one["event"] == "end_fold")
-    assert told[-1]["auroc"] == read_run(folder).results["receptors"]["ER"]["patient"]["auroc"]
+    assert [call["number"] for call in calls if "number" in call] == [0, 0, 1, 1]
+    assert all(call["exists"] for call in calls if call["event"] == "end_fold")
+    assert calls[-1]["auroc"] == read_run(folder).results["receptors"]["ER"]["patient"]["auroc"]
     runs = stored_runs(folder)
     assert [run.about.job_type for run in runs] == ["fold", "fold", "summary"]
-    assert {run.about.run_group for run in runs} == {told[0]["group"]}
-    assert all(sorted(run.about.tags) == sorted(told[0]["tags"]) for run in runs)
+    assert {run.about.run_group for run in runs} == {calls[0]["group"]}
+    assert all(sorted(run.about.tags) == sorted(calls[0]["tags"]) for run in runs)
     assert [run.about.display_name.split("/")[-1] for run in runs] == ["fold=0", "fold=1", "summary"]
     for fold in (0, 1):
-        own = (folder / "toy" / f"fold={fold}" / "metrics.csv").read_text().splitlines()
-        assert len(own) == len((folder / f"fold={fold}" / "metrics.csv").read_text().splitlines())
+        table = (folder / "toy" / f"fold={fold}" / "metrics.csv").read_text().splitlines()
+        assert len(table) == len((folder / f"fold={fold}" / "metrics.csv").read_text().splitlines())
 
 
 @pytest.mark.parametrize("words", [["tracking.to=[]"], ["tracking.mode='off'"], ["tracking=csv"]])
@@ -115,7 +115,7 @@ def test_the_run_folder_alone_has_nothing_of_wandb(place, words):
         "print('wandb' in sys.modules, file=sys.stderr); sys.exit(status)"
     )
     alone = {"OMP_NUM_THREADS": "1", "BCBM_CACHE": str(place / "cache")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", start, *SMALL, f"run.folder={folder}", *words],
         cwd=HOME,
         env={**os.environ, **alone},
@@ -124,8 +124,8 @@ def test_the_run_folder_alone_has_nothing_of_wandb(place, words):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.split()[-1] == "False"
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.split()[-1] == "False"
     assert (folder / "results.json").is_file() and not (folder / "wandb").exists()
 
 
@@ -141,11 +141,11 @@ def test_a_tracker_marks_the_trials_of_a_search(place, tmp_path):
     files = sorted((tmp_path / "runs").rglob("trial=*/told.json"))
     assert len(files) == 2
     for file in files:
-        told = events(file.parent)
-        assert [one["event"] for one in told][:2] == ["made", "start_trial"]
-        assert told[1]["name"] == file.parent.name and 0.1 <= told[1]["settings"]["model.dropout"] <= 0.5
-        assert [one["epoch"] for one in told if one["event"] == "log_trial"] == [1, 2, 3, 4]
-        assert told[-1]["event"] == "end_trial" and 0 <= told[-1]["values"]["auroc"] <= 1
+        calls = events(file.parent)
+        assert [call["event"] for call in calls][:2] == ["made", "start_trial"]
+        assert calls[1]["name"] == file.parent.name and 0.1 <= calls[1]["settings"]["model.dropout"] <= 0.5
+        assert [call["epoch"] for call in calls if call["event"] == "log_trial"] == [1, 2, 3, 4]
+        assert calls[-1]["event"] == "end_trial" and 0 <= calls[-1]["values"]["auroc"] <= 1
 
 
 def test_an_unknown_tracker_is_refused_and_none_is_allowed(tmp_path):

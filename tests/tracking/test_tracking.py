@@ -49,7 +49,7 @@ MONITORED = {"train/learning_rate", "train/grad_norm", "train/lesions_per_second
 def bcbm(verb, cache, *words, **environment):
     """A command as a user without a key gives it, unless the environment says otherwise."""
     alone = {"OMP_NUM_THREADS": "1", "BCBM_CACHE": str(cache), "WANDB_API_KEY": "", "NETRC": "/nonexistent"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", f"bcbm.{verb}", *words],
         cwd=HOME,
         env={**os.environ, **alone, **environment},
@@ -59,8 +59,8 @@ def bcbm(verb, cache, *words, **environment):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done
+    assert process.returncode == 0, process.stderr
+    return process
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def cache(tmp_path_factory):
 def runs(cache, tmp_path_factory):
     """Two networks and a linear model by one process, tracked offline, and compared in a workspace."""
     root = tmp_path_factory.mktemp("runs")
-    things = [f"experiments/modalities/{name}.yaml" for name in NETWORKS]
-    things.append(f"experiments/baselines/{LINEAR}.yaml")
-    bcbm("compare", cache, *things, "--wandb", f"run.root={root}", *WORDS, WANDB_RUN_ID="one")
+    experiments = [f"experiments/modalities/{name}.yaml" for name in NETWORKS]
+    experiments.append(f"experiments/baselines/{LINEAR}.yaml")
+    bcbm("compare", cache, *experiments, "--wandb", f"run.root={root}", *WORDS, WANDB_RUN_ID="one")
     return root
 
 
@@ -93,23 +93,23 @@ def table(folder, name):
     """A table of a run folder's summary run."""
     run = stored_runs(folder)[-1]
     (place,) = (folder / "wandb").glob(f"*{run.about.run_id}")
-    found = run.table(name, place)
-    return pd.DataFrame(found["data"], columns=found["columns"])
+    content = run.table(name, place)
+    return pd.DataFrame(content["data"], columns=content["columns"])
 
 
 def test_experiments_of_one_process_are_runs_of_their_own(runs):
     by_name = {name: stored_runs(folder_of(runs, name)) for name in NETWORKS}
-    ids = [run.about.run_id for found in by_name.values() for run in found]
+    ids = [run.about.run_id for stored in by_name.values() for run in stored]
     assert len(ids) == len(set(ids)) == 6 and "one" not in ids
-    for name, found in by_name.items():
-        assert [run.about.job_type for run in found] == ["fold", "fold", "summary"]
-        assert {run.about.run_group for run in found} == {
+    for name, stored in by_name.items():
+        assert [run.about.job_type for run in stored] == ["fold", "fold", "summary"]
+        assert {run.about.run_group for run in stored} == {
             f"demo+modalities/{name}-{folder_of(runs, name).name}"
         }
-        assert {run.about.project for run in found} == {"bcbm"} and {run.about.host for run in found} == {
+        assert {run.about.project for run in stored} == {"bcbm"} and {run.about.host for run in stored} == {
             "unnamed"
         }
-        assert all(run.config["task"]["modalities"] == [name] for run in found)
+        assert all(run.config["task"]["modalities"] == [name] for run in stored)
 
 
 @pytest.mark.parametrize("fold", [0, 1])
@@ -149,13 +149,13 @@ def test_the_curves_are_those_of_the_results(runs):
     assert set(roc["lineKey"]) == {*RECEPTORS, "chance"}
     for target in RECEPTORS:
         line = roc[roc["lineKey"] == target]
-        found = results["receptors"][target]["patient"]
-        assert np.trapezoid(line["lineVal"], line["step"]) == pytest.approx(found["auroc"])
+        block = results["receptors"][target]["patient"]
+        assert np.trapezoid(line["lineVal"], line["step"]) == pytest.approx(block["auroc"])
         assert calibration[calibration["lineKey"] == target]["lineVal"].between(0, 1).all()
         cells = table(folder, f"confusion/{target}_table").set_index(["Actual", "Predicted"])["nPredictions"]
-        assert cells.sum() == found["positives"] + found["negatives"]
+        assert cells.sum() == block["positives"] + block["negatives"]
         right = cells[f"{target}+", f"{target}+"] / cells[f"{target}+"].sum()
-        assert right == pytest.approx(found["operating"]["sensitivity"])
+        assert right == pytest.approx(block["operating"]["sensitivity"])
     assert len(table(folder, "out_of_fold")) == len(predictions)
     assert len(list((folder / "wandb").rglob("media/images/figures/roc_*.png"))) == 1
 
@@ -214,8 +214,8 @@ def test_no_id_stands_in_any_byte_of_any_run_and_no_path_in_what_is_sent(runs, c
             content = stored_run(place).sent
             assert len(content) > 5000
             assert [text for text in texts if text.encode() in content] == []
-            kept = [path for path in place.rglob("*") if path.is_file() and "logs" not in path.parts]
-            content = b"".join(path.read_bytes() for path in kept)
+            files = [path for path in place.rglob("*") if path.is_file() and "logs" not in path.parts]
+            content = b"".join(path.read_bytes() for path in files)
             homes = (str(runs), str(cache), str(HOME), socket.gethostname() + '"')
             assert [text for text in homes if text.encode() in content] == []
 
@@ -226,7 +226,7 @@ def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
     section = view["spec"]["section"]
     (runset,) = section["runSets"]
     groups = [
-        found[0].about.run_group for found in (stored_runs(folder_of(runs, n)) for n in (*NETWORKS, LINEAR))
+        stored[0].about.run_group for stored in (stored_runs(folder_of(runs, n)) for n in (*NETWORKS, LINEAR))
     ]
     assert runset["filters"]["filters"][0]["value"] == groups
     assert runset["grouping"] == [{"section": "run", "name": "group"}]
@@ -246,14 +246,18 @@ def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
 def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_or_path(cache, tmp_path):
     words = ["task.modalities=[radiomics,position]", f"run.root={tmp_path}", *WORDS, "split.folds=2"]
     with wandb_service() as service:
-        known = {"WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY}
-        bcbm("fit", cache, *words, "tracking.checkpoints=true", **known)
+        variables = {"WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY}
+        bcbm("fit", cache, *words, "tracking.checkpoints=true", **variables)
     (folder,) = (tmp_path / "demo").iterdir()
     assert not list((folder / "wandb").glob("offline-*"))
-    started = {given["name"]: given for field, given in service.calls if field == "upsertBucket"}
+    started = {request["name"]: request for field, request in service.calls if field == "upsertBucket"}
     assert len(started) == 3
-    made = [given["input"] for field, given in service.calls if field == "createArtifact"]
-    models = [one["artifactCollectionName"] for one in made if one["artifactTypeName"] == "model"]
+    artifacts = [request["input"] for field, request in service.calls if field == "createArtifact"]
+    models = [
+        artifact["artifactCollectionName"]
+        for artifact in artifacts
+        if artifact["artifactTypeName"] == "model"
+    ]
     assert models == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
     content = b"".join(service.received)
     assert b"ER/patient/auroc_low" in content and b"grad_norm" in content and b"network.trunk" in content
@@ -261,9 +265,9 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
     assert [text for text in texts if text.encode() in content] == []
     loaded = next(body for body in service.received if b"network.trunk" in body)
     module = LesionModule.load_from_checkpoint(io.BytesIO(loaded), weights_only=True)
-    kept = LesionModule.load_from_checkpoint(folder / "fold=0/checkpoints/best.ckpt", weights_only=True)
+    stored = LesionModule.load_from_checkpoint(folder / "fold=0/checkpoints/best.ckpt", weights_only=True)
     assert all(
-        a.equal(b) for a, b in zip(module.state_dict().values(), kept.state_dict().values(), strict=True)
+        a.equal(b) for a, b in zip(module.state_dict().values(), stored.state_dict().values(), strict=True)
     )
 
 
@@ -314,14 +318,14 @@ def test_what_says_where_files_lie_is_not_sent(tmp_path):
     places = ("cohort.root", "cohort.names", "prepared.root", "run.root", "run.folder", "model.weights")
     config = compose([f"{key}={tmp_path}/weights.pth" for key in places])
     config.tune = {"model.weights": [str(tmp_path)], "cohort.root": [str(tmp_path)], "model.dropout": [0.1]}
-    found = sendable(config)
-    assert str(tmp_path) not in json.dumps(found) and found["tune"] == {"model.dropout": [0.1]}
-    assert found["model"]["encoder"] == "resnet10" and found["split"]["folds"] == config.split.folds
+    content = sendable(config)
+    assert str(tmp_path) not in json.dumps(content) and content["tune"] == {"model.dropout": [0.1]}
+    assert content["model"]["encoder"] == "resnet10" and content["split"]["folds"] == config.split.folds
 
 
 def test_checkpoints_are_sent_only_when_online_and_asked(tmp_path):
-    for mode, asked in (("online", False), ("offline", True)):
-        config = compose(["tracking.mode='off'", f"tracking.checkpoints={asked}"])
+    for mode, checkpoints in (("online", False), ("offline", True)):
+        config = compose(["tracking.mode='off'", f"tracking.checkpoints={checkpoints}"])
         tracker = WandbTracker(config, tmp_path, "group", [])
         tracker.mode, tracker.run = mode, object()
         tracker.send_checkpoint(tmp_path / "nowhere", 0)  # touches neither run nor file
@@ -367,17 +371,17 @@ def test_only_the_first_rank_starts_runs(monkeypatch, tmp_path):
 
 
 def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
-    found = read_run(write_run(tmp_path / "run", "split.unit=lesion", "split.repeats=2"))
-    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in charts(found).values())
-    table = out_of_fold(found)
-    assert "SECRET" not in table.to_csv() and len(table) == len(found.predictions)
-    told = figures(found.results)
+    finished = read_run(write_run(tmp_path / "run", "split.unit=lesion", "split.repeats=2"))
+    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in charts(finished).values())
+    table = out_of_fold(finished)
+    assert "SECRET" not in table.to_csv() and len(table) == len(finished.predictions)
+    named_figures = figures(finished.results)
     assert (
-        told["leaky"] is True
-        and told["ER/patient/auroc"] == found.results["receptors"]["ER"]["patient"]["auroc"]
+        named_figures["leaky"] is True
+        and named_figures["ER/patient/auroc"] == finished.results["receptors"]["ER"]["patient"]["auroc"]
     )
-    first = patient_level(found.predictions)
-    cells = pd.DataFrame(charts(found)["confusion/ER"].table.data)[2]
+    first = patient_level(finished.predictions)
+    cells = pd.DataFrame(charts(finished)["confusion/ER"].table.data)[2]
     rows = first[(first["target"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
     assert cells.sum() == len(rows)
 
@@ -400,16 +404,16 @@ def test_who_asks_for_online_is_told_when_the_service_refuses(tmp_path, monkeypa
 
 
 def test_a_workspace_is_saved_where_somebody_takes_it(tmp_path, monkeypatch, fresh_wandb):
-    things = [
+    experiments = [
         str(write_run(tmp_path / name, f"experiment=demo+modalities/{name}")) for name in ("all", "image")
     ]
     with wandb_service() as service:
         monkeypatch.setenv("WANDB_BASE_URL", service.address)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
-        said = io.StringIO()
-        words = [*things, "--wandb", f"run.root={tmp_path}", "bootstrap=50", "tracking.entity=team"]
+        screen = io.StringIO()
+        words = [*experiments, "--wandb", f"run.root={tmp_path}", "bootstrap=50", "tracking.entity=team"]
         with contextlib.redirect_stderr(io.StringIO()):
-            assert compare(words, Console(file=said, width=300)) == 0
-    (given,) = (given for field, given in service.calls if field == "upsertView")
-    assert given["entityName"] == "team" and given["displayName"] == "all-image"
-    assert re.search(r"workspace: \S+/team/bcbm\?nw=", said.getvalue())
+            assert compare(words, Console(file=screen, width=300)) == 0
+    (request,) = (request for field, request in service.calls if field == "upsertView")
+    assert request["entityName"] == "team" and request["displayName"] == "all-image"
+    assert re.search(r"workspace: \S+/team/bcbm\?nw=", screen.getvalue())

@@ -42,19 +42,19 @@ class BatchAugment:
         images, mask = image[:, : self.sequences], image[:, self.sequences :]
         with torch.autocast(image.device.type, enabled=False):
             if len(rows := _chosen(change, "flip")):
-                _each(image, rows, _flip)
+                _apply(image, rows, _flip)
             if len(rows := _chosen(change, "affine")):
                 matrices = self._affine(change[rows], image.shape)
-                _each(images, rows, _move, matrices)
-                _each(mask, rows, partial(_move, mode="nearest"), matrices)
+                _apply(images, rows, _move, matrices)
+                _apply(mask, rows, partial(_move, mode="nearest"), matrices)
             if len(rows := _chosen(change, "motion")):
-                _each(images, rows, _disturb, *self._motion(change[rows], image.shape))
+                _apply(images, rows, _disturb, *self._motion(change[rows], image.shape))
             if len(rows := _chosen(change, "bias")):
-                _each(images, rows, _shade, _polynomial(change[rows]))
+                _apply(images, rows, _shade, _polynomial(change[rows]))
             if len(rows := _chosen(change, "noise")):
-                _each(images, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
+                _apply(images, rows, _add_noise, seed[rows], part(change[rows], "deviation"))
             if len(rows := _chosen(change, "gamma")):
-                _each(images, rows, _contrast, part(change[rows], "log_gamma").exp())
+                _apply(images, rows, _contrast, part(change[rows], "log_gamma").exp())
         return image
 
     def _affine(self, change: Tensor, shape: torch.Size) -> Tensor:
@@ -75,19 +75,19 @@ def _chosen(change: Tensor, name: str) -> Tensor:
     return part(change, name)[:, 0].nonzero()[:, 0]
 
 
-def _each(image: Tensor, rows: Tensor, changed: Callable[..., None], *numbers: Tensor) -> None:
+def _apply(image: Tensor, rows: Tensor, changed: Callable[..., None], *numbers: Tensor) -> None:
     """Let `changed` work on the crops of some rows, in place: (K, C, D, H, W) and (K, ...) of all numbers.
 
     On a CPU crop by crop, which its cache then holds and nothing copies; elsewhere at once.
     """
     if image.device.type == "cpu":
         for n, row in enumerate(rows.tolist()):
-            changed(image[row : row + 1], *(each[n : n + 1] for each in numbers))
+            changed(image[row : row + 1], *(values[n : n + 1] for values in numbers))
     else:
-        here = rows.to(image.device)
-        crops = image[here]
+        indices = rows.to(image.device)
+        crops = image[indices]
         changed(crops, *numbers)
-        image[here] = crops
+        image[indices] = crops
 
 
 def _flip(crops: Tensor) -> None:

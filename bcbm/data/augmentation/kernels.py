@@ -45,8 +45,8 @@ def _reach(places, inverses, shape, margin):  # type: ignore[no-untyped-def]
             if least > 0 or most < 0:
                 high = -1.0
         else:
-            one, other = least * inverse, most * inverse
-            low, high = max(low, min(one, other)), min(high, max(one, other))
+            first, second = least * inverse, most * inverse
+            low, high = max(low, min(first, second)), min(high, max(first, second))
     return low, high
 
 

@@ -20,7 +20,7 @@ def mirrored(batch: dict[str, Tensor], flipped: Tensor, swaps: Swaps) -> dict[st
     for name, pairs in swaps.items():
         values = batch[name]
         order = list(range(values.shape[1]))
-        for one, other in pairs:
-            order[one], order[other] = other, one
+        for left, right in pairs:
+            order[left], order[right] = right, left
         changed[name] = torch.where(flipped.to(values.device)[:, None], values[:, order], values)
     return {**batch, **changed}

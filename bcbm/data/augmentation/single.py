@@ -16,7 +16,7 @@ from bcbm.data.augmentation.draws import (
     NOISE,
 )
 
-BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is no lesion
+BACKGROUND = 0.0  # brain mean of a z-scored image: what moves in from outside the crop is not a lesion
 
 
 class SharedGamma(tio.RandomGamma):

@@ -43,6 +43,6 @@ def _examples(table: pd.DataFrame) -> dict[str, list[tuple[str, np.ndarray, np.n
         scaled = normalised(image, "zscore")
         for row in lesions.itertuples():
             mask = read_mask(Path(str(row.mask_path)), image)
-            both = crop(scaled, mask, EXAMPLE_CROP)[:, EXAMPLE_CROP.size // 2]
-            result.setdefault(str(row.category), []).append((str(row.lesion_id), both[0], both[1]))
+            channels = crop(scaled, mask, EXAMPLE_CROP)[:, EXAMPLE_CROP.size // 2]
+            result.setdefault(str(row.category), []).append((str(row.lesion_id), channels[0], channels[1]))
     return {category: result[category] for category in sorted(result)}

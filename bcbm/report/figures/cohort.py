@@ -83,23 +83,23 @@ def burden_figure(table: pd.DataFrame, path: Path) -> None:
 
     Both bars of a patient start at the axis, so that each can be read where it is logarithmic.
     """
-    found = table.groupby("patient_id").size().sort_values(ascending=False, kind="stable")
+    segmented = table.groupby("patient_id").size().sort_values(ascending=False, kind="stable")
     enters = table[~table["excluded"].astype(bool)].groupby("patient_id").size()
-    enters = enters.reindex(found.index, fill_value=0)
+    enters = enters.reindex(segmented.index, fill_value=0)
     figure, axes = _canvas(3.6)
-    rank = np.arange(1, len(found) + 1)
-    axes.bar(rank, found, width=0.9, color=OUT, label="found")
+    rank = np.arange(1, len(segmented) + 1)
+    axes.bar(rank, segmented, width=0.9, color=OUT, label="found")
     axes.bar(rank, enters, width=0.9, color=ENTERS, label="enters")
-    if len(found) and found.max() > 20 * found.median():
+    if len(segmented) and segmented.max() > 20 * segmented.median():
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.7)
         axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.set(xlabel="patients, the largest first", ylabel="lesions", xlim=(0.2, len(found) + 0.8))
+    axes.set(xlabel="patients, the largest first", ylabel="lesions", xlim=(0.2, len(segmented) + 0.8))
     if enters.sum():
         shares = enters.sort_values(ascending=False).cumsum() / enters.sum()
         owners = int((shares < 0.5).sum()) + 1
-        of = f"{owners} of {(enters > 0).sum()} patients"
-        text = f"half of the {enters.sum():,} lesions that enter belong to {of}"
+        owner_text = f"{owners} of {(enters > 0).sum()} patients"
+        text = f"half of the {enters.sum():,} lesions that enter belong to {owner_text}"
         axes.set_title(text, loc="left", fontsize=10, color=QUIET)
     axes.legend(frameon=False, fontsize=9)
     _finish(axes)
@@ -150,7 +150,7 @@ def examples_figure(examples: dict[str, list[Example]], path: Path) -> None:
         examples: category -> (title, image (S, S), mask (S, S)), first axis downwards, one pixel size.
         path: the PNG to write.
     """
-    rows = {category: found for category, found in examples.items() if found}
+    rows = {category: slices for category, slices in examples.items() if slices}
     if not rows:
         return _nothing(*_canvas(1.2), "no example to show", path)
     from matplotlib.figure import Figure
@@ -159,10 +159,10 @@ def examples_figure(examples: dict[str, list[Example]], path: Path) -> None:
     side = WIDTH / columns
     figure = Figure(figsize=(WIDTH, len(rows) * (side + 0.25)), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (category, found) in zip(grid, rows.items(), strict=True):
+    for line, (category, slices) in zip(grid, rows.items(), strict=True):
         for axes in line:
             axes.axis("off")
-        for axes, (title, image, mask) in zip(line, found, strict=False):
+        for axes, (title, image, mask) in zip(line, slices, strict=False):
             _slice(axes, image, mask)
             axes.set_title(_wrapped(title, int(side * 16)), fontsize=7.5, color=QUIET, parse_math=False)
         name = line[0].text(-0.04, 0.5, category, transform=line[0].transAxes, rotation=90)
@@ -171,7 +171,7 @@ def examples_figure(examples: dict[str, list[Example]], path: Path) -> None:
     _save(figure, path)
 
 
-def _glass_brain(rows: pd.DataFrame, coordinates: list[str], of: int, path: Path) -> None:
+def _glass_brain(rows: pd.DataFrame, coordinates: list[str], total: int, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from nilearn.plotting import plot_glass_brain  # seconds to import
@@ -190,7 +190,7 @@ def _glass_brain(rows: pd.DataFrame, coordinates: list[str], of: int, path: Path
         if name in present
     ]
     figure.legend(handles=handles, loc="lower center", ncols=4, frameon=False, fontsize=9, handletextpad=0.1)
-    text = f"{len(rows):,} of {of:,} lesions that enter, in MNI space"
+    text = f"{len(rows):,} of {total:,} lesions that enter, in MNI space"
     figure.text(0.01, 0.97, text, fontsize=10, color=QUIET, va="top")
     _save(figure, path)
 

@@ -60,15 +60,15 @@ def most_confident(rows: pd.DataFrame, patients: dict[str, str], count: int = 3)
         count: of each kind and target.
     """
     examples = []
-    for target, of in rows.groupby("target", sort=False):
-        sure = of.assign(right=(of["probability"] >= 0.5) == (of["label"] == 1))
+    for target, lesions in rows.groupby("target", sort=False):
+        sure = lesions.assign(right=(lesions["probability"] >= 0.5) == (lesions["label"] == 1))
         sure["sureness"] = (sure["probability"] - 0.5).abs()
         sure = sure.sort_values(["sureness", "lesion_id"], ascending=[False, True])
         sure = sure.drop_duplicates(["right", "patient_id"])
         for right in (True, False):
             for row in sure[sure["right"] == right].head(count).to_dict("records"):
-                found = {str(key): value for key, value in row.items()}
-                examples.append({**found, "target": target, "patient": patients[row["patient_id"]]})
+                example = {str(key): value for key, value in row.items()}
+                examples.append({**example, "target": target, "patient": patients[row["patient_id"]]})
     return examples
 
 
@@ -110,11 +110,11 @@ def _scores(rows: pd.DataFrame, group: pd.Series, order: list[str]) -> pd.DataFr
     records = []
     for name in order:
         inside = rows[group == name]
-        for target, of in inside.groupby("target", sort=False):
-            share = float(of["label"].mean())
-            score = brier(of["label"], of["probability"])
-            owners = of["patient_id"].nunique()
-            records.append((name, target, len(of), owners, score, share * (1 - share)))
+        for target, lesions in inside.groupby("target", sort=False):
+            share = float(lesions["label"].mean())
+            score = brier(lesions["label"], lesions["probability"])
+            owners = lesions["patient_id"].nunique()
+            records.append((name, target, len(lesions), owners, score, share * (1 - share)))
     columns = ["group", "target", "lesions", "patients", "brier", "constant"]
     return pd.DataFrame(records, columns=columns)
 
@@ -123,11 +123,11 @@ def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
     """A line a group, a dot a target; an open ring is what the group's share of positives would score."""
     groups, color_of = list(table["group"].unique()), colors(targets)
     for number, target in enumerate(targets):
-        of = table[(table["target"] == target) & (table["lesions"] >= FEWEST)]
-        place = of["group"].map(groups.index) + 0.22 * (number - (len(targets) - 1) / 2)
+        rows = table[(table["target"] == target) & (table["lesions"] >= FEWEST)]
+        place = rows["group"].map(groups.index) + 0.22 * (number - (len(targets) - 1) / 2)
         color = color_of[target]
-        axes.plot(of["constant"], place, "o", markerfacecolor="none", color=color, alpha=0.5, markersize=6)
-        axes.plot(of["brier"], place, "o", color=color, label=target, markersize=6.5)
+        axes.plot(rows["constant"], place, "o", markerfacecolor="none", color=color, alpha=0.5, markersize=6)
+        axes.plot(rows["brier"], place, "o", color=color, label=target, markersize=6.5)
     label = "the group's share of positives, always"
     axes.plot([], [], "o", markerfacecolor="none", color=CHANCE, label=label)
     counts = table.groupby("group", sort=False)[["lesions", "patients"]].max()

@@ -55,15 +55,17 @@ def _panel(axes: Axes, aurocs: dict[str, Any], level: str) -> None:
     offsets = np.linspace(-0.27, 0.27, len(names))
     for place, labels in enumerate(aurocs.values()):
         for offset, (name, levels) in zip(offsets, labels.items(), strict=True):
-            found, y = levels[level], place + offset
+            summary, y = levels[level], place + offset
             color = color_of[name]
-            axes.scatter(found["values"], np.full(found["draws"], y), s=9, color=FOLD, linewidths=0, zorder=2)
+            axes.scatter(
+                summary["values"], np.full(summary["draws"], y), s=9, color=FOLD, linewidths=0, zorder=2
+            )
             label = ("labels at random" if name == RANDOM else name) if place == 0 else None
-            bar = axes.errorbar(found["mean"], y, xerr=found["spread"], fmt="o", color=color, zorder=3)
+            bar = axes.errorbar(summary["mean"], y, xerr=summary["spread"], fmt="o", color=color, zorder=3)
             bar.set_label(label)
-            if np.isfinite(found["mean"]):
-                right = max(found["mean"] + found["spread"], *found["values"])
-                text = axes.annotate(f"{found['mean']:.2f}", (right, y), (5, 0), textcoords="offset points")
+            if np.isfinite(summary["mean"]):
+                right = max(summary["mean"] + summary["spread"], *summary["values"])
+                text = axes.annotate(f"{summary['mean']:.2f}", (right, y), (5, 0), textcoords="offset points")
                 text.set(va="center", fontsize=8, color=color)
     axes.set_yticks(range(len(aurocs)), [*aurocs])
     axes.set(ylim=(len(aurocs) - 0.5, -0.5), xlim=(min(0.3, axes.get_xlim()[0]), 1.05), xlabel="AUROC")

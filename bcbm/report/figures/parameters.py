@@ -71,12 +71,15 @@ def slice_figure(
         names: the parameters, in order.
         path: the file to write.
     """
-    done = trials[trials["state"] == "complete"]
-    final = done["study"] == "final"
+    finished = trials[trials["state"] == "complete"]
+    final = finished["study"] == "final"
     kinds: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
-        "a fold": (done[~final], {"marker": "o", "color": LESION, "s": 14, "alpha": 0.7}),
-        "final": (done[final], {"marker": "o", "color": PATIENT, "s": 20, "alpha": 0.8}),
-        "the experiment as it is": (done[done["default"]], {"marker": "D", "color": DEFAULT, "s": 26}),
+        "a fold": (finished[~final], {"marker": "o", "color": LESION, "s": 14, "alpha": 0.7}),
+        "final": (finished[final], {"marker": "o", "color": PATIENT, "s": 20, "alpha": 0.8}),
+        "the experiment as it is": (
+            finished[finished["default"]],
+            {"marker": "D", "color": DEFAULT, "s": 26},
+        ),
     }
     with panels(names, path, "", objective) as grid:
         for name, axes in grid.items():
@@ -99,10 +102,10 @@ def map_figure(
     """
     from matplotlib.figure import Figure
 
-    done = trials[(trials["state"] == "complete") & trials[list(pair)].notna().all(axis=1)]
-    values = done[objective].to_numpy(float)
+    finished = trials[(trials["state"] == "complete") & trials[list(pair)].notna().all(axis=1)]
+    values = finished[objective].to_numpy(float)
     scales = [Scale(space[name]) for name in pair]
-    points = [scale.places(done[name]) for scale, name in zip(scales, pair, strict=True)]
+    points = [scale.places(finished[name]) for scale, name in zip(scales, pair, strict=True)]
     lines = [scale.line() for scale in scales]
     near_x, near_y = (scale.near(line, at) for scale, line, at in zip(scales, lines, points, strict=True))
     weights = near_y[:, None, :] * near_x[None, :, :]  # (Y, X, trials)

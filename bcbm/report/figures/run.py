@@ -41,7 +41,7 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """
     with _panels(results, path, "sensitivity") as panels:
         for target, axes in panels.items():
-            rows, block = _of(predictions, target), results["receptors"][target]
+            rows, block = _target_rows(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
             for _, fold in rows.groupby("fold"):
                 axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
@@ -57,7 +57,7 @@ def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: P
     """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
     with _panels(results, path, "precision") as panels:
         for target, axes in panels.items():
-            rows, block = _of(predictions, target), results["receptors"][target]
+            rows, block = _target_rows(predictions, target), results["receptors"][target]
             patient = block["patient"]
             prevalence = patient["positives"] / max(1, patient["positives"] + patient["negatives"])
             label = f"share of positive patients  {prevalence:.2f}"
@@ -74,7 +74,7 @@ def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) 
     """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
     with _panels(results, path, "observed share of positives") as panels:
         for target, axes in panels.items():
-            patients = patient_level(_of(predictions, target))
+            patients = patient_level(_target_rows(predictions, target))
             patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":", label="perfect")
             counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
@@ -98,7 +98,7 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
     with _panels(results, path, "net benefit", square=False) as panels:
         top = 0.05
         for target, axes in panels.items():
-            patients = patient_level(_of(predictions, target))
+            patients = patient_level(_target_rows(predictions, target))
             if len(patients):
                 curve = net_benefit(patients["label"], patients["probability"], THRESHOLDS)
                 axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
@@ -166,7 +166,7 @@ def _panels(results: Results, path: Path, ylabel: str, square: bool = True) -> I
     save_png(figure, path)
 
 
-def _of(predictions: pd.DataFrame, target: str) -> pd.DataFrame:
+def _target_rows(predictions: pd.DataFrame, target: str) -> pd.DataFrame:
     return predictions[predictions["target"] == target]
 
 

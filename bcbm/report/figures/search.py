@@ -34,16 +34,30 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
     with panels(studies, path, "trial", objective) as grid:
         for study, axes in grid.items():
             rows = trials[trials["study"] == study]
-            pruned, done = (rows[rows["state"] == state] for state in ("pruned", "complete"))
+            pruned, finished = (rows[rows["state"] == state] for state in ("pruned", "complete"))
             marks: dict[str, Any] = {"color": CHANCE, "markersize": 5, "label": "pruned, at its last value"}
             if len(pruned):
                 axes.plot(pruned["trial"], pruned["last_value"], "x", **marks)
-            axes.plot(done["trial"], done[objective], "o", color=PATIENT, alpha=0.7, ms=4.5, label="finished")
-            best = done[objective].cummin() if smaller else done[objective].cummax()
-            axes.step(
-                done["trial"], best, where="post", color=BEST, linewidth=1.8, label="best so far", zorder=1
+            axes.plot(
+                finished["trial"],
+                finished[objective],
+                "o",
+                color=PATIENT,
+                alpha=0.7,
+                ms=4.5,
+                label="finished",
             )
-            default = done[done["default"]]
+            best = finished[objective].cummin() if smaller else finished[objective].cummax()
+            axes.step(
+                finished["trial"],
+                best,
+                where="post",
+                color=BEST,
+                linewidth=1.8,
+                label="best so far",
+                zorder=1,
+            )
+            default = finished[finished["default"]]
             axes.plot(
                 default["trial"], default[objective], "D", color=DEFAULT, label="the experiment as it is"
             )
@@ -93,12 +107,12 @@ def front_figure(
             axes.plot(
                 best[other], best[objectives[0]], "o-", color=PATIENT, linewidth=1.2, label="Pareto front"
             )
-            default, taken = rows[rows["default"]], rows.loc[front[study][:1]]
+            default, chosen = rows[rows["default"]], rows.loc[front[study][:1]]
             axes.plot(
                 default[other], default[objectives[0]], "D", color=DEFAULT, label="the experiment as it is"
             )
             circle: dict[str, Any] = {"markersize": 12, "markerfacecolor": "none", "markeredgewidth": 1.6}
-            axes.plot(taken[other], taken[objectives[0]], "o", color=BEST, label="taken", **circle)
+            axes.plot(chosen[other], chosen[objectives[0]], "o", color=BEST, label="taken", **circle)
             axes.set_xlabel(other, fontsize=9)
 
 
@@ -119,10 +133,10 @@ def timeline_figure(trials: pd.DataFrame, path: Path) -> None:
     figure = Figure(figsize=(10, 1.4 + 0.34 * total), layout="constrained")
     axes = figure.subplots()
     for state, (color, label) in STATES.items():
-        of = ran.index[ran["state"] == state]
+        bars = ran.index[ran["state"] == state]
         style: dict[str, Any] = {"height": 0.72, "color": color, "edgecolor": "white", "linewidth": 0.5}
-        if len(of):
-            axes.barh(lane[of], end[of] - start[of], left=start[of], label=label, **style)
+        if len(bars):
+            axes.barh(lane[bars], end[bars] - start[bars], left=start[bars], label=label, **style)
     axes.set_yticks(list(places.values()), list(places))
     axes.set_ylim(total - 0.4, -0.6)
     axes.set_xlabel("minutes, those without a trial left out", fontsize=9)
@@ -144,12 +158,12 @@ def busy_minutes(started: pd.Series, ended: pd.Series) -> tuple[pd.Series, pd.Se
 def lanes(start: pd.Series, end: pd.Series) -> np.ndarray:
     """The lowest lane that is free for each of some intervals, given in order of their starts."""
     free: list[float] = []
-    taken = []
+    assigned = []
     for begins, ends in zip(start, end, strict=True):
         lane = next((lane for lane, since in enumerate(free) if since <= begins), len(free))
         free[lane : lane + 1] = [ends]
-        taken.append(lane)
-    return np.array(taken, dtype=int)
+        assigned.append(lane)
+    return np.array(assigned, dtype=int)
 
 
 @contextmanager
@@ -171,12 +185,12 @@ def panels(names: list[str], path: Path, xlabel: str, ylabel: str) -> Iterator[d
     for axes in grid[: len(names) : columns]:
         axes.set_ylabel(ylabel, fontsize=9)
     yield dict(zip(names, grid, strict=False))
-    found: dict[str, Any] = {}
+    legend: dict[str, Any] = {}
     for axes in grid[: len(names)]:
         handles, labels = axes.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
+        legend |= dict(zip(labels, handles, strict=True))
     figure.legend(
-        found.values(), found.keys(), loc="outside upper right", ncols=5, frameon=False, fontsize=8.5
+        legend.values(), legend.keys(), loc="outside upper right", ncols=5, frameon=False, fontsize=8.5
     )
     save_png(figure, path)
 

@@ -48,12 +48,12 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
             unmet = [name for name in item.get("if", []) if conditions[name].status == "no"]
             answer = Answer("n/a", f"condition {unmet[0]} does not hold") if unmet else None
             items.append({**item, "answer": answer or answers.get(item["number"], BLANK)})
-        asked = [
+        condition_rows = [
             {"number": name, "asks": asks, "answer": conditions[name]}
             for name, asks in checklist["conditions"].items()
         ]
         blank = sum(not item["answer"].status for item in items)
-        checklists.append({**checklist, "conditions": asked, "items": items, "blank": blank})
+        checklists.append({**checklist, "conditions": condition_rows, "items": items, "blank": blank})
     return checklists
 
 
@@ -97,9 +97,9 @@ def _metrics(run: FinishedRun, shared_patients: int) -> Answers:
     if "radiomics" in modalities:
         values = "values are those of the cohort's workbook; its authors know software and settings"
         software = f"pyradiomics-bhklab {run.environment['versions'].get('pyradiomics-bhklab', '')}"
-        kept = "kept with the values in radiomics.parquet, original image, 7 classes"
+        settings = "kept with the values in radiomics.parquet, original image, 7 classes"
         answers["12"] = Answer("yes", software) if extracted else Answer("", values)
-        answers["13"] = Answer("yes", kept) if extracted else Answer("", values)
+        answers["13"] = Answer("yes", settings) if extracted else Answer("", values)
     if "radiomics" in modalities and network:
         answers["14"] = answers["15"] = Answer("no", f"all {len(FEATURES)} enter; the network is regularised")
     places = len(PLACES) + (len(COORDINATES) if config["features"]["coordinates"] else 0)
@@ -120,7 +120,7 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
     inside = f"tuned inside each fold: {', '.join(tuned)}" if tuned else ""
     chosen = f"settings chosen on all patients by a search: {run.chosen_by}" if run.chosen_by else ""
     tuning = "; ".join(filter(None, [chosen, inside])) or "not tuned"
-    said = {
+    statements = {
         "4": "a model is developed and cross-validated; none is evaluated elsewhere",
         "6b": f"cohort.policy {config['cohort']['policy']}; {_flow(run)}",
         "7": _crops(config) if "image" in task["modalities"] else "",
@@ -145,9 +145,9 @@ def _tripod(run: FinishedRun, shared_patients: int) -> Answers:
         "26": "limits of the model card above",
     }
     if not config["cohort"]["root"]:
-        said |= {"5a": "the embedded cohort: invented patients", "8a": "invented labels"}
-        said |= {"18e": "the program writes the embedded cohort"}
-    return {number: Answer("stated", text) for number, text in said.items() if text}
+        statements |= {"5a": "the embedded cohort: invented patients", "8a": "invented labels"}
+        statements |= {"18e": "the program writes the embedded cohort"}
+    return {number: Answer("stated", text) for number, text in statements.items() if text}
 
 
 def _tables(modalities: list[str]) -> list[str]:
@@ -181,10 +181,12 @@ def _sequences(config: dict[str, Any]) -> str:
 
 
 def _acquisition(run: FinishedRun) -> Answer:
-    known = ("manufacturer", "field_strength", "pixel_spacing")
-    cells = run.lesions.reindex(columns=list(known)).fillna("").astype(str)
-    there = [name for name in known if cells[name].ne("").any()]
-    return Answer("partly", f"lesions.parquet holds {', '.join(there).replace('_', ' ')}") if there else BLANK
+    columns = ("manufacturer", "field_strength", "pixel_spacing")
+    cells = run.lesions.reindex(columns=list(columns)).fillna("").astype(str)
+    filled = [name for name in columns if cells[name].ne("").any()]
+    return (
+        Answer("partly", f"lesions.parquet holds {', '.join(filled).replace('_', ' ')}") if filled else BLANK
+    )
 
 
 def _division(run: FinishedRun, shared_patients: int) -> Answer:
@@ -212,8 +214,8 @@ def _code(run: FinishedRun) -> str:
 
 
 def _checkpoints(run: FinishedRun) -> Answer:
-    kept = len(list(run.folder.glob("fold=*/checkpoints/*")))
-    return Answer("partly", f"{kept} checkpoints lie in the run folder") if kept else BLANK
+    count = len(list(run.folder.glob("fold=*/checkpoints/*")))
+    return Answer("partly", f"{count} checkpoints lie in the run folder") if count else BLANK
 
 
 def _rarer_class(run: FinishedRun) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bcbm.report.words import figure, interval, number, share, signed, whole
+from bcbm.cohort.splits import UNITS
+from bcbm.report.words import figure, interval, number, share, signed, thousands
 from bcbm.system.files import write_whole
 
 
@@ -25,8 +26,8 @@ def write_html(template: str, path: Path, **content: Any) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(whole=whole, share=share, number=number, signed=signed)
-    environment.filters.update(figure=figure, interval=interval)
+    environment.filters.update(thousands=thousands, share=share, number=number, signed=signed)
+    environment.filters.update(figure=figure, interval=interval, plural=UNITS.__getitem__)
     page = environment.get_template(template).render(**content)
     write_whole(path, page)
 

@@ -42,27 +42,27 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
     Raises:
         InputError: the run is not finished.
     """
-    found = read_run(run)
-    names = pseudonyms(found.lesions["patient_id"], found.environment["cohort"])
-    leak = leak_panel(found)
-    of_lesions = with_lesions(found.predictions, found.lesions)
-    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(found.lesions)]
+    finished = read_run(run)
+    names = pseudonyms(finished.lesions["patient_id"], finished.environment["cohort"])
+    leak = leak_panel(finished)
+    lesion_rows = with_lesions(finished.predictions, finished.lesions)
+    steps = [dict(zip(FLOW, step, strict=True)) for step in flow(finished.lesions)]
     page = run / "report.html"
     write_html(
         "report.html.j2",
         page,
-        run=found,
-        results=found.results,
+        run=finished,
+        results=finished.results,
         beside=beside_auroc("patient"),
-        verdict=verdict(found.results),
+        verdict=verdict(finished.results),
         flow=steps,
         leak=leak,
         leakcheck=_leakcheck(leakcheck),
-        examples=most_confident(of_lesions, names),
-        explanations=_explanations(run, found, names),
-        noise=noise(found.results),
-        checklists=filled_checklists(found, leak["shared_patients"]),
-        pictures=_pictures(found, steps, of_lesions),
+        examples=most_confident(lesion_rows, names),
+        explanations=_explanations(run, finished, names),
+        noise=noise(finished.results),
+        checklists=filled_checklists(finished, leak["shared_patients"]),
+        pictures=_pictures(finished, steps, lesion_rows),
     )
     return page
 
@@ -73,11 +73,11 @@ def verdict(results: Results) -> tuple[str, str]:
         return f"LEAKY: split by {results['split']['unit']}. No figure here is a result.", "leaky"
     q = {name: block["patient"]["q"] for name, block in results["receptors"].items()}
     above = [name for name, value in q.items() if value < SURE]
-    rest = [name for name in q if name not in above]
+    others = [name for name in q if name not in above]
     if not above:
-        return f"Not shown to be better than chance: {listed(rest)}", "warn"
-    if rest:
-        return f"Better than chance: {listed(above)}. Not shown to be: {listed(rest)}", "good"
+        return f"Not shown to be better than chance: {listed(others)}", "warn"
+    if others:
+        return f"Better than chance: {listed(above)}. Not shown to be: {listed(others)}", "good"
     return f"Better than chance: {listed(above)}", "good"
 
 
@@ -87,14 +87,14 @@ def noise(results: Results) -> list[str]:
     return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]
 
 
-def _pictures(run: FinishedRun, steps: list[dict[str, Any]], of_lesions: pd.DataFrame) -> dict[str, str]:
+def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.DataFrame) -> dict[str, str]:
     """Every figure as an address that holds it; the files stay in the run folder."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     for name, curve in CURVES.items():
         curve(run.predictions, run.results, folder / f"{name}.png")
     flow_figure(steps, folder / "flow.png")
-    errors_figure(of_lesions, run.results, folder / "errors.png")
+    errors_figure(lesion_rows, run.results, folder / "errors.png")
     return {name: embedded(folder / f"{name}.png") for name in (*CURVES, "flow", "errors")}
 
 
@@ -102,9 +102,9 @@ def _leakcheck(path: Path | None) -> dict[str, Any] | None:
     """What leakcheck found, and its picture where one lies beside the file."""
     if path is None:
         return None
-    found: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
     picture = path.with_suffix(".png")
-    return {**found, "picture": embedded(picture) if picture.is_file() else None}
+    return {**content, "picture": embedded(picture) if picture.is_file() else None}
 
 
 def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict[str, Any] | None:
@@ -115,12 +115,12 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
     path = folder / "explanations.json"
     if not path.is_file():
         return None
-    told: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
     patient_of = run.lesions.set_index("lesion_id")["patient_id"]
     saliency = []
-    for one in told["saliency"]:
-        picture = folder / EXPLANATIONS / one["file"]
-        patient = names[str(patient_of[one["lesion_id"]])]
+    for example in content["saliency"]:
+        picture = folder / EXPLANATIONS / example["file"]
+        patient = names[str(patient_of[example["lesion_id"]])]
         address = embedded(picture) if picture.is_file() else None
-        saliency.append({**one, "patient": patient, "picture": address})
-    return {"modalities": told["modalities"], "radiomics": told["radiomics"], "saliency": saliency}
+        saliency.append({**example, "patient": patient, "picture": address})
+    return {"modalities": content["modalities"], "radiomics": content["radiomics"], "saliency": saliency}

@@ -79,11 +79,11 @@ def in_words(mean: Mapping[str, float]) -> str:
     difference, low, high = (mean[name] for name in ("difference", "low", "high"))
     if math.isnan(low):
         return "The difference is not defined: a target has one class only."
-    found = f"{signed(difference)} [{signed(low)}, {signed(high)}]"
+    text = f"{signed(difference)} [{signed(low)}, {signed(high)}]"
     if low <= 0 <= high:
-        return f"{found}; the interval holds 0, so choosing is not shown to be better or worse."
+        return f"{text}; the interval holds 0, so choosing is not shown to be better or worse."
     side, than = ("above", "better") if low > 0 else ("below", "worse")
-    return f"{found}; the interval lies {side} 0, choosing by the search is {than}."
+    return f"{text}; the interval lies {side} 0, choosing by the search is {than}."
 
 
 def verdict(nested: Mapping[str, Any] | None, missing: Mapping[str, str]) -> tuple[str, str]:
@@ -100,28 +100,28 @@ def choices(sweep: Mapping[str, Any], best: Mapping[str, Mapping[str, Any]]) -> 
     """A row a parameter: the experiment's own value, what each study chose, and how far the folds agree."""
     rows = []
     for name in sweep["space"]:
-        chosen = {study: one["settings"].get(name, math.nan) for study, one in best.items()}
-        folds = [value for study, value in chosen.items() if study != FINAL]
-        own: Any = sweep["config"]
+        chosen = {study: choice["settings"].get(name, math.nan) for study, choice in best.items()}
+        folds = [item for study, item in chosen.items() if study != FINAL]
+        value: Any = sweep["config"]
         for part in name.split("."):
-            own = own[part]
-        row = {"name": name, "own": written(own), "agreement": agreement(folds)}
-        rows.append(row | {"chosen": {study: written(value) for study, value in chosen.items()}})
+            value = value[part]
+        row = {"name": name, "own": written(value), "agreement": agreement(folds)}
+        rows.append(row | {"chosen": {study: written(item) for study, item in chosen.items()}})
     return rows
 
 
 def agreement(values: list[Any]) -> str:
     """How far folds agree on a value: all the same, a range of numbers, or the most frequent choice."""
-    given = [written(value) for value in values]
-    if len(given) < 2 or set(given) == {UNUSED}:
+    texts = [written(value) for value in values]
+    if len(texts) < 2 or set(texts) == {UNUSED}:
         return ""
-    if len(set(given)) == 1:
+    if len(set(texts)) == 1:
         return "all the same"
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if numbers and not any(math.isnan(value) for value in values):
         return f"{written(min(values))} to {written(max(values))}"
-    most = max(dict.fromkeys(given), key=given.count)
-    return f"{most} in {given.count(most)} of {len(given)}"
+    most = max(dict.fromkeys(texts), key=texts.count)
+    return f"{most} in {texts.count(most)} of {len(texts)}"
 
 
 def written(value: Any) -> str:
@@ -152,8 +152,8 @@ def _pictures(
         course.steps_figure(steps, first, folder / "steps.png")
     if len(objectives) > 1 and best:
         front = {
-            study: [one["trial"], *(n for n in one["pareto"] if n != one["trial"])]
-            for study, one in best.items()
+            study: [choice["trial"], *(n for n in choice["pareto"] if n != choice["trial"])]
+            for study, choice in best.items()
         }
         course.front_figure(trials, objectives, front, folder / "front.png")
     if best:
@@ -162,9 +162,11 @@ def _pictures(
         parameters.slice_figure(trials, first, space, names, folder / "slices.png")
     if len(importances):
         parameters.importance_figure(importances, folder / "importances.png")
-        of = trials[trials["study"] == (FINAL if FINAL in best else next(iter(best)))]
-        of = of[of["state"] == "complete"]
-        pairs = (pair for pair in combinations(names, 2) if of[list(pair)].notna().all(axis=1).sum() >= LEAST)
+        finished = trials[trials["study"] == (FINAL if FINAL in best else next(iter(best)))]
+        finished = finished[finished["state"] == "complete"]
+        pairs = (
+            pair for pair in combinations(names, 2) if finished[list(pair)].notna().all(axis=1).sum() >= LEAST
+        )
         if pair := next(pairs, None):
-            parameters.map_figure(of, first, space, pair, folder / "map.png")
+            parameters.map_figure(finished, first, space, pair, folder / "map.png")
     return {path.stem: embedded(path) for path in folder.glob("*.png")}
