@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bcbm.baselines import permuted_aurocs, train_baseline
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.models import MostTelling, fit_predict, training_weights
+from bcbm.baselines.models import MostCorrelated, fit_predict, training_weights
 from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
@@ -122,7 +122,7 @@ def test_selection_inside_the_fold_stays_at_chance_on_noise_and_outside_it_does_
     for seed in range(4):
         columns, labels, patients = noise(seed)
         inside.append(cross_validated(columns, labels, patients, 20))
-        peek = MostTelling(20).fit(columns.to_numpy(), labels, np.ones(len(labels)))
+        peek = MostCorrelated(20).fit(columns.to_numpy(), labels, np.ones(len(labels)))
         outside.append(cross_validated(columns.loc[:, peek.get_support()], labels, patients, 0))
     assert abs(np.mean(inside) - 0.5) < 0.1
     assert np.mean(outside) > 0.85
