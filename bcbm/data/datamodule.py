@@ -129,8 +129,10 @@ class LesionDataModule(LightningDataModule):
         rank, world = self._place()
         size, left = divmod(self.data.batch_size, world)
         if left or size % self.bag or not size:
-            divisor = f"the {world} devices" + f" times data.bag={self.bag}" * (self.bag > 1)
-            raise ValueError(f"data.batch_size={self.data.batch_size} is not a multiple of {divisor}")
+            raise ValueError(
+                f"data.batch_size={self.data.batch_size} is not a multiple of {world * self.bag}, the "
+                f"devices ({world}) times data.bag ({self.bag}); choose one that is"
+            )
         dataset = self.datasets["train"]
         patients = self.lesions["patient_id"].iloc[dataset.rows].tolist()
         count = len(set(patients)) * self.bag if self.bag > 1 else len(dataset)

@@ -115,7 +115,7 @@ def test_every_step_sees_the_same_patients_each_once_on_any_number_of_devices(wo
 def test_a_batch_that_cuts_a_bag_is_refused():
     data = bagged(data=Data(batch_size=8), bag=3)
     data.setup()
-    with pytest.raises(ValueError, match=r"no multiple of the 1 devices times data\.bag=3"):
+    with pytest.raises(ValueError, match="multiple of 3"):
         data.train_dataloader()
 
 

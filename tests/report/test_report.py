@@ -271,7 +271,7 @@ def test_an_unfinished_run_has_no_report(tmp_path):
     run = write_run(tmp_path / "run", finished=False)
     with pytest.raises(InputError, match="2 of 5 folds"):
         write_report(run)
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match=r"config\.yaml"):
         write_report(tmp_path)
 
 
