@@ -36,7 +36,7 @@ def commands() -> str:
 
 
 def print_help(usage: str, keys: Sequence[str] = (), everything: bool = False) -> None:
-    """Print how a command is used and, where it takes them, experiments, groups and keys with their meaning.
+    """Print how a command is used and, where it takes them, keys with their meaning, groups and experiments.
 
     Args:
         usage: the command's docstring.
@@ -45,11 +45,12 @@ def print_help(usage: str, keys: Sequence[str] = (), everything: bool = False) -
     """
     lines = [usage.rstrip()]
     if keys:
-        lines += ["", "Experiments (experiment=NAME)", *_experiments()]
-        lines += ["", "Groups (group=NAME takes a file of conf/)", *_groups()]
         first, others = _keys(keys)
         lines += ["", "Keys: type, default, meaning", *first]
-        lines += ["", "Other keys", *others] if everything else ["", "--help all lists the other keys too"]
+        lines += ["", "Other keys", *others] if everything else []
+        lines += ["", "Groups (group=NAME takes a file of conf/)", *_groups()]
+        lines += ["", "Experiments (experiment=NAME)", *_experiments()]
+        lines += [] if everything else ["", "--help all lists the other keys too"]
     show("\n".join(lines))
 
 
