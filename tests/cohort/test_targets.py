@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fits import fit
+from openpyxl import load_workbook
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, read_download
 from bcbm.cohort.splits import make_split
@@ -247,3 +248,16 @@ def test_audit_and_leak_check_go_over_the_targets_of_the_cohort(clinical_cohort,
     assert fitting_check(home, tables, [BOTH[1]], "patient") == check
     assert fitting_check(home, tables, ["ER"], "patient") is None
     assert fitting_check(home, ["position"], [BOTH[1]], "patient") is None
+
+
+def test_a_cell_that_excel_shows_in_per_cent_counts_as_shown(clinical_cohort, tmp_path):
+    root = shutil.copytree(clinical_cohort, tmp_path / "cohort")
+    book = load_workbook(root / CLINICAL_WORKBOOK[0])
+    sheet = book[CLINICAL_WORKBOOK[1]]
+    place = [str(cell.value).strip() for cell in sheet[1]].index("Ki-67") + 1
+    for row, value in ((2, 0.25), (3, 0.05)):
+        sheet.cell(row, place, value).number_format = "0%"
+    sheet.cell(4, place, 0.25)
+    book.save(root / CLINICAL_WORKBOOK[0])
+    read = read_download(root, known_targets({"ki67": {"column": "Ki-67", "positive": ">= 20"}}))
+    assert read.studies["ki67"].tolist()[:3] == [1.0, 0.0, 0.0]

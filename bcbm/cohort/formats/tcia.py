@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from openpyxl import load_workbook
 
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
@@ -56,6 +57,8 @@ def read_download(
     problems: list[Problem] = []
     clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
     radiomics = _read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
+    own = {target.column for name, target in targets.items() if name not in TARGETS}
+    _percentages(root, clinical, own & set(clinical.columns))
     studies = _studies(clinical, targets, problems)
     rows = _workbook_rows(radiomics, problems)
     images = root / IMAGE_FOLDER
@@ -138,6 +141,22 @@ def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.D
             )
         )
     return frame
+
+
+def _percentages(root: Path, clinical: pd.DataFrame, columns: set[str]) -> None:
+    """Give, in place, cells that Excel shows as "20%" that value: it stores them as 0.2."""
+    if not columns:
+        return
+    book = load_workbook(root / CLINICAL_WORKBOOK[0], read_only=True, data_only=True)
+    head, *rows = book[CLINICAL_WORKBOOK[1]].iter_rows(max_row=len(clinical) + 1)
+    for place, cell in enumerate(head):
+        if (name := str(cell.value).strip()) not in columns:
+            continue
+        for row, cells in zip(clinical.index, rows, strict=False):
+            value = cells[place].value if place < len(cells) else None
+            if isinstance(value, int | float) and "%" in str(cells[place].number_format):
+                clinical.at[row, name] = f"{100 * value:g} %"
+    book.close()
 
 
 def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
