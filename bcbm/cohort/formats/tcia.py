@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from openpyxl import load_workbook
 
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
+from bcbm.cohort.formats.workbooks import identified, read_workbook, restore_percentages
 from bcbm.cohort.targets import TARGETS, Target, read_labels
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -55,10 +55,10 @@ def read_download(
             has.
     """
     problems: list[Problem] = []
-    clinical = _read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
-    radiomics = _read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
+    clinical = read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
+    radiomics = read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
     own = {target.column for name, target in targets.items() if name not in TARGETS}
-    _percentages(root, clinical, own & set(clinical.columns))
+    restore_percentages(root, *CLINICAL_WORKBOOK, clinical, own & set(clinical.columns))
     studies = _studies(clinical, targets, problems)
     rows = _workbook_rows(radiomics, problems)
     images = root / IMAGE_FOLDER
@@ -113,70 +113,9 @@ def content_hash(root: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
-    path = root / name
-    if not path.is_file():
-        raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
-    try:
-        frame = pd.read_excel(path, sheet_name=sheet, dtype=object, keep_default_na=False)
-    except Exception as error:
-        raise InputError(
-            Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
-        ) from error
-    frame.columns = [str(column).strip() for column in frame.columns]
-    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
-    if twice:
-        where, remedy = f"{path}, sheet {sheet}", "keep one of them; blanks around a heading do not count"
-        raise InputError(*(Problem(where, f"has two columns '{name}'", remedy) for name in twice))
-    missing = [column for column in needed if column not in frame.columns]
-    if missing:
-        raise InputError(
-            *(
-                Problem(
-                    f"{path}, sheet {sheet}",
-                    f"no column '{column}'",
-                    f"restore it; there are {_first_columns(frame)}",
-                )
-                for column in missing
-            )
-        )
-    return frame
-
-
-def _percentages(root: Path, clinical: pd.DataFrame, columns: set[str]) -> None:
-    """Give, in place, cells that Excel shows as "20%" that value: it stores them as 0.2."""
-    if not columns:
-        return
-    book = load_workbook(root / CLINICAL_WORKBOOK[0], read_only=True, data_only=True)
-    head, *rows = book[CLINICAL_WORKBOOK[1]].iter_rows(max_row=len(clinical) + 1)
-    for place, cell in enumerate(head):
-        if (name := str(cell.value).strip()) not in columns:
-            continue
-        for row, cells in zip(clinical.index, rows, strict=False):
-            value = cells[place].value if place < len(cells) else None
-            if isinstance(value, int | float) and "%" in str(cells[place].number_format):
-                clinical.at[row, name] = f"{100 * value:g} %"
-    book.close()
-
-
-def _identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
-    """The rows that name a study, with their old index; each other row that is not blank is a problem."""
-    text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
-    blank = text[column] == ""
-    for row in frame.index[blank & (text != "").any(axis=1)]:
-        remedy = "write the study there; the row is not read"
-        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, "row without study"))
-    return frame[~blank]
-
-
-def _first_columns(frame: pd.DataFrame) -> str:
-    names = [str(column) for column in frame.columns[:8]]
-    return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
-
-
 def _studies(clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem]) -> pd.DataFrame:
     book, sheet = CLINICAL_WORKBOOK
-    clinical = _identified(clinical, "ID", book, problems)
+    clinical = identified(clinical, "ID", book, problems)
     frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
     rows = [f"row {row} ({study})" for row, study in zip(frame.index + 2, frame["study_id"], strict=True)]
@@ -199,7 +138,7 @@ def _studies(clinical: pd.DataFrame, targets: Mapping[str, Target], problems: li
 
 def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
     book = RADIOMICS_WORKBOOK[0]
-    radiomics = _identified(radiomics, "FilenamePrefix", book, problems)
+    radiomics = identified(radiomics, "FilenamePrefix", book, problems)
     values = radiomics.loc[:, [c for c in radiomics.columns if c.startswith("original_")]]
     numbers = values.apply(pd.to_numeric, errors="coerce").astype("float64")
     numbers = numbers.where(np.isfinite(numbers))

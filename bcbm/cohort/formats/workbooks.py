@@ -1,0 +1,74 @@
+"""Workbooks as they are read, and what a cell of theirs means."""
+
+from pathlib import Path
+
+import pandas as pd
+from openpyxl import load_workbook
+
+from bcbm.errors import InputError, Problem
+
+
+def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
+    """A sheet, cells as they are stored, headings without blanks around them.
+
+    Raises:
+        InputError: it cannot be read, a column that is needed is missing, or two have one heading.
+    """
+    path = root / name
+    if not path.is_file():
+        raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
+    try:
+        frame = pd.read_excel(path, sheet_name=sheet, dtype=object, keep_default_na=False)
+    except Exception as error:
+        raise InputError(
+            Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
+        ) from error
+    frame.columns = [str(column).strip() for column in frame.columns]
+    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    if twice:
+        where, remedy = f"{path}, sheet {sheet}", "keep one of them; blanks around a heading do not count"
+        raise InputError(*(Problem(where, f"has two columns '{name}'", remedy) for name in twice))
+    missing = [column for column in needed if column not in frame.columns]
+    if missing:
+        raise InputError(
+            *(
+                Problem(
+                    f"{path}, sheet {sheet}",
+                    f"no column '{column}'",
+                    f"restore it; there are {_first_columns(frame)}",
+                )
+                for column in missing
+            )
+        )
+    return frame
+
+
+def restore_percentages(root: Path, name: str, sheet: str, frame: pd.DataFrame, columns: set[str]) -> None:
+    """Give, in place, cells that Excel shows as "20%" that value: it stores them as 0.2."""
+    if not columns:
+        return
+    book = load_workbook(root / name, read_only=True, data_only=True)
+    head, *rows = book[sheet].iter_rows(max_row=len(frame) + 1)
+    for place, cell in enumerate(head):
+        if (heading := str(cell.value).strip()) not in columns:
+            continue
+        for row, cells in zip(frame.index, rows, strict=False):
+            value = cells[place].value if place < len(cells) else None
+            if isinstance(value, int | float) and "%" in str(cells[place].number_format):
+                frame.at[row, heading] = f"{100 * value:g} %"
+    book.close()
+
+
+def identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
+    """The rows that name a study, with their old index; each other row that is not blank is a problem."""
+    text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
+    blank = text[column] == ""
+    for row in frame.index[blank & (text != "").any(axis=1)]:
+        remedy = "write the study there; the row is not read"
+        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, "row without study"))
+    return frame[~blank]
+
+
+def _first_columns(frame: pd.DataFrame) -> str:
+    names = [str(column) for column in frame.columns[:8]]
+    return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
