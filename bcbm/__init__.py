@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bcbm.system.lazy import public_names
+from bcbm.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bcbm.config.compose import compose as compose
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 # Idle OpenMP threads must sleep: with one busy core, spinning ones were seen to slow torch 20-fold.
 # It has to be set before torch is imported anywhere.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-__version__ = "0.2.0"
 
 public_names(
     __name__,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm import __version__
 from bcbm.config.compose import to_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
@@ -18,6 +17,7 @@ from bcbm.runs.identity import environment, fingerprint
 from bcbm.runs.predictions import read_predictions
 from bcbm.system.files import write_whole
 from bcbm.system.processes import rank
+from bcbm.system.version import __version__
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder

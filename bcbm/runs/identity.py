@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bcbm import __version__
 from bcbm.config.compose import plain
 from bcbm.config.places import checkout
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
+from bcbm.system.version import __version__
 
 PACKAGES = (
     *("lightning", "torch", "torchio", "monai", "pyradiomics-bhklab", "SimpleITK"),

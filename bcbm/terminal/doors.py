@@ -1,9 +1,8 @@
 """The commands, read from their files without importing them."""
 
 import ast
+import sys
 from pathlib import Path
-
-import bcbm
 
 
 def doors() -> dict[str, str]:
@@ -12,7 +11,9 @@ def doors() -> dict[str, str]:
     A command is a file of the package that defines `main`, such as `bcbm/fit.py`.
     """
     lines = {}
-    for path in sorted(path for folder in bcbm.__path__ for path in Path(folder).glob("[!_]*.py")):
+    for path in sorted(
+        path for folder in sys.modules["bcbm"].__path__ for path in Path(folder).glob("[!_]*.py")
+    ):
         content = ast.parse(path.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in content.body):
             lines[path.stem] = (ast.get_docstring(content) or "").partition("\n")[0]
@@ -25,7 +26,7 @@ def manual(verb: str) -> tuple[str, tuple[str, ...]]:
     Raises:
         KeyError: there is no such command.
     """
-    for folder in bcbm.__path__:
+    for folder in sys.modules["bcbm"].__path__:
         if (path := Path(folder) / f"{verb}.py").is_file():
             content = ast.parse(path.read_text(encoding="utf-8"))
             named = {

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bcbm import __version__
+from bcbm.system.version import __version__
 
 
 def versions() -> str:
