@@ -52,7 +52,7 @@ def test_too_few_patients_inside_a_fold_are_named_with_the_fold():
     table.loc[table["patient_id"].isin(last), "ER"] = 0.0
     table.loc[~table["patient_id"].isin(last), "ER"] = 1.0
     split = split_of(table)
-    with pytest.raises(InputError, match="fold 0, inside: ER"):
+    with pytest.raises(InputError, match="fold 0: ER: 4 positive"):
         inner_split(split, 0, table, folds=5, validation=0.2, targets=RECEPTORS)
 
 
