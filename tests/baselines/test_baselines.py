@@ -213,11 +213,11 @@ def test_an_acquisition_that_was_never_recorded_is_said(lesions):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["task.modalities=[radiomics,burden]", "model.kind=network"], "burden"),
+        (["task.modalities=[radiomics,burden]", "model.kind=network"], "only traditional models read burden"),
         (["task.modalities=[image,radiomics]"], r"leave image out: task.modalities=\[radiomics\]"),
         (["model.kind=network", "permutations=10"], "permutations are for traditional models"),
         (["task.aggregate=attention"], "learns no attention"),
-        (["permutations=10", "tune={baseline.strength: [0.1, 1.0]}"], "permutations.*tune"),
+        (["permutations=10", "tune={baseline.strength: [0.1, 1.0]}"], "leave permutations or tune out"),
         (["baseline.strength=0"], "more than 0"),
         (["baseline.trees=0"], "baseline.trees=0: write at least 1"),
         (["task.modalities=[scanner]"], "unknown 'scanner'"),
