@@ -1,7 +1,10 @@
 """Lesions as batches: what is checked, what is fitted and what a batch holds."""
 
 import multiprocessing
+import signal
+import sys
 from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
+from bcbm.system.processes import ending_signals, held_back
 
 IMAGE = "image"  # the modality that no tensor holds: its crops are read, cut and augmented batch by batch
 
@@ -27,6 +31,38 @@ if TYPE_CHECKING:
 
 # Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
 FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+
+
+class TrainingLoader(DataLoader[Batch]):
+    """A loader whose processes end without a word when the one that reads from them is ended."""
+
+    def __iter__(self) -> Any:
+        """Start the processes, or have them go on; a signal waits until they stand on their own feet."""
+        with held_back(signal.SIGINT, *ending_signals()):
+            return super().__iter__()
+
+
+def end_quietly(worker: int) -> None:
+    """Let a process that loads batches leave the last word to the one that reads them.
+
+    Ctrl-C reaches every process of a terminal, and the reader ends its loaders itself. Python's thread that
+    hands over the memory of a batch calls it an error if the reader is gone by then; other errors are shown.
+
+    Args:
+        worker: its number.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    show = sys.excepthook
+
+    def show_unless_left(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        # In the middle of a message the end of a connection is an OSError without a number.
+        half = isinstance(error, OSError) and error.errno is None
+        if not (half or isinstance(error, ConnectionError | EOFError)):
+            show(kind, error, trace)
+
+    sys.excepthook = show_unless_left
 
 
 class LesionDataModule(LightningDataModule):
@@ -142,7 +178,7 @@ class LesionDataModule(LightningDataModule):
         if self.trainer is not None:  # workers ask for the first batches before Lightning sets the epoch
             progress = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
-        return DataLoader(
+        return TrainingLoader(
             dataset,
             batch_size=size,
             sampler=sampler,
@@ -152,6 +188,7 @@ class LesionDataModule(LightningDataModule):
             # A process that talks to other ranks has threads, and a fork of it can inherit a lock for good.
             multiprocessing_context=("forkserver" if world > 1 else FORK) if self.data.workers else None,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=end_quietly,
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
