@@ -110,7 +110,7 @@ def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
     if reference not in labels:
         raise ConfigError(f"against={against} is not one of the runs; write one of {', '.join(labels)}")
     rows = [Row(label, run) for label, run in zip(labels, runs, strict=True)]
-    return compare_runs(rows, reference, runs[0].config["bootstrap"], runs[0].config["seed"])
+    return compare_runs(rows, reference)
 
 
 def read_run(folder: str | Path) -> "FinishedRun":

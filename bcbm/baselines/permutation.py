@@ -13,7 +13,8 @@ from bcbm.cohort.splits import Split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
-from bcbm.statistics.metrics import auroc, mean_or_nan, patient_level
+from bcbm.statistics.area import cross_validated_area
+from bcbm.statistics.metrics import patient_level
 from bcbm.terminal.progress import progress_bar
 
 
@@ -76,13 +77,8 @@ def pipeline_aurocs(
                 }
             )
             tables.append(lesion_rows)
-    patients = patient_level(pd.concat(tables, ignore_index=True))
-    return {
-        str(target): mean_or_nan(
-            [auroc(repeat["label"], repeat["probability"]) for _, repeat in rows.groupby("repeat")]
-        )
-        for target, rows in patients.groupby("target")
-    }
+    patients = patient_level(pd.concat(tables, ignore_index=True), by_fold=True)
+    return {str(target): cross_validated_area(rows).auroc for target, rows in patients.groupby("target")}
 
 
 def permute_labels(table: pd.DataFrame, targets: Sequence[str], seed: list[int]) -> pd.DataFrame:

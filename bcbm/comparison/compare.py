@@ -68,7 +68,7 @@ def compare(words: list[str], console: Console) -> int:
             f"against={against} is not one of the experiments; write one of {', '.join(labels)}"
         )
     with console.status("testing differences"):
-        comparison = compare_runs(rows, reference, config.bootstrap, config.seed)
+        comparison = compare_runs(rows, reference)
     name = _name(names, settings, labels)
     home = Path(config.run.root) / "compare" / name
     missing = [vars(experiment) for experiment in left_out]

@@ -1,22 +1,17 @@
 """Finished runs against one of them: the same patients in the same folds, tested pair by pair."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from bcbm.cohort.targets import in_order
 from bcbm.errors import InputError, Problem
 from bcbm.runs.finished import FinishedRun
 from bcbm.statistics import beside_auroc
-from bcbm.statistics.blocks import mean_aurocs
-from bcbm.statistics.metrics import auroc, patient_level
-from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio, paired_bootstrap, paired_permutation
-from bcbm.statistics.resampling import percentile_interval
+from bcbm.statistics.area import contrast, cross_validated_area
+from bcbm.statistics.metrics import patient_level
+from bcbm.statistics.paired import benjamini_hochberg, paired_difference
 from bcbm.statistics.results import Comparison, ExperimentFigures, PairedTest
 
 OTHER_SPLIT = "other split"
@@ -65,14 +60,12 @@ def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) 
             raise InputError(Problem(f"{first} and {second}", problem, remedy))
 
 
-def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int) -> Comparison:
+def compare_runs(rows: Sequence[Row], reference: str) -> Comparison:
     """Every experiment's figures, and its differences from the reference.
 
     Args:
         rows: experiments in order.
         reference: the label they are compared with.
-        resamples: bootstrap draws of patients, and permutations.
-        seed: of both.
 
     Raises:
         InputError: experiments of one unit have other folds, or labels differ.
@@ -86,10 +79,10 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
             continue
         for target in targets:
             if all(target in side.run.results["receptors"] for side in (row, base)):
-                figures = _test(row.run, base.run, target, resamples, seed)
+                figures = _test(row.run, base.run, target)
                 tests.append({"label": row.label, "target": target, **figures})
     tested = [test for test in tests if "reason" not in test]
-    q = benjamini_hochberg([np.fmax(test["permutation_p"], test["corrected_p"]) for test in tested])
+    q = benjamini_hochberg([test["p"] for test in tested])
     for test, value in zip(tested, q, strict=True):
         test["q"] = float(value)
     return {
@@ -100,17 +93,19 @@ def compare_runs(rows: Sequence[Row], reference: str, resamples: int, seed: int)
     }
 
 
-def mean_difference(run: FinishedRun, base: FinishedRun, resamples: int, seed: int) -> dict[str, float]:
-    """Difference of two runs' mean AUROC over targets: difference, low, high (paired bootstrap).
+def mean_difference(run: FinishedRun, base: FinishedRun) -> dict[str, float]:
+    """Difference of two runs' mean AUROC over targets: difference, low, high, p; see `area.contrast`.
 
     Both runs have the same targets and patients, as `compare_runs` makes sure of.
     """
     targets = list(base.results["receptors"])
-    ours, theirs = (
-        mean_aurocs(patient_level(side.predictions), targets, resamples, seed) for side in (run, base)
-    )
-    low, high = percentile_interval((ours - theirs)[1:])
-    return {"difference": float((ours - theirs)[0]), "low": low, "high": high}
+    areas, weights = [], []
+    for side, sign in ((run, 1.0), (base, -1.0)):
+        patients = patient_level(side.predictions)
+        areas += [cross_validated_area(patients[patients["target"] == target]) for target in targets]
+        weights += [sign / len(targets)] * len(targets)
+    mean = contrast(areas, weights, 0.0)
+    return {"difference": mean.estimate, "low": mean.low, "high": mean.high, "p": mean.p}
 
 
 def _figures(row: Row, targets: list[str]) -> ExperimentFigures:
@@ -137,36 +132,21 @@ def _chosen(block: Mapping[str, Any], keys: Sequence[str]) -> dict[str, float]:
     return {key: float(block[key]) for key in keys if key in block}
 
 
-def _test(run: FinishedRun, base: FinishedRun, target: str, resamples: int, seed: int) -> PairedTest:
+def _test(run: FinishedRun, base: FinishedRun, target: str) -> PairedTest:
     """One target of one experiment against the reference."""
     if run.split["hash"] != base.split["hash"]:
         return {"reason": OTHER_SPLIT}
-    ours, theirs = (side.predictions[side.predictions["target"] == target] for side in (run, base))
-    pair = patient_level(ours), patient_level(theirs)
+    ours, theirs = (
+        patient_level(side.predictions[side.predictions["target"] == target]) for side in (run, base)
+    )
     try:
-        difference = asdict(paired_bootstrap(*pair, resamples=resamples, seed=seed))
-        p = paired_permutation(*pair, permutations=resamples, seed=seed)
+        difference = paired_difference(ours, theirs)
     except ValueError as error:
         remedy = "run both on the same cohort"
         raise InputError(Problem(f"{run.folder} and {base.folder}", f"{target}: {error}", remedy)) from None
-    t, corrected = nadeau_bengio(_by_fold(ours) - _by_fold(theirs), _test_train(run.split))
     return {
-        "difference": difference["difference"],
-        "low": difference["low"],
-        "high": difference["high"],
-        "permutation_p": p,
-        "corrected_t": t,
-        "corrected_p": corrected,
+        "difference": difference.estimate,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
     }
-
-
-def _by_fold(rows: pd.DataFrame) -> np.ndarray:
-    """Patient-level AUROC of each fold, in order; NaN for a fold of one class."""
-    folds = [patient_level(fold) for _, fold in rows.groupby("fold")]
-    return np.array([auroc(fold["label"], fold["probability"]) for fold in folds])
-
-
-def _test_train(split: dict[str, Any]) -> float:
-    """Units tested over units trained on, the mean over folds."""
-    ratios = [len(fold["test"]) / len(fold["train"]) for fold in split["folds"]]
-    return math.fsum(ratios) / len(ratios)

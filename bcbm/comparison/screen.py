@@ -23,16 +23,15 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         table.add_row(name, *(_cell(block) for block in blocks), style=bold)
     console.print(table)
     title = f"Difference from {escape(comparison['reference'])}; q over all tests"
-    tests = _table(title, "experiment", "target", "AUROC [95 % CI]", "p", "q", "corrected t, p")
+    tests = _table(title, "experiment", "target", "AUROC [95 % CI]", "p", "q")
     for test in comparison["tests"]:
         cells = (
             [test["reason"]]
             if "reason" in test
             else [
                 rf"{signed(test['difference'])} \[{signed(test['low'])}, {signed(test['high'])}]",
-                number(test["permutation_p"], 3),
+                number(test["p"], 3),
                 number(test["q"], 3),
-                f"{signed(test['corrected_t'])}, {number(test['corrected_p'], 3)}",
             ]
         )
         tests.add_row(escape(test["label"]), test["target"], *cells)

@@ -1,18 +1,16 @@
 """How far the figures of a run fall when something is taken away."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from bcbm.config.schema import Config
 from bcbm.modalities import MODALITIES
-from bcbm.statistics.paired import paired_bootstrap
-from bcbm.terminal.progress import progress_bar
+from bcbm.statistics.area import Area, contrast, cross_validated_area, holding_models_fixed
 
 DRAWS = 5  # random orders of a radiomics feature
-RESAMPLES = 500
 SHOWN = 10  # features a target that keep an interval, those of the largest drop
 
 
@@ -34,37 +32,33 @@ def changed(lesions: Any, config: Config, number: int) -> list[pd.DataFrame]:
 
 
 def patients_of(tables: pd.DataFrame) -> pd.DataFrame:
-    """One row a patient, repeat and change; a leaky split spreads a patient over folds."""
-    key = ["kind", "name", "draw", "repeat", "target", "patient_id"]
+    """One row a patient, fold and change."""
+    key = ["kind", "name", "draw", "repeat", "fold", "target", "patient_id"]
     return tables.groupby(key, as_index=False).agg(
         probability=("probability", "mean"), label=("label", "first")
     )
 
 
-def drops(patients: pd.DataFrame, kind: str, config: Config, console: Console) -> list[dict[str, Any]]:
-    """How far the patient-level AUROC falls with each change, over patients; the largest first."""
-    others = patients[patients["kind"] == kind]
+def drops(patients: pd.DataFrame, kind: str, targets: Sequence[str]) -> list[dict[str, Any]]:
+    """How far the patient-level AUROC of these very models falls with each change; the largest first."""
     rows: list[dict[str, Any]] = []
-    names = others["name"].unique()
-    with progress_bar(console, f"bootstrapping each {kind}", len(names)) as advance:
-        for name in names:
-            changed_rows = others[others["name"] == name]
-            for target in config.task.targets:
-                after = changed_rows[changed_rows["target"] == target]
-                before = patients[(patients["kind"] == "unchanged") & (patients["target"] == target)]
-                draws = pd.concat([before.assign(draw=draw) for draw in after["draw"].unique()])
-                a, b = (
-                    table.assign(repeat=table["repeat"] * DRAWS + table["draw"]) for table in (draws, after)
-                )
-                drop = paired_bootstrap(a, b, min(config.bootstrap, RESAMPLES), config.seed)
-                rows.append(
-                    {kind: name, "target": target}
-                    | {"drop": drop.difference, "low": drop.low, "high": drop.high}
-                )
-            advance(1)
-    rows = [row for row in rows if not np.isnan(row["drop"])]
-    rows.sort(key=lambda row: (config.task.targets.index(row["target"]), -row["drop"]))
-    shown = []
-    for target in config.task.targets:
-        shown += [row for row in rows if row["target"] == target][:SHOWN]
-    return shown
+    for target in targets:
+        of_target = patients[patients["target"] == target]
+        before = _area(of_target[of_target["kind"] == "unchanged"])
+        changes = of_target[of_target["kind"] == kind].groupby("name", sort=False)
+        drops_of = {name: contrast([before, _area(after)], [1.0, -1.0], 0.0) for name, after in changes}
+        ordered = sorted(drops_of.items(), key=lambda item: -item[1].estimate)
+        rows += [
+            {kind: name, "target": target, "drop": drop.estimate, "low": drop.low, "high": drop.high}
+            for name, drop in ordered
+            if not np.isnan(drop.estimate)
+        ][:SHOWN]
+    return rows
+
+
+def _area(rows: pd.DataFrame) -> Area:
+    """The area of one change, every draw a repeat of its own."""
+    draws = rows.assign(
+        repeat=rows["repeat"] * DRAWS + rows["draw"], fold=rows["fold"] * DRAWS + rows["draw"]
+    )
+    return holding_models_fixed(cross_validated_area(draws))

@@ -56,12 +56,14 @@ def explain(folder: RunFolder, console: Console) -> None:
                 shown = examples[examples["fold"] == number]
                 pictures += draw(folder, module.eval().network, datamodule, shown, config.task.targets)
             encoded = EncodedLesions(module, datamodule)
-            tables += [table.assign(repeat=fold.repeat) for table in changed(encoded, config, number)]
+            tables += [
+                table.assign(repeat=fold.repeat, fold=number) for table in changed(encoded, config, number)
+            ]
             advance(1)
     patients = patients_of(pd.concat(tables, ignore_index=True))
     content = {
-        "modalities": drops(patients, "modality", config, console),
-        "radiomics": drops(patients, "feature", config, console),
+        "modalities": drops(patients, "modality", config.task.targets),
+        "radiomics": drops(patients, "feature", config.task.targets),
         "saliency": pictures,
     }
     folder.write("explanations.json", json.dumps(content, indent=1))

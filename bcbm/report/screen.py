@@ -20,7 +20,7 @@ def print_table(results: Results, console: Console) -> None:
         title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
     best_known = "reached" in results
     caption = (
-        "p: AUROC above 0.5, Benjamini-Hochberg over targets; intervals hold the fitted models fixed\n"
+        "AUROC: mean of folds, its interval and p count refitting; p: of 0.5, Benjamini-Hochberg\n"
         "† lesions of one patient are not independent"
     )
     if best_known:
@@ -49,7 +49,7 @@ def print_table(results: Results, console: Console) -> None:
             cells.append(figure(block["best"]) if "best" in block else "")
         table.add_row(target, *cells)
     table.add_section()
-    table.add_row("mean", with_interval(results["mean"]))
+    table.add_row("mean", with_interval(results["mean"]), _p(results["mean"]["p"]))
     console.print(table)
     least = {target: block["patient"]["smallest_auroc"] for target, block in results["receptors"].items()}
     parts = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]

@@ -131,8 +131,8 @@ def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, An
     default = read_run(run(config, console))
     rows = [Row(f"{config.experiment} as it is", default), Row(f"chosen by {name}", chosen)]
     with console.status("testing differences"):
-        comparison = compare_runs(rows, rows[0].label, config.bootstrap, config.seed)
-        mean = mean_difference(chosen, default, config.bootstrap, config.seed)
+        comparison = compare_runs(rows, rows[0].label)
+        mean = mean_difference(chosen, default)
     home = sweep.folder / "compare"
     page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{name}", home)
     write_whole(home / "comparison.json", strict_json({**comparison, "mean_difference": mean}))

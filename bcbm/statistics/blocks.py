@@ -1,43 +1,40 @@
 """The figures of one target, of lesions and of patients, and of all targets together."""
 
+import math
+from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from bcbm.statistics import Level, beside_auroc
+from bcbm.statistics.area import Area, contrast
 from bcbm.statistics.calibration import calibration
-from bcbm.statistics.delong import delong_interval
-from bcbm.statistics.metrics import Floats, auroc, mean_or_nan
-from bcbm.statistics.operating import FIGURES, operating_intervals, operating_point
-from bcbm.statistics.permutation import label_permutation_p
+from bcbm.statistics.coverage import measured_coverage
+from bcbm.statistics.metrics import mean_or_nan
+from bcbm.statistics.operating import FIGURES, operating_intervals, operating_point, wilson_intervals
 from bcbm.statistics.power import smallest_auroc
-from bcbm.statistics.resampling import (
-    bootstrap_auroc,
-    percentile_interval,
-    resampled_aurocs,
-    resampled_counts,
-)
-from bcbm.statistics.results import AurocBlock, FittedBlock, OperatingBlock, RankingBlock
+from bcbm.statistics.results import FittedBlock, MeanBlock, OperatingBlock, RankingBlock
 from bcbm.system.lazy import imported
 
-WITH_INTERVAL = ["sensitivity", "specificity", "f1"]  # of the figures of an operating point
 
-
-def ranking_block(rows: pd.DataFrame, level: Level, resamples: int, seed: int) -> RankingBlock:
-    """AUROC with its interval over patients, and every statistic of the level, each the mean over repeats.
+def ranking_block(rows: pd.DataFrame, area: Area, level: Level, resamples: int, seed: int) -> RankingBlock:
+    """AUROC, the mean over folds, with its interval and p; every statistic of the level, mean over repeats.
 
     Args:
         rows: labelled predictions of one target; columns repeat, patient_id, probability and label.
+        area: of the same rows, fold by fold.
         level: whether patients are counted, or lesions.
-        resamples: bootstrap draws of patients.
+        resamples: bootstrap draws of patients, for the statistics beside the AUROC.
         seed: of the bootstrap.
     """
     repeats = [repeat for _, repeat in rows.groupby("repeat")]
-    columns = rows["label"], rows["probability"], rows["patient_id"]
-    low, high = bootstrap_auroc(*columns, resamples, seed, rows["repeat"])
-    mean = mean_or_nan([auroc(repeat["label"], repeat["probability"]) for repeat in repeats])
-    block: dict[str, float] = {"auroc": mean, "auroc_low": low, "auroc_high": high}
+    tested = contrast([area], [1.0], 0.5)
+    block: dict[str, float] = {
+        "auroc": tested.estimate,
+        "auroc_low": tested.low,
+        "auroc_high": tested.high,
+        "p": tested.p,
+    }
     for name, statistic in beside_auroc(level).items():
         function = statistic.function
         function = imported(function) if isinstance(function, str) else function
@@ -51,75 +48,51 @@ def ranking_block(rows: pd.DataFrame, level: Level, resamples: int, seed: int) -
     return cast(RankingBlock, block)
 
 
-def patient_block(patients: pd.DataFrame, resamples: int, seed: int) -> FittedBlock:
-    """Every patient-level figure of one target but p and q, which need its folds and the other targets.
+def patient_block(patients: pd.DataFrame, area: Area, tests: int, resamples: int, seed: int) -> FittedBlock:
+    """Every patient-level figure of one target but q, which needs the other targets.
 
     Args:
         patients: rows of one target of `patient_level`.
-        resamples: bootstrap draws, and permutations.
-        seed: of both.
+        area: of the same, fold by fold.
+        tests: targets that p is corrected over.
+        resamples: bootstrap draws.
+        seed: of those.
     """
-    block = ranking_block(patients, "patient", resamples, seed)
-    once = patients.groupby("patient_id").agg(label=("label", "first"), probability=("probability", "mean"))
+    block = ranking_block(patients, area, "patient", resamples, seed)
     fits = [calibration(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")]
     slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
-    area, low, high = delong_interval(once["label"], once["probability"])
     return {
         **block,
-        "delong": {"auroc": area, "low": low, "high": high},
-        "permutation_p": label_permutation_p(patients, resamples, seed),
-        "smallest_auroc": smallest_auroc(block["positives"], block["negatives"]),
+        "smallest_auroc": smallest_auroc(area.variance, tests) if len(area.positives) else math.nan,
+        "coverage": measured_coverage(block["positives"], block["negatives"], block["auroc"], area.repeats),
         "calibration": {"slope": mean_or_nan(slopes), "intercept": mean_or_nan(intercepts)},
-        "operating": _operating(patients, resamples, seed),
+        "operating": operating_block(patients, resamples, seed),
     }
 
 
-def mean_block(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> AurocBlock:
-    """Mean over targets of the patient-level AUROC; a drawn patient is drawn for all targets at once.
+def mean_block(areas: Sequence[Area]) -> MeanBlock:
+    """Mean over targets of the patient-level AUROC, with interval and p; NaN if one target has no AUROC."""
+    mean = contrast(areas, [1 / len(areas)] * len(areas), 0.5)
+    return {"auroc": mean.estimate, "auroc_low": mean.low, "auroc_high": mean.high, "p": mean.p}
+
+
+def operating_block(patients: pd.DataFrame, resamples: int, seed: int) -> OperatingBlock:
+    """Decisions at each fold's own threshold, mean over repeats; a fold without one is left out.
 
     Args:
-        patients: of `patient_level`, all targets.
-        targets: those to average; the mean is NaN if one of them has one class.
-        resamples: bootstrap draws of patients.
-        seed: of the bootstrap.
+        patients: rows of one target of `patient_level`.
+        resamples: bootstrap draws of patients, for F1.
+        seed: of those.
     """
-    means = mean_aurocs(patients, targets, resamples, seed)
-    low, high = percentile_interval(means[1:])
-    return {"auroc": float(means[0]), "auroc_low": low, "auroc_high": high}
-
-
-def mean_aurocs(patients: pd.DataFrame, targets: list[str], resamples: int, seed: int) -> Floats:
-    """The mean of `mean_block` and that of every resample, shape (1 + resamples,).
-
-    Tables of the same patients are drawn alike, so that two results can be subtracted.
-    """
-    patients = patients[patients["target"].isin(targets)]
-    names, group = np.unique(patients["patient_id"].to_numpy(), return_inverse=True)
-    drawn = resampled_counts(np.random.default_rng(seed), len(names), resamples)
-    counts = np.concatenate([np.ones((1, len(names))), drawn])  # the first is the observed one
-    aurocs = []
-    for target in targets:
-        rows = (patients["target"] == target).to_numpy()
-        columns = (patients.loc[rows, name].to_numpy() for name in ("label", "probability", "repeat"))
-        labels, scores, repeats = columns
-        aurocs.append(resampled_aurocs(labels, scores, group[rows], counts, repeats))
-    means: Floats = np.mean(aurocs, axis=0)
-    return means
-
-
-def _operating(patients: pd.DataFrame, resamples: int, seed: int) -> OperatingBlock:
-    """Decisions at each fold's own threshold, mean over repeats; a fold without one is left out."""
     rows = patients[patients["threshold"].notna()]
     called = rows["probability"] >= rows["threshold"]
     points = [
         operating_point(repeat["label"], called.loc[repeat.index]) for _, repeat in rows.groupby("repeat")
     ]
-    intervals = operating_intervals(
-        rows["label"], called, rows["patient_id"], resamples, seed, rows["repeat"]
-    )
+    drawn = operating_intervals(rows["label"], called, rows["patient_id"], resamples, seed, rows["repeat"])
+    intervals = {"f1": drawn["f1"], **wilson_intervals(rows["label"], called, rows["repeat"])}
     block: dict[str, float] = {}
     for name in FIGURES:
         block[name] = mean_or_nan([point[name] for point in points])
-        if name in WITH_INTERVAL:
-            block[f"{name}_low"], block[f"{name}_high"] = intervals[name]
+        block[f"{name}_low"], block[f"{name}_high"] = intervals[name]
     return cast(OperatingBlock, block)

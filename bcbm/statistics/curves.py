@@ -6,15 +6,17 @@ import pandas as pd
 from bcbm.statistics.metrics import Floats
 
 
-def roc_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
-    """1 - specificity and sensitivity, the vertical mean over repeats; empty for one class.
+def roc_curve(rows: pd.DataFrame, over: str = "repeat") -> tuple[Floats, Floats]:
+    """1 - specificity and sensitivity, the vertical mean over repeats or folds; empty for one class.
 
     Args:
-        rows: labelled rows of one target with repeat, label and probability.
+        rows: labelled rows of one target with repeat, fold, label and probability.
+        over: repeat or fold: rows of which are ranked together; those of one class are left out.
     """
-    if rows["label"].nunique() < 2:
+    parts = [part for _, part in rows.groupby(over) if part["label"].nunique() == 2]
+    if not parts:
         return np.empty(0), np.empty(0)
-    curves = [_roc(*_by_score(repeat)) for _, repeat in rows.groupby("repeat")]
+    curves = [_roc(*_by_score(part)) for part in parts]
     grid = np.unique(np.concatenate([x for x, _ in curves]))
     foot = np.mean([np.interp(-grid, -x[::-1], y[::-1]) for x, y in curves], axis=0)
     head = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)

@@ -85,12 +85,16 @@ def labelled(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[predictions["label"].notna()]
 
 
-def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
+def patient_level(predictions: pd.DataFrame, *, by_fold: bool = False) -> pd.DataFrame:
     """One row a repeat, target and labelled patient: its probability, and the threshold of its fold.
 
     A leaky split can spread a patient over several folds of a repeat; probability and threshold are then the
     means over the labelled lesions of all of them and `fold` is the first. The threshold is NaN where no fold
     has one.
+
+    Args:
+        predictions: the prediction table.
+        by_fold: give such a patient a row in each of its folds instead.
 
     Returns:
         Columns repeat, target, patient_id, fold, probability, label, threshold.
@@ -106,8 +110,10 @@ def patient_level(predictions: pd.DataFrame) -> pd.DataFrame:
             f"patient {patient} has both {target} labels in the prediction table; receptor status "
             "belongs to the patient: correct the clinical table, or exclude the patient"
         )
-    return rows.groupby(["repeat", "target", "patient_id"], as_index=False).agg(
-        fold=("fold", "min"),
+    key = ["repeat", *(["fold"] if by_fold else []), "target", "patient_id"]
+    columns = {} if by_fold else {"fold": ("fold", "min")}
+    return rows.groupby(key, as_index=False).agg(
+        **columns,
         probability=("patient_probability", "mean"),
         label=("label", "first"),
         threshold=("threshold", "mean"),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
 from bcbm.statistics.metrics import Floats
 from bcbm.statistics.resampling import percentile_interval, resampled_counts
@@ -17,6 +18,8 @@ FIGURES: dict[str, Callable[[Floats, Floats, Floats, Floats], tuple[Floats, Floa
     "ppv": lambda tp, fp, tn, fn: (tp, tp + fp),
     "npv": lambda tp, fp, tn, fn: (tn, tn + fn),
 }
+
+SHARES = ("sensitivity", "specificity", "ppv", "npv")  # a part of the patients; F1 is none
 
 
 def youden_threshold(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
@@ -95,6 +98,47 @@ def operating_intervals(
         name: percentile_interval(np.mean([figures[name] for figures in by_repeat], axis=0))
         for name in FIGURES
     }
+
+
+def wilson_intervals(
+    labels: npt.ArrayLike, decisions: npt.ArrayLike, repeats: npt.ArrayLike
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of the shares among `operating_point`'s figures, of rows of independent patients.
+
+    Wilson's (J Am Stat Assoc 22:209, 1927), of the mean over repeats as of the rows of one: repeats test the
+    same patients again. Refitting adds nothing that it would not cover: `tests/benchmarks/coverage.py`.
+
+    Args:
+        labels: 0 or 1, shape (N,).
+        decisions: true for called positive, shape (N,).
+        repeats: repeat of each row, shape (N,).
+
+    Returns:
+        (low, high) of sensitivity, specificity, ppv and npv; NaN where one is undefined in a repeat.
+    """
+    outcomes = _outcomes(np.asarray(labels) == 1, np.asarray(decisions, dtype=bool))
+    repeats = np.asarray(repeats)
+    counts = np.array([outcomes[repeats == repeat].sum(axis=0) for repeat in np.unique(repeats)]).reshape(
+        -1, 4
+    )
+    result = {}
+    for name in SHARES:
+        part, total = FIGURES[name](*counts.T)
+        if not len(total) or not (total > 0).all():
+            result[name] = (math.nan, math.nan)
+            continue
+        rows = total.mean()
+        ends = proportion_interval((part / total).mean(), rows)
+        result[name] = ends
+    return result
+
+
+def proportion_interval(share: float, rows: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of so many rows."""
+    square = float(norm.ppf(0.975)) ** 2
+    centre = (share + square / (2 * rows)) / (1 + square / rows)
+    half = math.sqrt(square * (share * (1 - share) + square / (4 * rows)) / rows) / (1 + square / rows)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _outcomes(positive: npt.NDArray, called: npt.NDArray) -> Floats:

@@ -1,40 +1,79 @@
-"""What a cohort of a given size could show at all."""
+"""What a cohort of a given size could show at all, and what size a model asks for."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
+from scipy.special import expit, logit, xlogy
 from scipy.stats import norm
 
+from bcbm.statistics.area import Area
 
-def smallest_auroc(positives: int, negatives: int, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest AUROC above 0.5 that a test on so many patients would show with that power.
+Variance = Callable[[float], float]  # of an estimated AUROC, from its true value
+SHRINKAGE, OPTIMISM, MARGIN = 0.9, 0.05, 0.05  # Riley's criteria: at least, at most, at most
 
-    The test is two-sided against 0.5. An AUROC A is shown if A - 0.5 is z(1 - alpha/2) standard errors at 0.5
-    and z(power) standard errors at A, as of Hanley and McNeil (Radiology 143:29, 1982); at 0.5 theirs is that
-    of a rank sum.
+
+def planned_variance(positives: int, negatives: int, folds: int, repeats: int = 1) -> Variance:
+    """Variance of the cross-validated AUROC of so many patients, before anything is trained."""
+    positive, negative = (np.full(folds * repeats, count / folds) for count in (positives, negatives))
+    return Area(math.nan, positive, negative, repeats, 1 - 1 / folds, pd.Series(dtype=float)).variance
+
+
+def chance_to_show(variance: Variance, auroc: float, tests: int = 1, alpha: float = 0.05) -> float:
+    """Chance that the run's own test calls this true AUROC better than 0.5.
 
     Args:
-        positives: patients with the target.
-        negatives: patients without it.
-        power: chance to show it.
-        alpha: chance of a false alarm.
+        variance: of the estimate, from `Area.variance` or `planned_variance`.
+        auroc: the true value.
+        tests: targets that are corrected for: the test that stands alone has to reach alpha / tests.
+        alpha: share of false alarms.
+    """
+    needed = norm.ppf(1 - alpha / tests / 2) * math.sqrt(variance(0.5))
+    spread = math.sqrt(variance(auroc))
+    beyond = auroc - 0.5 - needed
+    return float(norm.cdf(beyond / spread)) if spread > 0 else float(beyond > 0)
+
+
+def smallest_auroc(variance: Variance, tests: int = 1, power: float = 0.8) -> float:
+    """The least true AUROC that the run's own test shows with that power; arguments as `chance_to_show`.
 
     Returns:
-        The AUROC; NaN for one class and where even an AUROC of 1 would not be shown.
+        The AUROC; NaN where even an AUROC of 1 would not be shown.
     """
-    if min(positives, negatives) == 0:
+    if not chance_to_show(variance, 1.0, tests) >= power:
         return math.nan
-    by_chance = norm.ppf(1 - alpha / 2) * standard_error(0.5, positives, negatives)
-
-    def beyond(area: float) -> float:
-        return area - 0.5 - by_chance - norm.ppf(power) * standard_error(area, positives, negatives)
-
-    return float(brentq(beyond, 0.5, 1)) if beyond(1) > 0 else math.nan
+    return float(brentq(lambda auroc: chance_to_show(variance, auroc, tests) - power, 0.5, 1.0))
 
 
-def standard_error(area: float, positives: int, negatives: int) -> float:
-    """Standard error of an AUROC whose scores are exponential in both classes (Hanley and McNeil, 1982)."""
-    two_positives = area / (2 - area) - area**2
-    two_negatives = 2 * area**2 / (1 + area) - area**2
-    variance = area * (1 - area) + (positives - 1) * two_positives + (negatives - 1) * two_negatives
-    return math.sqrt(max(0.0, variance) / (positives * negatives))
+def sample_size(prevalence: float, parameters: int, auroc: float) -> int:
+    """Patients that a new model asks for: the largest of three criteria of Riley (BMJ 368:m441, 2020).
+
+    Overall risk to within 0.05; predictions shrunk by at most a tenth; optimism of Nagelkerke's R2 at most
+    0.05. The R2 of Cox and Snell is that of scores normal in both classes that reach the AUROC.
+
+    Args:
+        prevalence: share of positive patients, inside (0, 1).
+        parameters: candidate columns.
+        auroc: that is hoped for, above 0.5.
+    """
+    explained = cox_snell(prevalence, auroc)
+    most = 1 - (prevalence**prevalence * (1 - prevalence) ** (1 - prevalence)) ** 2
+    by_optimism = explained / (explained + OPTIMISM * most)
+    sizes = [(1.96 / MARGIN) ** 2 * prevalence * (1 - prevalence)]
+    for shrinkage in (SHRINKAGE, by_optimism):
+        sizes.append(parameters / ((shrinkage - 1) * math.log(1 - explained / shrinkage)))
+    return math.ceil(max(sizes))
+
+
+def cox_snell(prevalence: float, auroc: float) -> float:
+    """R2 of Cox and Snell of a score that is normal in both classes with equal spread."""
+    distance = math.sqrt(2) * norm.ppf(auroc)
+    place, weight = np.polynomial.hermite_e.hermegauss(80)
+    weight = weight / weight.sum()
+    gain = -(xlogy(prevalence, prevalence) + xlogy(1 - prevalence, 1 - prevalence))
+    for share, centre, sign in ((prevalence, distance / 2, 1), (1 - prevalence, -distance / 2, -1)):
+        linear = logit(prevalence) + distance * (centre + place)
+        gain += share * float(weight @ np.log(expit(sign * linear)))
+    return float(1 - math.exp(-2 * gain))

@@ -11,7 +11,13 @@ class AurocBlock(TypedDict):
     auroc_high: float
 
 
-class RankingBlock(AurocBlock):
+class MeanBlock(AurocBlock):
+    """The mean over targets, and the p of its being 0.5."""
+
+    p: float
+
+
+class RankingBlock(MeanBlock):
     """How patients or lesions are ranked; each entry of `STATISTICS` stands here by its name."""
 
     auprc: float
@@ -28,12 +34,15 @@ class LesionBlock(RankingBlock):
     independent: bool
 
 
-class DelongBlock(TypedDict):
-    """DeLong's interval of the patients' probabilities averaged over repeats."""
+class CoverageBlock(TypedDict):
+    """Simulated cohorts like this one: the share of their intervals that held the true AUROC."""
 
+    covered: float
+    patients: int
+    prevalence: float
     auroc: float
-    low: float
-    high: float
+    repeats: int
+    cohorts: int
 
 
 class CalibrationBlock(TypedDict):
@@ -56,31 +65,30 @@ class OperatingBlock(TypedDict):
     f1_low: float
     f1_high: float
     ppv: float
+    ppv_low: float
+    ppv_high: float
     npv: float
+    npv_low: float
+    npv_high: float
 
 
 class FittedBlock(RankingBlock):
     """Of patients, whatever one target alone tells."""
 
-    delong: DelongBlock
-    permutation_p: float
     smallest_auroc: float
+    coverage: CoverageBlock
     calibration: CalibrationBlock
     operating: OperatingBlock
 
 
-class ChanceBlock(TypedDict):
-    """p of an AUROC above 0.5; `pipeline_p` where the whole pipeline was refitted under permuted labels."""
+class PatientBlock(FittedBlock):
+    """Of patients; q is p after Benjamini and Hochberg over targets.
 
-    corrected_p: float
-    p: float
-    pipeline_p: NotRequired[float]
-
-
-class PatientBlock(FittedBlock, ChanceBlock):
-    """Of patients; q is p after Benjamini and Hochberg over targets."""
+    `pipeline_p` stands where the whole pipeline was refitted under permuted labels.
+    """
 
     q: float
+    pipeline_p: NotRequired[float]
 
 
 class RepeatsBlock(TypedDict):
@@ -145,7 +153,7 @@ class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
     receptors: dict[str, TargetResults]
-    mean: AurocBlock
+    mean: MeanBlock
     split: SplitBlock
     leaky: bool
     derived: NotRequired[DerivedBlock]
@@ -170,9 +178,7 @@ class ExperimentFigures(TypedDict):
 class PairedTest(TypedDict):
     """An experiment against the reference, of one target: a reason why they cannot be paired, or figures.
 
-    Difference with the interval of the paired bootstrap, p of exchanging patients, t and p corrected over
-    folds (Nadeau and Bengio), q of the larger p over all tests: the first alone holds the fitted models
-    fixed.
+    Difference with its interval and p, which hold when models are fitted again, and q over all tests.
     """
 
     label: NotRequired[str]
@@ -181,9 +187,7 @@ class PairedTest(TypedDict):
     difference: NotRequired[float]
     low: NotRequired[float]
     high: NotRequired[float]
-    permutation_p: NotRequired[float]
-    corrected_t: NotRequired[float]
-    corrected_p: NotRequired[float]
+    p: NotRequired[float]
     q: NotRequired[float]
 
 

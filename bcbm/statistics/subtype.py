@@ -23,10 +23,11 @@ def derived(predictions: pd.DataFrame) -> pd.DataFrame:
         predictions: the prediction table, with ER, PR and HER2.
 
     Returns:
-        Columns repeat, patient_id, label and probability (of HR), subtype (text, missing where unknown), and
-        the probability of each of SUBTYPES under its name.
+        Columns repeat, patient_id, fold (the first, of a leaky split), label and probability (of HR), subtype
+        (text, missing where unknown), and the probability of each of SUBTYPES under its name.
     """
     patients = predictions.groupby(["repeat", "patient_id", "target"])
+    fold = predictions.groupby(["repeat", "patient_id"])["fold"].min()
     p = patients["patient_probability"].mean().unstack("target").reindex(columns=list(NEEDED))
     label = patients["label"].first().unstack("target").reindex(columns=list(NEEDED))
     either = label[["ER", "PR"]].max(axis=1)
@@ -39,7 +40,8 @@ def derived(predictions: pd.DataFrame) -> pd.DataFrame:
         default="",
     )
     probabilities = [p_hr * (1 - p_her2), p_hr * p_her2, (1 - p_hr) * p_her2, (1 - p_hr) * (1 - p_her2)]
-    table = pd.DataFrame({"label": hr, "probability": p_hr, "subtype": truth}, index=p.index)
+    columns = {"fold": fold, "label": hr, "probability": p_hr, "subtype": truth}
+    table = pd.DataFrame(columns, index=p.index)
     table["subtype"] = table["subtype"].where(table["subtype"] != "", None)
     return table.assign(**dict(zip(SUBTYPES, probabilities, strict=True))).reset_index()
 

@@ -2,22 +2,23 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 
+from bcbm.statistics.area import Area, cross_validated_area
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
 from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
-from bcbm.statistics.paired import benjamini_hochberg, nadeau_bengio
+from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.results import (
-    ChanceBlock,
-    FittedBlock,
     FoldsBlock,
+    PatientBlock,
     RepeatsBlock,
     Results,
     SplitBlock,
     TargetResults,
 )
 from bcbm.statistics.subtype import NEEDED, derived, subtype_figures
+
+SURE = 0.05  # false discovery rate under which a target counts as predicted
 
 
 def summarise(
@@ -32,16 +33,16 @@ def summarise(
 ) -> Results:
     """Every figure of a run, in the shape of `results.json`.
 
-    The headline is `receptors.<R>.patient.auroc`: patients' out-of-fold predictions, all folds of a repeat
-    together, and the mean over repeats. Rows without a label are ignored. `derived` is there where ER, PR and
-    HER2 are.
+    The headline is `receptors.<R>.patient.auroc`: the mean over folds of the AUROC of each fold's patients,
+    predicted out of fold (`area.py`); the figures beside it are of all folds of a repeat together, and the
+    mean over repeats. Rows without a label are ignored. `derived` is there where ER, PR and HER2 are.
 
     Args:
         predictions: the prediction table, a row a lesion, target and repeat.
         split: `unit` (patient, or lesion or study: leaky) and `hash`.
         targets: those to report, in order.
-        resamples: bootstrap draws of patients, and permutations of their labels.
-        seed: of both.
+        resamples: bootstrap draws of patients, for what stands beside the AUROC.
+        seed: of those.
         best: the AUROC a perfect model would reach, by target; known for a synthetic cohort only.
         permuted: AUROCs of the whole pipeline with permuted labels, columns target and auroc.
 
@@ -52,36 +53,43 @@ def summarise(
         ValueError: the table is of another split, a value is not a probability, or a patient has two labels.
     """
     _check(predictions, split["hash"])
-    patients = patient_level(predictions)
+    patients, inside_folds = patient_level(predictions), patient_level(predictions, by_fold=True)
     lesions = labelled(predictions)
     folds = sorted(predictions["fold"].unique())
-    parts = len(folds) // max(1, predictions["repeat"].nunique())
     blocks: dict[str, TargetResults] = {}
+    areas: list[Area] = []
     for target in targets:
-        lesion_rows = lesions[lesions["target"] == target]
-        patient_rows = patients[patients["target"] == target]
-        patient, by_fold = patient_block(patient_rows, resamples, seed), _folds(lesion_rows, folds)
-        drawn = None if permuted is None else permuted.loc[permuted["target"] == target, "auroc"]
+        lesion_rows, patient_rows, fold_rows = (
+            table[table["target"] == target] for table in (lesions, patients, inside_folds)
+        )
+        areas.append(cross_validated_area(fold_rows))
+        patient = patient_block(patient_rows, areas[-1], len(targets), resamples, seed)
+        lesion = ranking_block(lesion_rows, cross_validated_area(lesion_rows), "lesion", resamples, seed)
         blocks[target] = {
-            "patient": {**patient, **_against_chance(patient, by_fold, parts, drawn), "q": math.nan},
-            "lesion": {**ranking_block(lesion_rows, "lesion", resamples, seed), "independent": False},
-            "folds": by_fold,
-            "repeats": _repeats(patient_rows),
+            "patient": {**patient, "q": math.nan},
+            "lesion": {**lesion, "independent": False},
+            "folds": _folds(fold_rows, folds),
+            "repeats": _repeats(fold_rows),
         }
+        if permuted is not None:
+            drawn = permuted.loc[permuted["target"] == target, "auroc"].dropna()
+            as_high = int((drawn >= patient["auroc"]).sum())
+            blocks[target]["patient"]["pipeline_p"] = (1 + as_high) / (1 + len(drawn))
     q = benjamini_hochberg([block["patient"]["p"] for block in blocks.values()])
     for block, value in zip(blocks.values(), q, strict=True):
         block["patient"]["q"] = float(value)
     results: Results = {
         "receptors": blocks,
-        "mean": mean_block(patients, targets, resamples, seed),
+        "mean": mean_block(areas),
         "split": {"unit": split["unit"], "hash": split["hash"]},
         "leaky": split["unit"] != "patient",
     }
     if set(targets) >= NEEDED:
         table = derived(predictions)
         hr_rows = table[table["label"].notna()]
+        hr_area = cross_validated_area(hr_rows)
         results["derived"] = {
-            "HR": {"patient": ranking_block(hr_rows, "patient", resamples, seed)},
+            "HR": {"patient": ranking_block(hr_rows, hr_area, "patient", resamples, seed)},
             "subtype": subtype_figures(table),
         }
     best = best or {}
@@ -95,28 +103,9 @@ def summarise(
     return results
 
 
-def _against_chance(
-    patient: FittedBlock, folds: FoldsBlock, parts: int, permuted: pd.Series | None
-) -> ChanceBlock:
-    """`p` of an AUROC above 0.5, and what it is made of.
-
-    Permuting labels under fitted predictions says too little: without signal, the predictions of a
-    cross-validation are not exchangeable scores, and 5 % of such p become 8 to 11 % (measured with logistic
-    regression on noise). `p` is therefore the larger of that and of the corrected t test of the folds'
-    AUROCs (Nadeau and Bengio, 2003, one-sided), which came to 4 to 9 %; and where the whole pipeline was
-    refitted under permuted labels, the share of those, which is exact.
-    """
-    above = np.array(folds["auroc"]) - 0.5
-    t, two_sided = nadeau_bengio(above, 1 / max(1, parts - 1))
-    corrected = two_sided / 2 if t > 0 else 1 - two_sided / 2
-    block: ChanceBlock = {
-        "corrected_p": corrected,
-        "p": float(np.fmax(patient["permutation_p"], corrected)),
-    }
-    if permuted is not None:
-        drawn = permuted.dropna()
-        block["p"] = block["pipeline_p"] = (1 + int((drawn >= patient["auroc"]).sum())) / (1 + len(drawn))
-    return block
+def above_chance(block: PatientBlock) -> bool:
+    """Whether a target counts as predicted: its AUROC lies above 0.5 beyond a false discovery rate of 5 %."""
+    return block["auroc"] > 0.5 and block["q"] < SURE
 
 
 def _check(predictions: pd.DataFrame, split_hash: str) -> None:
@@ -138,9 +127,9 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
             )
 
 
-def _folds(rows: pd.DataFrame, folds: list[int]) -> FoldsBlock:
+def _folds(patients: pd.DataFrame, folds: list[int]) -> FoldsBlock:
     """Patient-level AUROC inside each fold of one target; folds of one class are counted, not averaged."""
-    inside = [patient_level(rows[rows["fold"] == fold]) for fold in folds]
+    inside = [patients[patients["fold"] == fold] for fold in folds]
     aurocs = [auroc(fold["label"], fold["probability"]) for fold in inside]
     defined = pd.Series([value for value in aurocs if not math.isnan(value)], dtype=float)
     return {
@@ -154,8 +143,8 @@ def _folds(rows: pd.DataFrame, folds: list[int]) -> FoldsBlock:
 
 
 def _repeats(patients: pd.DataFrame) -> RepeatsBlock:
-    """Patient-level AUROC of each repeat of one target, with mean and spread; one repeat has no spread."""
-    aurocs = [auroc(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")]
+    """Mean AUROC over the folds of each repeat of one target, and their spread; one repeat has none."""
+    aurocs = [cross_validated_area(repeat).auroc for _, repeat in patients.groupby("repeat")]
     return {"mean": mean_or_nan(aurocs), "std": float(pd.Series(aurocs).std(ddof=1)), "auroc": aurocs}
 
 

@@ -68,7 +68,7 @@ def charts(finished: FinishedRun) -> dict[str, CustomChart]:
     fits: Lines = {"perfect": DIAGONAL}
     drawn = {}
     for target, rows in by_target.items():
-        roc[target] = roc_curve(rows)
+        roc[target] = roc_curve(rows, "fold")
         recall[target] = precision_recall_curve(rows)
         rows = rows[rows["repeat"] == rows["repeat"].min()]
         bins = reliability(rows["label"], rows["probability"], BINS)

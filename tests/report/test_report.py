@@ -149,7 +149,7 @@ def test_an_explanation_of_chance_carries_a_warning(honest):
     assert noise(results) == ["HER2"]
     text = text_of(honest)
     assert "HER2: this explains noise" in text and "+0.12 [-0.02, +0.20]" in text
-    results["receptors"]["ER"]["patient"]["auroc_low"] = float("nan")
+    results["receptors"]["ER"]["patient"]["q"] = float("nan")
     assert noise(results) == ["ER", "HER2"]
 
 
@@ -167,7 +167,7 @@ def test_the_verdict_follows_q():
     def results(**q):
         return {
             "leaky": False,
-            "receptors": {name: {"patient": {"q": v}} for name, v in q.items()},
+            "receptors": {name: {"patient": {"auroc": 0.7, "q": v}} for name, v in q.items()},
         }
 
     assert verdict(results(ER=0.01, PR=0.2, HER2=float("nan"))) == (

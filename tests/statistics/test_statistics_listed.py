@@ -56,7 +56,7 @@ def test_a_comparison_shows_it_and_leaves_it_blank_for_a_run_of_before(toy, monk
     before = write_run(tmp_path / "before", seed=1)
     monkeypatch.setitem(STATISTICS, "largest", Statistic(LABEL, largest, digits=4))
     rows = [Row("run", read_run(folder)), Row("before", read_run(before))]
-    comparison = compare_runs(rows, "run", 50, 0)
+    comparison = compare_runs(rows, "run")
     with_statistic, without = (row["receptors"]["ER"] for row in comparison["rows"])
     assert with_statistic["largest"] > 7 and "largest" not in without and without["auprc"] > 0
     page = write_comparison(comparison, rows, "two", tmp_path / "compare").read_text()
@@ -72,7 +72,7 @@ def test_figures_are_means_over_repeats_of_each_functions_value(tmp_path):
             values = [function(rows["label"], rows["probability"]) for rows in repeats]
             assert block["patient"][name] == pytest.approx(sum(values) / 2)
     assert list(json.loads((run.folder / "results.json").read_text())["receptors"]["ER"]["lesion"]) == [
-        *("auroc", "auroc_low", "auroc_high", "auprc", "auprc_low", "auprc_high"),
+        *("auroc", "auroc_low", "auroc_high", "p", "auprc", "auprc_low", "auprc_high"),
         *("brier", "positives", "negatives", "independent"),
     ]
 

@@ -19,7 +19,7 @@ def predictions(patients: list[tuple[float, float, float]], repeats: int = 1, se
         for patient, labels in enumerate(patients):
             for target, label in zip(["ER", "PR", "HER2"], labels, strict=True):
                 p = np.clip(rng.normal(0.35 + 0.3 * np.nan_to_num(label), 0.2), 0, 1)
-                row = {"repeat": repeat, "patient_id": f"P{patient}", "target": target}
+                row = {"repeat": repeat, "fold": repeat, "patient_id": f"P{patient}", "target": target}
                 rows += [row | {"patient_probability": p, "label": label}] * 2
     return pd.DataFrame(rows)
 

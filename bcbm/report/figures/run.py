@@ -32,7 +32,8 @@ BINS = 8  # of the reliability plot
 def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write a PNG, one panel a target: out-of-fold ROC curves of patients, of each fold, and of lesions.
 
-    Where there are repeats, a curve is the vertical mean of theirs, so that its area is the reported AUROC.
+    The curve of patients, and of lesions, is the vertical mean of the folds' with both classes, so that its
+    area is the reported AUROC.
 
     Args:
         predictions: the prediction table.
@@ -47,9 +48,14 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
                 axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
-            axes.plot(*roc_curve(labelled(rows)), **_dashed(LESION), label=label)
+            axes.plot(*roc_curve(labelled(rows), "fold"), **_dashed(LESION), label=label)
             label = f"patients  {interval(block['patient'])}"
-            axes.plot(*roc_curve(patient_level(rows)), color=PATIENT, linewidth=2.4, label=label)
+            axes.plot(
+                *roc_curve(patient_level(rows, by_fold=True), "fold"),
+                color=PATIENT,
+                linewidth=2.4,
+                label=label,
+            )
             _legend(axes, "1 - specificity", "AUROC [95 % interval]")
 
 

@@ -17,9 +17,9 @@ from bcbm.report.pages.page import embedded, write_html
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
+from bcbm.statistics.summary import above_chance
 from bcbm.terminal.words import listed
 
-SURE = 0.05  # false discovery rate under which a target counts as predicted
 CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
     "roc": draw.roc_figure,
     "precision_recall": draw.precision_recall_figure,
@@ -71,9 +71,8 @@ def verdict(results: Results) -> tuple[str, str]:
     """The result in a line, and its kind: good, warn or leaky."""
     if results["leaky"]:
         return f"LEAKY: split by {results['split']['unit']}. No figure here is a result.", "leaky"
-    q = {name: block["patient"]["q"] for name, block in results["receptors"].items()}
-    above = [name for name, value in q.items() if value < SURE]
-    others = [name for name in q if name not in above]
+    others = noise(results)
+    above = [name for name in results["receptors"] if name not in others]
     if not above:
         return f"Not shown to be better than chance: {listed(others)}", "warn"
     if others:
@@ -82,9 +81,8 @@ def verdict(results: Results) -> tuple[str, str]:
 
 
 def noise(results: Results) -> list[str]:
-    """Targets whose patient-level interval does not lie above 0.5: to explain them is to explain noise."""
-    blocks = {name: block["patient"] for name, block in results["receptors"].items()}
-    return [name for name, block in blocks.items() if not block["auroc_low"] > 0.5]
+    """Targets that are not shown to be better than chance: to explain them is to explain noise."""
+    return [name for name, block in results["receptors"].items() if not above_chance(block["patient"])]
 
 
 def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.DataFrame) -> dict[str, str]:
