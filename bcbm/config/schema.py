@@ -334,7 +334,7 @@ class Config:
     experiments: str | None = key(None, "folder of your own experiments, looked into before ours")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
     seed: int = key(0, "seed of training", least=0)
-    bootstrap: int = key(2000, "bootstrap resamples of patients for the intervals", least=0)
+    bootstrap: int = key(2000, "bootstrap resamples of patients, for the intervals beside the AUROC", least=0)
     permutations: int = key(
         0, "label permutations of the whole pipeline, patient by patient; traditional models only", least=0
     )

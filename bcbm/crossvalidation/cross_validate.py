@@ -33,6 +33,7 @@ def run(
     """
     from bcbm.cohort.splits import split_as
     from bcbm.config.compose import to_yaml
+    from bcbm.crossvalidation.outlook import outlook
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.folder import RunFolder
@@ -63,6 +64,9 @@ def run(
     missing = [number for number in requested if folder.predictions(number) is None]
     for number in sorted(set(requested) - set(missing)):
         say(console, f"fold {number}: finished before")
+    if missing:
+        for line in outlook(config, lesions, split):
+            say(console, line)
     jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
     work = partial(_train, jobs, trackers)
     if config.trainer.parallel == "folds" and len(missing) > 1:

@@ -32,7 +32,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
         predictions = merged(folder, split, config.task.targets)
     folder.write("predictions.parquet", predictions)
     permuted = folder.path / "permutations.parquet"
-    with console.status("bootstrapping patients, drawing the report"):
+    with console.status("computing figures, drawing the report"):
         results = summarise(
             predictions,
             split={"unit": split["unit"], "hash": split["hash"]},

@@ -206,7 +206,7 @@ def _folds(run: FinishedRun) -> str:
 
 
 def _uncertainty(config: dict[str, Any]) -> str:
-    return f"95 % intervals from {config['bootstrap']:,} draws of patients; DeLong; permutation test with q"
+    return "95 % intervals, p and q that count refitting; their coverage was simulated"
 
 
 def _code(run: FinishedRun) -> str:

@@ -1,0 +1,41 @@
+"""What the cohort can show, said before anything is trained."""
+
+import math
+
+from bcbm.cohort.splits import Split
+from bcbm.config.schema import Config
+from bcbm.modalities import MODALITIES
+from bcbm.preparation.lesions import Lesions
+from bcbm.statistics.power import planned_variance, sample_size, smallest_auroc
+
+HOPED = 0.75  # AUROC at which the sample size is asked for
+
+
+def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
+    """The least AUROC that this run can tell from chance, and the patients that a new model asks for.
+
+    The first by the run's own test, folds, repeats and correction (`statistics.power`); the second by the
+    criteria of Riley (BMJ 368:m441, 2020), with every column of the tables as a candidate.
+    """
+    targets = config.task.targets
+    patients = lesions.entering.groupby("patient_id")[targets].first()
+    repeats = 1 + max(fold.repeat for fold in split.folds)
+    smallest, asked = [], []
+    described = lesions.data(config)
+    tabular = [name for name in config.task.modalities if MODALITIES[name].tabular]
+    parameters = sum(MODALITIES[name].columns(described).shape[1] for name in tabular)
+    for target in targets:
+        positives, negatives = int((patients[target] == 1).sum()), int((patients[target] == 0).sum())
+        variance = planned_variance(positives, negatives, len(split.folds) // repeats, repeats)
+        least = smallest_auroc(variance, len(targets))
+        smallest.append(f"{target} {'none' if math.isnan(least) else f'{least:.2f}'}")
+        size = sample_size(positives / (positives + negatives), parameters, HOPED)
+        asked.append(f"{target} {size:,} (here {positives + negatives:,})")
+    corrected = f", corrected over {len(targets)} targets" if len(targets) > 1 else ""
+    lines = [f"least AUROC that this run can tell from chance (power 80 %{corrected}): {', '.join(smallest)}"]
+    if parameters:
+        lines.append(
+            f"patients that a model on {parameters} columns asks for at AUROC {HOPED} (Riley 2020): "
+            f"{', '.join(asked)}"
+        )
+    return lines
