@@ -55,13 +55,19 @@ class Area:
     design: float = 1.0
     refitted: bool = True
 
-    def variance(self, auroc: float) -> float:
-        """Of the estimate, were this its true value."""
+    def variance(self, auroc: float, *, compared: bool = False) -> float:
+        """Of the estimate, were this its true value.
+
+        Args:
+            auroc: the true value.
+            compared: as one side of a difference. What both sides have in common cancels there, and what is
+                left counts as degenerate throughout.
+        """
         by_fold = newcombe_variance(auroc, self.positives, self.negatives)
         one_repeat = self.design * self.repeats * by_fold.sum() / len(by_fold) ** 2
         if not self.refitted:
             return float(one_repeat)
-        degenerate = 4 * auroc * (1 - auroc)
+        degenerate = 1.0 if compared else 4 * auroc * (1 - auroc)
         over_partitions = self.shared + (1 - self.shared) / self.repeats
         return float(one_repeat * (1 - degenerate + degenerate * (1 + self.shared) * over_partitions))
 
@@ -149,10 +155,12 @@ def contrast(areas: Sequence[Area], weights: Sequence[float], null: float) -> Co
     if np.isnan(centre).any():
         return Contrast(*[math.nan] * 4)
     estimate, correlation = float(weight @ centre), _correlation([area.influence for area in areas])
+    compared = bool(weight.min() < 0 < weight.max())
 
     def variance(value: float) -> float:
         moved = np.clip(centre + (value - estimate) * weight / (weight @ weight), 0, 1)
-        deviation = weight * np.sqrt([area.variance(at) for area, at in zip(areas, moved, strict=True)])
+        variances = [area.variance(at, compared=compared) for area, at in zip(areas, moved, strict=True)]
+        deviation = weight * np.sqrt(variances)
         return max(0.0, float(deviation @ correlation @ deviation))
 
     def outside(value: float) -> float:
