@@ -159,7 +159,11 @@ def contrast(areas: Sequence[Area], weights: Sequence[float], null: float) -> Co
 
     def variance(value: float) -> float:
         moved = np.clip(centre + (value - estimate) * weight / (weight @ weight), 0, 1)
-        variances = [area.variance(at, compared=compared) for area, at in zip(areas, moved, strict=True)]
+        variances = np.array(
+            [area.variance(at, compared=compared) for area, at in zip(areas, moved, strict=True)]
+        )
+        if compared:  # one spread for all, so that equal experiments differ by nothing at any value
+            variances[:] = variances.mean()
         deviation = weight * np.sqrt(variances)
         return max(0.0, float(deviation @ correlation @ deviation))
 

@@ -362,6 +362,11 @@ def main(number: int) -> None:
     write_page(pd.read_csv(TABLE))
 
 
+def markdown(cells: list[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def write_page(table: pd.DataFrame) -> None:
     """The table as Markdown: a line a cell, coverage (width) a method."""
     cells = table.assign(
@@ -375,40 +380,40 @@ def write_page(table: pd.DataFrame) -> None:
         ],
         text=[f"{100 * row.covered:.1f} ({row.width:.2f})" for row in table.itertuples()],
     )
+    most, least = table["cohorts"].max(), table["cohorts"].min()
     lines = [
         "# Measured coverage",
         "",
         "Share in percent of 95 % intervals that held the true value, and in brackets their mean width.",
-        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {table['cohorts'].max()} simulated cohorts a cell",
-        f"({table['cohorts'].min()} with forests), so a share is known to within 2 points. What is simulated and what",
-        "the methods are: its docstring. What follows from it: [what an interval covers](intervals.md).",
+        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {most} simulated cohorts a cell ({least}",
+        "with forests), so a share is known to within 2 points. What is simulated and what the methods are: its",
+        "docstring. What follows from it: [what an interval covers](intervals.md).",
         "",
     ]
+    beside = ["difference", "mean of three"]
     for title, rows in (
         ("AUROC of patients", cells[cells["figure"] == "AUROC"]),
-        ("Pairs and means", cells[cells["figure"].isin(["difference", "mean of three"])]),
-        ("Beside the AUROC", cells[~cells["figure"].isin(["AUROC", "difference", "mean of three"])]),
+        ("Pairs and means", cells[cells["figure"].isin(beside)]),
+        ("Beside the AUROC", cells[~cells["figure"].isin(["AUROC", *beside])]),
     ):
         named = rows["method"] if title.startswith("AUROC") else rows["figure"] + ", " + rows["method"]
         wide = rows.assign(named=named).pivot(index="cell", columns="named", values="text")
         wide = wide.loc[rows["cell"].unique(), named.unique()].fillna("")
-        lines += [f"## {title}", "", "| cohort | " + " | ".join(wide) + " |", "|---" * (1 + wide.shape[1]) + "|"]
-        lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in wide.T.items()]
+        lines += [f"## {title}", "", markdown(["cohort", *wide]), "|---" * (1 + wide.shape[1]) + "|"]
+        lines += [markdown([name, *row]) for name, row in wide.T.items()]
         lines.append("")
-    shown = cells[cells["power"].notna()]
     lines += [
         "## Errors and power",
         "",
-        "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05, and the",
-        "chance to be called better that `least AUROC to be seen` is computed from.",
+        "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05, and",
+        "the chance to be called better from which the least AUROC to be seen is computed.",
         "",
         "| cohort | true AUROC | called | computed |",
         "|---|---|---|---|",
     ]
-    lines += [
-        f"| {row.cell} | {row.true:.3f} | {100 * row.refused:.1f} | {100 * row.power:.1f} |"
-        for row in shown.itertuples()
-    ]
+    for row in cells[cells["power"].notna()].itertuples():
+        shares = [f"{100 * row.refused:.1f}", f"{100 * row.power:.1f}"]
+        lines.append(markdown([row.cell, f"{row.true:.3f}", *shares]))
     (HOME / "docs" / "explanation" / "coverage.md").write_text("\n".join(lines) + "\n")
 
 

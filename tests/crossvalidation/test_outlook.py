@@ -13,10 +13,6 @@ from bcbm.statistics.power import planned_variance, sample_size, smallest_auroc
 
 WORDS = ["task.modalities=[radiomics,position]"]
 COHORT = [*WORDS, "cohort.synthetic.images=false", "cohort.synthetic.patients=60"]
-    "cohort.synthetic.images=false",
-    "cohort.synthetic.patients=60",
-    "task.modalities=[radiomics,position]",
-]
 
 
 @pytest.fixture(scope="module")
