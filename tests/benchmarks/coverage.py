@@ -362,6 +362,19 @@ def main(number: int) -> None:
     write_page(pd.read_csv(TABLE))
 
 
+def in_words(row: dict) -> str:
+    """A cell, as `100 patients, no signal, prevalence 0.3, 3 x 5 folds`."""
+    parts = [
+        f"{row['patients']} patients",
+        "no signal" if row["about"] == 0.5 else f"AUROC {row['about']}",
+        f"prevalence {row['prevalence']}",
+        f"{row['repeats']} x {row['folds']} folds" if row["repeats"] > 1 else "",
+        "lesions as in the real table" if row["clustered"] else "",
+        "forest" if row["model"] == "forest" else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
 def markdown(cells: list[str]) -> str:
     """A line of a table."""
     return f"| {' | '.join(cells)} |"
@@ -370,14 +383,7 @@ def markdown(cells: list[str]) -> str:
 def write_page(table: pd.DataFrame) -> None:
     """The table as Markdown: a line a cell, coverage (width) a method."""
     cells = table.assign(
-        cell=[
-            f"{row.patients} patients, {'no signal' if row.about == 0.5 else f'AUROC {row.about}'}, prevalence "
-            f"{row.prevalence}"
-            + (f", {row.repeats} x {row.folds} folds" if row.repeats > 1 else "")
-            + (", lesions as in the real table" if row.clustered else "")
-            + (", forest" if row.model == "forest" else "")
-            for row in table.itertuples()
-        ],
+        cell=[in_words(row) for row in table.to_dict("records")],
         text=[f"{100 * row.covered:.1f} ({row.width:.2f})" for row in table.itertuples()],
     )
     most, least = table["cohorts"].max(), table["cohorts"].min()
@@ -385,9 +391,9 @@ def write_page(table: pd.DataFrame) -> None:
         "# Measured coverage",
         "",
         "Share in percent of 95 % intervals that held the true value, and in brackets their mean width.",
-        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {most} simulated cohorts a cell ({least}",
-        "with forests), so a share is known to within 2 points. What is simulated and what the methods are: its",
-        "docstring. What follows from it: [what an interval covers](intervals.md).",
+        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {most} simulated cohorts a cell",
+        f"({least} with forests), so a share is known to within 2 points. What is simulated and what the methods",
+        "are: its docstring. What follows from it: [what an interval covers](intervals.md).",
         "",
     ]
     beside = ["difference", "mean of three"]
