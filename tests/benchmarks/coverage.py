@@ -47,7 +47,7 @@ from bcbm.statistics.area import (
 from bcbm.statistics.blocks import operating_block
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.metrics import Floats, auprc, auroc
-from bcbm.statistics.operating import operating_intervals, operating_point
+from bcbm.statistics.operating import SHARES, operating_intervals, operating_point
 from bcbm.statistics.power import chance_to_show, planned_variance
 from bcbm.statistics.resampling import (
     bootstrap_auprc,
@@ -97,7 +97,9 @@ def other_rows(one: Validated, cell: Cell) -> dict[tuple[str, str], tuple[float,
     result: dict[tuple[str, str], tuple[float, Ends, float]] = {}
     for name in ("sensitivity", "specificity", "ppv", "npv", "f1"):
         result[name, "bootstrap"] = (true[name], drawn[name], np.nan)
-        result[name, "reported"] = (true[name], (block[f"{name}_low"], block[f"{name}_high"]), np.nan)
+        if name in SHARES:
+            ends = block[f"{name}_low"], block[f"{name}_high"]
+            result[name, "Wilson"] = (true[name], ends, np.nan)
     precision = float(np.mean([auprc(r["label"], r["probability"]) for _, r in new.groupby("repeat")]))
     ends = bootstrap_auprc(rows["label"], rows["probability"], patients, RESAMPLES, 0, rows["repeat"])
     centre = float(np.mean([auprc(r["label"], r["probability"]) for _, r in rows.groupby("repeat")]))
@@ -392,8 +394,8 @@ def write_page(table: pd.DataFrame) -> None:
         "",
         "Share in percent of 95 % intervals that held the true value, and in brackets their mean width.",
         f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {most} simulated cohorts a cell",
-        f"({least} with forests), so a share is known to within 2 points. What is simulated and what the methods",
-        "are: its docstring. What follows from it: [what an interval covers](intervals.md).",
+        f"({least} with forests), so a share is known to within 2 points. What is simulated and what the",
+        "methods are: its docstring. What follows from it: [what an interval covers](intervals.md).",
         "",
     ]
     beside = ["difference", "mean of three"]
@@ -411,8 +413,8 @@ def write_page(table: pd.DataFrame) -> None:
     lines += [
         "## Errors and power",
         "",
-        "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05, and",
-        "the chance to be called better from which the least AUROC to be seen is computed.",
+        "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05,",
+        "and the chance to be called better from which the least AUROC to be seen is computed.",
         "",
         "| cohort | true AUROC | called | computed |",
         "|---|---|---|---|",
