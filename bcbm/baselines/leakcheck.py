@@ -40,7 +40,7 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     if len(set(patients)) < 2 * config.split.folds:
         problem = f"patients that enter: {len(set(patients))}, and {config.split.folds} folds need two each"
         raise InputError(Problem("lesion table", problem, "use more patients, or fewer split.folds"))
-    split = split_as(table, config)
+    split = split_as(lesions.table, config)
     features = _features(table_columns(lesions.data(config)))
     content = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]

@@ -94,6 +94,8 @@ def _permuted(
 ) -> dict[str, float]:
     known = [target for target in known_targets(config.cohort.targets) if target in table]
     table = permute_labels(table, known, [config.seed, number])
+    if config.split.holdout or config.split.file:  # folds that no label has had a say in
+        return pipeline_aurocs(config, columns, table, split)
     permuted_split = make_split(
         table,
         unit=split.unit,

@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.given_folds import GivenFold, file_folds, held_out_folds
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
@@ -20,12 +22,13 @@ UNITS = {"patient": "patients", "study": "studies", "lesion": "lesions"}  # what
 
 @dataclass(frozen=True)
 class Fold:
-    """The units (patients, unless the split is LEAKY) of one fold's three parts."""
+    """The units (patients, unless the split is LEAKY) of one fold's three parts; a name where it has one."""
 
     repeat: int
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,13 @@ class Split:
         """The split of a split file."""
         content = json.loads(text)
         folds = [
-            Fold(fold["repeat"], *(tuple(fold[part]) for part in ("train", "validation", "test")))
+            Fold(
+                fold["repeat"],
+                tuple(fold["train"]),
+                tuple(fold["validation"]),
+                tuple(fold["test"]),
+                fold.get("name", ""),
+            )
             for fold in content["folds"]
         ]
         return cls(content["unit"], content["seed"], tuple(folds))
@@ -70,6 +79,7 @@ class Split:
     def _content(self) -> dict[str, Any]:
         folds = [
             {"repeat": f.repeat, "train": f.train, "validation": f.validation, "test": f.test}
+            | ({"name": f.name} if f.name else {})
             for f in self.folds
         ]
         return {"unit": self.unit, "seed": self.seed, "folds": folds}
@@ -114,39 +124,75 @@ def make_split(
                 problems.append(Problem(target, f"{count} {sign} {noun} for {folds} folds", remedy))
     if problems:
         raise InputError(*problems)
-    names = labels.index.to_numpy(dtype=str)
     states = _states(labels)
-    parts = max(2, round(1 / validation))
     result: list[Fold] = []
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
         test = _stratify(states, folds, rng)
-        for fold in range(folds):
-            remaining = np.flatnonzero(test != fold)
-            inner = _stratify(states[remaining], parts, rng)
-            in_validation = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
-            result.append(
-                Fold(
-                    repeat,
-                    train=tuple(sorted(names[remaining[~in_validation]])),
-                    validation=tuple(sorted(names[remaining[in_validation]])),
-                    test=tuple(sorted(names[test == fold])),
-                )
-            )
+        result += [_fold(labels, repeat, test == fold, validation, rng) for fold in range(folds)]
     return Split(unit, seed, tuple(result))
 
 
 def split_as(table: pd.DataFrame, config: Config) -> Split:
-    """`make_split` with the settings of a configuration."""
-    return make_split(
-        table,
-        unit=config.split.unit,
-        folds=config.split.folds,
-        repeats=config.split.repeats,
-        validation=config.split.validation,
-        seed=config.split.seed,
-        targets=config.task.targets,
-        known=known_targets(config.cohort.targets),
+    """The split of a configuration: folds of a file or of a column's values, else drawn by `make_split`.
+
+    Args:
+        table: the lesion table; what is excluded from it is only known by name.
+        config: the experiment.
+
+    Raises:
+        InputError: see `make_split`, `file_folds` and `held_out_folds`.
+    """
+    settings, targets = config.split, config.task.targets
+    known = known_targets(config.cohort.targets)
+    entering = table[~table["excluded"].astype(bool)]
+    if settings.file:
+        given = file_folds(Path(settings.file).expanduser(), table, targets)
+    elif settings.holdout:
+        given = held_out_folds(entering, settings.holdout, settings.later, targets)
+    else:
+        return make_split(
+            entering,
+            unit=settings.unit,
+            folds=settings.folds,
+            repeats=settings.repeats,
+            validation=settings.validation,
+            seed=settings.seed,
+            targets=targets,
+            known=known,
+        )
+    return _given_split(entering, given, settings.validation, settings.seed, known)
+
+
+def _given_split(
+    lesions: pd.DataFrame, given: Sequence[GivenFold], validation: float, seed: int, known: Iterable[str]
+) -> Split:
+    """Folds whose test patients are given; validation is drawn as in `make_split` where it is not."""
+    present = [target for target in known if target in lesions]
+    labels = lesions.groupby(unit_ids(lesions, "patient"))[present].max()
+    rng = np.random.default_rng([seed, 0])
+    folds = []
+    for fold in given:
+        drawn = _fold(labels, 0, labels.index.isin(fold.test), validation, rng)
+        if fold.validation:
+            train = sorted({*drawn.train, *drawn.validation} - set(fold.validation))
+            drawn = replace(drawn, train=tuple(train), validation=fold.validation)
+        folds.append(replace(drawn, name=fold.name))
+    return Split("patient", seed, tuple(folds))
+
+
+def _fold(
+    labels: pd.DataFrame, repeat: int, test: np.ndarray, validation: float, rng: np.random.Generator
+) -> Fold:
+    """The fold that tests some units of a table of labels; validation is drawn among the others."""
+    names, remaining = labels.index.to_numpy(dtype=str), np.flatnonzero(~test)
+    inner = _stratify(_states(labels)[remaining], max(2, round(1 / validation)), rng)
+    in_validation = inner == inner.min()  # part 0 stays empty where there are fewer units than parts
+    return Fold(
+        repeat,
+        train=tuple(sorted(names[remaining[~in_validation]])),
+        validation=tuple(sorted(names[remaining[in_validation]])),
+        test=tuple(sorted(names[test])),
     )
 
 

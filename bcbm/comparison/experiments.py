@@ -111,7 +111,7 @@ def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[C
                     lesions = prepare(config, Console(quiet=True))
                     if config.model.kind != "network":
                         table_columns(lesions.data(config))
-                    split = split_as(lesions.entering, config)
+                    split = split_as(lesions.table, config)
                     splits[config.experiment] = split.unit, split.hash
                 usable.append(candidate)
             except AbsentColumns as error:

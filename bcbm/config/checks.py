@@ -5,6 +5,7 @@ import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from bcbm.config.schema import INVENTED, Config
@@ -60,11 +61,15 @@ def check(config: Config) -> None:
     _check_kind(config)
     _check_model(config)
     _check_devices(config)
-    if config.fold != "all" and not (
-        config.fold.isdecimal() and int(config.fold) < config.split.folds * config.split.repeats
-    ):
-        last = config.split.folds * config.split.repeats - 1
-        raise ConfigError(f"fold={config.fold}: write all, or a number from 0 to {last}")
+    given = _check_given_folds(config)
+    if config.fold != "all" and not (given and config.fold.isdecimal()):
+        check_fold(config.fold, config.split.folds * config.split.repeats)
+
+
+def check_fold(fold: str, folds: int) -> None:
+    """Refuse a number of a fold that is not there."""
+    if fold != "all" and not (fold.isdecimal() and int(fold) < folds):
+        raise ConfigError(f"fold={fold}: write all, or a number from 0 to {folds - 1}")
 
 
 def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
@@ -112,6 +117,27 @@ def _check_sequences(config: Config) -> None:
             f"{text}: the embedded cohort has no {', '.join(absent)}; {nearest(absent[0], INVENTED)} write "
             f"cohort.synthetic.sequences={text.partition('=')[2]} to invent it"
         )
+
+
+def _check_given_folds(config: Config) -> str:
+    """Refuse what does not go with folds of a column or a file; the key that gives them, empty if drawn."""
+    split = config.split
+    if split.file and split.holdout:
+        raise ConfigError("split.file and split.holdout both give the folds; write one of them")
+    if split.later is not None and not split.holdout:
+        raise ConfigError(f"split.later={split.later:g}: name its column with split.holdout, such as year")
+    given = f"split.file={split.file}" if split.file else f"split.holdout={split.holdout}"
+    if not split.file and not split.holdout:
+        return ""
+    if split.file and not Path(split.file).expanduser().is_file():
+        raise ConfigError(
+            f"{given}: is not a file; it needs the columns patient and fold, or patient and part"
+        )
+    if split.unit != "patient":
+        raise ConfigError(f"{given} keeps patients whole; leave split.unit={split.unit} out")
+    if split.repeats > 1:
+        raise ConfigError(f"{given} gives the folds once; leave split.repeats={split.repeats} out")
+    return given
 
 
 def _check_devices(config: Config) -> None:

@@ -155,6 +155,17 @@ class Split:
     )
     seed: int = key(0, "seed of the folds", least=0)
     inner: int = key(3, "folds inside a fold's training patients, where `tune` chooses")
+    holdout: str | None = key(
+        None,
+        "acquisition column of which each value is held out once, in place of folds that are drawn: year, "
+        "field_strength, manufacturer, ...",
+    )
+    later: float | None = key(
+        None, "with split.holdout of numbers: one fold, tested on this value and more, trained on less"
+    )
+    file: str | None = key(
+        None, "CSV of your own folds: patient and fold, or patient and part (train, validation, test)"
+    )
 
 
 @dataclass

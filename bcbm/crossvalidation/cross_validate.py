@@ -32,6 +32,7 @@ def run(
             hold; what was chosen is part of the experiment's name, and so of which run is continued.
     """
     from bcbm.cohort.splits import split_as
+    from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.outlook import outlook
     from bcbm.preparation.fold_job import FoldJob
@@ -45,7 +46,8 @@ def run(
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
         config = replace(config, experiment=f"{config.experiment}/{digest}")
     lesions = prepare(config, console)
-    split = split_as(lesions.entering, config)
+    split = split_as(lesions.table, config)
+    check_fold(config.fold, len(split.folds))
     if split.leaky:
         console.print(
             f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; "

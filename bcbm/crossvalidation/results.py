@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from bcbm.cohort.splits import unit_ids
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import KEY, read_predictions
-from bcbm.statistics.results import Results
+from bcbm.statistics.results import Results, SplitBlock
 from bcbm.terminal.words import say
 
 
@@ -35,7 +36,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
     with console.status("computing figures, drawing the report"):
         results = summarise(
             predictions,
-            split={"unit": split["unit"], "hash": split["hash"]},
+            split=split_block(split),
             targets=config.task.targets,
             resamples=config.bootstrap,
             seed=config.seed,
@@ -47,6 +48,13 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
     print_table(results, console)
     say(console, f"report: {report.absolute()}")
     return results
+
+
+def split_block(split: dict[str, Any]) -> SplitBlock:
+    """What results say of a split file: its unit and hash, and the names of folds that have one."""
+    block: SplitBlock = {"unit": split["unit"], "hash": split["hash"]}
+    names = [fold.get("name", "") for fold in split["folds"]]
+    return {**block, "folds": names} if any(names) else block
 
 
 def page(folder: RunFolder) -> Path:
@@ -73,9 +81,9 @@ def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.D
     remedy = "remove it and train again"
     if set(predictions["split_hash"]) != {split["hash"]}:
         raise InputError(Problem(str(folder.path), "holds predictions of another split", remedy))
-    lesions = pd.read_parquet(folder.path / "lesions.parquet", columns=["lesion_id", "excluded"])
-    repeats = {fold["repeat"] for fold in split["folds"]}
-    expected = int((~lesions["excluded"]).sum()) * len(repeats) * len(targets)
+    lesions = pd.read_parquet(folder.path / "lesions.parquet")
+    units = unit_ids(lesions[~lesions["excluded"]], split["unit"])
+    expected = sum(int(units.isin(fold["test"]).sum()) for fold in split["folds"]) * len(targets)
     if len(predictions) != expected or predictions.duplicated(KEY).any():
         problem = f"holds {len(predictions)} predictions in place of {expected}, each once"
         raise InputError(Problem(str(folder.path), problem, remedy))

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
+from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, require_modalities, settle
 from bcbm.config.schema import Config
@@ -43,6 +44,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
     )
     cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
     table, problems = cohort.table, cohort.problems
+    if config.split.holdout:
+        require_column("split.holdout", config.split.holdout, cohort.download)
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
@@ -68,6 +71,10 @@ def _prepare(config: Config, console: Console) -> Lesions:
     )
     exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
     problems += settle(table, config.cohort.policy, cohort.survey)
+    if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
+        known = patient_groups(table[~table["excluded"]], config.split.holdout)
+        nowhere = table["patient_id"].isin(known.index[known == ""])
+        exclude(table, nowhere, f"no {config.split.holdout} to hold out")
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:
         raise InputError(*problems)

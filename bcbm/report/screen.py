@@ -56,6 +56,13 @@ def print_table(results: Results, console: Console) -> None:
     lines = [f"least AUROC to be seen with 80 % power: {', '.join(parts)}"]
     if "derived" in results:
         lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
+    for place, name in enumerate(results["split"].get("folds", [])):
+        aurocs = [
+            f"{target} {figure(block['folds']['auroc'][place])} "
+            f"({block['folds']['positives'][place]}+ {block['folds']['negatives'][place]}-)"
+            for target, block in results["receptors"].items()
+        ]
+        lines.append(f"{name}: {', '.join(aurocs)}")
     for line in lines:
         console.print(line)
 

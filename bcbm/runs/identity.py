@@ -29,6 +29,7 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
     for name in ("root", "format", "names", "targets"):  # their content is in `cohort`
         content["cohort"].pop(name)
+    content["split"].pop("file")  # its content is in the hash of the split
     if content["trainer"].pop("parallel") == "folds":  # how many stand side by side changes no number
         content["trainer"]["devices"] = 1
     content["trainer"].pop("profile")

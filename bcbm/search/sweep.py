@@ -93,7 +93,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.runs.identity import fingerprint
     from bcbm.search.conclusion import conclude
     from bcbm.search.engine import STACK, Engine, Search, open_study
-    from bcbm.search.objective import FINAL, measures
+    from bcbm.search.objective import measures
     from bcbm.search.results import read_sweep, write_sweep
     from bcbm.search.screen import Screen, result_table
     from bcbm.search.space import default_settings
@@ -102,11 +102,12 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.system.processes import load_stack
 
     config = plan.config
-    folds = [f"fold={number}" for number in range(config.split.folds * config.split.repeats)]
-    chosen = request.studies([*folds, FINAL])
+    if not (config.split.holdout or config.split.file):  # else the cohort says how many folds there are
+        request.studies(_studies(config.split.folds * config.split.repeats))
     load_stack(STACK)
     lesions = prepare(config, console)
-    split = split_as(lesions.entering, config)
+    split = split_as(lesions.table, config)
+    chosen = request.studies(_studies(len(split.folds)))
     study_measures = measures(config, lesions, split, plan.objectives, plan.epochs)
     text = json.dumps([fingerprint(config, lesions.cohort, split.hash), plan.source], sort_keys=True)
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -140,6 +141,13 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
         with nullcontext() if done else suppress(Exception):  # the error that ended the search is shown
             conclude(result, address, config, lesions.cohort, words, done and refit, console)
     return result
+
+
+def _studies(folds: int) -> list[str]:
+    """The studies of a search over so many outer folds."""
+    from bcbm.search.objective import FINAL
+
+    return [*(f"fold={number}" for number in range(folds)), FINAL]
 
 
 def _require_same_storage(file: Path, address: str | None) -> None:

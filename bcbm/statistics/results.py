@@ -143,10 +143,11 @@ class DerivedBlock(TypedDict):
 
 
 class SplitBlock(TypedDict):
-    """What the split keeps whole, and its hash."""
+    """What the split keeps whole, its hash, and the names of folds that were given and not drawn."""
 
     unit: str
     hash: str
+    folds: NotRequired[list[str]]
 
 
 class Results(TypedDict):

@@ -81,7 +81,7 @@ def summarise(
     results: Results = {
         "receptors": blocks,
         "mean": mean_block(areas),
-        "split": {"unit": split["unit"], "hash": split["hash"]},
+        "split": split,
         "leaky": split["unit"] != "patient",
     }
     if set(targets) >= NEEDED:

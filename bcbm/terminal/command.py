@@ -45,13 +45,23 @@ def run_command(
             headline = (
                 f"experiment {config.experiment} ({' '.join(words) or 'all defaults'}): "
                 f"{'+'.join(config.task.modalities)} -> {' '.join(config.task.targets)}, "
-                f"{config.split.repeats} x {config.split.folds} folds by {config.split.unit}, "
+                f"{_folds(config)} by {config.split.unit}, "
                 f"seed {config.seed}"
             )
         say(console, headline)
         return work(config, console)
 
     return errors_in_words(composed)
+
+
+def _folds(config: "Config") -> str:
+    """The folds of an experiment in words."""
+    split = config.split
+    if split.file:
+        return f"folds of {split.file}"
+    if split.holdout:
+        return f"folds of {split.holdout}" + (f" >= {split.later:g}" if split.later is not None else "")
+    return f"{split.repeats} x {split.folds} folds"
 
 
 def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:

@@ -201,6 +201,8 @@ def _tested(run: FinishedRun) -> Answer:
 
 
 def _folds(run: FinishedRun) -> str:
+    if names := run.results["split"].get("folds"):
+        return f"{len(names)} given folds ({', '.join(names)})"
     split = run.config["split"]
     return f"{split['repeats']} x {split['folds']} folds"
 

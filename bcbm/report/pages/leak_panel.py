@@ -13,6 +13,7 @@ class LeakFold(TypedDict):
     """A fold: patients of its parts, and how many patients and lesion contents stand in two parts."""
 
     fold: int
+    name: str
     repeat: int
     train: int
     validation: int
@@ -45,6 +46,7 @@ def leak_panel(run: FinishedRun) -> LeakPanel:
         folds.append(
             {
                 "fold": number,
+                "name": fold.get("name", ""),
                 "repeat": fold["repeat"] + 1,
                 "train": len(patients["train"]),
                 "validation": len(patients["validation"]),

@@ -1,0 +1,56 @@
+"""How and of whom a study was taken, as groups: one spelling of a cell, one group of a patient."""
+
+import re
+
+import pandas as pd
+
+from bcbm.cohort.download import Download
+from bcbm.cohort.duplicates import session_of
+from bcbm.errors import InputError, Problem
+
+# A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
+NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:t|tesla|mm|y)|\\.*)?")
+
+
+def require_column(key: str, column: str, download: Download) -> None:
+    """Refuse a key that names no acquisition column of a download.
+
+    Raises:
+        InputError: naming the columns that there are.
+    """
+    columns = download.studies.drop(columns=["study_id", "patient_id", *download.targets])
+    filled = [str(name) for name in columns if (groups(columns[name]) != "").any()]
+    if column not in filled:
+        text = f"{key}={column}, and of its studies none has a value of that"
+        raise InputError(Problem(download.clinical, text, f"write one of {', '.join(filled) or 'none'}"))
+
+
+def groups(cells: pd.Series) -> pd.Series:
+    """The group of every cell: "3", "3.0" and "3 T" are 3, "GE" and "ge " are ge, "" is a missing one."""
+    return cells.fillna("").astype(str).map(_group).astype(str)
+
+
+def patient_groups(lesions: pd.DataFrame, column: str) -> pd.Series:
+    """The group of every patient, by patient_id: that of the first study that has one, "" where none has.
+
+    Args:
+        lesions: rows of the lesion table.
+        column: an acquisition column.
+    """
+    session, group = session_of(lesions["study_id"]), groups(lesions[column])
+    rows = pd.DataFrame({"patient_id": lesions["patient_id"].astype(str), "session": session, "group": group})
+    rows["missing"] = rows["group"] == ""
+    order = rows.sort_values(["missing", "session", "group"], kind="stable")
+    return order.groupby("patient_id")["group"].first()
+
+
+def ordered(names: set[str]) -> list[str]:
+    """Groups in order: by number where all are numbers, else by name."""
+    numeric = all(NUMBER.fullmatch(name) for name in names)
+    return sorted(names, key=(lambda name: (float(name), name)) if numeric else (lambda name: (0.0, name)))
+
+
+def _group(cell: str) -> str:
+    text = " ".join(cell.casefold().split())
+    number = NUMBER.fullmatch(text)
+    return f"{float(number[1]):g}" if number else text
