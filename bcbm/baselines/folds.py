@@ -34,10 +34,11 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     config, lesions, split, number, folder = job.config, job.lesions, job.split, job.number, job.folder
     table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
-    columns = table_columns(lesions.data(config))
     train, validation, test = parts["train"], parts["validation"], parts["test"]
+    columns = table_columns(lesions.data(config), train)
     validation_predictions, for_threshold = predict_targets(config, columns, table, train, validation, number)
     fitting = np.sort(np.concatenate([train, validation]))
+    columns = table_columns(lesions.data(config), fitting)
     test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number)
     predicted = pd.concat([validation_predictions, test_predictions], ignore_index=True)
     predictions = prediction_table(

@@ -80,7 +80,7 @@ def tables_only(config: Config, console: Console) -> Config:
         config,
         task=replace(config.task, modalities=tables),
         cohort=replace(config.cohort, position="name"),
-        features=replace(config.features, coordinates=False),
+        features=replace(config.features, coordinates=False, harmonise=None, stable=0.0),
     )
 
 

@@ -12,6 +12,7 @@ from bcbm.baselines.folds import patient_probabilities, predict_targets
 from bcbm.cohort.splits import Split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
+from bcbm.modalities.base import LesionData
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.area import cross_validated_area
 from bcbm.statistics.metrics import patient_level
@@ -38,10 +39,11 @@ def permuted_aurocs(
     Returns:
         Columns target, permutation, auroc: permutations x targets rows.
     """
-    columns = table_columns(lesions.data(config))
+    data = lesions.data(config)
+    table_columns(data)  # what it lacks is said here, before processes are started
     work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
     task = delayed(_permuted)
-    tasks = (task(config, columns, lesions.entering, split, number) for number in range(permutations))
+    tasks = (task(config, data, lesions.entering, split, number) for number in range(permutations))
     results = []
     with progress_bar(console, "permuting labels", permutations) as advance:
         for aurocs in work(tasks):
@@ -54,13 +56,21 @@ def permuted_aurocs(
 
 
 def pipeline_aurocs(
-    config: Config, columns: pd.DataFrame, table: pd.DataFrame, split: Split
+    config: Config, lesions: LesionData, table: pd.DataFrame, split: Split
 ) -> dict[str, float]:
-    """The headline of a run, patient-level AUROC by target, without what it takes for thresholds."""
+    """The headline of a run, patient-level AUROC by target, without what it takes for thresholds.
+
+    Args:
+        config: with a traditional model.
+        lesions: those that enter.
+        table: their lesion table, with the labels to be learned.
+        split: the folds.
+    """
     tables, targets = [], config.task.targets
     for number, fold in enumerate(split.folds):
         parts = split.rows(table, number)
         train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
+        columns = table_columns(lesions, train)
         predicted, _ = predict_targets(config, columns, table, train, parts["test"], number)
         tested = table.iloc[parts["test"]]
         probability = patient_probabilities(config, tested, predicted)
@@ -90,12 +100,12 @@ def permute_labels(table: pd.DataFrame, targets: Sequence[str], seed: list[int])
 
 
 def _permuted(
-    config: Config, columns: pd.DataFrame, table: pd.DataFrame, split: Split, number: int
+    config: Config, lesions: LesionData, table: pd.DataFrame, split: Split, number: int
 ) -> dict[str, float]:
     known = [target for target in known_targets(config.cohort.targets) if target in table]
     table = permute_labels(table, known, [config.seed, number])
     if config.split.holdout or config.split.file:  # folds that no label has had a say in
-        return pipeline_aurocs(config, columns, table, split)
+        return pipeline_aurocs(config, lesions, table, split)
     permuted_split = make_split(
         table,
         unit=split.unit,
@@ -106,4 +116,4 @@ def _permuted(
         targets=config.task.targets,
         known=known,
     )
-    return pipeline_aurocs(config, columns, table, permuted_split)
+    return pipeline_aurocs(config, lesions, table, permuted_split)

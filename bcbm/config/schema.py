@@ -113,6 +113,18 @@ class Features:
     crop_intensity: Literal["zscore", "percentile", "none"] = key(
         "zscore", "intensities inside the brain: z-score, 1st to 99th percentile as 0 to 1, or as stored"
     )
+    harmonise: str | None = key(
+        None,
+        "acquisition column, such as field_strength, whose shifts and scales ComBat takes out of radiomics; "
+        "fitted on the training patients of each fold",
+    )
+    stable: float = key(
+        0.0,
+        "least intraclass correlation of a radiomics feature over perturbed masks (needs images), among the "
+        "training lesions of each fold; 0 keeps all",
+        least=0,
+        below=1,
+    )
     coordinates: bool = key(False, "add the MNI coordinates to the position one-hots (cohort.position=image)")
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bcbm.preparation.fold_job import FoldJob
+from bcbm.preparation.fold_radiomics import record_radiomics
+from bcbm.system.processes import rank
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -27,6 +29,8 @@ def train(
         trackers: follow the fold, if a network is trained.
         callbacks: called during the training of a network.
     """
+    if rank() == 0:
+        record_radiomics(job, console)
     if job.config.model.kind == "network":
         from bcbm.model.fold import train_fold
 

@@ -92,7 +92,7 @@ def extract_lesion(
     """
     volume, region = (Volume(sitk.GetArrayViewFromImage(stored), stored) for stored in (image, mask))
     volume, settings = _normalised(volume, settings or {})
-    return dict(zip(FEATURES, _features(volume, region, settings), strict=True))
+    return dict(zip(FEATURES, feature_values(volume, region, settings), strict=True))
 
 
 def extract_cohort(
@@ -180,7 +180,7 @@ def extract_study(study: Study, _path: Path, *, settings: dict[str, Any]) -> Rec
         return record
     for lesion, path in study.masks.items():
         try:
-            record["values"][lesion] = _features(image, open_volume(path), settings)
+            record["values"][lesion] = feature_values(image, open_volume(path), settings)
         except (MemoryError, OSError):  # of the machine, not of the lesion: never kept as its failure
             raise
         except UnreadableError as error:
@@ -208,8 +208,8 @@ def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[s
     return Volume(sitk.GetArrayViewFromImage(normalised), normalised), {**settings, "normalize": False}
 
 
-def _features(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[float]:
-    """The 107 values, in the order of FEATURES."""
+def feature_values(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[float]:
+    """The values of FEATURES, in that order, where `mask` > 0.5; raises as `extract_lesion`."""
     require_same_grid(image.grid, mask.grid)
     extractor = _extractor(settings)
     values = extractor.execute(*_crop(image, mask, extractor.settings), label=1)

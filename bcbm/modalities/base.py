@@ -89,6 +89,10 @@ class Modality:
         """
         raise TypeError(f"{type(self).__name__} has no columns; write them, or tabular = False")
 
+    def fold_columns(self, lesions: LesionData, train: np.ndarray) -> pd.DataFrame:
+        """`columns` with what is fitted on the lesions of a fold's rows `train` applied to all of them."""
+        return self.columns(lesions)
+
     def blocks(self) -> dict[str, list[int]]:
         """Columns of the tensor that `explain` shuffles together, by a name for them."""
         return {}

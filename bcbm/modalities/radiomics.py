@@ -1,10 +1,19 @@
 """Radiomics: the 107 features of PyRadiomics, and what is fitted of them on the training patients."""
 
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.acquisition import groups
+from bcbm.cohort.splits import patient_weight
+from bcbm.errors import InputError, Problem
+from bcbm.features.harmonisation import apply_combat, fit_combat
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.base import LesionData, Modality
+from bcbm.statistics.agreement import icc
 
 
 def signed_log(values: np.ndarray) -> np.ndarray:
@@ -12,10 +21,20 @@ def signed_log(values: np.ndarray) -> np.ndarray:
     return np.sign(values) * np.log1p(np.abs(values))
 
 
-def fit_radiomics(values: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
-    """Weighted median, mean and standard deviation of the finite signed logs a column of (N, F) values."""
+def from_signed_log(logs: np.ndarray) -> np.ndarray:
+    """The values that `signed_log` was taken of."""
+    return np.sign(logs) * np.expm1(np.abs(logs))
+
+
+def group_codes(names: Sequence[str]) -> list[float]:
+    """A number for each group, which float32 holds exactly, so that a batch can carry it; 0 for none."""
+    return [float(zlib.crc32(name.encode()) & 0xFFFFFF) if name else 0.0 for name in names]
+
+
+def fit_radiomics(logs: np.ndarray, weight: np.ndarray) -> dict[str, list[float]]:
+    """Weighted median, mean and standard deviation of the finite values a column of (N, F) signed logs."""
     result: dict[str, list[float]] = {"median": [], "mean": [], "scale": []}
-    for column in signed_log(values).T:
+    for column in logs.T:
         finite = np.isfinite(column)
         known, share = column[finite], weight[finite]
         median = mean = scale = 0.0
@@ -43,18 +62,64 @@ class Radiomics(Modality):
         missing = np.isnan(lesions.values["radiomics"]).all(axis=1)
         return pd.Series(np.where(missing, "no radiomics", ""), index=lesions.table.index)
 
-    def fit(self, lesions: LesionData, weight: np.ndarray) -> dict[str, list[float]]:
-        """Median, mean and scale a column, see `fit_radiomics`."""
-        return fit_radiomics(lesions.values["radiomics"], weight)
+    def fit(self, lesions: LesionData, weight: np.ndarray) -> dict[str, Any]:
+        """Median, mean and scale a column, see `fit_radiomics`, and what the configuration has beside them.
+
+        With features.harmonise `combat`, see `Combat`, and among it `codes`, the numbers of its groups. With
+        features.stable `icc`, a column; the scale of those that do not reach it is 0, which leaves them out.
+
+        Raises:
+            InputError: no column reaches features.stable.
+        """
+        logs = signed_log(lesions.values["radiomics"])
+        fitted: dict[str, Any] = {}
+        if column := lesions.config.features.harmonise:
+            group = groups(lesions.table[column])
+            combat = fit_combat(logs, group, weight)
+            logs = apply_combat(logs, group, combat)
+            fitted["combat"] = {**combat, "codes": group_codes(combat["groups"])}
+        fitted |= fit_radiomics(logs, weight)
+        if least := lesions.config.features.stable:
+            agreement = icc(signed_log(lesions.values["perturbed"]), weight)
+            stable = agreement >= least
+            if not stable.any():
+                text = f"no feature reaches it among {len(logs)} training lesions, the best has "
+                best = np.nanmax(agreement, initial=-1)
+                raise InputError(Problem(f"features.stable={least:g}", f"{text}{best:.3f}", "lower it"))
+            fitted["scale"] = np.where(stable, fitted["scale"], 0.0).tolist()
+            fitted["icc"] = agreement.tolist()
+        return fitted
 
     def tensor(self, lesions: LesionData) -> np.ndarray:
-        """(N, 107)."""
+        """(N, 107), or with features.harmonise (N, 108), the number of the lesion's group last."""
         values: np.ndarray = lesions.values["radiomics"].astype(np.float32)
+        if column := lesions.config.features.harmonise:
+            codes = group_codes(groups(lesions.table[column]).tolist())
+            values = np.column_stack([values, np.array(codes, np.float32)])
         return values
 
     def columns(self, lesions: LesionData) -> pd.DataFrame:
         """The features under PyRadiomics' names."""
         return pd.DataFrame(lesions.values["radiomics"], columns=list(FEATURES))
+
+    def fold_columns(self, lesions: LesionData, train: np.ndarray) -> pd.DataFrame:
+        """Those that are stable, harmonised, see `fit`, on the scale that they came in."""
+        columns, features = self.columns(lesions), lesions.config.features
+        if not features.harmonise and not features.stable:
+            return columns
+        fitted = self.fold_fit(lesions, train)
+        if features.harmonise:
+            group = groups(lesions.table[features.harmonise])
+            logs = apply_combat(signed_log(columns.to_numpy()), group, fitted["combat"])
+            columns = pd.DataFrame(from_signed_log(logs), columns=columns.columns)
+        if features.stable:
+            columns = columns.loc[:, np.array(fitted["icc"]) >= features.stable]
+        return columns
+
+    def fold_fit(self, lesions: LesionData, train: np.ndarray) -> dict[str, Any]:
+        """`fit` on the lesions of the rows `train` that have radiomics."""
+        inside = lesions.among(train[self.absent(lesions).to_numpy()[train] == ""])
+        return self.fit(inside, patient_weight(inside.table["patient_id"]))
 
     def blocks(self) -> dict[str, list[int]]:
         """Every column by its name, and each class: columns of a class stand in for each other."""

@@ -14,6 +14,7 @@ from bcbm.cohort.table import exclude, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
@@ -39,19 +40,29 @@ def _prepare(config: Config, console: Console) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, extract = "crops" in needs, config.features.radiomics == "extract"
+    perturb = config.features.stable > 0 and "radiomics" in needs
     register = config.cohort.position == "image" and any(
         modality.registered for modality in modalities.values()
     )
-    cohort = read_cohort(config, console, volumes=images or extract or register, register=register)
+    cohort = read_cohort(config, console, volumes=images or extract or register or perturb, register=register)
     table, problems = cohort.table, cohort.problems
-    if config.split.holdout:
-        require_column("split.holdout", config.split.holdout, cohort.download)
+    for key, column in (
+        ("split.holdout", config.split.holdout),
+        ("features.harmonise", config.features.harmonise if "radiomics" in needs else None),
+    ):
+        if column:
+            require_column(key, column, cohort.download)
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
         raise InputError(Problem(str(cohort.download.root), f"has no images, but {setting}", remedy))
+    if cohort.survey is None and perturb:
+        text = f"has no images, but features.stable={config.features.stable:g} perturbs their masks"
+        raise InputError(
+            Problem(str(cohort.download.root), text, "set features.stable=0, or unpack the images")
+        )
     if cohort.survey is None and config.features.coordinates:
         remedy = "set features.coordinates=false, or unpack the images"
         raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
@@ -87,6 +98,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
             Problem(str(cohort.download.root), "no lesion is left to analyse", "see the reasons above")
         )
     values = {name: value[enters] for name, value in values.items()}
+    if perturb:
+        values["perturbed"] = _perturbed(config, cohort, entering, console)
     if images:
         places = [where.get(lesion) for lesion in entering["lesion_id"]]
         channels = len(config.task.sequences) + 1
@@ -155,6 +168,17 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
         )
     return values.reindex(table["lesion_id"])[list(FEATURES)]
+
+
+def _perturbed(
+    config: Config, cohort: SurveyedCohort, entering: pd.DataFrame, console: Console
+) -> np.ndarray:
+    """The features of perturbed masks, (N, DRAWS, 107), of the lesions that enter; NaN without a mask."""
+    studies = studies_of(entering, set(entering["lesion_id"]))
+    with progress_bar(console, "extracting radiomics of perturbed masks", count_masks(studies)) as advance:
+        features = perturbed_features(studies, cohort.folder / "perturbed", config.prepared.jobs, advance)
+    missing = np.full((DRAWS, len(FEATURES)), np.nan)
+    return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
 
 
 def _crops(config: Config, cohort: SurveyedCohort, console: Console) -> dict[str, tuple[Path, int]]:

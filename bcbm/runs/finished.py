@@ -14,6 +14,7 @@ from bcbm.errors import InputError, Problem, readable
 from bcbm.runs.predictions import read_predictions
 from bcbm.statistics.results import Results
 
+RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
 
@@ -46,6 +47,15 @@ class FinishedRun:
             int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
         }
         return {number: tunings[number]["chosen"] for number in sorted(tunings)}
+
+    @property
+    def fold_radiomics(self) -> dict[int, dict[str, Any]]:
+        """What each fold has harmonised of radiomics and left out as unstable; empty where nothing was."""
+        files = self.folder.glob(f"fold=*/{RADIOMICS_FILE}")
+        records = {
+            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
+        }
+        return {number: without_nulls(records[number]) for number in sorted(records)}
 
     @property
     def chosen_by(self) -> str | None:

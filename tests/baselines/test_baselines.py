@@ -257,8 +257,8 @@ def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_coh
     planted = lesions.values["radiomics"].copy()
     planted[:, 5] = labels + np.random.default_rng(0).normal(0, 0.4, len(labels))
     lesions = replace(lesions, values={"radiomics": planted})
-    split, columns = split_of(config, lesions.entering), table_columns(lesions.data(config))
-    observed = pipeline_aurocs(config, columns, lesions.entering, split)["ER"]
+    split = split_of(config, lesions.entering)
+    observed = pipeline_aurocs(config, lesions.data(config), lesions.entering, split)["ER"]
     permuted = permuted_aurocs(config, lesions, split, 19, QUIET)
     assert observed > 0.85
     assert abs(permuted["auroc"].mean() - 0.5) < 0.1
@@ -291,7 +291,7 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
     results = json.loads((folder / "results.json").read_text())
     config = compose(words)
     split = split_of(config, lesions.entering)
-    expected = pipeline_aurocs(config, table_columns(lesions.data(config)), lesions.entering, split)
+    expected = pipeline_aurocs(config, lesions.data(config), lesions.entering, split)
     for target, block in results["receptors"].items():
         assert block["patient"]["auroc"] == pytest.approx(expected[target])
         assert block["patient"]["pipeline_p"] in (0.25, 0.5, 0.75, 1.0)

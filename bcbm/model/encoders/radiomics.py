@@ -1,6 +1,7 @@
 """The encoder of radiomics: a small MLP behind what was fitted on the training patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,22 +12,28 @@ CLIP = 4.0  # standard deviations beyond which a radiomics value says no more th
 
 
 class RadiomicsEncoder(nn.Module):
-    """Raw radiomics (B, F) -> (B, features): signed log, impute, standardise, clip, then a small MLP.
+    """Raw radiomics (B, F) -> (B, features): signed log, harmonise, impute, standardise, clip, a small MLP.
 
     Args:
-        fitted: `median`, `mean` and `scale` of every column after the signed log; a scale of 0 marks a
-            constant column, which becomes 0.
+        fitted: `median`, `mean` and `scale` of every column after the signed log; a scale of 0 marks a column
+            that becomes 0, as it is constant. Where it was harmonised, `combat`: then a column more holds the
+            code of the group, and one that is not among `codes` is left as it is.
         hidden: hidden units.
         features: features that come out.
         dropout: chance of dropping an input or a hidden unit: a hundred noisy columns would swamp the rest.
     """
 
-    def __init__(
-        self, fitted: Mapping[str, Sequence[float]], hidden: int, features: int, dropout: float
-    ) -> None:
+    def __init__(self, fitted: Mapping[str, Any], hidden: int, features: int, dropout: float) -> None:
         super().__init__()
         for name in ("median", "mean", "scale"):
             self.register_buffer(name, torch.tensor(fitted[name], dtype=torch.float32))
+        self.harmonised = "combat" in fitted
+        if self.harmonised:
+            combat, count = fitted["combat"], len(fitted["mean"])
+            for name, neutral in (("factor", 1.0), ("shift", 0.0)):  # the last row is of any other group
+                rows = [*combat[name], [neutral] * count]
+                self.register_buffer(name, torch.tensor(rows, dtype=torch.float32))
+            self.register_buffer("codes", torch.tensor([*combat["codes"], -1.0], dtype=torch.float32))
         self.mlp = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(len(fitted["mean"]), hidden),
@@ -37,10 +44,15 @@ class RadiomicsEncoder(nn.Module):
         )
 
     def standardise(self, radiomics: Tensor) -> Tensor:
-        """Raw values (B, F) -> finite values within +/- 4 (B, F)."""
+        """Raw values (B, F), or (B, F + 1) with a group -> finite values within +/- 4 (B, F)."""
         median, mean, scale = self.get_buffer("median"), self.get_buffer("mean"), self.get_buffer("scale")
-        values = radiomics.float()
+        values = radiomics.float()[:, : len(mean)]
         values = values.sign() * values.abs().log1p()
+        if self.harmonised:
+            same = radiomics[:, -1:].float() == self.get_buffer("codes")
+            same = torch.cat([same[:, :-1], ~same.any(dim=1, keepdim=True)], dim=1)
+            group = same.int().argmax(dim=1)
+            values = values * self.get_buffer("factor")[group] + self.get_buffer("shift")[group]
         values = torch.where(values.isfinite(), values, median)
         standard = (values - mean) / torch.where(scale > 0, scale, 1.0)
         return torch.where(scale > 0, standard.clamp(-CLIP, CLIP), 0.0)
@@ -51,7 +63,7 @@ class RadiomicsEncoder(nn.Module):
         return features
 
 
-def build_radiomics(model: Model, fitted: Mapping[str, Sequence[float]]) -> tuple[nn.Module, int]:
+def build_radiomics(model: Model, fitted: Mapping[str, Any]) -> tuple[nn.Module, int]:
     """The encoder of radiomics, and its width."""
     encoder = RadiomicsEncoder(
         fitted, model.radiomics_hidden, model.radiomics_features, model.radiomics_dropout

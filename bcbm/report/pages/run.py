@@ -1,6 +1,7 @@
 """A finished run as one page: what it found, on whom, and how sure that is."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         leakcheck=_leakcheck(leakcheck),
         examples=most_confident(lesion_rows, names),
         explanations=_explanations(run, finished, names),
+        radiomics=fold_radiomics(finished),
         noise=noise(finished.results),
         checklists=filled_checklists(finished, leak["shared_patients"]),
         pictures=_pictures(finished, steps, lesion_rows),
@@ -83,6 +85,30 @@ def verdict(results: Results) -> tuple[str, str]:
 def noise(results: Results) -> list[str]:
     """Targets that are not shown to be better than chance: to explain them is to explain noise."""
     return [name for name, block in results["receptors"].items() if not above_chance(block["patient"])]
+
+
+def fold_radiomics(run: FinishedRun) -> dict[str, Any]:
+    """What the folds have made of radiomics: features that some left out as unstable, groups of scanners.
+
+    Returns:
+        `folds`, how many say so; `unstable` [{feature, folds, icc}], the least stable first, icc the mean
+        over folds; `column` that was harmonised and `groups` [{fold, name, train, test, fitted}] of it.
+    """
+    records = run.fold_radiomics
+    agreement = pd.DataFrame({fold: record.get("icc", {}) for fold, record in records.items()}).mean(axis=1)
+    left_out = Counter(name for record in records.values() for name in record.get("unstable", []))
+    rows = [{"feature": name, "folds": count, "icc": agreement[name]} for name, count in left_out.items()]
+    harmonised = {fold: record["harmonised"] for fold, record in records.items() if "harmonised" in record}
+    return {
+        "folds": len(records),
+        "unstable": sorted(rows, key=lambda row: row["icc"]),
+        "column": next((content["column"] for content in harmonised.values()), ""),
+        "groups": [
+            {"fold": fold, "name": name or "unknown", **counts}
+            for fold, content in harmonised.items()
+            for name, counts in content["groups"].items()
+        ],
+    }
 
 
 def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.DataFrame) -> dict[str, str]:

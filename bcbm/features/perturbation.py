@@ -1,0 +1,110 @@
+"""Features of the same lesion as others might have drawn it: how much of a value is the contour.
+
+After Zwanenburg et al., Scientific Reports 9:614, 2019: the mask is moved, grown or shrunk, and its boundary
+randomised; a feature that then changes as much as between lesions is not to be built upon.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy.ndimage import distance_transform_edt, gaussian_filter, shift
+
+from bcbm.features.radiomics import FEATURES, feature_values, provenance
+from bcbm.features.records import Record, Study, each_study
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
+
+DRAWS = 4  # contours of a lesion
+MOVED, GROWN = 0.5, 0.2  # at most: voxels along each axis, and the share of the volume, more or less
+ROOM = 8  # voxels around a mask: the change, and PyRadiomics' own padding
+ROUGH, SMOOTH = 0.5, 2.0  # of the boundary's noise: standard deviation and width, in edges of a voxel
+_RECORD = 1  # counts up whenever a record would look different
+
+
+def perturbed_mask(
+    mask: npt.ArrayLike, spacing: npt.ArrayLike, drawable: npt.ArrayLike, rng: np.random.Generator
+) -> npt.NDArray[np.bool_]:
+    """A mask moved by up to half a voxel, up to a fifth larger or smaller, its boundary roughened.
+
+    The voxels that lie deepest in the moved and roughened lesion, as many as the new volume has.
+
+    Args:
+        mask: booleans (D, H, W), some true, with room around them.
+        spacing: edges of a voxel in the same order, mm.
+        drawable: booleans (D, H, W), the voxels that may belong to it.
+        rng: draws the change.
+    """
+    mask, spacing = np.asarray(mask, bool), np.asarray(spacing, np.float64)
+    depth = distance_transform_edt(mask, spacing) - distance_transform_edt(~mask, spacing)
+    depth = shift(depth, rng.uniform(-MOVED, MOVED, 3), order=1, mode="nearest")
+    noise = gaussian_filter(rng.normal(size=mask.shape), SMOOTH * spacing.min() / spacing)
+    depth += noise * ROUGH * spacing.min() / noise.std()
+    depth[~np.asarray(drawable, bool)] = -np.inf
+    size = max(1, round(float(mask.sum() * (1 + rng.uniform(-GROWN, GROWN)))))
+    result = np.zeros(mask.size, bool)
+    result[np.argsort(-depth, axis=None, kind="stable")[:size]] = True
+    return result.reshape(mask.shape)
+
+
+def perturbed_features(
+    studies: Iterable[Study], folder: Path, jobs: int, progress: Callable[[int], None] | None = None
+) -> dict[str, npt.NDArray[np.float64]]:
+    """The features of DRAWS perturbed masks a lesion, (DRAWS, 107) by lesion id, in parallel over studies.
+
+    NaN where PyRadiomics has no value for a contour; a lesion whose files cannot be read has no entry.
+    Records are kept in `folder`, so a second call reads no volume.
+
+    Raises:
+        OSError: `folder` cannot be written.
+    """
+    address = {"perturbed": _RECORD, "draws": DRAWS, **provenance()}
+    values: dict[str, npt.NDArray[np.float64]] = {}
+    for _, _, record in each_study(studies, perturb_study, folder, address, jobs=jobs, progress=progress):
+        values |= {lesion: np.array(rows, np.float64) for lesion, rows in record["values"].items()}
+    return values
+
+
+def perturb_study(study: Study, _path: Path) -> Record:
+    """The record of one study: `values`, DRAWS rows of 107 a lesion."""
+    record: Record = {"values": {}, "again": False}
+    try:
+        image = open_volume(study.image)
+    except ValueError as error:
+        return {**record, "again": isinstance(error, UnreadableError)}
+    for lesion, path in study.masks.items():
+        try:
+            record["values"][lesion] = _lesion(image, open_volume(path), zlib.crc32(lesion.encode()))
+        except UnreadableError:
+            record["again"] = True
+        except ValueError:  # an empty mask or another grid, which preparation has said
+            continue
+    return record
+
+
+def _lesion(image: Volume, mask: Volume, seed: int) -> list[list[float]]:
+    """DRAWS rows of 107; ValueError for an empty mask or one on another grid."""
+    require_same_grid(image.grid, mask.grid)
+    if (box := bounding_box(mask.values)) is None:
+        raise ValueError("the mask is empty")
+    low = [max(0, span.start - ROOM) for span in box]
+    high = [min(span.stop + ROOM, full) for span, full in zip(box, mask.values.shape, strict=True)]
+    size = np.subtract(high, low).tolist()
+    part, region = (volume.part(low[::-1], size[::-1]) for volume in (image, mask))
+    inside = sitk.GetArrayFromImage(region) > 0.5
+    drawable = inside | (sitk.GetArrayViewFromImage(part) > 0)  # nobody draws into what was stripped off
+    cut = Volume(sitk.GetArrayViewFromImage(part), part)
+    return [_drawn(cut, inside, drawable, np.random.default_rng([seed, draw])) for draw in range(DRAWS)]
+
+
+def _drawn(image: Volume, mask: np.ndarray, drawable: np.ndarray, rng: np.random.Generator) -> list[float]:
+    """The features inside one contour, NaN where PyRadiomics has none for it."""
+    contour = perturbed_mask(mask, image.grid.GetSpacing()[::-1], drawable, rng)
+    try:
+        return feature_values(image, Volume(contour.astype(np.uint8), image.grid), {})
+    except (MemoryError, OSError):
+        raise
+    except Exception:  # PyRadiomics raises nearly all there are, of a line of voxels for example
+        return [np.nan] * len(FEATURES)
