@@ -124,7 +124,7 @@ def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
     groups, color_of = list(table["group"].unique()), colors(targets)
     for number, target in enumerate(targets):
         rows = table[(table["target"] == target) & (table["lesions"] >= FEWEST)]
-        place = rows["group"].map(groups.index) + 0.22 * (number - (len(targets) - 1) / 2)
+        place = rows["group"].map(groups.index).astype(float) + 0.22 * (number - (len(targets) - 1) / 2)
         color = color_of[target]
         axes.plot(rows["constant"], place, "o", markerfacecolor="none", color=color, alpha=0.5, markersize=6)
         axes.plot(rows["brier"], place, "o", color=color, label=target, markersize=6.5)
