@@ -6,7 +6,7 @@ from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.modalities import MODALITIES
 from bcbm.preparation.lesions import Lesions
-from bcbm.statistics.power import planned_variance, sample_size, smallest_auroc
+from bcbm.statistics.power import given_variance, planned_variance, sample_size, smallest_auroc
 
 HOPED = 0.75  # AUROC at which the sample size is asked for
 
@@ -27,6 +27,10 @@ def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
     for target in targets:
         positives, negatives = int((patients[target] == 1).sum()), int((patients[target] == 0).sum())
         variance = planned_variance(positives, negatives, len(split.folds) // repeats, repeats)
+        if split.folds[0].name:
+            tested = [patients.loc[list(fold.test), target] for fold in split.folds]
+            counts = [[int((labels == value).sum()) for labels in tested] for value in (1, 0)]
+            variance = given_variance(*counts)
         least = smallest_auroc(variance, len(targets))
         smallest.append(f"{target} {'none' if math.isnan(least) else f'{least:.2f}'}")
         size = sample_size(positives / (positives + negatives), parameters, HOPED)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
@@ -19,6 +20,15 @@ def planned_variance(positives: int, negatives: int, folds: int, repeats: int = 
     """Variance of the cross-validated AUROC of so many patients, before anything is trained."""
     positive, negative = (np.full(folds * repeats, count / folds) for count in (positives, negatives))
     return Area(math.nan, positive, negative, repeats, 1 - 1 / folds, pd.Series(dtype=float)).variance
+
+
+def given_variance(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Variance:
+    """The same of folds that are given, by how many patients of each class each tests, (J,)."""
+    positive, negative = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
+    share = (positive + negative) / (positive + negative).sum()
+    both = (positive > 0) & (negative > 0)
+    shared = float(1 - (share**2).sum())
+    return Area(math.nan, positive[both], negative[both], 1, shared, pd.Series(dtype=float)).variance
 
 
 def chance_to_show(variance: Variance, auroc: float, tests: int = 1, alpha: float = 0.05) -> float:

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from bcbm.statistics.power import (
     chance_to_show,
     cox_snell,
+    given_variance,
     planned_variance,
     sample_size,
     smallest_auroc,
@@ -66,3 +67,13 @@ def test_the_sample_size_is_the_largest_of_rileys_criteria():
     assert sample_size(0.174, 24, found) == pytest.approx(662, abs=2)
     assert sample_size(0.5, 1, 0.9) == math.ceil((1.96 / 0.05) ** 2 * 0.25)
     assert sample_size(0.3, 127, 0.7) > sample_size(0.3, 127, 0.8) > sample_size(0.3, 20, 0.8)
+
+
+def test_given_folds_count_their_own_test_patients():
+    assert given_variance([8] * 5, [12] * 5)(0.7) == pytest.approx(planned_variance(40, 60, 5)(0.7))
+    alone = given_variance([8], [12])(0.5)  # no other fold, so nothing that folds owe to each other
+    assert alone == pytest.approx(21 / (12 * 8 * 12))
+    one_class = given_variance([8, 3], [12, 0])(
+        0.5
+    )  # three patients that only stand in the other fold's training
+    assert one_class == pytest.approx(alone * (1 + 2 * 20 * 3 / 23**2))
