@@ -44,6 +44,12 @@ def patient_groups(lesions: pd.DataFrame, column: str) -> pd.Series:
     return order.groupby("patient_id")["group"].first()
 
 
+def other_groups(lesions: pd.DataFrame, column: str) -> pd.Series:
+    """Which lesions carry another group than their patient, (N,) booleans; arguments as `patient_groups`."""
+    own, patient = groups(lesions[column]), lesions["patient_id"].astype(str)
+    return (own != "") & (own != patient.map(patient_groups(lesions, column)))
+
+
 def ordered(names: set[str]) -> list[str]:
     """Groups in order: by number where all are numbers, else by name."""
     numeric = all(NUMBER.fullmatch(name) for name in names)

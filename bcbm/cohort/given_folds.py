@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.acquisition import NUMBER, groups, ordered, patient_groups
+from bcbm.cohort.acquisition import NUMBER, ordered, other_groups, patient_groups
 from bcbm.cohort.leaks import PARTS
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Note, Problem
@@ -63,8 +63,7 @@ def held_out_folds(
             problem = f"{len(folds[0].test)} of {len(group)} patients have {later:g} or more"
             remedy = f"write split.later between {names[0]} and {names[-1]}"
             raise InputError(Problem(key, problem, remedy))
-    own = groups(lesions[column])
-    other = (own != "") & (own != lesions["patient_id"].astype(str).map(group))
+    other = other_groups(lesions, column)
     if other.any():
         text = (
             f"{key}: {lesions.loc[other, 'patient_id'].nunique()} patients have several values; their first "

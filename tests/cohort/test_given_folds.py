@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bcbm.cohort.acquisition import groups, patient_groups
+from bcbm.cohort.acquisition import groups, other_groups, patient_groups
 from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.splits import Split, split_as
 from bcbm.cohort.targets import TARGETS
@@ -229,7 +229,10 @@ def test_a_held_out_column_from_files_to_the_report(table_cohort, tmp_path):
     finished = read_run(folder)
     assert finished.results["split"]["folds"] == ["year >= 2014"]
     assert set(finished.predictions["patient_id"]) == set(finished.split["folds"][0]["test"])
-    assert "year &gt;= 2014" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "year &gt;= 2014" in page
+    moved = int(other_groups(finished.entering, "year").sum())
+    assert moved and f"{moved} lesions carry" in page
     with pytest.raises(ConfigError, match="fold=1"), notes():
         run(compose([*words, "split.later=2014", "fold=1"]), QUIET)
     with pytest.raises(InputError) as caught:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.table import FLOW, flow
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
@@ -62,6 +63,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         examples=most_confident(lesion_rows, names),
         explanations=_explanations(run, finished, names),
         radiomics=fold_radiomics(finished),
+        moved=_moved(finished),
         noise=noise(finished.results),
         checklists=filled_checklists(finished, leak["shared_patients"]),
         pictures=_pictures(finished, steps, lesion_rows),
@@ -109,6 +111,13 @@ def fold_radiomics(run: FinishedRun) -> dict[str, Any]:
             for name, counts in content["groups"].items()
         ],
     }
+
+
+def _moved(run: FinishedRun) -> tuple[int, int]:
+    """With a column held out: patients with several values, and their lesions with another than the first."""
+    column = run.config["split"].get("holdout")
+    others = run.entering[other_groups(run.entering, column)] if column else run.entering[:0]
+    return others["patient_id"].nunique(), len(others)
 
 
 def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.DataFrame) -> dict[str, str]:
