@@ -92,31 +92,12 @@ def file_folds(path: Path, table: pd.DataFrame, targets: Sequence[str]) -> list[
     """
     rows, column = _read(path)
     labels = _labels(table[~table["excluded"]], targets)
-    known, entering = set(table["patient_id"].astype(str)), set(labels.index)
-    problems = []
-    first: dict[str, tuple[int, str]] = {}
-    for row, patient, word in rows.itertuples():
-        where = f"{path} row {row}"
-        if not patient or not word:
-            absent = "patient" if not patient else column
-            problems.append(Problem(where, f"has no {absent}", f"write a {absent}, or remove the row"))
-        elif column == "part" and word not in PARTS:
-            problems.append(Problem(where, f"part is '{word}'", nearest(word, PARTS)))
-        elif patient in first:
-            before, other = first[patient]
-            text = f"{patient} stands in row {before} already" + (
-                f", {column} {other}" if other != word else ""
-            )
-            problems.append(Problem(where, text, "keep one row a patient"))
-        else:
-            first[patient] = row, word
-            if patient not in known:
-                text, remedy = f"the cohort has no patient {patient}", "correct the id, or remove the row"
-                problems.append(Problem(where, text, f"{remedy}; {nearest(patient, sorted(known))}"))
-    if absent_patients := sorted(entering - set(first)):
-        text = f"lacks {len(absent_patients)} patients that enter: {_some(absent_patients)}"
+    first, problems = _assigned(path, rows, column, sorted(set(table["patient_id"].astype(str))))
+    entering = set(labels.index)
+    if missing := sorted(entering - set(rows["patient"])):
+        text = f"lacks {len(missing)} patients that enter: {_some(missing)}"
         problems.append(Problem(str(path), text, "add a row for each"))
-    words = ordered({word for _, word in first.values()} - {""})
+    words = ordered({word for _, word in first.values()})
     members = {word: [name for name, (_, other) in first.items() if other == word] for word in words}
     parts = {word: tuple(sorted(entering & set(names))) for word, names in members.items()}
     needed = ["train", "test", *(["validation"] if "validation" in words else [])]
@@ -139,6 +120,32 @@ def file_folds(path: Path, table: pd.DataFrame, targets: Sequence[str]) -> list[
     if problems:
         raise InputError(*problems)
     return folds
+
+
+def _assigned(
+    path: Path, rows: pd.DataFrame, column: str, known: Sequence[str]
+) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
+    """Row and word of every patient of a file, and what is wrong with its rows."""
+    first: dict[str, tuple[int, str]] = {}
+    problems = []
+    for row, patient, word in rows.itertuples():
+        where = f"{path} row {row}"
+        if not patient or not word:
+            empty = "patient" if not patient else column
+            problems.append(Problem(where, f"has no {empty}", f"write a {empty}, or remove the row"))
+        elif column == "part" and word not in PARTS:
+            problems.append(Problem(where, f"part is '{word}'", nearest(word, PARTS)))
+        elif patient in first:
+            before, other = first[patient]
+            text = f"{patient} stands in row {before} already"
+            text += f", {column} {other}" if other != word else ""
+            problems.append(Problem(where, text, "keep one row a patient"))
+        else:
+            first[patient] = row, word
+            if patient not in known:
+                text, remedy = f"the cohort has no patient {patient}", "correct the id, or remove the row"
+                problems.append(Problem(where, text, f"{remedy}; {nearest(patient, known)}"))
+    return first, problems
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, str]:
@@ -204,7 +211,7 @@ def _untrained(where: str, fold: GivenFold, labels: pd.DataFrame) -> Iterator[Pr
             if count < 2:
                 yield Problem(
                     f"{where}, {fold.name}",
-                    f"leaves {count} {sign} patients of {target} to train and validate on",
+                    f"leaves {count} {sign} patient{'s' * (count != 1)} of {target} to train and validate on",
                     f"leave {target} out of task.targets, or divide the patients in another way",
                 )
 

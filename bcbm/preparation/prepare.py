@@ -1,5 +1,6 @@
 """From files to lesion table, radiomics and crops."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, require_modalities, settle
 from bcbm.config.schema import Config
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
@@ -41,6 +42,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, extract = "crops" in needs, config.features.radiomics == "extract"
     perturb = config.features.stable > 0 and "radiomics" in needs
+    if "radiomics" not in needs and (config.features.stable or config.features.harmonise):
+        text = "features.stable and features.harmonise change radiomics, and task.modalities has none"
+        warnings.warn(text, Note, stacklevel=3)
     register = config.cohort.position == "image" and any(
         modality.registered for modality in modalities.values()
     )

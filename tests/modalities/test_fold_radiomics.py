@@ -14,7 +14,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import Features
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.data.datamodule import LesionDataModule
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.base import LesionData
 from bcbm.modalities.radiomics import RADIOMICS, signed_log
@@ -127,6 +127,8 @@ def test_the_whole_way_leaves_unstable_features_out_and_shows_them(cohort, tmp_p
 
 def test_stability_needs_images(table_cohort, tmp_path):
     words = [f"cohort.root={table_cohort}", f"prepared.root={tmp_path / 'prepared'}"]
-    words += ["task.modalities=[radiomics]", "features.stable=0.5"]
+    words += ["features.stable=0.5"]
     with pytest.raises(InputError, match=r"features\.stable=0\.5"):
-        prepare(compose(words), QUIET)
+        prepare(compose([*words, "task.modalities=[radiomics]"]), QUIET)
+    with pytest.warns(Note, match="radiomics"):
+        prepare(compose([*words, "task.modalities=[position]"]), QUIET)
