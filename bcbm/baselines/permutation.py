@@ -13,8 +13,10 @@ from bcbm.cohort.splits import Split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
+from bcbm.runs.predictions import ensemble
 from bcbm.statistics.area import cross_validated_area
 from bcbm.statistics.metrics import patient_level
+from bcbm.system.seeds import fold_seed
 from bcbm.terminal.progress import progress_bar
 
 
@@ -61,9 +63,13 @@ def pipeline_aurocs(
     for number, fold in enumerate(split.folds):
         parts = split.rows(table, number)
         train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
-        predicted, _ = predict_targets(config, columns, table, train, parts["test"], number)
         tested = table.iloc[parts["test"]]
-        probability = patient_probabilities(config, tested, predicted)
+        drawn = []
+        for member in range(config.members):
+            seed = fold_seed(config.seed, number, member)
+            predicted, _ = predict_targets(config, columns, table, train, parts["test"], number, seed)
+            drawn.append(patient_probabilities(config, tested, predicted))
+        probability = ensemble(drawn)
         for target in targets:
             lesion_rows = pd.DataFrame(
                 {

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_type_hints
 from bcbm.system.lazy import imported
 
 INVENTED = ("t1c", "flair")  # the sequences that the embedded cohort can have
+DRAWS = ("network", "forest", "boosting")  # kinds of model that another seed makes another model
 
 
 def key(
@@ -334,6 +335,9 @@ class Config:
     experiments: str | None = key(None, "folder of your own experiments, looked into before ours")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
     seed: int = key(0, "seed of training", least=0)
+    seeds: int = key(
+        1, "times that each fold is trained, with other seeds; their mean is the prediction", least=1
+    )
     bootstrap: int = key(2000, "bootstrap resamples of patients, for the intervals beside the AUROC", least=0)
     permutations: int = key(
         0, "label permutations of the whole pipeline, patient by patient; traditional models only", least=0
@@ -358,6 +362,11 @@ class Config:
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
+
+    @property
+    def members(self) -> int:
+        """Trainings of a fold whose mean is its prediction: `seeds`, or one where nothing is drawn."""
+        return self.seeds if self.model.kind in DRAWS else 1
 
 
 def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.report.words import figure, with_interval, with_spread
+from bcbm.report.words import figure, seed_spread, with_interval, with_spread
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 
@@ -56,6 +56,8 @@ def print_table(results: Results, console: Console) -> None:
     lines = [f"least AUROC to be seen with 80 % power: {', '.join(parts)}"]
     if "derived" in results:
         lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
+    if "seeds" in results:
+        lines.append(seed_spread(results["seeds"]))
     for line in lines:
         console.print(line)
 

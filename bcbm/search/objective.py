@@ -51,7 +51,7 @@ class InnerFolds:
             TrialPruned: see `Report`.
             ConfigError: the settings do not go together.
         """
-        config = override(self.config, settings)
+        config = override(replace(self.config, seeds=1), settings)  # the choice needs an order alone
         group = "/".join(
             path.name for path in reversed(list(folder.path.parents)[:3])
         )  # sweep/identity/study
