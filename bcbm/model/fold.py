@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from bcbm.cohort.splits import UNITS
@@ -17,6 +17,7 @@ from bcbm.config.compose import plain
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import readable
 from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trainer import curves, make_trainer, quiet
@@ -33,8 +34,7 @@ def train_fold(
 ) -> None:
     """Train a fold once, from its `last.ckpt` if that was begun before, and hand in what it predicts.
 
-    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
-    validation.
+    The test patients are read once, by the weights of the epoch that `EpochChoice` keeps.
 
     Args:
         job: the fold.
@@ -57,13 +57,13 @@ def train_fold(
         say(console, f"{job.name}: {module.loaded}")
     interruption, monitor = Interruption(), Monitor()
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
-    keeper = Keeper(home / "checkpoints", interruption, average)
-    stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience)
+    choice = EpochChoice(config.trainer)
+    keeper = Keeper(home / "checkpoints", interruption, choice, average)
     progress = FoldProgress(console, job.name, config.trainer.max_epochs)
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
-    fold_callbacks = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
+    fold_callbacks = [monitor, progress, interruption, keeper, *([average] if average else [])]
     trainer = make_trainer(config, [*fold_callbacks, *callbacks], loggers, home)
     start = perf_counter()
     _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
@@ -81,8 +81,9 @@ def train_fold(
         keeper.last.unlink(missing_ok=True)
         say(
             console,
-            f"{job.name}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
-            f"{keeper.score:.2f}, {UNITS[split.unit]} tested: {len(split.folds[job.number].test)}; "
+            f"{job.name}: {trainer.current_epoch} epochs in {seconds:.0f} s, epoch {choice.epoch + 1} "
+            f"kept, validation AUROC around it {choice.score:.2f}, {UNITS[split.unit]} tested: "
+            f"{len(split.folds[job.number].test)}; "
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
         )
     trainer.strategy.barrier()

@@ -76,7 +76,8 @@ class InnerFolds:
         tables: list[pd.DataFrame] = []
         sizes: list[int] = []
         for number in range(len(self.split.folds)):
-            epoch_report = EpochReport(report, number, self.epochs, so_far, trackers)
+            smoothing = config.trainer.smoothing
+            epoch_report = EpochReport(report, number, self.epochs, so_far, smoothing, trackers)
             home = folder.fold(number)
             try:
                 job = FoldJob(config, self.lesions, self.split, number, folder)

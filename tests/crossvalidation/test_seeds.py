@@ -16,6 +16,7 @@ from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.dispatch import train
 from bcbm.crossvalidation.results import evaluate
 from bcbm.errors import InputError
+from bcbm.explanation.explain import explain
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.finished import read_run
@@ -53,9 +54,9 @@ def test_the_mean_of_the_seeds_is_the_prediction_and_the_first_is_what_one_seed_
         assert not np.allclose(first[column], second[column], atol=1e-3)
         np.testing.assert_allclose(table[column], (first[column] + second[column]) / 2, rtol=0, atol=1e-15)
     pd.testing.assert_frame_equal(table[[*KEY, "label"]], first[[*KEY, "label"]])
-    alone = run(compose([*words, f"run.root={tmp_path}"]), Console(quiet=True))
-    pd.testing.assert_frame_equal(read_run(alone).predictions, first)
-    assert not list(alone.rglob("seed*")) and "seeds" not in read_run(alone).results
+    alone = RunFolder(run(compose([*words, "fold=0", f"run.root={tmp_path}"]), Console(quiet=True)))
+    pd.testing.assert_frame_equal(alone.predictions(0), first[first["fold"] == 0])
+    assert not list(alone.path.rglob("seed*"))
 
 
 def test_each_seeds_checkpoint_and_curves_are_kept_and_nothing_else(networks):
@@ -73,7 +74,9 @@ def test_the_deviation_of_one_seed_stands_in_results_on_screen_and_page(networks
     for table in by_seed(networks):
         patients = table.dropna(subset="label").drop_duplicates(["patient_id", "target"])
         for target, rows in patients.groupby("target"):
-            expected[target].append(roc_auc_score(rows["label"], rows["patient_probability"]))
+            folds = [fold for _, fold in rows.groupby("fold")]
+            aurocs = [roc_auc_score(fold["label"], fold["patient_probability"]) for fold in folds]
+            expected[target].append(np.mean(aurocs))
     for target, block in results["seeds"]["receptors"].items():
         assert block["auroc"] == pytest.approx(expected[target])
         assert block["std"] == pytest.approx(np.std(expected[target], ddof=1))
@@ -119,10 +122,11 @@ def test_a_run_that_was_killed_in_its_second_seed_goes_on_inside_it(words, netwo
 def test_seeds_of_a_forest_are_averaged_and_a_model_without_draws_says_that_it_is_fitted_once(
     words, tmp_path, capsys
 ):
-    forest = ["model.kind=forest", "baseline.trees=5", "seeds=2", f"run.root={tmp_path}"]
+    forest = ["model.kind=forest", "baseline.trees=5", "seeds=2", "fold=0", f"run.root={tmp_path}"]
     folder = RunFolder(run(compose([*words, *forest]), Console(quiet=True)))
-    first, second = by_seed(folder)
-    table = read_run(folder.path).predictions
+    tables = folder.seeds(0)
+    first, second = (tables[tables["seed"] == seed].reset_index(drop=True) for seed in range(2))
+    table = folder.predictions(0)
     assert not np.allclose(first["probability"], second["probability"])
     np.testing.assert_allclose(
         table["probability"], (first["probability"] + second["probability"]) / 2, atol=1e-15
@@ -130,7 +134,7 @@ def test_seeds_of_a_forest_are_averaged_and_a_model_without_draws_says_that_it_i
     models = [json.loads((folder.fold(0, seed) / "model.json").read_text()) for seed in range(2)]
     assert models[0]["for_test"] != models[1]["for_test"]
     capsys.readouterr()
-    line = ["model.kind=logistic_l2", "seeds=2", f"run.root={tmp_path / 'line'}"]
+    line = ["model.kind=logistic_l2", "seeds=2", "fold=0", f"run.root={tmp_path / 'line'}"]
     path = run(compose([*words, *line]), Console(width=200))
     assert "seeds=2" in (screen := capsys.readouterr().out) and "logistic_l2" in screen
     assert not list(path.rglob("seeds.parquet"))
@@ -148,3 +152,23 @@ def test_seeds_of_another_fold_are_refused(networks, tmp_path):
             evaluate(networks, Console(quiet=True))
     finally:
         path.write_bytes(own)
+
+
+def test_explanations_are_those_of_the_mean_of_the_seeds(networks, monkeypatch):
+    explained = {}
+
+    def unchanged_alone(lesions, config, number):
+        return [lesions.patients().assign(kind="unchanged", name="", draw=0)]
+
+    def take(patients, kind, config, console):
+        explained[kind] = patients
+        return []
+
+    monkeypatch.setattr("bcbm.explanation.explain.changed", unchanged_alone)
+    monkeypatch.setattr("bcbm.explanation.explain.drops", take)
+    explain(networks, Console(quiet=True))
+    key = ["target", "patient_id"]
+    unchanged = explained["modality"].set_index(key)["probability"].sort_index()
+    table = read_run(networks.path).predictions.dropna(subset="label").drop_duplicates(key)
+    predicted = table.set_index(key)["patient_probability"].sort_index()
+    pd.testing.assert_series_equal(unchanged, predicted, check_names=False, rtol=0, atol=1e-6)
