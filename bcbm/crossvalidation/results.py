@@ -43,8 +43,8 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
             best=surroundings["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
-        if config.members > 1:
-            alone = seeds_alone(folder, predictions, config.members)
+        if any(folder.fold(number, 1).is_dir() for number in range(len(split["folds"]))):
+            alone = seeds_alone(folder, predictions, config.seeds)
             results["seeds"] = seeds_block(alone, config.task.targets)
         folder.write("results.json", strict_json(results))
         report = page(folder)
@@ -86,7 +86,7 @@ def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.D
     return predictions
 
 
-def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, members: int) -> pd.DataFrame:
+def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, seeds: int) -> pd.DataFrame:
     """What each seed predicts alone, all folds: probabilities of its own, all else as the run's table has it.
 
     Raises:
@@ -103,8 +103,8 @@ def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, members: int) -> p
             joined = rows.merge(owner, on=KEY)
             tables.append(joined)
             counts = joined.drop_duplicates([*KEY, "seed"])["seed"].value_counts().to_dict()
-            if counts != dict.fromkeys(range(members), len(fold)) or len(joined) != len(table):
-                found = f"does not hold each of {len(fold)} predictions once for each of {members} seeds"
+            if counts != dict.fromkeys(range(seeds), len(fold)) or len(joined) != len(table):
+                found = f"does not hold each of {len(fold)} predictions once for each of {seeds} seeds"
         if found:
             remedy = f"remove it and {path.with_name('predictions.parquet').name} beside it, and train again"
             raise InputError(Problem(str(path), found, remedy))

@@ -46,16 +46,17 @@ def explain(folder: RunFolder, console: Console) -> None:
     pictures: list[dict[str, Any]] = []
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
         for number, fold in enumerate(split.folds):
+            job = FoldJob(config, lesions, split, number, folder)
+            job = replace(job, config=stored_choice(job) or config)
             modules = [
                 LesionModule.load_from_checkpoint(
                     folder.fold(number, member) / "checkpoints" / "best.ckpt",
                     weights_only=True,
                     map_location="cpu",
                 )
-                for member in range(config.members)
+                for member in range(job.config.members)
             ]
-            job = FoldJob(config, lesions, split, number, folder)
-            datamodule = fold_data(replace(job, config=stored_choice(job) or config))
+            datamodule = fold_data(job)
             datamodule.setup()
             if "image" in config.task.modalities:
                 shown = examples[examples["fold"] == number]

@@ -65,7 +65,8 @@ class FoldJob:
     def hand_in(self, predicted: pd.DataFrame) -> None:
         """Take what this training predicts; with the last one's the prediction table of the fold is written.
 
-        With several seeds `fold=K/seeds.parquet` holds the table that each seed alone would have given.
+        With several seeds `fold=K/seeds.parquet` holds the table that each seed alone would have given; where
+        nothing is drawn they are alike.
 
         Args:
             predicted: as `prediction_table` reads it.
@@ -75,8 +76,8 @@ class FoldJob:
             return
         others = [self.folder.fold(self.number, member) / PREDICTED for member in range(self.member)]
         every = [*map(pd.read_parquet, others), predicted]
-        if others:
-            alone = [self._table([rows]).assign(seed=member) for member, rows in enumerate(every)]
+        if (seeds := self.config.seeds) > 1:
+            alone = [self._table([every[seed % len(every)]]).assign(seed=seed) for seed in range(seeds)]
             self.folder.write(f"fold={self.number}/seeds.parquet", pd.concat(alone, ignore_index=True))
         self.folder.write(f"fold={self.number}/predictions.parquet", self._table(every))
         for path in others:

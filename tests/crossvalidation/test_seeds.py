@@ -137,7 +137,9 @@ def test_seeds_of_a_forest_are_averaged_and_a_model_without_draws_says_that_it_i
     line = ["model.kind=logistic_l2", "seeds=2", "fold=0", f"run.root={tmp_path / 'line'}"]
     path = run(compose([*words, *line]), Console(width=200))
     assert "seeds=2" in (screen := capsys.readouterr().out) and "logistic_l2" in screen
-    assert not list(path.rglob("seeds.parquet"))
+    assert not list(path.rglob("seed=*"))
+    tables = RunFolder(path).seeds(0)
+    assert (tables.groupby(KEY)["probability"].agg(["nunique", "size"]) == [1, 2]).all(axis=None)
 
 
 def test_seeds_of_another_fold_are_refused(networks, tmp_path):
@@ -160,7 +162,7 @@ def test_explanations_are_those_of_the_mean_of_the_seeds(networks, monkeypatch):
     def unchanged_alone(lesions, config, number):
         return [lesions.patients().assign(kind="unchanged", name="", draw=0)]
 
-    def take(patients, kind, config, console):
+    def take(patients, kind, targets):
         explained[kind] = patients
         return []
 
