@@ -86,13 +86,13 @@ def curves(words, home):
 
 
 def kept(fold, settings):
-    """Test AUROC of the epoch that a rule keeps, and how many were trained for it."""
+    """Test and validation AUROC of the epoch that a rule keeps, and how many were trained for it."""
     choice = EpochChoice(settings)
     for score, _ in fold:
         choice.better(score)
         if choice.exhausted:
             break
-    return fold[choice.epoch][1], len(choice.scores)
+    return fold[choice.epoch][1], fold[choice.epoch][0], len(choice.scores)
 
 
 quiet()
@@ -114,7 +114,8 @@ for signal in (0.0, 1.0):
     last = np.array(figures["last epoch"])[:, 0]
     print(f"signal {signal}, {count} cohorts, {trainer.max_epochs} epochs: test AUROC, less the last epoch's")
     for name, rows in figures.items():
-        value, trained = np.mean(rows, axis=0)
+        value, validation, trained = np.mean(rows, axis=0)
         gain = np.array(rows)[:, 0] - last
         error = gain.std(ddof=1) / np.sqrt(count)
-        print(f"  {name:36}{value:.3f}  {gain.mean():+.4f} ± {error:.4f}  {trained:.1f} epochs", flush=True)
+        figures_of_rule = f"  {name:36}{value:.3f}  {gain.mean():+.4f} ± {error:.4f}"
+        print(f"{figures_of_rule}  validation {validation:.3f}  {trained:.1f} epochs", flush=True)
