@@ -89,7 +89,7 @@ def write_run(
                 logit = strength[target] * (2 * label - 1) / 2 + shift + rng.normal(0, 0.6, len(lesions))
                 columns.append(1 / (1 + np.exp(-logit.to_numpy())))
             predicted[target] = np.concatenate(columns)
-        tables.append(prediction_table(predicted, entering, split, number, config.task.targets, "mean"))
+        tables.append(prediction_table([predicted], entering, split, number, config.task.targets, "mean"))
     predictions = pd.concat(tables, ignore_index=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(plain(config)))
     (folder / "split.json").write_text(split.to_json())

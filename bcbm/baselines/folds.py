@@ -14,15 +14,14 @@ from bcbm.cohort.splits import UNITS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.preparation.fold_job import FoldJob
-from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc, mean_or_nan
-from bcbm.system.seeds import derived_seed
+from bcbm.system.files import write_whole
 from bcbm.terminal.words import say
 
 
 def train_baseline(job: FoldJob, console: Console) -> None:
-    """Fit a fold, one model a target, and write its prediction table.
+    """Fit a fold, one model a target, and hand in what it predicts.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
     fitted again on train and validation, and predicts test. `fold=K/model.json` holds what both have fitted.
@@ -31,19 +30,18 @@ def train_baseline(job: FoldJob, console: Console) -> None:
         LeakError: two parts share a patient or a lesion's content.
         InputError: a target has one class among the training patients, or a modality has no column.
     """
-    config, lesions, split, number, folder = job.config, job.lesions, job.split, job.number, job.folder
+    config, lesions, split, number = job.config, job.lesions, job.split, job.number
     table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
     train, validation, test = parts["train"], parts["validation"], parts["test"]
     columns = table_columns(lesions.data(config), train)
-    validation_predictions, for_threshold = predict_targets(config, columns, table, train, validation, number)
+    validation_predictions, for_threshold = predict_targets(
+        config, columns, table, train, validation, number, job.seed
+    )
     fitting = np.sort(np.concatenate([train, validation]))
     columns = table_columns(lesions.data(config), fitting)
-    test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number)
+    test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number, job.seed)
     predicted = pd.concat([validation_predictions, test_predictions], ignore_index=True)
-    predictions = prediction_table(
-        predicted, table, split, number, config.task.targets, config.task.aggregate
-    )
     described = {
         "kind": config.model.kind,
         "modalities": config.task.modalities,
@@ -52,11 +50,11 @@ def train_baseline(job: FoldJob, console: Console) -> None:
         "for_threshold": for_threshold,
         "for_test": for_test,
     }
-    folder.write(f"fold={number}/model.json", json.dumps(described, indent=1))
-    folder.write(f"fold={number}/predictions.parquet", predictions)
+    write_whole(job.home / "model.json", json.dumps(described, indent=1))
+    job.hand_in(predicted)
     say(
         console,
-        f"fold {number}: {config.model.kind} on {columns.shape[1]} columns, "
+        f"{job.name}: {config.model.kind} on {columns.shape[1]} columns, "
         f"validation AUROC {_mean_auroc(config, table, validation_predictions):.2f}, "
         f"{UNITS[split.unit]} tested: {len(split.folds[number].test)}",
     )
@@ -69,6 +67,7 @@ def predict_targets(
     train: np.ndarray,
     test: np.ndarray,
     number: int,
+    seed: int,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Fit every target on `train` in fold `number`, predict `test`.
 
@@ -78,7 +77,6 @@ def predict_targets(
     Raises:
         InputError: as `fit_predict`, naming fold and target.
     """
-    seed = derived_seed(config.seed, number)
     predicted, described = pd.DataFrame({"row": test}), {}
     for target in config.task.targets:
         weights = training_weights(

@@ -14,8 +14,10 @@ from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.modalities.base import LesionData
 from bcbm.preparation.lesions import Lesions
+from bcbm.runs.predictions import ensemble
 from bcbm.statistics.area import cross_validated_area
 from bcbm.statistics.metrics import patient_level
+from bcbm.system.seeds import fold_seed
 from bcbm.terminal.progress import progress_bar
 
 
@@ -71,9 +73,13 @@ def pipeline_aurocs(
         parts = split.rows(table, number)
         train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
         columns = table_columns(lesions, train)
-        predicted, _ = predict_targets(config, columns, table, train, parts["test"], number)
         tested = table.iloc[parts["test"]]
-        probability = patient_probabilities(config, tested, predicted)
+        drawn = []
+        for member in range(config.members):
+            seed = fold_seed(config.seed, number, member)
+            predicted, _ = predict_targets(config, columns, table, train, parts["test"], number, seed)
+            drawn.append(patient_probabilities(config, tested, predicted))
+        probability = ensemble(drawn)
         for target in targets:
             lesion_rows = pd.DataFrame(
                 {

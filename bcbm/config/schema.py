@@ -1,5 +1,6 @@
 """Every setting with its type, its default and its line in `--help`."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, get_type_hints
@@ -7,6 +8,7 @@ from typing import Any, Literal, get_type_hints
 from bcbm.system.lazy import imported
 
 INVENTED = ("t1c", "flair")  # the sequences that the embedded cohort can have
+DRAWS = ("network", "forest", "boosting")  # kinds of model that another seed makes another model
 
 
 def key(
@@ -288,7 +290,13 @@ class Trainer:
     """How long and on what."""
 
     max_epochs: int = key(24, "most epochs a fold", least=1)
-    patience: int = key(8, "epochs without a better validation AUROC before a fold stops", least=1)
+    min_epochs: int | None = key(
+        None,
+        "epochs before one is kept or a fold stops; empty: three quarters of max_epochs; as many: the last",
+        least=1,
+    )
+    smoothing: int = key(5, "epochs whose mean validation AUROC chooses the one that is kept", least=1)
+    patience: int = key(8, "epochs without a better smoothed AUROC before a fold stops", least=1)
     learning_rate: float = key(2e-3, "peak learning rate of AdamW (one-cycle)", least=0)
     weight_decay: float = key(0.05, "weight decay of AdamW", least=0)
     accumulate: int = key(1, "batches whose gradients are summed before a step", least=1)
@@ -313,6 +321,12 @@ class Trainer:
     channels_last: bool = key(False, "store the channels of a voxel side by side (often faster on a GPU)")
     compile: bool = key(False, "compile the image encoder with torch.compile: minutes first, then faster")
     profile: bool = key(False, "write a trace of a few steps of each fold, for chrome://tracing or Perfetto")
+
+    @property
+    def first_kept(self) -> int:
+        """The number, counted from 1, of the first epoch that may be kept."""
+        first = math.ceil(0.75 * self.max_epochs) if self.min_epochs is None else self.min_epochs
+        return min(first, self.max_epochs)
 
     @property
     def ranks(self) -> int:
@@ -357,6 +371,9 @@ class Config:
     experiments: str | None = key(None, "folder of your own experiments, looked into before ours")
     fold: str = key("all", "one fold to train (0, 1, ...), or all")
     seed: int = key(0, "seed of training", least=0)
+    seeds: int = key(
+        1, "times that each fold is trained, with other seeds; their mean is the prediction", least=1
+    )
     bootstrap: int = key(2000, "bootstrap resamples of patients, for the intervals beside the AUROC", least=0)
     permutations: int = key(
         0, "label permutations of the whole pipeline, patient by patient; traditional models only", least=0
@@ -381,6 +398,11 @@ class Config:
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
+
+    @property
+    def members(self) -> int:
+        """Trainings of a fold whose mean is its prediction: `seeds`, or one where nothing is drawn."""
+        return self.seeds if self.model.kind in DRAWS else 1
 
 
 def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
 
     Every candidate is cross-validated among the fold's training and validation patients (Varma and Simon, BMC
     Bioinformatics 7:91, 2006). `fold=K/tuning.json` keeps their figures; a killed choice is continued.
+    An inner fold is trained with one seed: a choice needs the order of the candidates alone.
 
     Args:
         job: the outer fold.
@@ -42,7 +44,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
         targets=config.task.targets,
         known=known_targets(config.cohort.targets),
     )
-    tried = candidates(config)
+    tried, once = candidates(config), replace(config, seeds=1)
     home = job.home / "inner"
     with progress_bar(console, f"fold {number}: choosing", len(tried) * len(inner.folds)) as advance:
         scores = []
@@ -50,7 +52,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
             trial = RunFolder(home / f"candidate={place}")
             for fold in range(len(inner.folds)):
                 if trial.predictions(fold) is None:
-                    train(FoldJob(override(config, settings), job.lesions, inner, fold, trial))
+                    train(FoldJob(override(once, settings), job.lesions, inner, fold, trial))
                     shutil.rmtree(trial.fold(fold) / "checkpoints", ignore_errors=True)
                 advance(1)
             tables = [trial.predictions(fold) for fold in range(len(inner.folds))]

@@ -46,6 +46,8 @@ def run(
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
         config = replace(config, experiment=f"{config.experiment}/{digest}")
     lesions = prepare(config, console)
+    if config.seeds > config.members:
+        say(console, f"seeds={config.seeds}: {config.model.kind} draws nothing, so each fold is fitted once")
     split = split_as(lesions.table, config)
     check_fold(config.fold, len(split.folds))
     if split.leaky:

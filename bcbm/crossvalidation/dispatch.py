@@ -21,21 +21,24 @@ def train(
     trackers: "Sequence[Tracker]" = (),
     callbacks: "Sequence[Callback]" = (),
 ) -> None:
-    """Train a fold and write its prediction table into its run folder.
+    """Train a fold, once a seed, and write its prediction table into its run folder.
+
+    What is finished of it is not trained again.
 
     Args:
         job: the fold.
-        console: gets a line of how it went.
+        console: gets a line of how each training went.
         trackers: follow the fold, if a network is trained.
         callbacks: called during the training of a network.
     """
     if rank() == 0:
         record_radiomics(job, console)
-    if job.config.model.kind == "network":
-        from bcbm.model.fold import train_fold
+    for member in job.unfinished():
+        if job.config.model.kind == "network":
+            from bcbm.model.fold import train_fold
 
-        train_fold(job, trackers, console, callbacks)
-    else:
-        from bcbm.baselines import train_baseline
+            train_fold(member, trackers, console, callbacks)
+        else:
+            from bcbm.baselines import train_baseline
 
-        train_baseline(job, console)
+            train_baseline(member, console)

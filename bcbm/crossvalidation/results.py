@@ -23,6 +23,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
         InputError: folds are missing, or the tables are not those of this run.
     """
     from bcbm.report.screen import print_table
+    from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.summary import summarise
     from bcbm.system.files import strict_json
 
@@ -43,6 +44,9 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
             best=surroundings["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
+        if any(folder.fold(number, 1).is_dir() for number in range(len(split["folds"]))):
+            alone = seeds_alone(folder, predictions, config.seeds)
+            results["seeds"] = seeds_block(alone, config.task.targets)
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
@@ -88,3 +92,28 @@ def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.D
         problem = f"holds {len(predictions)} predictions in place of {expected}, each once"
         raise InputError(Problem(str(folder.path), problem, remedy))
     return predictions
+
+
+def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, seeds: int) -> pd.DataFrame:
+    """What each seed predicts alone, all folds: probabilities of its own, all else as the run's table has it.
+
+    Raises:
+        InputError: a fold lacks its seeds, or holds others than the run.
+    """
+    tables = []
+    for number, fold in predictions.groupby("fold"):
+        path = folder.fold(int(str(number))) / "seeds.parquet"
+        table = folder.seeds(int(str(number)))
+        found = "is not there" if table is None else ""
+        if table is not None:
+            rows = table[[*KEY, "seed", "probability", "patient_probability"]]
+            owner = fold.drop(columns=["probability", "patient_probability"])
+            joined = rows.merge(owner, on=KEY)
+            tables.append(joined)
+            counts = joined.drop_duplicates([*KEY, "seed"])["seed"].value_counts().to_dict()
+            if counts != dict.fromkeys(range(seeds), len(fold)) or len(joined) != len(table):
+                found = f"does not hold each of {len(fold)} predictions once for each of {seeds} seeds"
+        if found:
+            remedy = f"remove it and {path.with_name('predictions.parquet').name} beside it, and train again"
+            raise InputError(Problem(str(path), found, remedy))
+    return pd.concat(tables, ignore_index=True)

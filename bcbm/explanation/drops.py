@@ -32,7 +32,7 @@ def changed(lesions: Any, config: Config, number: int) -> list[pd.DataFrame]:
 
 
 def patients_of(tables: pd.DataFrame) -> pd.DataFrame:
-    """One row a patient, fold and change."""
+    """One row a patient, fold and change: the mean over seeds."""
     key = ["kind", "name", "draw", "repeat", "fold", "target", "patient_id"]
     return tables.groupby(key, as_index=False).agg(
         probability=("probability", "mean"), label=("label", "first")

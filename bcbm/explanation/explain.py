@@ -46,19 +46,26 @@ def explain(folder: RunFolder, console: Console) -> None:
     pictures: list[dict[str, Any]] = []
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
         for number, fold in enumerate(split.folds):
-            module = LesionModule.load_from_checkpoint(
-                folder.fold(number) / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu"
-            )
             job = FoldJob(config, lesions, split, number, folder)
-            datamodule = fold_data(replace(job, config=stored_choice(job) or config))
+            job = replace(job, config=stored_choice(job) or config)
+            modules = [
+                LesionModule.load_from_checkpoint(
+                    folder.fold(number, member) / "checkpoints" / "best.ckpt",
+                    weights_only=True,
+                    map_location="cpu",
+                )
+                for member in range(job.config.members)
+            ]
+            datamodule = fold_data(job)
             datamodule.setup()
             if "image" in config.task.modalities:
                 shown = examples[examples["fold"] == number]
-                pictures += draw(folder, module.eval().network, datamodule, shown, config.task.targets)
-            encoded = EncodedLesions(module, datamodule)
-            tables += [
-                table.assign(repeat=fold.repeat, fold=number) for table in changed(encoded, config, number)
-            ]
+                networks = [module.eval().network for module in modules]
+                pictures += draw(folder, networks, datamodule, shown, config.task.targets)
+            place = {"repeat": fold.repeat, "fold": number}
+            for module in modules:  # `patients_of` makes their mean, the ensemble's probability
+                encoded = EncodedLesions(module, datamodule)
+                tables += [table.assign(**place) for table in changed(encoded, config, number)]
             advance(1)
     patients = patients_of(pd.concat(tables, ignore_index=True))
     content = {

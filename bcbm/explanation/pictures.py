@@ -1,5 +1,6 @@
 """Pictures of where a network looks, of the surest lesions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ def examples_of(folder: RunFolder, config: Config) -> pd.DataFrame:
 
 
 def draw(
-    folder: RunFolder, network: Any, datamodule: Any, examples: pd.DataFrame, targets: list[str]
+    folder: RunFolder, networks: Sequence[Any], datamodule: Any, examples: pd.DataFrame, targets: list[str]
 ) -> list[dict[str, Any]]:
-    """A picture a lesion: the crop's middle slice, Grad-CAM and occlusion over it."""
+    """A picture a lesion: the crop's middle slice, Grad-CAM and occlusion over it, the mean over seeds."""
     from torch.utils.data import default_collate
 
     from bcbm.explanation.saliency import grad_cam, occlusion
@@ -39,15 +40,15 @@ def draw(
         lesion = default_collate([dataset[places[row.lesion_id]]])
         head = targets.index(str(row.target))
         mask = np.asarray(datamodule.crops[int(dataset.rows[places[row.lesion_id]])][-1], np.float32)
-        name = f"{row.target}-{row.number}.png"
-        path = folder.path / EXPLANATIONS / name
+        file = f"{row.target}-{row.number}.png"
+        path = folder.path / EXPLANATIONS / file
         maps = {
-            "Grad-CAM": grad_cam(network, lesion, head).numpy(),
-            "occlusion": occlusion(network, lesion, head).numpy(),
+            name: np.mean([method(network, lesion, head).numpy() for network in networks], axis=0)
+            for name, method in (("Grad-CAM", grad_cam), ("occlusion", occlusion))
         }
         saliency_figure(lesion["image"][0, 0].numpy(), mask, maps, path)
         drawn.append(
-            {"file": name, "target": row.target, "lesion_id": row.lesion_id}
+            {"file": file, "target": row.target, "lesion_id": row.lesion_id}
             | {"method": "Grad-CAM and occlusion", "probability": row.probability, "label": row.label}
         )
     return drawn

@@ -12,6 +12,7 @@ from lightning import LightningModule, Trainer, __version__
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 
+from bcbm.model.epoch_choice import EpochChoice
 from bcbm.system.files import writing_whole
 from bcbm.system.processes import Terminated, ending_signals
 
@@ -72,7 +73,9 @@ class Interruption(Callback):
 
 
 class Keeper(Checkpoint):
-    """Holds the weights of the best epoch, and writes `last.ckpt` at an epoch's end whenever that is cheap.
+    """Holds the weights of the epoch to keep, and writes `last.ckpt` behind an epoch whenever that is cheap.
+
+    It also ends the training when the choice of the epoch waits for no better one.
 
     The best weights lie inside `last.ckpt`, so that both are always of one training. Going on from it ends
     where an unbroken training does; what was trained since is trained again.
@@ -80,27 +83,31 @@ class Keeper(Checkpoint):
     Args:
         folder: of the checkpoints.
         interruption: what may ask for the end behind this epoch.
+        choice: of the epoch, by `val/auroc`.
         average: holds the weights to keep; None: the module's own.
 
     Attributes:
-        score: the highest `val/auroc` so far, of epoch `epoch`.
         interrupted: training ended because of `interruption`.
     """
 
-    def __init__(self, folder: Path, interruption: Interruption, average: Average | None = None) -> None:
+    def __init__(
+        self, folder: Path, interruption: Interruption, choice: EpochChoice, average: Average | None = None
+    ) -> None:
         self.last, self.interruption, self.average = folder / "last.ckpt", interruption, average
-        self.score, self.epoch, self.step = float("-inf"), -1, 0
+        self.choice, self.step = choice, 0
         self.best: dict[str, torch.Tensor] = {}
         self.interrupted = False
         self._saved, self._cost = time.monotonic(), 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the weights if they are the best, save if it is time, and leave if that is asked for."""
-        score = float(trainer.callback_metrics["val/auroc"])
-        if score > self.score:
-            self.score, self.epoch, self.step = score, trainer.current_epoch, trainer.global_step
+        # The first rank's: statistics of batches may differ between ranks, and with them the last digits.
+        if self.choice.better(trainer.strategy.broadcast(float(trainer.callback_metrics["val/auroc"]))):
+            self.step = trainer.global_step
             weights = self.average.weights() if self.average else pl_module.state_dict()
             self.best = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        if self.choice.exhausted:
+            trainer.should_stop = True
         # What is finished anyway is not saved: it would be asked for one more epoch.
         finished = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         interrupted = self.interruption.agreed(trainer)
@@ -115,11 +122,13 @@ class Keeper(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What of this object travels in `last.ckpt`."""
-        return {name: getattr(self, name) for name in ("score", "epoch", "step", "best")}
+        choice = {name: getattr(self.choice, name) for name in ("scores", "score", "epoch")}
+        return {"choice": choice, "step": self.step, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
-        vars(self).update(state_dict)
+        vars(self.choice).update(state_dict["choice"])
+        self.step, self.best = state_dict["step"], state_dict["best"]
 
     def take_best(self, pl_module: LightningModule) -> None:
         """Put the best weights into the module."""
@@ -132,7 +141,7 @@ class Keeper(Checkpoint):
             "state_dict": self.best,
             pl_module.CHECKPOINT_HYPER_PARAMS_KEY: dict(pl_module.hparams),
             "pytorch-lightning_version": __version__,
-            "epoch": self.epoch,
+            "epoch": self.choice.epoch,
             "global_step": self.step,
         }
         WholeCheckpoints().save_checkpoint(content, path)

@@ -1,4 +1,4 @@
-"""One fold from its patients to its prediction table."""
+"""One training of a fold, from its patients to what it predicts."""
 
 import signal
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
 from bcbm.cohort.splits import UNITS
@@ -17,12 +17,13 @@ from bcbm.config.compose import plain
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import readable
 from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trainer import curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
-from bcbm.runs.predictions import prediction_table
+from bcbm.system.files import write_whole
 from bcbm.system.processes import Terminated
 from bcbm.terminal.words import say
 from bcbm.tracking import Tracker
@@ -31,10 +32,9 @@ from bcbm.tracking import Tracker
 def train_fold(
     job: FoldJob, trackers: Sequence[Tracker], console: Console, callbacks: Sequence[Callback] = ()
 ) -> None:
-    """Train a fold, from its `last.ckpt` if it was begun before, and write its prediction table.
+    """Train a fold once, from its `last.ckpt` if that was begun before, and hand in what it predicts.
 
-    The test patients are read once, by the weights of the epoch with the highest patient-level AUROC in
-    validation.
+    The test patients are read once, by the weights of the epoch that `EpochChoice` keeps.
 
     Args:
         job: the fold.
@@ -49,27 +49,27 @@ def train_fold(
     quiet()
     # The numbers of a CPU depend on how many threads add them up: one, wherever and beside whatever it runs.
     torch.set_num_threads(1)
-    config, split, number, home = job.config, job.split, job.number, job.home
+    config, split, home = job.config, job.split, job.home
     datamodule = fold_data(job)
     torch.manual_seed(datamodule.seed)
     module = make_module(job, datamodule)
     if module.loaded:
-        say(console, f"fold {number}: {module.loaded}")
+        say(console, f"{job.name}: {module.loaded}")
     interruption, monitor = Interruption(), Monitor()
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
-    keeper = Keeper(home / "checkpoints", interruption, average)
-    stop = EarlyStopping("val/auroc", mode="max", patience=config.trainer.patience)
-    progress = FoldProgress(console, number, config.trainer.max_epochs)
+    choice = EpochChoice(config.trainer)
+    keeper = Keeper(home / "checkpoints", interruption, choice, average)
+    progress = FoldProgress(console, job.name, config.trainer.max_epochs)
     begun = begun_before(keeper.last, module)
-    started = [tracker.start_fold(number) for tracker in trackers]
+    started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
-    fold_callbacks = [monitor, progress, interruption, stop, keeper, *([average] if average else [])]
+    fold_callbacks = [monitor, progress, interruption, keeper, *([average] if average else [])]
     trainer = make_trainer(config, [*fold_callbacks, *callbacks], loggers, home)
     start = perf_counter()
     _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
     if keeper.interrupted:
         for tracker in trackers:
-            tracker.end_fold(number, None)
+            tracker.end_fold(job.number, job.member, None)
         raise Terminated(interruption.received or signal.SIGTERM)  # of another rank
     seconds = perf_counter() - start
     keeper.take_best(module)
@@ -77,20 +77,18 @@ def train_fold(
     best: Path | None = None
     if trainer.is_global_zero:
         best = keeper.write_best(module)
-        table = prediction_table(
-            rows, job.lesions.entering, split, number, config.task.targets, config.task.aggregate
-        )
-        job.folder.write(f"fold={number}/predictions.parquet", table)
+        job.hand_in(rows)
         keeper.last.unlink(missing_ok=True)
         say(
             console,
-            f"fold {number}: {trainer.current_epoch} epochs in {seconds:.0f} s, best validation AUROC "
-            f"{keeper.score:.2f}, {UNITS[split.unit]} tested: {len(split.folds[number].test)}; "
+            f"{job.name}: {trainer.current_epoch} epochs in {seconds:.0f} s, epoch {choice.epoch + 1} "
+            f"kept, validation AUROC around it {choice.score:.2f}, {UNITS[split.unit]} tested: "
+            f"{len(split.folds[job.number].test)}; "
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
         )
     trainer.strategy.barrier()
     for tracker in trackers:
-        tracker.end_fold(number, best)
+        tracker.end_fold(job.number, job.member, best)
 
 
 def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
@@ -157,7 +155,7 @@ def _predicted(
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
     batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
     rows = _rows(batches, job.config.task.targets)
-    job.folder.write(f"fold={job.number}/.rank={trainer.global_rank}.parquet", rows)
+    write_whole(job.home / f".rank={trainer.global_rank}.parquet", rows.to_parquet())
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return pd.DataFrame()

@@ -107,10 +107,10 @@ class Monitor(Callback):
 
 
 class FoldProgress(Callback):
-    """One line a fold: epoch, losses and time left; without a terminal one a minute."""
+    """One line a training: epoch, losses and time left; without a terminal one a minute."""
 
-    def __init__(self, console: Console, fold: int, epochs: int) -> None:
-        fold_text, losses = TextColumn("fold {task.fields[fold]}"), TextColumn("{task.description}")
+    def __init__(self, console: Console, fold: str, epochs: int) -> None:
+        fold_text, losses = TextColumn("{task.fields[fold]}"), TextColumn("{task.description}")
         columns = (fold_text, BarColumn(), losses, TimeRemainingColumn())
         shown = console.is_terminal and not console.quiet
         self.progress = Progress(*columns, console=console, transient=True, disable=not shown)
@@ -141,7 +141,7 @@ class FoldProgress(Callback):
             self.printed = perf_counter()
             pace = (self.printed - self.began) / (epoch - self.first)
             left = pace * ((trainer.max_epochs or epoch) - epoch) / 60
-            line = f"fold {self.fold}: {text}  at most {left:.0f} min left"
+            line = f"{self.fold}: {text}  at most {left:.0f} min left"
             say(self.console, line)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -1,20 +1,25 @@
 """A fold as it is handed to whatever trains it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
-from bcbm.system.seeds import derived_seed
+from bcbm.runs.predictions import prediction_table
+from bcbm.system.files import write_whole
+from bcbm.system.seeds import fold_seed
+
+PREDICTED = "predicted.parquet"  # of a training whose fold has others to come
 
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What it takes to train a fold.
+    """What it takes to train a fold once.
 
     Attributes:
         config: the experiment.
@@ -22,6 +27,7 @@ class FoldJob:
         split: its folds.
         number: which of them.
         folder: the run folder, which gets the fold's prediction table.
+        member: which of the fold's trainings, each with a seed of its own; their mean is its prediction.
     """
 
     config: Config
@@ -29,11 +35,17 @@ class FoldJob:
     split: Split
     number: int
     folder: RunFolder
+    member: int = 0
 
     @property
     def home(self) -> Path:
-        """The folder of the fold."""
-        return self.folder.fold(self.number)
+        """The folder of this training: the fold's, or for further seeds one inside it."""
+        return self.folder.fold(self.number, self.member)
+
+    @property
+    def name(self) -> str:
+        """The fold in words, with the seed where there are several."""
+        return f"fold {self.number}" + f", seed {self.member}" * (self.config.members > 1)
 
     @property
     def parts(self) -> dict[str, np.ndarray]:
@@ -42,5 +54,36 @@ class FoldJob:
 
     @property
     def seed(self) -> int:
-        """The seed of all that is drawn in the fold."""
-        return derived_seed(self.config.seed, self.number)
+        """The seed of all that is drawn in this training."""
+        return fold_seed(self.config.seed, self.number, self.member)
+
+    def unfinished(self) -> list["FoldJob"]:
+        """The trainings of the fold that are still to be done, one a seed."""
+        every = [replace(self, member=member) for member in range(self.config.members)]
+        return [job for job in every if not (job.home / PREDICTED).is_file()]
+
+    def hand_in(self, predicted: pd.DataFrame) -> None:
+        """Take what this training predicts; with the last one's the prediction table of the fold is written.
+
+        With several seeds `fold=K/seeds.parquet` holds the table that each seed alone would have given; where
+        nothing is drawn they are alike.
+
+        Args:
+            predicted: as `prediction_table` reads it.
+        """
+        if self.member + 1 < self.config.members:
+            write_whole(self.home / PREDICTED, predicted.to_parquet())
+            return
+        others = [self.folder.fold(self.number, member) / PREDICTED for member in range(self.member)]
+        every = [*map(pd.read_parquet, others), predicted]
+        if (seeds := self.config.seeds) > 1:
+            alone = [self._table([every[seed % len(every)]]).assign(seed=seed) for seed in range(seeds)]
+            self.folder.write(f"fold={self.number}/seeds.parquet", pd.concat(alone, ignore_index=True))
+        self.folder.write(f"fold={self.number}/predictions.parquet", self._table(every))
+        for path in others:
+            path.unlink()
+
+    def _table(self, predicted: list[pd.DataFrame]) -> pd.DataFrame:
+        task = self.config.task
+        lesions = self.lesions.entering
+        return prediction_table(predicted, lesions, self.split, self.number, task.targets, task.aggregate)

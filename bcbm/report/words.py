@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bcbm.statistics.results import AurocBlock, FoldsBlock
+    from bcbm.statistics.results import AurocBlock, FoldsBlock, SeedsBlock
 
 UNDEFINED = "n/a (one class)"
 
@@ -22,6 +22,14 @@ def with_spread(folds: "FoldsBlock") -> str:
     if math.isnan(folds["std"]):
         return figure(folds["mean"])
     return f"{folds['mean']:.2f} ± {folds['std']:.2f}"
+
+
+def seed_spread(seeds: "SeedsBlock") -> str:
+    """How far one training scatters by its seed, by target and on the mean."""
+    blocks = {**seeds["receptors"], "mean": seeds["mean"]}
+    parts = [f"{name} {number(block['std'])}" for name, block in blocks.items()]
+    count = len(seeds["mean"]["auroc"])
+    return f"the mean of {count} seeds; patient AUROC of one alone, standard deviation: {', '.join(parts)}"
 
 
 def thousands(value: int) -> str:

@@ -77,9 +77,10 @@ class RunFolder:
         folder.write("environment.json", json.dumps(surroundings, indent=1))
         return folder
 
-    def fold(self, number: int) -> Path:
-        """The folder of a fold."""
-        return self.path / f"fold={number}"
+    def fold(self, number: int, member: int = 0) -> Path:
+        """The folder of a fold, or of a further training of it with another seed."""
+        fold = self.path / f"fold={number}"
+        return fold / f"seed={member}" if member else fold
 
     @contextmanager
     def named_to_other_ranks(self) -> Iterator[None]:
@@ -100,6 +101,11 @@ class RunFolder:
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""
         path = self.fold(number) / "predictions.parquet"
+        return read_predictions(path) if path.is_file() else None
+
+    def seeds(self, number: int) -> pd.DataFrame | None:
+        """The tables that each seed of a fold alone gave, with a column `seed`; None where there is one."""
+        path = self.fold(number) / "seeds.parquet"
         return read_predictions(path) if path.is_file() else None
 
 

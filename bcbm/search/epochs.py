@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from bcbm.model.epoch_choice import smoothed
 from bcbm.search.worker import Report
 from bcbm.tracking import Tracker
 
@@ -19,24 +20,34 @@ class EpochReport(Callback):
         fold: number of the inner fold.
         epochs: steps a fold.
         so_far: the objective over the folds before.
+        smoothing: epochs that a figure is averaged over, `trainer.smoothing`.
         trackers: of the trial; each gets every figure of the epoch.
     """
 
     def __init__(
-        self, report: Report, fold: int, epochs: int, so_far: float, trackers: Sequence[Tracker] = ()
+        self,
+        report: Report,
+        fold: int,
+        epochs: int,
+        so_far: float,
+        smoothing: int,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
+        self.smoothing = smoothing
         self.report, self.fold, self.epochs, self.so_far = report, fold, epochs, so_far
         self.trackers = trackers
+        self.aurocs: list[float] = []
         self.best = 0.0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the epoch and report the best one so far.
+        """Count the epoch and report the best one so far, smoothed as the choice of the epoch is.
 
         Raises:
             TrialPruned: see `Report`.
         """
         self.report.epochs += 1
-        self.best = max(self.best, float(trainer.callback_metrics["val/auroc"]))
+        self.aurocs.append(float(trainer.callback_metrics["val/auroc"]))
+        self.best = max(self.best, smoothed(self.aurocs, self.smoothing))
         epoch = trainer.current_epoch + 1
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         for tracker in self.trackers:

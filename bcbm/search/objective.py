@@ -51,7 +51,7 @@ class InnerFolds:
             TrialPruned: see `Report`.
             ConfigError: the settings do not go together.
         """
-        config = override(self.config, settings)
+        config = override(replace(self.config, seeds=1), settings)  # the choice needs an order alone
         group = "/".join(
             path.name for path in reversed(list(folder.path.parents)[:3])
         )  # sweep/identity/study
@@ -76,7 +76,8 @@ class InnerFolds:
         tables: list[pd.DataFrame] = []
         sizes: list[int] = []
         for number in range(len(self.split.folds)):
-            epoch_report = EpochReport(report, number, self.epochs, so_far, trackers)
+            smoothing = config.trainer.smoothing
+            epoch_report = EpochReport(report, number, self.epochs, so_far, smoothing, trackers)
             home = folder.fold(number)
             try:
                 job = FoldJob(config, self.lesions, self.split, number, folder)

@@ -150,6 +150,20 @@ class SplitBlock(TypedDict):
     folds: NotRequired[list[str]]
 
 
+class SeedBlock(TypedDict):
+    """The patient AUROC of each seed alone, and its standard deviation."""
+
+    auroc: list[float]
+    std: float
+
+
+class SeedsBlock(TypedDict):
+    """How far the seed of training moves the headline, by target and of the mean over targets."""
+
+    receptors: dict[str, SeedBlock]
+    mean: SeedBlock
+
+
 class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
@@ -158,6 +172,7 @@ class Results(TypedDict):
     split: SplitBlock
     leaky: bool
     derived: NotRequired[DerivedBlock]
+    seeds: NotRequired[SeedsBlock]
     reached: NotRequired[float]
 
 

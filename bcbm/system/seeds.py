@@ -11,3 +11,8 @@ def derived_seed(*numbers: int) -> int:
         True
     """
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def fold_seed(seed: int, fold: int, member: int = 0) -> int:
+    """The seed of all that is drawn when a fold is trained; `member` counts its trainings."""
+    return derived_seed(seed, fold, *([member] if member else []))

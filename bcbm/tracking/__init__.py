@@ -33,12 +33,12 @@ class Tracker:
     def __init__(self, config: "Config", folder: Path, group: str, tags: list[str]) -> None:
         self.folder, self.group, self.tags = folder, group[-LONGEST:], tags
 
-    def start_fold(self, number: int) -> "Logger | None":
-        """A fold's training starts; what is returned gets its curves."""
+    def start_fold(self, number: int, seed: int) -> "Logger | None":
+        """A fold's training starts, the first with seed 0; what is returned gets its curves."""
         return None
 
-    def end_fold(self, number: int, checkpoint: Path | None) -> None:
-        """A fold's training ends, with its best checkpoint, or was left before that with none."""
+    def end_fold(self, number: int, seed: int, checkpoint: Path | None) -> None:
+        """That training ends, with its best checkpoint, or was left before that with none."""
 
     def end_run(self, run: "FinishedRun") -> None:
         """All folds are there, with their results and figures."""

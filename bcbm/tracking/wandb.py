@@ -45,19 +45,19 @@ class WandbTracker(Tracker):
         self.content = sendable(config)
         self.run: Run | None = None
 
-    def start_fold(self, number: int) -> "Logger | None":
-        """A run of the fold, which gets its curves."""
-        self.run = self.start(f"fold={number}", "fold")
+    def start_fold(self, number: int, seed: int) -> "Logger | None":
+        """A run of the fold's training, which gets its curves."""
+        self.run = self.start(f"fold={number}" + f"-seed={seed}" * (seed > 0), "fold")
         if self.run is None:
             return None
         from lightning.pytorch.loggers import WandbLogger
 
         return WandbLogger(experiment=self.run)
 
-    def end_fold(self, number: int, checkpoint: Path | None) -> None:
+    def end_fold(self, number: int, seed: int, checkpoint: Path | None) -> None:
         """Send the checkpoint where that is asked for, and finish the fold's run."""
         if checkpoint is not None:
-            self.send_checkpoint(checkpoint, number)
+            self.send_checkpoint(checkpoint, number, seed)
         self.finish()
 
     def end_run(self, run: "FinishedRun") -> None:
@@ -124,8 +124,8 @@ class WandbTracker(Tracker):
         run.define_metric("val/loss", step_metric="epoch", summary="min")
         return run
 
-    def send_checkpoint(self, path: Path, fold: int) -> None:
-        """Send a fold's checkpoint as an artifact, where that is asked for and somebody is there to take it.
+    def send_checkpoint(self, path: Path, fold: int, seed: int) -> None:
+        """Send a training's checkpoint as an artifact, where that is asked for and somebody takes it.
 
         What is sent loads like the file, without what Lightning and `model.weights` say of paths.
         """
@@ -137,8 +137,10 @@ class WandbTracker(Tracker):
         content = torch.load(path, map_location="cpu", weights_only=True)
         content = {name: content[name] for name in CHECKPOINT}
         content["hyper_parameters"]["model"]["weights"] = None
-        plain_name = re.sub(r"[^\w.-]", "-", f"{self.group}-fold-{fold}", flags=re.ASCII)
-        artifact = wandb.Artifact(plain_name[-LONGEST:], "model", metadata={"fold": fold})
+        plain_name = re.sub(
+            r"[^\w.-]", "-", f"{self.group}-fold-{fold}" + f"-seed-{seed}" * (seed > 0), flags=re.ASCII
+        )
+        artifact = wandb.Artifact(plain_name[-LONGEST:], "model", metadata={"fold": fold, "seed": seed})
         with artifact.new_file("best.ckpt", "wb") as file:
             torch.save(content, file)
         self.run.log_artifact(artifact)

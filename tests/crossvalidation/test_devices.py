@@ -191,21 +191,23 @@ def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, 
 
 
 def test_the_ranks_that_lightning_starts_write_into_the_first_one_s_folder(cache, tmp_path):
-    words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu"]
-    process = fit(cache, tmp_path, *words)
+    words = [*TABULAR, "tracking=csv", "split.folds=2", "seeds=2"]
+    process = fit(cache, tmp_path, *words, "trainer.devices=2", "trainer.accelerator=cpu")
     (folder,) = (tmp_path / "demo").iterdir()
+    assert all((folder / f"fold={number}/seed=1/checkpoints/best.ckpt").is_file() for number in range(2))
+    assert not list(folder.rglob(".rank=*")) and not list(folder.rglob("predicted.parquet"))
     assert len(table(tmp_path)) and (folder / "results.json").is_file()
     assert process.stdout.count("experiment demo") == 1
 
 
 def test_folds_side_by_side_give_what_they_give_one_after_the_other(cache, tmp_path):
-    words = [*TABULAR, "split.folds=3", "tracking.mode=offline"]
+    words = [*TABULAR, "split.folds=3", "seeds=2", "tracking.mode=offline"]
     fit(cache, tmp_path / "row", *words)
     process = fit(cache, tmp_path / "side", *words, "trainer.parallel=folds", "trainer.devices=2")
     pd.testing.assert_frame_equal(table(tmp_path / "side"), table(tmp_path / "row"))
-    assert all(f"fold {number}: 4 epochs" in process.stdout for number in range(3))
+    assert all(f"fold {number}, seed 1: 4 epochs" in process.stdout for number in range(3))
     (folder,) = (tmp_path / "side" / "demo").iterdir()
-    assert len(list((folder / "wandb").glob("offline-run-*"))) == 4  # three folds and a summary
+    assert len(list((folder / "wandb").glob("offline-run-*"))) == 7  # two seeds of three folds, a summary
     results = [
         json.loads(next((tmp_path / name).glob("demo/*/results.json")).read_text())
         for name in ("row", "side")

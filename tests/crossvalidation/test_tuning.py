@@ -70,7 +70,7 @@ def chosen(folder, table, signal):
         noise = np.random.default_rng(job.number).random((len(rows_predicted), len(RECEPTORS)))
         values = 0.3 * noise + 0.7 * share * signal[rows_predicted]
         predicted = pd.DataFrame(values, columns=list(RECEPTORS)).assign(row=rows_predicted)
-        rows = prediction_table(predicted, table, job.split, job.number, list(RECEPTORS), "mean")
+        rows = prediction_table([predicted], table, job.split, job.number, list(RECEPTORS), "mean")
         job.folder.write(f"fold={job.number}/predictions.parquet", rows)
 
     entering = Lesions(table, table, {}, np.ones((len(table), 1), bool), "c", folder)

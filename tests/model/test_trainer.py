@@ -15,10 +15,11 @@ from torch.nn.utils import get_total_norm
 
 from bcbm.cohort.splits import split_as
 from bcbm.config.compose import compose, override
-from bcbm.config.schema import Augment, Data
+from bcbm.config.schema import Augment, Data, Trainer
 from bcbm.crossvalidation.dispatch import train
 from bcbm.errors import ConfigError, InputError
 from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.trainer import curves
 from bcbm.preparation.fold_job import FoldJob
@@ -147,7 +148,8 @@ def test_a_training_that_was_left_ends_where_an_unbroken_one_does(tmp_path, ema,
         data = data_of(table, radiomics, crops, parts_of(24), augment=Augment(), data=loading)
         module, average = module_of(data), Average(decay=0.8) if ema else None
         interruption = Interruption()
-        keeper = Keeper(folder, interruption, average)
+        settings = Trainer(max_epochs=6, min_epochs=1, smoothing=3)
+        keeper = Keeper(folder, interruption, EpochChoice(settings), average)
         callbacks = [interruption, keeper, *([average] if average else [])]
         callbacks += [Leave(interruption, leave)] if leave is not None else []
         trainer = trainer_of(tmp_path, epochs=6, callbacks=callbacks, enable_checkpointing=True)
@@ -159,7 +161,8 @@ def test_a_training_that_was_left_ends_where_an_unbroken_one_does(tmp_path, ema,
     left, _ = trained(tmp_path / "left", 2)
     assert left.interrupted and left.last.is_file() and not keeper.interrupted
     again, module = trained(tmp_path / "left", None)
-    assert (again.score, again.epoch, again.step) == (keeper.score, keeper.epoch, keeper.step)
+    assert vars(again.choice) == vars(keeper.choice) and again.step == keeper.step
+    assert len(keeper.choice.scores) == 6
     for ours, theirs in ((keeper.best, again.best), (unbroken.state_dict(), module.state_dict())):
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     again.take_best(module)

@@ -31,12 +31,13 @@ class JsonTracker(Tracker):
         with (self.folder / "told.json").open("a") as file:
             print(json.dumps({"event": event, **facts}), file=file)
 
-    def start_fold(self, number):
-        self.write("start_fold", number=number)
-        return CSVLogger(self.folder / "toy", name="", version=f"fold={number}")
+    def start_fold(self, number, seed):
+        self.write("start_fold", number=number, seed=seed)
+        return CSVLogger(self.folder / "toy", name="", version=f"fold={number}-{seed}")
 
-    def end_fold(self, number, checkpoint):
-        self.write("end_fold", number=number, checkpoint=str(checkpoint), exists=checkpoint.is_file())
+    def end_fold(self, number, seed, checkpoint):
+        facts = {"checkpoint": str(checkpoint), "exists": checkpoint.is_file()}
+        self.write("end_fold", number=number, seed=seed, **facts)
 
     def end_run(self, run):
         self.write("end_run", auroc=run.results["receptors"]["ER"]["patient"]["auroc"])
@@ -89,22 +90,23 @@ def events(folder):
 
 def test_a_tracker_is_told_of_folds_and_of_the_summary_in_the_order_and_under_the_names_of_wandb(place):
     folder = place / "both"
-    command(place, "fit", *SMALL, "tracking.to=[wandb,json]", f"run.folder={folder}")
+    command(place, "fit", *SMALL, "tracking.to=[wandb,json]", "seeds=2", f"run.folder={folder}")
     calls = events(folder)
-    assert [call["event"] for call in calls] == [
-        *("made", "start_fold", "end_fold", "start_fold", "end_fold", "end_run")
-    ]
-    assert [call["number"] for call in calls if "number" in call] == [0, 0, 1, 1]
+    assert [call["event"] for call in calls] == ["made", *["start_fold", "end_fold"] * 4, "end_run"]
+    trainings = [(call["number"], call["seed"]) for call in calls if "number" in call]
+    assert trainings == [pair for pair in [(0, 0), (0, 1), (1, 0), (1, 1)] for _ in range(2)]
     assert all(call["exists"] for call in calls if call["event"] == "end_fold")
     assert calls[-1]["auroc"] == read_run(folder).results["receptors"]["ER"]["patient"]["auroc"]
     runs = stored_runs(folder)
-    assert [run.about.job_type for run in runs] == ["fold", "fold", "summary"]
+    assert [run.about.job_type for run in runs] == [*["fold"] * 4, "summary"]
     assert {run.about.run_group for run in runs} == {calls[0]["group"]}
     assert all(sorted(run.about.tags) == sorted(calls[0]["tags"]) for run in runs)
-    assert [run.about.display_name.split("/")[-1] for run in runs] == ["fold=0", "fold=1", "summary"]
-    for fold in (0, 1):
-        table = (folder / "toy" / f"fold={fold}" / "metrics.csv").read_text().splitlines()
-        assert len(table) == len((folder / f"fold={fold}" / "metrics.csv").read_text().splitlines())
+    names = ["fold=0", "fold=0-seed=1", "fold=1", "fold=1-seed=1", "summary"]
+    assert [run.about.display_name.split("/")[-1] for run in runs] == names
+    for fold, seed in trainings:
+        table = (folder / "toy" / f"fold={fold}-{seed}" / "metrics.csv").read_text().splitlines()
+        home = folder / f"fold={fold}" / (f"seed={seed}" if seed else ".")
+        assert len(table) == len((home / "metrics.csv").read_text().splitlines())
 
 
 @pytest.mark.parametrize("words", [["tracking.to=[]"], ["tracking.mode='off'"], ["tracking=csv"]])

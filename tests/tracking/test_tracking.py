@@ -328,7 +328,7 @@ def test_checkpoints_are_sent_only_when_online_and_asked(tmp_path):
         config = compose(["tracking.mode='off'", f"tracking.checkpoints={checkpoints}"])
         tracker = WandbTracker(config, tmp_path, "group", [])
         tracker.mode, tracker.run = mode, object()
-        tracker.send_checkpoint(tmp_path / "nowhere", 0)  # touches neither run nor file
+        tracker.send_checkpoint(tmp_path / "nowhere", 0, 0)  # touches neither run nor file
 
 
 def test_what_a_run_is_found_by():
@@ -400,7 +400,7 @@ def test_who_asks_for_online_is_told_when_the_service_refuses(tmp_path, monkeypa
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         tracker = WandbTracker(compose(["tracking.mode=online"]), tmp_path, "group", [])
         with pytest.raises(ConfigError, match="W&B refused"):
-            tracker.start_fold(0)
+            tracker.start_fold(0, 0)
 
 
 def test_a_workspace_is_saved_where_somebody_takes_it(tmp_path, monkeypatch, fresh_wandb):
