@@ -23,6 +23,7 @@ from bcbm.model.trainer import curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
 from bcbm.runs.predictions import prediction_table
+from bcbm.system.files import write_whole
 from bcbm.system.processes import Terminated
 from bcbm.terminal.words import say
 from bcbm.tracking import Tracker
@@ -157,7 +158,7 @@ def _predicted(
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
     batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
     rows = _rows(batches, job.config.task.targets)
-    job.folder.write(f"fold={job.number}/.rank={trainer.global_rank}.parquet", rows)
+    write_whole(job.home / f".rank={trainer.global_rank}.parquet", rows.to_parquet())
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
         return pd.DataFrame()

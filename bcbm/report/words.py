@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bcbm.statistics.results import AurocBlock, FoldsBlock
+    from bcbm.statistics.results import AurocBlock, FoldsBlock, SplitBlock
 
 UNDEFINED = "n/a (one class)"
+
+
+def leak_in_words(split: "SplitBlock") -> str:
+    """How a run is split, and what its folds share, as in `split by lesion, patients in two parts: 3`."""
+    counts = {"patients": split.get("shared_patients"), "lesion contents": split.get("shared_content")}
+    shared = [f", {noun} in two parts of a fold: {count}" for noun, count in counts.items() if count]
+    return f"split by {split['unit']}{''.join(shared)}"
 
 
 def with_interval(block: "AurocBlock") -> str:

@@ -143,10 +143,12 @@ class DerivedBlock(TypedDict):
 
 
 class SplitBlock(TypedDict):
-    """What the split keeps whole, its hash, and the names of folds that were given and not drawn."""
+    """What the split keeps whole, its hash, what stands in two parts of a fold, and the names of given folds."""
 
     unit: str
     hash: str
+    shared_patients: NotRequired[int]
+    shared_content: NotRequired[int]
     folds: NotRequired[list[str]]
 
 
