@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from bcbm.statistics.results import AurocBlock, FoldsBlock, SplitBlock
 
 UNDEFINED = "n/a (one class)"
+ACROSS = "‡"  # behind every figure of a comparison of runs of different cohorts
+ACROSS_WORDS = "the runs are of different cohorts; a difference need not be one of the models"
 
 
 def leak_in_words(split: "SplitBlock") -> str:

@@ -172,6 +172,7 @@ class ExperimentFigures(TypedDict):
     modalities: list[str]
     split: SplitBlock
     leaky: bool
+    cohort: str
     chosen_by: str | None
     receptors: dict[str, dict[str, float]]
     mean: AurocBlock | None  # None where it lacks a target
@@ -195,9 +196,10 @@ class PairedTest(TypedDict):
 
 
 class Comparison(TypedDict):
-    """What `comparison.json` holds."""
+    """What `comparison.json` holds; `across`: the runs are of different cohorts."""
 
     receptors: list[str]
     reference: str
+    across: bool
     rows: list[ExperimentFigures]
     tests: list[PairedTest]
