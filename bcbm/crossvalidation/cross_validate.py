@@ -55,7 +55,9 @@ def run(
     block = split_block(split, count_leaks(lesions.table, split))
     if is_leaky(block):
         console.print(f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
-    folder = RunFolder.open(config, lesions.cohort, split.to_json(), split.hash, best=_best(config))
+    folder = RunFolder.open(
+        config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
+    )
     if rank() == 0:
         folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
         folder.write("lesions.parquet", lesions.table)
@@ -125,7 +127,7 @@ def _finish(
         table = permuted_aurocs(config, lesions, split, config.permutations, console)
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
-    evaluate(folder, console)
+    evaluate(folder, console, lesions.ledger)
     if trackers and not finished:
         run = read_run(folder.path)
         for tracker in trackers:

@@ -1,22 +1,33 @@
 """Results, figures and report of a run whose folds are all there."""
 
 import json
+import warnings
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from bcbm.cohort.leaks import count_leaks
 from bcbm.config.compose import load
+from bcbm.errors import Note
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.joins import read_tables
+from bcbm.runs.ledger import enter
 from bcbm.runs.predictions import read_predictions
 from bcbm.statistics.leakage import split_block
-from bcbm.statistics.results import Results
+from bcbm.statistics.results import LedgerBlock, Results
 from bcbm.terminal.words import say
 
 
-def evaluate(folder: RunFolder, console: Console) -> Results:
+def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) -> Results:
     """Merge the folds of a run and write its results, figures and report; returns the results.
+
+    This is the look at a run's test patients that the ledger of its cohort counts.
+
+    Args:
+        folder: of the run.
+        console: gets the table of results.
+        ledger: of its cohort; default: where it was when the run was begun.
 
     Raises:
         InputError: folds are missing, or a table says what its owner does not.
@@ -39,11 +50,29 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
             best=tables.environment["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
+        if (counted := _counted(tables.environment, config.experiment, ledger)) is not None:
+            results["ledger"] = counted
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
     say(console, f"report: {report.absolute()}")
     return results
+
+
+def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) -> LedgerBlock | None:
+    """Enter a run into its cohort's ledger; None where that is not here or cannot be written, with a note."""
+    if ledger is None and (recorded := environment.get("ledger")):
+        ledger = Path(recorded)
+    if ledger is None:
+        return None
+    try:
+        if not ledger.parents[1].is_dir():  # the prepared cohort, which lies elsewhere
+            raise FileNotFoundError("there is no prepared cohort")
+        return enter(ledger, environment["identity"], experiment)
+    except OSError as error:
+        text = f"{ledger}: this look at the test patients is not counted ({error.strerror or error})"
+        warnings.warn(text, Note, stacklevel=2)
+        return None
 
 
 def page(folder: RunFolder) -> Path:

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.report.words import figure, leak_in_words, with_interval, with_spread
+from bcbm.report.words import figure, leak_in_words, ledger_in_words, with_interval, with_spread
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 
@@ -63,6 +63,8 @@ def print_table(results: Results, console: Console) -> None:
             for target, block in results["receptors"].items()
         ]
         lines.append(f"{name}: {', '.join(aurocs)}")
+    if "ledger" in results:
+        lines.append(f"this is {ledger_in_words(results['ledger'])}")
     for line in lines:
         console.print(line)
 

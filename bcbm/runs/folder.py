@@ -42,6 +42,7 @@ class RunFolder:
         split_file: str,
         split_hash: str,
         best: dict[str, float] | None = None,
+        ledger: Path | None = None,
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
@@ -53,6 +54,7 @@ class RunFolder:
             cohort: content hash of its cohort.
             split_file: what `split.json` will hold, and `split_hash`, its hash.
             best: what a perfect reader of the cohort would reach, where that is known.
+            ledger: where looks at the cohort's test patients are counted.
 
         Raises:
             ConfigError: `run.folder` holds a run of another configuration, cohort or split, or folds of a run
@@ -77,6 +79,7 @@ class RunFolder:
         folder.write("config.yaml", to_yaml(config))
         folder.write("split.json", split_file)
         surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
+        surroundings["ledger"] = str(ledger.absolute()) if ledger else None
         folder.write("environment.json", json.dumps(surroundings, indent=1))
         return folder
 

@@ -152,6 +152,13 @@ class SplitBlock(TypedDict):
     folds: NotRequired[list[str]]
 
 
+class LedgerBlock(TypedDict):
+    """Which configuration a run is of those that were tested on its cohort, and how many there are."""
+
+    number: int
+    configurations: int
+
+
 class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
@@ -161,6 +168,7 @@ class Results(TypedDict):
     leaky: bool
     derived: NotRequired[DerivedBlock]
     reached: NotRequired[float]
+    ledger: NotRequired[LedgerBlock]
 
 
 class ExperimentFigures(TypedDict):

@@ -271,9 +271,7 @@ def test_across_marks_nothing_where_the_cohort_is_one_and_pairs_no_other_patient
     assert comparison["across"] is False and "‡" not in (folder / "report.html").read_text()
     other = read_run(elsewhere)
     other.predictions["label"] = 1 - other.predictions["label"]
-    tests = compare_runs([Row("a", read_run(runs / "all")), Row("b", other)], "a", across=True)[
-        "tests"
-    ]
+    tests = compare_runs([Row("a", read_run(runs / "all")), Row("b", other)], "a", across=True)["tests"]
     assert {test["reason"] for test in tests} == {"other cohort"}
 
 

@@ -16,7 +16,7 @@ from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms
 from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
-from bcbm.report.words import leak_in_words
+from bcbm.report.words import leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
@@ -60,6 +60,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         verdict=verdict(finished.results),
         flow=steps,
         leak=leak,
+        ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
         leakcheck=_leakcheck(leakcheck),
         examples=most_confident(lesion_rows, names),
