@@ -18,7 +18,7 @@ ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances
 
 
 def split_block(split: Split, folds: Sequence[LeakFold]) -> SplitBlock:
-    """What the results say of a split: sums of what its folds' parts share, and names of folds that have one."""
+    """What results say of a split: sums of what its folds' parts share, and names of folds that have one."""
     block: SplitBlock = {
         "unit": split.unit,
         "hash": split.hash,

@@ -143,7 +143,7 @@ class DerivedBlock(TypedDict):
 
 
 class SplitBlock(TypedDict):
-    """What the split keeps whole, its hash, what stands in two parts of a fold, and the names of given folds."""
+    """What the split keeps whole, its hash, what stands in two parts of a fold, and names of given folds."""
 
     unit: str
     hash: str
