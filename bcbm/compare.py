@@ -1,12 +1,13 @@
 """Run a group of experiments, or take finished runs, and test them against one of them.
 
-    python -m bcbm.compare SOURCE ... [against=NAME] [key=value ...]
+    python -m bcbm.compare SOURCE ... [against=NAME] [across=true] [key=value ...]
 
 A SOURCE is a folder of experiments (experiments/modalities), an experiment's YAML, or a run folder.
 Experiments of a group stand on the base that experiment=NAME gives (default demo) and are run, or read if
 finished, with the key=value words; those whose columns the cohort lacks are left out, and named.
 against=NAME is the one that the others are compared with; default: of those that are not LEAKY the one that
-changes nothing of the base, else the first that predicts most targets. --wandb also makes a W&B workspace
+changes nothing of the base, else the first that predicts most targets. Runs of different cohorts, by their
+content, are refused unless across=true, which marks every figure. --wandb also makes a W&B workspace
 of their runs (pip install 'bcbm[wandb]').
 """
 

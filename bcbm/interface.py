@@ -75,7 +75,7 @@ def evaluate(folder: str | Path, verbose: bool = False) -> "Results":
         is undefined.
 
     Raises:
-        InputError: it is not a run folder, folds are missing, or the tables are not those of this run.
+        InputError: it is not a run folder, folds are missing, or a table says what its owner does not.
     """
     from bcbm.crossvalidation.results import evaluate
     from bcbm.runs.folder import RunFolder
@@ -86,12 +86,13 @@ def evaluate(folder: str | Path, verbose: bool = False) -> "Results":
     return evaluate(RunFolder(Path(folder)), _console(verbose))
 
 
-def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
+def compare(*runs: "FinishedRun", against: str | None = None, across: bool = False) -> "Comparison":
     """Test finished runs against one of them, on the same patients in the same folds. Writes nothing.
 
     Args:
         runs: at least two, from `fit` or `read_run`.
         against: the label of the one that the others are compared with; default: the first.
+        across: whether they may be of different cohorts.
 
     Returns:
         `rows`, one a run with its label and figures, and `tests`, one a run and target with the difference,
@@ -99,7 +100,7 @@ def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
 
     Raises:
         ConfigError: fewer than two runs, or no run has the label `against`.
-        InputError: runs of one unit have other folds, or their labels differ.
+        InputError: runs of one unit have other folds, or their labels or cohorts differ.
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
 
@@ -110,14 +111,14 @@ def compare(*runs: "FinishedRun", against: str | None = None) -> "Comparison":
     if reference not in labels:
         raise ConfigError(f"against={against} is not one of the runs; write one of {', '.join(labels)}")
     rows = [Row(label, run) for label, run in zip(labels, runs, strict=True)]
-    return compare_runs(rows, reference)
+    return compare_runs(rows, reference, across)
 
 
 def read_run(folder: str | Path) -> "FinishedRun":
     """A finished run from its folder.
 
     Raises:
-        InputError: it is not a run folder, or folds are missing.
+        InputError: it is not a run folder, folds are missing, or a table says what its owner does not.
     """
     from bcbm.runs.finished import read_run
 

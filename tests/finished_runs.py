@@ -11,6 +11,7 @@ from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.targets import TARGETS
 from bcbm.config.compose import compose, plain
+from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.summary import summarise
 from bcbm.system.files import strict_json
@@ -99,14 +100,15 @@ def write_run(
         "seed": config.seed,
     }
     surroundings |= {"cohort": "abc123", "split": split.hash, "identity": "1"}
+    surroundings |= {"checksums": "sha256", "best": None}
     (folder / "environment.json").write_text(json.dumps(surroundings))
-    table.to_parquet(folder / "lesions.parquet")
+    run = RunFolder(folder)
+    run.write("lesions.parquet", table)
     for number in range(len(split.folds)) if finished else range(2):
-        fold_folder = folder / f"fold={number}"
-        (fold_folder / "checkpoints").mkdir(parents=True)
-        predictions[predictions["fold"] == number].to_parquet(fold_folder / "predictions.parquet")
+        (run.fold(number) / "checkpoints").mkdir(parents=True)
+        run.write(f"fold={number}/predictions.parquet", predictions[predictions["fold"] == number])
     if finished:
-        predictions.to_parquet(folder / "predictions.parquet")
+        run.write("predictions.parquet", predictions)
         results = summarise(
             predictions,
             split={"unit": split.unit, "hash": split.hash},

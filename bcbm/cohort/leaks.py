@@ -1,11 +1,61 @@
-"""What a lesion is described by, as numbers, and the check that no part of a fold knows another's lesions."""
+"""The check that no part of a fold knows another's lesions, and the count of what parts share."""
 
 from collections.abc import Mapping
+from itertools import combinations
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
 
+if TYPE_CHECKING:
+    from bcbm.cohort.splits import Split
+
 PARTS = ("train", "validation", "test")
+
+
+class LeakFold(TypedDict):
+    """A fold: patients of its parts, and how many patients and lesion contents stand in two parts."""
+
+    fold: int
+    name: str
+    repeat: int
+    train: int
+    validation: int
+    test: int
+    patients: int
+    content: int
+
+
+def count_leaks(lesions: pd.DataFrame, split: "Split") -> list[LeakFold]:
+    """Count, fold by fold, what the parts of a split share of the lesions that enter.
+
+    Args:
+        lesions: the lesion table, excluded rows too.
+        split: its folds.
+    """
+    entering = lesions[~lesions["excluded"].astype(bool)]
+    folds: list[LeakFold] = []
+    for number, fold in enumerate(split.folds):
+        parts = {part: entering.iloc[rows] for part, rows in split.rows(entering, number).items()}
+        patients = {part: set(rows["patient_id"]) for part, rows in parts.items()}
+        content = {part: set(rows["content"].dropna()) for part, rows in parts.items()}
+        folds.append(
+            {
+                "fold": number,
+                "name": fold.name,
+                "repeat": fold.repeat + 1,
+                "train": len(patients["train"]),
+                "validation": len(patients["validation"]),
+                "test": len(patients["test"]),
+                "patients": len(_in_two(patients)),
+                "content": len(_in_two(content)),
+            }
+        )
+    return folds
+
+
+def _in_two(parts: Mapping[str, set]) -> set:
+    return set().union(*(a & b for a, b in combinations(parts.values(), 2)))
 
 
 class LeakError(ValueError):

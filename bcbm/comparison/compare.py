@@ -9,7 +9,14 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from bcbm.comparison.experiments import Candidate, base_name, candidates_named, reference_of, trainable
+from bcbm.comparison.experiments import (
+    Candidate,
+    base_name,
+    candidates_named,
+    reference_of,
+    trainable,
+    value_of,
+)
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError
@@ -21,7 +28,7 @@ def compare(words: list[str], console: Console) -> int:
 
     Raises:
         ConfigError: a word that names nothing, or a configuration that cannot be used.
-        InputError: a run that is not finished, or runs that cannot be compared.
+        InputError: a run that is not finished or not what it says, or runs that cannot be compared.
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
     from bcbm.comparison.page import write_comparison
@@ -32,8 +39,11 @@ def compare(words: list[str], console: Console) -> int:
     if workspace and find_spec("wandb_workspaces") is None:
         raise ConfigError("--wandb needs wandb-workspaces; run pip install 'bcbm[wandb]', or leave it out")
     words = [word for word in words if word != "--wandb"]
-    settings = [word for word in words if "=" in word and not word.startswith("against=")]
+    settings = [word for word in words if "=" in word and not word.startswith(("against=", "across="))]
     against = next((word.removeprefix("against=") for word in words if word.startswith("against=")), None)
+    if (word := value_of("across", words) or "false") not in ("true", "false"):
+        raise ConfigError(f"across={word}: write true to compare runs of different cohorts, or false")
+    across = word == "true"
     names = [word for word in words if "=" not in word]
     candidates = [candidate for word in names for candidate in candidates_named(word, settings)]
     if len(candidates) < 2:
@@ -47,10 +57,14 @@ def compare(words: list[str], console: Console) -> int:
     if against and not any(candidate.folder or candidate.name == against for candidate in candidates):
         choices = ", ".join(candidate.name for candidate in candidates)
         raise ConfigError(f"against={against} is not one of the experiments; write one of {choices}")
-    for candidate in candidates:
-        if candidate.folder is not None:
-            read_run(candidate.folder, f"continue it with: {fit_command(candidate.folder)}")
-    candidates, left_out = trainable(candidates, console)
+    cohorts = {
+        str(candidate.folder): read_run(
+            candidate.folder, f"continue it with: {fit_command(candidate.folder)}"
+        ).environment["cohort"]
+        for candidate in candidates
+        if candidate.folder is not None
+    }
+    candidates, left_out = trainable(candidates, cohorts, across, console)
     for experiment in left_out:
         say(console, f"left out: {experiment.name}: {experiment.reason}")
         if experiment.name == against:
@@ -68,8 +82,8 @@ def compare(words: list[str], console: Console) -> int:
             f"against={against} is not one of the experiments; write one of {', '.join(labels)}"
         )
     with console.status("testing differences"):
-        comparison = compare_runs(rows, reference)
-    name = _name(names, settings, labels)
+        comparison = compare_runs(rows, reference, across)
+    name = _name(names, settings, labels) + ("+across" if comparison["across"] else "")
     home = Path(config.run.root) / "compare" / name
     missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))

@@ -14,7 +14,7 @@ from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.paired import benjamini_hochberg, paired_difference
 from bcbm.statistics.results import Comparison, ExperimentFigures, PairedTest
 
-OTHER_SPLIT = "other split"
+OTHER_SPLIT, OTHER_COHORT = "other split", "other cohort"
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,41 @@ def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) 
             raise InputError(Problem(f"{first} and {second}", problem, remedy))
 
 
-def compare_runs(rows: Sequence[Row], reference: str) -> Comparison:
+def require_one_cohort(labels: Sequence[str], cohorts: Sequence[str], across: bool) -> None:
+    """Refuse runs of different cohorts, also where ids of patients agree, unless `across`.
+
+    Args:
+        labels: of the experiments.
+        cohorts: content hash of each one's.
+        across: whether they may differ.
+
+    Raises:
+        InputError: naming an experiment of each cohort.
+    """
+    first = dict(reversed(list(zip(cohorts, labels, strict=True))))
+    if len(first) > 1 and not across:
+        problem = f"are of different cohorts: content {', '.join(first)}"
+        remedy = "compare runs of one cohort, or write across=true, which marks every figure"
+        raise InputError(Problem(" and ".join(first.values()), problem, remedy))
+
+
+def compare_runs(rows: Sequence[Row], reference: str, across: bool = False) -> Comparison:
     """Every experiment's figures, and its differences from the reference.
 
     Args:
         rows: experiments in order.
         reference: the label they are compared with.
+        across: whether they may be of different cohorts.
 
     Raises:
-        InputError: experiments of one unit have other folds, or labels differ.
+        InputError: experiments of one unit have other folds, labels differ, or cohorts do.
     """
-    require_one_split([row.label for row in rows], [(r.run.split["unit"], r.run.split["hash"]) for r in rows])
+    cohorts = [row.run.environment["cohort"] for row in rows]
+    require_one_cohort([row.label for row in rows], cohorts, across)
+    for cohort in dict.fromkeys(cohorts):
+        own = [row for row in rows if row.run.environment["cohort"] == cohort]
+        splits = [(row.run.split["unit"], row.run.split["hash"]) for row in own]
+        require_one_split([row.label for row in own], splits)
     base = next(row for row in rows if row.label == reference)
     targets = in_order(target for row in rows for target in row.run.results["receptors"])
     tests: list[PairedTest] = []
@@ -88,6 +112,7 @@ def compare_runs(rows: Sequence[Row], reference: str) -> Comparison:
     return {
         "receptors": targets,
         "reference": reference,
+        "across": len(set(cohorts)) > 1,
         "rows": [_figures(row, targets) for row in rows],
         "tests": tests,
     }
@@ -120,6 +145,7 @@ def _figures(row: Row, targets: list[str]) -> ExperimentFigures:
         "modalities": run.config["task"]["modalities"],
         "split": {"unit": run.split["unit"], "hash": run.split["hash"]},
         "leaky": run.results["leaky"],
+        "cohort": run.environment["cohort"],
         "chosen_by": run.chosen_by,
         "receptors": {name: _chosen(block["patient"], keys) for name, block in blocks.items()},
         "mean": mean if set(blocks) == set(targets) else None,
@@ -142,6 +168,8 @@ def _test(run: FinishedRun, base: FinishedRun, target: str) -> PairedTest:
     try:
         difference = paired_difference(ours, theirs)
     except ValueError as error:
+        if run.environment["cohort"] != base.environment["cohort"]:
+            return {"reason": OTHER_COHORT}
         remedy = "run both on the same cohort"
         raise InputError(Problem(f"{run.folder} and {base.folder}", f"{target}: {error}", remedy)) from None
     return {

@@ -1,6 +1,6 @@
 """What a comparison is made of: read from its words, and checked before the first experiment is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +79,28 @@ class LeftOut:
     reason: str
 
 
-def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[Candidate], list[LeftOut]]:
+def trainable(
+    candidates: Sequence[Candidate], cohorts: Mapping[str, str], across: bool, console: Console
+) -> tuple[list[Candidate], list[LeftOut]]:
     """Prepare and split for every experiment before the first is trained, so that an error costs no hours.
+
+    Args:
+        candidates: runs that are there, and experiments.
+        cohorts: content hash of each run's, by its folder.
+        across: whether cohorts may differ.
+        console: for the progress bar.
 
     Returns:
         What can be compared, and the experiments whose columns the cohort's workbooks do not have.
 
     Raises:
         ConfigError: an experiment asks for several devices.
-        InputError: one cannot be prepared, they are split in different ways, or fewer than two are left.
+        InputError: one cannot be prepared, they are split in different ways or of different cohorts, or fewer
+            than two are left.
     """
     from bcbm.baselines.columns import table_columns
     from bcbm.cohort.splits import split_as
-    from bcbm.comparison.differences import require_one_split
+    from bcbm.comparison.differences import require_one_cohort, require_one_split
     from bcbm.modalities.tables import AbsentColumns
     from bcbm.preparation.prepare import prepare
     from bcbm.terminal.progress import progress_bar
@@ -103,7 +112,7 @@ def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[C
                 f"{candidate.name}: a comparison cannot train on several devices; set trainer.parallel=folds "
                 f"or train each with python -m bcbm.fit {words} and give the run folders"
             )
-    usable, left_out, splits = [], [], {}
+    usable, left_out, splits, cohorts = [], [], {}, dict(cohorts)
     with progress_bar(console, "checking experiments", len(candidates)) as advance:
         for candidate in candidates:
             try:
@@ -113,6 +122,7 @@ def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[C
                         table_columns(lesions.data(config))
                     split = split_as(lesions.table, config)
                     splits[config.experiment] = split.unit, split.hash
+                    cohorts[config.experiment] = lesions.cohort
                 usable.append(candidate)
             except AbsentColumns as error:
                 left_out.append(LeftOut(candidate.name, f"{error.where}: {error.found}"))
@@ -120,7 +130,10 @@ def trainable(candidates: Sequence[Candidate], console: Console) -> tuple[list[C
     if left_out and len(usable) < 2:
         remedy = "a comparison needs two: take a cohort that has them, or name other experiments"
         raise InputError(*(Problem(experiment.name, experiment.reason, remedy) for experiment in left_out))
-    require_one_split(list(splits), list(splits.values()))
+    require_one_cohort(list(cohorts), list(cohorts.values()), across)
+    for cohort in dict.fromkeys(cohorts.values()):
+        own = {name: split for name, split in splits.items() if cohorts[name] == cohort}
+        require_one_split(list(own), list(own.values()))
     return usable, left_out
 
 

@@ -14,6 +14,7 @@ from bcbm.report.figures.palette import ALARM, BEST, CHANCE, PATIENT
 from bcbm.report.figures.saving import save_png
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.words import ACROSS, ACROSS_WORDS
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Comparison
 
@@ -47,6 +48,8 @@ def comparison_figure(comparison: Comparison, path: Path) -> None:
     figure.supxlabel("patient AUROC of out-of-fold predictions, 95 % interval", fontsize=9.5)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=8.5)
+    if comparison["across"]:
+        figure.suptitle("ACROSS COHORTS", x=0.01, ha="left", color=ALARM, fontweight="bold")
     save_png(figure, path)
 
 
@@ -80,6 +83,8 @@ def write_comparison(
         links={row.label: _link(row.run.folder, folder) for row in rows},
         left_out=left_out,
         sure=SURE,
+        across=ACROSS if comparison["across"] else "",
+        across_words=ACROSS_WORDS,
     )
     return page
 

@@ -13,14 +13,15 @@ from bcbm.statistics.results import Comparison
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """The table, a row an experiment, and under it every tested difference."""
-    from bcbm.report.words import number, signed
+    from bcbm.report.words import ACROSS, ACROSS_WORDS, number, signed
 
+    mark = f" {ACROSS}" if comparison["across"] else ""
     table = _table("Patient AUROC [95 % CI]", "experiment", *comparison["receptors"], "mean")
     for row in comparison["rows"]:
         blocks = [*(row["receptors"].get(target) for target in comparison["receptors"]), row["mean"]]
         name = escape(row["label"]) + (" [bold red]LEAKY[/]" if row["leaky"] else "")
         bold = "bold" if row["label"] == comparison["reference"] else ""
-        table.add_row(name, *(_cell(block) for block in blocks), style=bold)
+        table.add_row(name, *(_cell(block, mark) for block in blocks), style=bold)
     console.print(table)
     title = f"Difference from {escape(comparison['reference'])}; q over all tests"
     tests = _table(title, "experiment", "target", "AUROC [95 % CI]", "p", "q")
@@ -29,13 +30,15 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             [test["reason"]]
             if "reason" in test
             else [
-                rf"{signed(test['difference'])} \[{signed(test['low'])}, {signed(test['high'])}]",
+                rf"{signed(test['difference'])} \[{signed(test['low'])}, {signed(test['high'])}]{mark}",
                 number(test["p"], 3),
                 number(test["q"], 3),
             ]
         )
         tests.add_row(escape(test["label"]), test["target"], *cells)
     console.print(tests)
+    if mark:
+        console.print(f"[bold red]{ACROSS} ACROSS COHORTS[/]: {ACROSS_WORDS}")
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -48,8 +51,8 @@ def _table(title: str, *headings: str) -> Table:
     return table
 
 
-def _cell(block: Mapping[str, object] | None) -> str:
+def _cell(block: Mapping[str, object] | None, mark: str) -> str:
     """AUROC over its interval; blank where a target is not predicted."""
     from bcbm.report.words import interval
 
-    return "" if block is None else escape(interval(block).replace(" [", "\n["))
+    return "" if block is None else escape(interval(block).replace(" [", "\n[") + mark)

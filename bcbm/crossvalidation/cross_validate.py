@@ -31,13 +31,17 @@ def run(
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
             hold; what was chosen is part of the experiment's name, and so of which run is continued.
     """
+    from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.outlook import outlook
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.prepare import prepare
+    from bcbm.report.words import leak_in_words
     from bcbm.runs.folder import RunFolder
+    from bcbm.runs.joins import finished_folds
+    from bcbm.statistics.leakage import is_leaky, split_block
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
@@ -50,12 +54,12 @@ def run(
         say(console, f"seeds={config.seeds}: {config.model.kind} draws nothing, so each fold is fitted once")
     split = split_as(lesions.table, config)
     check_fold(config.fold, len(split.folds))
-    if split.leaky:
-        console.print(
-            f"[bold red]LEAKY[/] split.unit={split.unit}: patients stand on both sides; "
-            "no figure of this run is a result"
-        )
-    folder = RunFolder.open(config, lesions.cohort, split.to_json(), split.hash, best=_best(config))
+    block = split_block(split, count_leaks(lesions.table, split))
+    if is_leaky(block):
+        console.print(f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
+    folder = RunFolder.open(
+        config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
+    )
     if rank() == 0:
         folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
         folder.write("lesions.parquet", lesions.table)
@@ -63,9 +67,10 @@ def run(
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
     say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)
-    trackers = trackers_of(config, folder.path, group, tags(config, split.hash, split.leaky))
+    trackers = trackers_of(config, folder.path, group, tags(config, split.hash, is_leaky(block)))
     requested = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
-    missing = [number for number in requested if folder.predictions(number) is None]
+    finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
+    missing = [number for number in requested if number not in finished]
     for number in sorted(set(requested) - set(missing)):
         say(console, f"fold {number}: finished before")
     if missing:
@@ -124,7 +129,7 @@ def _finish(
         table = permuted_aurocs(config, lesions, split, config.permutations, console)
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
-    evaluate(folder, console)
+    evaluate(folder, console, lesions.ledger)
     if trackers and not finished:
         run = read_run(folder.path)
         for tracker in trackers:

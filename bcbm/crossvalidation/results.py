@@ -1,26 +1,37 @@
 """Results, figures and report of a run whose folds are all there."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from bcbm.cohort.splits import unit_ids
+from bcbm.cohort.leaks import count_leaks
 from bcbm.config.compose import load
-from bcbm.errors import InputError, Problem, readable
+from bcbm.errors import InputError, Note, Problem
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.joins import read_tables
+from bcbm.runs.ledger import enter
 from bcbm.runs.predictions import KEY, read_predictions
-from bcbm.statistics.results import Results, SplitBlock
+from bcbm.statistics.leakage import split_block
+from bcbm.statistics.results import LedgerBlock, Results
 from bcbm.terminal.words import say
 
 
-def evaluate(folder: RunFolder, console: Console) -> Results:
+def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) -> Results:
     """Merge the folds of a run and write its results, figures and report; returns the results.
 
+    This is the look at a run's test patients that the ledger of its cohort counts.
+
+    Args:
+        folder: of the run.
+        console: gets the table of results.
+        ledger: of its cohort; default: where it was when the run was begun.
+
     Raises:
-        InputError: folds are missing, or the tables are not those of this run.
+        InputError: folds are missing, or a table says what its owner does not.
     """
     from bcbm.report.screen import print_table
     from bcbm.statistics.seeds import seeds_block
@@ -28,25 +39,24 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
     from bcbm.system.files import strict_json
 
     config = load(folder.path / "config.yaml")
-    with readable(folder.path, "fit the experiment again in another run folder"):
-        split = json.loads((folder.path / "split.json").read_text())
-        surroundings = json.loads((folder.path / "environment.json").read_text())
-        predictions = merged(folder, split, config.task.targets)
-    folder.write("predictions.parquet", predictions)
+    tables = read_tables(folder.path, config.task.targets)
+    folder.write("predictions.parquet", tables.predictions)
     permuted = folder.path / "permutations.parquet"
     with console.status("computing figures, drawing the report"):
         results = summarise(
-            predictions,
-            split=split_block(split),
+            tables.predictions,
+            split=split_block(tables.split, count_leaks(tables.lesions, tables.split)),
             targets=config.task.targets,
             resamples=config.bootstrap,
             seed=config.seed,
-            best=surroundings["best"],
+            best=tables.environment["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
         )
-        if any(folder.fold(number, 1).is_dir() for number in range(len(split["folds"]))):
-            alone = seeds_alone(folder, predictions, config.seeds)
+        if any(folder.fold(number, 1).is_dir() for number in range(len(tables.split.folds))):
+            alone = seeds_alone(folder, tables.predictions, config.seeds)
             results["seeds"] = seeds_block(alone, config.task.targets)
+        if (counted := _counted(tables.environment, config.experiment, ledger)) is not None:
+            results["ledger"] = counted
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)
@@ -54,11 +64,20 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
     return results
 
 
-def split_block(split: dict[str, Any]) -> SplitBlock:
-    """What results say of a split file: its unit and hash, and the names of folds that have one."""
-    block: SplitBlock = {"unit": split["unit"], "hash": split["hash"]}
-    names = [fold.get("name", "") for fold in split["folds"]]
-    return {**block, "folds": names} if any(names) else block
+def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) -> LedgerBlock | None:
+    """Enter a run into its cohort's ledger; None where that is not here or cannot be written, with a note."""
+    if ledger is None and (recorded := environment.get("ledger")):
+        ledger = Path(recorded)
+    if ledger is None:
+        return None
+    try:
+        if not ledger.parents[1].is_dir():  # the prepared cohort, which lies elsewhere
+            raise FileNotFoundError("there is no prepared cohort")
+        return enter(ledger, environment["identity"], experiment)
+    except OSError as error:
+        text = f"{ledger}: this look at the test patients is not counted ({error.strerror or error})"
+        warnings.warn(text, Note, stacklevel=2)
+        return None
 
 
 def page(folder: RunFolder) -> Path:
@@ -72,26 +91,6 @@ def page(folder: RunFolder) -> Path:
     task = config.task
     leakcheck = fitting_check(checks, task.modalities, task.targets, config.split.unit)
     return write_report(folder.path, leakcheck)
-
-
-def merged(folder: RunFolder, split: dict[str, Any], targets: list[str]) -> pd.DataFrame:
-    """The prediction table of all folds, every lesion once a repeat and target."""
-    tables = [folder.predictions(number) for number in range(len(split["folds"]))]
-    missing = [number for number, table in enumerate(tables) if table is None]
-    if missing:
-        problem = f"lacks folds {missing} of {len(tables)}"
-        raise InputError(Problem(str(folder.path), problem, "run the same fit command again, without fold="))
-    predictions = pd.concat(tables, ignore_index=True)
-    remedy = "remove it and train again"
-    if set(predictions["split_hash"]) != {split["hash"]}:
-        raise InputError(Problem(str(folder.path), "holds predictions of another split", remedy))
-    lesions = pd.read_parquet(folder.path / "lesions.parquet")
-    units = unit_ids(lesions[~lesions["excluded"]], split["unit"])
-    expected = sum(int(units.isin(fold["test"]).sum()) for fold in split["folds"]) * len(targets)
-    if len(predictions) != expected or predictions.duplicated(KEY).any():
-        problem = f"holds {len(predictions)} predictions in place of {expected}, each once"
-        raise InputError(Problem(str(folder.path), problem, remedy))
-    return predictions
 
 
 def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, seeds: int) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -12,36 +13,43 @@ from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Problem, readable
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
 from bcbm.preparation.fold_job import FoldJob
+from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.joins import finished_folds
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
+
+if TYPE_CHECKING:
+    from bcbm.model.module import LesionModule
 
 
 def explain(folder: RunFolder, console: Console) -> None:
     """Write `explanations.json` and `explanations/*.png` of a finished run, then its report again.
 
     Raises:
-        InputError: the run is not finished or a traditional model's, or its cohort has changed since.
+        InputError: the run is not finished or a traditional model's, its cohort has changed since, or a table
+            or checkpoint is not what it says.
     """
     from bcbm.explanation.ablation import EncodedLesions
     from bcbm.model.fold import fold_data
-    from bcbm.model.module import LesionModule
     from bcbm.preparation.prepare import prepare
 
     config = load(folder.path / "config.yaml")
     _check(folder, config)
+    finished = read_run(folder.path)
     lesions = prepare(config, Console(quiet=True))
-    if lesions.cohort != json.loads((folder.path / "environment.json").read_text())["cohort"]:
+    if lesions.cohort != finished.environment["cohort"]:
         problem = "the cohort has changed since it was fitted"
         raise InputError(
             Problem(str(folder.path), problem, "fit the experiment again, then explain that run")
         )
-    split = Split.from_json((folder.path / "split.json").read_text())
-    examples = examples_of(folder, config)
+    split = Split.from_json(json.dumps(finished.split))
+    finished_folds(folder.path, lesions.table, split, config.task.targets)  # the cohort as it is now
+    examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
@@ -49,11 +57,7 @@ def explain(folder: RunFolder, console: Console) -> None:
             job = FoldJob(config, lesions, split, number, folder)
             job = replace(job, config=stored_choice(job) or config)
             modules = [
-                LesionModule.load_from_checkpoint(
-                    folder.fold(number, member) / "checkpoints" / "best.ckpt",
-                    weights_only=True,
-                    map_location="cpu",
-                )
+                _module(folder.fold(number, member) / "checkpoints" / "best.ckpt", number, split)
                 for member in range(job.config.members)
             ]
             datamodule = fold_data(job)
@@ -76,6 +80,20 @@ def explain(folder: RunFolder, console: Console) -> None:
     folder.write("explanations.json", json.dumps(content, indent=1))
     report = page(folder)
     say(console, f"report: {report.absolute()}")
+
+
+def _module(path: Path, number: int, split: Split) -> "LesionModule":
+    """The network of a fold; its checkpoint says that it has not seen the fold's test patients."""
+    from bcbm.model.module import LesionModule
+
+    remedy = "remove its fold and run the same fit command again"
+    with readable(path, remedy):
+        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu")
+        fold, split_hash = module.provenance["fold"], module.provenance["split_hash"]
+    if (fold, split_hash) != (number, split.hash):
+        found = f"was trained in fold {fold} of split {split_hash}, not in fold {number} of {split.hash}"
+        raise InputError(Problem(str(path), found, remedy))
+    return module
 
 
 def _check(folder: RunFolder, config: Config) -> None:

@@ -9,12 +9,10 @@ import pandas as pd
 from bcbm.config.schema import Config
 from bcbm.runs.finished import EXPLANATIONS
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.predictions import read_predictions
 
 
-def examples_of(folder: RunFolder, config: Config) -> pd.DataFrame:
-    """The lesions to look into: of each target and label the surest right and the surest wrong one."""
-    table = read_predictions(folder.path / "predictions.parquet")
+def examples_of(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """The lesions to look into: of each target and label the surest right and the surest wrong prediction."""
     table = table[(table["repeat"] == 0) & table["label"].notna()].sort_values(["probability", "lesion_id"])
     groups = [
         rows.iloc[sorted({0, len(rows) - 1})]

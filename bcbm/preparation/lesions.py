@@ -23,6 +23,7 @@ class Lesions:
         present: (N, M) booleans of `entering`: which of `task.modalities` a lesion has.
         cohort: the content hash of the download, of corrected names and of own targets.
         folder: where the tables and crops are kept.
+        ledger: the folder that counts looks at its test patients; None where nobody keeps one.
         clinical: the name of the table that labels and acquisition columns come from, for messages.
     """
 
@@ -33,6 +34,7 @@ class Lesions:
     cohort: str
     folder: Path
     clinical: str = "the clinical table"
+    ledger: Path | None = None
 
     def data(self, config: Config) -> LesionData:
         """The lesions that enter, as modalities read them."""

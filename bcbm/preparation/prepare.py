@@ -109,7 +109,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
         channels = len(config.task.sequences) + 1
         values["crops"] = CropStore(places, config.features.crop_size, channels)
     clinical = cohort.download.clinical
-    return Lesions(table, entering, values, present[enters], cohort.content, cohort.folder, clinical)
+    return Lesions(
+        table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger
+    )
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, console: Console) -> None:

@@ -33,6 +33,7 @@ class SurveyedCohort:
     Attributes:
         content: hash of the download's files, of the names that a person corrected, and of own targets.
         folder: where everything made from them is kept.
+        ledger: the folder in it that counts looks at the patients of these very files.
         table: the lesion table, not yet settled.
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: measurements of the volumes, or None.
@@ -42,6 +43,7 @@ class SurveyedCohort:
     download: Download
     content: str
     folder: Path
+    ledger: Path
     table: pd.DataFrame
     workbook: pd.DataFrame
     survey: Survey | None
@@ -103,6 +105,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     if folder.resolve().is_relative_to(root.resolve()):
         remedy = "choose a folder elsewhere: the download is never written to"
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
+    ledger = folder / "ledger" / content
     survey = None
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
@@ -124,7 +127,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for changes in (sorted(names.items()), defined):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
-    return SurveyedCohort(download, content, folder, table, workbook, survey, problems)
+    return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems)
 
 
 def _require_targets(config: Config, download: Download) -> None:

@@ -8,7 +8,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bcbm.report.words import figure, seed_spread, with_interval, with_spread
+from bcbm.report.words import (
+    figure,
+    leak_in_words,
+    ledger_in_words,
+    seed_spread,
+    with_interval,
+    with_spread,
+)
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 
@@ -17,7 +24,7 @@ def print_table(results: Results, console: Console) -> None:
     """Print one row a target; a leaky run says so in red."""
     title = "Targets from out-of-fold predictions"
     if results["leaky"]:
-        title = f"[bold red]LEAKY (split by {results['split']['unit']})[/]  {title}"
+        title = f"[bold red]LEAKY ({leak_in_words(results['split'])})[/]  {title}"
     best_known = "reached" in results
     caption = (
         "AUROC: mean of folds, its interval and p count refitting; p: of 0.5, Benjamini-Hochberg\n"
@@ -65,6 +72,8 @@ def print_table(results: Results, console: Console) -> None:
         lines.append(f"{name}: {', '.join(aurocs)}")
     if "seeds" in results:
         lines.append(seed_spread(results["seeds"]))
+    if "ledger" in results:
+        lines.append(f"this is {ledger_in_words(results['ledger'])}")
     for line in lines:
         console.print(line)
 

@@ -5,9 +5,36 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bcbm.statistics.results import AurocBlock, FoldsBlock, SeedsBlock
+    from bcbm.statistics.results import AurocBlock, FoldsBlock, LedgerBlock, SeedsBlock, SplitBlock
 
 UNDEFINED = "n/a (one class)"
+ACROSS = "‡"  # behind every figure of a comparison of runs of different cohorts
+ACROSS_WORDS = "the runs are of different cohorts; a difference need not be one of the models"
+
+
+def leak_in_words(split: "SplitBlock") -> str:
+    """How a run is split, and what its folds share, as in `split by lesion, patients in two parts: 3`."""
+    counts = {"patients": split.get("shared_patients"), "lesion contents": split.get("shared_content")}
+    shared = [f", {noun} in two parts of a fold: {count}" for noun, count in counts.items() if count]
+    return f"split by {split['unit']}{''.join(shared)}"
+
+
+def ordinal(value: int) -> str:
+    """A place in an order, as in `14th`.
+
+    Example:
+        >>> ordinal(1), ordinal(12), ordinal(22), ordinal(113)
+        ('1st', '12th', '22nd', '113th')
+    """
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{value}{'th' if value % 100 in (11, 12, 13) else ends.get(value % 10, 'th')}"
+
+
+def ledger_in_words(ledger: "LedgerBlock") -> str:
+    """Which configuration a run is, as in `the 14th configuration on this cohort (of 20 so far)`."""
+    number, total = ledger["number"], ledger["configurations"]
+    so_far = f" (of {total} so far)" if total > number else ""
+    return f"the {ordinal(number)} configuration on this cohort{so_far}"
 
 
 def with_interval(block: "AurocBlock") -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import known_settings, renamed
-from bcbm.errors import InputError, Problem, readable
+from bcbm.errors import InputError, Note, Problem, readable
+from bcbm.runs.joins import RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
+from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.results import Results
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
@@ -20,7 +24,7 @@ EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named i
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run folder holds.
+    """What a run folder holds, each table checked against those that own what it says.
 
     Attributes:
         config: the resolved configuration, plain.
@@ -28,7 +32,8 @@ class FinishedRun:
         split: unit, seed, hash and the folds' units.
         lesions: the whole lesion table, excluded ones too.
         predictions: the prediction table.
-        results: `results.json`; NaN where a figure is undefined.
+        results: `results.json`, whether it is leaky counted anew; NaN where a figure is undefined.
+        leaks: what the parts of each fold share.
     """
 
     folder: Path
@@ -38,6 +43,7 @@ class FinishedRun:
     lesions: pd.DataFrame
     predictions: pd.DataFrame
     results: Results
+    leaks: list[LeakFold]
 
     @property
     def chosen(self) -> dict[int, dict[str, Any]]:
@@ -76,7 +82,7 @@ def read_run(folder: Path, resume: str = "run the command that started it again"
         resume: what to do where the run is not finished.
 
     Raises:
-        InputError: it is not a run folder, or folds are missing.
+        InputError: it is not a run folder, folds are missing, or a table says what its owner does not.
     """
     if not (folder / "config.yaml").is_file():
         remedy = "give the folder that fit printed"
@@ -91,15 +97,44 @@ def _read(folder: Path, resume: str) -> FinishedRun:
         predicted = len(list(folder.glob("fold=*/predictions.parquet")))
         problem = f"is not finished: it holds {predicted} of {total} folds and no results.json"
         raise InputError(Problem(str(folder), problem, resume))
-    return FinishedRun(
-        folder,
-        read_config(folder),
-        json.loads((folder / "environment.json").read_text()),
-        json.loads((folder / "split.json").read_text()),
-        pd.read_parquet(folder / "lesions.parquet"),
-        read_predictions(folder / "predictions.parquet"),
-        without_nulls(json.loads((folder / "results.json").read_text())),
+    config = read_config(folder)
+    tables = read_tables(folder, config["task"]["targets"])
+    results: Results = without_nulls(json.loads((folder / "results.json").read_text()))
+    if "p" not in results["mean"]:
+        results = _of_now(folder, config, tables)
+    if results["split"]["hash"] != tables.split.hash:
+        found = f"is of split {results['split']['hash']}, and the run's is {tables.split.hash}"
+        raise InputError(Problem(str(folder / "results.json"), found, anew(folder)))
+    merged = folder / "predictions.parquet"
+    if not read_predictions(merged, anew(folder)).equals(tables.predictions):
+        raise InputError(Problem(str(merged), "is not what the folds' tables hold together", anew(folder)))
+    leaks = count_leaks(tables.lesions, tables.split)
+    results["split"] = split_block(tables.split, leaks)
+    results["leaky"] = is_leaky(results["split"])
+    environment, split = tables.environment, tables.split_content
+    return FinishedRun(folder, config, environment, split, tables.lesions, tables.predictions, results, leaks)
+
+
+def _of_now(folder: Path, config: dict[str, Any], tables: RunTables) -> Results:
+    """The figures of a run of before 0.3, which took the AUROC of all folds together."""
+    from bcbm.statistics.summary import summarise
+
+    author = tables.environment.get("versions", {}).get("bcbm", "of before")
+    text = f"{folder}: bcbm {author} took its AUROC of all folds together; its figures are computed anew, as "
+    warnings.warn(f"{text}the mean of folds, and not written: {anew(folder)}", Note, stacklevel=2)
+    return summarise(
+        tables.predictions,
+        split=split_block(tables.split, count_leaks(tables.lesions, tables.split)),
+        targets=config["task"]["targets"],
+        resamples=config["bootstrap"],
+        seed=config["seed"],
+        best=tables.environment.get("best"),
     )
+
+
+def anew(folder: Path) -> str:
+    """What to do about what is made from the tables of a run."""
+    return f"make it anew with: python -m bcbm.evaluate {folder}"
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -12,9 +13,10 @@ import pandas as pd
 
 from bcbm.config.compose import to_yaml
 from bcbm.config.schema import Config
-from bcbm.errors import ConfigError
+from bcbm.errors import ConfigError, Note
 from bcbm.runs.identity import environment, fingerprint
 from bcbm.runs.predictions import read_predictions
+from bcbm.runs.tables import write_table
 from bcbm.system.files import write_whole
 from bcbm.system.processes import rank
 from bcbm.system.version import __version__
@@ -40,6 +42,7 @@ class RunFolder:
         split_file: str,
         split_hash: str,
         best: dict[str, float] | None = None,
+        ledger: Path | None = None,
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
@@ -51,9 +54,11 @@ class RunFolder:
             cohort: content hash of its cohort.
             split_file: what `split.json` will hold, and `split_hash`, its hash.
             best: what a perfect reader of the cohort would reach, where that is known.
+            ledger: where looks at the cohort's test patients are counted.
 
         Raises:
-            ConfigError: `run.folder` holds a run of another configuration, cohort or split.
+            ConfigError: `run.folder` holds a run of another configuration, cohort or split, or folds of a run
+                that cannot be told.
         """
         identity = fingerprint(config, cohort, split_hash)
         home = Path(config.run.root) / config.experiment
@@ -74,6 +79,7 @@ class RunFolder:
         folder.write("config.yaml", to_yaml(config))
         folder.write("split.json", split_file)
         surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
+        surroundings["ledger"] = str(ledger.absolute()) if ledger else None
         folder.write("environment.json", json.dumps(surroundings, indent=1))
         return folder
 
@@ -95,8 +101,11 @@ class RunFolder:
                 os.environ[FOR_RANKS] = before
 
     def write(self, name: str, content: str | pd.DataFrame) -> None:
-        """Write a file, whole or not at all."""
-        write_whole(self.path / name, content if isinstance(content, str) else content.to_parquet())
+        """Write a file, whole or not at all; a table as `write_table` does."""
+        if isinstance(content, str):
+            write_whole(self.path / name, content)
+        else:
+            write_table(self.path / name, content, _identity(self.path))
 
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""
@@ -122,6 +131,13 @@ def _existing(config: Config, home: Path, identity: str) -> Path | None:
                 f"{path} holds a run of another configuration, cohort or split{_made_by(path)}; "
                 "choose another run.folder"
             )
+        if not recorded and _begun(path):
+            text = (
+                f"{path} holds folds, and its environment.json, which says of which run they are, is missing "
+            )
+            if candidates:
+                raise ConfigError(f"{text}or damaged; put it back, or choose another run.folder")
+            warnings.warn(f"{text}or damaged: it is not continued", Note, stacklevel=2)
     return None
 
 
@@ -132,6 +148,11 @@ def _made_by(path: Path) -> str:
         if version != __version__:
             return f", made by bcbm {version}, and only that version can continue it"
     return ""
+
+
+def _begun(path: Path) -> bool:
+    """Whether something in a folder has been trained or chosen."""
+    return any(path.glob("fold=*/**/predictions.parquet")) or any(path.glob("fold=*/tuning.json"))
 
 
 def _identity(path: Path) -> str:

@@ -54,6 +54,7 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
         "cohort": cohort,
         "split": split_hash,
         "identity": identity,
+        "checksums": "sha256",  # beside every table
     }
 
 

@@ -8,15 +8,26 @@ import pandas as pd
 
 from bcbm.cohort.splits import Split
 from bcbm.errors import InputError, Problem
+from bcbm.runs.tables import REMEDY, read_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.operating import youden_threshold
 
 KEY = ["lesion_id", "repeat", "target"]  # a prediction table has each once
+COLUMNS = ["lesion_id", "patient_id", "fold", "repeat", "target", "probability", "patient_probability"]
+COLUMNS += ["threshold", "label", "split_hash"]
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """A prediction table, or one of permuted labels; version 0.1 called its column `target` `receptor`."""
-    return pd.read_parquet(path).rename(columns={"receptor": "target"})
+def read_predictions(path: Path, remedy: str = REMEDY) -> pd.DataFrame:
+    """A table of a run; version 0.1 called the column `target` of its predictions `receptor`.
+
+    Args:
+        path: of the table.
+        remedy: what to do where it cannot be believed.
+
+    Raises:
+        InputError: it is damaged, or was changed since it was written.
+    """
+    return read_table(path, remedy).rename(columns={"receptor": "target"})
 
 
 def prediction_table(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from bcbm.cohort.leaks import count_leaks
 from bcbm.cohort.splits import Split, inner_split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.compose import override
@@ -19,6 +20,7 @@ from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.worker import Report
+from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
 from bcbm.system.seeds import derived_seed
 from bcbm.tracking import Tracker, tags, trackers_of
@@ -55,7 +57,8 @@ class InnerFolds:
         group = "/".join(
             path.name for path in reversed(list(folder.path.parents)[:3])
         )  # sweep/identity/study
-        trackers = trackers_of(config, folder.path, group, tags(config, self.split.hash, self.split.leaky))
+        leaky = is_leaky(split_block(self.split, count_leaks(self.lesions.entering, self.split)))
+        trackers = trackers_of(config, folder.path, group, tags(config, self.split.hash, leaky))
         for tracker in trackers:
             tracker.start_trial(folder.path.name, settings)
         objectives: dict[str, float] = {}

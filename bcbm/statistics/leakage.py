@@ -8,9 +8,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.leaks import LeakFold
+from bcbm.cohort.splits import Split
+from bcbm.statistics.results import SplitBlock
+
 RANDOM = "random"  # what labels that are drawn are called beside the targets
 CHUNK = 512  # rows whose distances to all others are held at once
 ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
+
+
+def split_block(split: Split, folds: Sequence[LeakFold]) -> SplitBlock:
+    """What results say of a split: sums of what its folds' parts share, and names of folds that have one."""
+    block: SplitBlock = {
+        "unit": split.unit,
+        "hash": split.hash,
+        "shared_patients": sum(fold["patients"] for fold in folds),
+        "shared_content": sum(fold["content"] for fold in folds),
+    }
+    names = [fold.name for fold in split.folds]
+    return {**block, "folds": names} if any(names) else block
+
+
+def is_leaky(split: SplitBlock) -> bool:
+    """Whether no figure is a result: something stands in two parts, or patients are not kept whole."""
+    shared = split.get("shared_patients", 0) + split.get("shared_content", 0)
+    return shared > 0 or split["unit"] != "patient"
 
 
 def random_labels(patients: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:

@@ -143,10 +143,12 @@ class DerivedBlock(TypedDict):
 
 
 class SplitBlock(TypedDict):
-    """What the split keeps whole, its hash, and the names of folds that were given and not drawn."""
+    """What the split keeps whole, its hash, what stands in two parts of a fold, and names of given folds."""
 
     unit: str
     hash: str
+    shared_patients: NotRequired[int]
+    shared_content: NotRequired[int]
     folds: NotRequired[list[str]]
 
 
@@ -164,6 +166,13 @@ class SeedsBlock(TypedDict):
     mean: SeedBlock
 
 
+class LedgerBlock(TypedDict):
+    """Which configuration a run is of those that were tested on its cohort, and how many there are."""
+
+    number: int
+    configurations: int
+
+
 class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
@@ -174,6 +183,7 @@ class Results(TypedDict):
     derived: NotRequired[DerivedBlock]
     seeds: NotRequired[SeedsBlock]
     reached: NotRequired[float]
+    ledger: NotRequired[LedgerBlock]
 
 
 class ExperimentFigures(TypedDict):
@@ -185,6 +195,7 @@ class ExperimentFigures(TypedDict):
     modalities: list[str]
     split: SplitBlock
     leaky: bool
+    cohort: str
     chosen_by: str | None
     receptors: dict[str, dict[str, float]]
     mean: AurocBlock | None  # None where it lacks a target
@@ -208,9 +219,10 @@ class PairedTest(TypedDict):
 
 
 class Comparison(TypedDict):
-    """What `comparison.json` holds."""
+    """What `comparison.json` holds; `across`: the runs are of different cohorts."""
 
     receptors: list[str]
     reference: str
+    across: bool
     rows: list[ExperimentFigures]
     tests: list[PairedTest]

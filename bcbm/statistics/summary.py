@@ -6,6 +6,7 @@ import pandas as pd
 
 from bcbm.statistics.area import Area, cross_validated_area
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
+from bcbm.statistics.leakage import is_leaky
 from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.results import (
@@ -39,7 +40,7 @@ def summarise(
 
     Args:
         predictions: the prediction table, a row a lesion, target and repeat.
-        split: `unit` (patient, or lesion or study: leaky) and `hash`.
+        split: `unit` (patient, or lesion or study: leaky), `hash`, and what the parts of folds share.
         targets: those to report, in order.
         resamples: bootstrap draws of patients, for what stands beside the AUROC.
         seed: of those.
@@ -82,7 +83,7 @@ def summarise(
         "receptors": blocks,
         "mean": mean_block(areas),
         "split": split,
-        "leaky": split["unit"] != "patient",
+        "leaky": is_leaky(split),
     }
     if set(targets) >= NEEDED:
         table = derived(predictions)

@@ -11,6 +11,7 @@ import pandas as pd
 from bcbm.report.figures.errors import pseudonyms
 from bcbm.report.figures.run import BINS
 from bcbm.report.pages.run import CURVES
+from bcbm.report.words import leak_in_words
 from bcbm.runs.finished import FinishedRun
 from bcbm.statistics.calibration import reliability
 from bcbm.statistics.curves import precision_recall_curve, roc_curve
@@ -60,7 +61,7 @@ def charts(finished: FinishedRun) -> dict[str, CustomChart]:
     """
     import wandb
 
-    mark = f"LEAKY (split by {finished.results['split']['unit']}): " if finished.results["leaky"] else ""
+    mark = f"LEAKY ({leak_in_words(finished.results['split'])}): " if finished.results["leaky"] else ""
     patients = patient_level(finished.predictions)
     by_target = {str(name): rows for name, rows in patients.groupby("target", sort=False)}
     roc: Lines = {"chance": DIAGONAL}

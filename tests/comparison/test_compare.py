@@ -225,6 +225,56 @@ def test_other_folds_of_the_same_unit_are_refused(runs, capsys, monkeypatch):
     assert all(text in message for text in hashes) and "split.*" in message and message.count("error") == 1
 
 
+@pytest.fixture
+def elsewhere(runs, tmp_path):
+    """A run whose patients have the ids, labels and folds of another cohort's."""
+    folder = shutil.copytree(runs / "image", tmp_path / "elsewhere")
+    environment = json.loads((folder / "environment.json").read_text())
+    (folder / "environment.json").write_text(json.dumps(environment | {"cohort": "def456"}))
+    return folder
+
+
+def test_runs_of_other_cohorts_are_refused_though_their_ids_agree(
+    runs, elsewhere, capsys, monkeypatch, tmp_path
+):
+    message = refused(capsys, monkeypatch, runs / "all", elsewhere)
+    assert "abc123" in message and "def456" in message and "across=true" in message
+    with pytest.raises(InputError, match="def456"):
+        compare_runs([Row("a", read_run(runs / "all")), Row("b", read_run(elsewhere))], "a")
+    words = ["experiments/sampling/even.yaml", f"run.root={tmp_path / 'none'}", *TABULAR]
+    monkeypatch.setenv("BCBM_CACHE", str(tmp_path / "cache"))
+    assert "def456" in refused(capsys, monkeypatch, elsewhere, *words, "task.modalities=[position]")
+    assert not (tmp_path / "none").exists()  # before anything trains
+    assert "across=yes" in refused(capsys, monkeypatch, runs / "all", elsewhere, "across=yes")
+
+
+def test_a_comparison_across_cohorts_marks_every_figure(runs, elsewhere, tmp_path):
+    words = [str(runs / "all"), str(elsewhere), "across=true", f"run.root={tmp_path}", "bootstrap=50"]
+    screen = io.StringIO()
+    assert compare(words, Console(file=screen, width=120)) == 0
+    (folder,) = (tmp_path / "compare").iterdir()
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert comparison["across"] is True and [row["cohort"] for row in comparison["rows"]] == [
+        "abc123",
+        "def456",
+    ]
+    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())).split())
+    for page in (text, screen.getvalue()):
+        figures = re.findall(r"\[[-+]?\d\.\d\d, [-+]?\d\.\d\d\]( ‡)?", page)
+        assert len(figures) >= 11 and all(figures) and "ACROSS COHORTS" in page
+    pixels = matplotlib.image.imread(folder / "comparison.png")[..., :3]
+    assert share_of(pixels, ALARM) > 0
+
+
+def test_across_marks_nothing_where_the_cohort_is_one_and_pairs_no_other_patients(compared, runs, elsewhere):
+    comparison, folder = compared("all", "image", words=["across=true"])
+    assert comparison["across"] is False and "‡" not in (folder / "report.html").read_text()
+    other = read_run(elsewhere)
+    other.predictions["label"] = 1 - other.predictions["label"]
+    tests = compare_runs([Row("a", read_run(runs / "all")), Row("b", other)], "a", across=True)["tests"]
+    assert {test["reason"] for test in tests} == {"other cohort"}
+
+
 def test_a_run_that_stopped_is_refused_with_the_command_that_goes_on(tmp_path, runs, capsys, monkeypatch):
     words = ["experiment=demo+modalities/image", "trainer.max_epochs=7", "task.targets=[ER,PR]"]
     words += ["tune={model.dropout: [0.1, 0.5]}", "loss.target_weights.PR=2"]

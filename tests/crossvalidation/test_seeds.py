@@ -65,7 +65,8 @@ def test_each_seeds_checkpoint_and_curves_are_kept_and_nothing_else(networks):
         names = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
         trained = {"checkpoints/best.ckpt", "metrics.csv"}
         further = {f"seed=1/{name}" for name in trained}
-        assert names == {*trained, *further, "predictions.parquet", "seeds.parquet"}
+        sums = {"predictions.sha256", "seeds.sha256"}
+        assert names == {*trained, *further, *sums, "predictions.parquet", "seeds.parquet"}
 
 
 def test_the_deviation_of_one_seed_stands_in_results_on_screen_and_page(networks, capsys):

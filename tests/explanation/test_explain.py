@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 from html import unescape
 
 import numpy as np
@@ -17,6 +18,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
+from bcbm.errors import InputError
 from bcbm.explanation.ablation import EncodedLesions
 from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
@@ -214,3 +216,23 @@ def test_a_picture_that_is_gone_is_said_to_be(explained):
     assert f"python -m bcbm.explain {explained.path}" in text
     path.write_bytes(content)
     assert "Not in the run folder" not in text_of(page(explained))
+
+
+def test_networks_in_each_others_fold_are_not_explained(explained, tmp_path):
+    """Each has been trained on the test patients of the other's fold."""
+    folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+    paths = [folder.fold(number) / "checkpoints" / "best.ckpt" for number in (0, 1)]
+    contents = [path.read_bytes() for path in paths]
+    for path, content in zip(paths, reversed(contents), strict=True):
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        explain(folder, Console(quiet=True))
+    assert str(paths[0]) in str(error.value) and "fold 1" in str(error.value)
+
+
+def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
+    folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+    table = folder.predictions(0)
+    folder.write("fold=0/predictions.parquet", table.assign(label=1 - table["label"]))
+    with pytest.raises(InputError, match="label"):
+        explain(folder, Console(quiet=True))

@@ -22,6 +22,7 @@ from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import CURVES, noise, verdict, write_report
 from bcbm.report.words import signed
 from bcbm.runs.finished import read_run
+from bcbm.runs.folder import RunFolder
 from bcbm.statistics.curves import precision_recall_curve
 from bcbm.statistics.metrics import auprc, patient_level
 from bcbm.statistics.summary import summarise
@@ -180,9 +181,11 @@ def test_the_verdict_follows_q():
 
 def test_a_target_of_one_class_is_said_to_have_no_figure(tmp_path):
     run = write_run(tmp_path / "run", "split.folds=2")
-    predictions = pd.read_parquet(run / "predictions.parquet")
-    predictions.loc[predictions["target"] == "HER2", "label"] = 1.0
-    predictions.to_parquet(run / "predictions.parquet")
+    for name in ("fold=0/predictions", "fold=1/predictions", "predictions"):
+        predictions = pd.read_parquet(run / f"{name}.parquet")
+        predictions.loc[predictions["target"] == "HER2", "label"] = 1.0
+        RunFolder(run).write(f"{name}.parquet", predictions)
+    RunFolder(run).write("lesions.parquet", pd.read_parquet(run / "lesions.parquet").assign(HER2=1.0))
     split = json.loads((run / "split.json").read_text())
     keys = {"targets": ["ER", "PR", "HER2"], "resamples": 50, "seed": 0}
     results = summarise(predictions, split={"unit": "patient", "hash": split["hash"]}, **keys)

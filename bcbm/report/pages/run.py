@@ -16,6 +16,7 @@ from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms
 from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.words import leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
@@ -59,6 +60,8 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         verdict=verdict(finished.results),
         flow=steps,
         leak=leak,
+        ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
+        leak_words=leak_in_words(finished.results["split"]),
         leakcheck=_leakcheck(leakcheck),
         examples=most_confident(lesion_rows, names),
         explanations=_explanations(run, finished, names),
@@ -74,7 +77,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
 def verdict(results: Results) -> tuple[str, str]:
     """The result in a line, and its kind: good, warn or leaky."""
     if results["leaky"]:
-        return f"LEAKY: split by {results['split']['unit']}. No figure here is a result.", "leaky"
+        return f"LEAKY: {leak_in_words(results['split'])}. No figure here is a result.", "leaky"
     others = noise(results)
     above = [name for name in results["receptors"] if name not in others]
     if not above:

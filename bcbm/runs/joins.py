@@ -1,0 +1,255 @@
+"""A run's tables joined to those that own what they say: labels, patients, folds, the split and its hash.
+
+Nothing is believed that another table owns: whatever disagrees is a problem, and all are collected.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcbm.cohort.splits import Split, unit_ids
+from bcbm.errors import InputError, Note, Problem, readable
+from bcbm.runs.predictions import COLUMNS, KEY, read_predictions
+from bcbm.runs.tables import REMEDY, RUN, sum_of
+from bcbm.terminal.words import listed
+
+ANEW = "fit the experiment again in another run folder"
+CHECKSUMS = "checksums"  # key of environment.json: the run has a sum beside every table
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """What a run whose folds are all there holds, checked.
+
+    Attributes:
+        environment: versions, commit, seed and hashes.
+        split: the folds; `split_content` is their file as it stands.
+        lesions: the whole lesion table, excluded ones too.
+        predictions: the prediction tables of all folds, one after the other.
+    """
+
+    environment: dict[str, Any]
+    split: Split
+    split_content: dict[str, Any]
+    lesions: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def read_tables(folder: Path, targets: Sequence[str]) -> RunTables:
+    """Read a run's split, lesions and folds, each checked against those that own what it says.
+
+    A run of before there were sums is read with a note; what its tables say of others is checked as well.
+
+    Raises:
+        InputError: folds are missing, or a table says what its owner does not; every problem there is.
+    """
+    check = _Check.of_folder(folder)
+    numbers, place = check.finished, folder / "lesions.parquet"
+    if missing := sorted(set(range(len(check.split.folds))) - set(numbers)):
+        found = f"lacks folds {missing} of {len(check.split.folds)}"
+        check.problems.append(Problem(str(folder), found, "run the same fit command again, without fold="))
+    tables, lesions = check.tables(numbers), check.table(place)
+    if lesions is not None:
+        bad = lesion_problems(place, lesions, check.split, targets)
+        check.problems += bad
+        if not bad:
+            check.join(tables, lesions, targets)
+    check.end()
+    assert lesions is not None
+    if check.unsummed:
+        author = check.environment.get("versions", {}).get("bcbm", "of before")
+        text = f"{folder}: bcbm {author} wrote no sums beside its tables; labels, patients and folds are "
+        warnings.warn(f"{text}checked, probabilities are read as they stand", Note, stacklevel=2)
+    predictions = pd.concat(tables.values(), ignore_index=True)
+    return RunTables(check.environment, check.split, check.split_content, lesions, predictions)
+
+
+def finished_folds(folder: Path, lesions: pd.DataFrame, split: Split, targets: Sequence[str]) -> list[int]:
+    """The numbers of a run's folds that are there, each checked against the cohort and the split as they are.
+
+    Raises:
+        InputError: the split file or a table says what its owner does not; every problem there is.
+    """
+    check = _Check.of_folder(folder)
+    if check.split.hash != split.hash:
+        found = f"its folds have hash {check.split.hash}, those of this configuration {split.hash}"
+        check.problems.append(Problem(str(folder / "split.json"), found, ANEW))
+    check.join(check.tables(check.finished), lesions, targets)
+    check.end()
+    return check.finished
+
+
+def lesion_problems(path: Path, lesions: pd.DataFrame, split: Split, targets: Sequence[str]) -> list[Problem]:
+    """What a run's lesion table cannot be: an id twice, a label that is none, a lesion that no fold knows."""
+
+    def problem(found: str) -> Problem:
+        return Problem(str(path), found, "run the same fit command again, which writes it anew")
+
+    columns = ["lesion_id", "patient_id", f"{split.unit}_id", "content", "excluded", *targets]
+    if absent := [name for name in columns if name not in lesions]:
+        return [problem(f"has no column {listed(absent)}")]
+    problems = []
+    entering = lesions[~lesions["excluded"].astype(bool)]
+    if repeated := int(lesions["lesion_id"].duplicated().sum()):
+        problems.append(problem(f"holds {repeated} of its lesions twice"))
+    for target in targets:
+        if (strange := entering[target].dropna()).isin([0, 1]).all():
+            counts = entering.groupby("patient_id")[target].nunique()
+            problems += [problem(f"gives {name} two labels of {target}") for name in counts.index[counts > 1]]
+        else:
+            problems.append(
+                problem(f"has labels of {target} that are neither 0 nor 1, such as {strange.max()}")
+            )
+    known = {unit for fold in split.folds for unit in (*fold.train, *fold.validation, *fold.test)}
+    strangers = entering[~unit_ids(entering, split.unit).isin(known)]
+    given = any(fold.name for fold in split.folds)  # folds that a user gives may leave patients out
+    if len(strangers) and not given:
+        first = strangers["lesion_id"].iloc[0]
+        problems.append(
+            problem(f"has {len(strangers)} lesions that enter and are in no fold, such as {first}")
+        )
+    return problems
+
+
+def fold_problems(
+    path: Path, table: pd.DataFrame, number: int, lesions: pd.DataFrame, split: Split, targets: Sequence[str]
+) -> list[Problem]:
+    """What a fold's prediction table says that is not so, or cannot be.
+
+    Args:
+        path: of the table, for the messages.
+        table: as read.
+        number: of the fold.
+        lesions: the lesion table that owns labels and patients.
+        split: what owns the folds.
+        targets: those that are predicted.
+    """
+
+    def problem(found: str) -> Problem:
+        return Problem(str(path), found, REMEDY)
+
+    if absent := [name for name in COLUMNS if name not in table]:
+        return [problem(f"has no column {listed(absent)}")]
+    problems = []
+    for column, value in (
+        ("fold", number),
+        ("repeat", split.folds[number].repeat),
+        ("split_hash", split.hash),
+    ):
+        if others := sorted(map(str, set(table[column]) - {value})):
+            problems.append(problem(f"says {column} {listed(others, 3)} in place of {value}"))
+    entering = lesions[~lesions["excluded"].astype(bool)]
+    tested = entering[unit_ids(entering, split.unit).isin(split.folds[number].test)]
+    ids = tested[["lesion_id", "patient_id"]]
+    owned = pd.concat([ids.assign(target=target, label=tested[target]) for target in targets])
+    joined = table.merge(
+        owned, how="outer", on=["lesion_id", "target"], suffixes=("", "_owned"), indicator="side"
+    )
+    for side, found in (
+        ("left_only", "holds {} predictions that this fold does not test"),
+        ("right_only", "lacks {} predictions of this fold"),
+    ):
+        rows = joined[joined["side"] == side]
+        if len(rows):
+            problems.append(problem(f"{found.format(len(rows))}, such as {_first(rows)}"))
+    if repeated := int(table.duplicated(KEY).sum()):
+        problems.append(problem(f"holds {repeated} predictions twice"))
+    shared = joined[joined["side"] == "both"]
+    for column, noun in (("label", "labels"), ("patient_id", "patients")):
+        own, claimed = shared[f"{column}_owned"], shared[column]
+        rows = shared[~((own == claimed) | (own.isna() & claimed.isna()))]
+        if len(rows):
+            example = f"{_first(rows)}: {rows[column].iloc[0]} in place of {rows[f'{column}_owned'].iloc[0]}"
+            problems.append(
+                problem(f"{len(rows)} of its {noun} are not those of lesions.parquet, such as {example}")
+            )
+    for column in ("probability", "patient_probability", "threshold"):
+        possible = table[column].between(0, 1)
+        rows = table[~possible if column != "threshold" else ~possible & table[column].notna()]
+        if len(rows):
+            example = f"{rows[column].iloc[0]} of {_first(rows)}"
+            problems.append(problem(f"{len(rows)} values of {column} are not from 0 to 1, such as {example}"))
+    for column, owner in (("patient_probability", ["patient_id", "target"]), ("threshold", ["target"])):
+        if (table.groupby(owner)[column].nunique(dropna=False) > 1).any():
+            problems.append(problem(f"has more than one {column} for a {owner[0].removesuffix('_id')}"))
+    return problems
+
+
+def _first(rows: pd.DataFrame) -> str:
+    return f"{rows['lesion_id'].iloc[0]}, {rows['target'].iloc[0]}"
+
+
+@dataclass
+class _Check:
+    """A run folder while its tables are read: what its records say, and every problem so far."""
+
+    folder: Path
+    environment: dict[str, Any]
+    split: Split
+    split_content: dict[str, Any]
+    problems: list[Problem] = field(default_factory=list)
+    unsummed: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "_Check":
+        with readable(folder, ANEW):
+            environment = json.loads((folder / "environment.json").read_text())
+            text = (folder / "split.json").read_text()
+            content, split = json.loads(text), Split.from_json(text)
+            check = cls(folder, environment, split, content)
+            for owner, value in (
+                ("the file itself", content["hash"]),
+                ("environment.json", environment["split"]),
+            ):
+                if value != split.hash:
+                    found = f"its folds have hash {split.hash}, and {owner} says {value}: they were changed"
+                    check.problems.append(Problem(str(folder / "split.json"), found, ANEW))
+        return check
+
+    @property
+    def finished(self) -> list[int]:
+        """The folds whose table is there."""
+        return [number for number in range(len(self.split.folds)) if self.path(number).is_file()]
+
+    def path(self, number: int) -> Path:
+        """Where the table of a fold lies, or will."""
+        return self.folder / f"fold={number}" / "predictions.parquet"
+
+    def tables(self, numbers: Iterable[int]) -> dict[int, pd.DataFrame]:
+        """The tables of folds by their numbers, without those that cannot be believed."""
+        tables = {number: self.table(self.path(number)) for number in numbers}
+        return {number: table for number, table in tables.items() if table is not None}
+
+    def table(self, path: Path) -> pd.DataFrame | None:
+        """A table of the run; None where it cannot be read or is not what was written."""
+        try:
+            table = read_predictions(path)
+        except InputError as error:
+            self.problems += error.problems
+            return None
+        if not sum_of(path).is_file():
+            self.unsummed.append(path)
+            if CHECKSUMS in self.environment:
+                self.problems.append(Problem(str(path), f"has no {sum_of(path).name} beside it", REMEDY))
+        run, author = self.environment["identity"], table.attrs.get(RUN)
+        if author != run and (author or CHECKSUMS in self.environment):
+            found = f"is of {f'run {author}' if author else 'no run that is known'}, and this is run {run}"
+            self.problems.append(Problem(str(path), found, REMEDY))
+        return table
+
+    def join(self, tables: Mapping[int, pd.DataFrame], lesions: pd.DataFrame, targets: Sequence[str]) -> None:
+        """Hold the tables of folds against the lesions and the split."""
+        for number, table in tables.items():
+            path = self.path(number)
+            with readable(path, REMEDY):
+                self.problems += fold_problems(path, table, number, lesions, self.split, targets)
+
+    def end(self) -> None:
+        """Raise all problems, if there are any."""
+        if self.problems:
+            raise InputError(*self.problems)
