@@ -164,6 +164,60 @@ class SeedsBlock(TypedDict):
     mean: SeedBlock
 
 
+class SubgroupLevel(AurocBlock):
+    """Patients of one level of a subgroup; NaN where they are too few for a figure."""
+
+    level: str
+    positives: int
+    negatives: int
+
+
+class SubgroupTest(TypedDict):
+    """A subgroup and target: its levels, patients of unknown level, p and q of a difference."""
+
+    subgroup: str
+    target: str
+    levels: list[SubgroupLevel]
+    unknown: int
+    p: float
+    q: float
+
+
+class LargestBlock(TypedDict):
+    """The patients with the most lesions, and their share of all lesions."""
+
+    patients: int
+    lesions_share: float
+
+
+class InfluenceOfPatients(TypedDict):
+    """The patient AUROC without any one patient, and the lesion AUROC with and without the largest ones."""
+
+    auroc_least: float
+    auroc_most: float
+    lesion_auroc: float
+    lesion_auroc_without_largest: float
+
+
+class InfluenceBlock(TypedDict):
+    """How much hangs on single patients."""
+
+    largest: LargestBlock
+    receptors: dict[str, InfluenceOfPatients]
+
+
+class StabilityBlock(TypedDict):
+    """What the folds' models of one target have chosen: `chosen` of the `candidates`, mean over folds."""
+
+    stability: float
+    stability_low: float
+    stability_high: float
+    folds: int
+    candidates: int
+    chosen: float
+    frequency: dict[str, float]
+
+
 class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
@@ -174,6 +228,9 @@ class Results(TypedDict):
     derived: NotRequired[DerivedBlock]
     seeds: NotRequired[SeedsBlock]
     reached: NotRequired[float]
+    subgroups: NotRequired[list[SubgroupTest]]
+    influence: NotRequired[InfluenceBlock]
+    stability: NotRequired[dict[str, StabilityBlock]]  # of models that choose columns
 
 
 class ExperimentFigures(TypedDict):
