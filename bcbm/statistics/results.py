@@ -207,7 +207,10 @@ class InfluenceBlock(TypedDict):
 
 
 class StabilityBlock(TypedDict):
-    """What the folds' models of one target have chosen: `chosen` of the `candidates`, mean over folds."""
+    """What the folds' models of one target have chosen: `chosen` of the `candidates`, mean over folds.
+
+    `frequency`: columns that any fold has chosen and the share of folds that have, the most chosen first.
+    """
 
     stability: float
     stability_low: float
@@ -215,7 +218,7 @@ class StabilityBlock(TypedDict):
     folds: int
     candidates: int
     chosen: float
-    frequency: dict[str, float]
+    frequency: list[tuple[str, float]]
 
 
 class Results(TypedDict):

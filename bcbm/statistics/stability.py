@@ -54,5 +54,5 @@ def stability_block(chosen: pd.DataFrame) -> StabilityBlock:
         "folds": len(chosen),
         "candidates": chosen.shape[1],
         "chosen": float(chosen.sum(axis=1).mean()),
-        "frequency": {str(name): float(share) for name, share in frequency.items() if share > 0},
+        "frequency": [(str(name), float(share)) for name, share in frequency.items() if share > 0],
     }
