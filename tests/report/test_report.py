@@ -13,11 +13,11 @@ from browser import DARK, browse, picture, share_of
 from finished_runs import lesion_table, write_run
 
 from bcbm.errors import InputError
+from bcbm.report.checklists import filled_checklists
 from bcbm.report.figures.errors import by_region, by_volume, most_confident, pseudonyms, with_lesions
 from bcbm.report.figures.palette import ALARM, PATIENT
 from bcbm.report.figures.run import precision_recall_figure
 from bcbm.report.figures.saving import save_png
-from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import CURVES, noise, verdict, write_report
 from bcbm.report.words import signed

@@ -10,10 +10,10 @@ import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.table import FLOW, flow
+from bcbm.report.checklists import filled_checklists
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
-from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls

@@ -41,7 +41,7 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
     answering: dict[str, Callable[[FinishedRun, int], Answers]] = {"metrics": _metrics, "tripod": _tripod}
     holds = {"metrics": _conditions(run), "tripod": {}}
     checklists = []
-    for checklist in yaml.safe_load(Path(__file__).with_name("checklists.yaml").read_text()):
+    for checklist in yaml.safe_load(Path(__file__).with_name("items.yaml").read_text()):
         answers, conditions = answering[checklist["key"]](run, shared_patients), holds[checklist["key"]]
         items = []
         for item in checklist["items"]:
