@@ -177,7 +177,7 @@ def _sigmoid(decisions: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float
 
 
 def _describe(fitted: Pipeline) -> dict[str, Any]:
-    """The columns kept with mean and scale after the signed log, the others, and what the model makes of it."""
+    """The columns kept, their mean and scale after the signed log, the others, and what is made of them."""
     selected, model, scale = fitted["select"].get_support(), fitted["model"], fitted["scale"]
     names = fitted[:-2].get_feature_names_out()
     described = {
