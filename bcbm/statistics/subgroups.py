@@ -43,8 +43,8 @@ def patient_levels(lesions: pd.DataFrame) -> pd.DataFrame:
         "age": _halves(text["age"], " years"),
         "sex": _kinds(text["sex"]),
         "number of lesions": _ordered(
-            pd.Series(np.where(patients.size() == 1, "one", "several"), patients.size().index),
-            ["one", "several"],
+            pd.Series(np.where(patients.size() == 1, "one lesion", "several lesions"), patients.size().index),
+            ["one lesion", "several lesions"],
         ),
         "volume of lesions": _halves(volume, " mm³"),
         "manufacturer": _kinds(text["manufacturer"]),

@@ -11,6 +11,7 @@ import pandas as pd
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.table import FLOW, flow
 from bcbm.report.checklists import filled_checklists
+from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
@@ -76,6 +77,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         subgroups=subgroups,
         influence=influence,
         columns=chosen_content(finished),
+        preprocessing=preprocessing(finished.config),
         checklists=filled_checklists(finished, leak["shared_patients"]),
         pictures=_pictures(finished, steps, lesion_rows) | drawn,
     )
