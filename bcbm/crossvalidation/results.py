@@ -25,10 +25,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
     from bcbm.report.screen import print_table
     from bcbm.statistics.seeds import seeds_block
     from bcbm.runs.chosen_columns import chosen_columns
-    from bcbm.statistics.leave_one_out import influence
-    from bcbm.statistics.metrics import patient_level
     from bcbm.statistics.stability import stability_block
-    from bcbm.statistics.subgroups import patient_levels, subgroup_tests
     from bcbm.statistics.summary import summarise
     from bcbm.system.files import strict_json
 
@@ -39,6 +36,7 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
         predictions = merged(folder, split, config.task.targets)
     folder.write("predictions.parquet", predictions)
     permuted = folder.path / "permutations.parquet"
+    lesions = pd.read_parquet(folder.path / "lesions.parquet")
     with console.status("computing figures, drawing the report"):
         results = summarise(
             predictions,
@@ -48,15 +46,11 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
             seed=config.seed,
             best=surroundings["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
+            lesions=lesions[~lesions["excluded"]],
         )
         if any(folder.fold(number, 1).is_dir() for number in range(len(split["folds"]))):
             alone = seeds_alone(folder, predictions, config.seeds)
             results["seeds"] = seeds_block(alone, config.task.targets)
-        lesions = pd.read_parquet(folder.path / "lesions.parquet")
-        levels, patients = patient_levels(lesions[~lesions["excluded"]]), patient_level(predictions)
-        drawn = config.bootstrap, config.seed
-        results["subgroups"] = subgroup_tests(patients, levels, config.task.targets, *drawn)
-        results["influence"] = influence(predictions, config.task.targets)
         chosen = chosen_columns(folder.path, config.task.targets)
         if chosen:
             results["stability"] = {target: stability_block(table) for target, table in chosen.items()}

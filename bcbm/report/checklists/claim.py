@@ -3,7 +3,7 @@
 from typing import Any
 
 from bcbm.report.checklists import facts
-from bcbm.report.checklists.facts import MEASURED, Answer, Answers, either
+from bcbm.report.checklists.facts import MEASURED, UNCERTAINTY, UNDEFINED, Answer, Answers, either
 from bcbm.runs.finished import FinishedRun
 
 UNMEASURED = "no image and no radiomics enter"
@@ -14,10 +14,9 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
     config = run.config
     modalities, is_network = config["task"]["modalities"], config["model"]["kind"] == "network"
     measured, repeats = bool(MEASURED & set(modalities)), config["split"]["repeats"]
-    has_figures, undefined = facts.has_figures(run), "no target has patients of both classes"
-    figures = "LEAKY: no figure is a result" if shared_patients else undefined
+    has_figures, division = facts.has_figures(run), facts.division(run, shared_patients)
+    figures = "LEAKY: no figure is a result" if shared_patients else UNDEFINED
     stands = has_figures and not shared_patients
-    uncertainty, division = facts.uncertainty(run), facts.division(run, shared_patients)
     acquisition, characteristics = facts.acquisition(run), facts.characteristics(run)
     known = {
         "6": Answer("yes", "research on methods: a model is developed and cross-validated", "card_use"),
@@ -40,7 +39,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
         "28": Answer(
             "yes", "AUROC, average precision, Brier score, calibration, operating points", "results"
         ),
-        "29": either(bool(uncertainty), uncertainty, "results", "bootstrap=0: no interval"),
+        "29": either(has_figures, UNCERTAINTY, "results", UNDEFINED),
         "30": either(
             "influence" in run.results,
             f"single patients left out, subgroups, {repeats} {'repeats' if repeats > 1 else 'repeat'}",

@@ -12,6 +12,8 @@ from bcbm.runs.finished import FinishedRun
 from bcbm.terminal.words import listed
 
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
+UNCERTAINTY = "95 % intervals, p and q that count refitting; their coverage was simulated"
+UNDEFINED = "no target has patients of both classes"
 MEASURED = {"image", "radiomics"}  # modalities that come from the scan itself
 
 
@@ -142,12 +144,6 @@ def missing_data(run: FinishedRun) -> str:
     """What becomes of lesions and labels that are missing."""
     fate = "does not enter" if run.config["task"]["missing"] == "exclude" else "enters with what it has"
     return f"a lesion that lacks a modality {fate}; {unknown_labels(run)}, left out of that target's figures"
-
-
-def uncertainty(run: FinishedRun) -> str:
-    """How sure the figures are; empty where no interval was computed."""
-    draws = run.config["bootstrap"]
-    return f"95 % intervals over patients, {draws:,} draws; tests with p and q" if draws else ""
 
 
 def characteristics(run: FinishedRun) -> str:

@@ -2,7 +2,7 @@
 
 from bcbm.features.radiomics import FEATURES
 from bcbm.report.checklists import facts
-from bcbm.report.checklists.facts import BLANK, Answer, Answers, either
+from bcbm.report.checklists.facts import BLANK, UNCERTAINTY, UNDEFINED, Answer, Answers, either
 from bcbm.runs.finished import FinishedRun
 
 
@@ -23,8 +23,7 @@ def conditions(run: FinishedRun) -> Answers:
 def answers(run: FinishedRun, shared_patients: int) -> Answers:
     """Of every item that the run knows anything of."""
     config, modalities = run.config, run.config["task"]["modalities"]
-    has_figures, uncertainty = facts.has_figures(run), facts.uncertainty(run)
-    division, undefined = facts.division(run, shared_patients), "no target has patients of both classes"
+    has_figures, division = facts.has_figures(run), facts.division(run, shared_patients)
     acquisition, fitted = facts.acquisition(run), facts.fitted_models(run)
     known = {
         "1": Answer(
@@ -40,10 +39,10 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
             has_figures,
             "of patients: AUROC, average precision, Brier score, operating points",
             "results",
-            undefined,
+            UNDEFINED,
         ),
-        "21": either(bool(uncertainty and has_figures), uncertainty, "results", uncertainty and undefined),
-        "22": either(has_figures, "slope, intercept and plot of patients", "reliability", undefined),
+        "21": either(has_figures, UNCERTAINTY, "results", UNDEFINED),
+        "22": either(has_figures, "slope, intercept and plot of patients", "reliability", UNDEFINED),
         "24": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "25": Answer("", "python -m bcbm.compare puts experiments side by side"),
         "26": _tested(run, shared_patients),

@@ -44,7 +44,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
         "21": Answer("stated", facts.events(run), "results"),
         "22": Answer("partly", facts.fitted_models(run), "explanations"),
         "23a": Answer(
-            "stated" if subgroups and facts.uncertainty(run) else "partly",
+            "stated" if subgroups else "partly",
             f"results with intervals; {groups}",
             "subgroups" if subgroups else "errors",
         ),

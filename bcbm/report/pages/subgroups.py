@@ -42,7 +42,7 @@ def single_patients(run: FinishedRun) -> pd.DataFrame:
         Columns target, patient_id, label, probability (mean over repeats), lesions, patient and lesion: the
         changes of the patient-level and of the lesion-level AUROC.
     """
-    patients, lesions = patient_level(run.predictions), labelled(run.predictions)
+    patients, lesions = patient_level(run.predictions, by_fold=True), labelled(run.predictions)
     owners = run.entering["patient_id"].value_counts()
     tables = []
     for target in run.results["receptors"]:
