@@ -98,7 +98,7 @@ def summarise(
         }
     if lesions is not None:
         results["subgroups"] = subgroup_tests(inside_folds, patient_levels(lesions), targets)
-        results["influence"] = influence(predictions, targets)
+        results["influence"] = influence(predictions, blocks)
     best = best or {}
     known = {target: block for target, block in blocks.items() if target in best}
     for target, block in known.items():
