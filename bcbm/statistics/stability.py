@@ -15,9 +15,10 @@ def stability(chosen: npt.ArrayLike, level: float = 0.95) -> tuple[float, float,
 
     Nogueira, Sechidis and Brown (J Mach Learn Res 18:174, 2018): 1 less the mean variance of the columns'
     being chosen over what it is by chance (definition 4), the variance of theorem 7, the interval of
-    corollary 9. 1: always the same columns; 0: as if drawn by lot; from 0.75 on they call it excellent, below
-    0.4 poor. The interval takes the M choices as independent; folds share training patients, so choices from
-    other cohorts would agree less.
+    corollary 9. 1: always the same columns; 0: as if drawn by lot; above 0.75 they call it excellent, below
+    0.4 poor, after Fleiss. The interval is one for many independent choices: in a simulation (100 columns) it
+    held the true value in 69, 89, 91 and 94 % for 5, 15, 30 and 100 of them; and folds share training
+    patients, so choices from other cohorts would agree less.
 
     Args:
         chosen: whether each choice has each column, (M, d).
@@ -27,11 +28,11 @@ def stability(chosen: npt.ArrayLike, level: float = 0.95) -> tuple[float, float,
         (stability, low, high); NaN for less than two choices, and where all or no columns are chosen.
     """
     table = np.asarray(chosen, dtype=np.float64)
-    choices, columns = table.shape
-    frequency, size = table.mean(axis=0), table.mean(axis=1)
-    by_chance = size.mean() * (1 - size.mean()) if columns else 0.0
-    if choices < 2 or by_chance < 1e-12:
+    choices = len(table)
+    if choices < 2 or table.min(initial=1) >= table.max(initial=0):
         return math.nan, math.nan, math.nan
+    frequency, size = table.mean(axis=0), table.mean(axis=1)
+    by_chance = size.mean() * (1 - size.mean())
     value = 1 - choices / (choices - 1) * np.mean(frequency * (1 - frequency)) / by_chance
     agreement = (table * frequency).mean(axis=1) - size * size.mean()
     parts = (agreement + value / 2 * (2 * size * size.mean() - size - size.mean() + 1)) / by_chance
