@@ -100,6 +100,8 @@ def division(run: FinishedRun, shared_patients: int) -> str:
 
 def folds(run: FinishedRun) -> str:
     """How often and in how many parts the patients are divided."""
+    if names := run.results["split"].get("folds"):
+        return f"{len(names)} given folds ({', '.join(names)})"
     split = run.config["split"]
     return f"{split['repeats']} x {split['folds']} folds"
 
