@@ -48,7 +48,7 @@ def test_every_level_is_there_and_small_ones_have_no_number(run):
     text = section(run, "subgroups")[1]
     tests = {(test["subgroup"], test["target"]): test for test in run.results["subgroups"]}
     few, many = tests["sex", "ER"]["levels"][::-1]
-    assert few["level"] == "M" and f"M too few {few['positives']} / {few['negatives']}" in text
+    assert few["level"] == "M" and f"M too few, {few['positives']} / {few['negatives']}" in text
     for block in (many, *tests["age", "ER"]["levels"]):
         assert f"{block['auroc']:.2f} [{block['auroc_low']:.2f}, {block['auroc_high']:.2f}]" in text
         assert block["level"] in text
