@@ -13,17 +13,12 @@ from bcbm.report.pages.run import write_report
 from bcbm.runs.finished import read_run
 
 TABLES = ["task.modalities=[radiomics,position]", "model.kind=logistic_l2"]
+EXTRACTED = ["features.radiomics=extract", "task.sequences=[t1c,flair]"]
 KINDS = {
     "network": ["split.folds=3"],
-    "extracted": [
-        "features.radiomics=extract",
-        "task.sequences=[t1c,flair]",
-        "split.repeats=2",
-        "split.folds=2",
-    ],
+    "leaky": [*EXTRACTED, "cohort.synthetic.sequences=[t1c,flair]", "split.unit=lesion", "split.folds=2"],
     "tables": [*TABLES, "split.folds=3"],
     "position": ["task.modalities=[position]", "task.targets=[ER]", "split.folds=2"],
-    "leaky": ["split.unit=lesion", "split.folds=2"],
 }
 
 
@@ -86,8 +81,8 @@ def test_answers_follow_the_modalities_and_the_settings(runs):
         kind: {key: {n: a.status for n, a in answers.items()} for key, answers in answers_of(run).items()}
         for kind, run in runs.items()
     }
-    assert status["network"]["metrics"]["23"] == "yes" and status["extracted"]["metrics"]["23"] == ""
-    assert status["network"]["metrics"]["12"] == "" and status["extracted"]["metrics"]["12"] == "yes"
+    assert status["network"]["metrics"]["23"] == "yes" and status["leaky"]["metrics"]["23"] == ""
+    assert status["network"]["metrics"]["12"] == "" and status["leaky"]["metrics"]["12"] == "yes"
     assert status["network"]["claim"]["9"] == "yes" and status["tables"]["claim"]["9"] == "not reported"
     assert status["position"]["claim"]["9"] == status["position"]["claim"]["13"] == "n/a"
     assert status["network"]["claim"]["24"] == "yes" and status["tables"]["claim"]["24"] == "n/a"
