@@ -87,6 +87,10 @@ def test_answers_follow_the_modalities_and_the_settings(runs):
     assert status["position"]["claim"]["9"] == status["position"]["claim"]["13"] == "n/a"
     assert status["network"]["claim"]["24"] == "yes" and status["tables"]["claim"]["24"] == "n/a"
     assert status["network"]["claim"]["31"] == "no"
+    features = runs["network"].config["features"] | {"stable": 0.75}
+    settings = runs["network"].config | {"features": features}
+    metrics = answers_of(type(runs["network"])(**{**vars(runs["network"]), "config": settings}))["metrics"]
+    assert status["network"]["metrics"]["14"] == "no" and metrics["14"].status == "yes"
     assert status["leaky"]["claim"]["20"] == status["leaky"]["claim"]["32"] == "no"
     assert status["leaky"]["metrics"]["18"] == "no" and status["tables"]["claim"]["20"] == "yes"
 

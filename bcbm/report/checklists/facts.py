@@ -115,7 +115,8 @@ def columns(run: FinishedRun) -> str:
             f"{counts[name]} {name}" if name in counts else name
             for name in tables(run.config["task"]["modalities"])
         ]
-        return f"columns: {', '.join(parts)}; all enter" if parts else "no table enters"
+        entering = "stable ones enter" if run.config["features"].get("stable") else "all enter"
+        return f"columns: {', '.join(parts)}; {entering}" if parts else "no table enters"
     if "stability" in run.results:
         blocks = run.results["stability"]
         chosen = [f"{name} {block['chosen']:.0f} of {block['candidates']}" for name, block in blocks.items()]

@@ -79,7 +79,10 @@ def _radiomics(run: FinishedRun) -> Answers:
         unfiltered = "columns are chosen one by one, by their correlation with the label in the fold"
     else:
         unfiltered = "every column enters"
-    return known | {"14": Answer("no", unfiltered), "15": Answer("no", unfiltered)}
+    robust = Answer("no", unfiltered)
+    if stable := config["features"].get("stable"):
+        robust = Answer("yes", f"features.stable={stable:g}, decided inside the fold", "explanations")
+    return known | {"14": robust, "15": Answer("no", unfiltered)}
 
 
 def _tested(run: FinishedRun, shared_patients: int) -> Answer:
