@@ -23,8 +23,8 @@ def evaluate(folder: RunFolder, console: Console) -> Results:
         InputError: folds are missing, or the tables are not those of this run.
     """
     from bcbm.report.screen import print_table
-    from bcbm.statistics.seeds import seeds_block
     from bcbm.runs.chosen_columns import chosen_columns
+    from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.stability import stability_block
     from bcbm.statistics.summary import summarise
     from bcbm.system.files import strict_json

@@ -35,7 +35,9 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
         else Answer("n/a", "nothing starts from drawn weights"),
         "25": Answer("yes", f"settings and seed; {facts.tuning(run)}", "card_training"),
         "26": Answer("yes", f"one model a fold; {facts.tuning(run)}", "card_training"),
-        "27": Answer("n/a", "one model predicts each patient"),
+        "27": Answer("yes", f"the mean of {seeds} seeds predicts", "results")
+        if (seeds := config.get("seeds", 1)) > 1
+        else Answer("n/a", "one model predicts each patient"),
         "28": Answer(
             "yes", "AUROC, average precision, Brier score, calibration, operating points", "results"
         ),
