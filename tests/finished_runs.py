@@ -43,6 +43,7 @@ def lesion_table(patients: int = 60, seed: int = 0) -> pd.DataFrame:
                     "excluded": bool(lesion == 5),
                     "reason": f"copy of {study}/lesion 0" if lesion == 5 else "",
                     "field_strength": "3",
+                    "age": str(40 + number % 30),
                     **labels,
                 }
             )
@@ -116,6 +117,7 @@ def write_run(
             resamples=config.bootstrap,
             seed=config.seed,
             best=None,
+            lesions=entering,
         )
         (folder / "results.json").write_text(strict_json(results))
     return folder

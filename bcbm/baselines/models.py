@@ -177,10 +177,12 @@ def _sigmoid(decisions: np.ndarray, y: np.ndarray, w: np.ndarray) -> tuple[float
 
 
 def _describe(fitted: Pipeline) -> dict[str, Any]:
-    """The columns kept, their mean and scale after the signed log, and what the model makes of them."""
+    """The columns kept, their mean and scale after the signed log, the others, and what is made of them."""
     selected, model, scale = fitted["select"].get_support(), fitted["model"], fitted["scale"]
+    names = fitted[:-2].get_feature_names_out()
     described = {
-        "columns": fitted[:-1].get_feature_names_out().tolist(),
+        "columns": names[selected].tolist(),
+        "left_out": names[~selected].tolist(),
         "mean": scale.mean_[selected].tolist(),
         "scale": scale.scale_[selected].tolist(),
     }

@@ -34,7 +34,9 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
         InputError: folds are missing, or a table says what its owner does not.
     """
     from bcbm.report.screen import print_table
+    from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
+    from bcbm.statistics.stability import stability_block
     from bcbm.statistics.summary import summarise
     from bcbm.system.files import strict_json
 
@@ -51,12 +53,15 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
             seed=config.seed,
             best=tables.environment["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
+            lesions=tables.lesions[~tables.lesions["excluded"]],
         )
         if any(folder.fold(number, 1).is_dir() for number in range(len(tables.split.folds))):
             alone = seeds_alone(folder, tables.predictions, config.seeds)
             results["seeds"] = seeds_block(alone, config.task.targets)
         if (counted := _counted(tables.environment, config.experiment, ledger)) is not None:
             results["ledger"] = counted
+        if chosen := chosen_columns(folder.path, config.task.targets):
+            results["stability"] = {target: stability_block(table) for target, table in chosen.items()}
         folder.write("results.json", strict_json(results))
         report = page(folder)
     print_table(results, console)

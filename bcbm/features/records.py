@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from joblib import Parallel, delayed
-
 from bcbm.system.content import file_key
 from bcbm.system.files import write_whole
 
@@ -58,6 +56,8 @@ def each_study(
     Raises:
         OSError: the folder cannot be written or the disk is full; what was finished stays.
     """
+    from joblib import Parallel, delayed  # a quarter of a second that a report does without
+
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".*.partial"):
         with suppress(FileNotFoundError):  # its writer has just finished

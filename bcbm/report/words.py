@@ -77,12 +77,12 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"< {least:.{digits}f}" if 0 < value < least else f"{value:.{digits}f}"
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 2) -> str:
     """A difference with its sign, also where it rounds to 0.00: only what is 0 has none."""
     if math.isnan(value):
         return "n/a"
     is_zero = abs(value) < 1e-12  # equal but for the last digits of its sums
-    return "0.00" if is_zero else f"{value:+.2f}"
+    return f"{0:.{digits}f}" if is_zero else f"{value:+.{digits}f}"
 
 
 def figure(value: float, digits: int = 2) -> str:

@@ -129,6 +129,7 @@ def _of_now(folder: Path, config: dict[str, Any], tables: RunTables) -> Results:
         resamples=config["bootstrap"],
         seed=config["seed"],
         best=tables.environment.get("best"),
+        lesions=tables.lesions[~tables.lesions["excluded"].astype(bool)],
     )
 
 

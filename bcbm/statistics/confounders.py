@@ -56,12 +56,12 @@ def confounders(
     for column in ACQUISITION_COLUMNS:
         if column not in lesions:
             continue
-        values, is_scale = _read(lesions[column], column)
+        values, is_scale = read_cells(lesions[column], column)
         for target in targets:
             known = values.notna() & lesions[target].notna()
             rows = lesions.loc[known, ["patient_id", "study_id"]]
             rows = rows.assign(value=values[known], label=lesions.loc[known, target].astype(int))
-            patients = _first_studies(rows, lesions)
+            patients = first_studies(rows, lesions)
             if patients["value"].nunique() < 2 or patients["label"].nunique() < 2:
                 continue
             tested = _scale(patients) if is_scale else _kinds(patients, rows, permutations, seed)
@@ -112,8 +112,12 @@ def permutation_p(levels: npt.ArrayLike, labels: npt.ArrayLike, permutations: in
     return float((1 + as_far.sum()) / (1 + permutations))
 
 
-def _read(cells: pd.Series, column: str) -> tuple[pd.Series, bool]:
-    """The cells as numbers where the column is a scale, else as tidy text; NaN where missing."""
+def read_cells(cells: pd.Series, column: str) -> tuple[pd.Series, bool]:
+    """An acquisition column as numbers where it is a scale, else as tidy text; NaN where missing.
+
+    Returns:
+        The values, on the index of the cells, and whether they are a scale.
+    """
     text = cells.astype("str").str.strip()
     text = text.mask(text.str.lower().isin(["", "nan", "none"]))
     numbers = pd.to_numeric(text, errors="coerce")
@@ -125,8 +129,13 @@ def _read(cells: pd.Series, column: str) -> tuple[pd.Series, bool]:
     return text, False
 
 
-def _first_studies(rows: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """One of the rows a patient: of the patient's first study, and none where that study is not there."""
+def first_studies(rows: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """One of the rows a patient: of the patient's first study, and none where that study is not there.
+
+    Args:
+        rows: with columns patient_id and study_id.
+        lesions: those that decide which study comes first, with the same columns.
+    """
     studies = lesions.drop_duplicates("study_id")
     session = pd.to_numeric(studies["study_id"].str.extract(r"(\d+)$")[0])  # session 10 follows session 9
     first = studies.loc[session.sort_values(kind="stable").index].drop_duplicates("patient_id")["study_id"]

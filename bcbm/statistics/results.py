@@ -173,6 +173,63 @@ class LedgerBlock(TypedDict):
     configurations: int
 
 
+class SubgroupLevel(AurocBlock):
+    """Patients of one level of a subgroup; NaN where they are too few for a figure."""
+
+    level: str
+    positives: int
+    negatives: int
+
+
+class SubgroupTest(TypedDict):
+    """A subgroup and target: its levels, patients of unknown level, p and q of a difference."""
+
+    subgroup: str
+    target: str
+    levels: list[SubgroupLevel]
+    unknown: int
+    p: float
+    q: float
+
+
+class LargestBlock(TypedDict):
+    """The patients with the most lesions, and their share of all lesions."""
+
+    patients: int
+    lesions_share: float
+
+
+class InfluenceOfPatients(TypedDict):
+    """The patient AUROC without any one patient, and the lesion AUROC with and without the largest ones."""
+
+    auroc_least: float
+    auroc_most: float
+    lesion_auroc: float
+    lesion_auroc_without_largest: float
+
+
+class InfluenceBlock(TypedDict):
+    """How much hangs on single patients."""
+
+    largest: LargestBlock
+    receptors: dict[str, InfluenceOfPatients]
+
+
+class StabilityBlock(TypedDict):
+    """What the folds' models of one target have chosen: `chosen` of the `candidates`, mean over folds.
+
+    `frequency`: columns that any fold has chosen and the share of folds that have, the most chosen first.
+    """
+
+    stability: float
+    stability_low: float
+    stability_high: float
+    folds: int
+    candidates: int
+    chosen: float
+    frequency: list[tuple[str, float]]
+
+
 class Results(TypedDict):
     """The file: every target by its name, and the mean over them."""
 
@@ -184,6 +241,9 @@ class Results(TypedDict):
     seeds: NotRequired[SeedsBlock]
     reached: NotRequired[float]
     ledger: NotRequired[LedgerBlock]
+    subgroups: NotRequired[list[SubgroupTest]]
+    influence: NotRequired[InfluenceBlock]
+    stability: NotRequired[dict[str, StabilityBlock]]  # of models that choose columns
 
 
 class ExperimentFigures(TypedDict):

@@ -7,6 +7,7 @@ import pandas as pd
 from bcbm.statistics.area import Area, cross_validated_area
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
 from bcbm.statistics.leakage import is_leaky
+from bcbm.statistics.leave_one_out import influence
 from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.results import (
@@ -17,6 +18,7 @@ from bcbm.statistics.results import (
     SplitBlock,
     TargetResults,
 )
+from bcbm.statistics.subgroups import patient_levels, subgroup_tests
 from bcbm.statistics.subtype import NEEDED, derived, subtype_figures
 
 SURE = 0.05  # false discovery rate under which a target counts as predicted
@@ -31,6 +33,7 @@ def summarise(
     seed: int,
     best: dict[str, float] | None = None,
     permuted: pd.DataFrame | None = None,
+    lesions: pd.DataFrame | None = None,
 ) -> Results:
     """Every figure of a run, in the shape of `results.json`.
 
@@ -46,6 +49,7 @@ def summarise(
         seed: of those.
         best: the AUROC a perfect model would reach, by target; known for a synthetic cohort only.
         permuted: AUROCs of the whole pipeline with permuted labels, columns target and auroc.
+        lesions: the rows of the lesion table that enter; with them, `subgroups` and `influence` are there.
 
     Returns:
         Plain dictionaries; undefined figures are NaN.
@@ -55,13 +59,13 @@ def summarise(
     """
     _check(predictions, split["hash"])
     patients, inside_folds = patient_level(predictions), patient_level(predictions, by_fold=True)
-    lesions = labelled(predictions)
+    labelled_lesions = labelled(predictions)
     folds = sorted(predictions["fold"].unique())
     blocks: dict[str, TargetResults] = {}
     areas: list[Area] = []
     for target in targets:
         lesion_rows, patient_rows, fold_rows = (
-            table[table["target"] == target] for table in (lesions, patients, inside_folds)
+            table[table["target"] == target] for table in (labelled_lesions, patients, inside_folds)
         )
         areas.append(cross_validated_area(fold_rows))
         patient = patient_block(patient_rows, areas[-1], len(targets), resamples, seed)
@@ -93,6 +97,9 @@ def summarise(
             "HR": {"patient": ranking_block(hr_rows, hr_area, "patient", resamples, seed)},
             "subtype": subtype_figures(table),
         }
+    if lesions is not None:
+        results["subgroups"] = subgroup_tests(inside_folds, patient_levels(lesions), targets)
+        results["influence"] = influence(predictions, blocks)
     best = best or {}
     known = {target: block for target, block in blocks.items() if target in best}
     for target, block in known.items():

@@ -23,6 +23,7 @@ from bcbm.config.schema import Baseline, Config, Task
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
+from bcbm.runs.chosen_columns import chosen_columns
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc
 
@@ -97,6 +98,37 @@ def test_nothing_fitted_sees_the_test_fold(kind, config, lesions, tmp_path):
     assert texts[0] == texts[1]
     probabilities = [RunFolder(tmp_path / name).predictions(0)["probability"] for name in ("as_is", "wild")]
     assert not np.allclose(*probabilities)
+
+
+@pytest.mark.parametrize("kind", ["logistic_l1", "forest"])
+def test_chosen_columns_of_folds_are_read_with_those_left_out(kind, config, lesions, tmp_path):
+    config, split = of_kind(config, kind), split_of(config, lesions.entering)
+    folder = RunFolder(tmp_path / "run")
+    for number in range(3):
+        train_baseline(FoldJob(config, lesions, split, number, folder), QUIET)
+    tables = chosen_columns(folder.path, config.task.targets)
+    every = table_columns(lesions.data(config)).columns
+    for target in config.task.targets:
+        chosen = tables[target]
+        assert len(chosen) == 3 and sorted(chosen) == sorted(every)
+        for path in folder.path.glob("fold=*/model.json"):
+            model = json.loads(path.read_text())["for_test"][target]
+            weights = model.get("coefficients", [1.0] * len(model["columns"]))
+            kept = {name for name, weight in zip(model["columns"], weights, strict=True) if weight}
+            assert kept in [set(chosen.columns[row]) for row in chosen.to_numpy()]
+            assert len(model["columns"]) == config.baseline.selected
+    if kind == "logistic_l1":
+        assert (tables["ER"].sum(axis=1) < config.baseline.selected).any()  # L1 leaves some at 0
+
+
+def test_a_model_that_takes_every_column_or_none_has_chosen_nothing(config, lesions, tmp_path):
+    split = split_of(config, lesions.entering)
+    every = replace(config, baseline=replace(config.baseline, selected=0))
+    for name, settings in (("every", every), ("prevalence", of_kind(config, "prevalence"))):
+        folder = RunFolder(tmp_path / name)
+        train_baseline(FoldJob(settings, lesions, split, 0, folder), QUIET)
+        assert chosen_columns(folder.path, config.task.targets) == {}
+    assert chosen_columns(tmp_path, ["ER"]) == {}
 
 
 def noise(seed, patients=60, columns=800):

@@ -13,11 +13,11 @@ from browser import DARK, browse, picture, share_of
 from finished_runs import lesion_table, write_run
 
 from bcbm.errors import InputError
+from bcbm.report.checklists import filled_checklists
 from bcbm.report.figures.errors import by_region, by_volume, most_confident, pseudonyms, with_lesions
 from bcbm.report.figures.palette import ALARM, PATIENT
 from bcbm.report.figures.run import precision_recall_figure
 from bcbm.report.figures.saving import save_png
-from bcbm.report.pages.checklists import filled_checklists
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import CURVES, noise, verdict, write_report
 from bcbm.report.words import signed
@@ -95,7 +95,7 @@ def test_the_page_stands_alone_and_is_small(honest):
     assert {target[1:] for target in targets if target[0] == "#"} <= set(re.findall(r'id="(\w+)"', html))
     assert "default-src 'none'" in unescape(html) and "<script" not in html and "shape_&lt;b&gt;" in html
     embedded = [base64.b64decode(target.split(",")[1]) for target in targets if target[0] == "d"]
-    for name in (*CURVES, "flow", "errors"):
+    for name in (*CURVES, "flow", "errors", "forest", "influence"):
         assert (honest / "figures" / f"{name}.png").read_bytes() in embedded
 
 
@@ -114,7 +114,7 @@ def test_a_leaky_run_shouts(leaky, honest):
     text = text_of(leaky)
     assert text.count("LEAKY") >= 5 and "no figure of it is a result" in text
     assert verdict(read_run(leaky).results)[1] == "leaky"
-    for name in (*CURVES, "errors"):
+    for name in (*CURVES, "errors", "forest", "influence"):
         seen = [
             share_of(matplotlib.image.imread(run / "figures" / f"{name}.png")[..., :3], ALARM)
             for run in (leaky, honest)
@@ -205,7 +205,8 @@ def test_a_single_task_without_image_has_its_page_and_its_conditions(tmp_path):
 
 
 def test_checklists_have_their_items_and_leave_blank_what_a_run_cannot_know(honest, leaky):
-    metrics, tripod = filled_checklists(read_run(honest), 0)
+    metrics, tripod, claim = filled_checklists(read_run(honest), 0)
+    assert [item["number"] for item in claim["items"]] == [str(number) for number in range(1, 45)]
     assert [item["number"] for item in metrics["items"]] == [str(number) for number in range(1, 31)]
     assert list(dict.fromkeys(re.sub(r"\D", "", item["number"]) for item in tripod["items"])) == [
         str(number) for number in range(1, 28)
@@ -248,10 +249,11 @@ def test_a_run_of_what_a_search_chose_says_so_and_warns(honest, tmp_path):
     text = text_of(write_report(run).parent)
     assert "Settings chosen by a search (fusion on demo, 1dea) on every patient" in text
     assert "figures of this page are optimistic" in text and "not tuned" not in text
-    metrics, tripod = filled_checklists(read_run(run), 0)
+    metrics, tripod, claim = filled_checklists(read_run(run), 0)
     (tuning,) = (item["answer"].text for item in tripod["items"] if item["number"] == "12c")
     assert tuning.endswith("settings chosen on all patients by a search: fusion on demo, 1dea")
     assert {item["number"]: item["answer"].status for item in metrics["items"]}["26"] == "partly"
+    assert {item["number"]: item["answer"].status for item in claim["items"]}["32"] == "no"
     text = text_of(honest)
     assert "chosen by a search" not in text and "optimistic" not in text and "not tuned" in text
 

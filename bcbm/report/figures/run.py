@@ -44,18 +44,14 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
-            for _, fold in rows.groupby("fold"):
-                axes.plot(*roc_curve(patient_level(fold)), color=FOLD, linewidth=0.8)
+            patients = patient_level(rows, by_fold=True)
+            for _, fold in patients.groupby("fold"):
+                axes.plot(*roc_curve(fold), color=FOLD, linewidth=0.8)
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
             axes.plot(*roc_curve(labelled(rows), "fold"), **_dashed(LESION), label=label)
             label = f"patients  {interval(block['patient'])}"
-            axes.plot(
-                *roc_curve(patient_level(rows, by_fold=True), "fold"),
-                color=PATIENT,
-                linewidth=2.4,
-                label=label,
-            )
+            axes.plot(*roc_curve(patients, "fold"), color=PATIENT, linewidth=2.4, label=label)
             _legend(axes, "1 - specificity", "AUROC [95 % interval]")
 
 

@@ -10,12 +10,20 @@ import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.table import FLOW, flow
+from bcbm.report.checklists import filled_checklists
+from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
-from bcbm.report.pages.checklists import filled_checklists
+from bcbm.report.figures.subgroups import forest_figure, influence_figure
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.pages.subgroups import (
+    chosen_content,
+    most_influential,
+    single_patients,
+    subgroup_content,
+)
 from bcbm.report.words import leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
@@ -50,6 +58,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
     leak = leak_panel(finished)
     lesion_rows = with_lesions(finished.predictions, finished.lesions)
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(finished.lesions)]
+    subgroups, influence, drawn = _subgroups(finished, names)
     page = run / "report.html"
     write_html(
         "report.html.j2",
@@ -68,8 +77,12 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
         noise=noise(finished.results),
+        subgroups=subgroups,
+        influence=influence,
+        columns=chosen_content(finished),
+        preprocessing=preprocessing(finished.config),
         checklists=filled_checklists(finished, leak["shared_patients"]),
-        pictures=_pictures(finished, steps, lesion_rows),
+        pictures=_pictures(finished, steps, lesion_rows) | drawn,
     )
     return page
 
@@ -132,6 +145,25 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     flow_figure(steps, folder / "flow.png")
     errors_figure(lesion_rows, run.results, folder / "errors.png")
     return {name: embedded(folder / f"{name}.png") for name in (*CURVES, "flow", "errors")}
+
+
+def _subgroups(
+    run: FinishedRun, names: dict[str, str]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, str]]:
+    """What the page says of subgroups and of single patients, and its figures; none in results of before."""
+    results = run.results
+    if "subgroups" not in results or "influence" not in results:
+        return None, None, {}
+    changes = single_patients(run)
+    folder = run.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    influence_figure(changes, results, folder / "influence.png")
+    if results["subgroups"]:
+        forest_figure(results, folder / "forest.png")
+    drawn = ["influence", *["forest"] * bool(results["subgroups"])]
+    content = subgroup_content(results["subgroups"], list(results["receptors"]))
+    influence = {**results["influence"], "patients": most_influential(changes, run, names)}
+    return content, influence, {name: embedded(folder / f"{name}.png") for name in drawn}
 
 
 def _leakcheck(path: Path | None) -> dict[str, Any] | None:
