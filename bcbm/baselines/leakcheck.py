@@ -10,10 +10,10 @@ from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.leak import split_aurocs
+from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import split_as, unit_ids
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
-from bcbm.modalities.radiomics import signed_log
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.leakage import (
     RANDOM,

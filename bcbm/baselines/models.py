@@ -17,10 +17,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
+from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight, stratified_folds
 from bcbm.config.schema import Baseline
 from bcbm.errors import InputError, Problem
-from bcbm.modalities.radiomics import signed_log
 
 INNER = 3  # folds of training patients behind the SVM's probabilities
 

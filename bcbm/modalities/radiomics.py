@@ -8,17 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.acquisition import groups
+from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight
 from bcbm.errors import InputError, Problem
 from bcbm.features.harmonisation import apply_combat, fit_combat
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.base import LesionData, Modality
 from bcbm.statistics.agreement import icc
-
-
-def signed_log(values: np.ndarray) -> np.ndarray:
-    """sign(x) log(1 + |x|): radiomics span twelve decades and both signs."""
-    return np.sign(values) * np.log1p(np.abs(values))
 
 
 def from_signed_log(logs: np.ndarray) -> np.ndarray:
