@@ -44,4 +44,4 @@ class Download:
 
 def patient_of(study_id: str) -> str:
     """The patient of a study: the folder is a session, `...-<patient>-<session>`, so the last number goes."""
-    return re.sub(r"(-\d+)-\d+$", r"\1", study_id)
+    return re.sub(r"(-\s*\d+)\s*-\s*\d+$", r"\1", study_id)

@@ -82,6 +82,11 @@ class Cohort:
         "lesions+targets",
         "what enters: lesions; also targets that lie over none; of these one a patient, or its first session",
     )
+    same_patients: Literal["ask", "join", "keep"] = key(
+        "ask",
+        "patients whose ids agree up to case, blanks and leading zeros: stop and list them, make them one, "
+        "or keep them apart",
+    )
     position: Literal["name", "image"] = key(
         "name",
         "where a lesion lies: from its name, or from its mask in MNI space (the name where that fails)",

@@ -14,6 +14,7 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
+from bcbm.cohort.patients import same_patients
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
@@ -31,13 +32,15 @@ class SurveyedCohort:
     """A cohort as read and surveyed: audit judges it, preparation continues from it.
 
     Attributes:
-        content: hash of the download's files, of the names that a person corrected, and of own targets.
+        content: hash of the download's files, of the names that a person corrected, of own targets, and of
+            what was answered about patients with several spellings.
         folder: where everything made from them is kept.
         ledger: the folder in it that counts looks at the patients of these very files.
         table: the lesion table, not yet settled.
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: measurements of the volumes, or None.
         problems: everything wrong so far.
+        notes: what a person has answered for already, such as patients with several spellings.
     """
 
     download: Download
@@ -48,6 +51,7 @@ class SurveyedCohort:
     workbook: pd.DataFrame
     survey: Survey | None
     problems: list[Problem]
+    notes: list[Problem]
 
 
 def cache_folder() -> Path:
@@ -98,6 +102,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     targets = known_targets(config.cohort.targets)
     download = FORMATS[name].read(root, targets, config.task.sequences[1:])
     _require_targets(config, download)
+    download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
     content = FORMATS[name].content(root)
     prepared_root = config.prepared.root
@@ -124,10 +129,11 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
     defined = [(target, targets[target]) for target in targets if target not in TARGETS]
-    for changes in (sorted(names.items()), defined):
+    joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
+    for changes in (sorted(names.items()), defined, joined):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
-    return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems)
+    return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
 
 
 def _require_targets(config: Config, download: Download) -> None:

@@ -1,0 +1,97 @@
+"""Patients are one by what they are, not by how they are spelt."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from bcbm.cohort.download import Download
+from bcbm.errors import InputError, Problem
+
+KIND = "one patient under several spellings"
+
+
+def bare(identifier: str) -> str:
+    """What is left of an id without case, blanks and the leading zeros of its numbers.
+
+    Example:
+        >>> bare("Site-07 A") == bare("SITE-7a"), bare("Site-70") == bare("Site-7")
+        (True, False)
+    """
+    text = unicodedata.normalize("NFKC", identifier).casefold()
+    return re.sub(r"\s", "", re.sub(r"0*([0-9]+)", r"\1", text))
+
+
+def same_patients(download: Download, answer: str) -> tuple[Download, list[Problem]]:
+    """Settle which patients of a download are one whose ids agree up to case, blanks and leading zeros.
+
+    Args:
+        answer: `join` makes them one patient, under the spelling of most studies (of several, the one that
+            sorts first), and studies of theirs that agree likewise one study, under the spelling of the
+            clinical table; `keep` leaves them apart; `ask` refuses the download where there are any.
+
+    Returns:
+        The download, and what was done, one line a patient.
+
+    Raises:
+        InputError: the answer is `ask`; it lists every such patient.
+    """
+    patients = download.studies["patient_id"].astype(str)
+    groups = _spellings(patients)
+    if not groups:
+        return download, []
+    if answer == "ask":
+        remedy = "write cohort.same_patients=join if they are one patient, keep if they are not"
+        raise InputError(*(_problem(group, "", remedy) for group in groups))
+    if answer == "keep":
+        return download, [_problem(group, ": kept apart", "cohort.same_patients=keep") for group in groups]
+    studies_of = patients.value_counts()
+    stays = {group[0]: group for group in (sorted(g, key=lambda p: (-studies_of[p], p)) for g in groups)}
+    remedy = "cohort.same_patients=join"
+    notes = [_problem(sorted(group), f": one patient, {name!r}", remedy) for name, group in stays.items()]
+    patient = {spelling: name for name, group in stays.items() for spelling in group}
+    joined = download.studies["study_id"][patients.isin(list(patient))].astype(str)
+    study = {spelling: group[0] for group in _spellings(joined) for spelling in group}
+    studies = download.studies.assign(
+        patient_id=patients.replace(patient), study_id=download.studies["study_id"].replace(study)
+    )
+    segmentations, features = _merged(download, study)
+    gone = {spelling for spelling, name in study.items() if spelling != name}
+    problems = [
+        problem
+        for problem in download.problems
+        if not (problem.kind == "study without clinical row" and problem.where in gone)
+    ]
+    return (
+        replace(download, studies=studies, segmentations=segmentations, features=features, problems=problems),
+        notes,
+    )
+
+
+def _problem(spellings: Iterable[str], fate: str, remedy: str) -> Problem:
+    names = ", ".join(map(repr, spellings))
+    return Problem(names, f"differ in case, blanks or leading zeros only{fate}", remedy, KIND)
+
+
+def _spellings(names: pd.Series) -> list[list[str]]:
+    """Different names that are the same when bare, in the order they come first."""
+    groups: dict[str, list[str]] = {}
+    for name in names.drop_duplicates():
+        groups.setdefault(bare(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _merged(download: Download, study: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Segmentations and features under the names of their studies; a row and a file of one name meet."""
+    table = download.segmentations.assign(study_id=download.segmentations["study_id"].replace(study))
+    features = download.features.set_axis(table.index, axis=0)
+    if not table.duplicated(["study_id", "name"]).any():
+        return table, features
+    keys = [table["study_id"], table["name"]]
+    paths = table.columns.drop(["study_id", "name", "in_workbook"])
+    merged = table[paths].replace("", None).groupby(keys).first().fillna("")
+    merged["in_workbook"] = table["in_workbook"].groupby(keys).any()
+    rows = merged.reset_index()[table.columns.tolist()]
+    return rows, features.groupby(keys).first().reset_index(drop=True)

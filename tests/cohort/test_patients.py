@@ -1,0 +1,140 @@
+"""Patients are one by what they are: ids that differ in spelling only are a question with three answers."""
+
+import io
+import shutil
+
+import pandas as pd
+import pytest
+from downloads import P, download, row
+from rich.console import Console
+
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
+from bcbm.cohort.patients import bare, same_patients
+from bcbm.cohort.table import build_table, settle
+from bcbm.config.compose import compose
+from bcbm.errors import InputError
+from bcbm.preparation.prepare import prepare
+from bcbm.runs.identity import fingerprint
+
+LABELS = [(study, "+", "-", "+") for study in ("1-0", "01-1", "2-0", "10-0")]
+ROWS = [("1-0", "met", *row(1)), ("01-1", "met", *row(2)), ("2-0", "met", *row(3)), ("10-0", "met", *row(4))]
+
+
+@pytest.fixture(scope="module")
+def padded(table_cohort, tmp_path_factory):
+    """The cohort of 40 patients whose later sessions have zeros before the patient's number, and how many."""
+    root = shutil.copytree(table_cohort, tmp_path_factory.mktemp("padded") / "cohort")
+    patients = set()
+    for (name, sheet), column in ((CLINICAL_WORKBOOK, "ID"), (RADIOMICS_WORKBOOK, "FilenamePrefix")):
+        frame = pd.read_excel(root / name, sheet_name=sheet, dtype=object, keep_default_na=False)
+        for place, study in frame[column].items():
+            number, session = study.rsplit("-", 2)[1:]
+            if session != "0":
+                frame.loc[place, column] = f"{P}-{number:0>3}-{session}"
+                patients.add(f"{P}-{number}")
+        frame.to_excel(root / name, sheet_name=sheet, index=False)
+    return root, patients
+
+
+def prepared(root, folder, *words):
+    console = Console(file=io.StringIO(), width=200)
+    config = compose([f"cohort.root={root}", f"prepared.root={folder}", "experiment=tcia_tabular", *words])
+    return prepare(config, console), console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spelling", "same"),
+    [
+        ("site-007", True),
+        ("SITE-7", True),
+        (" Site - 7 ", True),
+        ("Site\N{NO-BREAK SPACE}-07", True),
+        ("Site-70", False),
+        ("Site-7b", False),
+        ("Site-07-1", False),
+    ],
+)
+def test_case_blanks_and_leading_zeros_make_no_other_id(spelling, same):
+    assert (bare(spelling) == bare("Site-7")) == same
+    assert bare("Site-0") == bare("site-000") != bare("Site-")
+
+
+def test_patients_padded_in_part_stop_every_command_with_all_of_them_listed(padded, tmp_path):
+    root, patients = padded
+    with pytest.raises(InputError) as refused:
+        prepared(root, tmp_path)
+    assert len(refused.value.problems) == len(patients) > 10
+    for problem in refused.value.problems:
+        assert "cohort.same_patients=join" in problem.remedy and "keep" in problem.remedy
+    assert all(any(repr(name) in p.where for p in refused.value.problems) for name in patients)
+
+
+def test_joined_they_are_the_patients_that_they_were_and_apart_others(table_cohort, padded, tmp_path):
+    root, patients = padded
+    original, _ = prepared(table_cohort, tmp_path / "original")
+    joined, text = prepared(root, tmp_path / "joined", "cohort.same_patients=join")
+    assert text.count("one patient, ") == len(patients)
+    by_patient = [
+        lesions.table.groupby(lesions.table["patient_id"].map(bare))["excluded"]
+        .agg(["size", "sum"])
+        .to_dict()
+        for lesions in (original, joined)
+    ]
+    assert joined.table["patient_id"].nunique() == 40
+    assert by_patient[0] == by_patient[1]
+    apart, text = prepared(root, tmp_path / "apart", "cohort.same_patients=keep")
+    assert text.count("kept apart") == len(patients)
+    assert apart.table["patient_id"].nunique() == original.table["patient_id"].nunique() + len(patients)
+    assert apart.cohort != joined.cohort
+
+
+def test_an_answer_that_changes_nothing_is_no_other_run(table_cohort, tmp_path):
+    runs = set()
+    for answer in ("ask", "join", "keep"):
+        words = ["experiment=tcia_tabular", f"cohort.root={table_cohort}", f"cohort.same_patients={answer}"]
+        lesions, text = prepared(table_cohort, tmp_path, *words)
+        assert "spelling" not in text and "leading zeros" not in text
+        runs.add(fingerprint(compose(words), lesions.cohort, "split"))
+    assert len(runs) == 1
+
+
+def test_the_spelling_of_most_studies_stays_and_labels_of_both_are_compared(tmp_path):
+    labels = [*LABELS, ("001-2", "-", "-", "+"), ("01-3", "+", "-", "+")]
+    root = download(tmp_path, [*ROWS, ("001-2", "met", *row(5)), ("01-3", "met", *row(6))], labels)
+    read, notes = same_patients(read_download(root), "join")
+    assert [f"{P}-01" in note.found for note in notes] == [True]
+    table, _, problems = build_table(read)
+    owners = table.set_index("study_id")["patient_id"]
+    assert owners[[f"{P}-1-0", f"{P}-01-1", f"{P}-001-2", f"{P}-01-3"]].unique().tolist() == [f"{P}-01"]
+    assert owners[f"{P}-10-0"] == f"{P}-10"
+    assert [problem.kind for problem in problems] == ["conflicting labels"]
+
+
+def test_a_workbook_row_and_a_file_meet_under_one_spelling_of_their_study(tmp_path):
+    files = [("001-0", "met"), ("2-0", "met")]
+    labels = [("1-0", "+", "-", "+"), ("2-0", "+", "-", "+")]
+    root = download(tmp_path, [("1-0", "met", *row(1)), ("2-0", "met", *row(2))], labels, files)
+    with pytest.raises(InputError) as refused:
+        same_patients(read_download(root), "ask")
+    assert len(refused.value.problems) == 1
+    read, _ = same_patients(read_download(root), "join")
+    table, features, problems = build_table(read)
+    problems += settle(table, "lesions", None)
+    assert problems == []
+    assert table["lesion_id"].tolist() == [f"{P}-1-0/met", f"{P}-2-0/met"]
+    assert (table["mask_path"] != "").all() and table["in_workbook"].all()
+    assert table["ER"].tolist() == [1, 1] and features["original_a"].tolist() == [1, 2]
+
+
+def test_blanks_inside_an_id_are_seen_too(tmp_path):
+    studies = ("1-0", " 1-1", "1 - 2")  # a blank behind the patient's number makes no other patient at all
+    labels = [(study, "+", "-", "+") for study in studies]
+    lesions = [(study, "met", *row(number)) for number, study in enumerate(studies)]
+    download_ = read_download(download(tmp_path, lesions, labels))
+    with pytest.raises(InputError) as refused:
+        same_patients(download_, "ask")
+    assert len(refused.value.problems) == 1
+    table, _, _ = build_table(same_patients(download_, "join")[0])
+    settle(table, "one_session", None)
+    assert table["patient_id"].nunique() == 1
+    assert table.loc[~table["excluded"], "study_id"].tolist() == [f"{P}-1-0"]
