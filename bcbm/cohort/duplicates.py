@@ -124,7 +124,7 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def session_of(studies: pd.Series) -> pd.Series:
     """The number of each session: the last one of the study's id."""
-    return studies.str.extract(r"-(\d+)$")[0].astype(float)
+    return studies.str.extract(r"-\s*(\d+)$")[0].astype(float)
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

@@ -9,6 +9,7 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
 from bcbm.cohort.measurements import MNI_COLUMNS, Survey
 from bcbm.cohort.names import NameReading, read_name
+from bcbm.cohort.near import joined, near_features
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.targets import TARGETS
 from bcbm.errors import Problem
@@ -42,8 +43,10 @@ def build_table(
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
     _agree_on_labels(studies, download.targets, problems)
+    studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)
+    link_near(table, near_features(features))
     table["excluded"], table["reason"] = False, ""
     exclude(table, ~table["category"].isin(LESIONS), "category " + table["category"])
     if survey is not None:
@@ -80,7 +83,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         problems.append(
             Problem(
                 lesion,
-                f"its content or its image is that of {other}, another patient",
+                f"its content (within rounding) or its image is that of {other}, another patient",
                 "find out whose it is; both are excluded",
                 "same content in two patients",
             )
@@ -88,6 +91,17 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         shared = representative[table["lesion_id"].isin([lesion, other])]
         exclude(table, representative.isin(shared), "identical in two patients")
     return problems
+
+
+def link_near(table: pd.DataFrame, pairs: Iterable[tuple[int, int]]) -> None:
+    """Give, in place, lesions of two studies that agree within rounding the same content.
+
+    Comes before `settle`, which then treats them as the copies that they are.
+
+    Args:
+        pairs: row numbers, of `near_features` or `near_fingerprints`.
+    """
+    table["content"] = joined(table["content"], table["study_id"], pairs)
 
 
 def _apply_policy(table: pd.DataFrame, policy: str) -> None:

@@ -63,6 +63,7 @@ def run(
     if rank() == 0:
         folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
         folder.write("lesions.parquet", lesions.table)
+        folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
         for fold, choice in (choices or {}).items():
             folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
     say(console, f"run folder {folder.path.absolute()}")

@@ -8,10 +8,13 @@ from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
+from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
+from bcbm.preparation.columns import RECORDS, telling_problems, tellings
 from bcbm.preparation.reading import SurveyedCohort
 from bcbm.statistics.confounders import confounders
+from bcbm.statistics.telling import Telling
 
 
 def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
@@ -23,7 +26,8 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     require_modalities(table, _absent(config, cohort))
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
-    problems = [*cohort.problems, *findings(cohort.download, table), *_confounded(related)]
+    problems = [*cohort.problems, *cohort.notes, *findings(cohort.download, table), *_confounded(related)]
+    problems += telling_problems(_tellings(config, cohort))
     return _content(cohort, problems, related)
 
 
@@ -54,6 +58,14 @@ def _absent(config: Config, cohort: SurveyedCohort) -> list[pd.Series]:
     modalities = [MODALITIES[name] for name in MODALITIES if name in config.task.modalities]
     data = LesionData(cohort.table, values, config)
     return [modality.absent(data) for modality in modalities if available.issuperset(modality.needs)]
+
+
+def _tellings(config: Config, cohort: SurveyedCohort) -> list[Telling]:
+    """Of every column that the tables of this cohort give, over the lesions that enter."""
+    enters = ~cohort.table["excluded"].to_numpy()
+    values = {"radiomics": cohort.workbook.reindex(columns=list(FEATURES)).to_numpy(float)[enters]}
+    data = LesionData(cohort.table[enters].reset_index(drop=True), values, config)
+    return tellings(data, ["radiomics", "position", *RECORDS], cohort.download.targets)
 
 
 def _confounded(related: list[dict]) -> list[Problem]:

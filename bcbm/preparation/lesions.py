@@ -1,6 +1,6 @@
 """The lesions of a run, as preparation hands them to training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bcbm.config.schema import Config
 from bcbm.modalities.base import LesionData
+from bcbm.statistics.telling import Telling
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Lesions:
         folder: where the tables and crops are kept.
         ledger: the folder that counts looks at its test patients; None where nobody keeps one.
         clinical: the name of the table that labels and acquisition columns come from, for messages.
+        tellings: how well each column of the modalities that are on tells each target alone.
     """
 
     table: pd.DataFrame
@@ -35,6 +37,7 @@ class Lesions:
     folder: Path
     clinical: str = "the clinical table"
     ledger: Path | None = None
+    tellings: list[Telling] = field(default_factory=list)
 
     def data(self, config: Config) -> LesionData:
         """The lesions that enter, as modalities read them."""

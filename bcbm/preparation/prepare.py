@@ -10,16 +10,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import patient_groups, require_column
+from bcbm.cohort.near import near_features, near_fingerprints
 from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.table import exclude, flow, require_modalities, settle
+from bcbm.cohort.table import exclude, flow, link_near, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.fingerprints import fingerprints
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 from bcbm.modalities.image import IMAGE
+from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
@@ -85,6 +88,12 @@ def _prepare(config: Config, console: Console) -> Lesions:
         ]
     )
     exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
+    if config.features.radiomics == "extract" and "radiomics" in values:
+        link_near(table, near_features(values["radiomics"]))
+    if images:
+        places = [where.get(lesion) for lesion in table["lesion_id"]]
+        values["crops"] = CropStore(places, config.features.crop_size, len(config.task.sequences) + 1)
+        link_near(table, near_fingerprints(fingerprints(values["crops"])))
     problems += settle(table, config.cohort.policy, cohort.survey)
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
@@ -94,6 +103,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
+    _print("note", cohort.notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()
     entering = table[enters].reset_index(drop=True)
@@ -104,14 +114,13 @@ def _prepare(config: Config, console: Console) -> Lesions:
     values = {name: value[enters] for name, value in values.items()}
     if perturb:
         values["perturbed"] = _perturbed(config, cohort, entering, console)
-    if images:
-        places = [where.get(lesion) for lesion in entering["lesion_id"]]
-        channels = len(config.task.sequences) + 1
-        values["crops"] = CropStore(places, config.features.crop_size, channels)
     clinical = cohort.download.clinical
-    return Lesions(
+    lesions = Lesions(
         table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger
     )
+    lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
+    _print("note", telling_problems(lesions.tellings), console)
+    return lesions
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, console: Console) -> None:
@@ -129,11 +138,15 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, co
 
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
     """Print every problem, then what enters and why other lesions do not."""
-    for problem in problems:
-        console.print(f"[yellow]problem[/] {escape(str(problem))}", soft_wrap=True)
+    _print("problem", problems, console)
     for step, patients, studies, lesions in flow(table):
         counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
         say(console, f"  {step.replace('excluded:', '-'):<39.39}{counts}")
+
+
+def _print(kind: str, problems: list[Problem], console: Console) -> None:
+    for problem in problems:
+        console.print(f"[yellow]{kind}[/] {escape(str(problem))}", soft_wrap=True)
 
 
 def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.DataFrame:

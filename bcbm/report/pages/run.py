@@ -29,6 +29,7 @@ from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_null
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 from bcbm.statistics.summary import above_chance
+from bcbm.statistics.telling import Telling
 from bcbm.terminal.words import listed
 
 CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
@@ -72,6 +73,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
         leakcheck=_leakcheck(leakcheck),
+        tellings=_tellings(run),
         examples=most_confident(lesion_rows, names),
         explanations=_explanations(run, finished, names),
         radiomics=fold_radiomics(finished),
@@ -173,6 +175,13 @@ def _leakcheck(path: Path | None) -> dict[str, Any] | None:
     content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
     picture = path.with_suffix(".png")
     return {**content, "picture": embedded(picture) if picture.is_file() else None}
+
+
+def _tellings(run: Path) -> list[Telling]:
+    """How well single columns tell each target; nothing of a run of a version that did not look."""
+    path = run / "columns.json"
+    tellings: list[Telling] = json.loads(path.read_text()) if path.is_file() else []
+    return tellings
 
 
 def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict[str, Any] | None:
