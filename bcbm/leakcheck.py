@@ -73,11 +73,18 @@ def _print(content: dict[str, Any], console: "Console") -> None:
             table.add_row(name, f"{level}s", *cells, style="bold" if name == RANDOM else "")
     console.print(table)
     near, copied, own = content["reidentification"], content["copies"], content["own_split"]
+    pairs = content["nearest"]["pairs"]
     for line in (
+        *(_curve(target, levels) for target, levels in content["learning"].items()),
+        *(_alone(kind, labels) for kind, labels in content["alone"].items()),
+        *(_strongest(telling) for telling in content["telling"]),
         f"nearest other lesion is the same patient's: {near['lesions']:.0%} of lesions "
         f"({near['chance_lesions']:.0%} by chance); a patient's mean {near['patients']:.0%} "
         f"({near['chance_patients']:.0%})",
-        f"exact copies in the whole table: {copied['rows']}, {copied['excluded']} excluded as such; "
+        f"nearest lesions of two patients: {pairs[0]['lesion']} and {pairs[0]['other']}, "
+        f"{pairs[0]['distance']:.3f} standard deviations a feature "
+        f"(copies: at most {content['nearest']['rounding']:g})",
+        f"copies in the whole table: {copied['rows']}, {copied['excluded']} excluded as such; "
         f"contents in two patients: {copied['across_patients']}; copies that enter: {copied['entering']}",
         f"the experiment's own split by {own['unit']}, summed over folds: patients on both sides "
         f"{own['patients_on_both_sides']}, test lesions with their content in training "
@@ -85,6 +92,26 @@ def _print(content: dict[str, Any], console: "Console") -> None:
     ):
         say(console, line)
     console.print(content["verdict"], style="bold red" if content["leak"] else "bold", soft_wrap=True)
+
+
+def _curve(target: str, levels: dict[str, Any]) -> str:
+    points = (f"{float(share):.0%} {_cell(level)}" for share, level in levels.items())
+    return f"learning {target}, of the training patients: {', '.join(points)}"
+
+
+def _alone(kind: str, labels: dict[str, Any]) -> str:
+    from bcbm.statistics.leakage import ALONE
+
+    cells = (f"{name} {_cell(level)}" for name, level in labels.items())
+    return f"{ALONE[kind]} alone, AUROC over patients: {', '.join(cells)}"
+
+
+def _strongest(telling: dict[str, Any]) -> str:
+    best = telling["strongest"]
+    return (
+        f"strongest of {telling['columns']} single columns for {telling['target']}: {best['column']}, "
+        f"AUROC {best['auroc']:.2f} over {telling['patients']} patients, p = {best['p']:.3f} over all columns"
+    )
 
 
 def _cell(auroc: dict[str, Any]) -> str:

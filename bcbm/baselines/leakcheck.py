@@ -5,50 +5,63 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.leak import split_aurocs
-from bcbm.cohort.near import signed_log
+from bcbm.baselines.leak import Trial, Trials, run_trials
+from bcbm.cohort.near import ROUNDING, signed_log, standardised
+from bcbm.cohort.patients import bare
 from bcbm.cohort.splits import split_as, unit_ids
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.tables import AbsentColumns
+from bcbm.preparation.columns import RECORDS, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.leakage import (
     RANDOM,
     checked_tables,
     copies,
-    random_labels,
+    nearest_pairs,
     reidentification,
     shared_content,
     shared_patients,
     verdict,
+    warnings,
 )
-from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 UNITS = ("lesion", "study", "patient")
 DRAWS = 12  # random labels, each with folds of its own
 REPEATS = 3  # cross-validations of the real labels
+SHARES = (0.2, 0.4, 0.6, 0.8)  # of the training patients, before all of them
 
 
 def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
-    """All that leakcheck.json holds, for the lesions that enter: exact copies are not among them."""
+    """All that leakcheck.json holds, for the lesions that enter: exact copies are not among them.
+
+    What random labels reach is printed as soon as it is known, before anything else is looked for.
+    """
     table = lesions.entering
     patients = table["patient_id"].to_numpy(str)
     if len(set(patients)) < 2 * config.split.folds:
         problem = f"patients that enter: {len(set(patients))}, and {config.split.folds} folds need two each"
         raise InputError(Problem("lesion table", problem, "use more patients, or fewer split.folds"))
     split = split_as(lesions.table, config)
-    features = _features(table_columns(lesions.data(config)))
+    values = _numbers(table_columns(lesions.data(config)))
     content = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]
     shared = sum(shared_patients(patients, parts) for parts in folds)
-    aurocs = _aurocs(config, table, features, console)
-    null = {unit: aurocs[unit][RANDOM]["lesion"] for unit in UNITS}
-    leak, words = verdict(null, split.unit, shared)
-    return {
+    by_unit, other = _trials(config, lesions, signed_log(values))
+    urgent = {key: by_unit.pop(key) for key in (("lesion", RANDOM), ("patient", RANDOM))}
+    aurocs = run_trials(urgent, config, "splitting by lesion and patient", console)
+    null = {unit: levels["lesion"] for (unit, _), levels in aurocs.items()}
+    say(console, f"at first sight: {verdict(null, split.unit, shared)[1]}")
+    aurocs |= run_trials(by_unit | other, config, "real labels, fewer patients, single tables", console)
+    names = (RANDOM, *config.task.targets)
+    measured = lesions.values.get("radiomics")  # what copies are looked for by
+    looks = values if measured is None else _numbers(pd.DataFrame(measured))
+    result: dict[str, Any] = {
         "cohort": lesions.cohort,
         "experiment": config.experiment,
         "modalities": config.task.modalities,
@@ -57,18 +70,37 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
             "studies": int(table["study_id"].nunique()),
             "patients": len(set(patients)),
         },
-        "aurocs": aurocs,
-        "reidentification": reidentification(features, patients, content),
+        "aurocs": {unit: {name: aurocs[unit, name] for name in names} for unit in UNITS},
+        "reidentification": reidentification(signed_log(values), patients, content),
         "copies": copies(lesions.table),
+        "spellings": int(pd.Series(sorted(set(patients))).map(bare).duplicated().sum()),
+        "nearest": {
+            "rounding": ROUNDING,
+            "pairs": nearest_pairs(standardised(looks), patients, table["lesion_id"]),
+        },
+        "telling": tellings(lesions.data(config), [*config.task.modalities, *RECORDS], config.task.targets),
+        "alone": {
+            kind: {name: aurocs[kind, name]["patient"] for name in names}
+            for kind, name in other
+            if name == RANDOM
+        },
+        "learning": {
+            target: {
+                f"{share:g}": aurocs["patient" if share == 1 else f"{share:g}", target]["patient"]
+                for share in (*SHARES, 1)
+            }
+            for target in config.task.targets
+        },
         "own_split": {
             "unit": split.unit,
             "hash": split.hash,
             "patients_on_both_sides": shared,
             "test_content_in_training": sum(shared_content(content, parts) for parts in folds),
         },
-        "leak": leak,
-        "verdict": words,
     }
+    result["warnings"] = warnings(result)
+    leak, words = verdict(null, split.unit, shared, result["warnings"])
+    return {**result, "leak": leak, "verdict": words}
 
 
 def tables_only(config: Config, console: Console) -> Config:
@@ -84,51 +116,55 @@ def tables_only(config: Config, console: Console) -> Config:
     )
 
 
-def _features(columns: pd.DataFrame) -> np.ndarray:
-    """Columns as numbers, (N, F): signed logs, kinds one-hot, medians where missing. No label is involved."""
-    values = pd.get_dummies(columns, dtype=np.float64)
-    return signed_log(values.fillna(values.median()).fillna(0).to_numpy())
+def _trials(config: Config, lesions: Lesions, features: np.ndarray) -> tuple[Trials, Trials]:
+    """What is cross-validated, by a name for it and for its labels: by what a split keeps whole; and others.
 
-
-def _aurocs(
-    config: Config, table: pd.DataFrame, features: np.ndarray, console: Console
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """By split unit, by random or target, by level: mean, spread, draws and values of the AUROC."""
+    The others keep patients whole: with a share of the training patients; and a patient a row, with the
+    number of its id (trees, as ids of a site stand together), its scanner or its burden (logistic
+    regression) as the only features.
+    """
+    table = lesions.entering
     patients = table["patient_id"].to_numpy(str)
-    labels = {RANDOM: DRAWS} | dict.fromkeys(config.task.targets, REPEATS)
-    runs = [(unit, name, draw) for unit in UNITS for name, draws in labels.items() for draw in range(draws)]
+    labels = {target: table[target].to_numpy(float) for target in config.task.targets}
+    by_unit: Trials = {}
+    for unit in UNITS:
+        trial = Trial(features, None, DRAWS, unit_ids(table, unit).to_numpy(str), patients)
+        by_unit[unit, RANDOM] = trial
+        for target, values in labels.items():
+            by_unit[unit, target] = replace(trial, labels=values, draws=REPEATS)
+    other: Trials = {
+        (f"{share:g}", target): replace(by_unit["patient", target], share=share)
+        for share in SHARES
+        for target in labels
+    }
+    by_patient = table.groupby("patient_id")[config.task.targets].mean()
+    owners = by_patient.index.to_numpy(str)
+    for kind, columns in _single_tables(config, lesions).items():
+        rows = pd.DataFrame(columns).groupby(table["patient_id"].to_numpy()).mean().loc[by_patient.index]
+        trial = Trial(rows.to_numpy(), None, DRAWS, owners, owners, linear=kind != "ids")
+        other[kind, RANDOM] = trial
+        for target in config.task.targets:
+            other[kind, target] = replace(trial, labels=by_patient[target].to_numpy(), draws=REPEATS)
+    return by_unit, other
 
-    def task(unit: str, name: str, draw: int) -> Any:
-        drawn = random_labels(patients, draw) if name == RANDOM else table[name].to_numpy()
-        labelled = ~np.isnan(drawn)
-        units = unit_ids(table, unit).to_numpy()
-        return delayed(split_aurocs)(
-            features[labelled],
-            drawn[labelled],
-            units[labelled],
-            patients[labelled],
-            folds=config.split.folds,
-            seed=draw,
-        )
 
-    work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
-    results: dict[tuple[str, str], list[dict[str, float]]] = {}
-    with progress_bar(console, "splitting by lesion, study and patient", len(runs)) as advance:
-        for (unit, name, _), levels in zip(runs, work(task(*run) for run in runs), strict=True):
-            results.setdefault((unit, name), []).append(levels)
-            advance(1)
+def _single_tables(config: Config, lesions: Lesions) -> dict[str, np.ndarray]:
+    """Columns (N, F) that know nothing of a lesion's looks: numbers of ids, scanners, burden."""
+    numbers = lesions.entering["patient_id"].astype(str).str.extract(r"(\d+)\D*$")[0]
+    tables = {"ids": pd.DataFrame({"number": pd.to_numeric(numbers)})}
+    for name in ("acquisition", "burden"):
+        try:
+            tables[name] = MODALITIES[name].columns(lesions.data(config))
+        except AbsentColumns:  # the cohort does not say
+            continue
     return {
-        unit: {
-            name: {
-                level: _spread([levels[level] for levels in results[unit, name]])
-                for level in ("lesion", "patient")
-            }
-            for name in labels
-        }
-        for unit in UNITS
+        name: signed_log(_numbers(columns))
+        for name, columns in tables.items()
+        if columns.notna().any(axis=None)
     }
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
-    spread = float(np.std(values, ddof=1))
-    return {"mean": float(np.mean(values)), "spread": spread, "draws": len(values), "values": values}
+def _numbers(columns: pd.DataFrame) -> np.ndarray:
+    """Columns as numbers, (N, F): kinds one-hot, medians where missing. No label is involved."""
+    values = pd.get_dummies(columns, dtype=np.float64)
+    return values.fillna(values.median()).fillna(0).to_numpy()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,13 @@ from bcbm.cohort.leaks import LeakFold
 from bcbm.cohort.splits import Split
 from bcbm.statistics.results import SplitBlock
 
+SIGMAS = 3  # spreads of random labels above 0.5 from which ids, scanner or burden tell a target
+ALONE = {"ids": "numbers of ids", "acquisition": "scanner and year", "burden": "number and size of lesions"}
 RANDOM = "random"  # what labels that are drawn are called beside the targets
 CHUNK = 512  # rows whose distances to all others are held at once
+CLEAN = (
+    "Nothing else: no copies in two patients, and no column, id, scanner or burden that tells a target alone"
+)
 ROUNDING = 1e-11  # of the squared lengths of two rows, by which equal distances between them may differ
 
 
@@ -33,6 +38,14 @@ def is_leaky(split: SplitBlock) -> bool:
     """Whether no figure is a result: something stands in two parts, or patients are not kept whole."""
     shared = split.get("shared_patients", 0) + split.get("shared_content", 0)
     return shared > 0 or split["unit"] != "patient"
+
+
+class NearPair(TypedDict):
+    """Lesions of two patients, and the root mean square difference of their standardised features."""
+
+    lesion: str
+    other: str
+    distance: float
 
 
 def random_labels(patients: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
@@ -89,6 +102,35 @@ def _nearest(values: np.ndarray, all_values: np.ndarray, others: np.ndarray) -> 
     distances = np.where(others, np.maximum(0, sizes - 2 * values @ all_values.T), np.inf)
     least = distances.min(axis=1, keepdims=True)
     return others & (distances <= least + ROUNDING * sizes)
+
+
+def nearest_pairs(
+    features: npt.ArrayLike, patients: npt.ArrayLike, lesions: npt.ArrayLike, count: int = 5
+) -> list[NearPair]:
+    """The lesions of two patients that are nearest to each other, the nearest pair first.
+
+    Args:
+        features: standardised, (N, F), no NaN.
+        patients: ids, (N,).
+        lesions: ids, (N,).
+        count: how many pairs at most.
+    """
+    values, names = np.asarray(features, np.float64), np.asarray(lesions)
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    nearest: list[tuple[float, int, int]] = []
+    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
+        sizes = (values[rows] ** 2).sum(axis=1)[:, None] + (values**2).sum(axis=1)
+        distances = np.where(owner[rows, None] < owner, sizes - 2 * values[rows] @ values.T, np.inf)
+        least = np.argpartition(distances, min(count, distances.size) - 1, axis=None)[:count]
+        for row, other in zip(*np.unravel_index(least, distances.shape), strict=True):
+            if np.isfinite(distances[row, other]):
+                apart = values[rows[row]] - values[other]  # again: the product above is blind near zero
+                nearest.append((float(np.sqrt((apart**2).mean())), int(rows[row]), int(other)))
+        nearest = sorted(nearest)[:count]
+    return [
+        NearPair(lesion=str(names[row]), other=str(names[other]), distance=distance)
+        for distance, row, other in nearest
+    ]
 
 
 def copies(table: pd.DataFrame) -> dict[str, int]:
@@ -155,8 +197,38 @@ def fitting_check(home: Path, modalities: Sequence[str], targets: Sequence[str],
     return min(fits, key=lambda path: (len(path.parent.name), path.parent.name), default=None)
 
 
+def warnings(check: Mapping[str, Any]) -> list[str]:
+    """What a leak check has met beyond random labels, a few words each.
+
+    Ids, scanner or burden tell a target if the mean AUROC of patients that they reach is above 0.5 by SIGMAS
+    spreads of that of random labels.
+
+    Args:
+        check: `spellings`, `copies`, `telling` and `alone` of leakcheck.json.
+    """
+    result = []
+    if check["spellings"]:
+        result.append(f"patients that differ in the spelling of their id only: {check['spellings']}")
+    if check["copies"]["across_patients"]:
+        result.append(
+            f"lesions that are copies, within rounding, in two patients: {check['copies']['across_patients']}"
+        )
+    for telling in check["telling"]:
+        for row in telling["telling"]:
+            result.append(f"{row['column']} alone tells {telling['target']} (AUROC {row['auroc']:.2f})")
+    for kind, labels in check["alone"].items():
+        chance = 0.5 + SIGMAS * labels[RANDOM]["spread"]
+        for target, levels in labels.items():
+            if target != RANDOM and levels["mean"] > chance:
+                result.append(f"{ALONE[kind]} alone tell {target} (AUROC {levels['mean']:.2f})")
+    return result
+
+
 def verdict(
-    null: Mapping[str, Mapping[str, Any]], unit: str = "patient", shared: int = 0
+    null: Mapping[str, Mapping[str, Any]],
+    unit: str = "patient",
+    shared: int = 0,
+    warnings: Sequence[str] | None = None,
 ) -> tuple[bool, str]:
     """Whether labels at random are predicted once patients are not kept whole, and that in words.
 
@@ -165,19 +237,23 @@ def verdict(
             and `draws`.
         unit: what the experiment's own split keeps whole.
         shared: patients that it has on both sides, summed over folds.
+        warnings: what else was looked for and met, in a few words each; None where it was not looked for.
 
     Returns:
         Whether the mean by lesion is above chance by three standard errors, or the experiment itself leaks.
     """
     lesion, patient = null["lesion"], null["patient"]
     leaks = lesion["mean"] - 3 * lesion["spread"] / np.sqrt(lesion["draws"]) > 0.5
-    head, tail = "NO LEAK SEEN", "keep patients whole all the same"
+    head, tail = "WARNING" if warnings else "NO LEAK SEEN", "keep patients whole all the same"
     if leaks:
         head, tail = "LEAK POSSIBLE", "report patients kept whole only"
     warning = (
         f"LEAKY: the experiment's own split by {unit} has patients on both sides ({shared} over its folds). "
     )
+    beyond = "" if warnings is None else f". {CLEAN}"
+    if warnings:
+        beyond = f". Also: {'; '.join(warnings)}"
     return bool(leaks or shared), (warning if shared else "") + (
         f"{head}: with lesions split at random this cohort gives {lesion['mean']:.2f} to labels that are "
-        f"random; {patient['mean']:.2f} with patients kept whole; {tail}"
+        f"random; {patient['mean']:.2f} with patients kept whole; {tail}{beyond}"
     )

@@ -23,6 +23,7 @@ from bcbm.runs.folder import RunFolder
 from bcbm.statistics.leakage import (
     copies,
     fitting_check,
+    nearest_pairs,
     random_labels,
     reidentification,
     shared_content,
@@ -63,6 +64,8 @@ def test_features_that_know_no_patient_give_nothing_away():
     leak, words = verdict(null)
     assert not leak
     assert words.startswith("NO LEAK SEEN")
+    assert verdict(null, warnings=[])[1].startswith("NO LEAK SEEN")
+    assert verdict(null, warnings=["ids tell ER"])[1].startswith("WARNING")
 
 
 def test_real_signal_survives_keeping_patients_whole():
@@ -121,6 +124,68 @@ def test_folds_keep_units_whole_and_deal_out_both_labels():
 def test_one_class_has_no_auroc():
     aurocs = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
     assert np.isnan(list(aurocs.values())).all()
+
+
+def test_fewer_training_patients_are_some_of_the_same_and_learn_less():
+    rng = np.random.default_rng(6)
+    patients = np.repeat(np.arange(120), 2)
+    labels = random_labels(patients, 0)
+    features = labels[:, None] * 0.6 + rng.normal(size=(240, 6))
+
+    def curve(share):
+        runs = [
+            split_aurocs(features, labels, patients, patients, folds=5, seed=n, share=share)["patient"]
+            for n in range(3)
+        ]
+        return np.mean(runs)
+
+    assert curve(0.05) < curve(0.3) < curve(1)
+    whole = split_aurocs(features, labels, patients, patients, folds=5, seed=1)
+    assert whole == split_aurocs(features, labels, patients, patients, folds=5, seed=1, share=1)
+
+
+def test_the_nearest_lesions_of_two_patients_are_those_of_all_distances():
+    values = fingerprints(0.3)
+    values[77] = values[5] + 1e-9  # of two patients; nearer ones of one patient do not count
+    values[3] = values[2]
+    names = np.arange(240).astype(str)
+    pairs = nearest_pairs(values, PATIENTS, names, count=4)
+    distances = np.sqrt(((values[:, None] - values) ** 2).mean(axis=2))
+    distances[PATIENTS[:, None] >= PATIENTS] = np.inf
+    assert [pair["distance"] for pair in pairs] == pytest.approx(np.sort(distances, axis=None)[:4])
+    assert (pairs[0]["lesion"], pairs[0]["other"]) == ("5", "77")
+
+
+def test_ids_scanner_burden_and_copies_that_tell_a_target_are_in_the_verdict(
+    table_cohort, tmp_path, monkeypatch
+):
+    """Patients 0 to 9 and 20 to 29 are ER positive, those scanned late PR, those of many lesions HER2."""
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 5)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "SHARES", (0.5,))
+    words = [f"cohort.root={table_cohort}", f"prepared.root={tmp_path}", "experiment=tcia_tabular"]
+    config = compose([*words, "task.modalities=[position]", "prepared.jobs=1", "split.folds=3"])
+    lesions = prepare(config, Console(quiet=True))
+    table = lesions.entering
+    number = table["patient_id"].str.extract(r"(\d+)$")[0].astype(int)
+    table["ER"] = ((number // 10) % 2 == 0) * 1.0
+    late = pd.to_numeric(table["year"]).groupby(table["patient_id"]).transform("min")
+    table["PR"] = (late > late.groupby(table["patient_id"]).first().median()) * 1.0
+    many = table.groupby("patient_id")["lesion_id"].transform("size")
+    table["HER2"] = (many > many.groupby(table["patient_id"]).first().median()) * 1.0
+    lesions.table.loc[lesions.table.index[:2], "content"] = "one"
+    lesions.table.loc[lesions.table.index[:2], "patient_id"] = ["a", "b"]
+    console = Console(record=True, width=500)
+    content = bcbm.baselines.leakcheck.check(config, lesions, console)
+    lines = content["warnings"]
+    for kind, target in (("ids", "ER"), ("scanner", "PR"), ("lesions alone", "HER2")):
+        assert any(kind in line and f"tell {target}" in line for line in lines), (kind, lines)
+    assert any(line.startswith("year alone tells PR") for line in lines)
+    assert any("two patients: 1" in line for line in lines)
+    assert all(line in content["verdict"] for line in lines)
+    screen = console.export_text()  # the first line comes before all of that is looked for
+    assert "at first sight" in screen and not any(line in screen for line in lines)
+    assert set(content["learning"]["ER"]) == {"0.5", "1"}
 
 
 def test_copies_are_counted_where_they_stand():
@@ -185,6 +250,7 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
 ):
     monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 2)
     monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
+    monkeypatch.setattr(bcbm.baselines.leakcheck, "SHARES", ())
     words = [
         f"cohort.root={table_cohort}",
         f"prepared.root={tmp_path / 'p'}",
@@ -277,3 +343,9 @@ def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_pa
     assert content["leak"]
     assert content["copies"]["rows"] == 279
     assert content["copies"]["across_patients"] == 0
+    assert 0.1 < content["nearest"]["pairs"][0]["distance"] < 0.2  # copies: at most 0.01
+    assert content["warnings"] == [] and set(content["alone"]) == {"ids", "burden"}
+    for target in ("ER", "PR", "HER2"):
+        curve = content["learning"][target]
+        assert list(curve) == ["0.2", "0.4", "0.6", "0.8", "1"]
+        assert curve["1"] == by_patient[target]["patient"]
