@@ -40,11 +40,11 @@ def telling_columns(
 ) -> list[Telling]:
     """How well each column alone tells each target, a patient at a time.
 
-    A patient counts with the mean over its lesions; every kind of a column of kinds, missing among them, is a
-    column of its own. A column tells a target alone if its AUROC, in either direction, is at least TELLS and
-    its p at most CHANCE. p is that of the maximum over all columns of the standardised rank sum under
-    permutations of the patients' labels (Westfall and Young, Resampling-Based Multiple Testing, 1993), so
-    that neither many columns nor a column known of few patients raises an alarm by chance.
+    A patient counts with the mean over its lesions; every kind of a column of kinds is a column of its own,
+    and so is that a number is missing. A column tells a target alone if its AUROC, in either direction, is at
+    least TELLS and its p at most CHANCE. p is that of the maximum over all columns of the standardised rank
+    sum under permutations of the patients' labels (Westfall and Young, Resampling-Based Multiple Testing,
+    1993), so that neither many columns nor a column known of few patients raises an alarm by chance.
 
     Args:
         columns: N lesions; numbers, NaN where missing, or kinds.
@@ -56,7 +56,8 @@ def telling_columns(
     Returns:
         One a target; none for a target with one class, or where no column varies.
     """
-    numbers = pd.get_dummies(columns, dtype=np.float64)
+    absent = columns.select_dtypes("number").isna().astype(np.float64).add_suffix(" missing")
+    numbers = pd.concat([pd.get_dummies(columns, dtype=np.float64), absent], axis=1)
     owners = np.asarray(patients)
     values = numbers.groupby(owners).mean()
     varying = values.columns[values.nunique() > 1]

@@ -12,7 +12,7 @@ from rich.console import Console
 from scipy.spatial.distance import pdist, squareform
 
 from bcbm.cohort.duplicates import content_of
-from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, read_download
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.leaks import LeakError, check_leak
 from bcbm.cohort.near import near_features, near_fingerprints, near_pairs
 from bcbm.cohort.table import build_table, settle
@@ -134,15 +134,23 @@ def test_brightness_and_contrast_make_no_other_crop():
     assert list(near_fingerprints(prints)) == [(4, 9)]
 
 
-def test_a_scan_with_noise_under_another_patient_is_known_by_its_crops(cohort, tmp_path):
-    root = shutil.copytree(cohort, tmp_path / "cohort")
-    clinical = pd.read_excel(root / CLINICAL_WORKBOOK[0], dtype=object, keep_default_na=False)
-    study = next(name for name in clinical["ID"] if name.endswith("-0") and clinical.loc[0, " ER"] != "")
+@pytest.fixture
+def rescanned(cohort, tmp_path):
+    """Three studies of the cohort, and the first again as another patient's, brighter and with noise: ids."""
+    root = tmp_path / "cohort"
+    clinical = pd.read_excel(cohort / CLINICAL_WORKBOOK[0], dtype=object, keep_default_na=False)
+    labelled = clinical["ID"].str.endswith("-0") & (clinical["HER2"] != "")
+    study, *others = clinical.loc[labelled, "ID"].head(3)
     other = f"{P}-77-0"
-    again = clinical[clinical["ID"] == study].assign(ID=other)
-    pd.concat([clinical, again]).to_excel(
-        root / CLINICAL_WORKBOOK[0], sheet_name=CLINICAL_WORKBOOK[1], index=False
-    )
+    kept = clinical[clinical["ID"].isin([study, *others])]
+    clinical = pd.concat([kept, kept[kept["ID"] == study].assign(ID=other)])
+    radiomics = pd.read_excel(cohort / RADIOMICS_WORKBOOK[0], dtype=object, keep_default_na=False)
+    radiomics = radiomics[radiomics["FilenamePrefix"].isin([study, *others])]
+    root.mkdir()
+    for frame, (name, sheet) in ((clinical, CLINICAL_WORKBOOK), (radiomics, RADIOMICS_WORKBOOK)):
+        frame.to_excel(root / name, sheet_name=sheet, index=False)
+    for name in (study, *others):
+        shutil.copytree(cohort / IMAGE_FOLDER / name, root / IMAGE_FOLDER / name)
     (root / IMAGE_FOLDER / other).mkdir()
     rng = np.random.default_rng(0)
     for path in (root / IMAGE_FOLDER / study).iterdir():
@@ -152,14 +160,35 @@ def test_a_scan_with_noise_under_another_patient_is_known_by_its_crops(cohort, t
             values = np.where(values > 0, values * (1.2 + 0.01 * rng.normal(size=values.shape)), 0)
         copy = root / IMAGE_FOLDER / other / path.name.replace(study, other)
         nib.save(nib.Nifti1Image(values.astype(np.float32), volume.affine), copy)
-    words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'out'}", "prepared.jobs=1"]
-    words += ["features.crop_size=16", "features.crop_spacing=2", "task.modalities=[image,position]"]
-    console = Console(file=io.StringIO(), width=200)
-    table = prepare(compose(words), console).table
-    pair = table[table["study_id"].isin([study, other]) & table["duplicate_of"].eq("")]
-    both = pair[pair["category"].eq("lesion")]
-    assert len(both) >= 2 and both["excluded"].all()
-    assert both.groupby("content")["patient_id"].nunique().eq(2).all()
-    assert "same content" not in console.file.getvalue() or other in console.file.getvalue()
-    enters = table.loc[~table["excluded"], "patient_id"]
-    assert f"{P}-77" not in set(enters) and enters.nunique() >= 9
+    return root, study, other
+
+
+def prepared(root, folder, *words):
+    words = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", *words]
+    return prepare(compose(words), Console(file=io.StringIO())).table
+
+
+def test_a_scan_with_noise_under_another_patient_is_known_by_its_crops(rescanned, tmp_path):
+    root, study, other = rescanned
+    crops = ("features.crop_size=16", "features.crop_spacing=2", "task.modalities=[image,position]")
+    table = prepared(root, tmp_path / "out", *crops)
+    lesions = table[table["study_id"].isin([study, other]) & (table["category"] == "lesion")]
+    assert lesions["study_id"].nunique() == 2 and lesions["excluded"].all()
+    assert lesions.groupby("content")["patient_id"].nunique().eq(2).all()
+    rest = table[~table["study_id"].isin([study, other])]
+    assert rest["patient_id"].nunique() == 2 and not rest["content"].duplicated().any()
+
+
+def test_a_scan_that_was_packed_again_is_known_by_what_is_extracted(rescanned, tmp_path):
+    root, study, other = rescanned
+    for path in (root / IMAGE_FOLDER / study).glob("*_image_*"):
+        volume = nib.load(path)  # the same values, other bytes
+        values = np.asarray(volume.dataobj).astype(np.float32) * np.float32(1 + 1e-6)
+        nib.save(
+            nib.Nifti1Image(values, volume.affine),
+            root / IMAGE_FOLDER / other / path.name.replace(study, other),
+        )
+    table = prepared(root, tmp_path / "out", "features.radiomics=extract", "task.modalities=[radiomics]")
+    lesions = table[table["study_id"].isin([study, other]) & (table["category"] == "lesion")]
+    assert lesions.groupby("content")["patient_id"].nunique().eq(2).all() and lesions["excluded"].all()
+    assert not table.loc[~table["study_id"].isin([study, other]), "content"].duplicated().any()

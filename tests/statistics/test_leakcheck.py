@@ -28,6 +28,7 @@ from bcbm.statistics.leakage import (
     reidentification,
     shared_content,
     verdict,
+    warnings,
 )
 
 PATIENTS = np.repeat(np.arange(40), 6)
@@ -186,6 +187,13 @@ def test_ids_scanner_burden_and_copies_that_tell_a_target_are_in_the_verdict(
     screen = console.export_text()  # the first line comes before all of that is looked for
     assert "at first sight" in screen and not any(line in screen for line in lines)
     assert set(content["learning"]["ER"]) == {"0.5", "1"}
+
+
+def test_patients_that_are_kept_apart_by_their_spelling_are_a_warning():
+    clean = {"spellings": 0, "copies": {"across_patients": 0}, "telling": [], "alone": {}}
+    assert warnings(clean) == []
+    (line,) = warnings({**clean, "spellings": 3})
+    assert "spelling" in line and line.endswith("3")
 
 
 def test_copies_are_counted_where_they_stand():
