@@ -10,6 +10,7 @@ from batches import config_of, lesions_of, module_of, parts_of, trainer_of
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
+from bcbm.cohort.near import signed_log
 from bcbm.config.compose import compose
 from bcbm.config.schema import Features
 from bcbm.crossvalidation.cross_validate import run
@@ -17,7 +18,7 @@ from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import InputError, Note
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.base import LesionData
-from bcbm.modalities.radiomics import RADIOMICS, signed_log
+from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.encoders.radiomics import CLIP
 from bcbm.model.module import LesionModule
 from bcbm.preparation.prepare import prepare
