@@ -1,6 +1,7 @@
 """One fold of a traditional model, from its patients to its prediction table."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.models import fit_predict, training_weights
+from bcbm.baselines.models import class_weight, fit_predict, training_weights
 from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.splits import UNITS
 from bcbm.config.schema import Config
@@ -42,6 +43,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     columns = table_columns(lesions.data(config), fitting)
     test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number, job.seed)
     predicted = pd.concat([validation_predictions, test_predictions], ignore_index=True)
+    calibrators = job.calibrators(predicted)
     described = {
         "kind": config.model.kind,
         "modalities": config.task.modalities,
@@ -49,6 +51,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
         "split_hash": split.hash,
         "for_threshold": for_threshold,
         "for_test": for_test,
+        "calibration": {target: asdict(calibrator) for target, calibrator in calibrators.items()},
     }
     write_whole(job.home / "model.json", json.dumps(described, indent=1))
     job.hand_in(predicted)
@@ -72,28 +75,28 @@ def predict_targets(
     """Fit every target on `train` in fold `number`, predict `test`.
 
     Returns:
-        `row` and a probability a target, (T, 1 + R), and what was fitted, by target.
+        `row`, and of each target a probability and the weight of a positive in training, `weight_<target>`,
+        (T, 1 + 2 R), and what was fitted, by target.
 
     Raises:
         InputError: as `fit_predict`, naming fold and target.
     """
     predicted, described = pd.DataFrame({"row": test}), {}
+    weighed = config.loss.class_weights and config.model.kind != "prevalence"
     for target in config.task.targets:
+        labels, patients = table[target], table["patient_id"]
         weights = training_weights(
-            table[target],
-            table["patient_id"],
-            train,
-            even=config.data.sampling == "even",
-            class_weights=config.loss.class_weights and config.model.kind != "prevalence",
+            labels, patients, train, even=config.data.sampling == "even", class_weights=weighed
         )
+        predicted[f"weight_{target}"] = class_weight(labels, patients, train) if weighed else 1.0
         try:
             predicted[target], described[target] = fit_predict(
                 config.model.kind,
                 config.baseline,
                 columns,
-                table[target],
+                labels,
                 weights,
-                table["patient_id"],
+                patients,
                 test,
                 seed,
             )

@@ -61,12 +61,19 @@ def training_weights(
     per_patient = patient_weight(patients.iloc[rows])
     weight = np.ones(len(rows)) if even else per_patient.copy()
     if class_weights:
-        positives = (per_patient * labels[rows]).sum()
-        negatives = per_patient.sum() - positives
-        weight[labels[rows] == 1] *= negatives / max(positives, 1e-12)
+        weight[labels[rows] == 1] *= class_weight(labels, patients, train)
     weights = np.zeros(len(labels))
     weights[rows] = weight
     return weights
+
+
+def class_weight(labels: npt.ArrayLike, patients: pd.Series, train: np.ndarray) -> float:
+    """Negatives over positives among the training patients; arguments as of `training_weights`."""
+    labels = np.asarray(labels, dtype=np.float64)
+    rows = train[~np.isnan(labels[train])]
+    per_patient = patient_weight(patients.iloc[rows])
+    positives = float((per_patient * labels[rows]).sum())
+    return (float(per_patient.sum()) - positives) / max(positives, 1e-12)
 
 
 def fit_predict(

@@ -62,6 +62,8 @@ def pipeline_aurocs(
 ) -> dict[str, float]:
     """The headline of a run, patient-level AUROC by target, without what it takes for thresholds.
 
+    Calibration is left out: it changes no order inside a fold.
+
     Args:
         config: with a traditional model.
         lesions: those that enter.

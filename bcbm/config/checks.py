@@ -213,5 +213,10 @@ def _check_kind(config: Config) -> None:
             )
         if config.task.aggregate == "attention":
             raise ConfigError(f"model.kind={kind} learns no attention; choose another task.aggregate")
+    if config.permutations and config.calibration == "isotonic":
+        raise ConfigError(
+            "calibration=isotonic makes ties, which permutations do not repeat; write another calibration, "
+            "such as logistic, which changes no order, or permutations=0"
+        )
     if config.permutations and config.tune:
         raise ConfigError("permutations do not repeat the choice of tune; leave permutations or tune out")

@@ -379,6 +379,11 @@ class Config:
     seeds: int = key(
         1, "times that each fold is trained, with other seeds; their mean is the prediction", least=1
     )
+    calibration: Literal["prior", "logistic", "isotonic", "none"] = key(
+        "logistic",
+        "how scores become probabilities: prior undoes the class weights; logistic and isotonic also fit a "
+        "curve on the validation patients of the fold; none leaves them",
+    )
     bootstrap: int = key(2000, "bootstrap resamples of patients, for the intervals beside the AUROC", least=0)
     permutations: int = key(
         0, "label permutations of the whole pipeline, patient by patient; traditional models only", least=0

@@ -14,7 +14,7 @@ from bcbm.errors import InputError, Note, Problem
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.joins import read_tables
 from bcbm.runs.ledger import enter
-from bcbm.runs.predictions import KEY, read_predictions
+from bcbm.runs.predictions import KEY, read_predictions, training_labels
 from bcbm.statistics.leakage import split_block
 from bcbm.statistics.results import LedgerBlock, Results
 from bcbm.terminal.words import say
@@ -43,6 +43,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     config = load(folder.path / "config.yaml")
     tables = read_tables(folder.path, config.task.targets)
     folder.write("predictions.parquet", tables.predictions)
+    entering = tables.lesions[~tables.lesions["excluded"].astype(bool)]
     permuted = folder.path / "permutations.parquet"
     with console.status("computing figures, drawing the report"):
         results = summarise(
@@ -53,7 +54,8 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
             seed=config.seed,
             best=tables.environment["best"],
             permuted=read_predictions(permuted) if permuted.is_file() else None,
-            lesions=tables.lesions[~tables.lesions["excluded"]],
+            lesions=entering,
+            training=training_labels(entering, tables.split, config.task.targets),
         )
         if any(folder.fold(number, 1).is_dir() for number in range(len(tables.split.folds))):
             alone = seeds_alone(folder, tables.predictions, config.seeds)

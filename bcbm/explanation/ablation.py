@@ -25,7 +25,7 @@ class EncodedLesions:
 
     def __init__(self, module: LesionModule, datamodule: LesionDataModule) -> None:
         self.network = deepcopy(module.network).eval()  # whose encoder goes, and the module keeps its own
-        self.task, self.lesions = module.task, datamodule.lesions
+        self.task, self.lesions, self.calibrators = module.task, datamodule.lesions, module.calibrators
         parts = []
         with torch.no_grad():
             for batch in datamodule.predict_dataloader()[1]:
@@ -48,6 +48,9 @@ class EncodedLesions:
             rows["volume"],
             scores.double().numpy(),
         )
+        for column, target in enumerate(self.task.targets):
+            if target in self.calibrators:
+                probability[:, column] = self.calibrators[target](probability[:, column])
         labels = rows.groupby("patient_id")[self.task.targets].first().loc[names]
         return pd.concat(
             [

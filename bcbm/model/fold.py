@@ -76,6 +76,11 @@ def train_fold(
     rows = _predicted(trainer, module, datamodule, job)
     best: Path | None = None
     if trainer.is_global_zero:
+        weights = zip(config.task.targets, module.criterion.pos_weight.tolist(), strict=True)
+        rows = rows.assign(
+            gamma=module.criterion.gamma, **{f"weight_{name}": weight for name, weight in weights}
+        )
+        module.calibrate(job.calibrators(rows))
         best = keeper.write_best(module)
         job.hand_in(rows)
         keeper.last.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """Training of the network."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from bcbm.model.attention import first_of_bag, pool
 from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork
 from bcbm.statistics.aggregate import aggregate
+from bcbm.statistics.recalibration import Calibrator
 from bcbm.system.seeds import derived_seed
 
 Batch = dict[str, Tensor]
@@ -35,6 +38,8 @@ class LesionModule(LightningModule):
         provenance: where the weights come from (split hash, fold, ...); `seed` seeds the dropout.
         loaded: what was taken from `model.weights`; None: read the file now. A checkpoint knows it, and so
             needs the file no more.
+        calibration: attributes of a `Calibrator` by target, once they are fitted: a checkpoint then makes
+            probabilities of its logits.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class LesionModule(LightningModule):
         fitted: dict[str, Any],
         provenance: dict[str, Any],
         loaded: str | None = None,
+        calibration: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # they name paths: for checkpoints, not for W&B
@@ -62,7 +68,13 @@ class LesionModule(LightningModule):
         if loaded is None:
             loaded = self.network.image.load_weights() if self.network.image else ""
         self.loaded = self.hparams["loaded"] = loaded
+        self.calibrate({target: Calibrator(**values) for target, values in (calibration or {}).items()})
         self.trained: list[tuple[Tensor, int]] = []  # losses of the epoch's batches, and their lesions
+
+    def calibrate(self, calibrators: Mapping[str, Calibrator]) -> None:
+        """Take the calibrators of the targets up, for this module and for its checkpoint."""
+        self.calibrators = dict(calibrators)
+        self.hparams["calibration"] = {target: asdict(value) for target, value in calibrators.items()}
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, R)."""

@@ -10,7 +10,8 @@ from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.predictions import prediction_table
+from bcbm.runs.predictions import fit_calibrators, prediction_table
+from bcbm.statistics.recalibration import Calibrator
 from bcbm.system.files import write_whole
 from bcbm.system.seeds import fold_seed
 
@@ -83,7 +84,14 @@ class FoldJob:
         for path in others:
             path.unlink()
 
-    def _table(self, predicted: list[pd.DataFrame]) -> pd.DataFrame:
+    def calibrators(self, predicted: pd.DataFrame) -> dict[str, Calibrator]:
+        """The maps from what this training predicts to probabilities, by target."""
+        return fit_calibrators(self.config.calibration, predicted, *self._fold)
+
+    @property
+    def _fold(self) -> tuple[pd.DataFrame, Split, int, list[str], str]:
         task = self.config.task
-        lesions = self.lesions.entering
-        return prediction_table(predicted, lesions, self.split, self.number, task.targets, task.aggregate)
+        return self.lesions.entering, self.split, self.number, task.targets, task.aggregate
+
+    def _table(self, predicted: list[pd.DataFrame]) -> pd.DataFrame:
+        return prediction_table(predicted, *self._fold, self.config.calibration)

@@ -12,6 +12,7 @@ from bcbm.report.words import (
     figure,
     leak_in_words,
     ledger_in_words,
+    number,
     seed_spread,
     with_interval,
     with_spread,
@@ -74,6 +75,12 @@ def print_table(results: Results, console: Console) -> None:
         lines.append(seed_spread(results["seeds"]))
     if "ledger" in results:
         lines.append(f"this is {ledger_in_words(results['ledger'])}")
+    blocks = {target: block["patient"] for target, block in results["receptors"].items()}
+    scores = [
+        f"{target} {number(block['brier'], 3)} ({number(block['probabilities']['prevalence_brier'], 3)})"
+        for target, block in blocks.items()
+    ]
+    lines.append(f"Brier (prevalence alone): {', '.join(scores)}")
     for line in lines:
         console.print(line)
 

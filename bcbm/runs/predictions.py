@@ -1,6 +1,6 @@
 """The prediction table: what training hands to the statistics, and all that they read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.runs.tables import REMEDY, read_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.operating import youden_threshold
+from bcbm.statistics.recalibration import FITTED, Calibrator, fit_calibrator
 
 KEY = ["lesion_id", "repeat", "target"]  # a prediction table has each once
 COLUMNS = ["lesion_id", "patient_id", "fold", "repeat", "target", "probability", "patient_probability"]
@@ -30,6 +31,52 @@ def read_predictions(path: Path, remedy: str = REMEDY) -> pd.DataFrame:
     return read_table(path, remedy).rename(columns={"receptor": "target"})
 
 
+def training_labels(lesions: pd.DataFrame, split: Split, targets: list[str]) -> pd.DataFrame:
+    """Labels of the patients that each fold was trained on, validation among them.
+
+    Returns:
+        Column fold and a column a target, a row a fold and patient.
+    """
+    tables = []
+    for number in range(len(split.folds)):
+        parts = split.rows(lesions, number)
+        rows = lesions.iloc[np.concatenate([parts["train"], parts["validation"]])]
+        tables.append(rows.groupby("patient_id")[targets].first().assign(fold=number))
+    return pd.concat(tables, ignore_index=True)
+
+
+def fit_calibrators(
+    kind: str,
+    predicted: pd.DataFrame,
+    lesions: pd.DataFrame,
+    split: Split,
+    number: int,
+    targets: list[str],
+    how: str,
+) -> dict[str, Calibrator]:
+    """The calibrator of each target for the model that predicts the test part, from validation patients.
+
+    Args:
+        kind: a value of `calibration`.
+        predicted: of one training, as of `prediction_table`, and so are the next five.
+    """
+    parts = split.rows(lesions, number)
+    predicted = predicted.set_index("row")
+    gamma = float(predicted["gamma"].iloc[0]) if "gamma" in predicted else 0.0
+    weights = {target: _weight(predicted, parts["test"], target) for target in targets}
+    if kind not in FITTED:
+        return {target: fit_calibrator(kind, [], [], weight, gamma) for target, weight in weights.items()}
+    validation = lesions.iloc[parts["validation"]]
+    patients = _patients(predicted.loc[parts["validation"]], validation, targets, how)
+    labels = validation.groupby("patient_id")[targets].first().reindex(patients.index)
+    return {
+        target: fit_calibrator(
+            kind, labels[target], patients[target], _weight(predicted, parts["validation"], target), gamma
+        ).behind(weight)
+        for target, weight in weights.items()
+    }
+
+
 def prediction_table(
     predicted: Sequence[pd.DataFrame],
     lesions: pd.DataFrame,
@@ -37,23 +84,27 @@ def prediction_table(
     number: int,
     targets: list[str],
     how: str,
+    calibration: str = "none",
 ) -> pd.DataFrame:
     """The rows of a fold's test lesions, in the lesion table's order, target by target.
 
     A patient's probability comes from its test lesions, and the threshold of a target from the patients of
     the fold's validation part, where sensitivity + specificity is highest: neither looks at a test label.
     Several trainings are an ensemble: the probability of a lesion, and that of a patient, is their mean
-    (Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017).
+    (Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017), each behind its own calibrator. That maps lesions
+    and patients alike, behind the step from the one to the other, so that it changes the order of neither.
 
     Args:
         predicted: of each training every validation and test lesion once: its `row` in `lesions`, a
-            probability under the name of each target and, where lesions are pooled by attention, its score
-            under `score_<name>`.
+            probability under the name of each target, where lesions are pooled by attention its score under
+            `score_<name>`, and what its loss weighed: `weight_<name>`, a positive over a negative, and
+            `gamma` of the focal loss.
         lesions: the lesions that enter.
         split: the folds.
         number: the fold.
         targets: those predicted.
         how: the rule from lesions to patient, a key of `aggregate.RULES`.
+        calibration: the kind of calibrator.
 
     Returns:
         Columns lesion_id, patient_id, fold, repeat, target, probability, patient_probability, threshold,
@@ -70,11 +121,17 @@ def prediction_table(
         _check(rows, expected, targets, number)
     validation = lesions.iloc[parts["validation"]]
     test = lesions.iloc[parts["test"]].reset_index(drop=True)
-    validation_patients, test_patients = (
-        ensemble([_patients(rows.loc[parts[part]], part_lesions, targets, how) for rows in members])
-        for part, part_lesions in (("validation", validation), ("test", test))
+    fold = (lesions, split, number, targets, how)
+    probability, validation_patients, test_patients = (
+        ensemble(tables)
+        for tables in zip(
+            *(
+                _calibrated(fit_calibrators(calibration, table, *fold), rows, parts, lesions, targets, how)
+                for table, rows in zip(predicted, members, strict=True)
+            ),
+            strict=True,
+        )
     )
-    probability = ensemble([rows.loc[parts["test"], targets] for rows in members])
     labels = validation.groupby("patient_id")[targets].first().reindex(validation_patients.index)
     tables = [
         pd.DataFrame(
@@ -114,11 +171,39 @@ def _check(rows: pd.DataFrame, expected: np.ndarray, targets: list[str], number:
         raise InputError(Problem("training", problem, "the training diverged: lower trainer.learning_rate"))
 
 
+def _calibrated(
+    calibrators: Mapping[str, Calibrator],
+    rows: pd.DataFrame,
+    parts: Mapping[str, np.ndarray],
+    lesions: pd.DataFrame,
+    targets: list[str],
+    how: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Probabilities of test lesions, of validation patients and of test patients, a column a target."""
+    probability = rows.loc[parts["test"], targets].astype(np.float64)
+    validation, test = (
+        _patients(rows.loc[parts[part]], lesions.iloc[parts[part]], targets, how)
+        for part in ("validation", "test")
+    )
+    for target, calibrator in calibrators.items():
+        of_validation = calibrator.behind(_weight(rows, parts["validation"], target))
+        validation[target] = of_validation(validation[target])
+        test[target] = calibrator(test[target])
+        probability[target] = calibrator(probability[target])
+    return probability, validation, test
+
+
 def _patients(rows: pd.DataFrame, lesions: pd.DataFrame, targets: list[str], how: str) -> pd.DataFrame:
     """A probability a target, by patient."""
     scores = rows.reindex(columns=[f"score_{target}" for target in targets], fill_value=0.0)
     patients, probability = aggregate(how, rows[targets], lesions["patient_id"], lesions["volume"], scores)
     return pd.DataFrame(probability, index=patients, columns=targets)
+
+
+def _weight(predicted: pd.DataFrame, rows: np.ndarray, target: str) -> float:
+    """How much more than a negative a positive weighed when the model behind these rows was trained."""
+    name = f"weight_{target}"
+    return float(predicted.loc[rows[0], name]) if name in predicted else 1.0
 
 
 def _threshold(labels: pd.Series, probability: pd.Series) -> float:

@@ -17,7 +17,8 @@ class Statistic:
     Args:
         label: heading of its column, short enough for a screen.
         function: of the labelled rows of one target and repeat, a row a patient or a lesion with the columns
-            patient_id, label (0 or 1) and probability; NaN where it is undefined. Itself or its address
+            patient_id, label (0 or 1), probability and, of patients, prevalence, the share of positives among
+            the training patients of the fold; NaN where it is undefined. Itself or its address
             `module:function`. The figure is the mean over repeats.
         interval: address of a function of the rows of all repeats (column repeat), a number of bootstrap
             draws of patients and a seed: low and high of the 95 % interval; empty: it has none.
@@ -44,6 +45,12 @@ STATISTICS = {
         screen=True,
     ),
     "brier": Statistic("Brier", "bcbm.statistics.metrics:brier_score", screen=True, better="low"),
+    "scaled_brier": Statistic(
+        "scaled Brier", "bcbm.statistics.probabilities:scaled_brier", levels=("patient",)
+    ),
+    "log_loss": Statistic(
+        "log loss", "bcbm.statistics.probabilities:log_loss_score", levels=("patient",), better="low"
+    ),
 }
 
 

@@ -8,12 +8,19 @@ import pandas as pd
 
 from bcbm.statistics import Level, beside_auroc
 from bcbm.statistics.area import Area, contrast
-from bcbm.statistics.calibration import calibration
+from bcbm.statistics.calibration import calibration_block
 from bcbm.statistics.coverage import measured_coverage
 from bcbm.statistics.metrics import mean_or_nan
 from bcbm.statistics.operating import FIGURES, operating_intervals, operating_point, wilson_intervals
 from bcbm.statistics.power import smallest_auroc
-from bcbm.statistics.results import FittedBlock, MeanBlock, OperatingBlock, RankingBlock
+from bcbm.statistics.probabilities import probability_block
+from bcbm.statistics.results import (
+    DerivedPatientBlock,
+    FittedBlock,
+    MeanBlock,
+    OperatingBlock,
+    RankingBlock,
+)
 from bcbm.system.lazy import imported
 
 
@@ -59,15 +66,21 @@ def patient_block(patients: pd.DataFrame, area: Area, tests: int, resamples: int
         seed: of those.
     """
     block = ranking_block(patients, area, "patient", resamples, seed)
-    fits = [calibration(repeat["label"], repeat["probability"]) for _, repeat in patients.groupby("repeat")]
-    slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
     return {
-        **block,
+        **cast(FittedBlock, block),
         "smallest_auroc": smallest_auroc(area.variance, tests) if len(area.positives) else math.nan,
         "coverage": measured_coverage(block["positives"], block["negatives"], block["auroc"], area.repeats),
-        "calibration": {"slope": mean_or_nan(slopes), "intercept": mean_or_nan(intercepts)},
+        "calibration": calibration_block(patients),
+        "probabilities": probability_block(patients),
         "operating": operating_block(patients, resamples, seed),
     }
+
+
+def status_block(patients: pd.DataFrame, area: Area, resamples: int, seed: int) -> DerivedPatientBlock:
+    """What is said of a status that follows from several targets; arguments as of `patient_block`."""
+    block = ranking_block(patients, area, "patient", resamples, seed)
+    fit = {"calibration": calibration_block(patients), "probabilities": probability_block(patients)}
+    return cast(DerivedPatientBlock, {**block, **fit})
 
 
 def mean_block(areas: Sequence[Area]) -> MeanBlock:

@@ -9,7 +9,8 @@ from scipy.optimize import brentq, minimize, root
 from scipy.special import expit, logit
 from scipy.stats import binomtest, rankdata
 
-from bcbm.statistics.metrics import Floats
+from bcbm.statistics.metrics import Floats, mean_or_nan
+from bcbm.statistics.results import CalibrationBlock
 
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1, where the logit ends
 
@@ -38,6 +39,13 @@ def calibration(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[fl
     bracket = centre - x.max() - 1, centre - x.min() + 1
     intercept = brentq(lambda shift: expit(x + shift).sum() - positive.sum(), *bracket)
     return _slope(positive, x), float(intercept)
+
+
+def calibration_block(rows: pd.DataFrame) -> CalibrationBlock:
+    """`calibration` of the columns label and probability, the mean over the column repeat."""
+    fits = [calibration(repeat["label"], repeat["probability"]) for _, repeat in rows.groupby("repeat")]
+    slopes, intercepts = [fit[0] for fit in fits], [fit[1] for fit in fits]
+    return {"slope": mean_or_nan(slopes), "intercept": mean_or_nan(intercepts)}
 
 
 def reliability(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10) -> pd.DataFrame:

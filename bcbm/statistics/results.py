@@ -52,6 +52,16 @@ class CalibrationBlock(TypedDict):
     intercept: float
 
 
+class ProbabilityBlock(TypedDict):
+    """Means of probabilities and labels, and what a model scores that says the training prevalence to all."""
+
+    predicted: float
+    observed: float
+    prevalence: float
+    prevalence_brier: float
+    prevalence_log_loss: float
+
+
 class OperatingBlock(TypedDict):
     """Decisions at the thresholds of the folds."""
 
@@ -75,6 +85,9 @@ class OperatingBlock(TypedDict):
 class FittedBlock(RankingBlock):
     """Of patients, whatever one target alone tells."""
 
+    scaled_brier: float
+    log_loss: float
+    probabilities: ProbabilityBlock
     smallest_auroc: float
     coverage: CoverageBlock
     calibration: CalibrationBlock
@@ -117,10 +130,19 @@ class TargetResults(TypedDict):
     best: NotRequired[float]
 
 
+class DerivedPatientBlock(RankingBlock):
+    """Of patients, a status that follows from several targets."""
+
+    scaled_brier: float
+    log_loss: float
+    probabilities: ProbabilityBlock
+    calibration: CalibrationBlock
+
+
 class HrBlock(TypedDict):
     """HR status, ER or PR."""
 
-    patient: RankingBlock
+    patient: DerivedPatientBlock
 
 
 class SubtypeBlock(TypedDict):
@@ -131,6 +153,8 @@ class SubtypeBlock(TypedDict):
     mean_auroc: float
     accuracy: float
     balanced_accuracy: float
+    brier: float
+    prevalence_brier: float
     confusion: list[list[float]]
     counts: dict[str, int]
 

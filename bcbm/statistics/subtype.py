@@ -3,47 +3,123 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from bcbm.statistics.metrics import auroc, mean_or_nan
+from bcbm.statistics.calibration import EDGE
+from bcbm.statistics.metrics import Floats, auroc, mean_or_nan
 from bcbm.statistics.results import SubtypeBlock
 
-NEEDED = {"ER", "PR", "HER2"}
+NEEDED = ["ER", "PR", "HER2"]
 SUBTYPES = ["HR+/HER2-", "HR+/HER2+", "HR-/HER2+", "triple negative"]
+MOST_ROUNDS = 200  # of proportional fitting, which needs about ten
 
 
-def derived(predictions: pd.DataFrame) -> pd.DataFrame:
+def derived(predictions: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Status and probability of HR and of each subtype, one row a repeat and patient, with or without labels.
 
-    HR is positive if ER or PR is, so its label is known if either is positive or both are known. Its
-    probability is 1 - (1 - p_ER)(1 - p_PR), and a subtype's the product of those of HR and HER2, or of their
-    complements: targets are taken as independent given the image, and lean on one another in truth.
+    HR is positive if ER or PR is, so its label is known if either is positive or both are known. Receptors
+    lean on one another, so that their product would be wrong: `joint` puts the probabilities of a patient
+    together as the labels of the training patients of the fold hang together, and HR and the subtypes are
+    sums over its cells. What binds the training labels without the image is taken to bind them given it, too,
+    which says a little too much of a model that knows more than they do.
 
     Args:
         predictions: the prediction table, with ER, PR and HER2.
+        training: of `training_labels`.
 
     Returns:
-        Columns repeat, patient_id, fold (the first, of a leaky split), label and probability (of HR), subtype
-        (text, missing where unknown), and the probability of each of SUBTYPES under its name.
+        Columns repeat, patient_id, fold, label and probability (of HR), prevalence (of HR in training),
+        subtype (text, missing where unknown), and of each of SUBTYPES the probability under its name and the
+        share in training under `prevalence <name>`.
     """
     patients = predictions.groupby(["repeat", "patient_id", "target"])
-    fold = predictions.groupby(["repeat", "patient_id"])["fold"].min()
-    p = patients["patient_probability"].mean().unstack("target").reindex(columns=list(NEEDED))
-    label = patients["label"].first().unstack("target").reindex(columns=list(NEEDED))
-    either = label[["ER", "PR"]].max(axis=1)
-    hr = either.where((either == 1) | label[["ER", "PR"]].notna().all(axis=1))
-    p_hr = 1 - (1 - p["ER"]) * (1 - p["PR"])
-    p_her2, her2 = p["HER2"], label["HER2"]
-    truth = np.select(
-        [(hr == 1) & (her2 == 0), (hr == 1) & (her2 == 1), (hr == 0) & (her2 == 1), (hr == 0) & (her2 == 0)],
-        SUBTYPES,
-        default="",
-    )
-    probabilities = [p_hr * (1 - p_her2), p_hr * p_her2, (1 - p_hr) * p_her2, (1 - p_hr) * (1 - p_her2)]
-    columns = {"fold": fold, "label": hr, "probability": p_hr, "subtype": truth}
-    table = pd.DataFrame(columns, index=p.index)
-    table["subtype"] = table["subtype"].where(table["subtype"] != "", None)
-    return table.assign(**dict(zip(SUBTYPES, probabilities, strict=True))).reset_index()
+    p = patients["patient_probability"].mean().unstack("target").reindex(columns=NEEDED)
+    label = patients["label"].first().unstack("target").reindex(columns=NEEDED)
+    table = pd.DataFrame(index=p.index)
+    table["fold"] = predictions.groupby(["repeat", "patient_id"])["fold"].min()
+    table["label"], table["subtype"] = hr_status(label), subtypes(label)
+    tables = []
+    for fold, rows in table.groupby("fold"):
+        trained = training.loc[training["fold"] == fold].reindex(columns=NEEDED)
+        cells = joint(p.loc[rows.index].to_numpy(), association(trained))
+        triple_negative, her2_only = cells[:, 0, 0, 0], cells[:, 0, 0, 1]
+        her2 = cells[..., 1].sum(axis=(1, 2))
+        probabilities = [1 - her2 - triple_negative, her2 - her2_only, her2_only, triple_negative]
+        shares = subtypes(trained).value_counts(normalize=True).reindex(SUBTYPES, fill_value=0.0)
+        tables.append(
+            rows.assign(
+                probability=1 - her2_only - triple_negative,
+                prevalence=hr_status(trained).mean(),
+                **dict(zip(SUBTYPES, probabilities, strict=True)),
+                **{f"prevalence {name}": share for name, share in shares.items()},
+            )
+        )
+    columns = ["probability", "prevalence", *SUBTYPES, *(f"prevalence {name}" for name in SUBTYPES)]
+    return (pd.concat(tables) if tables else table.reindex(columns=[*table, *columns])).reset_index()
+
+
+def hr_status(labels: pd.DataFrame) -> pd.Series:
+    """1 where ER or PR is, 0 where both are 0, else NaN; columns of 1, 0 and NaN."""
+    either = labels[["ER", "PR"]].max(axis=1)
+    return either.where((either == 1) | labels[["ER", "PR"]].notna().all(axis=1))
+
+
+def subtypes(labels: pd.DataFrame) -> pd.Series:
+    """One of SUBTYPES, or None where HR or HER2 is not known; columns ER, PR, HER2 of 1, 0 and NaN."""
+    hr, her2 = hr_status(labels), labels["HER2"]
+    cases = [
+        (hr == 1) & (her2 == 0),
+        (hr == 1) & (her2 == 1),
+        (hr == 0) & (her2 == 1),
+        (hr == 0) & (her2 == 0),
+    ]
+    truth = pd.Series(np.select(cases, SUBTYPES, default=""), labels.index, dtype=object)
+    return truth.where(truth != "", None)
+
+
+def association(labels: pd.DataFrame) -> Floats:
+    """How often labels stand together: counts of rows without a gap, (2, 2, 2), and half a row in each cell.
+
+    The halves keep every odds ratio finite (Haldane, Ann Hum Genet 20:309, 1956).
+    """
+    counts = np.full((2,) * labels.shape[1], 0.5)
+    np.add.at(counts, tuple(labels.dropna().to_numpy(int).T), 1)
+    return counts
+
+
+def joint(probabilities: npt.ArrayLike, counts: npt.ArrayLike) -> Floats:
+    """The joint distribution that has given margins and the odds ratios of a table.
+
+    Iterative proportional fitting (Deming and Stephan, Ann Math Stat 11:427, 1940): scaling a table to other
+    margins leaves all its odds ratios as they are. For two targets it is Plackett's distribution.
+
+    Args:
+        probabilities: of a positive, (N, R), kept within [1e-6, 1 - 1e-6].
+        counts: positive numbers, 2 in each of R directions, negative before positive.
+
+    Returns:
+        (N, 2, ..., 2), each row in sum 1.
+
+    Example:
+        Two targets that mostly go together, the second of which is thought less likely:
+
+        >>> joint([[0.5, 0.2]], [[4, 1], [1, 4]])[0].round(2).tolist()
+        [[0.48, 0.02], [0.32, 0.18]]
+    """
+    p = np.clip(np.asarray(probabilities, dtype=np.float64), EDGE, 1 - EDGE)
+    targets = range(1, p.shape[1] + 1)
+    cells = np.broadcast_to(np.asarray(counts, dtype=np.float64), (len(p), *(2 for _ in targets)))
+    for _ in range(MOST_ROUNDS):
+        before = cells
+        for target in targets:
+            others = tuple(other for other in targets if other != target)
+            margin = np.stack([1 - p[:, target - 1], p[:, target - 1]], axis=1)
+            shape = [len(p), *(2 if other == target else 1 for other in targets)]
+            cells = cells * (margin / cells.sum(axis=others)).reshape(shape)
+        if np.allclose(cells, before, rtol=0, atol=1e-12):
+            break
+    return cells
 
 
 def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
@@ -55,8 +131,9 @@ def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
     Returns:
         classes, their names; auroc, of each class against the rest (NaN where it, or the rest, is absent),
         and mean_auroc, the mean of those defined; accuracy; balanced_accuracy, the mean over the true classes
-        of the share that is called right; confusion, patients by true class (rows) and likeliest class;
-        counts, patients of each true class.
+        of the share that is called right; brier, the squared distance of the four probabilities from the true
+        class, in sum (Brier, 1950), and prevalence_brier, that of the shares in training; confusion, patients
+        by true class (rows) and likeliest class; counts, patients of each true class.
     """
     table = table[table["subtype"].notna()]
     truth = table["subtype"].map(SUBTYPES.index).to_numpy(int)
@@ -73,12 +150,20 @@ def subtype_figures(table: pd.DataFrame) -> SubtypeBlock:
         for name in SUBTYPES
     }
     correct = np.diag(confusion)
+    shares = table[[f"prevalence {name}" for name in SUBTYPES]].to_numpy(float)
+    distances = [
+        ((values - np.eye(len(SUBTYPES))[truth]) ** 2).sum(axis=1)
+        for values in (table[SUBTYPES].to_numpy(float), shares)
+    ]
+    model_brier, prevalence_brier = (float(rows.mean()) if len(rows) else math.nan for rows in distances)
     return {
         "classes": SUBTYPES,
         "auroc": aurocs,
         "mean_auroc": mean_or_nan([area for area in aurocs.values() if not math.isnan(area)]),
         "accuracy": float(correct.sum() / patients.sum()) if len(table) else math.nan,
         "balanced_accuracy": mean_or_nan(list(correct[present] / patients[present])),
+        "brier": model_brier,
+        "prevalence_brier": prevalence_brier,
         "confusion": confusion.tolist(),
         "counts": dict(zip(SUBTYPES, patients.round().astype(int).tolist(), strict=True)),
     }

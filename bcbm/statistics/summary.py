@@ -5,11 +5,12 @@ import math
 import pandas as pd
 
 from bcbm.statistics.area import Area, cross_validated_area
-from bcbm.statistics.blocks import mean_block, patient_block, ranking_block
+from bcbm.statistics.blocks import mean_block, patient_block, ranking_block, status_block
 from bcbm.statistics.leakage import is_leaky
 from bcbm.statistics.leave_one_out import influence
 from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg
+from bcbm.statistics.probabilities import training_labels, with_prevalence
 from bcbm.statistics.results import (
     FoldsBlock,
     PatientBlock,
@@ -34,6 +35,7 @@ def summarise(
     best: dict[str, float] | None = None,
     permuted: pd.DataFrame | None = None,
     lesions: pd.DataFrame | None = None,
+    training: pd.DataFrame | None = None,
 ) -> Results:
     """Every figure of a run, in the shape of `results.json`.
 
@@ -50,6 +52,7 @@ def summarise(
         best: the AUROC a perfect model would reach, by target; known for a synthetic cohort only.
         permuted: AUROCs of the whole pipeline with permuted labels, columns target and auroc.
         lesions: the rows of the lesion table that enter; with them, `subgroups` and `influence` are there.
+        training: labels of the patients that each fold was trained on; None: see `training_labels`.
 
     Returns:
         Plain dictionaries; undefined figures are NaN.
@@ -58,7 +61,9 @@ def summarise(
         ValueError: the table is of another split, a value is not a probability, or a patient has two labels.
     """
     _check(predictions, split["hash"])
-    patients, inside_folds = patient_level(predictions), patient_level(predictions, by_fold=True)
+    training = training_labels(predictions) if training is None else training
+    patients = with_prevalence(patient_level(predictions), training)
+    inside_folds = patient_level(predictions, by_fold=True)
     labelled_lesions = labelled(predictions)
     folds = sorted(predictions["fold"].unique())
     blocks: dict[str, TargetResults] = {}
@@ -89,12 +94,12 @@ def summarise(
         "split": split,
         "leaky": is_leaky(split),
     }
-    if set(targets) >= NEEDED:
-        table = derived(predictions)
+    if set(targets) >= set(NEEDED):
+        table = derived(predictions, training)
         hr_rows = table[table["label"].notna()]
         hr_area = cross_validated_area(hr_rows)
         results["derived"] = {
-            "HR": {"patient": ranking_block(hr_rows, hr_area, "patient", resamples, seed)},
+            "HR": {"patient": status_block(hr_rows, hr_area, resamples, seed)},
             "subtype": subtype_figures(table),
         }
     if lesions is not None:

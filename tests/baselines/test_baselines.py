@@ -26,8 +26,10 @@ from bcbm.preparation.prepare import prepare
 from bcbm.runs.chosen_columns import chosen_columns
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc
+from bcbm.statistics.recalibration import Calibrator
 
 KINDS = ("logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence")
+PARTS = ("train", "validation")
 QUIET = Console(quiet=True)
 SMALL = ("split.folds=3", "baseline.trees=20", "prepared.jobs=1", "task.modalities=[radiomics,position]")
 
@@ -129,6 +131,25 @@ def test_a_model_that_takes_every_column_or_none_has_chosen_nothing(config, lesi
         train_baseline(FoldJob(settings, lesions, split, 0, folder), QUIET)
         assert chosen_columns(folder.path, config.task.targets) == {}
     assert chosen_columns(tmp_path, ["ER"]) == {}
+
+
+@pytest.mark.parametrize("kind", ["logistic_l2", "forest"])
+def test_model_json_holds_the_map_from_scores_to_probabilities(kind, config, lesions, tmp_path):
+    config, split = of_kind(config, kind), split_of(config, lesions.entering)
+    tables = {}
+    for name in ("none", "prior", "logistic"):
+        job = FoldJob(replace(config, calibration=name), lesions, split, 0, RunFolder(tmp_path / name))
+        train_baseline(job, QUIET)
+        tables[name] = job.folder.predictions(0)
+    for name in ("prior", "logistic"):
+        described = json.loads((tmp_path / name / "fold=0/model.json").read_text())["calibration"]
+        for target, rows in tables[name].groupby("target"):
+            raw = tables["none"].loc[rows.index, "probability"]
+            assert Calibrator(**described[target])(raw) == pytest.approx(rows["probability"].to_numpy())
+    train = lesions.entering.iloc[np.concatenate([split.rows(lesions.entering, 0)[n] for n in PARTS])]
+    positive = train.groupby("patient_id")["PR"].first().mean()
+    weight = json.loads((tmp_path / "prior/fold=0/model.json").read_text())["calibration"]["PR"]["weight"]
+    assert weight == pytest.approx((1 - positive) / positive)
 
 
 def noise(seed, patients=60, columns=800):
@@ -250,6 +271,7 @@ def test_an_acquisition_that_was_never_recorded_is_said(lesions):
         (["model.kind=network", "permutations=10"], "permutations are for traditional models"),
         (["task.aggregate=attention"], "learns no attention"),
         (["permutations=10", "tune={baseline.strength: [0.1, 1.0]}"], "leave permutations or tune out"),
+        (["permutations=10", "calibration=isotonic"], "calibration=isotonic"),
         (["baseline.strength=0"], "more than 0"),
         (["baseline.trees=0"], "baseline.trees=0: write at least 1"),
         (["task.modalities=[scanner]"], "unknown 'scanner'"),

@@ -26,6 +26,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 
+PREDICTIONS = "predictions.parquet"
 STILL = {"model.dropout": 0.0, "model.radiomics_dropout": 0.0}
 
 
@@ -84,6 +85,24 @@ def test_mixed_precision_is_near_and_not_the_same(images, tmp_path):
     mixed = probabilities(folder_of(images, tmp_path / "mixed", trainer__precision="bf16-mixed"))
     assert not np.array_equal(mixed, plain)
     np.testing.assert_allclose(mixed, plain, atol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["bce", "focal"])
+def test_a_checkpoint_alone_makes_the_probabilities_of_the_table(images, tmp_path, kind):
+    short = {"trainer__max_epochs": 1, "loss__kind": kind}
+    raw = pd.read_parquet(folder_of(images, tmp_path / "raw", calibration="none", **short) / PREDICTIONS)
+    home = folder_of(images, tmp_path / "calibrated", calibration="logistic", **short)
+    table = pd.read_parquet(home / PREDICTIONS)
+    module = LesionModule.load_from_checkpoint(home / "checkpoints/best.ckpt", weights_only=True)
+    negatives, positives = (np.array(module.hparams["fitted"][n]) for n in ("negatives", "positives"))
+    for column, (target, calibrator) in enumerate(module.calibrators.items()):
+        rows = (table["target"] == target).to_numpy()
+        assert calibrator.weight == pytest.approx(negatives[column] / positives[column], rel=1e-6)
+        assert calibrator.gamma == (2.0 if kind == "focal" else 0.0)
+        for name in ("probability", "patient_probability"):
+            assert calibrator(raw.loc[rows, name]) == pytest.approx(table.loc[rows, name].to_numpy())
+            assert (raw.loc[rows, name].rank() == table.loc[rows, name].rank()).all()
+    assert list(module.calibrators) == ["ER", "PR", "HER2"]
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a compiler, and gcc is not here")

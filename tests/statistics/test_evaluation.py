@@ -221,7 +221,10 @@ def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_pat
     known = {key for key, value in flat(read["PR"]["patient"]).items() if value is not None}
     shares = ("sensitivity", "f1", "ppv", "npv")
     called = {f"operating.{name}{end}" for name in shares for end in ("", "_low", "_high")}
-    assert {key for key in known if not key.startswith("coverage.")} == {*COUNTS, "brier", *called}
+    means = {f"probabilities.{name}" for name in ("predicted", "observed", "prevalence")}
+    means |= {"probabilities.prevalence_brier", "probabilities.prevalence_log_loss", "log_loss"}
+    expected = {*COUNTS, "brier", *called, *means}
+    assert {key for key in known if not key.startswith("coverage.")} == expected
     assert (read["PR"]["patient"]["positives"], read["PR"]["patient"]["negatives"]) == (40, 0)
     assert read["PR"]["folds"]["mean"] is read["PR"]["repeats"]["mean"] is None
     assert read["HER2"]["patient"]["q"] == read["HER2"]["patient"]["p"] < 1

@@ -2,10 +2,11 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_curve
 
-from bcbm.statistics.decision import net_benefit
+from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.operating import operating_intervals, operating_point, youden_threshold
 from bcbm.statistics.resampling import resampled_counts
 
@@ -118,3 +119,37 @@ def test_a_threshold_that_has_no_price_is_an_error(thresholds: list[float]) -> N
 def test_net_benefit_of_nobody_is_undefined() -> None:
     table = net_benefit([], [], [0.1, 0.5])
     assert table[["model", "all"]].isna().all(axis=None)
+
+
+def test_the_interval_of_a_decision_curve_equals_a_plain_loop_over_drawn_patients() -> None:
+    rng = np.random.default_rng(0)
+    patients, repeats, thresholds = np.tile(np.arange(25), 2), np.repeat([0, 1], 25), [0.1, 0.35, 0.6]
+    labels = (np.arange(50) % 25 % 3 == 0).astype(float)
+    probability = np.clip(0.3 + 0.3 * labels + rng.normal(0, 0.2, 50), 0, 1)
+    rows = pd.DataFrame(
+        {"patient_id": patients, "repeat": repeats, "label": labels, "probability": probability}
+    )
+    statistics = []
+    for counts in resampled_counts(np.random.default_rng(7), 25, 80):
+        by_repeat = []
+        for repeat in (0, 1):
+            drawn = np.repeat(np.flatnonzero(repeats == repeat), counts)
+            tp = [((probability[drawn] >= t) & (labels[drawn] == 1)).sum() for t in thresholds]
+            fp = [((probability[drawn] >= t) & (labels[drawn] == 0)).sum() for t in thresholds]
+            worth = [(a - b * t / (1 - t)) / 25 for a, b, t in zip(tp, fp, thresholds, strict=True)]
+            by_repeat.append(worth)
+        statistics.append(np.mean(by_repeat, axis=0))
+    expected = np.percentile(statistics, [2.5, 97.5], axis=0)
+    assert np.array(net_benefit_interval(rows, thresholds, 80, 7)) == pytest.approx(expected, abs=1e-12)
+    curve = net_benefit(labels, probability, thresholds)["model"].to_numpy()
+    low, high = net_benefit_interval(rows, thresholds, 500, 0)
+    assert ((low < curve) & (curve < high)).all()
+
+
+@pytest.mark.parametrize("prevalence", [0.1, 0.36, 0.5, 0.8])
+def test_sensible_thresholds_lie_around_the_prevalence(prevalence: float) -> None:
+    thresholds = sensible_thresholds(prevalence)
+    odds = thresholds / (1 - thresholds) / (prevalence / (1 - prevalence))
+    assert (odds.min(), odds.max()) == pytest.approx((1 / 3, 3))
+    assert ((thresholds > 0) & (thresholds < 1)).all() and thresholds[0] < prevalence < thresholds[-1]
+    assert not any(map(len, map(sensible_thresholds, (0.0, 1.0, math.nan))))

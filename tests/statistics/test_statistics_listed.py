@@ -93,6 +93,7 @@ def test_a_target_of_one_class_has_no_figure_and_says_why(tmp_path):
 
 def test_the_functions_need_no_more_than_the_columns_that_are_promised():
     rows = pd.DataFrame({"patient_id": ["a", "b"], "label": [0.0, 0.0], "probability": [0.2, 0.4]})
+    rows = rows.assign(prevalence=0.5)
     for level in ("patient", "lesion"):
         for statistic in beside_auroc(level).values():
             module, _, name = statistic.function.partition(":")

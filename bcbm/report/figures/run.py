@@ -16,7 +16,7 @@ from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
 from bcbm.statistics.calibration import reliability
 from bcbm.statistics.curves import precision_recall_curve, roc_curve
-from bcbm.statistics.decision import net_benefit
+from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.metrics import labelled, patient_level
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bcbm.statistics.results import Results
 
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
-THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)  # of the decision curve
+DRAWS = 1000  # of patients, for the interval of the decision curve
 BINS = 8  # of the reliability plot
 
 
@@ -78,7 +78,7 @@ def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) 
         for target, axes in panels.items():
             patients = patient_level(_target_rows(predictions, target))
             patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
-            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":", label="perfect")
+            axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
             counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
             heights = 0.2 * counts / max(1, counts.max())
             label = f"patients (highest bar: {counts.max()})"
@@ -88,6 +88,11 @@ def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) 
             words = f"slope {in_words(fit['slope'])}, intercept {in_words(fit['intercept'])}"
             axes.vlines(bins["predicted"], bins["low"], bins["high"], color=PATIENT, alpha=0.45)
             axes.plot(bins["predicted"], bins["observed"], "o-", color=PATIENT, linewidth=1.6, label=words)
+            if means := results["receptors"][target]["patient"].get("probabilities"):
+                label = f"prevalence model: {in_words(means['prevalence'])} for all"
+                axes.plot(
+                    means["prevalence"], means["observed"], "D", color=LESION, markersize=6, label=label
+                )
             _legend(axes, "predicted probability", "calibration of patients (ideal: slope 1, intercept 0)")
 
 
@@ -95,19 +100,28 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
     """Write the decision curve of patients: net benefit of the model, of treating all and of treating none.
 
     Net benefit counts true positives minus false positives at the threshold's odds, a patient (Vickers and
-    Elkin, Medical Decision Making 26:565, 2006).
+    Elkin, Medical Decision Making 26:565, 2006); over thresholds around the share of positives, with the
+    pointwise interval of the bootstrap of patients.
     """
     with _panels(results, path, "net benefit", square=False) as panels:
         top = 0.05
         for target, axes in panels.items():
             patients = patient_level(_target_rows(predictions, target))
-            if len(patients):
-                curve = net_benefit(patients["label"], patients["probability"], THRESHOLDS)
+            thresholds = sensible_thresholds(float(patients["label"].mean()))
+            if len(thresholds):
+                curve = net_benefit(patients["label"], patients["probability"], thresholds)
+                low, high = net_benefit_interval(patients, thresholds, DRAWS, seed=0)
+                label = "95 % interval, models as fitted"
+                axes.fill_between(thresholds, low, high, color=PATIENT, alpha=0.15, linewidth=0, label=label)
                 axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
                 axes.plot(curve["threshold"], curve["all"], **_dashed(LESION), label="treat all")
                 axes.plot(curve["threshold"], curve["model"], color=PATIENT, linewidth=2.4, label="model")
-                top = max(top, float(curve["all"].max()), float(curve["model"].max()))
-            _legend(axes, "threshold probability", "policy", ncols=3)
+                top = max(top, float(curve["all"].max()), float(high.max()))
+                axes.set(xlim=(thresholds[0], thresholds[-1]), xticks=thresholds[5::17])
+                axes.xaxis.set_major_formatter("{x:.2f}")
+            else:
+                axes.plot([], [], " ", label="one class: no threshold is worth a look")
+            _legend(axes, "threshold probability", "policy", ncols=2)
         for axes in panels.values():
             axes.set(ylim=(-0.25 * top, 1.08 * top))
 
