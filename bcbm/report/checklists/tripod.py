@@ -11,6 +11,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
     task, loss, is_network = config["task"], config["loss"], config["model"]["kind"] == "network"
     subgroups, characteristics = facts.has_subgroups(run), facts.characteristics(run)
     weights = f"class weights {'on' if loss['class_weights'] else 'off'}"
+    weights += f", calibration {config.get('calibration', 'none')}"
     groups = "AUROC of subgroups with intervals" if subgroups else "Brier score by size and region of lesions"
     statements = {
         "4": Answer(
