@@ -22,7 +22,7 @@ from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
-from bcbm.system.processes import ending_signals, held_back
+from bcbm.system.processes import end_with_parent, ending_signals, held_back
 
 IMAGE = "image"  # the modality that no tensor holds: its crops are read, cut and augmented batch by batch
 
@@ -43,14 +43,17 @@ class TrainingLoader(DataLoader[Batch]):
 
 
 def end_quietly(worker: int) -> None:
-    """Let a process that loads batches leave the last word to the one that reads them.
+    """Let a process that loads batches leave the last word to the one that reads them, and end with it.
 
-    Ctrl-C reaches every process of a terminal, and the reader ends its loaders itself. Python's thread that
-    hands over the memory of a batch calls it an error if the reader is gone by then; other errors are shown.
+    PyTorch's own watch takes whoever is the parent when it begins for the reader: one that was killed before
+    that would be waited for without end. Ctrl-C reaches every process of a terminal, and the reader ends its
+    loaders itself. Python's thread that hands over the memory of a batch calls it an error if the reader is
+    gone by then; other errors are shown.
 
     Args:
         worker: its number.
     """
+    end_with_parent(lead=False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     show = sys.excepthook
 

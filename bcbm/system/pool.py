@@ -60,6 +60,6 @@ def how_ended(process: BaseProcess) -> str:
 
 def _live(work: Callable[..., object], words: tuple[Any, ...], slot: int, size: int) -> None:
     """The life of a process."""
-    end_with_parent()
+    end_with_parent(lead=True)
     take_share(slot, size)
     work(*words)

@@ -96,10 +96,15 @@ def load_stack(stack: Sequence[str]) -> None:
     forkserver.ensure_running()
 
 
-def end_with_parent() -> None:
-    """Lead a group of processes of one's own, and end with all of it as soon as the parent is no more."""
-    os.setpgid(0, 0)  # with the processes that load batches, to be stopped together
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+def end_with_parent(*, lead: bool) -> None:
+    """End as soon as the parent is no more, be it killed in this process's first moment.
+
+    Args:
+        lead: a group of processes of one's own, which ends as one: what this process starts belongs to it.
+    """
+    if lead:
+        os.setpgid(0, 0)
+    threading.Thread(target=_wait_for_parent, args=(lead,), daemon=True).start()
 
 
 def take_share(slot: int, size: int) -> None:
@@ -119,10 +124,12 @@ def take_share(slot: int, size: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
 
 
-def _wait_for_parent() -> None:
+def _wait_for_parent(lead: bool) -> None:
     from multiprocessing import connection, parent_process
 
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
+        if lead:
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)

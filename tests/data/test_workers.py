@@ -57,3 +57,33 @@ def test_ctrl_c_is_the_readers_from_the_loaders_first_moment_on(loader, capfd):
     os.kill(process.pid, signal.SIGINT)
     assert len([first, *batches]) == 3
     assert capfd.readouterr().err == ""
+
+
+def killed_with_its_loader_not_yet_awake(loader, end):
+    """A process that is killed as soon as its loader is born; `end` is held open by both."""
+
+    class Moment:
+        pass
+
+    moment, reader = Moment(), os.getpid()
+
+    def kill(_):
+        os.kill(reader, signal.SIGKILL)
+        while os.getppid() == reader:
+            pass
+
+    util.register_after_fork(moment, kill)
+    iter(loader)
+
+
+def test_a_loader_ends_with_a_reader_that_was_killed_in_its_first_moment(loader):
+    read, write = multiprocessing.Pipe(duplex=False)
+    fork = multiprocessing.get_context("fork")
+    reader = fork.Process(target=killed_with_its_loader_not_yet_awake, args=(loader, write))
+    reader.start()
+    write.close()
+    assert read.poll(60)
+    with pytest.raises(EOFError):
+        read.recv()
+    reader.join()
+    assert reader.exitcode == -signal.SIGKILL
