@@ -4,6 +4,7 @@ Each does what the command of its name does, in this process and with its argume
 unless `verbose` is set, and raises `ConfigError` and `InputError`, with the text that the command prints.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,9 @@ def fit(config: "Config", verbose: bool = False) -> "FinishedRun":
             f"trainer.devices={config.trainer.devices}: devices that share batches each start the command "
             "again, and here is no command; set trainer.parallel=folds, or use python -m bcbm.fit"
         )
-    return read_run(run(config, _console(verbose)))
+    # Processes side by side import the program that has called this one, which may not be made for it.
+    trainer = replace(config.trainer, devices=config.trainer.devices or 1)
+    return read_run(run(replace(config, trainer=trainer), _console(verbose)))
 
 
 def evaluate(folder: str | Path, verbose: bool = False) -> "Results":

@@ -315,7 +315,9 @@ class Trainer:
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = key(
         "auto", "what trains: auto takes a GPU where there is one"
     )
-    devices: int = key(1, "devices a node", least=1)
+    devices: int | None = key(
+        None, "devices a node; empty: one GPU or, without one, a core of the CPU for each fold", least=1
+    )
     num_nodes: int = key(1, "nodes", least=1)
     parallel: Literal["batches", "folds"] = key(
         "batches", "what several devices share: the batches of a fold (DDP), or the folds, one a device"
@@ -336,7 +338,7 @@ class Trainer:
     @property
     def ranks(self) -> int:
         """Processes that share the batches of a fold."""
-        return 1 if self.parallel == "folds" else self.devices * self.num_nodes
+        return 1 if self.parallel == "folds" else (self.devices or 1) * self.num_nodes
 
 
 @dataclass

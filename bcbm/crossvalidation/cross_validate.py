@@ -35,6 +35,7 @@ def run(
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
+    from bcbm.crossvalidation.at_once import folds_at_once
     from bcbm.crossvalidation.outlook import outlook
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.prepare import prepare
@@ -79,10 +80,10 @@ def run(
             say(console, line)
     jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
     work = partial(_train, jobs, trackers)
-    if config.trainer.parallel == "folds" and len(missing) > 1:
+    if (at_once := folds_at_once(config, len(missing))) > 1:
         from bcbm.crossvalidation.parallel import side_by_side
 
-        side_by_side(work, missing, config.trainer.devices, console)
+        side_by_side(work, missing, at_once, console)
     else:
         with folder.named_to_other_ranks():
             for number in missing:

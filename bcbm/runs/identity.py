@@ -30,8 +30,8 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     for name in ("root", "format", "names", "targets", "same_patients"):  # their content is in `cohort`
         content["cohort"].pop(name)
     content["split"].pop("file")  # its content is in the hash of the split
-    if content["trainer"].pop("parallel") == "folds":  # how many stand side by side changes no number
-        content["trainer"]["devices"] = 1
+    if content["trainer"].pop("parallel") == "folds" or config.trainer.devices is None:
+        content["trainer"]["devices"] = 1  # how many folds stand side by side changes no number
     content["trainer"].pop("profile")
     if weights := content["model"].pop("weights"):  # a file counts for what it holds
         try:
