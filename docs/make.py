@@ -1,6 +1,7 @@
-"""`python docs/make.py`: reference/keys.md and reference/commands.md, from the schema and the commands."""
+"""`python docs/make.py`: reference/{keys,commands,damage}.md, from the schema, the commands and the tests."""
 
 import ast
+import sys
 from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
@@ -46,7 +47,29 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"keys.md": keys, "commands.md": commands}
+def damage() -> str:
+    """Every kind of bad input and damage that the tests try, a table for each thing that is damaged."""
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    from damage import KINDS
+
+    lines = [
+        "# Bad input and damage",
+        "",
+        f"Made by `python docs/make.py` from the {len(KINDS)} kinds in `tests/damage/`, where each is done",
+        "to a small cohort or run: the command says it in one line that holds the words of the last column,",
+        "without a traceback; what was given stays as it is, and whatever is not damaged goes on.",
+    ]
+    for module, kinds in groupby(KINDS.values(), key=lambda kind: kind.damage.__module__):
+        lines += ["", f"## {(sys.modules[module].__doc__ or '').strip().rstrip('.')}", ""]
+        lines += ["| kind | command | how it ends | what the line holds |", "|---|---|---|---|"]
+        for kind in kinds:
+            lost = f"; lesions that do not enter: {kind.lost}" if kind.lost else ""
+            facts = ", ".join(f"`{fact}`" for fact in kind.facts)
+            lines.append(f"| {kind.name} | {kind.command} | {kind.end}{lost} | {facts} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"keys.md": keys, "commands.md": commands, "damage.md": damage}
 
 
 def _schema(section: str) -> Any:

@@ -64,7 +64,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        raise InputError(Problem(str(cohort.download.root), f"has no images, but {setting}", remedy))
+        raise InputError(
+            Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
+        )
     if cohort.survey is None and perturb:
         text = f"has no images, but features.stable={config.features.stable:g} perturbs their masks"
         raise InputError(

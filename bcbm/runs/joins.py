@@ -197,18 +197,18 @@ class _Check:
 
     @classmethod
     def of_folder(cls, folder: Path) -> "_Check":
-        with readable(folder, ANEW):
+        place = folder / "split.json"
+        with readable(folder / "environment.json", ANEW):
             environment = json.loads((folder / "environment.json").read_text())
-            text = (folder / "split.json").read_text()
+            known = environment["split"]
+        with readable(place, ANEW):
+            text = place.read_text()
             content, split = json.loads(text), Split.from_json(text)
             check = cls(folder, environment, split, content)
-            for owner, value in (
-                ("the file itself", content["hash"]),
-                ("environment.json", environment["split"]),
-            ):
+            for owner, value in (("the file itself", content["hash"]), ("environment.json", known)):
                 if value != split.hash:
                     found = f"its folds have hash {split.hash}, and {owner} says {value}: they were changed"
-                    check.problems.append(Problem(str(folder / "split.json"), found, ANEW))
+                    check.problems.append(Problem(str(place), found, ANEW))
         return check
 
     @property

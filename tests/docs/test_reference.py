@@ -34,6 +34,11 @@ def test_pages_that_are_made_are_what_the_schema_and_the_commands_say():
         assert (DOCS / "reference" / name).read_text() == page(), f"{name}: run python docs/make.py"
 
 
+def test_sixty_kinds_of_damage_are_in_the_reference():
+    rows = re.findall(r"^\| (.+?) \| \w+ \| ", (DOCS / "reference" / "damage.md").read_text(), re.MULTILINE)
+    assert len(set(rows)) == len(rows) >= 60
+
+
 def test_every_key_is_in_the_reference():
     assert {"task.targets", "cohort.root", "seed"} <= named("keys.md")
 

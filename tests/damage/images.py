@@ -1,0 +1,182 @@
+"""Images and masks: files that cannot be read, are not what their name says, or do not fit together."""
+
+import gzip
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from damage.given import AFFINE, FIRST, NAME, SECOND, SIZE, image_of, mask_of, save, values_of
+from damage.kind import IMAGES, SAID, kind
+
+LESION = f"{FIRST}/{NAME}"
+MASK = {"end": SAID, "lost": 1, "words": IMAGES}  # costs its lesion
+IMAGE = {"end": SAID, "lost": 1, "words": IMAGES}  # of a patient with one lesion
+
+
+@kind("a mask cut short", LESION, "correct the mask", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@kind("a mask of no bytes", LESION, "correct the mask", **MASK)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).write_bytes(b"")
+
+
+@kind("a mask that is a web page", LESION, "correct the mask", **MASK)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).write_bytes(gzip.compress(b"<html>Please log in</html>" * 40))
+
+
+@kind("a mask with a flipped bit", LESION, "correct the mask", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@kind("a mask that holds fewer voxels than its header says", LESION, "fewer voxels", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-100]))
+
+
+@kind("an empty mask", LESION, "no voxel", **MASK)
+def _(root: Path) -> None:
+    save(mask_of(root, FIRST), np.zeros((SIZE,) * 3, np.uint8))
+
+
+@kind("a mask of one voxel", LESION, "single voxel", **MASK)
+def _(root: Path) -> None:
+    mask = np.zeros((SIZE,) * 3, np.uint8)
+    mask[9, 9, 9] = 1
+    save(mask_of(root, FIRST), mask)
+
+
+@kind("a mask outside the brain", LESION, "outside the stripped brain", **MASK)
+def _(root: Path) -> None:
+    mask = np.zeros((SIZE,) * 3, np.uint8)
+    mask[0, 2:6, 2:6] = 1
+    save(mask_of(root, FIRST), mask)
+
+
+@kind("a mask of another size than its image", LESION, "another grid", f"{SIZE + 1}", **MASK)
+def _(root: Path) -> None:
+    save(mask_of(root, FIRST), np.ones((SIZE, SIZE, SIZE + 1), np.uint8))
+
+
+@kind("a mask shifted against its image", LESION, "another grid", "origin", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    affine = AFFINE.copy()
+    affine[:3, 3] = 5
+    save(path, values_of(path), affine)
+
+
+@kind("a mask with other spacing than its image", LESION, "another grid", "spacing", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    save(path, values_of(path), AFFINE @ np.diag([1, 1, 2, 1]))
+
+
+@kind("a mask with several volumes", LESION, "dimensions", **MASK)
+def _(root: Path) -> None:
+    save(mask_of(root, FIRST), np.ones((SIZE, SIZE, SIZE, 2), np.uint8))
+
+
+@kind("a mask whose name is not UTF-8", FIRST, "not UTF-8", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    (path.parent / os.fsdecode(f"{FIRST}_mask_l".encode() + b"\xff.nii.gz")).write_bytes(path.read_bytes())
+
+
+@kind("a lesion whose mask is not there", LESION, "no mask file", **MASK)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).unlink()
+
+
+@kind("a study without its image", FIRST, "0 files", **IMAGE)
+def _(root: Path) -> None:
+    image_of(root, FIRST).unlink()
+
+
+@kind("a study with two images", FIRST, "2 files", "_image_ss_n4", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    path.with_name(f"{FIRST}_image_raw.nii.gz").write_bytes(path.read_bytes())
+
+
+@kind("a file that fits no name", "t2.nii.gz", "neither an image nor a mask", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    path.with_name("t2.nii.gz").write_bytes(path.read_bytes())
+
+
+@kind("an image cut short", FIRST, "its lesions are excluded", **IMAGE)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@kind("an image with a voxel that is not finite", FIRST, "not finite", **IMAGE)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values[9, 9, 9] = np.nan
+    save(image_of(root, FIRST), values)
+
+
+@kind("an image of nothing but zeros", FIRST, "no brain", **IMAGE)
+def _(root: Path) -> None:
+    save(image_of(root, FIRST), np.zeros((SIZE,) * 3, np.float32))
+
+
+@kind("an image of one intensity", FIRST, "one intensity only", **IMAGE)
+def _(root: Path) -> None:
+    save(image_of(root, FIRST), np.full((SIZE,) * 3, 7, np.float32))
+
+
+@kind("an image of several volumes", FIRST, "dimensions", **IMAGE)
+def _(root: Path) -> None:
+    save(image_of(root, FIRST), np.ones((SIZE, SIZE, SIZE, 2), np.float32))
+
+
+@kind("an image without orientation", FIRST, "left and right are unknown", **IMAGE)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    image = nib.Nifti1Image(values_of(path), AFFINE)
+    image.set_qform(None, 0)
+    image.set_sform(None, 0)
+    nib.save(image, path)
+
+
+@kind("an image under two patients", FIRST, SECOND, end=SAID, lost=3, words=IMAGES)
+def _(root: Path) -> None:
+    image_of(root, SECOND).write_bytes(image_of(root, FIRST).read_bytes())
+
+
+@kind("images in a folder of another name", "Images", IMAGE_FOLDER, words=IMAGES)
+def _(root: Path) -> None:
+    (root / IMAGE_FOLDER).rename(root / "Images")
+
+
+@kind("an image folder that holds no study", IMAGE_FOLDER, "no study folder", words=IMAGES)
+def _(root: Path) -> None:
+    (root / IMAGE_FOLDER).rename(root.parent / "elsewhere")
+    (root / IMAGE_FOLDER).mkdir()
+
+
+@kind("images unpacked one folder too deep", IMAGE_FOLDER, "same name", words=IMAGES)
+def _(root: Path) -> None:
+    (root / IMAGE_FOLDER).rename(root.parent / "elsewhere")
+    (root / IMAGE_FOLDER).mkdir()
+    (root.parent / "elsewhere").rename(root / IMAGE_FOLDER / IMAGE_FOLDER)
+
+
+@kind("a sequence that no study has", "flare", IMAGE_FOLDER, "task.sequences", words=IMAGES)
+def _(root: Path) -> list[str]:
+    return ["task.sequences=[t1c,flare]"]

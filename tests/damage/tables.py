@@ -1,0 +1,225 @@
+"""Workbooks, files of one's own, and folders that are not what they should be."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
+from damage.given import FIRST, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
+from damage.kind import SAID, TABLES, kind
+
+CLINICAL, RADIOMICS = CLINICAL_WORKBOOK[0], RADIOMICS_WORKBOOK[0]
+FEATURE = "original_firstorder_Mean"
+FIT = (*TABLES, "model.kind=logistic_l2", "split.folds=2")
+
+
+@kind("the download's folder is not there", "nowhere", "cohort.root")
+def _(root: Path) -> list[str]:
+    return [f"cohort.root={root}/nowhere"]
+
+
+@kind("the download's folder is empty", "empty", "nothing", "cohort.root")
+def _(root: Path) -> list[str]:
+    (root / "empty").mkdir()
+    return [f"cohort.root={root / 'empty'}"]
+
+
+@kind("a folder without the download", "notes.txt", "cohort.root")
+def _(root: Path) -> list[str]:
+    (root / "other").mkdir()
+    (root / "other" / "notes.txt").write_text("nothing here")
+    return [f"cohort.root={root / 'other'}"]
+
+
+@kind("the prepared folder lies in the download", "prepared.root", "cohort.root")
+def _(root: Path) -> list[str]:
+    return [f"prepared.root={root / 'prepared'}"]
+
+
+@kind("the clinical workbook is not there", CLINICAL, "no such workbook")
+def _(root: Path) -> None:
+    (root / CLINICAL).unlink()
+
+
+@kind("the radiomics workbook is not there", RADIOMICS, "no such workbook")
+def _(root: Path) -> None:
+    (root / RADIOMICS).unlink()
+
+
+@kind("a workbook cut short by its download", CLINICAL, "download the workbook again")
+def _(root: Path) -> None:
+    (root / CLINICAL).write_bytes((root / CLINICAL).read_bytes()[:-2000])
+
+
+@kind("a workbook that is a web page", RADIOMICS, "download the workbook again")
+def _(root: Path) -> None:
+    (root / RADIOMICS).write_text("<html><body>Please log in</body></html>")
+
+
+@kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1])
+def _(root: Path) -> None:
+    table = pd.read_excel(root / CLINICAL, dtype=object)
+    write_sheet(root, (CLINICAL, "Sheet1"), table)
+
+
+@kind("a workbook without the column of its studies", CLINICAL, "'ID'")
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.drop(columns="ID"))
+
+
+@kind("two columns of one heading", CLINICAL, "'PR'")
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"PR ": "+"}))
+
+
+@kind("a workbook that lacks a feature", "radiomics workbook", FEATURE)
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.drop(columns=FEATURE))
+
+
+@kind("a label that is no label", CLINICAL, "row 2", FIRST, "ER", "'positive?'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ER", "positive?")
+
+
+@kind("a study twice in the clinical workbook", CLINICAL, f"row {PATIENTS + 2}", FIRST, end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: pd.concat([table, table.head(1)]))
+
+
+@kind("a clinical row without its study", CLINICAL, "row 3", "no ID", end=SAID, lost=2)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 3, "ID", "")
+
+
+@kind("a study without its clinical row", SECOND, CLINICAL, end=SAID, lost=2)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table[table["ID"] != SECOND])
+
+
+@kind("two sessions that disagree on a label", "BCBM-RadioGenomics-1", "PR", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        later = table.head(1).assign(ID=FIRST[:-1] + "1", PR="+")
+        return pd.concat([table, later])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("one patient under two spellings", "'BCBM-RadioGenomics-02'", "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomics-02-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("a study id without its session", "BCBM_RadioGenomics_1", "patient of its own", end=SAID, lost=1)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_1")
+
+
+@kind("a target without any label", "PR", command="fit", words=FIT)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(PR=""))
+
+
+@kind("a target of a column that is not there", "Ki67", "cohort.targets")
+def _(root: Path) -> list[str]:
+    return ["cohort.targets={Ki67: {column: Ki67, positive: '>= 20'}}", "task.targets=[Ki67]"]
+
+
+@kind("a feature that is not a number", RADIOMICS, "row 2", FEATURE, "'n/a'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "n/a")
+
+
+@kind("a feature that is infinite", RADIOMICS, "row 2", FEATURE, "'inf'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
+
+
+@kind("a lesion twice in the radiomics workbook", RADIOMICS, FIRST, NAME, end=SAID)
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: pd.concat([table, table.head(1)]))
+
+
+@kind("a radiomics row without its study", RADIOMICS, "row 2", "no FilenamePrefix", end=SAID, lost=1)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, "FilenamePrefix", "")
+
+
+@kind("a lesion that two patients share, to the last digit", FIRST, SECOND, end=SAID, lost=2)
+def _(root: Path) -> None:
+    _copy_row(root, 1.0)
+
+
+@kind("a lesion that two patients share, but for rounding", FIRST, SECOND, end=SAID, lost=2)
+def _(root: Path) -> None:
+    _copy_row(root, 1 + 1e-9)
+
+
+def _copy_row(root: Path, factor: float) -> None:
+    """Give a lesion of another patient the values of the first, and so its mask."""
+
+    def change(table: pd.DataFrame) -> None:
+        columns = table.columns[2:]
+        table.loc[1, columns] = table.loc[0, columns].to_numpy(float) * factor
+
+    edit(root, RADIOMICS_WORKBOOK, change)
+
+
+@kind("a file of names that is not there", "cohort.names", "names.csv")
+def _(root: Path) -> list[str]:
+    return [f"cohort.names={root.parent / 'names.csv'}"]
+
+
+@kind("a corrected name of no lesion", "no segmentation is named left-nowhere", end=SAID)
+def _(root: Path) -> list[str]:
+    return _names(root, "left-nowhere,lesion,left,frontal")
+
+
+@kind("a corrected name with a region that is none", "names.csv", "'forntal'", "frontal")
+def _(root: Path) -> list[str]:
+    return _names(root, f"{NAME},lesion,left,forntal")
+
+
+def _names(root: Path, line: str) -> list[str]:
+    path = root.parent / "names.csv"
+    path.write_text(f"name,category,hemisphere,region\n{line}\n")
+    return [f"cohort.names={path}"]
+
+
+@kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    return ["split.holdout=scanner"]
+
+
+@kind("a file of folds without a patient", "folds.csv", "BCBM-RadioGenomics-1", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: number % 2 for number in range(2, PATIENTS + 1)})
+
+
+@kind(
+    "a file of folds with a stranger",
+    f"folds.csv row {PATIENTS + 2}",
+    "RadioGenomics-99",
+    command="fit",
+    words=FIT,
+)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: number // 2 % 2 for number in [*range(1, PATIENTS + 1), 99]})
+
+
+@kind("a file of folds without its columns", "folds.csv", "patient", "split.file", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    path = root.parent / "folds.csv"
+    path.write_text("id;group\nBCBM-RadioGenomics-1;0\n")
+    return [f"split.file={path}"]
+
+
+def _folds(root: Path, folds: dict[int, int]) -> list[str]:
+    path = root.parent / "folds.csv"
+    rows = [f"BCBM-RadioGenomics-{number},{fold}" for number, fold in folds.items()]
+    path.write_text("\n".join(["patient,fold", *rows]) + "\n")
+    return [f"split.file={path}"]

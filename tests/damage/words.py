@@ -1,0 +1,69 @@
+"""Words of the command line and files of experiments."""
+
+from pathlib import Path
+
+from damage.kind import kind
+
+ALONE = {"given": "", "command": "fit"}
+
+
+@kind("a word without its value", "'seed'", "key=value", words=("seed",), **ALONE)
+@kind("a key misspelt", "'trainer.max_epoch'", "trainer.max_epochs", words=("trainer.max_epoch=3",), **ALONE)
+@kind("a key of nothing", "'colour'", words=("colour=red",), **ALONE)
+@kind("a word for a number", "'seed'", "many", words=("seed=many",), **ALONE)
+@kind("a number out of its bounds", "split.folds=1", "at least 2", words=("split.folds=1",), **ALONE)
+@kind("an unknown target", "task.targets", "'HER3'", "HER2", words=("task.targets=[HER3]",), **ALONE)
+@kind("an unknown modality", "task.modalities", "'imge'", "image", words=("task.modalities=[imge]",), **ALONE)
+@kind("a fold that is not there", "fold=99", "to 4", words=("fold=99",), **ALONE)
+@kind("an experiment that is not there", "experiment=dmo", "demo", words=("experiment=dmo",), **ALONE)
+@kind("a file of a group that is not there", "model=smal", "small", words=("model=smal",), **ALONE)
+@kind(
+    "an image for a model of tables",
+    "model.kind=logistic_l2",
+    "image",
+    words=("model.kind=logistic_l2",),
+    **ALONE,
+)
+@kind(
+    "a batch that devices cannot share",
+    "data.batch_size",
+    "2",
+    words=("trainer.devices=2", "data.batch_size=7"),
+    **ALONE,
+)
+@kind(
+    "two settings that give the folds",
+    "split.file",
+    "split.holdout",
+    words=("split.file=a", "split.holdout=age"),
+    **ALONE,
+)
+@kind("YAML that is broken on the command line", "task.targets=[ER", words=("task.targets=[ER",), **ALONE)
+def _(place: Path) -> None:
+    """Nothing but the words."""
+
+
+@kind("an experiment whose YAML is broken", "mine.yaml", "not readable as YAML", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("split: [1, 2")
+
+
+@kind("an experiment that is a list", "mine.yaml", "keys and values", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("- split")
+
+
+@kind("an experiment that extends itself", "mine.yaml", "extends itself", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("extends: mine", "experiment=mine")
+
+
+@kind("an experiment with an unknown key", "mine.yaml", "'split.fold'", "split.folds", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("split: {fold: 3}")
+
+
+def _experiment(text: str, word: str = "experiment=mine.yaml") -> list[str]:
+    """An experiment of one's own, in the folder where the command is called."""
+    Path("mine.yaml").write_text(text)
+    return [word, "experiments=."]
