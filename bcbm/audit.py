@@ -34,12 +34,13 @@ def _audit(config: "Config", console: "Console") -> int:
     from bcbm.report.figures.audit import audit_figures
     from bcbm.report.pages.audit import write_page
     from bcbm.system.files import strict_json, write_whole
+    from bcbm.terminal.progress import progress_bar
 
     cohort = read_cohort(config, console, volumes=True, register=True)
     content = audit_content(config, cohort)
     folder = Path(config.run.root) / "audit" / cohort.content
     write_whole(folder / "audit.json", strict_json(content))
-    with TemporaryDirectory() as drawings, console.status("drawing the page"):
+    with TemporaryDirectory() as drawings, progress_bar(console, "drawing the page"):
         figures = audit_figures(cohort.table, content["flow"], Path(drawings), cohort.survey is not None)
         write_page(content, figures, folder / "audit.html")
     report(cohort.table, [], console)
@@ -50,19 +51,14 @@ def _audit(config: "Config", console: "Console") -> int:
 
 def _print(content: dict, console: "Console") -> None:
     """The findings a kind with one example, and how coordinates and names agree."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from bcbm.report.pages.audit import group_findings
+    from bcbm.system.words import counted
 
     groups = group_findings(content["findings"])
-    table = Table("finding", "count", "for example", box=None, title_justify="left")
     for group in groups:
         example = group["rows"][0]
-        table.add_row(
-            group["kind"], str(len(group["rows"])), escape(f"{example['where']}: {example['found']}")
-        )
-    console.print(table)
+        say(console, f"{len(group['rows']):>5} {group['kind']}")
+        say(console, f"      such as {example['where']}: {example['found']}")
     for part, counts in (content["agreement"] or {}).items():
         share = counts["agree"] / max(1, counts["of"])
         say(
@@ -70,7 +66,7 @@ def _print(content: dict, console: "Console") -> None:
             f"  {part}: coordinates agree with {counts['agree']} of {counts['of']} sure names, {share:.1%}",
         )
     total = len(content["findings"])
-    counts = f"{total} finding{'s' * (total > 1)} of {len(groups)} kind{'s' * (len(groups) > 1)}"
+    counts = f"{counted(total, 'finding')} of {counted(len(groups), 'kind')}"
     verdict = f"[yellow]{counts}[/]" if total else "[green]clean[/]"
     console.print(f"audit: {verdict}")
 

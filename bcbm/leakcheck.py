@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bcbm.terminal.words import say
+from bcbm.terminal.words import print_line, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +91,7 @@ def _print(content: dict[str, Any], console: "Console") -> None:
         f"{own['test_content_in_training']}",
     ):
         say(console, line)
-    console.print(content["verdict"], style="bold red" if content["leak"] else "bold", soft_wrap=True)
+    print_line(console, content["verdict"], markup=False, style="bold red" if content["leak"] else "bold")
 
 
 def _curve(target: str, levels: dict[str, Any]) -> str:

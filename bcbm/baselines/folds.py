@@ -18,6 +18,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc, mean_or_nan
 from bcbm.system.files import write_whole
+from bcbm.system.words import counted
 from bcbm.terminal.words import say
 
 
@@ -57,7 +58,7 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     job.hand_in(predicted)
     say(
         console,
-        f"{job.name}: {config.model.kind} on {columns.shape[1]} columns, "
+        f"{job.name}: {config.model.kind} on {counted(columns.shape[1], 'column')}, "
         f"validation AUROC {_mean_auroc(config, table, validation_predictions):.2f}, "
         f"{UNITS[split.unit]} tested: {len(split.folds[number].test)}",
     )

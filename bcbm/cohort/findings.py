@@ -10,7 +10,8 @@ from bcbm.cohort.overrides import SURE, unsure_names
 from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
 
-BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure
+BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure,
+UNEVEN = 3  # if these are more than so many times as many as the others have on average
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
@@ -60,13 +61,16 @@ def agreement(table: pd.DataFrame) -> dict[str, dict[str, int]] | None:
 
 
 def burden(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Patients that own more than a tenth of the lesions that enter, the largest first."""
+    """Patients that own more than a tenth of the lesions that enter, and far more than others; largest first.
+
+    In a cohort of a dozen patients everyone has about a tenth.
+    """
     counts = table.loc[~table["excluded"], "patient_id"].value_counts()
-    total = int(counts.sum())
+    total, others = int(counts.sum()), max(1, len(counts) - 1)
     return [
         {"patient": str(patient), "lesions": int(count), "share": count / total}
         for patient, count in counts.items()
-        if count > BURDEN * total
+        if count > BURDEN * total and count > UNEVEN * (total - count) / others
     ]
 
 
@@ -160,7 +164,7 @@ def _positions(table: pd.DataFrame) -> Iterator[Problem]:
 
 def _patients(table: pd.DataFrame) -> Iterator[Problem]:
     for row in burden(table):
-        text = f"has {row['lesions']} of the lesions that enter, {row['share']:.0%}"
+        text = f"has {row['lesions']} of the lesions that enter, {row['share']:.0%}, and others far fewer"
         remedy = "read patient-level figures; cohort.policy=largest or one_session reduces the share"
         yield Problem(str(row["patient"]), text, remedy, "patient that owns much of the table")
     unlabelled = table.loc[table["reason"].isin(UNLABELLED), "patient_id"].unique()

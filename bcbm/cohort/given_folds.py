@@ -11,6 +11,7 @@ from bcbm.cohort.acquisition import NUMBER, ordered, other_groups, patient_group
 from bcbm.cohort.leaks import PARTS
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Note, Problem
+from bcbm.system.words import counted
 
 FEW = 10  # test patients below which a fold's own figures say little
 LISTED = 8  # patients or folds that a message names
@@ -65,10 +66,10 @@ def held_out_folds(
             raise InputError(Problem(key, problem, remedy))
     other = other_groups(lesions, column)
     if other.any():
+        patients = counted(lesions.loc[other, "patient_id"].nunique(), "patient")
         text = (
-            f"{key}: {lesions.loc[other, 'patient_id'].nunique()} patients have several values; their first "
-            f"study decides for all of a patient, and {int(other.sum())} of {len(lesions)} lesions carry "
-            "another value than their patient's"
+            f"{key}: several values in {patients}; the first study decides for all of a patient, and "
+            f"{int(other.sum())} of {len(lesions)} lesions carry another value than their patient's"
         )
         warnings.warn(text, Note, stacklevel=2)
     _check_classes(key, folds, _labels(lesions, targets))
@@ -95,7 +96,7 @@ def file_folds(path: Path, table: pd.DataFrame, targets: Sequence[str]) -> list[
     first, problems = _assigned(path, rows, column, sorted(set(table["patient_id"].astype(str))))
     entering = set(labels.index)
     if missing := sorted(entering - set(rows["patient"])):
-        text = f"lacks {len(missing)} patients that enter: {_some(missing)}"
+        text = f"lacks {counted(len(missing), 'patient')} that enter: {_some(missing)}"
         problems.append(Problem(str(path), text, "add a row for each"))
     words = ordered({word for _, word in first.values()})
     members = {word: [name for name, (_, other) in first.items() if other == word] for word in words}
@@ -196,7 +197,7 @@ def _check_classes(key: str, folds: Sequence[GivenFold], labels: pd.DataFrame) -
         single = [str(target) for target in part if part[target].nunique() < 2]
         if len(part) < FEW or single:
             words = f" (one class of {', '.join(single)})" if single else ""
-            doubtful.append(f"{fold.name}: {len(part)} test patients{words}")
+            doubtful.append(f"{fold.name}: {counted(len(part), 'test patient')}{words}")
     if doubtful:
         text = f"{key}: folds too small or of one class to have a figure of their own: {'; '.join(doubtful)}"
         warnings.warn(text, Note, stacklevel=3)
@@ -211,7 +212,7 @@ def _untrained(where: str, fold: GivenFold, labels: pd.DataFrame) -> Iterator[Pr
             if count < 2:
                 yield Problem(
                     f"{where}, {fold.name}",
-                    f"leaves {count} {sign} patient{'s' * (count != 1)} of {target} to train and validate on",
+                    f"leaves {counted(count, f'{sign} patient')} of {target} to train and validate on",
                     f"leave {target} out of task.targets, or divide the patients in another way",
                 )
 

@@ -20,6 +20,7 @@ from bcbm.comparison.experiments import (
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError
+from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 
@@ -81,7 +82,7 @@ def compare(words: list[str], console: Console) -> int:
         raise ConfigError(
             f"against={against} is not one of the experiments; write one of {', '.join(labels)}"
         )
-    with console.status("testing differences"):
+    with progress_bar(console, "testing differences"):
         comparison = compare_runs(rows, reference, across)
     name = _name(names, settings, labels) + ("+across" if comparison["across"] else "")
     home = Path(config.run.root) / "compare" / name

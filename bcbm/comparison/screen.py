@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bcbm.statistics.results import Comparison
+from bcbm.terminal.words import print_line
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -38,7 +39,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         tests.add_row(escape(test["label"]), test["target"], *cells)
     console.print(tests)
     if mark:
-        console.print(f"[bold red]{ACROSS} ACROSS COHORTS[/]: {ACROSS_WORDS}")
+        print_line(console, f"[bold red]{ACROSS} ACROSS COHORTS[/]: {ACROSS_WORDS}")
 
 
 def _table(title: str, *headings: str) -> Table:

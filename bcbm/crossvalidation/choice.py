@@ -46,7 +46,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     )
     tried, once = candidates(config), replace(config, seeds=1)
     home = job.home / "inner"
-    with progress_bar(console, f"fold {number}: choosing", len(tried) * len(inner.folds)) as advance:
+    with progress_bar(console, f"{job.title}: choosing", len(tried) * len(inner.folds)) as advance:
         scores = []
         for place, settings in enumerate(tried):
             trial = RunFolder(home / f"candidate={place}")

@@ -5,9 +5,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from bcbm.terminal.words import say
+from bcbm.terminal.words import print_line, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.folder import RunFolder
+    from bcbm.terminal.log import RunLog
     from bcbm.tracking import Tracker
 
 
@@ -31,13 +33,22 @@ def run(
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
             hold; what was chosen is part of the experiment's name, and so of which run is continued.
     """
+    from bcbm.terminal.log import logged
+
+    with logged(console) as log:
+        return _run(config, console, choices, log)
+
+
+def _run(
+    config: "Config", console: "Console", choices: Mapping[int, Mapping[str, Any]] | None, log: "RunLog"
+) -> "Path":
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.at_once import folds_at_once
-    from bcbm.crossvalidation.outlook import outlook
-    from bcbm.preparation.fold_job import FoldJob
+    from bcbm.crossvalidation.outlook import outlook, remaining
+    from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import leak_in_words
     from bcbm.runs.folder import RunFolder
@@ -57,11 +68,12 @@ def run(
     check_fold(config.fold, len(split.folds))
     block = split_block(split, count_leaks(lesions.table, split))
     if is_leaky(block):
-        console.print(f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
+        print_line(console, f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
     folder = RunFolder.open(
         config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
     )
     if rank() == 0:
+        log.keep_in(folder.path)
         folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
         folder.write("lesions.parquet", lesions.table)
         folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
@@ -78,16 +90,32 @@ def run(
     if missing:
         for line in outlook(config, lesions, split):
             say(console, line)
-    jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
+    at_once = folds_at_once(config, len(missing))
+    jobs = {
+        number: FoldJob(
+            config, lesions, split, number, folder, place=Place(before + 1, len(missing), at_once)
+        )
+        for before, number in enumerate(missing)
+    }
     work = partial(_train, jobs, trackers)
-    if (at_once := folds_at_once(config, len(missing))) > 1:
+    began = perf_counter()
+
+    def measured(number: int) -> None:
+        """Say what the other folds will take, by the first that has ended."""
+        others = len(missing) - at_once
+        if line := remaining(folder.fold(number), perf_counter() - began, others, at_once):
+            say(console, line)
+
+    if at_once > 1:
         from bcbm.crossvalidation.parallel import side_by_side
 
-        side_by_side(work, missing, at_once, console)
+        side_by_side(work, missing, at_once, console, measured)
     else:
         with folder.named_to_other_ranks():
             for number in missing:
                 work(number, console)
+                if number == missing[0]:
+                    measured(number)
     if rank() == 0:
         _finish(config, lesions, split, folder, trackers, console)
     return folder.path

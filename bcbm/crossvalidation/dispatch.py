@@ -8,6 +8,7 @@ from rich.console import Console
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.fold_radiomics import record_radiomics
 from bcbm.system.processes import rank
+from bcbm.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -41,4 +42,5 @@ def train(
         else:
             from bcbm.baselines import train_baseline
 
-            train_baseline(member, console)
+            with progress_bar(console, f"{member.title}: {job.config.model.kind}"):
+                train_baseline(member, console)

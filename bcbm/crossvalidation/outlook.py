@@ -1,12 +1,18 @@
 """What the cohort can show, said before anything is trained."""
 
 import math
+import shutil
+from pathlib import Path
 
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.modalities import MODALITIES
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.power import given_variance, planned_variance, sample_size, smallest_auroc
+from bcbm.system.files import bytes_of
+from bcbm.system.processes import most_memory
+from bcbm.system.words import counted, duration, size
+from bcbm.terminal.progress import LONG
 
 HOPED = 0.75  # AUROC at which the sample size is asked for
 
@@ -38,8 +44,29 @@ def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
     corrected = f", corrected over {len(targets)} targets" if len(targets) > 1 else ""
     lines = [f"least AUROC that this run can tell from chance (power 80 %{corrected}): {', '.join(smallest)}"]
     if parameters:
-        lines.append(
-            f"patients that a model on {parameters} columns asks for at AUROC {HOPED} (Riley 2020): "
-            f"{', '.join(asked)}"
-        )
+        model = f"a model on {counted(parameters, 'column')}"
+        lines.append(f"patients that {model} asks for at AUROC {HOPED} (Riley 2020): {', '.join(asked)}")
     return lines
+
+
+def remaining(fold: Path, seconds: float, others: int, at_once: int) -> str:
+    """What the folds that are still to be trained take, by the first; empty where that is soon over.
+
+    Args:
+        fold: the folder of the first.
+        seconds: that it took.
+        others: how many folds have not begun.
+        at_once: how many are trained side by side.
+    """
+    ahead = seconds * math.ceil(others / at_once)
+    if ahead < LONG:
+        return ""
+    written = bytes_of(fold)
+    memory = most_memory() if at_once == 1 else None  # others train in processes of their own
+    taken = [duration(seconds), f"{size(written)} on disk"]
+    taken += [f"{size(memory)} of memory"] if memory else []
+    free = shutil.disk_usage(fold).free
+    return (
+        f"the first fold took {', '.join(taken)}: {counted(others, 'more fold')} in about {duration(ahead)}, "
+        f"{size(written * others)} on disk ({size(free)} are free)"
+    )

@@ -15,6 +15,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.pool import end, how_ended, start
 from bcbm.system.processes import Terminated, ending_signals, held_back, load_stack, terminable
 from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import say
 
 STACK = ("bcbm.crossvalidation.parallel", "bcbm.model.fold", "bcbm.baselines", "bcbm.crossvalidation.choice")
 Work = Callable[[int, Console], None]
@@ -29,7 +30,13 @@ class RunningFold:
     output: Connection
 
 
-def side_by_side(work: Work, numbers: Sequence[int], at_once: int, console: Console) -> None:
+def side_by_side(
+    work: Work,
+    numbers: Sequence[int],
+    at_once: int,
+    console: Console,
+    measured: Callable[[int], None] = lambda number: None,
+) -> None:
     """Do the work of every number, `at_once` of them at a time, each in a process of its own.
 
     What they print appears here. If one fails, or this process is ended, all end; with `Terminated` each may
@@ -40,6 +47,7 @@ def side_by_side(work: Work, numbers: Sequence[int], at_once: int, console: Cons
         numbers: of the folds.
         at_once: how many run side by side.
         console: where their lines appear.
+        measured: called with the first that has ended.
 
     Raises:
         InputError: a process was killed; or what the work itself raises.
@@ -57,6 +65,8 @@ def side_by_side(work: Work, numbers: Sequence[int], at_once: int, console: Cons
                     if _listen(fold, console):
                         del running[slot]
                         advance(1)
+                        if len(waiting) + len(running) == len(numbers) - 1:
+                            measured(fold.number)
         except Terminated:
             end([fold.process for fold in running.values()], signal.SIGTERM)
             raise
@@ -88,7 +98,7 @@ def _listen(fold: RunningFold, console: Console) -> bool:
         return True
     if isinstance(message, BaseException):
         raise message
-    console.print(message, end="", markup=False, soft_wrap=True)
+    say(console, message.removesuffix("\n"))
     return False
 
 

@@ -17,6 +17,7 @@ from bcbm.runs.ledger import enter
 from bcbm.runs.predictions import KEY, read_predictions, training_labels
 from bcbm.statistics.leakage import split_block
 from bcbm.statistics.results import LedgerBlock, Results
+from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 
@@ -45,7 +46,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     folder.write("predictions.parquet", tables.predictions)
     entering = tables.lesions[~tables.lesions["excluded"].astype(bool)]
     permuted = folder.path / "permutations.parquet"
-    with console.status("computing figures, drawing the report"):
+    with progress_bar(console, "computing figures, drawing the report"):
         results = summarise(
             tables.predictions,
             split=split_block(tables.split, count_leaks(tables.lesions, tables.split)),

@@ -59,7 +59,7 @@ def train_fold(
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
     choice = EpochChoice(config.trainer)
     keeper = Keeper(home / "checkpoints", interruption, choice, average)
-    progress = FoldProgress(console, job.name, config.trainer.max_epochs)
+    progress = FoldProgress(console, job, config.trainer.max_epochs)
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]

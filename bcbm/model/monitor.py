@@ -8,18 +8,17 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.system.processes import most_memory
-from bcbm.terminal.words import say
+from bcbm.terminal.progress import LiveLine, fitting, left
 
 EVERY = 8  # steps; the norm of each would cost 1 % of the time
 LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data
-LINE = 60.0  # seconds between two lines where there is no terminal
 
 
 class Monitor(Callback):
@@ -107,43 +106,54 @@ class Monitor(Callback):
 
 
 class FoldProgress(Callback):
-    """One line a training: epoch, losses and time left; without a terminal one a minute."""
+    """One line a training: how far it is, losses, AUROC and the time left for the whole run.
 
-    def __init__(self, console: Console, fold: str, epochs: int) -> None:
-        fold_text, losses = TextColumn("{task.fields[fold]}"), TextColumn("{task.description}")
-        columns = (fold_text, BarColumn(), losses, TimeRemainingColumn())
-        shown = console.is_terminal and not console.quiet
-        self.progress = Progress(*columns, console=console, transient=True, disable=not shown)
-        self.task: TaskID = self.progress.add_task("", total=epochs, fold=fold)
-        self.console, self.fold, self.shown = console, fold, shown
-        self.printed = perf_counter()
+    Args:
+        console: where.
+        job: the training; trainings that come behind it are taken to be as long as this one.
+        epochs: of a training.
+    """
+
+    def __init__(self, console: Console, job: FoldJob, epochs: int) -> None:
+        self.name, self.behind, self.epochs = job.title, job.behind, epochs
+        self.epoch = self.first = 0
+        self.losses: dict[str, float] = {}
+        self.line = LiveLine(console, self.text, lambda: self.epoch / self.epochs, alone=False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the line."""
-        self.progress.start()
+        self.line.start()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the time, from where training goes on."""
-        self.began, self.first = perf_counter(), trainer.current_epoch
+        self.began, self.epoch = perf_counter(), trainer.current_epoch
+        self.first = self.epoch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Print the line, when it is time."""
+        self.line.tick()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move it on."""
-        losses = "  ".join(
-            f"{name} {float(trainer.callback_metrics[name]):.3f}"
-            for name in ("train/loss", "val/loss", "val/auroc")
-            if name in trainer.callback_metrics
-        )
-        epoch = trainer.current_epoch + 1
-        text = f"epoch {epoch}/{trainer.max_epochs}  {losses}"
-        if self.shown:
-            self.progress.update(self.task, completed=epoch, description=text)
-        elif perf_counter() - self.printed > LINE:
-            self.printed = perf_counter()
-            pace = (self.printed - self.began) / (epoch - self.first)
-            left = pace * ((trainer.max_epochs or epoch) - epoch) / 60
-            line = f"{self.fold}: {text}  at most {left:.0f} min left"
-            say(self.console, line)
+        self.epoch = trainer.current_epoch + 1
+        names = ("train/loss", "val/loss", "val/auroc")
+        metrics = trainer.callback_metrics
+        self.losses = {name: float(metrics[name]) for name in names if name in metrics}
+
+    def text(self, width: int) -> str:
+        """The line of now."""
+        epoch = f"epoch {self.epoch}/{self.epochs}" if self.epoch else ""
+        losses = [f"{self.losses[name]:.3f}" for name in ("train/loss", "val/loss") if name in self.losses]
+        loss = f"loss {' / '.join(losses)}" if losses else ""
+        auroc = f"AUROC {self.losses['val/auroc']:.2f}" if "val/auroc" in self.losses else ""
+        ahead = ""
+        if self.epoch > self.first:
+            pace = (perf_counter() - self.began) / (self.epoch - self.first)
+            ahead = left(pace * (self.epochs - self.epoch + self.behind * self.epochs))
+        return fitting(self.name, [ahead, epoch, auroc, loss], [epoch, loss, auroc, ahead], width)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take it away."""
-        self.progress.stop()
+        self.line.stop()

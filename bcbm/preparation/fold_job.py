@@ -19,6 +19,18 @@ PREDICTED = "predicted.parquet"  # of a training whose fold has others to come
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a fold stands among those that a command trains: its number from 1 on, of how many.
+
+    `at_once` is how many are trained side by side.
+    """
+
+    number: int = 1
+    total: int = 1
+    at_once: int = 1
+
+
+@dataclass(frozen=True)
 class FoldJob:
     """What it takes to train a fold once.
 
@@ -29,6 +41,7 @@ class FoldJob:
         number: which of them.
         folder: the run folder, which gets the fold's prediction table.
         member: which of the fold's trainings, each with a seed of its own; their mean is its prediction.
+        place: where it stands among the folds of this command.
     """
 
     config: Config
@@ -37,6 +50,7 @@ class FoldJob:
     number: int
     folder: RunFolder
     member: int = 0
+    place: Place = Place()
 
     @property
     def home(self) -> Path:
@@ -47,6 +61,18 @@ class FoldJob:
     def name(self) -> str:
         """The fold in words, with the seed where there are several."""
         return f"fold {self.number}" + f", seed {self.member}" * (self.config.members > 1)
+
+    @property
+    def title(self) -> str:
+        """The same with its place, as in `fold 6 (7 of 15)`."""
+        place = f" ({self.place.number} of {self.place.total})" if self.place.total > 1 else ""
+        return self.name + place
+
+    @property
+    def behind(self) -> float:
+        """How many trainings this command still has behind this one, those side by side as one."""
+        others = (self.place.total - self.place.number) * self.config.members
+        return self.config.members - 1 - self.member + others / self.place.at_once
 
     @property
     def parts(self) -> dict[str, np.ndarray]:

@@ -26,8 +26,11 @@ from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
+from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import say
+from bcbm.terminal.words import print_line, say
+
+NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
 def prepare(config: Config, console: Console) -> Lesions:
@@ -141,14 +144,18 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, co
 def report(table: pd.DataFrame, problems: list[Problem], console: Console) -> None:
     """Print every problem, then what enters and why other lesions do not."""
     _print("problem", problems, console)
-    for step, patients, studies, lesions in flow(table):
-        counts = f"{patients:>4} patients{studies:>5} studies{lesions:>5} lesions"
-        say(console, f"  {step.replace('excluded:', '-'):<39.39}{counts}")
+    steps = flow(table)
+    width = min(NAMES, max(len(step.replace("excluded:", "-")) for step, *_ in steps))
+    for step, patients, studies, lesions in steps:
+        counts = ", ".join(
+            [counted(patients, "patient"), counted(studies, "study", "studies"), counted(lesions, "lesion")]
+        )
+        say(console, f"  {step.replace('excluded:', '-'):<{width}}  {counts}")
 
 
 def _print(kind: str, problems: list[Problem], console: Console) -> None:
     for problem in problems:
-        console.print(f"[yellow]{kind}[/] {escape(str(problem))}", soft_wrap=True)
+        print_line(console, f"[yellow]{kind}[/] {escape(str(problem))}")
 
 
 def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.DataFrame:
@@ -165,12 +172,13 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
         return workbook[list(FEATURES)]
     assert cohort.survey is not None
     studies = studies_of(table, set(cohort.survey.masks.index))
-    with progress_bar(console, "extracting radiomics", count_masks(studies)) as advance:
+    place = cohort.folder / "radiomics"
+    with progress_bar(console, "extracting radiomics", count_masks(studies), place) as advance:
         values, failures = extract_cohort(
             [(study.image, study.masks) for study in studies],
             config.prepared.jobs,
             advance,
-            folder=cohort.folder / "radiomics",
+            folder=place,
         )
     failed = table["lesion_id"].map(failures)
     for lesion, failure in failures.items():
@@ -196,8 +204,9 @@ def _perturbed(
 ) -> np.ndarray:
     """The features of perturbed masks, (N, DRAWS, 107), of the lesions that enter; NaN without a mask."""
     studies = studies_of(entering, set(entering["lesion_id"]))
-    with progress_bar(console, "extracting radiomics of perturbed masks", count_masks(studies)) as advance:
-        features = perturbed_features(studies, cohort.folder / "perturbed", config.prepared.jobs, advance)
+    place, words = cohort.folder / "perturbed", "extracting radiomics of perturbed masks"
+    with progress_bar(console, words, count_masks(studies), place) as advance:
+        features = perturbed_features(studies, place, config.prepared.jobs, advance)
     missing = np.full((DRAWS, len(FEATURES)), np.nan)
     return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
 
@@ -210,10 +219,9 @@ def _crops(config: Config, cohort: SurveyedCohort, console: Console) -> dict[str
     settings = CropSettings(
         features.crop_size, features.crop_spacing, features.crop_margin, features.crop_intensity
     )
-    with progress_bar(console, "cutting crops", count_masks(studies)) as advance:
-        where, failures = prepare_crops(
-            studies, cohort.folder / "crops", settings, jobs=config.prepared.jobs, progress=advance
-        )
+    place = cohort.folder / "crops"
+    with progress_bar(console, "cutting crops", count_masks(studies), place) as advance:
+        where, failures = prepare_crops(studies, place, settings, jobs=config.prepared.jobs, progress=advance)
     cohort.problems += failures
     if config.task.missing == "exclude":
         reasons = table["lesion_id"].map({problem.where: problem.found for problem in failures})

@@ -117,8 +117,9 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         say(console, text)
     if volumes and download.has_images:
         studies = studies_of(download.segmentations)
-        with progress_bar(console, "surveying images and masks", count_masks(studies)) as advance:
-            survey = survey_cohort(studies, folder / "survey", config.prepared.jobs, advance)
+        place = folder / "survey"
+        with progress_bar(console, "surveying images and masks", count_masks(studies), place) as advance:
+            survey = survey_cohort(studies, place, config.prepared.jobs, advance)
         if register:
             sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
             with progress_bar(console, "registering studies", len(sound)) as advance:

@@ -19,6 +19,7 @@ from bcbm.report.words import (
 )
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
+from bcbm.terminal.words import say
 
 
 def print_table(results: Results, console: Console) -> None:
@@ -82,7 +83,7 @@ def print_table(results: Results, console: Console) -> None:
     ]
     lines.append(f"Brier (prevalence alone): {', '.join(scores)}")
     for line in lines:
-        console.print(line)
+        say(console, line)
 
 
 def _p(value: float) -> str:

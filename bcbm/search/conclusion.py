@@ -27,6 +27,7 @@ from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
 from bcbm.search.storage import hidden
 from bcbm.system.files import strict_json, write_whole
+from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 OWN_FILE = "journal.log"
@@ -130,7 +131,7 @@ def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, An
     console.rule(f"[2/2] {config.experiment} as it is", align="left")
     default = read_run(run(config, console))
     rows = [Row(f"{config.experiment} as it is", default), Row(f"chosen by {name}", chosen)]
-    with console.status("testing differences"):
+    with progress_bar(console, "testing differences"):
         comparison = compare_runs(rows, rows[0].label)
         mean = mean_difference(chosen, default)
     home = sweep.folder / "compare"

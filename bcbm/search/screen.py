@@ -15,6 +15,8 @@ from bcbm.search.engine import COUNTS, RunningTrial, Search
 from bcbm.search.plan import Plan
 from bcbm.search.results import SweepResult, best
 from bcbm.search.space import Settings
+from bcbm.system.words import duration
+from bcbm.terminal.progress import EVERY
 from bcbm.terminal.words import say
 
 _REFRESH = 1.0  # seconds
@@ -33,7 +35,7 @@ class Screen:
     def __init__(self, console: Console, searches: Sequence[Search], plan: Plan, workers: int) -> None:
         self.console, self.searches, self.plan, self.workers = console, searches, plan, workers
         self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
-        self._shown = -math.inf
+        self._shown = -math.inf if self.live else time.monotonic()
 
     def __enter__(self) -> "Screen":
         say(self.console, extent(self.plan, len(self.searches)))
@@ -60,12 +62,18 @@ class Screen:
         if left := self._left():
             words.append(f"({left} left in total)")
         say(self.console, " ".join(filter(None, words)))
+        if not self.live:
+            self._shown = time.monotonic()
 
     def show(self, running: Sequence[RunningTrial]) -> None:
-        """Draw what runs, at most once a second."""
-        if self.live and time.monotonic() - self._shown > _REFRESH:
+        """Draw what runs, at most once a second; where there is no terminal say it every half minute."""
+        if time.monotonic() - self._shown > (_REFRESH if self.live else EVERY):
             self._shown = time.monotonic()
-            self.live.update(self._table(running), refresh=True)
+            if self.live:
+                self.live.update(self._table(running), refresh=True)
+                return
+            for search in self._current(running):
+                say(self.console, self._line(search))
 
     def _table(self, running: Sequence[RunningTrial]) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -140,10 +148,7 @@ def extent(plan: Plan, studies: int) -> str:
 
 def in_time(seconds: float) -> str:
     """An estimated duration in words."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute"
-    return f"about {minutes} min" if minutes < 90 else f"about {seconds / 3600:.1f} h"
+    return "less than a minute" if round(seconds) < 60 else f"about {duration(seconds)}"
 
 
 def short(settings: Settings) -> str:
@@ -155,27 +160,23 @@ def short(settings: Settings) -> str:
     return " ".join(parts)
 
 
-def result_table(sweep: SweepResult) -> Table:
-    """The best trial of every study beside the base experiment."""
+def print_best(sweep: SweepResult, console: Console) -> None:
+    """The best trial of every study beside the base experiment, and below the table its settings."""
     objective = sweep.plan["objective"][0]
     table = Table(title=f"best of every study ({objective}, inner folds)", title_justify="left", box=None)
-    for column in ("study", "trial", objective, "default", "finished", "pruned", "failed", "settings"):
+    for column in ("study", "trial", objective, "default", "finished", "pruned", "failed"):
         table.add_column(column, overflow="fold")
+    lines = []
     for name in sweep.studies:
         rows = sweep.trials[sweep.trials["study"] == name] if len(sweep.trials) else sweep.trials
         states = rows["state"].value_counts().to_dict() if len(rows) else {}
         counts = [str(states.get(state, 0)) for state in ("complete", "pruned", "fail")]
-        best_trial = sweep.best.get(name)
-        if best_trial is None:
-            table.add_row(name, "", "", "", *counts, "")
-            continue
-        default = "" if best_trial.default is None else f"{best_trial.default:.3f}"
-        table.add_row(
-            name,
-            str(best_trial.trial),
-            f"{best_trial.value:.3f}",
-            default,
-            *counts,
-            short(best_trial.settings),
-        )
-    return table
+        figures = [""] * 3
+        if (trial := sweep.best.get(name)) is not None:
+            default = "" if trial.default is None else f"{trial.default:.3f}"
+            figures = [str(trial.trial), f"{trial.value:.3f}", default]
+            lines.append(f"{name}: {short(trial.settings) or 'the experiment as it is'}")
+        table.add_row(name, *figures, *counts)
+    console.print(table)
+    for line in lines:
+        say(console, line)

@@ -95,7 +95,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.search.engine import STACK, Engine, Search, open_study
     from bcbm.search.objective import measures
     from bcbm.search.results import read_sweep, write_sweep
-    from bcbm.search.screen import Screen, result_table
+    from bcbm.search.screen import Screen, print_best
     from bcbm.search.space import default_settings
     from bcbm.search.storage import open_storage
     from bcbm.system.files import write_whole
@@ -137,7 +137,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     finally:
         result = read_sweep(home, address)
         write_sweep(result)
-        console.print(result_table(result))
+        print_best(result, console)
         with nullcontext() if done else suppress(Exception):  # the error that ended the search is shown
             conclude(result, address, config, lesions.cohort, words, done and refit, console)
     return result

@@ -57,3 +57,8 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def bytes_of(folder: Path) -> int:
+    """The size of all files in a folder together, bytes; 0 where it is not there."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bcbm.terminal.help import HELP, asks_for_all, print_help, unread
-from bcbm.terminal.words import say
+from bcbm.terminal.words import print_line, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,11 +74,15 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
 
     from rich.console import Console
 
+    from bcbm.terminal.log import logged
+
     console = Console(highlight=False)
 
     def work_on_all() -> int:
         for word in words:
-            work(_run_folder(Path(word), console), console)
+            folder = _run_folder(Path(word), console)
+            with logged(console, folder):
+                work(folder, console)
         return 0
 
     return errors_in_words(work_on_all)
@@ -121,11 +125,11 @@ def errors_in_words(work: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; correct it and run the same command again: "
         text += "finished work is kept"
-        errors.print(f"[bold red]error[/] {escape(text)}", soft_wrap=True)
+        print_line(errors, f"[bold red]error[/] {escape(text)}")
         return 2
     except (ConfigError, InputError) as error:
         for line in str(error).splitlines():
-            errors.print(f"[bold red]error[/] {escape(line)}", soft_wrap=True)
+            print_line(errors, f"[bold red]error[/] {escape(line)}")
         return 2
 
 
@@ -140,7 +144,7 @@ def notes_in_words(console: "Console") -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, Note):
-            console.print(f"[yellow]note[/] {escape(str(message))}", soft_wrap=True)
+            print_line(console, f"[yellow]note[/] {escape(str(message))}")
         else:
             others(message, category, *place, **more)
 

@@ -35,7 +35,8 @@ def test_pages_that_are_made_are_what_the_schema_and_the_commands_say():
 
 
 def test_sixty_kinds_of_damage_are_in_the_reference():
-    rows = re.findall(r"^\| (.+?) \| \w+ \| ", (DOCS / "reference" / "damage.md").read_text(), re.MULTILINE)
+    text = (DOCS / "reference" / "damage.md").read_text()
+    rows = re.findall(r"^\| (?!kind )(.+?) \| \w+ \| ", text, re.MULTILINE)
     assert len(set(rows)) == len(rows) >= 60
 
 

@@ -14,10 +14,11 @@ import pytest
 from repository import HOME
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
+from bcbm.report.pages.audit import group_findings
 
 
 def command(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "250", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HOME)}
+    environment = {**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HOME)}
     return subprocess.run(
         [sys.executable, "-m", f"bcbm.{verb}", *words], capture_output=True, text=True, env=environment
     )
@@ -139,6 +140,16 @@ def test_every_defect_is_found_where_it_is(audited):
         assert kind in screen
     kinds = {finding["kind"] for finding in content["findings"]}
     assert {"structure", "cavity", "margin", "examination twice"} <= kinds
+
+
+def test_the_screen_shows_a_whole_example_of_each_kind_at_80_columns(audited):
+    content, _, screen, *_ = audited
+    lines = screen.splitlines()
+    for group in group_findings(content["findings"]):
+        example = group["rows"][0]
+        place = next(n for n, line in enumerate(lines) if line.split(maxsplit=1)[1:] == [group["kind"]])
+        assert lines[place].split()[0] == str(len(group["rows"]))
+        assert f"{example['where']}: {example['found']}" in lines[place + 1]
 
 
 def test_each_unusable_file_is_one_line_and_nothing_else_is_called_unusable(audited):

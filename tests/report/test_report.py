@@ -168,7 +168,10 @@ def test_the_verdict_follows_q():
     def results(**q):
         return {
             "leaky": False,
-            "receptors": {name: {"patient": {"auroc": 0.7, "q": v}} for name, v in q.items()},
+            "receptors": {
+                name: {"patient": {"auroc": 0.7, "auroc_low": 0.6 if v < 0.1 else 0.4, "q": v}}
+                for name, v in q.items()
+            },
         }
 
     assert verdict(results(ER=0.01, PR=0.2, HER2=float("nan"))) == (
@@ -177,6 +180,19 @@ def test_the_verdict_follows_q():
     )
     assert verdict(results(ER=0.01)) == ("Better than chance: ER", "good")
     assert verdict(results(ER=0.5)) == ("Not shown to be better than chance: ER", "warn")
+
+
+def test_the_verdict_says_why_an_interval_above_chance_is_not_enough():
+    blocks = {"ER": (0.72, 0.52, 0.09), "PR": (0.6, 0.4, 0.4), "HER2": (0.71, 0.51, 0.09)}
+    receptors = {
+        name: {"patient": dict(zip(("auroc", "auroc_low", "q"), values, strict=True))}
+        for name, values in blocks.items()
+    }
+    text, kind = verdict({"leaky": False, "receptors": receptors})
+    assert kind == "warn"
+    alone, others = text.split(". ")
+    assert "ER and HER2" in alone and "alone" in alone and "3 targets" in alone
+    assert "PR" in others and "ER" not in others
 
 
 def test_a_target_of_one_class_is_said_to_have_no_figure(tmp_path):

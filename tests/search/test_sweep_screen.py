@@ -1,12 +1,15 @@
 """What a sweep says while it runs: how much is asked for, and how long the rest will take."""
 
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 from sweep_trials import plan, searches
 
 from bcbm.search.plan import read_plan
-from bcbm.search.screen import Screen, extent, in_time
+from bcbm.search.screen import Screen, extent, in_time, print_best
 
 
 def tell(search, count, seconds, state=TrialState.COMPLETE):
@@ -79,3 +82,31 @@ def test_a_guess_has_few_digits():
         "about 83 min",
         "about 2.0 h",
     ]
+
+
+def test_a_log_says_every_half_minute_how_far_a_search_is(tmp_path, monkeypatch):
+    budget = plan(trials=3)
+    opened = searches(tmp_path, "bowl", budget)
+    tell(opened[0], 2, 90.0)
+    console = Console(record=True, width=80)
+    with Screen(console, opened, budget, 1) as screen:
+        screen.show([])
+        assert "finished" not in console.export_text(clear=False)  # half a minute has not gone by
+        monkeypatch.setattr("bcbm.search.screen.EVERY", -1)
+        screen.show([])
+    (line,) = [line for line in console.export_text().splitlines() if "finished" in line]
+    assert "2 finished of 3" in line and "about 2 min left" in line
+
+
+def test_the_best_of_a_sweep_is_whole_at_80_columns():
+    settings = {"trainer.learning_rate": 0.000312, "trainer.weight_decay": 0.0123, "model.dropout": 0.25}
+    trial = SimpleNamespace(trial=12, value=0.8123, default=0.79, settings=settings)
+    rows = pd.DataFrame({"study": ["fold=0"], "state": ["complete"]})
+    sweep = SimpleNamespace(
+        plan={"objective": ["auroc"]}, studies=["fold=0", "final"], trials=rows, best={"fold=0": trial}
+    )
+    console = Console(record=True, width=80)
+    print_best(sweep, console)
+    text = console.export_text()
+    assert "fold=0: learning_rate=0.000312 weight_decay=0.0123 dropout=0.25" in text
+    assert "0.812" in text and "0.790" in text

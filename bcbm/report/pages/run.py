@@ -95,11 +95,16 @@ def verdict(results: Results) -> tuple[str, str]:
         return f"LEAKY: {leak_in_words(results['split'])}. No figure here is a result.", "leaky"
     others = noise(results)
     above = [name for name in results["receptors"] if name not in others]
-    if not above:
-        return f"Not shown to be better than chance: {listed(others)}", "warn"
-    if others:
-        return f"Better than chance: {listed(above)}. Not shown to be: {listed(others)}", "good"
-    return f"Better than chance: {listed(above)}", "good"
+    blocks = {name: results["receptors"][name]["patient"] for name in others}
+    alone = [name for name, block in blocks.items() if block["auroc_low"] > 0.5]
+    others = [name for name in others if name not in alone]
+    parts = {
+        "Better than chance": above,
+        f"Better than chance taken alone, not among {len(results['receptors'])} targets": alone,
+        "Not shown to be" if above or alone else "Not shown to be better than chance": others,
+    }
+    text = ". ".join(f"{words}: {listed(names)}" for words, names in parts.items() if names)
+    return text, "good" if above else "warn"
 
 
 def noise(results: Results) -> list[str]:
