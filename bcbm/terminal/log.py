@@ -38,7 +38,9 @@ class RunLog(RenderHook):
         self._append("".join(waiting))
 
     def write(self, text: str) -> None:
-        """Write lines with the time of now."""
+        """Write lines with the time of now; blanks alone are none."""
+        if not text.strip():
+            return
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
         self._append("".join(f"{now} {line.rstrip()}\n" for line in text.splitlines()))
 
