@@ -190,7 +190,7 @@ def fitting(head: str, by_weight: Sequence[str], in_order: Sequence[str], width:
 
 def left(seconds: float) -> str:
     """Time that is left, in words."""
-    return f"{duration(seconds) if round(seconds) >= 60 else 'less than a minute'} left"
+    return f"{duration(seconds) if round(seconds) >= 60 else 'under 1 min'} left"
 
 
 def _memory() -> int:

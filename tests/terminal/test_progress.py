@@ -67,7 +67,7 @@ def test_what_is_left_goes_by_what_was_worked_out_not_by_what_was_there(clock):
     assert course.text(80) == "cutting crops: 201 of 240, 20 min left"
     clock.seconds = 60
     course.advance(38)
-    assert "less than a minute left" in course.text(80)
+    assert "under 1 min left" in course.text(80)
 
 
 def test_long_work_says_what_it_takes_by_its_first_study(clock, tmp_path):
