@@ -78,3 +78,12 @@ def test_one_lesion_on_the_other_side_is_no_mirrored_study():
 
 def test_a_poor_overlap_with_the_template_is_in_doubt():
     assert ("registration in doubt", STUDY) in judged(overlap=0.86)[0]
+
+
+@pytest.mark.parametrize(
+    ("most", "others", "owns"), [(3, 1, False), (3, 2, False), (4, 1, True), (9, 2, True)]
+)
+def test_a_patient_owns_much_of_a_small_table_only_beside_others_with_far_less(most, others, owns):
+    patients = ["many"] * most + [f"other {n}" for n in range(11) for _ in range(others)]
+    rows = burden(pd.DataFrame({"patient_id": patients, "excluded": False}))
+    assert [row["patient"] for row in rows] == ["many"] * owns

@@ -17,7 +17,7 @@ from rich.console import Console
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
-from bcbm.preparation.prepare import prepare
+from bcbm.preparation.prepare import prepare, report
 
 
 def prepared(root, folder, *words):
@@ -316,3 +316,16 @@ def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
     for run in runs:
         run.communicate()
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_the_flow_counts_in_words_and_cuts_no_reason():
+    reason = "task.sequences: no flair image of its study, which task.missing=exclude asks for"
+    table = pd.DataFrame({"lesion_id": ["1-0/a", "1-1/b", "1-1/c"], "patient_id": "1"})
+    table["study_id"] = table["lesion_id"].str[:3]
+    table["excluded"], table["reason"] = [False, True, True], ["", reason, reason]
+    screen = io.StringIO()
+    report(table, [], Console(file=screen, width=80))
+    whole, out, enters = screen.getvalue().splitlines()
+    assert "1 patient, 2 studies, 3 lesions" in whole
+    assert f"{reason}  1 patient, 1 study, 2 lesions" in out
+    assert "1 patient, 1 study, 1 lesion" in enters
