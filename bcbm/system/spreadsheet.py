@@ -7,7 +7,7 @@ if TYPE_CHECKING:  # a command's help loads no tables
     import pandas as pd
 
 _NUMBER = r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?\Z"
-# What starts a formula (OWASP, CSV injection), full width too, behind apostrophes that keep it from being one.
+# What starts a formula, full width too (OWASP, CSV injection), behind apostrophes that stop it.
 _FORMULA = re.compile(rf"'*(?!{_NUMBER})[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]", re.ASCII)
 
 
