@@ -170,10 +170,10 @@ READERS: dict[str, Callable[[object], Reading]] = {
 }
 
 
-def read_cells(
+def read_texts(
     cells: "pd.Series", read: Callable[[object], Reading], table: str, odd: list[OddCell]
-) -> list[Reading]:
-    """Read a column, and add its cells that are no plain values to `odd`.
+) -> list[str]:
+    """Read a column as the lesion table has it, and add its cells that are no plain values to `odd`.
 
     Args:
         cells: indexed by their row in a spreadsheet, named by their heading.
@@ -181,6 +181,17 @@ def read_cells(
         table: the file and sheet, as messages name them.
         odd: to add to.
     """
+    return [reading.text for reading in _read(cells, read, table, odd)]
+
+
+def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[float]:
+    """The same as numbers, NaN where a cell is none."""
+    return [reading.value for reading in _read(cells, number, table, odd)]
+
+
+def _read(
+    cells: "pd.Series", read: Callable[[object], Reading], table: str, odd: list[OddCell]
+) -> list[Reading]:
     readings = [read(cell) for cell in cells]
     for (row, cell), reading in zip(cells.items(), readings, strict=True):
         if reading.kind:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, number, read_cells
+from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.workbooks import identified, read_workbook
@@ -134,17 +134,15 @@ def _studies(
     clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem], odd: list[OddCell]
 ) -> pd.DataFrame:
     book, sheet = CLINICAL_WORKBOOK
+    table = f"{book}, sheet {sheet}"
     clinical = identified(clinical, "ID", book, problems)
-    frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
+    cells = clinical.set_axis(clinical.index + 2)
+    frame = pd.DataFrame({"study_id": read_texts(cells["ID"], words, table, odd)}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
     rows = [f"row {row} ({study})" for row, study in zip(frame.index + 2, frame["study_id"], strict=True)]
-    frame = frame.join(read_labels(clinical, targets, f"{book}, sheet {sheet}", rows, problems))
+    frame = frame.join(read_labels(clinical, targets, table, rows, problems))
     for column, name in ACQUIRED.items():
-        frame[name] = ""
-        if column in clinical:
-            cells = clinical[column].set_axis(clinical.index + 2)
-            readings = read_cells(cells, READERS[name], f"{book}, sheet {sheet}", odd)
-            frame[name] = [reading.text for reading in readings]
+        frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
         problems.append(
@@ -161,17 +159,14 @@ def _studies(
 def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[OddCell]) -> pd.DataFrame:
     book, sheet = RADIOMICS_WORKBOOK
     radiomics = identified(radiomics, "FilenamePrefix", book, problems)
-    values = radiomics.loc[:, [column for column in radiomics.columns if column.startswith(FEATURE)]]
-    values = values.set_axis(values.index + 2)
     table = f"{book}, sheet {sheet}"
-    columns = {
-        name: [reading.value for reading in read_cells(values[name], number, table, odd)] for name in values
-    }
+    cells = radiomics.set_axis(radiomics.index + 2)
+    features = [column for column in cells.columns if column.startswith(FEATURE)]
+    columns = {name: read_numbers(cells[name], table, odd) for name in features}
     numbers = pd.DataFrame(columns, index=radiomics.index, dtype="float64")
-    numbers.insert(0, "study_id", [str(cell).strip() for cell in radiomics["FilenamePrefix"]])
-    numbers.insert(
-        1, "name", [str(cell).strip().removeprefix("mask_") for cell in radiomics["Segmentation_Name"]]
-    )
+    names = read_texts(cells["Segmentation_Name"], words, table, odd)
+    numbers.insert(0, "study_id", read_texts(cells["FilenamePrefix"], words, table, odd))
+    numbers.insert(1, "name", [name.removeprefix("mask_") for name in names])
     twice = numbers.duplicated(["study_id", "name"], keep="first")
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
         problems.append(

@@ -24,6 +24,8 @@ def read_workbook(
 ) -> pd.DataFrame:
     """A sheet, cells as they are stored, "" for an empty one, headings without blanks around them.
 
+    The index counts all rows under the headings from 0; those without any value are left out.
+
     Args:
         root: the folder of the workbook.
         name: its file.
@@ -76,23 +78,24 @@ def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[p
     first = stored[0] if stored else ()
     head = ["" if cell.value is None else str(cell.value).strip() for cell in first]
     head = [heading or f"Unnamed: {place}" for place, heading in enumerate(head)]
-    table, odd = [], []
+    table: dict[int, list[object]] = {}
+    odd = []
     for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
         row: list[object] = [""] * len(head)
         for place, (heading, formula, cell) in enumerate(zip(head, *cells, strict=False)):
-            value = cell.value
-            if cell.data_type == "e" or value in ERROR_CODES:
-                odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, value, "", "error cell"))
-            elif value is not None:
-                row[place] = _percentage(cell) if heading in percentages else _whole(value)
+            content, kind = cell.value, ""
+            if cell.data_type == "e" or content in ERROR_CODES:
+                kind = "error cell"
+            elif content is not None:
+                row[place] = _percentage(cell) if heading in percentages else _whole(content)
             elif formula.data_type == "f":
-                text, kind = (
-                    str(getattr(formula.value, "text", formula.value)),
-                    "formula without a stored value",
-                )
+                content, kind = formula.value, "formula without a stored value"
+            if kind:
+                text = str(getattr(content, "text", content))  # of an array formula too
                 odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, "", kind))
-        table.append(row)
-    return pd.DataFrame(table, columns=head, dtype=object), odd
+        if any(cell.value is not None for cell in cells[1]):
+            table[number - 2] = row
+    return pd.DataFrame.from_dict(table, orient="index", columns=head, dtype=object), odd
 
 
 def _rows(path: Path, sheet: str, *, stored: bool) -> list[Sequence[ReadOnlyCell]]:
