@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import groupby
+from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
 from bcbm.errors import Problem
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LISTED = 12  # cells of one kind in a table that have a line each; more are one line with an example
+LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
 REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
@@ -94,7 +96,7 @@ def number(cell: object) -> Reading:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str | None):
         return Reading(kind="date" if hasattr(cell, "isoformat") else "not a number")
     text = "" if cell is None else str(cell).strip()
-    if text.casefold() in ("", "nan"):
+    if not text:
         return Reading()
     kind = "" if text.isascii() else "digits of another script"
     plain = text if text.isascii() else _latin(text)
@@ -226,8 +228,8 @@ def odd_cell_problems(odd: Iterable[OddCell]) -> list[Problem]:
 
 
 def _content(cell: OddCell) -> str:
-    counts_as = f"as {cell.counts_as}" if cell.counts_as else "as missing"
-    return f"{cell.column} is '{cell.content}' and counts {counts_as}"
+    content = shorten(cell.content, LONGEST, placeholder="...")
+    return f"{cell.column} is '{content}' and counts as {cell.counts_as or 'missing'}"
 
 
 def _latin(text: str) -> str:

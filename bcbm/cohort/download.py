@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import OddCell
+from bcbm.cohort.cells import READERS, OddCell
 from bcbm.errors import Problem
 
 # Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
 # an experiment asks for them.
-ACQUISITION_COLUMNS = ("age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex")
+ACQUISITION_COLUMNS = tuple(READERS)
 
 
 @dataclass

@@ -44,6 +44,7 @@ NUMBERS = [
     ("5²", NOTHING, "not a number"),
     ("inf", NOTHING, "not a number"),
     ("n/a", NOTHING, "not a number"),
+    ("NaN", NOTHING, "not a number"),
     ("1_000", NOTHING, "not a number"),
     (True, NOTHING, "not a number"),
     (math.inf, NOTHING, "not a number"),
