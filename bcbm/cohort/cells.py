@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import groupby
-from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
 from bcbm.errors import Problem
@@ -228,7 +227,8 @@ def odd_cell_problems(odd: Iterable[OddCell]) -> list[Problem]:
 
 
 def _content(cell: OddCell) -> str:
-    content = shorten(cell.content, LONGEST, placeholder="...")
+    content = " ".join(cell.content.split())
+    content = content[:LONGEST] + "..." * (len(content) > LONGEST)
     return f"{cell.column} is '{content}' and counts as {cell.counts_as or 'missing'}"
 
 
