@@ -201,6 +201,18 @@ def test_ages_dates_and_commas_reach_the_table_as_numbers_and_are_each_a_line(tm
         assert any(all(word in line for word in words_of_line) for line in problems)
 
 
+def test_a_number_that_is_shown_as_a_date_and_is_none_is_an_error_cell(tmp_path, recwarn):
+    root = small(tmp_path)
+    change(root, CLINICAL_WORKBOOK, {("Age", 2): -7, ("Age", 3): 45})
+    book = openpyxl.load_workbook(root / CLINICAL_WORKBOOK[0])
+    for line in (2, 3):
+        book[CLINICAL_WORKBOOK[1]].cell(line, 5).number_format = "yyyy-mm-dd"
+    book.save(root / CLINICAL_WORKBOOK[0])
+    table, _, problems = lesions_of(root)
+    assert table["age"].tolist() == ["", ""] and len(problems) == 2 and not recwarn.list
+    assert "row 2, column Age" in problems[1] and "row 3, column Age" in problems[0]
+
+
 def test_a_label_by_numbers_takes_decimal_commas_and_other_digits_and_says_so():
     problems = []
     cells = pd.DataFrame({"Ki-67": ["20,5", "\u0663\u0665", "19,5 %", "1,234", "30"]})

@@ -1,5 +1,6 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -100,13 +101,15 @@ def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[p
 
 def _rows(path: Path, sheet: str, *, stored: bool) -> list[Sequence[ReadOnlyCell]]:
     """The rows of a sheet; formulas as they are written or, `stored`, with what they gave when last saved."""
-    book = load_workbook(path, read_only=True, data_only=stored)
-    try:
-        page = book[sheet]
-        page.reset_dimensions()  # a program may have written them wrong
-        return list(page.iter_rows())
-    finally:
-        book.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rules and styles, and of errors, which are listed
+        book = load_workbook(path, read_only=True, data_only=stored)
+        try:
+            page = book[sheet]
+            page.reset_dimensions()  # a program may have written them wrong
+            return list(page.iter_rows())
+        finally:
+            book.close()
 
 
 def _percentage(cell: ReadOnlyCell) -> object:
