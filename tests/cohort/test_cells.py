@@ -203,7 +203,7 @@ def test_ages_dates_and_commas_reach_the_table_as_numbers_and_are_each_a_line(tm
 
 def test_a_number_that_is_shown_as_a_date_and_is_none_is_an_error_cell(tmp_path, recwarn):
     root = small(tmp_path)
-    change(root, CLINICAL_WORKBOOK, {("Age", 2): -7, ("Age", 3): 45})
+    change(root, CLINICAL_WORKBOOK, {("Age", 2): 3_000_000_000, ("Age", 3): 45})
     book = openpyxl.load_workbook(root / CLINICAL_WORKBOOK[0])
     for line in (2, 3):
         book[CLINICAL_WORKBOOK[1]].cell(line, 5).number_format = "yyyy-mm-dd"
