@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcbm.cohort.cells import READERS, OddCell
 from bcbm.errors import Problem
 
 # Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
 # an experiment asks for them.
-ACQUISITION_COLUMNS = ("age", "year", "pixel_spacing", "manufacturer", "field_strength", "sex")
+ACQUISITION_COLUMNS = tuple(READERS)
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Download:
         studies: one row a study: study_id, patient_id, a column a target (1, 0, NaN), acquisition columns.
         targets: the label columns of `studies`, in order.
         problems: what was wrong.
+        odd_cells: cells of the tables that are not read as plain values; they are problems too.
     """
 
     root: Path
@@ -40,6 +42,7 @@ class Download:
     studies: pd.DataFrame
     targets: list[str]
     problems: list[Problem] = field(default_factory=list)
+    odd_cells: list[OddCell] = field(default_factory=list)
 
 
 def patient_of(study_id: str) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
 from bcbm.errors import InputError, Problem
+from bcbm.system.spreadsheet import unguarded
 
 SURE = 0.6  # a reading below this is asked about
 COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}
@@ -16,6 +17,7 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
     """The readings that a CSV file gives: columns `name` and any of `category, hemisphere, region`.
 
     An empty cell confirms the program's reading; other columns, as in the list of unsure names, are ignored.
+    The apostrophe that keeps a name from being a formula there is no part of it.
     A side or a region given here counts before the coordinates.
 
     Raises:
@@ -33,7 +35,8 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
     readings: dict[str, NameReading] = {}
     problems = []
     for line, row in enumerate(table.to_dict("records"), start=2):
-        name = str(row["name"]).strip().removeprefix("mask_")
+        cell = str(row["name"])
+        name = (cell.strip() if (name := unguarded(cell)) == cell else name).removeprefix("mask_")
         corrections = {column: str(row.get(column, "")).strip().lower() for column in COLUMNS}
         corrections = {column: word for column, word in corrections.items() if word}
         where = f"{path} line {line} ({name})"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.cells import odd_cell_problems
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
 from bcbm.cohort.measurements import MNI_COLUMNS, Survey
@@ -34,7 +35,7 @@ def build_table(
         The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
         and the problems.
     """
-    problems = list(download.problems)
+    problems = [*odd_cell_problems(download.odd_cells), *download.problems]
     table = download.segmentations.copy()
     table.insert(0, "lesion_id", table["study_id"] + "/" + table["name"])
     features = download.features.set_axis(table["lesion_id"], axis=0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any
 
+from bcbm.cohort.cells import number
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError, InputError, Problem
 
@@ -25,8 +26,8 @@ TAKEN = {
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_CELL = re.compile(rf"({_NUMBER})\s*%?")
-_COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})\s*%?")
+_CELL = re.compile(rf"({_NUMBER})\s*%?", re.ASCII)
+_COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})\s*%?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,22 @@ def read_labels(
             try:
                 values.append(target.label(cell))
             except ValueError as error:
-                remedy = f"write {target.remedy}, or leave it empty; it counts as missing"
+                label, counts_as = _doubtful_label(target, cell)
+                remedy = f"write {target.remedy}, or leave it empty; it counts as {counts_as}"
                 problems.append(Problem(f"{table}, {row}", f"{name} is '{error}'", remedy, "odd label"))
-                values.append(float("nan"))
+                values.append(label)
         labels[name] = values
     return pd.DataFrame(labels, index=cells.index, dtype=float)
+
+
+def _doubtful_label(target: Target, cell: object) -> tuple[float, str]:
+    """The label of a cell such as "20,5", which is no plain value, and as what it counts."""
+    text = str(cell).strip()
+    plain = number(text.removesuffix("%").rstrip()).text
+    try:
+        return target.label(plain), f"{plain}" if plain else "missing"
+    except ValueError:
+        return float("nan"), "missing"
 
 
 def _number(text: str) -> float | None:

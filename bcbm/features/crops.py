@@ -167,7 +167,11 @@ def _levels(values: np.ndarray, intensity: Intensity) -> tuple[float, float]:
     if not finite or not inside.size or inside.min() == inside.max():
         raise ValueError("the image holds no brain: nothing above 0, one intensity only, or not finite")
     if intensity == "zscore":
-        return float(inside.mean()), float(inside.std())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = float(inside.mean()), float(inside.std())
+        if not (np.isfinite(mean) and 0 < deviation < np.inf):
+            raise ValueError("the intensities of the image are too large or too small to be rescaled")
+        return mean, deviation
     low, high = np.percentile(inside, [1, 99])
     return float(low), float(max(high - low, np.finfo(np.float32).tiny))
 
@@ -229,7 +233,8 @@ def crop(
     centre.
 
     Raises:
-        ValueError: an intensity beyond float16, or another sequence that does not reach the lesion.
+        ValueError: an intensity beyond float16 or not finite, or another sequence that does not reach the
+            lesion.
     """
     others = others or {}
     size, spacing = settings.size, settings.spacing
@@ -257,6 +262,8 @@ def crop(
         inside[(size // 2,) * 3] = True
     if settings.margin is not None:
         values[:, distance_transform_edt(~inside, sampling=spacing) > settings.margin] = 0
+    if not np.isfinite(values).all():
+        raise ValueError("the crop holds intensities that are not finite")
     if np.abs(values).max() > np.finfo(np.float16).max:
         raise ValueError(
             f"intensities up to {np.abs(values).max():g} do not fit float16; set features.crop_intensity"

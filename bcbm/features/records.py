@@ -3,12 +3,14 @@
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bcbm.system.content import file_key
+from bcbm.errors import Note
+from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 
 
@@ -38,13 +40,14 @@ def each_study(
 
     A record is named by `settings` and the content of the study's files and written by the worker that made
     it, in one step, so a killed run goes on with the studies that are missing, and workers on other machines
-    (joblib's Dask or Ray backend) need nothing but the same folder.
+    (joblib's Dask or Ray backend) need nothing but the same folder. It holds the SHA-256 of itself and of
+    its files: what has been damaged since, or was written before there were sums, is made again.
 
     Args:
         work: makes a record, JSON's types only, of a study; larger results it writes to files whose names
             begin with the path it is given, and lists their endings as the record's `files`: a record counts
-            as kept while all of them are there. A record with `again` true is not kept. Called in another
-            process.
+            as kept while all of them are as they were written. A record with `again` true is not kept.
+            Called in another process.
         folder: where records are kept.
         settings: everything else that the record depends on, code versions included.
         jobs: processes, as joblib counts them; where they run is `joblib.parallel_config`'s choice.
@@ -55,6 +58,9 @@ def each_study(
 
     Raises:
         OSError: the folder cannot be written or the disk is full; what was finished stays.
+
+    Warns:
+        Note: how many records are made again.
     """
     from joblib import Parallel, delayed  # a quarter of a second that a report does without
 
@@ -63,15 +69,20 @@ def each_study(
         with suppress(FileNotFoundError):  # its writer has just finished
             if partial.stat().st_mtime < time.time() - _ABANDONED:
                 partial.unlink()
-    missing = []
+    missing, damaged = [], 0
     for study in studies:
         path = folder / _address(study, settings)
         if (stored := _stored_record(path)) is None:
             missing.append((study, path))
+            damaged += _file(path).is_file()
             continue
         if progress:
             progress(len(study.masks))
         yield study, path, stored
+    if damaged:
+        records = "1 record is" if damaged == 1 else f"{damaged} records are"
+        text = f"{folder}: {records} damaged or of an earlier version, by SHA-256; made again"
+        warnings.warn(text, Note, stacklevel=2)
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
     for study, path, record in workers(delayed(_make_record)(work, *item) for item in missing):
@@ -80,25 +91,34 @@ def each_study(
         yield study, path, record
 
 
+def _file(path: Path) -> Path:
+    return Path(f"{path}.json")
+
+
 def _stored_record(path: Path) -> Record | None:
-    """The record at `path`, unless it or a file that belongs with it is not there."""
-    if not (file := Path(f"{path}.json")).is_file():
-        return None
+    """The record at `path`, unless it or a file that belongs with it is missing or not what was written."""
     try:
-        record: Record = json.loads(file.read_text())
-    except ValueError:  # damaged since: it is worked out again
+        stored = json.loads(_file(path).read_text(encoding="utf-8"))
+        record: Record = stored["record"]
+        whole = stored["sha256"] == _sum(record) and all(
+            file_sum(Path(f"{path}{ending}")) == digest for ending, digest in record["sums"].items()
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    files = [(Path(f"{path}{ending}"), size) for ending, size in record.get("sizes", {}).items()]
-    return record if all(file.is_file() and file.stat().st_size == size for file, size in files) else None
+    return record if whole else None
 
 
 def _make_record(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
     record = work(study, path)
     endings = record.get("files", ())
-    record["sizes"] = {ending: Path(f"{path}{ending}").stat().st_size for ending in endings}
+    record["sums"] = {ending: file_sum(Path(f"{path}{ending}")) for ending in endings}
     if not record.get("again"):
-        write_whole(Path(f"{path}.json"), json.dumps(record))
+        write_whole(_file(path), json.dumps({"sha256": _sum(record), "record": record}))
     return study, path, record
+
+
+def _sum(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
 def _address(study: Study, settings: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.cells import READERS
 from bcbm.errors import InputError, Problem
 from bcbm.modalities.base import LesionData, Modality
 
@@ -48,8 +49,9 @@ class Recorded(Modality):
             if name in self.kinds:
                 columns[name] = text[name]
             else:
-                digits = text[name].str.extract(r"(\d+(?:\.\d+)?)")[0]
-                columns[name] = pd.to_numeric(digits).astype(np.float64)
+                columns[name] = (
+                    text[name].map(lambda cell, read=READERS[name]: read(cell).value).astype(np.float64)
+                )
         return pd.DataFrame(columns)
 
 

@@ -26,6 +26,7 @@ from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
@@ -134,7 +135,7 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, co
     corrections = Path(config.cohort.names).expanduser() if config.cohort.names else None
     if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
         return
-    write_whole(path, unsure.to_csv(index=False))
+    write_whole(path, spreadsheet_csv(unsure))
     if len(unsure):
         names = "1 name is" if len(unsure) == 1 else f"{len(unsure)} names are"
         text = f"  {names} read with doubt: correct {path} and set cohort.names to it"
@@ -189,7 +190,7 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
     write_whole(cohort.folder / "radiomics.parquet", values.assign(**provenance()).to_parquet())
     if complete:
         compared = compare_radiomics(workbook, values)
-        write_whole(cohort.folder / "radiomics-compared.csv", compared.to_csv())
+        write_whole(cohort.folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
         agreeing = int((compared["median_difference"] < 1e-6).sum())
         say(
             console,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from bcbm.cohort.cells import odd_cells_table
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.measurements import Survey
@@ -23,6 +24,8 @@ from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -111,6 +114,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         remedy = "choose a folder elsewhere: the download is never written to"
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     ledger = folder / "ledger" / content
+    _list_odd_cells(download, folder / "cells.csv", console)
     survey = None
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
@@ -135,6 +139,15 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
+
+
+def _list_odd_cells(download: Download, path: Path, console: Console) -> None:
+    """Write the cells that are not read as plain values to a file; without any there is none."""
+    path.unlink(missing_ok=True)
+    if download.odd_cells:
+        write_whole(path, spreadsheet_csv(odd_cells_table(download.odd_cells)))
+        cells = "1 cell is" if len(download.odd_cells) == 1 else f"{len(download.odd_cells)} cells are"
+        say(console, f"  {cells} not read as a plain value: what each counts as stands in {path}")
 
 
 def _require_targets(config: Config, download: Download) -> None:

@@ -14,6 +14,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage
 from bcbm.system.files import strict_json, write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,6 @@ def write_sweep(sweep: SweepResult) -> None:
     for column in table.select_dtypes(object):  # choices may be words and numbers side by side
         table[column] = table[column].map(lambda value: value if value is None else str(value))
     write_whole(sweep.folder / "trials.parquet", table.to_parquet())
-    write_whole(sweep.folder / "trials.csv", table.to_csv(index=False))
+    write_whole(sweep.folder / "trials.csv", spreadsheet_csv(table))
     content = {name: vars(trial) for name, trial in sweep.best.items()}
     write_whole(sweep.folder / "best.json", strict_json(content))

@@ -1,8 +1,11 @@
 """The download as read: what is matched, reported, refused."""
 
+import gzip
 import shutil
+from itertools import product
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,3 +228,47 @@ def test_files_that_end_like_bgzip_are_told_apart_by_all_they_hold(tmp_path):
     for path in paths:
         path.write_bytes(path.stem.encode() + bytes(28))
     assert len({file_key(path) for path in paths}) == 2
+
+
+def packed(content, piece=None):
+    """As gzip packs it, or as mgzip does: every piece of so many bytes a member of its own."""
+    pieces = [content] if piece is None else [content[i : i + piece] for i in range(0, len(content), piece)]
+    return b"".join(gzip.compress(part, mtime=0) for part in pieces)
+
+
+def volume(*corner):
+    """The bytes of a mask, of which the last tenth is empty."""
+    values = np.zeros((16, 16, 20), np.float32)
+    values[tuple(slice(start, start + 4) for start in corner)] = 1
+    return nib.Nifti1Image(values, np.eye(4)).to_bytes()
+
+
+def test_a_volume_of_several_gzip_members_is_told_apart_by_all_of_them(tmp_path):
+    corners = product(range(4, 10), range(4, 10), [6])
+    contents = [packed(volume(*corner), piece=1 << 12) for corner in corners]
+    alike = [content for content in contents if len(content) == len(contents[0])]
+    assert len(set(alike)) == len(alike) > 2 and len({content[-8:] for content in alike}) == 1
+    paths = [tmp_path / f"{number}.nii.gz" for number in range(len(alike))]
+    for path, content in zip(paths, alike, strict=True):
+        path.write_bytes(content)
+    assert len({file_key(path) for path in paths}) == len(paths)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_volume_of_one_gzip_member_is_known_by_its_checksum(tmp_path, order):
+    image = nib.Nifti1Image.from_bytes(volume(4, 4, 6))
+    header = image.header.as_byteswapped(order)
+    content = packed(nib.Nifti1Image(image.dataobj, None, header).to_bytes())
+    path = tmp_path / "mask.nii.gz"
+    path.write_bytes(content)
+    assert file_key(path) == len(content).to_bytes(8) + content[-8:]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x", packed(b"no volume"), packed(bytes(400)), packed(volume(4, 4, 6) + bytes(9))]
+)
+def test_what_is_no_single_volume_is_known_by_all_its_bytes(tmp_path, content):
+    path, other = tmp_path / "a.nii.gz", tmp_path / "a.txt"
+    path.write_bytes(content)
+    other.write_bytes(content)
+    assert file_key(path) == file_key(other) and len(file_key(path)) == 32

@@ -137,6 +137,22 @@ def test_an_intensity_that_float16_cannot_hold_is_a_problem(tmp_path):
     assert "do not fit float16" in problems[0].found
 
 
+@pytest.mark.parametrize("scale", [1e36, 1e-44])
+def test_an_intensity_beyond_what_can_be_rescaled_is_a_problem(tmp_path, scale):
+    """Of 1e36 the mean is infinite, of 1e-44 the deviation is 0: every voxel would be NaN."""
+    _, problems = made([study(tmp_path, {"a": box(8, 10, 7)}, brain() * scale)], tmp_path)
+    assert [problem.where for problem in problems] == ["S/a"] and "rescaled" in problems[0].found
+
+
+def test_a_crop_with_a_voxel_that_is_not_finite_is_refused(tmp_path):
+    lesions = study(tmp_path, {"a": box(8, 10, 7)})
+    image = read_volume(lesions.image)
+    mask = read_mask(lesions.masks["S/a"], image)
+    image[9, 11, 8] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        crops.crop(image, mask, SETTINGS)
+
+
 @pytest.mark.parametrize("margin", [0.0, 1.0, 2.5])
 def test_a_margin_in_mm_blanks_the_image_beyond_it_and_not_the_mask(tmp_path, margin):
     lesions = [study(tmp_path, {"a": box(8, 10, 7, edge=4)})]

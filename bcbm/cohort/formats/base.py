@@ -31,7 +31,8 @@ class Format:
         recognises: whether a folder is one, from the names of its files.
         read: the download in a folder, with a label column for every target that it has and the images of
             further sequences (such as `flair`) where the run needs them. It raises InputError for what cannot
-            be read at all, and collects everything else as the download's problems.
+            be read at all, and collects everything else as the download's problems, and cells that are no
+            plain values, as `cohort.cells` reads them, as its `odd_cells`.
         content: a hash of the files that make the cohort what it is; another hash is another cohort.
     """
 

@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.workbooks import identified, read_workbook, restore_percentages
+from bcbm.cohort.formats.workbooks import identified, read_workbook
 from bcbm.cohort.targets import TARGETS, Target, read_labels
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -22,6 +22,7 @@ from bcbm.system.content import file_key
 
 RADIOMICS_WORKBOOK = ("BCBM-RadioGenomic_Radiomics_Data.xlsx", "merged_orig")
 CLINICAL_WORKBOOK = ("BCBM-RadioGenomics-Clinical-data.xlsx", "Clinical+Genetics")
+FEATURE = "original_"  # how the heading of a feature begins
 IMAGE_FOLDER = "BCBM-RadioGenomics_Images_Masks_Dec2024"
 # Headings of the clinical workbook, and the acquisition columns that they become.
 ACQUIRED = {
@@ -55,12 +56,27 @@ def read_download(
             has.
     """
     problems: list[Problem] = []
-    clinical = read_workbook(root, *CLINICAL_WORKBOOK, needed=["ID", *TARGETS])
-    radiomics = read_workbook(root, *RADIOMICS_WORKBOOK, needed=["FilenamePrefix", "Segmentation_Name"])
+    odd: list[OddCell] = []
     own = {target.column for name, target in targets.items() if name not in TARGETS}
-    restore_percentages(root, *CLINICAL_WORKBOOK, clinical, own & set(clinical.columns))
-    studies = _studies(clinical, targets, problems)
-    rows = _workbook_rows(radiomics, problems)
+    known = {"ID", *TARGETS, *own, *ACQUIRED}
+    clinical = read_workbook(
+        root,
+        *CLINICAL_WORKBOOK,
+        needed=["ID", *TARGETS],
+        used=known.__contains__,
+        odd=odd,
+        percentages=own,
+    )
+    names = ["FilenamePrefix", "Segmentation_Name"]
+    radiomics = read_workbook(
+        root,
+        *RADIOMICS_WORKBOOK,
+        needed=names,
+        used=lambda heading: heading in names or heading.startswith(FEATURE),
+        odd=odd,
+    )
+    studies = _studies(clinical, targets, problems, odd)
+    rows = _workbook_rows(radiomics, problems, odd)
     images = root / IMAGE_FOLDER
     files = _files(images, sequences, problems) if images.is_dir() else None
     for other in sorted(root.glob("*[Ii]mages*")) if files is None else []:
@@ -97,6 +113,7 @@ def read_download(
         studies=studies,
         targets=[name for name in targets if name in studies],
         problems=problems,
+        odd_cells=odd,
     )
 
 
@@ -113,16 +130,19 @@ def content_hash(root: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _studies(clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem]) -> pd.DataFrame:
+def _studies(
+    clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem], odd: list[OddCell]
+) -> pd.DataFrame:
     book, sheet = CLINICAL_WORKBOOK
+    table = f"{book}, sheet {sheet}"
     clinical = identified(clinical, "ID", book, problems)
-    frame = pd.DataFrame({"study_id": [str(cell).strip() for cell in clinical["ID"]]}, index=clinical.index)
+    cells = clinical.set_axis(clinical.index + 2)
+    frame = pd.DataFrame({"study_id": read_texts(cells["ID"], words, table, odd)}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
     rows = [f"row {row} ({study})" for row, study in zip(frame.index + 2, frame["study_id"], strict=True)]
-    frame = frame.join(read_labels(clinical, targets, f"{book}, sheet {sheet}", rows, problems))
+    frame = frame.join(read_labels(clinical, targets, table, rows, problems))
     for column, name in ACQUIRED.items():
-        cells = clinical[column] if column in clinical else [""] * len(clinical)
-        frame[name] = [str(cell).strip() for cell in cells]
+        frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
         problems.append(
@@ -136,25 +156,17 @@ def _studies(clinical: pd.DataFrame, targets: Mapping[str, Target], problems: li
     return frame[~twice].reset_index(drop=True)
 
 
-def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem]) -> pd.DataFrame:
-    book = RADIOMICS_WORKBOOK[0]
+def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[OddCell]) -> pd.DataFrame:
+    book, sheet = RADIOMICS_WORKBOOK
     radiomics = identified(radiomics, "FilenamePrefix", book, problems)
-    values = radiomics.loc[:, [c for c in radiomics.columns if c.startswith("original_")]]
-    numbers = values.apply(pd.to_numeric, errors="coerce").astype("float64")
-    numbers = numbers.where(np.isfinite(numbers))
-    for row, column in zip(*(numbers.isna() & (values != "")).to_numpy().nonzero(), strict=True):
-        problems.append(
-            Problem(
-                f"{book} row {values.index[row] + 2}",
-                f"{values.columns[column]} is '{values.iloc[row, column]}'",
-                "write a number; it counts as missing",
-                "feature that is not a number",
-            )
-        )
-    numbers.insert(0, "study_id", [str(cell).strip() for cell in radiomics["FilenamePrefix"]])
-    numbers.insert(
-        1, "name", [str(cell).strip().removeprefix("mask_") for cell in radiomics["Segmentation_Name"]]
-    )
+    table = f"{book}, sheet {sheet}"
+    cells = radiomics.set_axis(radiomics.index + 2)
+    features = [column for column in cells.columns if column.startswith(FEATURE)]
+    columns = {name: read_numbers(cells[name], table, odd) for name in features}
+    numbers = pd.DataFrame(columns, index=radiomics.index, dtype="float64")
+    names = read_texts(cells["Segmentation_Name"], words, table, odd)
+    numbers.insert(0, "study_id", read_texts(cells["FilenamePrefix"], words, table, odd))
+    numbers.insert(1, "name", [name.removeprefix("mask_") for name in names])
     twice = numbers.duplicated(["study_id", "name"], keep="first")
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
         problems.append(

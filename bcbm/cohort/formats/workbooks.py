@@ -1,30 +1,58 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 from openpyxl import load_workbook
+from openpyxl.cell.cell import ERROR_CODES
+from openpyxl.cell.read_only import ReadOnlyCell
 
+from bcbm.cohort.cells import OddCell
 from bcbm.errors import InputError, Problem
 
 
-def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
-    """A sheet, cells as they are stored, headings without blanks around them.
+def read_workbook(
+    root: Path,
+    name: str,
+    sheet: str,
+    *,
+    needed: Sequence[str],
+    used: Callable[[str], bool],
+    odd: list[OddCell],
+    percentages: Collection[str] = (),
+) -> pd.DataFrame:
+    """A sheet, cells as they are stored, "" for an empty one, headings without blanks around them.
+
+    The index counts all rows under the headings from 0; those without any value are left out.
+
+    Args:
+        root: the folder of the workbook.
+        name: its file.
+        sheet: to read.
+        needed: headings that must be there.
+        used: whether anything reads the column of a heading.
+        odd: gets the cells of such columns that have no value: errors, and formulas that were never worked
+            out, as programs that write workbooks leave them; they are "".
+        percentages: headings of columns of which a cell that is shown as "20%" is that, and not 0.2.
 
     Raises:
-        InputError: it cannot be read, a column that is needed is missing, or two have one heading.
+        InputError: it cannot be read, a column that is needed is missing, or two that are used have one
+            heading.
     """
     path = root / name
     if not path.is_file():
         raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
     try:
-        frame = pd.read_excel(path, sheet_name=sheet, dtype=object, keep_default_na=False)
+        frame, lacking = _read_sheet(path, sheet, percentages)
     except Exception as error:
         raise InputError(
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
         ) from error
-    frame.columns = [str(column).strip() for column in frame.columns]
-    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    odd += [cell for cell in lacking if used(cell.column)]
+    again = frame.columns.duplicated()
+    twice = sorted(filter(used, set(frame.columns[again])))
     if twice:
         where, remedy = f"{path}, sheet {sheet}", "keep one of them; blanks around a heading do not count"
         raise InputError(*(Problem(where, f"has two columns '{name}'", remedy) for name in twice))
@@ -40,23 +68,59 @@ def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.Da
                 for column in missing
             )
         )
-    return frame
+    return frame.loc[:, ~again]
 
 
-def restore_percentages(root: Path, name: str, sheet: str, frame: pd.DataFrame, columns: set[str]) -> None:
-    """Give, in place, cells that Excel shows as "20%" that value: it stores them as 0.2."""
-    if not columns:
-        return
-    book = load_workbook(root / name, read_only=True, data_only=True)
-    head, *rows = book[sheet].iter_rows(max_row=len(frame) + 1)
-    for place, cell in enumerate(head):
-        if (heading := str(cell.value).strip()) not in columns:
-            continue
-        for row, cells in zip(frame.index, rows, strict=False):
-            value = cells[place].value if place < len(cells) else None
-            if isinstance(value, int | float) and "%" in str(cells[place].number_format):
-                frame.at[row, heading] = f"{100 * value:g} %"
-    book.close()
+def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[pd.DataFrame, list[OddCell]]:
+    """A sheet, and its cells without a value."""
+    written = _rows(path, sheet, stored=False)
+    worked_out = any(cell.data_type == "f" for row in written for cell in row)
+    stored = _rows(path, sheet, stored=True) if worked_out else written
+    first = stored[0] if stored else ()
+    head = ["" if cell.value is None else str(cell.value).strip() for cell in first]
+    head = [heading or f"Unnamed: {place}" for place, heading in enumerate(head)]
+    table: dict[int, list[object]] = {}
+    odd = []
+    for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
+        row: list[object] = [""] * len(head)
+        for place, (heading, formula, cell) in enumerate(zip(head, *cells, strict=False)):
+            content, kind = cell.value, ""
+            if cell.data_type == "e" or content in ERROR_CODES:
+                kind = "error cell"
+            elif content is not None:
+                row[place] = _percentage(cell) if heading in percentages else _whole(content)
+            elif formula.data_type == "f":
+                content, kind = formula.value, "formula without a stored value"
+            if kind:
+                text = str(getattr(content, "text", content))  # of an array formula too
+                odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, "", kind))
+        if any(cell.value is not None for cell in cells[1]):
+            table[number - 2] = row
+    return pd.DataFrame.from_dict(table, orient="index", columns=head, dtype=object), odd
+
+
+def _rows(path: Path, sheet: str, *, stored: bool) -> list[Sequence[ReadOnlyCell]]:
+    """The rows of a sheet; formulas as they are written or, `stored`, with what they gave when last saved."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rules and styles, and of errors, which are listed
+        book = load_workbook(path, read_only=True, data_only=stored)
+        try:
+            page = book[sheet]
+            page.reset_dimensions()  # a program may have written them wrong
+            return list(page.iter_rows())
+        finally:
+            book.close()
+
+
+def _percentage(cell: ReadOnlyCell) -> object:
+    """What Excel shows as "20%" and stores as 0.2; any other cell as it is."""
+    if isinstance(cell.value, int | float) and "%" in str(cell.number_format):
+        return f"{100 * cell.value:g} %"
+    return _whole(cell.value)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:

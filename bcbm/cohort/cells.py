@@ -1,0 +1,255 @@
+"""Cells as people write them: the plain value that each counts as, and why it is not one itself."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from bcbm.errors import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LISTED = 12  # cells of one kind in a table that have a line each; more are one line with an example
+LONGEST = 60  # signs of a cell that a message shows
+# Why a cell is not a plain value, and what to do about it.
+REMEDIES = {
+    "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
+    "error cell": "correct its formula, or empty the cell",
+    "decimal comma": "write a decimal point",
+    "comma of two meanings": "write the number without marks of thousands, with a decimal point",
+    "digits of another script": "write the digits 0 to 9",
+    "date": "write a plain value; a spreadsheet may have made a date of it",
+    "number among other signs": "write the number alone",
+    "bound in place of a number": "write the number alone, if it is to count as that",
+    "number beyond belief": "correct it, or empty the cell",
+    "not a number": "write a number, or empty the cell",
+}
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_SIMPLE = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
+_QUANTITY = re.compile(r"(>=?|≥)?\s*([-+]?[.,\d]+)\s*([a-z][a-z. ]*)?(\+)?", re.ASCII | re.IGNORECASE)
+_PAIR = re.compile(r"\[([^\s,]+), ([^\s,]+)\]|([^\s\\]+)\\([^\s\\]+)")  # as pydicom and DICOM write a spacing
+_DATES = [
+    re.compile(r) for r in (r"(\d{4})[-/.]\d{1,2}\b.*", r"\d{1,2}[-/.]\d{1,2}[-/.](\d{4})", r"(\d{4})\d{4}")
+]
+_MARKS = re.compile(r"[\\;x\xd7]|,\s")  # between the numbers of a spacing
+_UNITS = {1.0: "y yr yrs year years yo", 1 / 12: "m mo month months", 7 / 365.25: "w week weeks"}
+_DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
+# Least, most, and what a number with a unit is multiplied by.
+_AGE = (0.0, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
+_FIELD = (0.01, 25.0, {"t": 1.0, "tesla": 1.0})
+_SPACING = (0.01, 25.0, {"mm": 1.0})
+_SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
+
+
+class Reading(NamedTuple):
+    """What a cell counts as.
+
+    Attributes:
+        text: as the lesion table has it; "" where it counts as missing.
+        value: as a number, of several the first; NaN where it is none.
+        kind: why the cell is not a plain value, a key of REMEDIES; "" where it is one, or empty.
+    """
+
+    text: str = ""
+    value: float = math.nan
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class OddCell:
+    """A cell that is not read as a plain value.
+
+    Attributes:
+        table: its file and sheet.
+        row: as a spreadsheet counts, 1 is that of the headings.
+        column: its heading.
+        content: what it holds, a formula without a value as the formula.
+        counts_as: what it is read as, empty where it counts as missing.
+        kind: a key of REMEDIES.
+    """
+
+    table: str
+    row: int
+    column: str
+    content: str
+    counts_as: str
+    kind: str
+
+
+def number(cell: object) -> Reading:
+    """A cell that should hold a number.
+
+    Example:
+        >>> number("0,5"), number("1,234").kind
+        (Reading(text='0.5', value=0.5, kind='decimal comma'), 'comma of two meanings')
+    """
+    if type(cell) is float and math.isfinite(cell):
+        return Reading(str(cell), cell)
+    if isinstance(cell, bool) or not isinstance(cell, int | float | str | None):
+        return Reading(kind="date" if hasattr(cell, "isoformat") else "not a number")
+    text = "" if cell is None else str(cell).strip()
+    if not text:
+        return Reading()
+    kind = "" if text.isascii() else "digits of another script"
+    plain = text if text.isascii() else _latin(text)
+    if _COMMA.fullmatch(plain):
+        if _THOUSANDS.fullmatch(plain):
+            return Reading(kind="comma of two meanings")
+        plain, kind = plain.replace(",", "."), kind or "decimal comma"
+    if not _NUMBER.fullmatch(plain) or not math.isfinite(float(plain)):
+        return Reading(kind="not a number")
+    value = float(plain)
+    return Reading(text if _SIMPLE.fullmatch(text) else f"{value:.10g}", value, kind)
+
+
+def words(cell: object) -> Reading:
+    """A cell that should hold words; whatever it holds counts as its text."""
+    kind = "date" if hasattr(cell, "isoformat") else ""
+    return Reading("" if cell is None else str(cell).strip(), kind=kind)
+
+
+def age(cell: object) -> Reading:
+    """An age in years; DICOM's 018M is 1.5, and 89+ counts as 89. Of a date of birth none is worked out."""
+    return _quantity(cell, *_AGE)
+
+
+def field_strength(cell: object) -> Reading:
+    """A field strength in tesla."""
+    return _quantity(cell, *_FIELD)
+
+
+def year(cell: object) -> Reading:
+    """A year; of a date, its year."""
+    reading = number(cell)
+    if 1900 <= reading.value <= 2100:
+        return reading
+    text = cell.isoformat() if isinstance(cell, date) else _latin(str(cell)).strip()
+    matches = [match for pattern in _DATES if (match := pattern.fullmatch(text))]
+    if matches and 1900 <= int(matches[0][1]) <= 2100:
+        return Reading(matches[0][1], float(matches[0][1]), "date")
+    return Reading(kind=reading.kind or ("" if math.isnan(reading.value) else "number beyond belief"))
+
+
+def pixel_spacing(cell: object) -> Reading:
+    r"""A pixel spacing in mm, of which the first number counts.
+
+    Example:
+        >>> pixel_spacing("0,5\\0,5").text, pixel_spacing("[0.5, 0.5]").kind
+        ('0.5\\0.5', '')
+    """
+    if not isinstance(cell, str):
+        return _quantity(cell, *_SPACING)
+    text = cell.strip()
+    pair = _PAIR.fullmatch(text)
+    parts = [part for part in pair.groups() if part] if pair else _MARKS.split(text.strip("[]()"))
+    readings = [_quantity(part, *_SPACING) for part in parts]
+    kind = next((reading.kind for reading in readings if reading.kind), "")
+    if len(parts) > 3 or any(math.isnan(reading.value) for reading in readings):
+        return Reading(kind=kind or ("not a number" if text else ""))
+    if not kind and not pair and len(parts) > 1:
+        kind = "number among other signs"
+    changed = kind or [reading.text for reading in readings] != parts
+    joined = "\\".join(reading.text for reading in readings)
+    return Reading(joined if changed else text, readings[0].value, kind)
+
+
+# How the acquisition columns of a study are read.
+READERS: dict[str, Callable[[object], Reading]] = {
+    "age": age,
+    "year": year,
+    "pixel_spacing": pixel_spacing,
+    "manufacturer": words,
+    "field_strength": field_strength,
+    "sex": words,
+}
+
+
+def read_texts(
+    cells: "pd.Series", read: Callable[[object], Reading], table: str, odd: list[OddCell]
+) -> list[str]:
+    """Read a column as the lesion table has it, and add its cells that are no plain values to `odd`.
+
+    Args:
+        cells: indexed by their row in a spreadsheet, named by their heading.
+        read: how.
+        table: the file and sheet, as messages name them.
+        odd: to add to.
+    """
+    return [reading.text for reading in _read(cells, read, table, odd)]
+
+
+def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[float]:
+    """The same as numbers, NaN where a cell is none."""
+    return [reading.value for reading in _read(cells, number, table, odd)]
+
+
+def _read(
+    cells: "pd.Series", read: Callable[[object], Reading], table: str, odd: list[OddCell]
+) -> list[Reading]:
+    readings = [read(cell) for cell in cells]
+    for (row, cell), reading in zip(cells.items(), readings, strict=True):
+        if reading.kind:
+            place = (table, int(str(row)), str(cells.name))
+            odd.append(OddCell(*place, str(cell), reading.text, reading.kind))
+    return readings
+
+
+def odd_cells_table(odd: Iterable[OddCell]) -> "pd.DataFrame":
+    """A row a cell, columns as OddCell's attributes."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(cell) for cell in odd], columns=list(OddCell.__dataclass_fields__))
+
+
+def odd_cell_problems(odd: Iterable[OddCell]) -> list[Problem]:
+    """A problem a cell; of more than LISTED of a kind in a table a single one, with an example."""
+    problems = []
+    ordered = sorted(odd, key=lambda cell: (cell.table, cell.kind))
+    for (table, kind), group in groupby(ordered, key=lambda cell: (cell.table, cell.kind)):
+        cells = list(group)
+        if len(cells) > LISTED:
+            columns = list(dict.fromkeys(cell.column for cell in cells))
+            shown = ", ".join(columns[:LISTED]) + ", ..." * (len(columns) > LISTED)
+            text = f"{len(cells)} cells of {shown}: {kind}, such as row {cells[0].row}, {_content(cells[0])}"
+            problems.append(Problem(table, text, f"{REMEDIES[kind]}; cells.csv lists them", kind))
+            continue
+        for cell in cells:
+            where = f"{table}, row {cell.row}, column {cell.column}"
+            problems.append(Problem(where, f"{kind}: {_content(cell)}", REMEDIES[kind], kind))
+    return problems
+
+
+def _content(cell: OddCell) -> str:
+    content = " ".join(cell.content.split())
+    content = content[:LONGEST] + "..." * (len(content) > LONGEST)
+    return f"{cell.column} is '{content}' and counts as {cell.counts_as or 'missing'}"
+
+
+def _latin(text: str) -> str:
+    """Digits, decimal marks and minus of any script as those of ASCII."""
+    return "".join(str(unicodedata.decimal(sign, sign)) for sign in text).translate(_SIGNS)
+
+
+def _quantity(cell: object, least: float, most: float, units: Mapping[str, float]) -> Reading:
+    """A number between two bounds, perhaps with a unit, by which it is multiplied, or as a lower bound."""
+    reading = number(cell)
+    match = _QUANTITY.fullmatch(_latin(cell).strip()) if isinstance(cell, str) else None
+    if reading.kind == "not a number" and match:
+        bound, digits, unit, more = match.groups()
+        factor = units.get((unit or "").casefold().rstrip(". ").removesuffix(" old"), None if unit else 1.0)
+        inner = number(digits)
+        if factor is None or math.isnan(inner.value):
+            return Reading(kind=inner.kind or reading.kind)
+        value = inner.value * factor
+        kind = "bound in place of a number" if bound or more else "number among other signs"
+        reading = Reading(f"{value:.10g}", value, kind)
+    if not math.isnan(reading.value) and not least <= reading.value <= most:
+        return Reading(kind="number beyond belief")
+    return reading

@@ -1,0 +1,259 @@
+"""Cells that are no plain values: what each counts as, and that none of them is passed over."""
+
+import datetime
+import io
+import math
+import shutil
+import zipfile
+
+import openpyxl
+import pandas as pd
+import pytest
+from downloads import LABELS, download, lesions_of, row
+from rich.console import Console
+
+from bcbm.cohort.cells import LISTED, LONGEST, age, field_strength, number, pixel_spacing, words, year
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
+from bcbm.cohort.targets import Target, read_labels
+from bcbm.config.compose import compose
+from bcbm.config.schema import Config
+from bcbm.errors import InputError
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.base import LesionData
+from bcbm.preparation.prepare import prepare
+from bcbm.system.spreadsheet import unguarded
+
+NOTHING, BIRTHDAY = math.nan, datetime.datetime(1965, 3, 2)
+NUMBERS = [
+    (1.5, 1.5, ""),
+    (7, 7, ""),
+    (" 2.50 ", 2.5, ""),
+    ("-1e-05", -1e-05, ""),
+    (".5", 0.5, ""),
+    ("", NOTHING, ""),
+    (None, NOTHING, ""),
+    ("52,5", 52.5, "decimal comma"),
+    ("-0,125", -0.125, "decimal comma"),
+    ("1,5e-3", 0.0015, "decimal comma"),
+    ("1,234", NOTHING, "comma of two meanings"),
+    ("1.234,5", NOTHING, "not a number"),
+    ("\u0664\u0665", 45, "digits of another script"),
+    ("\u0664\u0665\u066b\u0665", 45.5, "digits of another script"),
+    ("\uff14\uff15", 45, "digits of another script"),
+    ("\u22123", -3, "digits of another script"),
+    ("5²", NOTHING, "not a number"),
+    ("inf", NOTHING, "not a number"),
+    ("n/a", NOTHING, "not a number"),
+    ("NaN", NOTHING, "not a number"),
+    ("1_000", NOTHING, "not a number"),
+    (True, NOTHING, "not a number"),
+    (math.inf, NOTHING, "not a number"),
+    (BIRTHDAY, NOTHING, "date"),
+    (datetime.time(1, 30), NOTHING, "date"),
+]
+AGES = [
+    (45, 45, ""),
+    ("45.7", 45.7, ""),
+    ("045Y", 45, "number among other signs"),
+    ("018M", 1.5, "number among other signs"),
+    ("052W", 52 * 7 / 365.25, "number among other signs"),
+    ("45 years old", 45, "number among other signs"),
+    ("52,5 y", 52.5, "number among other signs"),
+    ("\u0664\u0665", 45, "digits of another script"),
+    ("> 89", 89, "bound in place of a number"),
+    ("89+", 89, "bound in place of a number"),
+    (">=90 y", 90, "bound in place of a number"),
+    ("-1", NOTHING, "number beyond belief"),
+    (450, NOTHING, "number beyond belief"),
+    ("45 y 3 m", NOTHING, "not a number"),
+    ("about 50", NOTHING, "not a number"),
+    ("1965-03-02", NOTHING, "not a number"),
+    ("3/2/1965", NOTHING, "not a number"),
+    (BIRTHDAY, NOTHING, "date"),
+]
+YEARS = [
+    (2012, 2012, ""),
+    ("2012", 2012, ""),
+    (BIRTHDAY, 1965, "date"),
+    ("03/15/2012", 2012, "date"),
+    ("2012-03-15", 2012, "date"),
+    ("20120315", 2012, "date"),
+    (41000, NOTHING, "number beyond belief"),
+    ("2012/2013 winter", NOTHING, "not a number"),
+    ("soon", NOTHING, "not a number"),
+]
+SPACINGS = [
+    (0.5, 0.5, ""),
+    ("0.5\\0.5", 0.5, ""),
+    ("[0.5, 0.5]", 0.5, ""),
+    (".5\\.5", 0.5, ""),
+    ("5e-1\\5e-1", 0.5, ""),
+    ("0,5\\0,5", 0.5, "decimal comma"),
+    ("[0,5, 0,5]", 0.5, "decimal comma"),
+    ("0,5", 0.5, "decimal comma"),
+    ("\u0660\u066b\u0665\\\u0660\u066b\u0665", 0.5, "digits of another script"),
+    ("0.5 x 0.5", 0.5, "number among other signs"),
+    ("0.5 mm", 0.5, "number among other signs"),
+    ("0\\0", NOTHING, "number beyond belief"),
+    ("fine", NOTHING, "not a number"),
+    ("", NOTHING, ""),
+    (BIRTHDAY, NOTHING, "date"),
+]
+FIELDS = [
+    (3, 3, ""),
+    ("3T", 3, "number among other signs"),
+    ("1,5 Tesla", 1.5, "number among other signs"),
+    (30000, NOTHING, "number beyond belief"),
+]
+CASES = [(number, NUMBERS), (age, AGES), (year, YEARS), (pixel_spacing, SPACINGS), (field_strength, FIELDS)]
+
+
+@pytest.mark.parametrize(
+    ("read", "cell", "value", "kind"),
+    [(read, *case) for read, cases in CASES for case in cases],
+    ids=[f"{read.__name__} {case[0]!r}" for read, cases in CASES for case in cases],
+)
+def test_a_cell_counts_as_what_it_means_or_as_missing_and_says_which(read, cell, value, kind):
+    reading = read(cell)
+    assert reading.kind == kind and reading.value == pytest.approx(value, nan_ok=True)
+    assert (reading.text == "") == math.isnan(value)
+    if reading.text:  # and what the lesion table keeps is a plain value, of the same meaning
+        again = read(reading.text)
+        assert again.kind == "" and again.value == pytest.approx(value)
+
+
+def test_words_are_kept_and_a_date_among_them_is_said():
+    assert words(" GE ").text == "GE" and words(None).text == ""
+    assert words(BIRTHDAY).kind == "date"
+
+
+def change(root, book, cells):
+    """Write cells, by their heading and row, into a workbook of a download."""
+    loaded = openpyxl.load_workbook(root / book[0])
+    page = loaded[book[1]]
+    places = {str(cell.value).strip(): cell.column for cell in page[1]}
+    for (heading, line), content in cells.items():
+        column = places.setdefault(heading, len(places) + 1)
+        page.cell(1, column).value = page.cell(1, column).value or heading
+        page.cell(line, column).value = content
+    loaded.save(root / book[0])
+
+
+def small(folder):
+    """A download of two studies."""
+    return download(folder, [("1-0", "met", *row(1)), ("2-0", "tum", *row(2))], LABELS)
+
+
+def test_formulas_without_a_value_and_errors_are_named_with_sheet_row_column_and_content(tmp_path):
+    root = small(tmp_path)
+    formula = '=IF(3>=3,"+","-")'
+    long = f"=2*1{'+1' * 500}"
+    change(root, CLINICAL_WORKBOOK, {("ER", 2): formula, ("HER2", 3): "#N/A", ("Sex", 2): "#REF!"})
+    change(root, RADIOMICS_WORKBOOK, {("original_a", 3): long, ("note", 2): "=1+1"})
+    table, radiomics, problems = lesions_of(root)
+    assert table["ER"].isna().tolist() == [True, False] and table["HER2"].isna().tolist() == [False, True]
+    assert radiomics["original_a"].isna().tolist() == [False, True]
+    listed = [
+        (CLINICAL_WORKBOOK, "row 2, column ER", formula),
+        (CLINICAL_WORKBOOK, "row 3, column HER2", "#N/A"),
+        (CLINICAL_WORKBOOK, "row 2, column Sex", "#REF!"),
+        (RADIOMICS_WORKBOOK, "row 3, column original_a", f"{long[:LONGEST]}..."),
+    ]
+    assert len(problems) == len(listed)
+    for book, place, content in listed:
+        (line,) = [line for line in problems if place in line and book[0] in line and book[1] in line]
+        assert f"'{content}'" in line and "missing" in line
+
+
+def test_a_formula_that_was_worked_out_counts_as_its_value(tmp_path):
+    root = small(tmp_path)
+    change(root, RADIOMICS_WORKBOOK, {("original_a", 3): "=2*1"})
+    path = root / RADIOMICS_WORKBOOK[0]
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = next(name for name in parts if name.startswith("xl/worksheets/"))
+    parts[sheet] = parts[sheet].replace(b"<f>2*1</f><v />", b"<f>2*1</f><v>2</v>")
+    assert b"<v>2</v></c>" in parts[sheet]
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    _, radiomics, problems = lesions_of(root)
+    assert radiomics["original_a"].tolist() == [1.0, 2.0] and problems == []
+
+
+def test_ages_dates_and_commas_reach_the_table_as_numbers_and_are_each_a_line(tmp_path):
+    root = small(tmp_path)
+    change(
+        root, CLINICAL_WORKBOOK, {("Age", 2): "018M", ("Age", 3): BIRTHDAY, ("Pixel Spacing", 2): "0,5\\0,5"}
+    )
+    change(root, RADIOMICS_WORKBOOK, {("original_a", 2): "1,5", ("original_a", 3): BIRTHDAY})
+    table, radiomics, problems = lesions_of(root)
+    assert table["age"].tolist() == ["1.5", ""] and table["pixel_spacing"].tolist() == ["0.5\\0.5", ""]
+    assert radiomics["original_a"].iloc[0] == 1.5 and math.isnan(radiomics["original_a"].iloc[1])
+    facts = [
+        ("Age", "'018M'", "as 1.5"),
+        ("Age", "1965-03-02", "as missing"),
+        ("Pixel Spacing", "'0,5", "as 0.5"),
+    ]
+    facts += [("original_a", "'1,5'", "as 1.5"), ("original_a", "1965-03-02", "as missing")]
+    assert len(problems) == len(facts)
+    for words_of_line in facts:
+        assert any(all(word in line for word in words_of_line) for line in problems)
+
+
+def test_a_number_that_is_shown_as_a_date_and_is_none_is_an_error_cell(tmp_path, recwarn):
+    root = small(tmp_path)
+    change(root, CLINICAL_WORKBOOK, {("Age", 2): 3_000_000_000, ("Age", 3): 45})
+    book = openpyxl.load_workbook(root / CLINICAL_WORKBOOK[0])
+    for line in (2, 3):
+        book[CLINICAL_WORKBOOK[1]].cell(line, 5).number_format = "yyyy-mm-dd"
+    book.save(root / CLINICAL_WORKBOOK[0])
+    table, _, problems = lesions_of(root)
+    assert table["age"].tolist() == ["", ""] and len(problems) == 2 and not recwarn.list
+    assert "row 2, column Age" in problems[1] and "row 3, column Age" in problems[0]
+
+
+def test_a_label_by_numbers_takes_decimal_commas_and_other_digits_and_says_so():
+    problems = []
+    cells = pd.DataFrame({"Ki-67": ["20,5", "\u0663\u0665", "19,5 %", "1,234", "30"]})
+    rows = [f"row {number}" for number in range(2, 7)]
+    labels = read_labels(cells, {"ki67": Target("Ki-67", (">= 20",))}, "the sheet", rows, problems)
+    assert labels["ki67"].fillna(-1).tolist() == [1, 1, 0, -1, 1]
+    assert [str(problem).split("counts as ")[1] for problem in problems] == ["20.5", "35", "19.5", "missing"]
+
+
+def test_a_column_of_odd_cells_is_one_line_and_a_file_with_every_one(table_cohort, tmp_path):
+    root = shutil.copytree(table_cohort, tmp_path / "cohort")
+    rows = range(2, LISTED + 4)
+    change(root, CLINICAL_WORKBOOK, {("HER2", number): '=IF(3>1,"+","-")' for number in rows})
+    console = Console(file=io.StringIO(), width=300)
+    words = ["task.modalities=[position]", f"cohort.root={root}", f"prepared.root={tmp_path / 'out'}"]
+    prepare(compose(words), console)
+    (line,) = [line for line in console.file.getvalue().splitlines() if line.startswith("problem")]
+    assert f"{len(rows)} cells of HER2" in line and "row 2" in line and "cells.csv" in line
+    table = pd.read_csv(tmp_path / "out" / "cells.csv", keep_default_na=False)
+    assert table["row"].tolist() == list(rows) and set(table["counts_as"]) == {""}
+    assert set(table["content"].map(unguarded)) == {'=IF(3>1,"+","-")'}
+    assert not table["content"].str.startswith("=").any()
+    with pytest.raises(InputError, match=f"{len(rows)} cells of HER2"):
+        prepare(compose([*words, "cohort.strict=true"]), console)
+    prepare(compose([*words[:1], f"cohort.root={table_cohort}", words[2]]), console)
+    assert not (tmp_path / "out" / "cells.csv").exists()
+
+
+def test_columns_of_a_model_are_whole_numbers_of_cells_and_no_part_of_one():
+    """A format that leaves cells as they are gives them as they are; such as "0,5\\0,5", which is no 0."""
+    table = pd.DataFrame({"year": ["2012", "20120315", "soon"], "pixel_spacing": ["0,5\\0,5", ".5\\.5", "1"]})
+    table = table.assign(field_strength=["3T", "\u0663", "1.5"], manufacturer=["GE", "", "GE"])
+    columns = MODALITIES["acquisition"].columns(LesionData(table, {}, Config()))
+    assert columns["year"].fillna(0).tolist() == [2012, 2012, 0]
+    assert columns["pixel_spacing"].tolist() == [0.5, 0.5, 1] and columns["field_strength"].tolist() == [
+        3,
+        3,
+        1.5,
+    ]
+
+
+def test_real_tables_hold_plain_values_only(shared):
+    for name in ("bcbm-radiogenomics", "bcbm-images"):
+        assert read_download(shared / name).odd_cells == []
