@@ -115,7 +115,7 @@ def known_settings(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if others:
         author = "another version"
         with suppress(OSError, ValueError, KeyError, TypeError):
-            environment = json.loads((path.parent / "environment.json").read_text())
+            environment = json.loads((path.parent / "environment.json").read_text(encoding="utf-8"))
             author = f"bcbm {environment['versions']['bcbm']}"
         keys = ", ".join(f"'{name}'" for name in others)
         unknown = "is unknown" if len(others) == 1 else "are unknown"

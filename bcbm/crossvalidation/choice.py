@@ -69,7 +69,11 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
 def stored_choice(job: FoldJob) -> Config | None:
     """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
     path = job.home / "tuning.json"
-    return override(job.config, json.loads(path.read_text())["chosen"]) if path.is_file() else None
+    return (
+        override(job.config, json.loads(path.read_text(encoding="utf-8"))["chosen"])
+        if path.is_file()
+        else None
+    )
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

@@ -147,5 +147,5 @@ def _best(config: "Config") -> dict[str, float] | None:
     from bcbm.preparation.reading import cohort_root
 
     truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
-    best: dict[str, float] = json.loads(truth.read_text())["best"]
+    best: dict[str, float] = json.loads(truth.read_text(encoding="utf-8"))["best"]
     return best

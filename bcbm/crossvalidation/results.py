@@ -92,7 +92,7 @@ def page(folder: RunFolder) -> Path:
     from bcbm.report.pages.run import write_report
     from bcbm.statistics.leakage import fitting_check
 
-    cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
+    cohort = json.loads((folder.path / "environment.json").read_text(encoding="utf-8"))["cohort"]
     config = load(folder.path / "config.yaml")
     checks = Path(config.run.root) / "leakcheck" / cohort
     task = config.task

@@ -85,7 +85,7 @@ def _stored_record(path: Path) -> Record | None:
     if not (file := Path(f"{path}.json")).is_file():
         return None
     try:
-        record: Record = json.loads(file.read_text())
+        record: Record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:  # damaged since: it is worked out again
         return None
     files = [(Path(f"{path}{ending}"), size) for ending, size in record.get("sizes", {}).items()]

@@ -24,7 +24,7 @@ def chosen_columns(folder: Path, targets: list[str]) -> dict[str, pd.DataFrame]:
         0.1, which did not write down what was left out.
     """
     paths = folder.glob("fold=*/model.json")
-    models = [json.loads(path.read_text())["for_test"] for path in sorted(paths)]
+    models = [json.loads(path.read_text(encoding="utf-8"))["for_test"] for path in sorted(paths)]
     tables = {}
     for target in targets:
         fitted = [model[target] for model in models]

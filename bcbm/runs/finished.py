@@ -50,7 +50,8 @@ class FinishedRun:
         """What each fold was trained with instead of the configuration's own values; empty where none was."""
         files = self.folder.glob("fold=*/tuning.json")
         tunings = {
-            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
+            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text(encoding="utf-8"))
+            for path in files
         }
         return {number: tunings[number]["chosen"] for number in sorted(tunings)}
 
@@ -59,7 +60,8 @@ class FinishedRun:
         """What each fold has harmonised of radiomics and left out as unstable; empty where nothing was."""
         files = self.folder.glob(f"fold=*/{RADIOMICS_FILE}")
         records = {
-            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
+            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text(encoding="utf-8"))
+            for path in files
         }
         return {number: without_nulls(records[number]) for number in sorted(records)}
 
@@ -93,13 +95,13 @@ def read_run(folder: Path, resume: str = "run the command that started it again"
 
 def _read(folder: Path, resume: str) -> FinishedRun:
     if not (folder / "results.json").is_file():
-        total = len(json.loads((folder / "split.json").read_text())["folds"])
+        total = len(json.loads((folder / "split.json").read_text(encoding="utf-8"))["folds"])
         predicted = len(list(folder.glob("fold=*/predictions.parquet")))
         problem = f"is not finished: it holds {predicted} of {total} folds and no results.json"
         raise InputError(Problem(str(folder), problem, resume))
     config = read_config(folder)
     tables = read_tables(folder, config["task"]["targets"])
-    results: Results = without_nulls(json.loads((folder / "results.json").read_text()))
+    results: Results = without_nulls(json.loads((folder / "results.json").read_text(encoding="utf-8")))
     if "p" not in results["mean"]:
         results = _of_now(folder, config, tables)
     if results["split"]["hash"] != tables.split.hash:
@@ -141,7 +143,7 @@ def anew(folder: Path) -> str:
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a run, finished or not; a key unknown to this version is left out, with a note."""
     path = folder / "config.yaml"
-    return known_settings(renamed(yaml.safe_load(path.read_text())), path)
+    return known_settings(renamed(yaml.safe_load(path.read_text(encoding="utf-8"))), path)
 
 
 def without_nulls(value: Any) -> Any:

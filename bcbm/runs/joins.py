@@ -198,8 +198,8 @@ class _Check:
     @classmethod
     def of_folder(cls, folder: Path) -> "_Check":
         with readable(folder, ANEW):
-            environment = json.loads((folder / "environment.json").read_text())
-            text = (folder / "split.json").read_text()
+            environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            text = (folder / "split.json").read_text(encoding="utf-8")
             content, split = json.loads(text), Split.from_json(text)
             check = cls(folder, environment, split, content)
             for owner, value in (

@@ -56,7 +56,7 @@ def conclude(
         InputError: a fold cannot be trained, or the runs cannot be compared.
     """
     folder = sweep.folder
-    split = json.loads((folder / "split.json").read_text())["hash"]
+    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))["hash"]
     surroundings = environment(config, cohort, split, folder.name)
     provenance = facts(sweep, config, cohort, split, surroundings)
     experiment = write_experiment(sweep, config, provenance)

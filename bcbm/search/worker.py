@@ -131,5 +131,5 @@ def result(folder: Path, token: str) -> Mapping[str, Any] | None:
     path = folder / RESULT
     if not path.is_file():
         return None
-    outcome: Mapping[str, Any] = json.loads(path.read_text())
+    outcome: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return outcome if outcome["token"] == token else None

@@ -35,14 +35,23 @@ def ending_signals() -> list[signal.Signals]:
 
 
 def terminable() -> None:
-    """Have the signals that ask for an end raise `Terminated`."""
+    """Have the signals that ask for an end raise `Terminated`; a second Ctrl-C ends at once."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, end_at_once)
+        raise KeyboardInterrupt
+
+    def end_at_once(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"ended at once; run the same command again to continue\n")
+        os._exit(128 + number)  # what this process started ends with it, and its files are whole or not there
+
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, end)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def requeue(ended: Terminated) -> None:

@@ -123,7 +123,7 @@ def columns(run: FinishedRun) -> str:
         return f"columns that a fold chooses: {', '.join(chosen)}"
     counts = {}
     for path in run.folder.glob("fold=*/model.json"):
-        for name, model in json.loads(path.read_text())["for_test"].items():
+        for name, model in json.loads(path.read_text(encoding="utf-8"))["for_test"].items():
             counts[name] = max(counts.get(name, 0), len(model.get("columns", [])))
     entering = ", ".join(f"{name} {count}" for name, count in counts.items())
     return f"columns in the model of a fold: {entering}" if entering else ""

@@ -172,7 +172,7 @@ def _leakcheck(path: Path | None) -> dict[str, Any] | None:
     """What leakcheck found, and its picture where one lies beside the file."""
     if path is None:
         return None
-    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    content: dict[str, Any] = without_nulls(json.loads(path.read_text(encoding="utf-8")))
     picture = path.with_suffix(".png")
     return {**content, "picture": embedded(picture) if picture.is_file() else None}
 
@@ -180,7 +180,7 @@ def _leakcheck(path: Path | None) -> dict[str, Any] | None:
 def _tellings(run: Path) -> list[Telling]:
     """How well single columns tell each target; nothing of a run of a version that did not look."""
     path = run / "columns.json"
-    tellings: list[Telling] = json.loads(path.read_text()) if path.is_file() else []
+    tellings: list[Telling] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     return tellings
 
 
@@ -192,7 +192,7 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
     path = folder / "explanations.json"
     if not path.is_file():
         return None
-    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    content: dict[str, Any] = without_nulls(json.loads(path.read_text(encoding="utf-8")))
     patient_of = run.lesions.set_index("lesion_id")["patient_id"]
     saliency = []
     for example in content["saliency"]:
