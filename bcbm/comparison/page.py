@@ -78,7 +78,7 @@ def write_comparison(
         name=name,
         comparison=comparison,
         beside=beside_auroc("patient"),
-        picture=embedded(picture),
+        picture=embedded(folder, picture.name),
         leaks={row.label: leak_panel(row.run) for row in rows},
         links={row.label: _link(row.run.folder, folder) for row in rows},
         left_out=left_out,

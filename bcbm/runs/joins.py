@@ -16,6 +16,7 @@ from bcbm.cohort.splits import Split, unit_ids
 from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.runs.predictions import COLUMNS, KEY, read_predictions
 from bcbm.runs.tables import REMEDY, RUN, sum_of
+from bcbm.system.files import read_json
 from bcbm.terminal.words import listed
 
 ANEW = "fit the experiment again in another run folder"
@@ -197,10 +198,11 @@ class _Check:
 
     @classmethod
     def of_folder(cls, folder: Path) -> "_Check":
-        with readable(folder, ANEW):
-            environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-            text = (folder / "split.json").read_text(encoding="utf-8")
-            content, split = json.loads(text), Split.from_json(text)
+        content = read_json(folder / "split.json", ANEW)
+        with readable(folder / "split.json", ANEW):
+            split = Split.from_json(json.dumps(content))
+        environment = read_json(folder / "environment.json", ANEW)
+        with readable(folder / "environment.json", ANEW):
             check = cls(folder, environment, split, content)
             for owner, value in (
                 ("the file itself", content["hash"]),

@@ -1,6 +1,5 @@
 """After a search: a ready experiment, the honest figure of the choice, and the page."""
 
-import json
 import shlex
 import warnings
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
 from bcbm.search.storage import hidden
-from bcbm.system.files import strict_json, write_whole
+from bcbm.system.files import read_json, strict_json, write_whole
 from bcbm.terminal.words import say
 
 OWN_FILE = "journal.log"
@@ -56,7 +55,7 @@ def conclude(
         InputError: a fold cannot be trained, or the runs cannot be compared.
     """
     folder = sweep.folder
-    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))["hash"]
+    split = read_json(folder / "split.json", "run the same sweep command again, which writes it")["hash"]
     surroundings = environment(config, cohort, split, folder.name)
     provenance = facts(sweep, config, cohort, split, surroundings)
     experiment = write_experiment(sweep, config, provenance)

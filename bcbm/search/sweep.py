@@ -14,6 +14,7 @@ from rich.console import Console
 from bcbm.config.checks import nearest
 from bcbm.config.compose import plain
 from bcbm.config.places import sweep_names
+from bcbm.config.reading import read_yaml
 from bcbm.errors import ConfigError
 from bcbm.terminal.words import say
 
@@ -89,6 +90,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     plan = read_plan(request.own["sweep"], request.experiment_words, budget)
 
     from bcbm.cohort.splits import split_as
+    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.identity import fingerprint
     from bcbm.search.conclusion import conclude
@@ -102,6 +104,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.system.processes import load_stack
 
     config = plan.config
+    require_ready(config)
     if not (config.split.holdout or config.split.file):  # else the cohort says how many folds there are
         request.studies(_studies(config.split.folds * config.split.repeats))
     load_stack(STACK)
@@ -156,7 +159,7 @@ def _require_same_storage(file: Path, address: str | None) -> None:
 
     if not file.is_file():
         return
-    began, given = OmegaConf.select(OmegaConf.load(file), "storage"), hidden(address) if address else None
+    began, given = read_yaml(file).get("storage"), hidden(address) if address else None
     if began != given:
         raise ConfigError(
             f"storage={given or ''}: this search was begun on {began or 'the journal in its folder'} "

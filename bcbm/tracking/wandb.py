@@ -45,6 +45,12 @@ class WandbTracker(Tracker):
         self.content = sendable(config)
         self.run: Run | None = None
 
+    @classmethod
+    def require(cls, config: Config) -> None:
+        """Refuse `tracking.mode=online` without a key."""
+        if config.tracking.mode == "online":
+            wandb_mode("online")
+
     def start_fold(self, number: int, seed: int) -> "Logger | None":
         """A run of the fold's training, which gets its curves."""
         self.run = self.start(f"fold={number}" + f"-seed={seed}" * (seed > 0), "fold")
