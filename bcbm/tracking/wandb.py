@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 JobType = Literal["fold", "trial", "summary"]
 # Where files lie on this machine, and what concerns the runs themselves.
-PRIVATE = ("run", "prepared", "tracking", "cohort.root", "cohort.names", "model.weights")
+PRIVATE = (
+    "run",
+    "prepared",
+    "tracking",
+    "experiments",
+    "cohort.root",
+    "cohort.names",
+    "split.file",
+    "model.weights",
+)
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
