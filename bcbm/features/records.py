@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bcbm.system.content import file_key
 from bcbm.system.files import write_whole
+from bcbm.system.pool import workers
 
 
 class Study(NamedTuple):
@@ -56,7 +57,7 @@ def each_study(
     Raises:
         OSError: the folder cannot be written or the disk is full; what was finished stays.
     """
-    from joblib import Parallel, delayed  # a quarter of a second that a report does without
+    from joblib import delayed  # a quarter of a second that a report does without
 
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".*.partial"):
@@ -73,8 +74,8 @@ def each_study(
             progress(len(study.masks))
         yield study, path, stored
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
-    workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for study, path, record in workers(delayed(_make_record)(work, *item) for item in missing):
+    work_on = workers(jobs, return_as="generator_unordered")
+    for study, path, record in work_on(delayed(_make_record)(work, *item) for item in missing):
         if progress:
             progress(len(study.masks))
         yield study, path, record

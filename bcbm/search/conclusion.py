@@ -24,11 +24,9 @@ from bcbm.search.experiment import facts, write_experiment
 from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
-from bcbm.search.storage import hidden
+from bcbm.search.storage import JOURNAL, hidden
 from bcbm.system.files import read_json, strict_json, write_whole
 from bcbm.terminal.words import say
-
-OWN_FILE = "journal.log"
 
 
 def conclude(
@@ -75,7 +73,7 @@ def conclude(
     if experiment:
         commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment.name}"])
         say(console, f"ready experiment: {experiment}")
-    address = "STORAGE" if storage else OWN_FILE
+    address = "STORAGE" if storage else JOURNAL
     commands["look at the studies"] = f"pip install optuna-dashboard && optuna-dashboard {address}"
     page = write_search(
         folder,

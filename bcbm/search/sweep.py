@@ -96,6 +96,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.search.conclusion import conclude
     from bcbm.search.engine import STACK, Engine, Search, open_study
     from bcbm.search.objective import measures
+    from bcbm.search.recovery import recovered_storage
     from bcbm.search.results import read_sweep, write_sweep
     from bcbm.search.screen import Screen, result_table
     from bcbm.search.space import default_settings
@@ -118,15 +119,19 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     address = request.own.get("storage") or None
     content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures))
     _require_same_storage(home / "sweep.yaml", address)
-    storage = open_storage(address, home)
+    default = default_settings(plan.space, config)
+    names = {name: f"{plan.name}/{identity}/{name}" for name in study_measures}
+    if address:
+        storage = open_storage(address, home)
+    else:
+        storage = recovered_storage(home, names, plan, default, console)
     write_whole(home / "sweep.yaml", OmegaConf.to_yaml(content))
     write_whole(home / "split.json", split.to_json())
     say(console, f"sweep folder {home}")
-    default = default_settings(plan.space, config)
     searches = [
         Search(
             name,
-            open_study(f"{plan.name}/{identity}/{name}", storage, plan, default),
+            open_study(names[name], storage, plan, default),
             study_measures[name],
             home / f"study={name}",
         )

@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
 REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+
+LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 
 class Terminated(KeyboardInterrupt):
@@ -52,6 +55,18 @@ def terminable() -> None:
         for number in ending_signals():
             signal.signal(number, end)
         signal.signal(signal.SIGINT, interrupt)
+
+
+def serve(parent: int) -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the parent, and end with that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 def requeue(ended: Terminated) -> None:
