@@ -232,9 +232,9 @@ def _has_key(address: SplitResult) -> bool:
 
 
 def _answers(address: SplitResult) -> bool:
-    port = address.port or (80 if address.scheme == "http" else 443)
     try:
+        port = address.port or (80 if address.scheme == "http" else 443)
         socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except OSError:
+    except (OSError, ValueError):  # or a port that is none
         return False
     return True
