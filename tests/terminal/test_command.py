@@ -87,8 +87,8 @@ import sys, time
 from bcbm.terminal.command import errors_in_words
 
 def work():
-    print("working", flush=True)
     try:
+        print("working", flush=True)
         time.sleep(120)
     finally:
         print("ending", flush=True)
