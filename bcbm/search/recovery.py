@@ -71,12 +71,24 @@ def recovered_storage(
 
 
 def _differing(study: Study, folder: Path) -> Iterator[int]:
-    """The numbers of the trials that a study has otherwise than the results in its folder."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        outcome = outcome_of(folder / f"trial={trial.number}")
-        stored = {"state": "complete", "settings": trial.params, "values": trial.values}
-        if outcome is not None and any(outcome.get(name) != value for name, value in stored.items()):
-            yield trial.number
+    """The numbers of the trials that a study has otherwise than the results in its folder.
+
+    One that still runs, by the journal, takes its result up later, if that is its own.
+    """
+    trials = study.get_trials(deepcopy=False)
+    for number, outcome in enumerate(_outcomes(folder)):
+        if outcome is None or outcome["state"] == "failed":
+            continue
+        trial = trials[number] if number < len(trials) else None
+        if trial is None or trial.state == TrialState.WAITING:
+            yield number
+        elif trial.state == TrialState.RUNNING:
+            if trial.user_attrs.get("owner", {}).get("token") != outcome["token"]:
+                yield number
+        elif trial.state == TrialState.COMPLETE:
+            stored = {"state": "complete", "settings": trial.params, "values": trial.values}
+            if any(outcome.get(name) != value for name, value in stored.items()):
+                yield number
 
 
 def _outcomes(folder: Path) -> list[Mapping[str, Any] | None]:
