@@ -19,6 +19,7 @@ from bcbm.statistics.results import Results
 from bcbm.system.files import read_json
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
+FOLD_ANEW = "remove its fold and run the same fit command again"
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
 
@@ -48,7 +49,9 @@ class FinishedRun:
     @property
     def chosen(self) -> dict[int, dict[str, Any]]:
         """What each fold was trained with instead of the configuration's own values; empty where none was."""
-        return {number: content["chosen"] for number, content in self._of_folds("tuning.json").items()}
+        tunings = self._of_folds("tuning.json")
+        with readable(self.folder / "fold=K" / "tuning.json", FOLD_ANEW):
+            return {number: dict(content["chosen"]) for number, content in tunings.items()}
 
     @property
     def fold_radiomics(self) -> dict[int, dict[str, Any]]:
@@ -57,11 +60,10 @@ class FinishedRun:
 
     def _of_folds(self, name: str) -> dict[int, dict[str, Any]]:
         """What the file of this name holds in the folder of each fold that has one, in their order."""
-        remedy = "remove its fold and run the same fit command again"
         files = {
             int(path.parent.name.removeprefix("fold=")): path for path in self.folder.glob(f"fold=*/{name}")
         }
-        return {number: read_json(files[number], remedy) for number in sorted(files)}
+        return {number: read_json(files[number], FOLD_ANEW) for number in sorted(files)}
 
     @property
     def chosen_by(self) -> str | None:

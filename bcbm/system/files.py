@@ -53,7 +53,7 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
     with readable(path, remedy):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, kind):
-            raise ValueError(f"holds no {kind.__name__}")
+            raise ValueError(f"it holds no {'list' if kind is list else 'names with values'}")
         return content
 
 
