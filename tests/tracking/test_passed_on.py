@@ -50,13 +50,12 @@ def test_the_pages_of_runs_and_of_their_comparison_name_no_place(home, monkeypat
     places = [word for word in words(home) if not word.startswith(("split.file", "experiments"))]
     inside = write_run(home / "runs" / "demo" / "first", "split.folds=2", *places)
     outside = write_run(home / "elsewhere", "split.folds=2", "model.dropout=0.1", *places, seed=1)
-    for run in (inside, outside):
-        write_report(run)
+    write_report(inside)
     assert compare([str(inside), str(outside), f"run.root={home}/runs"], Console(quiet=True)) == 0
     (folder,) = (home / "runs" / "compare").iterdir()
     rows = json.loads((folder / "comparison.json").read_text())["rows"]
     assert (folder / rows[0]["folder"] / "report.html").is_file() and rows[1]["folder"] == "elsewhere"
-    pages = [run / name for run in (inside, outside) for name in ("report.html", "results.json")]
+    pages = [inside / "report.html", *(run / "results.json" for run in (inside, outside))]
     for path in [*pages, folder / "report.html", folder / "comparison.json"]:
         assert USER not in text_of(path) and str(home.parent) not in text_of(path), path
     for picture in [*inside.glob("figures/*.png"), *folder.glob("*.png")]:
