@@ -37,12 +37,10 @@ def recovered_storage(
     """
     try:
         storage = open_storage(None, home)
-        known = {study.study_name for study in storage.get_all_studies()}
         differing = [
             f"{name} trial {number} is not what its own {RESULT} says"
             for name, study in studies.items()
-            if study in known
-            for number in _differing(load_study(study_name=study, storage=storage), home / f"study={name}")
+            for number in _differing(storage, study, _outcomes(home / f"study={name}"))
         ]
         if not differing:
             return storage
@@ -70,13 +68,17 @@ def recovered_storage(
     return storage
 
 
-def _differing(study: Study, folder: Path) -> Iterator[int]:
-    """The numbers of the trials that a study has otherwise than the results in its folder.
+def _differing(
+    storage: BaseStorage, name: str, outcomes: Sequence[Mapping[str, Any] | None]
+) -> Iterator[int]:
+    """The numbers of the trials that a study, read after their results, has otherwise than these.
 
     One that still runs, by the journal, takes its result up later, if that is its own.
     """
-    trials = study.get_trials(deepcopy=False)
-    for number, outcome in enumerate(_outcomes(folder)):
+    known = {study.study_name for study in storage.get_all_studies()}
+    study = load_study(study_name=name, storage=storage) if name in known else None
+    trials = study.get_trials(deepcopy=False) if study else []
+    for number, outcome in enumerate(outcomes):
         if outcome is None or outcome["state"] == "failed":
             continue
         trial = trials[number] if number < len(trials) else None
@@ -87,7 +89,7 @@ def _differing(study: Study, folder: Path) -> Iterator[int]:
                 yield number
         elif trial.state == TrialState.COMPLETE:
             stored = {"state": "complete", "settings": trial.params, "values": trial.values}
-            if any(outcome.get(name) != value for name, value in stored.items()):
+            if any(outcome.get(key) != value for key, value in stored.items()):
                 yield number
 
 

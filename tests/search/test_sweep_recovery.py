@@ -62,8 +62,9 @@ def with_another_value(lines):
             (b"garbage\n", b"null\n", b"[]\n", b"5\n", b"{}\n", b'{"op_code": 99, "worker_id": "a"}\n'),
         ),
         *(behind(b'{"op_code": 5, "worker_id": "a"}\n'), without_a_trial, with_another_value),
+        lambda lines: [],
     ],
-    ids=["garbage", "null", "list", "number", "empty", "unknown", "half", "taken out", "flipped"],
+    ids=["garbage", "null", "list", "number", "empty", "unknown", "half", "taken out", "flipped", "gone"],
 )
 def test_whatever_is_wrong_with_a_journal_its_trials_are_taken_up_again(finished, tmp_path, damage):
     home, before = finished
