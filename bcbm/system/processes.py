@@ -54,7 +54,8 @@ def terminable() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, end)
-        signal.signal(signal.SIGINT, interrupt)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a command in a script's background
+            signal.signal(signal.SIGINT, interrupt)
 
 
 def serve(parent: int) -> None:
