@@ -2,7 +2,7 @@
 
     python -m bcbm.audit cohort.root=DIR
 
-Exit status: 0 clean, 1 findings, 2 unusable.
+Exit status: 0 clean, 1 findings, 2 unusable, 3 a fault of the program.
 """
 
 from pathlib import Path

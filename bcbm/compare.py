@@ -25,11 +25,15 @@ def main() -> int:
     if not words or HELP & set(words):
         print_help(__doc__ or "", KEYS, asks_for_all(words))
         return 0
-    from rich.console import Console
 
-    from bcbm.comparison.compare import compare
+    def work() -> int:
+        from rich.console import Console
 
-    return errors_in_words(lambda: compare(words, Console(highlight=False)))
+        from bcbm.comparison.compare import compare
+
+        return compare(words, Console(highlight=False))
+
+    return errors_in_words(work)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What is wrong with the input: one line each, collected, shown together before work starts."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pickle import UnpicklingError  # what torch says of files that hold more than weights
+
+# How torch, OpenMP, SimpleITK and the system's loader say it.
+NO_MEMORY = re.compile("allocate memory|out of memory|bad_alloc|start new thread", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class InputError(ValueError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's, a library's, or that a worker was killed."""
+    from concurrent.futures import BrokenExecutor  # which `--help` does without
+
+    if isinstance(error, MemoryError | BrokenExecutor):
+        return True
+    return isinstance(error, RuntimeError | ImportError | OSError) and bool(NO_MEMORY.search(str(error)))
+
+
 @contextmanager
 def readable(where: object, remedy: str) -> Iterator[None]:
     """Turn what a missing or damaged file raises into an InputError."""
@@ -34,7 +46,9 @@ def readable(where: object, remedy: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+    except Exception as error:  # whatever a library makes of such a file
+        if out_of_memory(error):
+            raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(Problem(str(where), f"is damaged ({message})", remedy)) from error
 

@@ -20,11 +20,12 @@ def main() -> int:
     if HELP & set(words):
         print_help(__doc__ or "", KEYS, asks_for_all(words))
         return 0
-    from rich.console import Console
-
-    from bcbm.search.sweep import sweep
 
     def work() -> int:
+        from rich.console import Console
+
+        from bcbm.search.sweep import sweep
+
         sweep(words, Console(highlight=False))
         return 0
 

@@ -40,7 +40,7 @@ def commands() -> str:
     lines = ["# Commands", "", "Made by `python docs/make.py` from the commands themselves.", ""]
     lines += ["`bcbm VERB ...` and `python -m bcbm.VERB ...` are the same; `bcbm` alone lists the verbs.", ""]
     for path in sorted(SOURCE.glob("[a-z]*.py")):
-        module = ast.parse(path.read_text())
+        module = ast.parse(path.read_text(encoding="utf-8"))
         if any(isinstance(item, ast.FunctionDef) and item.name == "main" for item in module.body):
             text = (ast.get_docstring(module) or "").replace("\n\npython -m", "\n\n    python -m")
             lines += [f"## {path.stem}", "", text, ""]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from rich.console import Console
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -17,6 +17,7 @@ from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema import Config
 from bcbm.statistics.leakage import random_labels
 from bcbm.statistics.metrics import auroc, mean_or_nan
+from bcbm.system.pool import workers
 from bcbm.terminal.progress import progress_bar
 
 TREES = 30
@@ -53,7 +54,7 @@ def run_trials(
 ) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
     """By trial, by level (lesion, patient): mean, spread, draws and values of the AUROC."""
     runs = [(key, draw) for key, trial in trials.items() for draw in range(trial.draws)]
-    work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
+    work = workers(config.prepared.jobs, return_as="generator")
     tasks = (delayed(_draw)(trials[key], config.split.folds, draw) for key, draw in runs)
     results: dict[tuple[str, str], list[dict[str, float]]] = {}
     with progress_bar(console, words, len(runs)) as advance:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
@@ -17,6 +17,7 @@ from bcbm.preparation.lesions import Lesions
 from bcbm.runs.predictions import ensemble
 from bcbm.statistics.area import cross_validated_area
 from bcbm.statistics.metrics import patient_level
+from bcbm.system.pool import workers
 from bcbm.system.seeds import fold_seed
 from bcbm.terminal.progress import progress_bar
 
@@ -43,7 +44,7 @@ def permuted_aurocs(
     """
     data = lesions.data(config)
     table_columns(data)  # what it lacks is said here, before processes are started
-    work = Parallel(n_jobs=config.prepared.jobs, return_as="generator")
+    work = workers(config.prepared.jobs, return_as="generator")
     task = delayed(_permuted)
     tasks = (task(config, data, lesions.entering, split, number) for number in range(permutations))
     results = []

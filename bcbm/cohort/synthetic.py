@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 from openpyxl import Workbook
 
 from bcbm.cohort.phantom import GROWTH, Patient, draw_patient, write_studies
+from bcbm.system.pool import workers
 
 Extract = Callable[[list[tuple[Path, dict[str, Path]]]], tuple[pd.DataFrame, dict[str, str]]]
 
@@ -207,7 +208,7 @@ def write_cohort(
         if images:
             folder = partial / IMAGES
             tasks = [(person, session) for person in people for session in range(person.sessions)]
-            work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+            work = workers(jobs, return_as="generator_unordered")
             for _ in work(delayed(write_studies)(folder, *task, "flair" in sequences) for task in tasks):
                 if progress:
                     progress(1)

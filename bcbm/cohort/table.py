@@ -1,6 +1,8 @@
 """The lesion table: one row a lesion, with a reason wherever one does not enter."""
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -147,6 +149,15 @@ def require_modalities(table: pd.DataFrame, absent: Iterable[pd.Series], keep: b
         Problem(lesion, reason, f"supply it or switch the modality off; {fate}", reason)
         for lesion, reason in zip(new["lesion_id"], new["reason"], strict=True)
     ]
+
+
+def portable(table: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The table as it is kept: its files, also those in reasons, from the cohort's root on."""
+    kept = table.copy()
+    for column in kept.columns[kept.columns.str.startswith(("image_", "mask_path"))]:
+        kept[column] = [Path(os.path.relpath(path, root)).as_posix() if path else "" for path in kept[column]]
+    kept["reason"] = kept["reason"].str.replace(f"{root}{os.sep}", "", regex=False)
+    return kept
 
 
 def flow(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:

@@ -233,7 +233,7 @@ def _rules(word: str, value: Any, mistakes: list[str]) -> tuple[str, ...]:
     for rule in value if isinstance(value, list | tuple) else [value]:
         text = "" if rule is None else " ".join(str(rule).split())
         if isinstance(rule, bool):
-            mistakes.append(f"{word}: YAML reads a bare yes, no, on or off as {rule}; put it into quotes")
+            mistakes.append(f"{word}: YAML reads a bare true or false as {rule}; put it into quotes")
         elif isinstance(rule, Mapping | list) or text.lower() in EMPTY:
             mistakes.append(f"{word}: write words, or a comparison such as '>= 20'")
         elif text[0] in "<>=≤≥" and not _COMPARISON.fullmatch(text):

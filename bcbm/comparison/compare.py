@@ -32,7 +32,7 @@ def compare(words: list[str], console: Console) -> int:
         InputError: a run that is not finished or not what it says, or runs that cannot be compared.
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
-    from bcbm.comparison.page import write_comparison
+    from bcbm.comparison.page import portable, write_comparison
     from bcbm.runs.finished import read_run
     from bcbm.system.files import strict_json, write_whole
 
@@ -85,10 +85,12 @@ def compare(words: list[str], console: Console) -> int:
     with progress_bar(console, "testing differences"):
         comparison = compare_runs(rows, reference, across)
     name = _name(names, settings, labels) + ("+across" if comparison["across"] else "")
-    home = Path(config.run.root) / "compare" / name
+    root = Path(config.run.root)
+    home = root / "compare" / name
+    comparison = portable(comparison, home, root)
     missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
-    page = write_comparison(comparison, rows, name, home, missing)
+    page = write_comparison(comparison, rows, name, home, root, missing)
     print_comparison(comparison, console)
     for experiment in left_out:
         say(console, f"left out: {experiment.name}: {experiment.reason}")

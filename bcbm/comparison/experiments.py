@@ -94,18 +94,21 @@ def trainable(
         What can be compared, and the experiments whose columns the cohort's workbooks do not have.
 
     Raises:
-        ConfigError: an experiment asks for several devices.
+        ConfigError: an experiment asks for several devices, or for what is not there.
         InputError: one cannot be prepared, they are split in different ways or of different cohorts, or fewer
             than two are left.
     """
     from bcbm.baselines.columns import table_columns
     from bcbm.cohort.splits import split_as
     from bcbm.comparison.differences import require_one_cohort, require_one_split
+    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.modalities.tables import AbsentColumns
     from bcbm.preparation.prepare import prepare
     from bcbm.terminal.progress import progress_bar
 
     for candidate in candidates:
+        if candidate.config:
+            require_ready(candidate.config)
         if candidate.config and candidate.config.trainer.ranks > 1:
             words = f"experiment={candidate.config.experiment}"
             raise ConfigError(

@@ -58,6 +58,7 @@ def write_comparison(
     rows: Sequence[Row],
     name: str,
     folder: Path,
+    root: Path,
     left_out: Sequence[dict[str, str]] = (),
 ) -> Path:
     """Write `comparison.png` and `report.html` into a folder; returns the page.
@@ -67,6 +68,7 @@ def write_comparison(
         rows: the same experiments.
         name: of the comparison.
         folder: to write into.
+        root: folder of all runs, see `place`.
         left_out: name and reason of each experiment that could not be run on this cohort.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,15 +80,30 @@ def write_comparison(
         name=name,
         comparison=comparison,
         beside=beside_auroc("patient"),
-        picture=embedded(picture),
+        picture=embedded(folder, picture.name),
         leaks={row.label: leak_panel(row.run) for row in rows},
-        links={row.label: _link(row.run.folder, folder) for row in rows},
+        links={row.label: _link(row.run.folder, folder, root) for row in rows},
         left_out=left_out,
         sure=SURE,
         across=ACROSS if comparison["across"] else "",
         across_words=ACROSS_WORDS,
     )
     return page
+
+
+def portable(comparison: Comparison, folder: Path, root: Path) -> Comparison:
+    """The same, as it is written into a folder that may be passed on: with the place of each run."""
+    rows = comparison["rows"]
+    return {
+        **comparison,
+        "rows": [{**row, "folder": place(Path(row["folder"]), folder, root)} for row in rows],
+    }
+
+
+def place(run: Path, folder: Path, root: Path) -> str:
+    """Where a run lies, seen from a folder; of one outside the folder of all runs its name alone."""
+    run, folder, root = (path.resolve() for path in (run, folder, root))
+    return os.path.relpath(run, folder) if run.is_relative_to(root) else run.name
 
 
 def _column(axes: Axes, comparison: Comparison, column: str) -> None:
@@ -114,7 +131,8 @@ def _column(axes: Axes, comparison: Comparison, column: str) -> None:
     axes.tick_params(labelsize=9, left=False)
 
 
-def _link(run: Path, folder: Path) -> dict[str, str | None]:
-    """Where a run lies, seen from the page, and its own report where there is one."""
-    place = os.path.relpath(run.resolve(), folder.resolve())
-    return {"folder": place, "report": f"{place}/report.html" if (run / "report.html").is_file() else None}
+def _link(run: Path, folder: Path, root: Path) -> dict[str, str | None]:
+    """The place of a run, and its own report where there is one that the page can lead to."""
+    name = place(run, folder, root)
+    there = (folder / name / "report.html").is_file()
+    return {"folder": name, "report": f"{name}/report.html" if there else None}

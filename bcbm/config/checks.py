@@ -163,6 +163,10 @@ def _check_model(config: Config) -> None:
             f"features.crop_size={config.features.crop_size}: {model.encoder} with model.max_pool="
             f"{str(model.max_pool).lower()} needs at least {smallest} voxels"
         )
+    if model.weights and not Path(model.weights).expanduser().is_file():
+        raise ConfigError(
+            f"model.weights={model.weights}: is not a file; name MedicalNet's, or leave it empty"
+        )
     if model.weights and not encoder.weights:
         able = [name for name in encoders if encoders[name].weights]
         raise ConfigError(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bcbm.config.checks import check, nearest
 from bcbm.config.places import experiment_file, experiment_files, experiment_name, settings_folder
+from bcbm.config.reading import read_value, read_yaml, require_values
 from bcbm.config.schema import Config, described_keys
 from bcbm.errors import ConfigError, Note
 
@@ -22,6 +24,7 @@ TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 # What a trial is trained on: no setting of the model, and several devices would start the command again.
 HARDWARE = tuple(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "parallel", "profile"))
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
+ALWAYS = ("experiment", "cohort", "task", "split", "model", "trainer", "run")  # in every run's config.yaml
 # What version 0.1 called a key, and what it is called now.
 ALIASES = {"task.receptors": "task.targets", "loss.receptor_weights": "loss.target_weights"}
 
@@ -82,6 +85,7 @@ def override(config: Config, settings: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: an unknown key, a wrong type, or values that do not go together.
     """
+    require_values(list(settings.items()))
     merged = OmegaConf.structured(replace(config, tune={}))
     for name, value in settings.items():
         layer = OmegaConf.create({})
@@ -108,14 +112,21 @@ def load(path: Path) -> Config:
 def known_settings(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The part of a run's `config.yaml` whose keys this version has.
 
+    Raises:
+        ConfigError: it lacks what every version writes: it is empty or was cut off.
+
     Warns:
         Note: of every other key, with the version that wrote it.
     """
+    if absent := [name for name in ALWAYS if name not in content]:
+        raise ConfigError(
+            f"{path}: has no {', '.join(absent)}: it is empty or was cut off; restore it, or fit anew"
+        )
     known, others = _sifted(content, Config)
     if others:
         author = "another version"
         with suppress(OSError, ValueError, KeyError, TypeError):
-            environment = json.loads((path.parent / "environment.json").read_text())
+            environment = json.loads((path.parent / "environment.json").read_text(encoding="utf-8"))
             author = f"bcbm {environment['versions']['bcbm']}"
         keys = ", ".join(f"'{name}'" for name in others)
         unknown = "is unknown" if len(others) == 1 else "are unknown"
@@ -212,7 +223,13 @@ def _required(content: Any, prefix: str = "") -> list[str]:
 
 def _dotted(name: str, value: str) -> Any:
     try:
-        return OmegaConf.from_dotlist([f"{name}={value}"])
+        layer = OmegaConf.from_dotlist([f"{name}={value}"])
+        content = read_value(value)
+        is_text = name in _texts() and isinstance(content, int | float)
+        OmegaConf.update(layer, name, value if is_text else content)
+        return layer
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
     except Exception as error:  # the YAML parser's own errors
         hint = "; write a blank behind each colon" if re.search(r":[^ /]", value) else ""
         raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}{hint}") from None
@@ -226,13 +243,22 @@ def _require(path: Path, word: str, names: Sequence[str]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values")
-    return renamed({str(name): value for name, value in content.items()})
+    """The keys and values of a file, as they are called today.
+
+    Raises:
+        ConfigError: it cannot be read, or a text in it is written as a number.
+    """
+    content = renamed(read_yaml(path))
+    for name, value in flattened(content).items():
+        if name in _texts() and isinstance(value, float | bool):
+            raise ConfigError(f"{path}: {name} is a text, and {value} is none; write it in quotes")
+    return content
+
+
+@cache
+def _texts() -> frozenset[str]:
+    """The keys whose value is a text."""
+    return frozenset(name for name, kind, *_ in described_keys() if kind in ("str", "str | None"))
 
 
 def _merge(config: Any, layer: Any, source: str) -> DictConfig:

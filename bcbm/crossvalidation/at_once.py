@@ -58,10 +58,10 @@ def _needed_memory(config: "Config") -> int:
 def _free_memory() -> int | None:
     """Bytes that new processes can take, as Linux says, within a container too; None elsewhere."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = float(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) * 1024
     except (OSError, StopIteration):
         return None
     limit = Path("/sys/fs/cgroup/memory.max")
-    given = limit.read_text().strip() if limit.is_file() else "max"
+    given = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
     return int(min(free, math.inf if given == "max" else int(given)))

@@ -13,9 +13,11 @@ from bcbm.cohort.splits import inner_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.compose import candidates, override
 from bcbm.config.schema import Config
+from bcbm.errors import readable
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc, patient_level
+from bcbm.system.files import read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -69,7 +71,11 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
 def stored_choice(job: FoldJob) -> Config | None:
     """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
     path = job.home / "tuning.json"
-    return override(job.config, json.loads(path.read_text())["chosen"]) if path.is_file() else None
+    if not path.is_file():
+        return None
+    remedy = "remove it, and run the same fit command again, which chooses anew"
+    with readable(path, remedy):
+        return override(job.config, read_json(path, remedy)["chosen"])
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

@@ -32,6 +32,9 @@ def run(
     Args:
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
             hold; what was chosen is part of the experiment's name, and so of which run is continued.
+
+    Raises:
+        ConfigError: something is asked for that is not there, said before anything is prepared.
     """
     from bcbm.terminal.log import logged
 
@@ -48,6 +51,7 @@ def _run(
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.at_once import folds_at_once
     from bcbm.crossvalidation.outlook import outlook, remaining
+    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import leak_in_words
@@ -57,6 +61,7 @@ def _run(
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
+    require_ready(config)
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
@@ -172,8 +177,12 @@ def _best(config: "Config") -> dict[str, float] | None:
         return None
     from rich.console import Console
 
+    from bcbm.errors import readable
     from bcbm.preparation.reading import cohort_root
+    from bcbm.system.files import read_json
 
     truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
-    best: dict[str, float] = json.loads(truth.read_text())["best"]
-    return best
+    remedy = "remove its folder: the embedded cohort is written again"
+    with readable(truth, remedy):
+        best: dict[str, float] = read_json(truth, remedy)["best"]
+        return best

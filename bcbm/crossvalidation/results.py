@@ -1,6 +1,5 @@
 """Results, figures and report of a run whose folds are all there."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -91,9 +90,11 @@ def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) 
 def page(folder: RunFolder) -> Path:
     """Write the report of a finished run, with the leak check of its cohort that fits it, if there is one."""
     from bcbm.report.pages.run import write_report
+    from bcbm.runs.joins import ANEW
     from bcbm.statistics.leakage import fitting_check
+    from bcbm.system.files import read_json
 
-    cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
+    cohort = read_json(folder.path / "environment.json", ANEW)["cohort"]
     config = load(folder.path / "config.yaml")
     checks = Path(config.run.root) / "leakcheck" / cohort
     task = config.task

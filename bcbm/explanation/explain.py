@@ -57,7 +57,7 @@ def explain(folder: RunFolder, console: Console) -> None:
             job = FoldJob(config, lesions, split, number, folder)
             job = replace(job, config=stored_choice(job) or config)
             modules = [
-                _module(folder.fold(number, member) / "checkpoints" / "best.ckpt", number, split)
+                trained_module(folder.fold(number, member) / "checkpoints" / "best.ckpt", number, split)
                 for member in range(job.config.members)
             ]
             datamodule = fold_data(job)
@@ -82,13 +82,21 @@ def explain(folder: RunFolder, console: Console) -> None:
     say(console, f"report: {report.absolute()}")
 
 
-def _module(path: Path, number: int, split: Split) -> "LesionModule":
-    """The network of a fold; its checkpoint says that it has not seen the fold's test patients."""
+def trained_module(path: Path, number: int, split: Split) -> "LesionModule":
+    """The network of a fold; its checkpoint says that it has not seen the fold's test patients.
+
+    Nothing in the file is run, and no other file is read, whatever it names.
+
+    Raises:
+        InputError: it is missing or damaged, holds more than tensors and plain values, or is of another fold.
+    """
     from bcbm.model.module import LesionModule
 
     remedy = "remove its fold and run the same fit command again"
     with readable(path, remedy):
-        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu")
+        if not path.is_file():
+            raise FileNotFoundError("there is no such file")
+        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu", loaded="")
         fold, split_hash = module.provenance["fold"], module.provenance["split_hash"]
     if (fold, split_hash) != (number, split.hash):
         found = f"was trained in fold {fold} of split {split_hash}, not in fold {number} of {split.hash}"

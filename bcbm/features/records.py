@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from bcbm.errors import Note
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
+from bcbm.system.pool import workers
 
 
 class Study(NamedTuple):
@@ -62,7 +63,7 @@ def each_study(
     Warns:
         Note: how many records are made again.
     """
-    from joblib import Parallel, delayed  # a quarter of a second that a report does without
+    from joblib import delayed  # a quarter of a second that a report does without
 
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".*.partial"):
@@ -84,8 +85,8 @@ def each_study(
         text = f"{folder}: {records} damaged or of an earlier version, by SHA-256; made again"
         warnings.warn(text, Note, stacklevel=2)
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
-    workers = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for study, path, record in workers(delayed(_make_record)(work, *item) for item in missing):
+    work_on = workers(jobs, return_as="generator_unordered")
+    for study, path, record in work_on(delayed(_make_record)(work, *item) for item in missing):
         if progress:
             progress(len(study.masks))
         yield study, path, record

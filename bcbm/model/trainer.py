@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger
@@ -15,8 +14,8 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.profilers import PyTorchProfiler
 
 from bcbm.config.schema import Config
-from bcbm.errors import ConfigError
 from bcbm.model.checkpoints import WholeCheckpoints
+from bcbm.model.devices import require_devices
 from bcbm.system.processes import rank
 
 
@@ -24,13 +23,10 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
     """The Trainer of a fold, on the devices that are asked for; `home` is the fold's folder.
 
     Raises:
-        ConfigError: a GPU is asked for and none is available.
+        ConfigError: a GPU is asked for and none is available, see `require_devices`.
     """
     settings = config.trainer
-    if settings.accelerator in {"gpu", "cuda"} and not torch.cuda.is_available():
-        raise ConfigError(
-            f"trainer.accelerator={settings.accelerator}: no GPU is available; write auto or cpu"
-        )
+    require_devices(config)
     plugins: list[Any] = [WholeCheckpoints()]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # `Interruption` saves, and where it is exact

@@ -44,7 +44,9 @@ def _content(cohort: SurveyedCohort, problems: list[Problem], related: list[dict
         "status": "findings" if problems else "clean",
         "counts": {name: steps[0][name] for name in FLOW[1:]},
         "flow": steps,
-        "findings": [{**asdict(problem), "where": problem.where.removeprefix(root)} for problem in problems],
+        "findings": [
+            {name: text.replace(root, "") for name, text in asdict(problem).items()} for problem in problems
+        ],
         "agreement": agreement(table),
         "confounders": related,
         "burden": burden(table),

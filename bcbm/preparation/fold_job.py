@@ -8,6 +8,7 @@ import pandas as pd
 
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
+from bcbm.errors import readable
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import fit_calibrators, prediction_table
@@ -102,7 +103,7 @@ class FoldJob:
             write_whole(self.home / PREDICTED, predicted.to_parquet())
             return
         others = [self.folder.fold(self.number, member) / PREDICTED for member in range(self.member)]
-        every = [*map(pd.read_parquet, others), predicted]
+        every = [*map(_predicted, others), predicted]
         if (seeds := self.config.seeds) > 1:
             alone = [self._table([every[seed % len(every)]]).assign(seed=seed) for seed in range(seeds)]
             self.folder.write(f"fold={self.number}/seeds.parquet", pd.concat(alone, ignore_index=True))
@@ -121,3 +122,9 @@ class FoldJob:
 
     def _table(self, predicted: list[pd.DataFrame]) -> pd.DataFrame:
         return prediction_table(predicted, *self._fold, self.config.calibration)
+
+
+def _predicted(path: Path) -> pd.DataFrame:
+    """What an earlier training of a fold predicts."""
+    with readable(path, "remove it, and run the same fit command again, which trains that seed anew"):
+        return pd.read_parquet(path)

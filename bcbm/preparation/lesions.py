@@ -17,7 +17,7 @@ class Lesions:
     """What training reads.
 
     Attributes:
-        table: the whole lesion table, excluded rows with their reason.
+        table: the whole lesion table, excluded rows with their reason; files from the cohort's root on.
         entering: the rows that enter, numbered anew.
         values: of `entering`, what a modality that is on needs: `radiomics` (N, 107) float64, `crops` a
             `CropStore`.

@@ -12,7 +12,7 @@ from rich.markup import escape
 from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.near import near_features, near_fingerprints
 from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.table import exclude, flow, link_near, require_modalities, settle
+from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
@@ -105,6 +105,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
         exclude(table, nowhere, f"no {config.split.holdout} to hold out")
+    files, table = table, portable(table, cohort.download.root)
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:
         raise InputError(*problems)
@@ -119,7 +120,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         )
     values = {name: value[enters] for name, value in values.items()}
     if perturb:
-        values["perturbed"] = _perturbed(config, cohort, entering, console)
+        values["perturbed"] = _perturbed(config, cohort, files[enters], console)
     clinical = cohort.download.clinical
     lesions = Lesions(
         table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger

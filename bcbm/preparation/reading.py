@@ -165,7 +165,13 @@ def disk_errors(config: Config) -> Iterator[None]:
         yield
     except OSError as error:
         where = str(error.filename or config.prepared.root or cache_folder())
-        remedy = "free space, or set prepared.root to a folder that can be written; finished work is kept"
+        key = "prepared.root"
+        for name, folder in (("cohort.root", config.cohort.root), ("run.root", config.run.root)):
+            if folder and Path(where).absolute().is_relative_to(Path(folder).expanduser().absolute()):
+                key = name
+        remedy = f"free space, or set {key} to a folder that can be written; finished work is kept"
+        if key == "cohort.root":  # which nothing is written to
+            remedy = "let this user read it, and all that lies in cohort.root"
         raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
 
 

@@ -1,11 +1,13 @@
 """Which columns the models of a run's folds have chosen, from what each fold has written."""
 
-import json
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from bcbm.errors import readable
+from bcbm.system.files import read_json
 
 
 def chosen_columns(folder: Path, targets: list[str]) -> dict[str, pd.DataFrame]:
@@ -24,7 +26,7 @@ def chosen_columns(folder: Path, targets: list[str]) -> dict[str, pd.DataFrame]:
         0.1, which did not write down what was left out.
     """
     paths = folder.glob("fold=*/model.json")
-    models = [json.loads(path.read_text())["for_test"] for path in sorted(paths)]
+    models = [models_of(path) for path in sorted(paths)]
     tables = {}
     for target in targets:
         fitted = [model[target] for model in models]
@@ -33,6 +35,18 @@ def chosen_columns(folder: Path, targets: list[str]) -> dict[str, pd.DataFrame]:
         rows = [_chosen(model) for model in fitted]
         tables[target] = pd.DataFrame(rows).fillna(False).astype(bool)
     return tables
+
+
+def models_of(path: Path) -> dict[str, Any]:
+    """The model of each target that predicted the test patients of a fold, from its `model.json`.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    remedy = "remove its fold and run the same fit command again"
+    with readable(path, remedy):
+        models: dict[str, Any] = read_json(path, remedy)["for_test"]
+        return models
 
 
 def _chosen(model: dict[str, Any]) -> dict[str, bool]:

@@ -1,6 +1,5 @@
 """A finished run as report and comparison read it: its files, and nothing but its files."""
 
-import json
 import math
 import warnings
 from dataclasses import dataclass
@@ -8,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import known_settings, renamed
+from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Note, Problem, readable
-from bcbm.runs.joins import RunTables, read_tables
+from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
 from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.results import Results
+from bcbm.system.files import read_json
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
+FOLD_ANEW = "remove its fold and run the same fit command again"
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
 
@@ -48,20 +49,21 @@ class FinishedRun:
     @property
     def chosen(self) -> dict[int, dict[str, Any]]:
         """What each fold was trained with instead of the configuration's own values; empty where none was."""
-        files = self.folder.glob("fold=*/tuning.json")
-        tunings = {
-            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
-        }
-        return {number: tunings[number]["chosen"] for number in sorted(tunings)}
+        tunings = self._of_folds("tuning.json")
+        with readable(self.folder / "fold=K" / "tuning.json", FOLD_ANEW):
+            return {number: dict(content["chosen"]) for number, content in tunings.items()}
 
     @property
     def fold_radiomics(self) -> dict[int, dict[str, Any]]:
         """What each fold has harmonised of radiomics and left out as unstable; empty where nothing was."""
-        files = self.folder.glob(f"fold=*/{RADIOMICS_FILE}")
-        records = {
-            int(path.parent.name.removeprefix("fold=")): json.loads(path.read_text()) for path in files
+        return without_nulls(self._of_folds(RADIOMICS_FILE))
+
+    def _of_folds(self, name: str) -> dict[int, dict[str, Any]]:
+        """What the file of this name holds in the folder of each fold that has one, in their order."""
+        files = {
+            int(path.parent.name.removeprefix("fold=")): path for path in self.folder.glob(f"fold=*/{name}")
         }
-        return {number: without_nulls(records[number]) for number in sorted(records)}
+        return {number: read_json(files[number], FOLD_ANEW) for number in sorted(files)}
 
     @property
     def chosen_by(self) -> str | None:
@@ -93,13 +95,13 @@ def read_run(folder: Path, resume: str = "run the command that started it again"
 
 def _read(folder: Path, resume: str) -> FinishedRun:
     if not (folder / "results.json").is_file():
-        total = len(json.loads((folder / "split.json").read_text())["folds"])
+        total = len(read_json(folder / "split.json", ANEW)["folds"])
         predicted = len(list(folder.glob("fold=*/predictions.parquet")))
         problem = f"is not finished: it holds {predicted} of {total} folds and no results.json"
         raise InputError(Problem(str(folder), problem, resume))
     config = read_config(folder)
     tables = read_tables(folder, config["task"]["targets"])
-    results: Results = without_nulls(json.loads((folder / "results.json").read_text()))
+    results: Results = without_nulls(read_json(folder / "results.json", anew(folder)))
     if "p" not in results["mean"]:
         results = _of_now(folder, config, tables)
     if results["split"]["hash"] != tables.split.hash:
@@ -141,7 +143,7 @@ def anew(folder: Path) -> str:
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a run, finished or not; a key unknown to this version is left out, with a note."""
     path = folder / "config.yaml"
-    return known_settings(renamed(yaml.safe_load(path.read_text())), path)
+    return known_settings(renamed(read_yaml(path)), path)
 
 
 def without_nulls(value: Any) -> Any:

@@ -144,7 +144,7 @@ def _existing(config: Config, home: Path, identity: str) -> Path | None:
 def _made_by(path: Path) -> str:
     """The version that made the run in a folder, in words, where it is not this one."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        version = str(json.loads((path / "environment.json").read_text())["versions"]["bcbm"])
+        version = str(json.loads((path / "environment.json").read_text(encoding="utf-8"))["versions"]["bcbm"])
         if version != __version__:
             return f", made by bcbm {version}, and only that version can continue it"
     return ""
@@ -158,6 +158,6 @@ def _begun(path: Path) -> bool:
 def _identity(path: Path) -> str:
     """The identity of the run in a folder; empty where none is, or none that can be read."""
     try:
-        return str(json.loads((path / "environment.json").read_text())["identity"])
+        return str(json.loads((path / "environment.json").read_text(encoding="utf-8"))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

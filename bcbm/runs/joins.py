@@ -16,6 +16,7 @@ from bcbm.cohort.splits import Split, unit_ids
 from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.runs.predictions import COLUMNS, KEY, read_predictions
 from bcbm.runs.tables import REMEDY, RUN, sum_of
+from bcbm.system.files import read_json
 from bcbm.terminal.words import listed
 
 ANEW = "fit the experiment again in another run folder"
@@ -198,12 +199,12 @@ class _Check:
     @classmethod
     def of_folder(cls, folder: Path) -> "_Check":
         place = folder / "split.json"
-        with readable(folder / "environment.json", ANEW):
-            environment = json.loads((folder / "environment.json").read_text())
-            known = environment["split"]
+        content = read_json(place, ANEW)
         with readable(place, ANEW):
-            text = place.read_text()
-            content, split = json.loads(text), Split.from_json(text)
+            split = Split.from_json(json.dumps(content))
+        environment = read_json(folder / "environment.json", ANEW)
+        with readable(folder / "environment.json", ANEW):
+            known = environment["split"]
             check = cls(folder, environment, split, content)
             for owner, value in (("the file itself", content["hash"]), ("environment.json", known)):
                 if value != split.hash:

@@ -35,6 +35,6 @@ def enter(ledger: Path, identity: str, experiment: str) -> LedgerBlock:
 def _looked(entry: Path) -> str:
     """When an entry was made; one that cannot be read counts all the same."""
     try:
-        return str(json.loads(entry.read_text())["looked"])
+        return str(json.loads(entry.read_text(encoding="utf-8"))["looked"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -1,9 +1,8 @@
 """After a search: a ready experiment, the honest figure of the choice, and the page."""
 
-import json
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bcbm.comparison.differences import Row, compare_runs, mean_difference
-from bcbm.comparison.page import write_comparison
+from bcbm.comparison.page import portable, write_comparison
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.schema import Config
 from bcbm.report.pages.search import LEAST, in_words, write_search
@@ -25,12 +24,10 @@ from bcbm.search.experiment import facts, write_experiment
 from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
-from bcbm.search.storage import hidden
-from bcbm.system.files import strict_json, write_whole
+from bcbm.search.storage import JOURNAL, hidden
+from bcbm.system.files import read_json, strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
-
-OWN_FILE = "journal.log"
 
 
 def conclude(
@@ -57,29 +54,28 @@ def conclude(
         InputError: a fold cannot be trained, or the runs cannot be compared.
     """
     folder = sweep.folder
-    split = json.loads((folder / "split.json").read_text())["hash"]
+    split = read_json(folder / "split.json", "run the same sweep command again, which writes it")["hash"]
     surroundings = environment(config, cohort, split, folder.name)
     provenance = facts(sweep, config, cohort, split, surroundings)
     experiment = write_experiment(sweep, config, provenance)
     missing = unfinished(sweep)
     waiting = {name: reason for name, reason in missing.items() if name != FINAL}
-    commands = {"go on": _go_on(words, bool(missing))}
+    go_on = _go_on(words, bool(missing))
+    commands = {"go on": _go_on(map(_portable, words), bool(missing))}  # of the page, which may be passed on
     result = None
     if waiting:
         open_studies = ", ".join(f"{name} ({reason})" for name, reason in waiting.items())
-        say(console, f"the honest figure waits for {open_studies}; continue with: {commands['go on']}")
+        say(console, f"the honest figure waits for {open_studies}; continue with: {go_on}")
     elif refit:
         result = nested(sweep, config, console)
         write_experiment(sweep, config, provenance, result["words"])
     else:
-        say(console, f"the honest figure is left out; compute it with: {commands['go on']}")
+        say(console, f"the honest figure is left out; compute it with: {go_on}")
     if experiment:
-        commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment}"])
+        commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment.name}"])
         say(console, f"ready experiment: {experiment}")
-    address = hidden(storage) if storage else str(folder / OWN_FILE)
-    commands["look at the studies"] = (
-        f"pip install optuna-dashboard && optuna-dashboard {shlex.quote(address)}"
-    )
+    address = "STORAGE" if storage else JOURNAL
+    commands["look at the studies"] = f"pip install optuna-dashboard && optuna-dashboard {address}"
     page = write_search(
         folder,
         sweep={**sweep.plan, "smaller": sweep.plan["objective"][0] in SMALLER_IS_BETTER},
@@ -134,8 +130,9 @@ def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, An
     with progress_bar(console, "testing differences"):
         comparison = compare_runs(rows, rows[0].label)
         mean = mean_difference(chosen, default)
-    home = sweep.folder / "compare"
-    page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{name}", home)
+    home, root = sweep.folder / "compare", Path(config.run.root)
+    comparison = portable(comparison, home, root)
+    page = write_comparison(comparison, rows, f"{config.experiment}+sweep/{name}", home, root)
     write_whole(home / "comparison.json", strict_json({**comparison, "mean_difference": mean}))
     print_comparison(comparison, console)
     words = f"Mean AUROC of patients that no choice has seen, chosen minus as it is: {in_words(mean)}"
@@ -194,7 +191,14 @@ def _importances(study: Study) -> dict[str, float]:
         return PedAnovaImportanceEvaluator().evaluate(study, target=target)
 
 
-def _go_on(words: Sequence[str], all_studies: bool) -> str:
+def _portable(word: str) -> str:
+    """A word without what only says where files or studies lie on this machine."""
+    name, equals, value = word.partition("=")
+    elsewhere = name.lstrip("-") == "storage" or value.startswith(("~", "..")) or Path(value).is_absolute()
+    return f"{name}{equals}..." if elsewhere else word
+
+
+def _go_on(words: Iterable[str], all_studies: bool) -> str:
     """The command that continues, with all studies or with those that it named; without a password."""
     left_out = ("refit=", "outer=") if all_studies else ("refit=",)
     repeated = [word for word in words if not word.lstrip("-").startswith(left_out)]

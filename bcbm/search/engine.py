@@ -29,7 +29,7 @@ from bcbm.system.processes import held_back
 LOOK = 5.0  # seconds between two looks for trials whose parent is gone
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.fold", "bcbm.baselines")
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,23 @@ def _finished(trials: Sequence[FrozenTrial], plan: Plan) -> bool:
     )
 
 
+def new_study(name: str, storage: BaseStorage, plan: Plan) -> Study:
+    """Create a study.
+
+    Raises:
+        DuplicatedStudyError: it is there.
+    """
+    study = create_study(study_name=name, storage=storage, directions=plan.directions)
+    with warnings.catch_warnings():  # metric names are experimental in Optuna 5; its dashboard shows them
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(plan.objectives))
+    return study
+
+
 def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -> Study:
     """Load or create a study, and queue the base experiment unless it has been tried."""
     try:
-        study = create_study(study_name=name, storage=storage, directions=plan.directions)
-        with warnings.catch_warnings():  # metric names are experimental in Optuna 5; its dashboard shows them
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names(list(plan.objectives))
+        study = new_study(name, storage, plan)
     except DuplicatedStudyError:
         study = load_study(study_name=name, storage=storage)
     study.pruner = plan.make_pruner()
@@ -247,7 +257,7 @@ class Engine:
         if outcome is not None:
             facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
             _note(trial, **facts)
-            _finish_trial(search.study, trial, _STATES[outcome["state"]], outcome.get("values"))
+            _finish_trial(search.study, trial, STATES[outcome["state"]], outcome.get("values"))
         else:
             _note(trial, reason=reason)
             if _finish_trial(search.study, trial, TrialState.FAIL):

@@ -63,7 +63,7 @@ def write_experiment(
     )
     lines = [
         *wrap(f"Claim: {claim}", 100, subsequent_indent="  "),
-        f"Run:   {shlex.join(['python', '-m', 'bcbm.fit', f'experiment={path}'])}",
+        f"Run:   {shlex.join(['python', '-m', 'bcbm.fit', f'experiment={path.name}'])}",
         "",
         f"Chosen on all patients: study {sweep.studies[FINAL].study_name}, trial {best.trial}:",
         f"{objective} {best.value:.3f} over the inner folds{default}.",

@@ -20,7 +20,7 @@ def place() -> str:
     """This machine since it was started, as its processes are numbered: host, boot and container."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     names = Path("/proc/self/ns/pid")
-    known = boot.read_text().strip() if boot.exists() else ""
+    known = boot.read_text(encoding="utf-8").strip() if boot.exists() else ""
     return f"{socket.gethostname()} {known} {names.readlink() if names.is_symlink() else ''}"
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
@@ -13,6 +12,7 @@ from optuna.study import StudyDirection
 from bcbm.config.checks import nearest
 from bcbm.config.compose import compose
 from bcbm.config.places import sweep_file, sweep_names
+from bcbm.config.reading import read_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.search.space import Parameter, read_space
@@ -95,13 +95,7 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     path = sweep_file(name)
     if not path.is_file():
         raise ConfigError(f"sweep={name}: there is no {path}; {nearest(path.stem, sweep_names())}")
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:  # the YAML parser's own errors
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values")
-    content = {str(key): value for key, value in content.items()} | dict(own)
+    content = read_yaml(path) | dict(own)
     unknown = [key for key in content if key not in KEYS]
     if unknown:
         raise ConfigError(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 from optuna import Study, load_study
 from optuna.trial import FrozenTrial, TrialState
 
+from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Problem
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage
@@ -70,7 +70,7 @@ def read_sweep(folder: Path, storage: str | None = None) -> SweepResult:
     if not path.is_file():
         remedy = "give the folder that sweep has printed, such as runs/sweeps/fusion/0123456789abcdef"
         raise InputError(Problem(str(folder), "is not a sweep folder", remedy))
-    plan: Any = OmegaConf.to_container(OmegaConf.load(path))
+    plan = read_yaml(path)
     opened = open_storage(storage or plan["storage"], folder)
     studies = {}
     for name in plan["studies"]:

@@ -18,10 +18,15 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from bcbm.errors import InputError, Problem
 
+JOURNAL = "journal.log"
 PATIENCE = 600.0  # seconds to wait for a lost storage
 _BLOCK = 4096  # bytes read at once from the end of a journal
 
 Answer = TypeVar("Answer")
+
+
+class DamagedJournal(InputError):
+    """A journal with a line that is no record, before its end."""
 
 
 def open_storage(address: str | None, folder: Path) -> BaseStorage:
@@ -34,7 +39,7 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
         InputError: it cannot be opened.
     """
     if not address:
-        return _journal(folder / "journal.log")
+        return _journal(folder / JOURNAL)
     if address in {"sqlite://", "sqlite:///:memory:"}:
         reason = "lives in this process, where no trial can see it"
         raise InputError(Problem(address, reason, "write sqlite:///FILE, or leave storage out"))
@@ -90,9 +95,10 @@ def _journal(path: Path) -> JournalStorage:
         lock.release()
     try:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-    except ValueError as error:
-        remedy = "remove the damaged line, or move the file away to search from the start"
-        raise InputError(Problem(str(path), f"is damaged before its end ({error})", remedy)) from None
+    except Exception as error:  # whatever Optuna makes of a line that is no record of its own
+        message = " ".join(str(error).split()) or type(error).__name__
+        remedy = "run the same sweep command again, which takes up what its trials have found"
+        raise DamagedJournal(Problem(str(path), f"is damaged before its end ({message})", remedy)) from None
 
 
 class RepairingLock(JournalFileOpenLock):
@@ -153,9 +159,10 @@ def _intact_length(file: BinaryIO, size: int) -> int:
 
 def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        record = json.loads(line)
     except ValueError:
         return False
+    return isinstance(record, dict) and {"op_code", "worker_id"} <= record.keys()
 
 
 def patiently(call: Callable[[], Answer], patience: float = PATIENCE) -> Answer:

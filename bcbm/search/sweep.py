@@ -14,6 +14,7 @@ from rich.console import Console
 from bcbm.config.checks import nearest
 from bcbm.config.compose import plain
 from bcbm.config.places import sweep_names
+from bcbm.config.reading import read_yaml
 from bcbm.errors import ConfigError
 from bcbm.terminal.words import say
 
@@ -89,11 +90,13 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     plan = read_plan(request.own["sweep"], request.experiment_words, budget)
 
     from bcbm.cohort.splits import split_as
+    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.identity import fingerprint
     from bcbm.search.conclusion import conclude
     from bcbm.search.engine import STACK, Engine, Search, open_study
     from bcbm.search.objective import measures
+    from bcbm.search.recovery import recovered_storage
     from bcbm.search.results import read_sweep, write_sweep
     from bcbm.search.screen import Screen, print_best
     from bcbm.search.space import default_settings
@@ -102,6 +105,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.system.processes import load_stack
 
     config = plan.config
+    require_ready(config)
     if not (config.split.holdout or config.split.file):  # else the cohort says how many folds there are
         request.studies(_studies(config.split.folds * config.split.repeats))
     load_stack(STACK)
@@ -115,15 +119,19 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     address = request.own.get("storage") or None
     content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures))
     _require_same_storage(home / "sweep.yaml", address)
-    storage = open_storage(address, home)
+    default = default_settings(plan.space, config)
+    names = {name: f"{plan.name}/{identity}/{name}" for name in study_measures}
+    if address:
+        storage = open_storage(address, home)
+    else:
+        storage = recovered_storage(home, names, plan, default, console)
     write_whole(home / "sweep.yaml", OmegaConf.to_yaml(content))
     write_whole(home / "split.json", split.to_json())
     say(console, f"sweep folder {home}")
-    default = default_settings(plan.space, config)
     searches = [
         Search(
             name,
-            open_study(f"{plan.name}/{identity}/{name}", storage, plan, default),
+            open_study(names[name], storage, plan, default),
             study_measures[name],
             home / f"study={name}",
         )
@@ -156,7 +164,7 @@ def _require_same_storage(file: Path, address: str | None) -> None:
 
     if not file.is_file():
         return
-    began, given = OmegaConf.select(OmegaConf.load(file), "storage"), hidden(address) if address else None
+    began, given = read_yaml(file).get("storage"), hidden(address) if address else None
     if began != given:
         raise ConfigError(
             f"storage={given or ''}: this search was begun on {began or 'the journal in its folder'} "

@@ -126,10 +126,17 @@ def work(job: Job) -> None:
     write_whole(job.folder / RESULT, json.dumps(outcome, indent=1))
 
 
+def outcome_of(folder: Path) -> Mapping[str, Any] | None:
+    """What the last run of a trial has left in its folder; None where that is nothing that can be read."""
+    try:
+        outcome = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(outcome, dict) and {"token", "settings", "state"} <= outcome.keys()
+    return outcome if whole else None
+
+
 def result(folder: Path, token: str) -> Mapping[str, Any] | None:
     """What the run of a trial that `token` names has left in its folder, if it came to its end."""
-    path = folder / RESULT
-    if not path.is_file():
-        return None
-    outcome: Mapping[str, Any] = json.loads(path.read_text())
-    return outcome if outcome["token"] == token else None
+    outcome = outcome_of(folder)
+    return outcome if outcome is not None and outcome["token"] == token else None

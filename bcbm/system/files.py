@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bcbm.errors import readable
+
 
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file in one step: it is there complete, also after a power cut, or not at all.
@@ -35,6 +37,24 @@ def _with_nulls(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [_with_nulls(item) for item in content]
     return None if isinstance(content, float) and math.isnan(content) else content
+
+
+def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it cannot be used.
+        kind: of what it holds: names with values, or a list.
+
+    Raises:
+        InputError: it is missing or damaged, or holds something else.
+    """
+    with readable(path, remedy):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, kind):
+            raise ValueError(f"it holds no {'list' if kind is list else 'names with values'}")
+        return content
 
 
 @contextmanager

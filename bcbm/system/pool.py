@@ -6,9 +6,12 @@ import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bcbm.system.processes import end_with_parent, take_share
+from bcbm.system.processes import end_with_parent, serve, take_share
+
+if TYPE_CHECKING:
+    from joblib import Parallel
 
 
 def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: int) -> BaseProcess:
@@ -26,6 +29,18 @@ def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: 
     process = context.Process(target=_live, args=(work, words, slot, size), name=name)
     process.start()
     return process
+
+
+def workers(jobs: int, return_as: str) -> "Parallel":
+    """joblib's workers, which leave Ctrl-C to this process and end with it, however it ends.
+
+    Args:
+        jobs: processes, as joblib counts them.
+        return_as: how results come, a word of `joblib.Parallel`.
+    """
+    from joblib import Parallel  # a quarter of a second that a report does without
+
+    return Parallel(n_jobs=jobs, return_as=return_as, initializer=serve, initargs=(os.getpid(),))
 
 
 def end(processes: Iterable[BaseProcess], number: signal.Signals | None = None) -> None:

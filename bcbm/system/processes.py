@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
 REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+
+LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 
 class Terminated(KeyboardInterrupt):
@@ -35,14 +38,36 @@ def ending_signals() -> list[signal.Signals]:
 
 
 def terminable() -> None:
-    """Have the signals that ask for an end raise `Terminated`."""
+    """Have the signals that ask for an end raise `Terminated`; a second Ctrl-C ends at once."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated(number)
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, end_at_once)
+        raise KeyboardInterrupt
+
+    def end_at_once(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"ended at once; run the same command again to continue\n")
+        os._exit(128 + number)  # what this process started ends with it, and its files are whole or not there
+
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, end)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a command in a script's background
+            signal.signal(signal.SIGINT, interrupt)
+
+
+def serve(parent: int) -> None:
+    """Leave Ctrl-C, which reaches every process of a terminal, to the parent, and end with that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 def requeue(ended: Terminated) -> None:

@@ -1,12 +1,14 @@
 """What every command shares: its configuration, how it is ended, and how a user's errors are shown."""
 
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bcbm.terminal.help import HELP, asks_for_all, print_help, unread
+from bcbm.terminal.surroundings import any_surroundings
 from bcbm.terminal.words import print_line, say
 
 if TYPE_CHECKING:
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bcbm.config.schema import Config
+
+MEMORY = "memory ran out"
+LESS_MEMORY = (
+    "lower prepared.jobs, data.workers, trainer.devices or data.batch_size, or give the process more memory, "
+    "and run the same command again: finished work is kept"
+)
+FAULT = "this is a fault of the program, not of your input: please report it with the lines above"
 
 
 def run_command(
@@ -31,14 +40,14 @@ def run_command(
     if HELP & set(words):
         print_help(usage, keys, asks_for_all(words))
         return 0
-    from rich.console import Console
-
-    from bcbm.config.compose import compose
-    from bcbm.system.processes import rank
-
-    console = Console(quiet=rank() > 0, highlight=False)
 
     def composed() -> int:
+        from rich.console import Console
+
+        from bcbm.config.compose import compose
+        from bcbm.system.processes import rank
+
+        console = Console(quiet=rank() > 0, highlight=False)
         config = compose(words)
         headline = f"cohort {config.cohort.root or 'embedded'}"
         if trains:
@@ -70,15 +79,15 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
     if not words or HELP & set(words):
         print_help(usage)
         return 0
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from bcbm.terminal.log import logged
-
-    console = Console(highlight=False)
 
     def work_on_all() -> int:
+        from pathlib import Path
+
+        from rich.console import Console
+
+        from bcbm.terminal.log import logged
+
+        console = Console(highlight=False)
         for word in words:
             folder = _run_folder(Path(word), console)
             with logged(console, folder):
@@ -104,15 +113,19 @@ def _run_folder(path: "Path", console: "Console") -> "Path":
 
 
 def errors_in_words(work: Callable[[], int]) -> int:
-    """Do the work and return its exit status; a user's errors are shown in one line each, with status 2."""
+    """Do the work and return its exit status.
+
+    A user's errors are shown in one line each, with status 2; what no words are known for is a fault of this
+    program, with status 3.
+    """
+    from bcbm.system.processes import Terminated, terminable
+
+    any_surroundings()
+    terminable()
     from rich.console import Console
     from rich.markup import escape
 
-    from bcbm.errors import ConfigError, InputError
-    from bcbm.system.processes import Terminated, terminable
-
     errors = Console(stderr=True, highlight=False)
-    terminable()
     try:
         with notes_in_words(errors):
             return work()
@@ -121,16 +134,29 @@ def errors_in_words(work: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         errors.print("interrupted; run the same command again to continue")
         return 128 + interrupt.signal if isinstance(interrupt, Terminated) else 130
-    except OSError as error:
+    except Exception as error:
+        lines = _in_words(error)
+        if not lines:
+            traceback.print_exc()
+        for line in lines or [FAULT]:
+            print_line(errors, f"[bold red]error[/] {escape(line)}")
+        return 2 if lines else 3
+
+
+def _in_words(error: Exception) -> list[str]:
+    """What a user can do something about, a line each; nothing of a fault of this program."""
+    from bcbm.errors import ConfigError, InputError, out_of_memory
+
+    if isinstance(error, ConfigError | InputError):
+        return str(error).splitlines()
+    if out_of_memory(error):
+        message = " ".join(str(error).split()) or type(error).__name__
+        return [f"{MEMORY} ({message}); {LESS_MEMORY}"]
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; correct it and run the same command again: "
-        text += "finished work is kept"
-        print_line(errors, f"[bold red]error[/] {escape(text)}")
-        return 2
-    except (ConfigError, InputError) as error:
-        for line in str(error).splitlines():
-            print_line(errors, f"[bold red]error[/] {escape(line)}")
-        return 2
+        return [text + "finished work is kept"]
+    return []
 
 
 @contextmanager

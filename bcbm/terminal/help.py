@@ -7,12 +7,15 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
+from bcbm.terminal.surroundings import any_terminal
+
 HELP = {"-h", "--help", "help"}
 BROKEN_PIPE = 141  # the shell's status of a program whose reader has gone away
 
 
 def show(text: str) -> None:
     """Print a text; where its reader has gone away (`| head`), end without a traceback."""
+    any_terminal()
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -33,6 +33,14 @@ class Tracker:
     def __init__(self, config: "Config", folder: Path, group: str, tags: list[str]) -> None:
         self.folder, self.group, self.tags = folder, group[-LONGEST:], tags
 
+    @classmethod
+    def require(cls, config: "Config") -> None:
+        """Refuse, before there is a folder, a service that is asked for and cannot be used.
+
+        Raises:
+            ConfigError: saying what it lacks.
+        """
+
     def start_fold(self, number: int, seed: int) -> "Logger | None":
         """A fold's training starts, the first with seed 0; what is returned gets its curves."""
         return None
@@ -51,6 +59,16 @@ class Tracker:
 
     def end_trial(self, values: Mapping[str, float]) -> None:
         """A trial ends with its objectives, or was pruned or failed, and has none."""
+
+
+def require_trackers(config: "Config") -> None:
+    """Refuse services of `tracking.to` that cannot be used.
+
+    Raises:
+        ConfigError: saying what one lacks.
+    """
+    for name in config.tracking.to:
+        imported(TRACKERS[name]).require(config)
 
 
 def trackers_of(config: "Config", folder: Path, group: str, tags: list[str]) -> list[Tracker]:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 JobType = Literal["fold", "trial", "summary"]
 # Where files lie on this machine, and what concerns the runs themselves.
-PRIVATE = ("run", "prepared", "tracking", "cohort.root", "cohort.names", "model.weights")
+PRIVATE = (
+    "run",
+    "prepared",
+    "tracking",
+    "experiments",
+    "cohort.root",
+    "cohort.names",
+    "split.file",
+    "model.weights",
+)
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
@@ -44,6 +53,12 @@ class WandbTracker(Tracker):
         self.settings = config.tracking
         self.content = sendable(config)
         self.run: Run | None = None
+
+    @classmethod
+    def require(cls, config: Config) -> None:
+        """Refuse `tracking.mode=online` without a key."""
+        if config.tracking.mode == "online":
+            wandb_mode("online")
 
     def start_fold(self, number: int, seed: int) -> "Logger | None":
         """A run of the fold's training, which gets its curves."""
@@ -217,9 +232,9 @@ def _has_key(address: SplitResult) -> bool:
 
 
 def _answers(address: SplitResult) -> bool:
-    port = address.port or (80 if address.scheme == "http" else 443)
     try:
+        port = address.port or (80 if address.scheme == "http" else 443)
         socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except OSError:
+    except (OSError, ValueError):  # or a port that is none
         return False
     return True

@@ -272,3 +272,24 @@ def test_what_is_no_single_volume_is_known_by_all_its_bytes(tmp_path, content):
     path.write_bytes(content)
     other.write_bytes(content)
     assert file_key(path) == file_key(other) and len(file_key(path)) == 32
+
+
+@pytest.mark.parametrize("empty", ["radiomics", "clinical", "both", "blank"])
+def test_a_workbook_without_rows_is_named(tmp_path, empty):
+    lesions = [("1-0", "R_front", *row(1))] if empty not in ("radiomics", "both") else []
+    labels = LABELS if empty == "radiomics" else []
+    root = download(tmp_path, lesions, labels)
+    if empty == "blank":  # rows, and none of a study
+        rows = [["", "+", "-", "+"], [None, "-", "", "+"]]
+        table = pd.DataFrame(rows, columns=["ID", " ER", "PR ", "HER2"])
+        table.to_excel(root / CLINICAL_WORKBOOK[0], sheet_name=CLINICAL_WORKBOOK[1], index=False)
+    with pytest.raises(InputError) as caught:
+        read_download(root)
+    name, sheet = RADIOMICS_WORKBOOK if empty == "radiomics" else CLINICAL_WORKBOOK
+    assert str(root / name) in str(caught.value) and sheet in str(caught.value)
+
+
+def test_masks_stand_for_a_radiomics_workbook_without_rows(tmp_path):
+    root = download(tmp_path, [], LABELS, files=[("1-0", "R_front")])
+    table, radiomics, _ = lesions_of(root)
+    assert table.index.tolist() == [f"{P}-1-0/R_front"] and radiomics.isna().all(axis=None)

@@ -1,6 +1,7 @@
 """Cohort formats: one that an installed package adds, and what is said where none fits."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from fits import fit
 
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.formats.base import files_content
-from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER
 from bcbm.config.compose import compose
 from bcbm.errors import ConfigError, InputError
 
@@ -130,3 +131,21 @@ def test_the_content_of_all_files_follows_names_and_bytes_not_the_place(tmp_path
     renamed = files_content(tmp_path / "two")
     (tmp_path / "two" / "inner" / "b.csv").write_text("2")
     assert len({files_content(tmp_path / "one"), renamed, files_content(tmp_path / "two")}) == 3
+
+
+def test_a_root_a_few_levels_off_is_told_the_right_one(table_cohort, tmp_path):
+    root = tmp_path / "downloads" / "BCBM"
+    study = root / IMAGE_FOLDER / "BCBM-RadioGenomics-1-0"
+    study.mkdir(parents=True)
+    (study / "image.nii.gz").write_bytes(b"")
+    (root / CLINICAL_WORKBOOK[0]).write_bytes((table_cohort / CLINICAL_WORKBOOK[0]).read_bytes())
+    wrong = (root.parent, root / IMAGE_FOLDER, study, study / "image.nii.gz", root / "images")
+    for place, name in product(wrong, ("auto", "tcia")):
+        with pytest.raises(InputError) as caught:
+            format_name(name, place)
+        (problem,) = caught.value.problems
+        assert problem.where == str(place) and problem.remedy.endswith(f"cohort.root={root}")
+    (root.parent / "other" / IMAGE_FOLDER).mkdir(parents=True)
+    with pytest.raises(InputError) as caught:  # of two nobody knows which is meant
+        format_name("auto", root.parent)
+    assert "cohort.root=" not in str(caught.value)

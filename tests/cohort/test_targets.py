@@ -134,7 +134,7 @@ cohort:
     typo: {colunm: a, positive: x}
     both: {column: a, positive: x, levels: [x, y]}
     neither: {column: a}
-    yes_no: {column: a, positive: yes}
+    yes_no: {column: a, positive: true}
     compared: {column: a, positive: "=> 20"}
     twice: {column: a, positive: [x, y], negative: [Y]}
     one: {column: a, levels: [x]}

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,14 @@ from batches import data_of, lesions_of, module_of, parts_of
 from rich.console import Console
 from torch import nn
 
+from bcbm.cohort.splits import Split
 from bcbm.config.compose import compose
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError
 from bcbm.explanation.ablation import EncodedLesions
-from bcbm.explanation.explain import explain
+from bcbm.explanation.explain import explain, trained_module
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS
@@ -213,7 +215,7 @@ def test_a_picture_that_is_gone_is_said_to_be(explained):
     path.unlink()
     text = text_of(page(explained))
     assert f"Not in the run folder, and so not here: {path.name}." in text
-    assert f"python -m bcbm.explain {explained.path}" in text
+    assert "python -m bcbm.explain FOLDER" in text
     path.write_bytes(content)
     assert "Not in the run folder" not in text_of(page(explained))
 
@@ -236,3 +238,69 @@ def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
     folder.write("fold=0/predictions.parquet", table.assign(label=1 - table["label"]))
     with pytest.raises(InputError, match="label"):
         explain(folder, Console(quiet=True))
+
+
+class Command:
+    """What a pickle may hold: something to be called while it is read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def changed(content, **hparams):
+    """A checkpoint with other settings of its network."""
+    settings = content["hyper_parameters"]
+    return {**content, "hyper_parameters": {**settings, "model": {**settings["model"], **hparams}}}
+
+
+DAMAGES = {
+    "a list": lambda content, mark: [content],
+    "no settings": lambda content, mark: {"state_dict": content["state_dict"]},
+    "no weights": lambda content, mark: {**content, "state_dict": {}},
+    "another network": lambda content, mark: changed(content, trunk=7),
+    "an unknown setting": lambda content, mark: changed(content, colour="red"),
+    "a word for a number": lambda content, mark: changed(content, trunk="wide"),
+    "no provenance": lambda content, mark: {
+        **content,
+        "hyper_parameters": {**content["hyper_parameters"], "provenance": {}},
+    },
+    "a command": lambda content, mark: {**content, "epoch": Command(mark)},
+    "an encoder of elsewhere": lambda content, mark: changed(content, encoder="../../etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(explained, tmp_path, damage):
+    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
+    path, mark = tmp_path / "best.ckpt", tmp_path / "mark"
+    torch.save(DAMAGES[damage](content, mark), path)
+    split = Split.from_json((explained.path / "split.json").read_text())
+    with pytest.raises(InputError) as caught:
+        trained_module(path, 0, split)
+    assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, -1, None])
+def test_a_checkpoint_that_is_cut_or_gone_is_named(explained, tmp_path, kept):
+    path = tmp_path / "best.ckpt"
+    content = (explained.fold(0) / "checkpoints" / "best.ckpt").read_bytes()
+    if kept is not None:
+        path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    split = Split.from_json((explained.path / "split.json").read_text())
+    with pytest.raises(InputError) as caught:
+        trained_module(path, 0, split)
+    assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
+
+
+def test_a_checkpoint_reads_no_other_file(explained, tmp_path):
+    """Weights to start from are read once, before training; a stranger's file may name any path there."""
+    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
+    content = changed(content, weights=str(tmp_path / "elsewhere.pth"))
+    content["hyper_parameters"]["loaded"] = None
+    torch.save(content, tmp_path / "best.ckpt")
+    split = Split.from_json((explained.path / "split.json").read_text())
+    assert trained_module(tmp_path / "best.ckpt", 0, split).loaded == ""

@@ -12,7 +12,7 @@ from bcbm.errors import InputError
 from bcbm.search.storage import hidden, open_storage, patient, patiently, repair
 
 RECORD = b'{"op_code":0,"worker_id":"a"}\n'
-LONG = b'{"text":"' + b"x" * 10_000 + b'"}\n'
+LONG = b'{"op_code":0,"worker_id":"a","text":"' + b"x" * 10_000 + b'"}\n'
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,10 @@ LONG = b'{"text":"' + b"x" * 10_000 + b'"}\n'
         b"\0" * 5000,
         b"x\ny\n" * 3000,
         b"\n",
+        b"{}\nnull\n[1]\n",
+        b'{"op_code":5}\n',
     ],
-    ids=["cut", "garbage", "line", "merged", "zeros", "much", "empty"],
+    ids=["cut", "garbage", "line", "merged", "zeros", "much", "empty", "no records", "half a record"],
 )
 def test_a_torn_end_is_cut_off_and_kept(tmp_path, records, torn):
     journal = tmp_path / "journal.log"
@@ -77,7 +79,7 @@ def test_damage_in_the_middle_is_named_with_what_to_do(tmp_path):
     journal = tmp_path / "journal.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"garbage\n", *lines[1:]]))
-    with pytest.raises(InputError, match=r"journal\.log: is damaged before its end.*move the file away"):
+    with pytest.raises(InputError, match=r"journal\.log: is damaged before its end.*sweep command again"):
         open_storage(None, tmp_path)
 
 

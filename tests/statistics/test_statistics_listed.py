@@ -59,7 +59,7 @@ def test_a_comparison_shows_it_and_leaves_it_blank_for_a_run_of_before(toy, monk
     comparison = compare_runs(rows, "run")
     with_statistic, without = (row["receptors"]["ER"] for row in comparison["rows"])
     assert with_statistic["largest"] > 7 and "largest" not in without and without["auprc"] > 0
-    page = write_comparison(comparison, rows, "two", tmp_path / "compare").read_text()
+    page = write_comparison(comparison, rows, "two", tmp_path / "compare", tmp_path).read_text()
     assert LABEL in page and f"{with_statistic['largest']:.4f}" in page
 
 

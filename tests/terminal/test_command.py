@@ -1,9 +1,15 @@
 """What the commands share: which runs a word names, and notes in one line."""
 
+import errno
+import os
+import signal
+import subprocess
 import sys
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+from repository import HOME
 
 from bcbm.errors import Note
 from bcbm.terminal.command import errors_in_words, over_runs
@@ -51,3 +57,54 @@ def test_a_note_is_one_line_and_other_warnings_stay_what_they_are(capsys):
         assert errors_in_words(work) == 0
     assert [str(warning.message) for warning in others] == ["a library's own"]
     assert capsys.readouterr().err.splitlines() == ["note 'split.colour' is left out"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError(), 2),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), 2),
+        (BrokenProcessPool("a worker was terminated"), 2),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 2),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/file"), 2),
+        (ValueError("a bug"), 3),
+    ],
+)
+def test_memory_that_ran_out_is_one_line_and_a_fault_of_the_program_has_a_status_of_its_own(
+    error, status, capsys
+):
+    def work():
+        raise error
+
+    assert errors_in_words(work) == status
+    lines = capsys.readouterr().err.splitlines()
+    assert (len(lines) == 1) == (status == 2)
+    assert ("memory ran out" in lines[-1]) == (status == 2 and "space" not in str(error))
+
+
+ENDS = """
+import sys, time
+from bcbm.terminal.command import errors_in_words
+
+def work():
+    try:
+        print("working", flush=True)
+        time.sleep(120)
+    finally:
+        print("ending", flush=True)
+        time.sleep(120)
+
+sys.exit(errors_in_words(work))
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once_in_words():
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", ENDS], env=environment, **pipes) as process:
+        for line in ("working", "ending"):
+            assert process.stdout.readline().strip() == line
+            process.send_signal(signal.SIGINT)
+        errors = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in errors and "run the same command again" in errors

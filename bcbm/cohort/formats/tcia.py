@@ -52,8 +52,8 @@ def read_download(
             `<study>_image_<sequence>.nii.gz` or `<study>_image_<sequence>_*.nii.gz`.
 
     Raises:
-        InputError: a workbook missing or unreadable, a needed column missing, or a sequence that no study
-            has.
+        InputError: a workbook missing, unreadable or empty, a needed column missing, or a sequence that no
+            study has.
     """
     problems: list[Problem] = []
     odd: list[OddCell] = []
@@ -83,6 +83,7 @@ def read_download(
         text, remedy = f"is not named {IMAGE_FOLDER}, so no image is read", f"rename it to {IMAGE_FOLDER}"
         problems.append(Problem(str(other), text, remedy, "image folder by another name"))
     segmentations, features = _join(rows, files, problems)
+    _require_rows(root, studies, segmentations)
     for study in sorted(set(segmentations["study_id"]) - set(studies["study_id"])):
         problems.append(
             Problem(
@@ -128,6 +129,17 @@ def content_hash(root: Path) -> str:
     for path in sorted((root / IMAGE_FOLDER).glob("*/*.nii*")):
         digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_key(path))
     return digest.hexdigest()[:16]
+
+
+def _require_rows(root: Path, studies: pd.DataFrame, segmentations: pd.DataFrame) -> None:
+    """Refuse a download that names no study, or no segmentation by a row or a file."""
+    remedy = "restore its rows, or download it again"
+    for table, (name, sheet), found in (
+        (studies, CLINICAL_WORKBOOK, "has no row that names a study"),
+        (segmentations, RADIOMICS_WORKBOOK, "has no row that names a segmentation, and there is no mask"),
+    ):
+        if table.empty:
+            raise InputError(Problem(f"{root / name}, sheet {sheet}", found, remedy))
 
 
 def _studies(

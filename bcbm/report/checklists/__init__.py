@@ -26,7 +26,7 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
     """
     holds = {"metrics": metrics.conditions(run)}
     checklists = []
-    for checklist in yaml.safe_load(Path(__file__).with_name("items.yaml").read_text()):
+    for checklist in yaml.safe_load(Path(__file__).with_name("items.yaml").read_text(encoding="utf-8")):
         answers = ANSWERS[checklist["key"]](run, shared_patients)
         conditions = holds.get(checklist["key"], {})
         unknown = Answer("not reported") if checklist["key"] == "claim" else BLANK

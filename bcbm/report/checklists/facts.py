@@ -1,6 +1,5 @@
 """What the files of a run know, in the words of a checklist's answers."""
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
+from bcbm.runs.chosen_columns import models_of
 from bcbm.runs.finished import FinishedRun
 from bcbm.terminal.words import listed
 
@@ -123,7 +123,7 @@ def columns(run: FinishedRun) -> str:
         return f"columns that a fold chooses: {', '.join(chosen)}"
     counts = {}
     for path in run.folder.glob("fold=*/model.json"):
-        for name, model in json.loads(path.read_text())["for_test"].items():
+        for name, model in models_of(path).items():
             counts[name] = max(counts.get(name, 0), len(model.get("columns", [])))
     entering = ", ".join(f"{name} {count}" for name, count in counts.items())
     return f"columns in the model of a fold: {entering}" if entering else ""

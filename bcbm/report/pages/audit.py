@@ -33,7 +33,7 @@ def write_page(audit: dict[str, Any], figures: dict[str, Path], path: Path) -> N
         audit=audit,
         groups=group_findings(audit["findings"]),
         marked=sum(test["q"] < MARKED for test in audit["confounders"]),
-        pictures={name: embedded(file) for name, file in figures.items()},
+        pictures={name: embedded(file.parent, file.name) for name, file in figures.items()},
         captions={name: text for name, text in CAPTIONS.items() if name in figures},
         shown=SHOWN,
         limit=MARKED,

@@ -1,6 +1,5 @@
 """A finished run as one page: what it found, on whom, and how sure that is."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.table import FLOW, flow
+from bcbm.errors import readable
 from bcbm.report.checklists import filled_checklists
 from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
@@ -30,6 +30,7 @@ from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 from bcbm.statistics.summary import above_chance
 from bcbm.statistics.telling import Telling
+from bcbm.system.files import read_json
 from bcbm.terminal.words import listed
 
 CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
@@ -56,6 +57,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
     """
     finished = read_run(run)
     names = pseudonyms(finished.lesions["patient_id"], finished.environment["cohort"])
+    tellings, explanations = _tellings(run), _explanations(run, finished, names)
     leak = leak_panel(finished)
     lesion_rows = with_lesions(finished.predictions, finished.lesions)
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(finished.lesions)]
@@ -73,9 +75,9 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
         leakcheck=_leakcheck(leakcheck),
-        tellings=_tellings(run),
+        tellings=tellings,
         examples=most_confident(lesion_rows, names),
-        explanations=_explanations(run, finished, names),
+        explanations=explanations,
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
         noise=noise(finished.results),
@@ -151,7 +153,7 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
         curve(run.predictions, run.results, folder / f"{name}.png")
     flow_figure(steps, folder / "flow.png")
     errors_figure(lesion_rows, run.results, folder / "errors.png")
-    return {name: embedded(folder / f"{name}.png") for name in (*CURVES, "flow", "errors")}
+    return {name: embedded(folder, f"{name}.png") for name in (*CURVES, "flow", "errors")}
 
 
 def _subgroups(
@@ -170,22 +172,25 @@ def _subgroups(
     drawn = ["influence", *["forest"] * bool(results["subgroups"])]
     content = subgroup_content(results["subgroups"], list(results["receptors"]))
     influence = {**results["influence"], "patients": most_influential(changes, run, names)}
-    return content, influence, {name: embedded(folder / f"{name}.png") for name in drawn}
+    return content, influence, {name: embedded(folder, f"{name}.png") for name in drawn}
 
 
 def _leakcheck(path: Path | None) -> dict[str, Any] | None:
     """What leakcheck found, and its picture where one lies beside the file."""
     if path is None:
         return None
-    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    remedy = "remove its folder, or run the same leakcheck command again"
+    content: dict[str, Any] = without_nulls(read_json(path, remedy))
     picture = path.with_suffix(".png")
-    return {**content, "picture": embedded(picture) if picture.is_file() else None}
+    address = embedded(picture.parent, picture.name, remedy) if picture.exists() else None
+    return {**content, "picture": address}
 
 
 def _tellings(run: Path) -> list[Telling]:
     """How well single columns tell each target; nothing of a run of a version that did not look."""
     path = run / "columns.json"
-    tellings: list[Telling] = json.loads(path.read_text()) if path.is_file() else []
+    remedy = "run the same fit command again, which writes it anew"
+    tellings: list[Telling] = read_json(path, remedy, list) if path.is_file() else []
     return tellings
 
 
@@ -197,12 +202,15 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
     path = folder / "explanations.json"
     if not path.is_file():
         return None
-    content: dict[str, Any] = without_nulls(json.loads(path.read_text()))
+    remedy = f"make it anew with: python -m bcbm.explain {folder}"
+    content: dict[str, Any] = without_nulls(read_json(path, remedy))
     patient_of = run.lesions.set_index("lesion_id")["patient_id"]
     saliency = []
-    for example in content["saliency"]:
-        picture = folder / EXPLANATIONS / example["file"]
-        patient = names[str(patient_of[example["lesion_id"]])]
-        address = embedded(picture) if picture.is_file() else None
-        saliency.append({**example, "patient": patient, "picture": address})
-    return {"modalities": content["modalities"], "radiomics": content["radiomics"], "saliency": saliency}
+    with readable(path, remedy):
+        for example in content["saliency"]:
+            patient = names[str(patient_of[example["lesion_id"]])]
+            picture = folder / EXPLANATIONS / example["file"]
+            gone = picture.name == example["file"] and not picture.exists()
+            address = None if gone else embedded(folder / EXPLANATIONS, example["file"], remedy)
+            saliency.append({**example, "patient": patient, "picture": address})
+        return {"modalities": content["modalities"], "radiomics": content["radiomics"], "saliency": saliency}

@@ -169,4 +169,4 @@ def _pictures(
         )
         if pair := next(pairs, None):
             parameters.map_figure(finished, first, space, pair, folder / "map.png")
-    return {path.stem: embedded(path) for path in folder.glob("*.png")}
+    return {path.stem: embedded(folder, path.name) for path in folder.glob("*.png")}

@@ -1,0 +1,102 @@
+"""A damaged journal costs no finished trial: each has left its result in its own folder."""
+
+import io
+import json
+import shutil
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+from sweep_trials import DEFAULT, plan, run, searches
+
+from bcbm.search.recovery import recovered_storage
+
+TRIALS = 4
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished search, and what its trials have found."""
+    home = tmp_path_factory.mktemp("finished") / "home"
+    (search,), _ = run(home, "quick", plan(TRIALS), workers=2)
+    return home, facts(search.study)
+
+
+def facts(study):
+    return [(trial.params, trial.values, trial.state) for trial in study.get_trials()]
+
+
+def opened(home, console=None):
+    """The study of a search whose journal was looked through."""
+    screen = io.StringIO()
+    names = {"final": "trivial/final"}
+    recovered_storage(home, names, plan(TRIALS), DEFAULT, Console(file=screen, width=500))
+    (search,) = searches(home, "quick", plan(TRIALS))
+    return search, screen.getvalue()
+
+
+def behind(line):
+    """Put a line behind the third of a journal."""
+    return lambda lines: [*lines[:3], line, *lines[3:]]
+
+
+def without_a_trial(lines):
+    """Take out the record that creates a trial: those behind it would get the numbers before theirs."""
+    made = [place for place, line in enumerate(lines) if json.loads(line)["op_code"] == 4]
+    return lines[: made[1]] + lines[made[1] + 1 :]
+
+
+def with_another_value(lines):
+    """Flip a bit in a trial's value, which stays a number."""
+    done = [place for place, line in enumerate(lines) if json.loads(line).get("values")]
+    record = json.loads(lines[done[0]])
+    record["values"] = [record["values"][0] + 0.4]
+    return [*lines[: done[0]], json.dumps(record).encode() + b"\n", *lines[done[0] + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *map(
+            behind,
+            (b"garbage\n", b"null\n", b"[]\n", b"5\n", b"{}\n", b'{"op_code": 99, "worker_id": "a"}\n'),
+        ),
+        *(behind(b'{"op_code": 5, "worker_id": "a"}\n'), without_a_trial, with_another_value),
+        lambda lines: [],
+    ],
+    ids=["garbage", "null", "list", "number", "empty", "unknown", "half", "taken out", "flipped", "gone"],
+)
+def test_whatever_is_wrong_with_a_journal_its_trials_are_taken_up_again(finished, tmp_path, damage):
+    home, before = finished
+    home = shutil.copytree(home, tmp_path / "home")
+    lines = (home / "journal.log").read_bytes().splitlines(keepends=True)
+    damaged = b"".join(damage(lines))
+    (home / "journal.log").write_bytes(damaged)
+    search, screen = opened(home)
+    assert facts(search.study) == before and search.finished(plan(TRIALS))
+    assert [trial.number for trial in search.trials() if trial.user_attrs.get("default")] == [0]
+    assert (home / "journal.log.damaged").read_bytes() == damaged
+    assert f"{home / 'journal.log'}" in screen and f"{TRIALS} taken up again, 0 without" in screen
+    _, screen = opened(home)
+    assert screen == ""
+
+
+def test_a_journal_that_says_what_the_trials_say_is_left_alone(finished, tmp_path):
+    home = shutil.copytree(finished[0], tmp_path / "home")
+    content = (home / "journal.log").read_bytes()
+    _, screen = opened(home)
+    assert screen == "" and (home / "journal.log").read_bytes().startswith(content)
+    assert not list(home.glob("journal.log.damaged*"))
+
+
+def test_a_trial_that_has_left_no_result_is_lost_and_its_place_in_the_budget_is_free(finished, tmp_path):
+    home, before = finished
+    home = shutil.copytree(home, tmp_path / "home")
+    (home / "study=final" / "trial=2" / "result.json").write_text('{"token": "cut')
+    (home / "journal.log").write_bytes(b"null\nnull\n" + (home / "journal.log").read_bytes())
+    search, screen = opened(home)
+    assert f"{TRIALS - 1} taken up again, 1 without" in screen
+    now = facts(search.study)
+    assert now[2][2] == TrialState.FAIL and [now[n] for n in (0, 1, 3)] == [before[n] for n in (0, 1, 3)]
+    (search,), _ = run(home, "quick", plan(TRIALS))
+    assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.trials()[4].values is not None
