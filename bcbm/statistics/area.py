@@ -12,8 +12,9 @@ tested once and trained on in every other fold; without signal the pairs of pati
 in each role, and the variance of the mean grows by 1 + g, where g is the share of pairs that stand in
 different folds (the degenerate part of a U statistic; Nadeau and Bengio, Mach Learn 52:239, 2003, meet the
 same dependence by n_test / n_train). With signal that part shrinks as the variance of a pair in order does,
-4 A (1 - A), and repeats average it over partitions. `tests/benchmarks/coverage.py` measures what all this
-covers.
+4 A (1 - A), and repeats average it over partitions. In a sum of several areas every pair counts twice, the
+most there can be: how the areas covary is estimated, and with a variance that is itself estimated a normal
+test refuses too often. `tests/benchmarks/coverage.py` measures what all this covers.
 """
 
 import math
@@ -55,11 +56,12 @@ class Area:
     design: float = 1.0
     refitted: bool = True
 
-    def variance(self, auroc: float, *, compared: bool = False) -> float:
+    def variance(self, auroc: float, *, summed: bool = False, compared: bool = False) -> float:
         """Of the estimate, were this its true value.
 
         Args:
             auroc: the true value.
+            summed: as one of several areas, where every pair counts twice.
             compared: as one side of a difference. What both sides have in common cancels there, and what is
                 left counts as degenerate throughout.
         """
@@ -68,8 +70,9 @@ class Area:
         if not self.refitted:
             return float(one_repeat)
         degenerate = 1.0 if compared else 4 * auroc * (1 - auroc)
+        again = 1.0 if summed else self.shared
         over_partitions = self.shared + (1 - self.shared) / self.repeats
-        return float(one_repeat * (1 - degenerate + degenerate * (1 + self.shared) * over_partitions))
+        return float(one_repeat * (1 - degenerate + degenerate * (1 + again) * over_partitions))
 
 
 @dataclass(frozen=True)
@@ -155,13 +158,12 @@ def contrast(areas: Sequence[Area], weights: Sequence[float], null: float) -> Co
     if np.isnan(centre).any():
         return Contrast(*[math.nan] * 4)
     estimate, correlation = float(weight @ centre), _correlation([area.influence for area in areas])
-    compared = bool(weight.min() < 0 < weight.max())
+    summed, compared = len(areas) > 1, bool(weight.min() < 0 < weight.max())
 
     def variance(value: float) -> float:
         moved = np.clip(centre + (value - estimate) * weight / (weight @ weight), 0, 1)
-        variances = np.array(
-            [area.variance(at, compared=compared) for area, at in zip(areas, moved, strict=True)]
-        )
+        pairs = zip(areas, moved, strict=True)
+        variances = np.array([area.variance(at, summed=summed, compared=compared) for area, at in pairs])
         if compared:  # one spread for all, so that equal experiments differ by nothing at any value
             variances[:] = variances.mean()
         deviation = weight * np.sqrt(variances)

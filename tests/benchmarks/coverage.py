@@ -47,16 +47,10 @@ from bcbm.statistics.area import (
 )
 from bcbm.statistics.blocks import operating_block
 from bcbm.statistics.calibration import calibration
-from bcbm.statistics.metrics import Floats, auprc, auroc
+from bcbm.statistics.metrics import Floats, auprc, auroc, weighted_aurocs
 from bcbm.statistics.operating import SHARES, operating_intervals, operating_point
 from bcbm.statistics.power import chance_to_show, planned_variance
-from bcbm.statistics.resampling import (
-    bootstrap_auprc,
-    bootstrap_auroc,
-    percentile_interval,
-    resampled_aurocs,
-    resampled_counts,
-)
+from bcbm.statistics.resampling import average_precision_interval, percentile_interval, resampled_counts
 
 HOME = Path(__file__).resolve().parents[2]
 TABLE = HOME / "bcbm" / "statistics" / "coverage.csv"
@@ -75,9 +69,8 @@ def auroc_row(one: Validated, cell: Cell, costly: bool) -> dict[str, tuple[float
     """By method: the true AUROC, the interval and p (NaN where the method gives none)."""
     area = cross_validated_area(one.rows)
     found = contrast([area], [1.0], 0.5)
-    columns = one.rows["label"], one.rows["probability"], one.rows["patient_id"]
     ways: dict[str, Ends] = {
-        "bootstrap": bootstrap_auroc(*columns, RESAMPLES, 0, one.rows["repeat"]),
+        "bootstrap": percentile_interval(bootstrapped_aurocs(one.rows)),
         "corrected t": corrected_t(by_fold(one.rows), cell, on_logit=True),
         "influence": influence_interval(one.rows, area, cell),
     }
@@ -102,7 +95,7 @@ def other_rows(one: Validated, cell: Cell) -> dict[tuple[str, str], tuple[float,
             ends = block[f"{name}_low"], block[f"{name}_high"]
             result[name, "Wilson"] = (true[name], ends, np.nan)
     precision = float(np.mean([auprc(r["label"], r["probability"]) for _, r in new.groupby("repeat")]))
-    ends = bootstrap_auprc(rows["label"], rows["probability"], patients, RESAMPLES, 0, rows["repeat"])
+    ends = average_precision_interval(rows, RESAMPLES, 0)
     centre = float(np.mean([auprc(r["label"], r["probability"]) for _, r in rows.groupby("repeat")]))
     result["AUPRC", "bootstrap"] = (precision, ends, np.nan)
     result["AUPRC", "stretched bootstrap"] = (precision, stretched(rows, centre, ends), np.nan)
@@ -116,8 +109,7 @@ def other_rows(one: Validated, cell: Cell) -> dict[tuple[str, str], tuple[float,
     if cell.clustered:
         lesion = float(np.mean([auroc(f["label"], f["probability"]) for _, f in one.new.groupby("fold")]))
         found = contrast([cross_validated_area(one.lesions)], [1.0], 0.5)
-        columns = one.lesions["label"], one.lesions["probability"], one.lesions["patient_id"]
-        ends = bootstrap_auroc(*columns, RESAMPLES, 0, one.lesions["repeat"])
+        ends = percentile_interval(bootstrapped_aurocs(one.lesions))
         result["lesion AUROC", "score"] = (lesion, (found.low, found.high), found.p)
         result["lesion AUROC", "bootstrap"] = (lesion, ends, np.nan)
     return result
@@ -133,7 +125,11 @@ def paired_rows(pair: list[Validated], cell: Cell) -> dict[tuple[str, str], tupl
     folds = by_fold(first.rows) - by_fold(second.rows)
     return {
         ("difference", "score"): (true, (difference.low, difference.high), difference.p),
-        ("difference", "bootstrap"): (true, paired_bootstrap(first.rows, second.rows), np.nan),
+        ("difference", "bootstrap"): (
+            true,
+            percentile_interval(bootstrapped_aurocs(first.rows) - bootstrapped_aurocs(second.rows)),
+            np.nan,
+        ),
         ("difference", "corrected t"): (true, corrected_t(folds, cell, on_logit=False), np.nan),
         ("mean of three", "score"): (
             (first.auroc + second.auroc + third.auroc) / 3,
@@ -247,15 +243,15 @@ def _scores(columns: Floats, labels: Floats, train: Floats) -> Floats:
     return coefficients @ columns.T + intercepts[:, None]
 
 
-def paired_bootstrap(a: pd.DataFrame, b: pd.DataFrame) -> Ends:
-    """Of patients over pooled predictions of both, models held fixed."""
-    names, group = np.unique(a["patient_id"].to_numpy(), return_inverse=True)
-    counts = resampled_counts(np.random.default_rng(0), len(names), RESAMPLES)
-    labels, repeats = a["label"].to_numpy(), a["repeat"].to_numpy()
-    ours, theirs = (
-        resampled_aurocs(labels, rows["probability"].to_numpy(), group, counts, repeats) for rows in (a, b)
+def bootstrapped_aurocs(rows: pd.DataFrame) -> Floats:
+    """AUROC, mean over repeats, of draws of patients, (RESAMPLES,); NaN where a class is not drawn."""
+    names, owner = np.unique(rows["patient_id"].to_numpy(), return_inverse=True)
+    drawn = resampled_counts(np.random.default_rng(0), len(names), RESAMPLES)
+    labels, scores, repeats = (rows[name].to_numpy() for name in ("label", "probability", "repeat"))
+    parts = [repeats == repeat for repeat in np.unique(repeats)]
+    return np.mean(
+        [weighted_aurocs(labels[part], scores[part], drawn[:, owner[part]]) for part in parts], axis=0
     )
-    return percentile_interval(ours - theirs)
 
 
 def stretched(rows: pd.DataFrame, centre: float, ends: Ends) -> Ends:
