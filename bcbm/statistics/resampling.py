@@ -9,7 +9,7 @@ import pandas as pd
 from bcbm.statistics.metrics import Floats
 
 Ints = npt.NDArray[np.int64]
-CHUNK = 200_000  # elements of the largest array, 1.6 MB: what a core keeps at hand
+CHUNK = 50_000  # elements of the largest array, 0.4 MB: what a core keeps at hand
 
 
 def resampled_counts(rng: np.random.Generator, groups: int, resamples: int) -> Ints:
@@ -47,7 +47,7 @@ def resampled_auprcs(
         >>> resampled_auprcs(labels, scores, np.arange(3), counts, np.zeros(3)).round(3).tolist()
         [0.833, 0.75, 0.5]
     """
-    drawn = np.asarray(counts, dtype=np.float64)
+    drawn = np.asarray(counts, dtype=np.float32)  # whole numbers, exact below 2 ** 24 rows, in half the time
     means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
     members = [repeats == repeat for repeat in np.unique(repeats)]
     for rows in members:
@@ -59,16 +59,17 @@ def resampled_auprcs(
         true_counts = np.cumsum(positive, axis=0)[steps].T
         called_counts = np.cumsum(_crossed(level, owner, shape), axis=0)[steps].T
         owners = true_counts.any(axis=1)
-        true_counts = np.ascontiguousarray(true_counts[owners])
+        true_counts, drawn_owners = true_counts[owners], drawn[:, owners]
         positives = drawn @ np.bincount(owner, is_positive, drawn.shape[1])
         negatives = drawn @ np.bincount(owner, ~is_positive, drawn.shape[1])
         area = np.empty(len(drawn))
         chunk = max(1, CHUNK // max(1, int(steps.sum())))
         for start in range(0, len(drawn), chunk):
             part = slice(start, start + chunk)
-            true_positives, called = drawn[part, owners] @ true_counts, drawn[part] @ called_counts
-            precision = np.divide(true_positives, called, out=called, where=called > 0)
-            area[part] = np.einsum("bt,bt->b", np.diff(true_positives, axis=1, prepend=0), precision)
+            true_positives = (drawn_owners[part] @ true_counts).astype(np.float64)
+            precision = true_positives / np.maximum(drawn[part] @ called_counts, 1)
+            area[part] = np.einsum("bt,bt->b", true_positives, precision)
+            area[part] -= np.einsum("bt,bt->b", true_positives[:, :-1], precision[:, 1:])
         both = (positives > 0) & (negatives > 0)
         means += np.divide(area, positives, out=np.full(len(area), np.nan), where=both) / len(members)
     return means
@@ -105,4 +106,4 @@ def average_precision_interval(rows: pd.DataFrame, resamples: int, seed: int) ->
 def _crossed(first: Ints, second: Ints, shape: tuple[int, int]) -> Floats:
     """How many rows have each pair of codes."""
     cells = np.bincount(first * shape[1] + second, minlength=shape[0] * shape[1])
-    return cells.reshape(shape).astype(np.float64)
+    return cells.reshape(shape).astype(np.float32)
