@@ -65,4 +65,18 @@ def write_page(table: pd.DataFrame) -> None:
     for row in cells[cells["power"].notna()].itertuples():
         shares = [f"{100 * row.refused:.1f}", f"{100 * row.power:.1f}"]
         lines.append(markdown([row.cell, f"{row.true:.3f}", *shares]))
+    lines += [
+        "",
+        "Share in percent of cohorts in which the test tells two equally good experiments apart, and calls",
+        "the mean of three better or worse than 0.5, at p < 0.05.",
+        "",
+        "| cohort | difference called | mean of three called |",
+        "|---|---|---|",
+    ]
+    summed = cells[cells["figure"].isin(beside) & cells["refused"].notna()]
+    called = summed.pivot(index="cell", columns="figure", values="refused").loc[summed["cell"].unique()]
+    lines += [
+        markdown([name, *(f"{100 * row[figure]:.1f}" for figure in beside)])
+        for name, row in called.iterrows()
+    ]
     PAGE.write_text("\n".join(lines) + "\n")
