@@ -7,14 +7,15 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from bcbm.cohort.leaks import count_leaks
+from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Note, Problem
+from bcbm.runs.figures import figures_of
+from bcbm.runs.finished import FinishedRun, read_config, without_nulls
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.joins import read_tables
+from bcbm.runs.joins import RunTables, read_tables
 from bcbm.runs.ledger import enter
-from bcbm.runs.predictions import KEY, read_predictions, training_labels
-from bcbm.statistics.leakage import split_block
+from bcbm.runs.predictions import KEY
 from bcbm.statistics.results import LedgerBlock, Results
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
@@ -37,35 +38,24 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.stability import stability_block
-    from bcbm.statistics.summary import summarise
     from bcbm.system.files import strict_json
 
     config = load(folder.path / "config.yaml")
-    tables = read_tables(folder.path, config.task.targets)
+    targets = config.task.targets
+    tables = read_tables(folder.path, targets)
+    leaks = count_leaks(tables.lesions, tables.split)
     folder.write("predictions.parquet", tables.predictions)
-    entering = tables.lesions[~tables.lesions["excluded"].astype(bool)]
-    permuted = folder.path / "permutations.parquet"
     with progress_bar(console, "computing figures, drawing the report"):
-        results = summarise(
-            tables.predictions,
-            split=split_block(tables.split, count_leaks(tables.lesions, tables.split)),
-            targets=config.task.targets,
-            resamples=config.bootstrap,
-            seed=config.seed,
-            best=tables.environment["best"],
-            permuted=read_predictions(permuted) if permuted.is_file() else None,
-            lesions=entering,
-            training=training_labels(entering, tables.split, config.task.targets),
-        )
+        results = figures_of(folder.path, tables, leaks, targets, config.bootstrap, config.seed)
         if any(folder.fold(number, 1).is_dir() for number in range(len(tables.split.folds))):
             alone = seeds_alone(folder, tables.predictions, config.seeds)
-            results["seeds"] = seeds_block(alone, config.task.targets)
+            results["seeds"] = seeds_block(alone, targets)
         if (counted := _counted(tables.environment, config.experiment, ledger)) is not None:
             results["ledger"] = counted
-        if chosen := chosen_columns(folder.path, config.task.targets):
+        if chosen := chosen_columns(folder.path, targets):
             results["stability"] = {target: stability_block(table) for target, table in chosen.items()}
         folder.write("results.json", strict_json(results))
-        report = page(folder)
+        report = page(folder, _finished(folder, tables, leaks))
     print_table(results, console)
     say(console, f"report: {report.absolute()}")
     return results
@@ -87,8 +77,21 @@ def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) 
         return None
 
 
-def page(folder: RunFolder) -> Path:
-    """Write the report of a finished run, with the leak check of its cohort that fits it, if there is one."""
+def _finished(folder: RunFolder, tables: RunTables, leaks: list[LeakFold]) -> FinishedRun:
+    """A run as `read_run` gives it, of tables that are read and checked already."""
+    results: Results = without_nulls(json.loads((folder.path / "results.json").read_text()))
+    config, content = read_config(folder.path), tables.split_content
+    owned = tables.environment, content, tables.lesions, tables.predictions
+    return FinishedRun(folder.path, config, *owned, results, leaks)
+
+
+def page(folder: RunFolder, finished: FinishedRun | None = None) -> Path:
+    """Write the report of a finished run, with the leak check of its cohort that fits it, if there is one.
+
+    Args:
+        folder: of the run.
+        finished: the run, where it is read already.
+    """
     from bcbm.report.pages.run import write_report
     from bcbm.runs.joins import ANEW
     from bcbm.statistics.leakage import fitting_check
@@ -99,7 +102,7 @@ def page(folder: RunFolder) -> Path:
     checks = Path(config.run.root) / "leakcheck" / cohort
     task = config.task
     leakcheck = fitting_check(checks, task.modalities, task.targets, config.split.unit)
-    return write_report(folder.path, leakcheck)
+    return write_report(folder.path, leakcheck, finished)
 
 
 def seeds_alone(folder: RunFolder, predictions: pd.DataFrame, seeds: int) -> pd.DataFrame:

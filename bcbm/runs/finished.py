@@ -12,6 +12,7 @@ from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import known_settings, renamed
 from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Note, Problem, readable
+from bcbm.runs.figures import figures_of
 from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
 from bcbm.statistics.leakage import is_leaky, split_block
@@ -101,38 +102,28 @@ def _read(folder: Path, resume: str) -> FinishedRun:
         raise InputError(Problem(str(folder), problem, resume))
     config = read_config(folder)
     tables = read_tables(folder, config["task"]["targets"])
+    leaks = count_leaks(tables.lesions, tables.split)
     results: Results = without_nulls(read_json(folder / "results.json", anew(folder)))
     if "p" not in results["mean"]:
-        results = _of_now(folder, config, tables)
+        results = _of_now(folder, config, tables, leaks)
     if results["split"]["hash"] != tables.split.hash:
         found = f"is of split {results['split']['hash']}, and the run's is {tables.split.hash}"
         raise InputError(Problem(str(folder / "results.json"), found, anew(folder)))
     merged = folder / "predictions.parquet"
     if not read_predictions(merged, anew(folder)).equals(tables.predictions):
         raise InputError(Problem(str(merged), "is not what the folds' tables hold together", anew(folder)))
-    leaks = count_leaks(tables.lesions, tables.split)
     results["split"] = split_block(tables.split, leaks)
     results["leaky"] = is_leaky(results["split"])
     environment, split = tables.environment, tables.split_content
     return FinishedRun(folder, config, environment, split, tables.lesions, tables.predictions, results, leaks)
 
 
-def _of_now(folder: Path, config: dict[str, Any], tables: RunTables) -> Results:
+def _of_now(folder: Path, config: dict[str, Any], tables: RunTables, leaks: list[LeakFold]) -> Results:
     """The figures of a run of before 0.3, which took the AUROC of all folds together."""
-    from bcbm.statistics.summary import summarise
-
     author = tables.environment.get("versions", {}).get("bcbm", "of before")
     text = f"{folder}: bcbm {author} took its AUROC of all folds together; its figures are computed anew, as "
     warnings.warn(f"{text}the mean of folds, and not written: {anew(folder)}", Note, stacklevel=2)
-    return summarise(
-        tables.predictions,
-        split=split_block(tables.split, count_leaks(tables.lesions, tables.split)),
-        targets=config["task"]["targets"],
-        resamples=config["bootstrap"],
-        seed=config["seed"],
-        best=tables.environment.get("best"),
-        lesions=tables.lesions[~tables.lesions["excluded"].astype(bool)],
-    )
+    return figures_of(folder, tables, leaks, config["task"]["targets"], config["bootstrap"], config["seed"])
 
 
 def anew(folder: Path) -> str:

@@ -39,18 +39,20 @@ def derived(predictions: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(index=p.index)
     table["fold"] = predictions.groupby(["repeat", "patient_id"])["fold"].min()
     table["label"], table["subtype"] = hr_status(label), subtypes(label)
+    training = training.reindex(columns=["fold", *NEEDED])
+    hr, subtype, labels = hr_status(training), subtypes(training), training[NEEDED].to_numpy(np.float64)
     tables = []
     for fold, rows in table.groupby("fold"):
-        trained = training.loc[training["fold"] == fold].reindex(columns=NEEDED)
-        cells = joint(p.loc[rows.index].to_numpy(), association(trained))
+        trained = (training["fold"] == fold).to_numpy()
+        cells = joint(p.loc[rows.index].to_numpy(), association(labels[trained]))
         triple_negative, her2_only = cells[:, 0, 0, 0], cells[:, 0, 0, 1]
         her2 = cells[..., 1].sum(axis=(1, 2))
         probabilities = [1 - her2 - triple_negative, her2 - her2_only, her2_only, triple_negative]
-        shares = subtypes(trained).value_counts(normalize=True).reindex(SUBTYPES, fill_value=0.0)
+        shares = subtype[trained].value_counts(normalize=True).reindex(SUBTYPES, fill_value=0.0)
         tables.append(
             rows.assign(
                 probability=1 - her2_only - triple_negative,
-                prevalence=hr_status(trained).mean(),
+                prevalence=hr[trained].mean(),
                 **dict(zip(SUBTYPES, probabilities, strict=True)),
                 **{f"prevalence {name}": share for name, share in shares.items()},
             )
@@ -78,13 +80,13 @@ def subtypes(labels: pd.DataFrame) -> pd.Series:
     return truth.where(truth != "", None)
 
 
-def association(labels: pd.DataFrame) -> Floats:
-    """How often labels stand together: counts of rows without a gap, (2, 2, 2), and half a row in each cell.
+def association(labels: Floats) -> Floats:
+    """How often labels (N, R) stand together: counts of rows without a gap, (2, ..., 2), and half a row each.
 
     The halves keep every odds ratio finite (Haldane, Ann Hum Genet 20:309, 1956).
     """
     counts = np.full((2,) * labels.shape[1], 0.5)
-    np.add.at(counts, tuple(labels.dropna().to_numpy(int).T), 1)
+    np.add.at(counts, tuple(labels[~np.isnan(labels).any(axis=1)].astype(int).T), 1)
     return counts
 
 

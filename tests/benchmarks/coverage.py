@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from cohorts import Cell, Validated, cohorts, fitted, patients_of
+from coverage_page import write_page
 from joblib import Parallel, delayed
 from scipy.special import expit, logit
 from scipy.stats import t as student
@@ -46,16 +47,10 @@ from bcbm.statistics.area import (
 )
 from bcbm.statistics.blocks import operating_block
 from bcbm.statistics.calibration import calibration
-from bcbm.statistics.metrics import Floats, auprc, auroc
+from bcbm.statistics.metrics import Floats, auprc, auroc, weighted_aurocs
 from bcbm.statistics.operating import SHARES, operating_intervals, operating_point
 from bcbm.statistics.power import chance_to_show, planned_variance
-from bcbm.statistics.resampling import (
-    bootstrap_auprc,
-    bootstrap_auroc,
-    percentile_interval,
-    resampled_aurocs,
-    resampled_counts,
-)
+from bcbm.statistics.resampling import average_precision_interval, percentile_interval, resampled_counts
 
 HOME = Path(__file__).resolve().parents[2]
 TABLE = HOME / "bcbm" / "statistics" / "coverage.csv"
@@ -74,9 +69,8 @@ def auroc_row(one: Validated, cell: Cell, costly: bool) -> dict[str, tuple[float
     """By method: the true AUROC, the interval and p (NaN where the method gives none)."""
     area = cross_validated_area(one.rows)
     found = contrast([area], [1.0], 0.5)
-    columns = one.rows["label"], one.rows["probability"], one.rows["patient_id"]
     ways: dict[str, Ends] = {
-        "bootstrap": bootstrap_auroc(*columns, RESAMPLES, 0, one.rows["repeat"]),
+        "bootstrap": percentile_interval(bootstrapped_aurocs(one.rows)),
         "corrected t": corrected_t(by_fold(one.rows), cell, on_logit=True),
         "influence": influence_interval(one.rows, area, cell),
     }
@@ -101,7 +95,7 @@ def other_rows(one: Validated, cell: Cell) -> dict[tuple[str, str], tuple[float,
             ends = block[f"{name}_low"], block[f"{name}_high"]
             result[name, "Wilson"] = (true[name], ends, np.nan)
     precision = float(np.mean([auprc(r["label"], r["probability"]) for _, r in new.groupby("repeat")]))
-    ends = bootstrap_auprc(rows["label"], rows["probability"], patients, RESAMPLES, 0, rows["repeat"])
+    ends = average_precision_interval(rows, RESAMPLES, 0)
     centre = float(np.mean([auprc(r["label"], r["probability"]) for _, r in rows.groupby("repeat")]))
     result["AUPRC", "bootstrap"] = (precision, ends, np.nan)
     result["AUPRC", "stretched bootstrap"] = (precision, stretched(rows, centre, ends), np.nan)
@@ -115,8 +109,7 @@ def other_rows(one: Validated, cell: Cell) -> dict[tuple[str, str], tuple[float,
     if cell.clustered:
         lesion = float(np.mean([auroc(f["label"], f["probability"]) for _, f in one.new.groupby("fold")]))
         found = contrast([cross_validated_area(one.lesions)], [1.0], 0.5)
-        columns = one.lesions["label"], one.lesions["probability"], one.lesions["patient_id"]
-        ends = bootstrap_auroc(*columns, RESAMPLES, 0, one.lesions["repeat"])
+        ends = percentile_interval(bootstrapped_aurocs(one.lesions))
         result["lesion AUROC", "score"] = (lesion, (found.low, found.high), found.p)
         result["lesion AUROC", "bootstrap"] = (lesion, ends, np.nan)
     return result
@@ -132,7 +125,11 @@ def paired_rows(pair: list[Validated], cell: Cell) -> dict[tuple[str, str], tupl
     folds = by_fold(first.rows) - by_fold(second.rows)
     return {
         ("difference", "score"): (true, (difference.low, difference.high), difference.p),
-        ("difference", "bootstrap"): (true, paired_bootstrap(first.rows, second.rows), np.nan),
+        ("difference", "bootstrap"): (
+            true,
+            percentile_interval(bootstrapped_aurocs(first.rows) - bootstrapped_aurocs(second.rows)),
+            np.nan,
+        ),
         ("difference", "corrected t"): (true, corrected_t(folds, cell, on_logit=False), np.nan),
         ("mean of three", "score"): (
             (first.auroc + second.auroc + third.auroc) / 3,
@@ -246,15 +243,15 @@ def _scores(columns: Floats, labels: Floats, train: Floats) -> Floats:
     return coefficients @ columns.T + intercepts[:, None]
 
 
-def paired_bootstrap(a: pd.DataFrame, b: pd.DataFrame) -> Ends:
-    """Of patients over pooled predictions of both, models held fixed."""
-    names, group = np.unique(a["patient_id"].to_numpy(), return_inverse=True)
-    counts = resampled_counts(np.random.default_rng(0), len(names), RESAMPLES)
-    labels, repeats = a["label"].to_numpy(), a["repeat"].to_numpy()
-    ours, theirs = (
-        resampled_aurocs(labels, rows["probability"].to_numpy(), group, counts, repeats) for rows in (a, b)
+def bootstrapped_aurocs(rows: pd.DataFrame) -> Floats:
+    """AUROC, mean over repeats, of draws of patients, (RESAMPLES,); NaN where a class is not drawn."""
+    names, owner = np.unique(rows["patient_id"].to_numpy(), return_inverse=True)
+    drawn = resampled_counts(np.random.default_rng(0), len(names), RESAMPLES)
+    labels, scores, repeats = (rows[name].to_numpy() for name in ("label", "probability", "repeat"))
+    parts = [repeats == repeat for repeat in np.unique(repeats)]
+    return np.mean(
+        [weighted_aurocs(labels[part], scores[part], drawn[:, owner[part]]) for part in parts], axis=0
     )
-    return percentile_interval(ours - theirs)
 
 
 def stretched(rows: pd.DataFrame, centre: float, ends: Ends) -> Ends:
@@ -362,67 +359,6 @@ def main(number: int) -> None:
         table = pd.concat(tables, ignore_index=True)
         table.round(4).to_csv(TABLE, index=False)
     write_page(pd.read_csv(TABLE))
-
-
-def in_words(row: dict) -> str:
-    """A cell, as `100 patients, no signal, prevalence 0.3, 3 x 5 folds`."""
-    parts = [
-        f"{row['patients']} patients",
-        "no signal" if row["about"] == 0.5 else f"AUROC {row['about']}",
-        f"prevalence {row['prevalence']}",
-        f"{row['repeats']} x {row['folds']} folds" if row["repeats"] > 1 else "",
-        "lesions as in the real table" if row["clustered"] else "",
-        "forest" if row["model"] == "forest" else "",
-    ]
-    return ", ".join(part for part in parts if part)
-
-
-def markdown(cells: list[str]) -> str:
-    """A line of a table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def write_page(table: pd.DataFrame) -> None:
-    """The table as Markdown: a line a cell, coverage (width) a method."""
-    cells = table.assign(
-        cell=[in_words(row) for row in table.to_dict("records")],
-        text=[f"{100 * row.covered:.1f} ({row.width:.2f})" for row in table.itertuples()],
-    )
-    most, least = table["cohorts"].max(), table["cohorts"].min()
-    lines = [
-        "# Measured coverage",
-        "",
-        "Share in percent of 95 % intervals that held the true value, and in brackets their mean width.",
-        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {most} simulated cohorts a cell",
-        f"({least} with forests), so a share is known to within 2 points. What is simulated and what the",
-        "methods are: its docstring. What follows from it: [what an interval covers](intervals.md).",
-        "",
-    ]
-    beside = ["difference", "mean of three"]
-    for title, rows in (
-        ("AUROC of patients", cells[cells["figure"] == "AUROC"]),
-        ("Pairs and means", cells[cells["figure"].isin(beside)]),
-        ("Beside the AUROC", cells[~cells["figure"].isin(["AUROC", *beside])]),
-    ):
-        named = rows["method"] if title.startswith("AUROC") else rows["figure"] + ", " + rows["method"]
-        wide = rows.assign(named=named).pivot(index="cell", columns="named", values="text")
-        wide = wide.loc[rows["cell"].unique(), named.unique()].fillna("")
-        lines += [f"## {title}", "", markdown(["cohort", *wide]), "|---" * (1 + wide.shape[1]) + "|"]
-        lines += [markdown([name, *row]) for name, row in wide.T.items()]
-        lines.append("")
-    lines += [
-        "## Errors and power",
-        "",
-        "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05,",
-        "and the chance to be called better from which the least AUROC to be seen is computed.",
-        "",
-        "| cohort | true AUROC | called | computed |",
-        "|---|---|---|---|",
-    ]
-    for row in cells[cells["power"].notna()].itertuples():
-        shares = [f"{100 * row.refused:.1f}", f"{100 * row.power:.1f}"]
-        lines.append(markdown([row.cell, f"{row.true:.3f}", *shares]))
-    (HOME / "docs" / "explanation" / "coverage.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

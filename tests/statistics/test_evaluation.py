@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
@@ -24,13 +23,7 @@ from bcbm.statistics.calibration import calibration
 from bcbm.statistics.curves import roc_curve
 from bcbm.statistics.metrics import auprc, auroc, brier, patient_level
 from bcbm.statistics.power import planned_variance, smallest_auroc
-from bcbm.statistics.resampling import (
-    bootstrap_auprc,
-    bootstrap_auroc,
-    resampled_auprcs,
-    resampled_aurocs,
-    resampled_counts,
-)
+from bcbm.statistics.resampling import average_precision_interval, resampled_auprcs, resampled_counts
 from bcbm.statistics.summary import above_chance, summarise
 from bcbm.system.files import strict_json
 
@@ -101,17 +94,17 @@ def test_one_class_or_none_has_no_auroc_auprc_or_interval(labels: list[int]) -> 
     scores = np.linspace(0.1, 0.9, len(labels))
     assert math.isnan(auroc(labels, scores))
     assert math.isnan(auprc(labels, scores))
-    for bootstrap in (bootstrap_auroc, bootstrap_auprc):
-        assert all(map(math.isnan, bootstrap(labels, scores, np.arange(len(labels)), 50, 0)))
+    columns = {
+        "label": np.array(labels),
+        "probability": scores,
+        "patient_id": np.arange(len(labels)),
+        "repeat": 0,
+    }
+    assert all(map(math.isnan, average_precision_interval(pd.DataFrame(columns), 50, 0)))
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-@pytest.mark.parametrize(
-    ("bootstrap", "figure"), [(bootstrap_auroc, roc_auc_score), (bootstrap_auprc, average_precision_score)]
-)
-def test_bootstrap_equals_a_plain_loop(
-    bootstrap: Callable, figure: Callable, repeats: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bootstrap_equals_a_plain_loop(repeats: int, monkeypatch: pytest.MonkeyPatch) -> None:
     table = predictions(patients=12, repeats=repeats).query("target == 'ER'").reset_index(drop=True)
     table["probability"] = table["probability"].round(1)  # many ties
     names, group = np.unique(table["patient_id"], return_inverse=True)
@@ -122,12 +115,12 @@ def test_bootstrap_equals_a_plain_loop(
         rows = table.loc[np.repeat(table.index, drawn[group])]
         if rows["label"].nunique() == 2:
             by_repeat = [
-                figure(repeat["label"], repeat["probability"]) for _, repeat in rows.groupby("repeat")
+                average_precision_score(repeat["label"], repeat["probability"])
+                for _, repeat in rows.groupby("repeat")
             ]
             expected.append(np.mean(by_repeat))
     monkeypatch.setattr("bcbm.statistics.resampling.CHUNK", 100)  # several chunks, the same draws
-    columns = table["label"], table["probability"], table["patient_id"]
-    interval = bootstrap(*columns, 120, 5, repeats=table["repeat"])
+    interval = average_precision_interval(table, 120, 5)
     assert interval == pytest.approx(np.percentile(expected, [2.5, 97.5]), abs=1e-12)
 
 
@@ -136,25 +129,20 @@ def test_resamples_equal_sklearn_where_a_group_holds_both_labels(seed: int) -> N
     rng = np.random.default_rng(seed)
     labels, scores, group = rng.integers(0, 2, 60), rng.integers(0, 9, 60) / 8, rng.integers(0, 7, 60)
     counts = resampled_counts(rng, 7, 30)
-    for resampled, figure in (
-        (resampled_aurocs, roc_auc_score),
-        (resampled_auprcs, average_precision_score),
-    ):
-        statistics = resampled(labels, scores, group, counts, np.zeros(60))
-        expected = [figure(labels, scores, sample_weight=drawn[group]) for drawn in counts]
-        assert statistics == pytest.approx(expected, abs=1e-12)
+    statistics = resampled_auprcs(labels, scores, group, counts, np.zeros(60))
+    expected = [average_precision_score(labels, scores, sample_weight=drawn[group]) for drawn in counts]
+    assert statistics == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_resample_without_a_class_has_no_statistic() -> None:
     counts = np.array([[1, 1, 1], [3, 0, 0], [0, 2, 1]])
-    for resampled in (resampled_aurocs, resampled_auprcs):
-        statistics = resampled(np.array([1, 0, 0]), np.arange(3), np.arange(3), counts, np.zeros(3))
-        assert np.isnan(statistics).tolist() == [False, True, True]
+    statistics = resampled_auprcs(np.array([1, 0, 0]), np.arange(3), np.arange(3), counts, np.zeros(3))
+    assert np.isnan(statistics).tolist() == [False, True, True]
 
 
 def test_bootstrap_leaves_out_resamples_of_one_class() -> None:
-    low, high = bootstrap_auroc([1, 0, 0, 0], [0.9, 0.1, 0.2, 0.3], ["a", "b", "c", "d"], 500, 0)
-    assert (low, high) == (1.0, 1.0)
+    rows = pd.DataFrame({"label": [1, 0, 0, 0], "probability": [0.9, 0.1, 0.2, 0.3], "patient_id": [*"abcd"]})
+    assert average_precision_interval(rows.assign(repeat=0), 500, 0) == (1.0, 1.0)
 
 
 def test_a_patient_owning_most_lesions_does_not_own_the_patient_figure() -> None:

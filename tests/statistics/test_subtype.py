@@ -146,7 +146,7 @@ def test_a_joint_of_three_keeps_every_margin_and_every_conditional_odds_ratio() 
 
 def test_an_association_counts_complete_rows_and_half_a_row_more() -> None:
     labels = pd.DataFrame({"ER": [1, 1, 0, UNKNOWN], "PR": [1, 1, 0, 1.0], "HER2": [0, 0, 1, 1.0]})
-    counts = association(labels)
+    counts = association(labels.to_numpy())
     assert (counts[1, 1, 0], counts[0, 0, 1], counts[1, 1, 1], counts.sum()) == (2.5, 1.5, 0.5, 7)
 
 

@@ -42,12 +42,13 @@ CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
 }
 
 
-def write_report(run: Path, leakcheck: Path | None = None) -> Path:
+def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun | None = None) -> Path:
     """Write `report.html` of a finished run, and its figures into `figures/`.
 
     Args:
         run: the run folder.
         leakcheck: the JSON file of `python -m bcbm.leakcheck`, to be shown beside the run's own counts.
+        finished: the run, where it is read already.
 
     Returns:
         The page.
@@ -55,7 +56,7 @@ def write_report(run: Path, leakcheck: Path | None = None) -> Path:
     Raises:
         InputError: the run is not finished.
     """
-    finished = read_run(run)
+    finished = finished or read_run(run)
     names = pseudonyms(finished.lesions["patient_id"], finished.environment["cohort"])
     tellings, explanations = _tellings(run), _explanations(run, finished, names)
     leak = leak_panel(finished)
