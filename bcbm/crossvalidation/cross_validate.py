@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,22 +31,28 @@ def run(
     Args:
         choices: of each fold, `{"chosen": {"model.dropout": 0.1, ...}, ...}`, which its `tuning.json` will
             hold; what was chosen is part of the experiment's name, and so of which run is continued.
+
+    Raises:
+        AlreadyRunning: another process trains one of the folds, or takes the last step of a trained run.
     """
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.at_once import folds_at_once
+    from bcbm.crossvalidation.launch import check_launch
     from bcbm.crossvalidation.outlook import outlook
     from bcbm.preparation.fold_job import FoldJob
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import leak_in_words
     from bcbm.runs.folder import RunFolder
     from bcbm.runs.joins import finished_folds
+    from bcbm.runs.owner import AlreadyRunning
     from bcbm.statistics.leakage import is_leaky, split_block
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
+    check_launch(config)
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
@@ -61,35 +68,42 @@ def run(
     folder = RunFolder.open(
         config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
     )
-    if rank() == 0:
-        folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
-        folder.write("lesions.parquet", lesions.table)
-        folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
-        for fold, choice in (choices or {}).items():
-            folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
     say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)
     trackers = trackers_of(config, folder.path, group, tags(config, split.hash, is_leaky(block)))
     requested = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
-    finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
-    missing = [number for number in requested if number not in finished]
-    for number in sorted(set(requested) - set(missing)):
-        say(console, f"fold {number}: finished before")
-    if missing:
-        for line in outlook(config, lesions, split):
-            say(console, line)
-    jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
-    work = partial(_train, jobs, trackers)
-    if (at_once := folds_at_once(config, len(missing))) > 1:
-        from bcbm.crossvalidation.parallel import side_by_side
+    with folder.owning(requested) if rank() == 0 else nullcontext():
+        if rank() == 0:
+            folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
+            folder.write("lesions.parquet", lesions.table)
+            folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
+            for fold, choice in (choices or {}).items():
+                folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
+        finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
+        missing = [number for number in requested if number not in finished]
+        for number in sorted(set(requested) - set(missing)):
+            say(console, f"fold {number}: finished before")
+        if missing:
+            for line in outlook(config, lesions, split):
+                say(console, line)
+        jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
+        work = partial(_train, jobs, trackers)
+        if (at_once := folds_at_once(config, len(missing))) > 1:
+            from bcbm.crossvalidation.parallel import side_by_side
 
-        side_by_side(work, missing, at_once, console)
-    else:
-        with folder.named_to_other_ranks():
-            for number in missing:
-                work(number, console)
+            side_by_side(work, missing, at_once, console)
+        else:
+            with folder.named_to_other_ranks():
+                for number in missing:
+                    work(number, console)
     if rank() == 0:
-        _finish(config, lesions, split, folder, trackers, console)
+        try:
+            with folder.owning_last_step():
+                _finish(config, lesions, split, folder, trackers, console)
+        except AlreadyRunning as other:  # such as the last but one task of an array
+            if not missing:
+                raise
+            say(console, str(other))
     return folder.path
 
 

@@ -5,9 +5,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+FIRST_RANK = "BCBM_FIRST_RANK"  # in the environment of ranks that Lightning starts: the process that does
+TORCHRUN, SRUN = "TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"  # what these set in what they start
+LAUNCHERS = (TORCHRUN, SRUN, "MASTER_ADDR")  # without one of these a rank is left over from something else
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+BESIDE = ("WORLD_SIZE", "NODE_RANK", "GROUP_RANK")  # what comes with a rank
+LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
 REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
@@ -22,11 +30,46 @@ class Terminated(KeyboardInterrupt):
 
 
 def rank() -> int:
-    """The global rank of this process, before and after Lightning has started the group."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ:
-            return int(os.environ[name])
+    """The global rank of this process, before and after Lightning has started the group.
+
+    A number that no launcher goes with is left over in the environment, as in a shell inside a job.
+    """
+    if any(name in os.environ for name in LAUNCHERS):
+        for name in RANKS:
+            if name in os.environ:
+                return int(os.environ[name])
     return 0
+
+
+def rank_variables() -> list[str]:
+    """What in the environment says that this process is one of several, each as `NAME=value`."""
+    return [f"{name}={os.environ[name]}" for name in (*RANKS, *BESIDE, *LAUNCHERS) if name in os.environ]
+
+
+def forget_ranks() -> list[str]:
+    """Take ranks that no launcher goes with out of the environment, where libraries would believe them.
+
+    Returns:
+        Those that say that this process is not the only one, each as `NAME=value`.
+    """
+    if any(name in os.environ for name in LAUNCHERS):
+        return []
+    values = {name: os.environ.pop(name) for name in (*RANKS, *BESIDE) if name in os.environ}
+    alone = {"WORLD_SIZE": "1"}
+    return [f"{name}={value}" for name, value in values.items() if value != alone.get(name, "0")]
+
+
+def end_with_launcher() -> None:
+    """Have a rank end with what has started it: the first rank where Lightning has, or torchrun's agent."""
+    launcher = os.environ.get(FIRST_RANK) or (TORCHRUN in os.environ and os.getppid())
+    if launcher:
+        threading.Thread(target=_wait_for_launcher, args=(int(launcher),), daemon=True).start()
+
+
+def _wait_for_launcher(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 def ending_signals() -> list[signal.Signals]:
