@@ -9,7 +9,7 @@ import pytest
 from batches import data_of, lesions_of, parts_of
 
 from bcbm.config.schema import Data
-from bcbm.data.datamodule import FORK
+from bcbm.data.loading import FORK
 
 pytestmark = pytest.mark.skipif(FORK is None, reason="loaders are not forked here")
 
