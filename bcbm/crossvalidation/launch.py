@@ -26,20 +26,17 @@ def check_launch(config: Config) -> None:
         )
         warnings.warn(f"{text}has started this process", Note, stacklevel=2)
     ranks, by_srun = config.trainer.ranks, SRUN in os.environ and TORCHRUN not in os.environ
+    devices = ranks // config.trainer.num_nodes
+    remedy = "start as many as that, or unset these where no launcher has started this process"
+    if by_srun:
+        remedy = f"write srun --ntasks-per-node={devices}, or another number here"
+        if ranks > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+            raise ConfigError(f"trainer.devices={devices} shares a fold between tasks of srun; {remedy}")
     count = os.environ.get("SLURM_NTASKS" if by_srun else "WORLD_SIZE", "")
     if not count.isdecimal() or int(count) == ranks or (ranks == 1 and (by_srun or rank() == 0)):
         return
-    share = (
-        f"trainer.devices={config.trainer.devices} and trainer.num_nodes={config.trainer.num_nodes} share a"
-    )
-    text = (
-        f"{listed(rank_variables())} in the environment say that {count} processes were started, and {share} "
-    )
-    text += f"fold between {ranks}; "
-    if by_srun:
-        raise ConfigError(
-            f"{text}write srun --ntasks-per-node={config.trainer.devices}, or another number here"
-        )
     raise ConfigError(
-        f"{text}start as many as that, or unset these where no launcher has started this process"
+        f"{listed(rank_variables())} in the environment say that {count} processes were started, and "
+        f"trainer.devices={devices} and trainer.num_nodes={config.trainer.num_nodes} share a fold between "
+        f"{ranks}; {remedy}"
     )

@@ -2,11 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
 import warnings
-from _thread import interrupt_main
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -57,9 +57,10 @@ def sole_owner(parts: Mapping[str, Path], patience: float = 0.0) -> Iterator[Non
     """Own parts of a run while what is inside runs.
 
     The file of a part names its owner and is touched every few seconds. On the same machine the process is
-    looked for, so that one that was killed is known at once. Elsewhere the file is watched until it is touched
-    again, or has not been for a minute, by the clock of its disk: machines need not agree on the time. A part whose owner is gone is taken over. An owner that finds another in its place, as after a
-    night asleep, is interrupted.
+    looked for, so that one that was killed is known at once. Elsewhere the file is watched until it is
+    touched again, or has not been for a minute, by the clock of its disk: machines need not agree on the
+    time. A part whose owner is gone is taken over. An owner that finds another in its place, as after a night
+    asleep, is interrupted.
 
     Args:
         parts: the file of each part, by what it is in words, such as `fold 3 of runs/demo/...`.
@@ -169,7 +170,7 @@ def _beat(owned: list[Path], own: Owner, done: threading.Event) -> None:
             if other is not None and other != own:
                 text = f"{file.parent}: {other} works on it since this process did not stir; this one ends"
                 warnings.warn(text, Note, stacklevel=2)
-                interrupt_main()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
             with suppress(OSError):  # the folder is gone, or not there for a moment
                 os.utime(file)
