@@ -72,7 +72,8 @@ def run(
     group = group_name(config.experiment, folder.path)
     trackers = trackers_of(config, folder.path, group, tags(config, split.hash, is_leaky(block)))
     requested = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
-    with folder.owning(requested) if rank() == 0 else nullcontext():
+    alone = rank() == 0 or config.trainer.ranks == 1  # a task of srun may be neither
+    with folder.owning(requested) if alone else nullcontext():
         if rank() == 0:
             folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
             folder.write("lesions.parquet", lesions.table)
@@ -83,12 +84,19 @@ def run(
         missing = [number for number in requested if number not in finished]
         for number in sorted(set(requested) - set(missing)):
             say(console, f"fold {number}: finished before")
+        at_once = folds_at_once(config, len(missing))
+        beside = max(at_once, config.trainer.ranks // config.trainer.num_nodes)
         if missing:
             for line in outlook(config, lesions, split):
                 say(console, line)
-        jobs = {number: FoldJob(config, lesions, split, number, folder) for number in missing}
+            if config.model.kind == "network":
+                from bcbm.data.loading import loading_plan
+
+                if sentence := loading_plan(config, beside).sentence:
+                    say(console, sentence)
+        jobs = {number: FoldJob(config, lesions, split, number, folder, beside=beside) for number in missing}
         work = partial(_train, jobs, trackers)
-        if (at_once := folds_at_once(config, len(missing))) > 1:
+        if at_once > 1:
             from bcbm.crossvalidation.parallel import side_by_side
 
             side_by_side(work, missing, at_once, console)

@@ -29,6 +29,7 @@ class FoldJob:
         number: which of them.
         folder: the run folder, which gets the fold's prediction table.
         member: which of the fold's trainings, each with a seed of its own; their mean is its prediction.
+        beside: how many folds, or ranks of one, this machine trains at once.
     """
 
     config: Config
@@ -37,6 +38,7 @@ class FoldJob:
     number: int
     folder: RunFolder
     member: int = 0
+    beside: int = 1
 
     @property
     def home(self) -> Path:

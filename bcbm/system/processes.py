@@ -15,6 +15,7 @@ TORCHRUN, SRUN = "TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"  # what these set in wha
 LAUNCHERS = (TORCHRUN, SRUN, "MASTER_ADDR")  # without one of these a rank is left over from something else
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 BESIDE = ("WORLD_SIZE", "NODE_RANK", "GROUP_RANK")  # what comes with a rank
+ORPHAN = "bcbm.system.orphan"  # the module that has a fork server end with its parent
 LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
@@ -36,8 +37,8 @@ def rank() -> int:
     """
     if any(name in os.environ for name in LAUNCHERS):
         for name in RANKS:
-            if name in os.environ:
-                return int(os.environ[name])
+            if (number := os.environ.get(name, "")).isdecimal():
+                return int(number)
     return 0
 
 
@@ -86,6 +87,8 @@ def terminable() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, end)
+        if hasattr(signal, "pthread_sigmask"):  # not so on Windows
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ending_signals())
 
 
 def requeue(ended: Terminated) -> None:
@@ -128,6 +131,22 @@ def held_back(*signals: signal.Signals) -> Iterator[None]:
             signal.raise_signal(pending)
 
 
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Start processes that the signals which ask for an end do not reach, unless they become `terminable`.
+
+    Slurm and systemd send these to every process of a job. They are the first one's, which asks the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending_signals())  # what is started inherits it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def load_stack(stack: Sequence[str]) -> None:
     """Start the process that others are forked from; it imports what they share while this one goes on."""
     import multiprocessing
@@ -135,8 +154,9 @@ def load_stack(stack: Sequence[str]) -> None:
 
     # Libraries read this where they are loaded; and a process that has started CUDA cannot fork.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(stack))
-    forkserver.ensure_running()
+    multiprocessing.get_context("forkserver").set_forkserver_preload([ORPHAN, *stack])
+    with shielded():
+        forkserver.ensure_running()
 
 
 def end_with_parent(*, lead: bool) -> None:
