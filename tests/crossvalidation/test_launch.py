@@ -20,16 +20,8 @@ from bcbm.system.processes import FIRST_RANK, forget_ranks, rank
 
 NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR", "TORCHELASTIC_RUN_ID")
 SLURM = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-TABULAR = [
-    *("task.modalities=[radiomics,position]", "cohort.synthetic.images=false"),
-    *(
-        "cohort.synthetic.patients=40",
-        "model.kind=logistic_l2",
-        "split.folds=2",
-        "bootstrap=50",
-        "tracking=csv",
-    ),
-]
+TABULAR = ["task.modalities=[position]", "task.targets=[ER]", "model.kind=prevalence", "split.folds=2"]
+TABULAR += ["bootstrap=20", "tracking=csv"]
 
 
 @pytest.fixture(autouse=True)
@@ -128,23 +120,17 @@ def test_a_fork_server_ends_with_its_parent_also_while_it_imports(tmp_path):
     assert parent.stdout.read() == b""  # until nobody holds it open any more
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-def test_different_folds_go_on_side_by_side_and_the_last_step_waits_for_nobody(cache, tmp_path, monkeypatch):
-    monkeypatch.setenv("BCBM_CACHE", str(cache))
-    quiet, words = Console(quiet=True), [*TABULAR, f"run.root={tmp_path}", f"run.folder={tmp_path / 'array'}"]
-    path = run(compose([*words, "fold=0"]), quiet)
-    folder = RunFolder(path)
-    with folder.owning([1]):
-        with pytest.raises(AlreadyRunning, match=f"fold 1 of {path}.*PID {os.getpid()}"):
-            run(compose(words), quiet)
-        run(compose([*words, "fold=0"]), quiet)  # finished, and so nobody's
+def test_different_folds_go_on_side_by_side_and_one_takes_the_last_step(table_cohort, tmp_path):
+    words = [f"cohort.root={table_cohort}", f"prepared.root={tmp_path / 'prepared'}", *TABULAR]
+    words += [f"run.root={tmp_path}", f"run.folder={tmp_path / 'array'}"]
+    quiet = Console(quiet=True)
+    folder = RunFolder(run(compose([*words, "fold=0"]), quiet))
+    with folder.owning([0, 1]), pytest.raises(AlreadyRunning, match=f"PID {os.getpid()} on") as raised:
+        run(compose(words), quiet)
+    assert [problem.where for problem in raised.value.problems] == [f"fold 1 of {folder.path}"]
     with folder.owning_last_step():
-        assert run(compose([*words, "fold=1"]), quiet) == path  # a task of an array whose fold is done
-        assert folder.predictions(1) is not None and not (path / "results.json").exists()
+        run(compose([*words, "fold=1"]), quiet)  # a task of an array whose fold is done
+        assert folder.predictions(1) is not None and not (folder.path / "results.json").exists()
         with pytest.raises(AlreadyRunning, match="last step"):
             run(compose(words), quiet)
     assert read_run(run(compose(words), quiet)).results["receptors"]
