@@ -16,9 +16,9 @@ from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
-from bcbm.terminal.words import listed
 
 CLASSES = {"positive": 1.0, "negative": 0.0}
+NAMED = 3  # folds that a message names
 TRIED = 20  # numbers of folds, when one does not do
 UNITS = {"patient": "patients", "study": "studies", "lesion": "lesions"}  # what a split keeps whole, and many
 
@@ -172,9 +172,8 @@ def untrained(split: Split, table: pd.DataFrame, targets: Sequence[str], least: 
             counts = [part.loc[part[target] == value, "patient_id"].nunique() for part in parts]
             short = [name for name, count in zip(names, counts, strict=True) if count < least]
             if short:
-                text = (
-                    f"{len(short)} of {len(parts)} folds ({listed(short, 3)}) train on {min(counts)} {sign} "
-                )
+                named = ", ".join([*short[:NAMED], *["..."] * (len(short) > NAMED)])
+                text = f"{len(short)} of {len(parts)} folds ({named}) train on {min(counts)} {sign} "
                 problems.append(Problem(target, f"{text}patients, and the model needs {least}", ""))
     return problems
 
@@ -199,7 +198,7 @@ def _remedy(problems: Callable[[int], list[Problem]], folds: int, labels: pd.Dat
     left_out = [str(target) for target in labels if target in short[best]]
     if len(left_out) == len(labels.columns):
         return f"no {key} does: use more patients, or other targets"
-    return f"leave {listed(left_out)} out of task.targets" + f", and set {key} to {best}" * (best != folds)
+    return f"leave {', '.join(left_out)} out of task.targets" + f", and set {key} to {best}" * (best != folds)
 
 
 def split_as(table: pd.DataFrame, config: Config) -> Split:
