@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from multiprocessing import connection, util
 from types import SimpleNamespace
 
@@ -118,6 +119,8 @@ def test_a_loader_that_is_killed_is_said_in_words(loader):
         process.kill()
         list(batches)
         list(loader)
+    with suppress(RuntimeError):  # the signal of its end, if it was its silence that was noticed first
+        process.join(60)
     found, remedy = loading_failure(raised.value)
     assert "a process that loads batches" in found and "data.workers" in remedy
     assert loading_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
