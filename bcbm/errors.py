@@ -1,12 +1,16 @@
 """What is wrong with the input: one line each, collected, shown together before work starts."""
 
 import re
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 # How torch, OpenMP, SimpleITK and the system's loader say it.
 NO_MEMORY = re.compile("allocate memory|out of memory|bad_alloc|start new thread", re.IGNORECASE)
+
+SILENCE = 3.0  # seconds that something may be waited for without a word
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ def readable(where: object, remedy: str) -> Iterator[None]:
 
 class Note(UserWarning):
     """What a user should know and need not correct; a command prints it as one line."""
+
+
+@contextmanager
+def note_if_long(text: str) -> Iterator[None]:
+    """Say what is waited for, if what is inside takes longer than a few seconds."""
+    timer = threading.Timer(SILENCE, warnings.warn, (text, Note))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class ConfigError(ValueError):

@@ -15,7 +15,9 @@ def _evaluate(path: "Path", console: "Console") -> None:
     from bcbm.crossvalidation.results import evaluate
     from bcbm.runs.folder import RunFolder
 
-    evaluate(RunFolder(path), console)
+    folder = RunFolder(path)
+    with folder.owning_last_step():
+        evaluate(folder, console)
 
 
 def main() -> int:

@@ -86,7 +86,9 @@ def evaluate(folder: str | Path, verbose: bool = False) -> "Results":
     if not (Path(folder) / "config.yaml").is_file():
         remedy = "give the folder of a run, such as fit(config).folder"
         raise InputError(Problem(str(folder), "is not a run folder: it has no config.yaml", remedy))
-    return evaluate(RunFolder(Path(folder)), _console(verbose))
+    run = RunFolder(Path(folder))
+    with run.owning_last_step():
+        return evaluate(run, _console(verbose))
 
 
 def compare(*runs: "FinishedRun", against: str | None = None, across: bool = False) -> "Comparison":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
 
+CLASSES = {"positive": 1.0, "negative": 0.0}
+NAMED = 3  # folds that a message names
+TRIED = 20  # numbers of folds, when one does not do
 UNITS = {"patient": "patients", "study": "studies", "lesion": "lesions"}  # what a split keeps whole, and many
 
 
@@ -100,6 +103,8 @@ def make_split(
     seed: int,
     targets: Sequence[str],
     known: Iterable[str] = TARGETS,
+    least: int = 1,
+    key: str = "split.folds",
 ) -> Split:
     """Divide the patients (or, to show the leak, studies or lesions) into folds.
 
@@ -107,30 +112,93 @@ def make_split(
     predicted (`targets`), so that experiments on one target and on three have the same folds; by iterative
     stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011).
 
+    Args:
+        table: lesions that enter.
+        unit: what is kept whole.
+        folds: a repeat; `repeats` of them.
+        validation: part of a fold's training units that is held back.
+        seed: of the draw.
+        targets: those to predict.
+        known: those to stratify over.
+        least: training patients of each class that a model needs in every fold, without those of validation.
+        key: what sets `folds`, for the messages.
+
     Raises:
-        InputError: one of `targets` has fewer positive or negative units than there are folds.
+        InputError: one of `targets` has fewer positive or negative units than there are folds, or a fold
+            trains on one class of it; with the nearest number of folds that would do for all targets.
     """
     present = [target for target in known if target in table]
     labels = table.groupby(unit_ids(table, unit))[present].max()
+
+    def drawn(count: int) -> Split:
+        parts = []
+        for repeat in range(repeats):
+            rng = np.random.default_rng([seed, repeat])
+            test = _stratify(states, count, rng)
+            parts += [_fold(labels, repeat, test == fold, validation, rng) for fold in range(count)]
+        return Split(unit, seed, tuple(parts))
+
+    def problems(count: int) -> list[Problem]:
+        return _too_few(labels[list(targets)], count, unit) or untrained(drawn(count), table, targets, least)
+
+    states = _states(labels)
+    if found := problems(folds):
+        remedy = _remedy(problems, folds, labels[list(targets)], key)
+        raise InputError(*(replace(problem, remedy=remedy) for problem in found))
+    return drawn(folds)
+
+
+def _too_few(labels: pd.DataFrame, folds: int, unit: str) -> list[Problem]:
+    """The classes that not every fold can test a unit of."""
+    counts = [
+        (str(target), sign, int((labels[target] == value).sum()))
+        for target in labels
+        for sign, value in CLASSES.items()
+    ]
+    return [
+        Problem(target, f"{count} {sign} {unit if count == 1 else UNITS[unit]} for {folds} folds", "")
+        for target, sign, count in counts
+        if count < folds
+    ]
+
+
+def untrained(split: Split, table: pd.DataFrame, targets: Sequence[str], least: int) -> list[Problem]:
+    """The classes of which a fold has fewer than `least` training patients, without those of validation."""
+    parts = [table.iloc[split.rows(table, number)["train"]] for number in range(len(split.folds))]
+    names = [fold.name or str(number) for number, fold in enumerate(split.folds)]
     problems = []
     for target in targets:
-        for sign, value in (("positive", 1.0), ("negative", 0.0)):
-            count = int((labels[target] == value).sum())
-            if count < folds:
-                remedy = f"leave {target} out of task.targets"
-                if count > 1:
-                    remedy = f"set split.folds to at most {count}"
-                noun = unit if count == 1 else UNITS[unit]
-                problems.append(Problem(target, f"{count} {sign} {noun} for {folds} folds", remedy))
-    if problems:
-        raise InputError(*problems)
-    states = _states(labels)
-    result: list[Fold] = []
-    for repeat in range(repeats):
-        rng = np.random.default_rng([seed, repeat])
-        test = _stratify(states, folds, rng)
-        result += [_fold(labels, repeat, test == fold, validation, rng) for fold in range(folds)]
-    return Split(unit, seed, tuple(result))
+        for sign, value in CLASSES.items():
+            counts = [part.loc[part[target] == value, "patient_id"].nunique() for part in parts]
+            short = [name for name, count in zip(names, counts, strict=True) if count < least]
+            if short:
+                named = ", ".join([*short[:NAMED], *["..."] * (len(short) > NAMED)])
+                text = f"{len(short)} of {len(parts)} folds ({named}) train on {min(counts)} {sign} "
+                problems.append(Problem(target, f"{text}patients, and the model needs {least}", ""))
+    return problems
+
+
+def _remedy(problems: Callable[[int], list[Problem]], folds: int, labels: pd.DataFrame, key: str) -> str:
+    """The number of folds nearest to this one that does for all targets, or for as many as can be.
+
+    Args:
+        problems: of a number of folds.
+        folds: the number that does not do.
+        labels: a column a target.
+        key: what sets the number.
+    """
+    rarest = [min(int((labels[target] == value).sum()) for value in CLASSES.values()) for target in labels]
+    nearest = sorted({*range(2, max(rarest) + 1)} - {folds}, key=lambda count: abs(count - folds))
+    short = {}
+    for count in [folds, *nearest[:TRIED]]:
+        short[count] = {problem.where for problem in problems(count)}
+        if not short[count]:
+            return f"set {key} to {count}"
+    best = min(short, key=lambda count: len(short[count]))
+    left_out = [str(target) for target in labels if target in short[best]]
+    if len(left_out) == len(labels.columns):
+        return f"no {key} does: use more patients, or other targets"
+    return f"leave {', '.join(left_out)} out of task.targets" + f", and set {key} to {best}" * (best != folds)
 
 
 def split_as(table: pd.DataFrame, config: Config) -> Split:
@@ -141,7 +209,7 @@ def split_as(table: pd.DataFrame, config: Config) -> Split:
         config: the experiment.
 
     Raises:
-        InputError: see `make_split`, `file_folds` and `held_out_folds`.
+        InputError: see `make_split`, `file_folds` and `held_out_folds`; a fold trains on one class.
     """
     settings, targets = config.split, config.task.targets
     known = known_targets(config.cohort.targets)
@@ -160,8 +228,13 @@ def split_as(table: pd.DataFrame, config: Config) -> Split:
             seed=settings.seed,
             targets=targets,
             known=known,
+            least=config.class_patients,
         )
-    return _given_split(entering, given, settings.validation, settings.seed, known)
+    split = _given_split(entering, given, settings.validation, settings.seed, known)
+    if problems := untrained(split, entering, targets, config.class_patients):
+        remedy = "divide the patients in another way, or leave {} out of task.targets"
+        raise InputError(*(replace(problem, remedy=remedy.format(problem.where)) for problem in problems))
+    return split
 
 
 def _given_split(
@@ -205,6 +278,7 @@ def inner_split(
     validation: float,
     targets: Sequence[str],
     known: Iterable[str] = TARGETS,
+    least: int = 1,
 ) -> Split:
     """Folds inside the training and validation units of fold `number`: its test units stand in none.
 
@@ -224,6 +298,8 @@ def inner_split(
             seed=seed,
             targets=targets,
             known=known,
+            least=least,
+            key="split.inner",
         )
     except InputError as error:
         inner = [

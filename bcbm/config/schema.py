@@ -416,6 +416,11 @@ class Config:
         """Trainings of a fold whose mean is its prediction: `seeds`, or one where nothing is drawn."""
         return self.seeds if self.model.kind in DRAWS else 1
 
+    @property
+    def class_patients(self) -> int:
+        """Training patients of each class that the model needs; an SVM's probabilities take two."""
+        return 2 if self.model.kind == "svm" else 1
+
 
 def described_keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Yield (key, type, default, meaning) for every settable key, in the schema's order."""

@@ -45,6 +45,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
         validation=config.split.validation,
         targets=config.task.targets,
         known=known_targets(config.cohort.targets),
+        least=config.class_patients,
     )
     tried, once = candidates(config), replace(config, seeds=1)
     home = job.home / "inner"

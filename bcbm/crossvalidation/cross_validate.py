@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -35,6 +36,7 @@ def run(
 
     Raises:
         ConfigError: something is asked for that is not there, said before anything is prepared.
+        AlreadyRunning: another process trains one of the folds, or takes the last step of a trained run.
     """
     from bcbm.terminal.log import logged
 
@@ -50,6 +52,7 @@ def _run(
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.at_once import folds_at_once
+    from bcbm.crossvalidation.launch import check_launch
     from bcbm.crossvalidation.outlook import outlook, remaining
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
@@ -57,10 +60,12 @@ def _run(
     from bcbm.report.words import leak_in_words
     from bcbm.runs.folder import RunFolder
     from bcbm.runs.joins import finished_folds
+    from bcbm.runs.owner import AlreadyRunning
     from bcbm.statistics.leakage import is_leaky, split_block
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
+    check_launch(config)
     require_ready(config)
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
@@ -77,52 +82,68 @@ def _run(
     folder = RunFolder.open(
         config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
     )
-    if rank() == 0:
-        log.keep_in(folder.path)
-        folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
-        folder.write("lesions.parquet", lesions.table)
-        folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
-        for fold, choice in (choices or {}).items():
-            folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
     say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)
     trackers = trackers_of(config, folder.path, group, tags(config, split.hash, is_leaky(block)))
     requested = range(len(split.folds)) if config.fold == "all" else [int(config.fold)]
-    finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
-    missing = [number for number in requested if number not in finished]
-    for number in sorted(set(requested) - set(missing)):
-        say(console, f"fold {number}: finished before")
-    if missing:
-        for line in outlook(config, lesions, split):
-            say(console, line)
-    at_once = folds_at_once(config, len(missing))
-    jobs = {
-        number: FoldJob(
-            config, lesions, split, number, folder, place=Place(before + 1, len(missing), at_once)
-        )
-        for before, number in enumerate(missing)
-    }
-    work = partial(_train, jobs, trackers)
-    began = perf_counter()
+    alone = rank() == 0 or config.trainer.ranks == 1  # a task of srun may be neither
+    with folder.owning(requested) if alone else nullcontext():
+        if rank() == 0:
+            log.keep_in(folder.path)
+            folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
+            folder.write("lesions.parquet", lesions.table)
+            folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
+            for fold, choice in (choices or {}).items():
+                folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
+        finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
+        missing = [number for number in requested if number not in finished]
+        for number in sorted(set(requested) - set(missing)):
+            say(console, f"fold {number}: finished before")
+        at_once = folds_at_once(config, len(missing))
+        beside = max(at_once, config.trainer.ranks // config.trainer.num_nodes)
+        if missing:
+            for line in outlook(config, lesions, split):
+                say(console, line)
+            if config.model.kind == "network":
+                from bcbm.data.loading import loading_plan
 
-    def measured(number: int) -> None:
-        """Say what the other folds will take, by the first that has ended."""
-        others = len(missing) - at_once
-        if line := remaining(folder.fold(number), perf_counter() - began, others, at_once):
-            say(console, line)
+                if sentence := loading_plan(config, beside).sentence:
+                    say(console, sentence)
+        jobs = {
+            number: FoldJob(
+                *(config, lesions, split, number, folder),
+                place=Place(before + 1, len(missing), at_once),
+                beside=beside,
+            )
+            for before, number in enumerate(missing)
+        }
+        work = partial(_train, jobs, trackers)
+        began = perf_counter()
 
-    if at_once > 1:
-        from bcbm.crossvalidation.parallel import side_by_side
+        def measured(number: int) -> None:
+            """Say what the other folds will take, by the first that has ended."""
+            others = len(missing) - at_once
+            if line := remaining(folder.fold(number), perf_counter() - began, others, at_once):
+                say(console, line)
 
-        side_by_side(work, missing, at_once, console, measured)
-    else:
-        with folder.named_to_other_ranks():
-            for number in missing:
-                work(number, console)
-                if number == missing[0]:
-                    measured(number)
+        if at_once > 1:
+            from bcbm.crossvalidation.parallel import side_by_side
+
+            side_by_side(work, missing, at_once, console, measured)
+        else:
+            with folder.named_to_other_ranks():
+                for number in missing:
+                    work(number, console)
+                    if number == missing[0]:
+                        measured(number)
     if rank() == 0:
-        _finish(config, lesions, split, folder, trackers, console)
+        try:
+            with folder.owning_last_step():
+                _finish(config, lesions, split, folder, trackers, console)
+        except AlreadyRunning as other:  # such as the last but one task of an array
+            if not missing:
+                raise
+            say(console, str(other))
     return folder.path
 
 

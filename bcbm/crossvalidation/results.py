@@ -13,10 +13,11 @@ from bcbm.errors import InputError, Note, Problem
 from bcbm.runs.figures import figures_of
 from bcbm.runs.finished import FinishedRun, read_config, without_nulls
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.joins import RunTables, read_tables
+from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.ledger import enter
 from bcbm.runs.predictions import KEY
 from bcbm.statistics.results import LedgerBlock, Results
+from bcbm.system.files import read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -79,7 +80,7 @@ def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) 
 
 def _finished(folder: RunFolder, tables: RunTables, leaks: list[LeakFold]) -> FinishedRun:
     """A run as `read_run` gives it, of tables that are read and checked already."""
-    results: Results = without_nulls(json.loads((folder.path / "results.json").read_text()))
+    results: Results = without_nulls(read_json(folder.path / "results.json", ANEW))
     config, content = read_config(folder.path), tables.split_content
     owned = tables.environment, content, tables.lesions, tables.predictions
     return FinishedRun(folder.path, config, *owned, results, leaks)
@@ -93,9 +94,7 @@ def page(folder: RunFolder, finished: FinishedRun | None = None) -> Path:
         finished: the run, where it is read already.
     """
     from bcbm.report.pages.run import write_report
-    from bcbm.runs.joins import ANEW
     from bcbm.statistics.leakage import fitting_check
-    from bcbm.system.files import read_json
 
     cohort = read_json(folder.path / "environment.json", ANEW)["cohort"]
     config = load(folder.path / "config.yaml")

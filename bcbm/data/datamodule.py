@@ -1,10 +1,7 @@
 """Lesions as batches: what is checked, what is fitted and what a batch holds."""
 
-import multiprocessing
-import signal
-import sys
 from collections.abc import Mapping
-from types import TracebackType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,53 +16,15 @@ from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import Changes, part
 from bcbm.data.augmentation.mirror import mirrored
 from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
+from bcbm.data.loading import FORK, TrainingLoader, end_quietly, loading_plan
 from bcbm.data.sampler import LesionSampler, ShardSampler
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
-from bcbm.system.processes import end_with_parent, ending_signals, held_back
 
 IMAGE = "image"  # the modality that no tensor holds: its crops are read, cut and augmented batch by batch
 
 if TYPE_CHECKING:
     from bcbm.data.augmentation.single import LesionAugment
-
-# Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
-FORK = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-
-
-class TrainingLoader(DataLoader[Batch]):
-    """A loader whose processes end without a word when the one that reads from them is ended."""
-
-    def __iter__(self) -> Any:
-        """Start the processes, or have them go on; a signal waits until they stand on their own feet."""
-        with held_back(signal.SIGINT, *ending_signals()):
-            return super().__iter__()
-
-
-def end_quietly(worker: int) -> None:
-    """Let a process that loads batches leave the last word to the one that reads them, and end with it.
-
-    PyTorch's own watch takes whoever is the parent when it begins for the reader: one that was killed before
-    that would be waited for without end. Ctrl-C reaches every process of a terminal, and the reader ends its
-    loaders itself. Python's thread that hands over the memory of a batch calls it an error if the reader is
-    gone by then; other errors are shown.
-
-    Args:
-        worker: its number.
-    """
-    end_with_parent(lead=False)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    show = sys.excepthook
-
-    def show_unless_left(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        # In the middle of a message the end of a connection is an OSError without a number.
-        half = isinstance(error, OSError) and error.errno is None
-        if not (half or isinstance(error, ConnectionError | EOFError)):
-            show(kind, error, trace)
-
-    sys.excepthook = show_unless_left
 
 
 class LesionDataModule(LightningDataModule):
@@ -81,6 +40,7 @@ class LesionDataModule(LightningDataModule):
         seed: seed of the draw and of the augmentation.
         present: (N, M) 0 / 1, which of `task.modalities` a lesion has; None: all have all.
         leaky: the split shares patients on purpose.
+        beside: folds or ranks that this machine trains at once.
 
     Raises:
         LeakError: at set-up, see `check_leak`.
@@ -95,6 +55,7 @@ class LesionDataModule(LightningDataModule):
         seed: int,
         present: np.ndarray | None = None,
         leaky: bool = False,
+        beside: int = 1,
     ) -> None:
         super().__init__()
         self.allow_zero_length_dataloader_with_multiple_devices = True  # a rank may have nothing to predict
@@ -115,7 +76,7 @@ class LesionDataModule(LightningDataModule):
             raise ValueError(f"present is {self.present.shape}; give a row a lesion, a column a modality")
         self.described, self.lesions = lesions, table
         self.parts = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
-        self.data, self.seed, self.leaky = config.data, seed, leaky
+        self.data, self.seed, self.leaky, self.beside = config.data, seed, leaky, beside
         self.bag = config.data.bag if config.task.aggregate == "attention" else 1
         self.crops: Crops | None = lesions.values["crops"] if IMAGE in self.modalities else None
         sequences = len(config.task.sequences)
@@ -181,17 +142,19 @@ class LesionDataModule(LightningDataModule):
         if self.trainer is not None:  # workers ask for the first batches before Lightning sets the epoch
             progress = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
+        plan = loading_plan(self.described.config, self.beside)
+        torch.multiprocessing.set_sharing_strategy(plan.strategy)
         return TrainingLoader(
             dataset,
             batch_size=size,
             sampler=sampler,
             collate_fn=as_it_is,
-            num_workers=self.data.workers,
-            persistent_workers=self.data.workers > 0,
+            num_workers=plan.workers,
+            persistent_workers=plan.workers > 0,
             # A process that talks to other ranks has threads, and a fork of it can inherit a lock for good.
-            multiprocessing_context=("forkserver" if world > 1 else FORK) if self.data.workers else None,
+            multiprocessing_context=("forkserver" if world > 1 else FORK) if plan.workers else None,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=end_quietly,
+            worker_init_fn=partial(end_quietly, strategy=plan.strategy),
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -16,6 +16,7 @@ from bcbm.model.epoch_choice import EpochChoice
 from bcbm.system.files import writing_whole
 from bcbm.system.processes import Terminated, ending_signals
 
+TOGETHER = 2.0  # seconds within which signals are one: Slurm's to every process, and what torchrun passes on
 SHARE = 100  # a checkpoint waits until this many times its own cost has been trained: 1 % at most
 
 
@@ -54,7 +55,7 @@ class Interruption(Callback):
     """
 
     def __init__(self) -> None:
-        self.received = 0
+        self.received, self._since = 0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the signals over; the Trainer gives all of them back when it ends."""
@@ -67,9 +68,10 @@ class Interruption(Callback):
         return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if not self.received:
+            self.received, self._since = number, time.monotonic()
+        elif time.monotonic() - self._since > TOGETHER:
             raise Terminated(number)
-        self.received = number
 
 
 class Keeper(Checkpoint):

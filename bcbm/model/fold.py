@@ -11,11 +11,13 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
+from torch.distributed import DistError, is_initialized
 
 from bcbm.cohort.splits import UNITS
 from bcbm.config.compose import plain
 from bcbm.data.datamodule import LesionDataModule
-from bcbm.errors import readable
+from bcbm.data.loading import loading_failure
+from bcbm.errors import InputError, Problem, readable
 from bcbm.model.checkpoints import Average, Interruption, Keeper
 from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
@@ -27,6 +29,8 @@ from bcbm.system.files import write_whole
 from bcbm.system.processes import Terminated
 from bcbm.terminal.words import say
 from bcbm.tracking import Tracker
+
+GLOO = "gloo"  # in what it says when a rank is gone, which has no type of its own
 
 
 def train_fold(
@@ -65,8 +69,10 @@ def train_fold(
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
     fold_callbacks = [monitor, progress, interruption, keeper, *([average] if average else [])]
     trainer = make_trainer(config, [*fold_callbacks, *callbacks], loggers, home)
+    if trainer.world_size > 1 and not is_initialized():
+        say(console, f"{job.name}: waiting until all {trainer.world_size} ranks are there")
     start = perf_counter()
-    _fit(trainer, module, datamodule, keeper.last if begun is not None else None)
+    _fit(trainer, module, datamodule, keeper.last if begun is not None else None, job.name)
     if keeper.interrupted:
         for tracker in trackers:
             tracker.end_fold(job.number, job.member, None)
@@ -132,13 +138,31 @@ def begun_before(last: Path, module: LesionModule) -> int | None:
         return int(content["epoch"]) if same else None
 
 
-def _fit(trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None) -> None:
-    """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it."""
+def _fit(
+    trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None, name: str
+) -> None:
+    """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it.
+
+    Raises:
+        InputError: a process that loads batches or another rank has ended.
+    """
     try:
         trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise ended.__context__ from None
+        raise
+    except (RuntimeError, OSError) as error:
+        failure = loading_failure(error)
+        if (
+            failure is None
+            and trainer.world_size > 1
+            and (isinstance(error, DistError) or GLOO in str(error))
+        ):
+            remedy = "look at its own error, or whether memory ran out; then run the same command"
+            failure = "another rank has ended", remedy
+        if failure is not None:
+            raise InputError(Problem(name, *failure)) from error
         raise
 
 
@@ -151,6 +175,7 @@ def fold_data(job: FoldJob) -> LesionDataModule:
         seed=job.seed,
         present=lesions.present,
         leaky=job.split.leaky,
+        beside=job.beside,
     )
 
 

@@ -1,6 +1,7 @@
 """The Trainer of a fold: its devices, what it writes, and what it keeps quiet about."""
 
 import logging
+import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -10,13 +11,18 @@ import pandas as pd
 from lightning import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.pytorch.profilers import PyTorchProfiler
 
 from bcbm.config.schema import Config
 from bcbm.model.checkpoints import WholeCheckpoints
 from bcbm.model.devices import require_devices
-from bcbm.system.processes import rank
+from bcbm.system.processes import SRUN, TORCHRUN, rank
 
 
 def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger], home: Path) -> Trainer:
@@ -27,9 +33,7 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
     """
     settings = config.trainer
     require_devices(config)
-    plugins: list[Any] = [WholeCheckpoints()]
-    if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))  # `Interruption` saves, and where it is exact
+    plugins: list[Any] = [WholeCheckpoints(), _cluster(settings.ranks)]
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.ranks // settings.num_nodes,
@@ -51,6 +55,18 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
         enable_model_summary=False,
         deterministic="warn",
     )
+
+
+def _cluster(ranks: int) -> ClusterEnvironment:
+    """What Lightning asks for ranks: what has started them, and nothing where there is one."""
+    if ranks > 1 and TORCHRUN in os.environ:
+        return TorchElasticEnvironment()
+    if ranks > 1 and SRUN in os.environ:
+        return SLURMEnvironment(auto_requeue=False)  # `Interruption` saves, and where it is exact
+    environment = LightningEnvironment()
+    if ranks == 1:
+        environment.set_global_rank(0)  # whatever the environment says
+    return environment
 
 
 def curves(home: Path, begun: int | None) -> CSVLogger:

@@ -43,6 +43,7 @@ class FoldJob:
         folder: the run folder, which gets the fold's prediction table.
         member: which of the fold's trainings, each with a seed of its own; their mean is its prediction.
         place: where it stands among the folds of this command.
+        beside: how many folds, or ranks of one, this machine trains at once.
     """
 
     config: Config
@@ -52,6 +53,7 @@ class FoldJob:
     folder: RunFolder
     member: int = 0
     place: Place = Place()
+    beside: int = 1
 
     @property
     def home(self) -> Path:

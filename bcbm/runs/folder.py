@@ -4,8 +4,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import pandas as pd
 
 from bcbm.config.compose import to_yaml
 from bcbm.config.schema import Config
-from bcbm.errors import ConfigError, Note
+from bcbm.errors import ConfigError, Note, note_if_long
 from bcbm.runs.identity import environment, fingerprint
+from bcbm.runs.owner import sole_owner
 from bcbm.runs.predictions import read_predictions
 from bcbm.runs.tables import write_table
 from bcbm.system.files import write_whole
-from bcbm.system.processes import rank
+from bcbm.system.processes import FIRST_RANK, rank, rank_variables
 from bcbm.system.version import __version__
+from bcbm.terminal.words import listed
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
@@ -46,8 +48,9 @@ class RunFolder:
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
-        A new one is made by the first rank. The others take the one that `named_to_other_ranks` names, where
-        Lightning has started them, or wait until they find it, where torchrun or Slurm has.
+        A new one is made by the first rank, one process at a time: starts at the same moment share it. The
+        others take the one that `named_to_other_ranks` names, where Lightning has started them, or wait until
+        they find it, where torchrun or Slurm has.
 
         Args:
             config: the experiment.
@@ -62,43 +65,64 @@ class RunFolder:
         """
         identity = fingerprint(config, cohort, split_hash)
         home = Path(config.run.root) / config.experiment
-        until = time.monotonic() + PATIENCE
-        while (path := _existing(config, home, identity)) is None and rank() > 0:
-            if time.monotonic() > until:
-                raise ConfigError(
-                    f"{home}: the first rank made no run folder in {PATIENCE:.0f} s; look at its error"
-                )
-            time.sleep(0.1)
-        if path is not None:
-            return cls(path)
-        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        path = Path(config.run.folder) if config.run.folder else home / now
-        while not config.run.folder and path.exists():
-            path = path.with_name(path.name + "+")
-        folder = cls(path)
-        folder.write("config.yaml", to_yaml(config))
-        folder.write("split.json", split_file)
-        surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
-        surroundings["ledger"] = str(ledger.absolute()) if ledger else None
-        folder.write("environment.json", json.dumps(surroundings, indent=1))
-        return folder
+        if rank() > 0:
+            return cls(_of_first_rank(config, home, identity))
+        opening = Path(config.run.folder or home)
+        with sole_owner({f"opening a run in {opening}": opening / ".opening.owner"}, PATIENCE):
+            if (path := _existing(config, home, identity)) is not None:
+                return cls(path)
+            now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            path = Path(config.run.folder) if config.run.folder else home / now
+            while not config.run.folder and path.exists():
+                path = path.with_name(path.name + "+")
+            folder = cls(path)
+            folder.write("config.yaml", to_yaml(config))
+            folder.write("split.json", split_file)
+            surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
+            surroundings["ledger"] = str(ledger.absolute()) if ledger else None
+            folder.write("environment.json", json.dumps(surroundings, indent=1))
+            return folder
 
     def fold(self, number: int, member: int = 0) -> Path:
         """The folder of a fold, or of a further training of it with another seed."""
         fold = self.path / f"fold={number}"
         return fold / f"seed={member}" if member else fold
 
+    def owning(self, folds: Iterable[int]) -> AbstractContextManager[None]:
+        """Train those of some folds that are not finished, while no other process trains them.
+
+        Raises:
+            AlreadyRunning: another process trains one of them.
+        """
+        unfinished = [number for number in folds if not (self.fold(number) / "predictions.parquet").is_file()]
+        return sole_owner(
+            {f"fold {number} of {self.path}": self.path / f".fold={number}.owner" for number in unfinished}
+        )
+
+    def owning_last_step(self) -> AbstractContextManager[None]:
+        """Make the results of a run, which no other process makes meanwhile.
+
+        Raises:
+            AlreadyRunning: another process makes them.
+        """
+        return sole_owner({f"the last step of {self.path}": self.path / ".results.owner"})
+
     @contextmanager
     def named_to_other_ranks(self) -> Iterator[None]:
-        """Have the same command, started again from this process as Lightning does, open this folder."""
-        before = os.environ.pop(FOR_RANKS, None)
-        os.environ[FOR_RANKS] = str(self.path.absolute())
+        """Have the same command, started again from this process as Lightning does, open this folder.
+
+        It ends with this process (`end_with_launcher`).
+        """
+        names = {FOR_RANKS: str(self.path.absolute()), FIRST_RANK: str(os.getpid())}
+        before = {name: os.environ.pop(name, None) for name in names}
+        os.environ.update(names)
         try:
             yield
         finally:
-            del os.environ[FOR_RANKS]
-            if before is not None:
-                os.environ[FOR_RANKS] = before
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
     def write(self, name: str, content: str | pd.DataFrame) -> None:
         """Write a file, whole or not at all; a table as `write_table` does."""
@@ -116,6 +140,20 @@ class RunFolder:
         """The tables that each seed of a fold alone gave, with a column `seed`; None where there is one."""
         path = self.fold(number) / "seeds.parquet"
         return read_predictions(path) if path.is_file() else None
+
+
+def _of_first_rank(config: Config, home: Path, identity: str) -> Path:
+    """The folder that the first rank opens, which may take it a while."""
+    text = f"rank {rank()} waits for the run folder that rank 0 makes in {config.run.folder or home}; "
+    until = time.monotonic() + PATIENCE
+    with note_if_long(f"{text}unset {listed(rank_variables())} if no launcher has started this process"):
+        while (path := _existing(config, home, identity)) is None:
+            if time.monotonic() > until:
+                raise ConfigError(
+                    f"{home}: the first rank made no run folder in {PATIENCE:.0f} s; look at its error"
+                )
+            time.sleep(0.1)
+    return path
 
 
 def _existing(config: Config, home: Path, identity: str) -> Path | None:

@@ -142,6 +142,7 @@ def measures(
             validation=config.split.validation,
             targets=config.task.targets,
             known=known_targets(config.cohort.targets),
+            least=config.class_patients,
         )
         seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
         result[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
@@ -154,6 +155,8 @@ def measures(
         seed=derived_seed(config.split.seed, len(split.folds)),
         targets=config.task.targets,
         known=known_targets(config.cohort.targets),
+        least=config.class_patients,
+        key="split.inner",
     )
     result[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
     return result

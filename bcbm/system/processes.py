@@ -10,10 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+FIRST_RANK = "BCBM_FIRST_RANK"  # in the environment of ranks that Lightning starts: the process that does
+TORCHRUN, SRUN = "TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"  # what these set in what they start
+LAUNCHERS = (TORCHRUN, SRUN, "MASTER_ADDR")  # without one of these a rank is left over from something else
+RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+BESIDE = ("WORLD_SIZE", "NODE_RANK", "GROUP_RANK")  # what comes with a rank
+ORPHAN = "bcbm.system.orphan"  # the module that has a fork server end with its parent
+LOOK = 0.5  # seconds between two looks for the process that has started this one
+
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
 REQUEUE: signal.Signals | None = getattr(signal, "SIGUSR1", None)
-
-LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 
 class Terminated(KeyboardInterrupt):
@@ -25,11 +31,40 @@ class Terminated(KeyboardInterrupt):
 
 
 def rank() -> int:
-    """The global rank of this process, before and after Lightning has started the group."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if name in os.environ:
-            return int(os.environ[name])
+    """The global rank of this process, before and after Lightning has started the group.
+
+    A number that no launcher goes with is left over in the environment, as in a shell inside a job.
+    """
+    if any(name in os.environ for name in LAUNCHERS):
+        for name in RANKS:
+            if (number := os.environ.get(name, "")).isdecimal():
+                return int(number)
     return 0
+
+
+def rank_variables() -> list[str]:
+    """What in the environment says that this process is one of several, each as `NAME=value`."""
+    return [f"{name}={os.environ[name]}" for name in (*RANKS, *BESIDE, *LAUNCHERS) if name in os.environ]
+
+
+def forget_ranks() -> list[str]:
+    """Take ranks that no launcher goes with out of the environment, where libraries would believe them.
+
+    Returns:
+        Those that say that this process is not the only one, each as `NAME=value`.
+    """
+    if any(name in os.environ for name in LAUNCHERS):
+        return []
+    values = {name: os.environ.pop(name) for name in (*RANKS, *BESIDE) if name in os.environ}
+    alone = {"WORLD_SIZE": "1"}
+    return [f"{name}={value}" for name, value in values.items() if value != alone.get(name, "0")]
+
+
+def end_with_launcher() -> None:
+    """Have a rank end with what has started it: the first rank where Lightning has, or torchrun's agent."""
+    launcher = os.environ.get(FIRST_RANK) or (TORCHRUN in os.environ and os.getppid())
+    if launcher:
+        threading.Thread(target=_watch, args=(int(launcher),), daemon=True).start()
 
 
 def ending_signals() -> list[signal.Signals]:
@@ -54,6 +89,8 @@ def terminable() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, end)
+        if hasattr(signal, "pthread_sigmask"):  # not so on Windows
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ending_signals())
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as of a command in a script's background
             signal.signal(signal.SIGINT, interrupt)
 
@@ -65,6 +102,7 @@ def serve(parent: int) -> None:
 
 
 def _watch(parent: int) -> None:
+    """End as soon as another process is the parent."""
     while os.getppid() == parent:
         time.sleep(LOOK)
     os._exit(1)
@@ -110,6 +148,22 @@ def held_back(*signals: signal.Signals) -> Iterator[None]:
             signal.raise_signal(pending)
 
 
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Start processes that the signals which ask for an end do not reach, unless they become `terminable`.
+
+    Slurm and systemd send these to every process of a job. They are the first one's, which asks the others.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending_signals())  # what is started inherits it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def load_stack(stack: Sequence[str]) -> None:
     """Start the process that others are forked from; it imports what they share while this one goes on."""
     import multiprocessing
@@ -117,8 +171,9 @@ def load_stack(stack: Sequence[str]) -> None:
 
     # Libraries read this where they are loaded; and a process that has started CUDA cannot fork.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(stack))
-    forkserver.ensure_running()
+    multiprocessing.get_context("forkserver").set_forkserver_preload([ORPHAN, *stack])
+    with shielded():
+        forkserver.ensure_running()
 
 
 def end_with_parent(*, lead: bool) -> None:

@@ -45,8 +45,9 @@ def run_command(
         from rich.console import Console
 
         from bcbm.config.compose import compose
-        from bcbm.system.processes import rank
+        from bcbm.system.processes import end_with_launcher, rank
 
+        end_with_launcher()
         console = Console(quiet=rank() > 0, highlight=False)
         config = compose(words)
         headline = f"cohort {config.cohort.root or 'embedded'}"

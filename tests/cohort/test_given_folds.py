@@ -127,6 +127,17 @@ def test_small_and_one_class_folds_are_said_and_untrainable_ones_refused():
     assert "all 40 patients have 3" in problems_of(table, FIELD)[0].found
 
 
+def test_validation_that_leaves_a_class_too_few_training_patients_is_refused(tmp_path):
+    table = invented()
+    number = table["patient_id"].str[-2:].astype(int)
+    table["PR"] = number.isin([0, 1, 2, 3]).astype(float)  # two a fold: one of them is drawn for validation
+    folds = own_folds(tmp_path, [f"{name},{int(name[-2:]) % 2}" for name in table["patient_id"].unique()])
+    words = ("task.targets=[PR]", "task.modalities=[radiomics]", "split.validation=0.5")
+    problems = problems_of(table, folds, *words, "model.kind=svm")
+    assert [problem.where for problem in problems] == ["PR"] and "train on 1 positive" in problems[0].found
+    split_of(table, folds, *words, "model.kind=logistic_l2")
+
+
 def test_words_cannot_be_later():
     table = invented().assign(manufacturer=lambda t: np.where(t.index % 4 < 2, "GE", "Siemens"))
     assert "'ge'" in problems_of(table, "split.holdout=manufacturer", "split.later=3")[0].found

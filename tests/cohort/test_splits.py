@@ -85,8 +85,67 @@ def test_too_many_folds_name_the_target_and_its_count():
         split_of(table)
     assert [problem.where for problem in caught.value.problems] == ["PR"]
     assert "3 positive patients" in str(caught.value)
-    assert "split.folds to at most 3" in str(caught.value)
+    assert "set split.folds to 3" in str(caught.value)
     assert len(split_of(table, folds=3).folds) == 3
+
+
+def rare(table, **patients):
+    """The table with so many patients positive of a target."""
+    positive = {
+        target: table["patient_id"].isin([f"P{i}" for i in range(count)])
+        for target, count in patients.items()
+    }
+    return table.assign(**{target: chosen.astype(float) for target, chosen in positive.items()})
+
+
+def test_the_number_of_folds_that_is_advised_does_for_every_target_and_every_training_part():
+    """With 6 positives of one target and 4 of another, validation can take all but those of a fold."""
+    for seed in range(4):
+        table = rare(invented(seed=seed), PR=6, HER2=4)
+        with pytest.raises(InputError) as caught:
+            split_of(table, folds=7, seed=seed)
+        remedies = {problem.remedy for problem in caught.value.problems}
+        assert {problem.where for problem in caught.value.problems} == {"PR", "HER2"} and len(remedies) == 1
+        count = int(remedies.pop().removeprefix("set split.folds to "))
+        split = split_of(table, folds=count, seed=seed)
+        for fold in range(count):
+            train = table.iloc[split.rows(table, fold)["train"]]
+            assert all(set(train[target].dropna()) == {0.0, 1.0} for target in RECEPTORS)
+
+
+def test_a_fold_that_trains_on_one_class_is_refused_with_more_folds_or_without_the_target():
+    table = rare(invented(patients=30), PR=2)
+    refused = 0
+    for seed in range(6):
+        try:
+            split = split_of(table, folds=2, seed=seed)
+        except InputError as error:
+            refused += 1
+            (problem,) = error.problems
+            assert problem.where == "PR" and "train on 0 positive" in problem.found
+            assert problem.remedy == "leave PR out of task.targets"
+        else:
+            parts = [table.iloc[split.rows(table, fold)["train"]] for fold in range(2)]
+            assert all(part["PR"].nunique() == 2 for part in parts)
+    assert refused
+    for seed in range(3):
+        with pytest.raises(InputError, match="the model needs 2"):
+            split_of(table, folds=2, seed=seed, least=2)
+        split_of(table, folds=2, seed=seed, least=0)
+    three = rare(invented(patients=30), PR=3)
+    advised = set()
+    for seed in range(10):
+        try:
+            split_of(three, folds=2, seed=seed)
+        except InputError as error:
+            advised.add(error.problems[0].remedy)
+    assert "set split.folds to 3" in advised
+
+
+def test_what_no_number_of_folds_can_mend_is_said():
+    table = rare(invented(), ER=1, PR=1, HER2=1)
+    with pytest.raises(InputError, match=r"no split\.folds does"):
+        split_of(table)
 
 
 def test_too_few_units_are_counted_in_their_own_word():
@@ -116,5 +175,5 @@ def test_a_pilot_has_somebody_to_train_and_to_validate_on_in_every_fold(patients
     for target in RECEPTORS:
         table[target] = [1.0, 0.0] * (patients // 2)
     for seed in range(20):
-        for fold in split_of(table, folds=2, seed=seed).folds:
+        for fold in split_of(table, folds=2, seed=seed, least=0).folds:
             assert fold.validation and fold.train and fold.test

@@ -12,6 +12,7 @@ import time
 import lightning as L
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from batches import data_of, lesions_of, module_of, parts_of
@@ -262,11 +263,36 @@ def test_folds_side_by_side_end_with_their_parent_and_go_on(cache, tmp_path):
     while not list((tmp_path / "ended").glob("demo/*/fold=*/checkpoints/last.ckpt")):
         assert first.poll() is None and time.monotonic() < end
         time.sleep(0.01)
-    first.send_signal(signal.SIGTERM)
+    for process in [first, *psutil.Process(first.pid).children(recursive=True)]:
+        process.send_signal(signal.SIGTERM)  # to every process, as Slurm and systemd do
     _, errors = first.communicate(timeout=120)
     assert first.returncode == 128 + signal.SIGTERM and "Traceback" not in errors
     fit(cache, tmp_path / "ended", *side)
     pd.testing.assert_frame_equal(table(tmp_path / "ended"), table(tmp_path / "whole"))
+
+
+def test_a_rank_that_is_killed_is_said_by_the_first_which_leaves_no_process(cache, tmp_path):
+    words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.max_epochs=500", "trainer.patience=500"]
+    two = ["data.workers=1", "trainer.devices=2", "trainer.accelerator=cpu"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "bcbm.fit", f"run.root={tmp_path}", *words, *two],
+        cwd=HOME,
+        env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob("demo/*/fold=0/checkpoints/last.ckpt")):
+        assert first.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    ranks = [other for other in psutil.Process(first.pid).children() if "bcbm.fit" in other.cmdline()]
+    assert len(ranks) == 1
+    ranks[0].kill()
+    _, errors = first.communicate(timeout=120)  # until every process has let go of the pipe
+    assert first.returncode == 2 and "Traceback" not in errors
+    assert "fold 0: another rank has ended" in errors
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A run that is ended, however and whenever, goes on and ends where an undisturbed one does."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -11,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 from repository import HOME
 
 from bcbm.config.compose import compose
+from bcbm.errors import ConfigError, Note
 from bcbm.runs.folder import PATIENCE, RunFolder
 from bcbm.runs.identity import fingerprint
 
@@ -24,6 +27,7 @@ WORDS = [
     *("task.modalities=[radiomics,position]", *COHORT, "data.batch_size=16", "data.workers=1"),
     *("trainer.patience=999", "tracking=csv", "bootstrap=50"),
 ]
+KILLS = 10
 LONG = [*WORDS, "trainer.max_epochs=100"]
 
 
@@ -82,10 +86,11 @@ def last(root):
     return next(iter(root.glob("demo/*/fold=0/checkpoints/last.ckpt")), None)
 
 
-def test_twenty_kills_at_random_moments_change_nothing(cache, tmp_path):
-    words = [sys.executable, Path(__file__).parents[1] / "killed_fits.py", tmp_path, "20", "0", *WORDS]
+def test_kills_at_random_moments_change_nothing(cache, tmp_path):
+    """A few; `tests/benchmarks/kills.py` has forty, of every kind of run and of every process of it."""
+    words = [sys.executable, Path(__file__).parents[1] / "killed_fits.py", tmp_path, str(KILLS), "0", *WORDS]
     killed = subprocess.run(
-        [*words, "trainer.max_epochs=40"],
+        [*words, "trainer.max_epochs=20"],
         cwd=HOME,
         env={**os.environ, "BCBM_CACHE": str(cache)},
         capture_output=True,
@@ -94,16 +99,19 @@ def test_twenty_kills_at_random_moments_change_nothing(cache, tmp_path):
     )
     assert killed.returncode == 0, killed.stderr
     kills = [json.loads(line) for line in killed.stdout.splitlines()]
-    assert len(kills) >= 20
+    assert len(kills) >= KILLS
     (undisturbed,) = tables(tmp_path / "whole")
     for number in range(kills[-1]["run"] + 1):
         (again,) = tables(tmp_path / f"killed-{number}")
         pd.testing.assert_frame_equal(undisturbed, again)
 
 
-def test_a_killed_fold_goes_on_inside_and_its_curves_are_whole(start, tmp_path, undisturbed):
+def test_a_fold_has_one_owner_and_a_killed_one_goes_on_inside_with_whole_curves(start, tmp_path, undisturbed):
     first = start(*LONG)
     until(lambda: last(tmp_path), first)
+    _, errors = ended(start(*LONG), status=2)
+    assert f"fold 0 of {last(tmp_path).parents[2]}" in errors and f"PID {first.pid} on" in errors
+    assert first.poll() is None
     first.kill()
     first.communicate()
     begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
@@ -123,9 +131,13 @@ def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(
 ):
     first = start(*LONG)
     until(lambda: last(tmp_path), first)
-    first.send_signal(number)
+    begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
+    for process in [first, *psutil.Process(first.pid).children(recursive=True)]:
+        process.send_signal(number)  # to every process, as Slurm, systemd and terminals do
     _, errors = ended(first, status=128 + number)
-    assert "interrupted" in errors
+    assert "interrupted" in errors and "loads batches" not in errors
+    if number == signal.SIGTERM:
+        assert torch.load(last(tmp_path), weights_only=True)["epoch"] >= begun
     assert not list(tmp_path.rglob(".*.partial"))
     ended(start(*LONG))
     pd.testing.assert_frame_equal(tables(tmp_path)[0], undisturbed)
@@ -213,6 +225,7 @@ raise SystemExit(main())
 
 def test_ranks_started_at_once_share_the_folder_that_the_first_one_makes(tmp_path, monkeypatch):
     config = compose([f"run.root={tmp_path}"])
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr("bcbm.runs.folder.PATIENCE", 0.0)
     with pytest.raises(ValueError, match="the first rank made no run folder"):
@@ -228,11 +241,40 @@ def test_ranks_that_lightning_starts_take_the_folder_that_is_named_to_them(tmp_p
     first = RunFolder.open(config, "cohort", "{}", "hash")
     newer = tmp_path / config.experiment / "9999-12-31_00-00-00"
     shutil.copytree(first.path, newer)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("RANK", "1")
     assert RunFolder.open(config, "cohort", "{}", "hash").path == newer
     with first.named_to_other_ranks():
         assert RunFolder.open(config, "cohort", "{}", "hash").path == first.path
     assert RunFolder.open(config, "cohort", "{}", "hash").path == newer
+
+
+def test_a_wait_for_the_first_rank_is_said_with_the_variables_that_cause_it(tmp_path, monkeypatch):
+    config = compose([f"run.root={tmp_path}"])
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("bcbm.errors.SILENCE", 0.2)
+    monkeypatch.setattr("bcbm.runs.folder.PATIENCE", 1.0)
+    with pytest.warns(Note, match=r"rank 1 .*RANK=1") as notes, pytest.raises(ConfigError):
+        RunFolder.open(config, "cohort", "{}", "hash")
+    assert len(notes) == 1 and str(tmp_path) in str(notes[0].message)
+
+
+def opened(config, barrier, paths):
+    barrier.wait()
+    paths.put(RunFolder.open(config, "cohort", "{}", "hash").path)
+
+
+def test_starts_at_one_moment_as_of_an_array_share_one_folder(tmp_path):
+    fork, config = multiprocessing.get_context("fork"), compose([f"run.root={tmp_path}"])
+    barrier, paths = fork.Barrier(4), fork.Queue()
+    processes = [fork.Process(target=opened, args=(config, barrier, paths)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    assert len({paths.get(timeout=60) for _ in processes}) == 1
+    for process in processes:
+        process.join(60)
+    assert [path.name for path in tmp_path.glob("demo/*")] == [next(tmp_path.glob("demo/*")).name]
 
 
 def test_how_many_folds_stand_side_by_side_is_no_part_of_what_a_run_is():

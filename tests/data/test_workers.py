@@ -2,14 +2,25 @@
 
 import multiprocessing
 import os
+import resource
+import shutil
 import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from multiprocessing import connection, util
+from types import SimpleNamespace
 
 import pytest
+import torch
 from batches import data_of, lesions_of, parts_of
+from repository import HOME
 
+from bcbm.config.compose import compose
 from bcbm.config.schema import Data
-from bcbm.data.datamodule import FORK
+from bcbm.data import loading
+from bcbm.data.loading import FORK, LoadingError, TrainingLoader, loading_failure, loading_plan
 
 pytestmark = pytest.mark.skipif(FORK is None, reason="loaders are not forked here")
 
@@ -87,3 +98,128 @@ def test_a_loader_ends_with_a_reader_that_was_killed_in_its_first_moment(loader)
         read.recv()
     reader.join()
     assert reader.exitcode == -signal.SIGKILL
+
+
+def test_a_signal_to_every_process_of_a_job_is_the_readers_and_its_own_ends_a_loader(loader, capfd):
+    batches = iter(loader)
+    first = next(batches)
+    (process,) = multiprocessing.active_children()
+    subprocess.run(["kill", "-TERM", str(process.pid)], check=True)
+    assert len([first, *batches]) == 3
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 0 and capfd.readouterr().err == ""
+
+
+def test_a_loader_that_is_killed_is_said_in_words(loader):
+    batches = iter(loader)
+    next(batches)
+    (process,) = multiprocessing.active_children()
+    with pytest.raises(RuntimeError) as raised:
+        process.kill()
+        list(batches)
+        list(loader)
+    with suppress(RuntimeError):  # the signal of its end, if it was its silence that was noticed first
+        process.join(60)
+    found, remedy = loading_failure(raised.value)
+    assert "a process that loads batches" in found and "data.workers" in remedy
+    assert loading_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+class Slow(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, place):
+        time.sleep(600)
+
+
+def test_a_batch_that_does_not_come_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr(loading, "LIMIT", 0.2)
+    batches = TrainingLoader(Slow(), num_workers=1, worker_init_fn=lambda number: None)
+    with pytest.raises(LoadingError) as raised:
+        list(batches)
+    assert "no batch came" in loading_failure(raised.value)[0]
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+def shared_memory(monkeypatch, size):
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=size // 4096, f_frsize=4096))
+
+
+def test_shared_memory_that_would_not_do_is_seen_before_with_what_it_takes(monkeypatch):
+    paper = ["experiment=paper", "cohort.root=.", "data.workers=8"]
+    config = compose(paper)
+    crops = config.data.batch_size * config.features.crop_size**3 * 2 * (2 * 8 + 2)  # half precision
+    shared_memory(monkeypatch, 2 * crops)
+    assert loading_plan(config, 1).workers == 8 and not loading_plan(config, 1).sentence
+    assert loading_plan(config, 4).workers < 8  # four times as much at once
+    shared_memory(monkeypatch, 64 * 2**20)  # Docker's
+    plan = loading_plan(config, 1)
+    assert 0 < plan.workers < 8 and f"data.workers={plan.workers} in place of 8" in plan.sentence
+    assert "has 64 MB left" in plan.sentence and "--shm-size" in plan.sentence
+    shared_memory(monkeypatch, 2**20)
+    assert loading_plan(config, 1).workers == 0
+    assert loading_plan(compose([*paper, "data.workers=0"]), 1).sentence == ""
+
+
+def test_where_few_files_may_be_open_tensors_are_shared_by_name(loader, monkeypatch):
+    rows = [batch["row"].tolist() for batch in loader]
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, 64))
+    plan = loading_plan(compose(["data.workers=1"]), 1)
+    assert plan.strategy == "file_system" and plan.workers == 1 and "64 are allowed" in plan.sentence
+    table, radiomics, _ = lesions_of(count=24)
+    module = data_of(
+        table,
+        radiomics,
+        None,
+        parts_of(24),
+        modalities=["radiomics", "position"],
+        data=Data(batch_size=4, workers=1),
+    )
+    module.setup()
+    try:
+        assert [batch["row"].tolist() for batch in module.train_dataloader()] == rows
+        assert torch.multiprocessing.get_sharing_strategy() == "file_system"
+    finally:
+        torch.multiprocessing.set_sharing_strategy("file_descriptor")
+
+
+SMALL = """
+import os, sys
+from types import SimpleNamespace
+from batches import data_of, lesions_of, parts_of
+from bcbm.config.schema import Data
+from bcbm.data import loading
+
+measured = os.statvfs
+table, radiomics, crops = lesions_of(60)
+module = data_of(table, radiomics, crops, parts_of(60), data=Data(batch_size=20, workers=1))
+module.setup()
+os.statvfs = lambda path: SimpleNamespace(f_bavail=10**9, f_frsize=4096)  # as if others took it meanwhile
+try:
+    list(module.train_dataloader())
+except (RuntimeError, OSError) as error:
+    print(*loading.loading_failure(error))
+os.statvfs = measured
+print(loading.loading_plan(module.described.config, 1).workers, len(list(module.train_dataloader())))
+"""
+
+
+def test_a_small_dev_shm_is_said_and_done_without():
+    alone = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=160k none /dev/shm && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("no other /dev/shm can be mounted here")
+    path = os.pathsep.join(filter(None, [str(HOME / "tests"), os.environ.get("PYTHONPATH", ""), str(HOME)]))
+    process = subprocess.run(
+        [*alone, sys.executable, "-c", SMALL],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr
+    failure, plan = process.stdout.splitlines()
+    assert "ran out of shared memory" in failure and "--shm-size" in failure
+    assert plan == "0 1"

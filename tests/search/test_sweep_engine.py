@@ -18,7 +18,8 @@ from sweep_trials import COUNTS, DEFAULT, Trivial, plan, run, searches
 from bcbm.errors import InputError
 from bcbm.search import engine
 from bcbm.search.engine import Engine
-from bcbm.search.liveness import Watch, owner, place, started
+from bcbm.search.liveness import Watch, owner
+from bcbm.system.liveness import place, started
 
 SCRIPT = Path(__file__).parents[1] / "sweep_trials.py"
 
