@@ -1,22 +1,28 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 from openpyxl import load_workbook
 
 from bcbm.errors import InputError, Problem
 
+MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
+
 
 def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
     """A sheet, cells as they are stored, headings without blanks around them.
 
     Raises:
-        InputError: it cannot be read, a column that is needed is missing, or two have one heading.
+        InputError: it cannot be read, unpacks to more than MOST, a column that is needed is missing, or two
+            have one heading.
     """
     path = root / name
     if not path.is_file():
-        raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
+        found = "is not a regular file" if path.exists() else "no such workbook"
+        raise InputError(Problem(str(path), found, "put the workbook of the download there"))
+    _require_bounded(path)
     try:
         frame = pd.read_excel(path, sheet_name=sheet, dtype=object, keep_default_na=False)
     except Exception as error:
@@ -41,6 +47,19 @@ def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.Da
             )
         )
     return frame
+
+
+def _require_bounded(path: Path) -> None:
+    """InputError for a workbook that unpacks to more than any table of lesions takes."""
+    try:
+        with ZipFile(path) as book:
+            size = sum(part.file_size for part in book.infolist())
+    except (BadZipFile, OSError):  # whoever reads it says what it is
+        return
+    if size > MOST:
+        text = f"unpacks to {size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
+        remedy = "save its sheet in a new workbook, without empty rows and pictures"
+        raise InputError(Problem(str(path), text, remedy))
 
 
 def restore_percentages(root: Path, name: str, sheet: str, frame: pd.DataFrame, columns: set[str]) -> None:
