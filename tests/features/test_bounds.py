@@ -8,6 +8,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import nibabel as nib
 import numpy as np
+import openpyxl
 import pytest
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
@@ -134,6 +135,15 @@ def test_a_workbook_with_a_mountain_inside_is_one_problem(tmp_path):
         read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
     (problem,) = caught.value.problems
     assert problem.where == str(path) and "0.3 GB" in problem.found
+
+
+def test_a_cell_at_the_far_corner_of_a_sheet_is_one_problem(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = CLINICAL_WORKBOOK[1]
+    book.active["A1"], book.active["XFD1048576"] = "ID", "x"
+    book.save(tmp_path / CLINICAL_WORKBOOK[0])
+    with pytest.raises(InputError, match="XFD1048576"):
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
 
 
 def test_a_workbook_that_is_a_pipe_is_not_waited_for(tmp_path):

@@ -1,14 +1,19 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
+import re
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 from openpyxl import load_workbook
+from openpyxl.utils import column_index_from_string
 
 from bcbm.errors import InputError, Problem
 
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
+MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
+_CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
 
 
 def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.DataFrame:
@@ -50,15 +55,23 @@ def read_workbook(root: Path, name: str, sheet: str, needed: list[str]) -> pd.Da
 
 
 def _require_bounded(path: Path) -> None:
-    """InputError for a workbook that unpacks to more than any table of lesions takes."""
+    """InputError for a workbook that unpacks, or spreads over a sheet, beyond any table of lesions."""
     try:
         with ZipFile(path) as book:
             size = sum(part.file_size for part in book.infolist())
-    except (BadZipFile, OSError):  # whoever reads it says what it is
+            sheets = [part for part in book.infolist() if part.filename.startswith("xl/worksheets/")]
+            heads = [book.open(part).read(2**12) for part in sheets]
+    except (BadZipFile, OSError, RuntimeError, zlib.error):  # whoever reads it says what it is
         return
+    text = remedy = ""
     if size > MOST:
         text = f"unpacks to {size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
-        remedy = "save its sheet in a new workbook, without empty rows and pictures"
+        remedy = "save its sheet in a new workbook, without pictures and other sheets"
+    for corner in [match for head in heads if (match := _CORNER.search(head))]:
+        column, row = corner[1].decode(), int(corner[2])
+        if column_index_from_string(column) * row > MOST_CELLS:
+            text, remedy = f"has a cell at {column}{row}, far from the table", "delete it"
+    if text:
         raise InputError(Problem(str(path), text, remedy))
 
 
