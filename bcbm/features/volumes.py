@@ -159,19 +159,6 @@ def read_volume(path: Path) -> sitk.Image:
     return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32), "LPS")
 
 
-def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
-    """Read a mask on the grid of its image (LPS), as 0 and 1.
-
-    Raises:
-        ValueError: unreadable, empty, or on another grid.
-    """
-    mask = sitk.DICOMOrient(read_stored(path), "LPS")
-    require_same_grid(image, mask, path.name)
-    if bounding_box(sitk.GetArrayViewFromImage(mask)) is None:
-        raise ValueError(f"{path.name} is empty")
-    return mask > 0.5
-
-
 def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
     """The box, z, y, x, of what is above 0.5; None where nothing is. Reads the values once, copies none."""
     box = [slice(None)] * 3
@@ -182,6 +169,13 @@ def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
             return None
         box[axis] = slice(int(planes[0]), int(planes[-1]) + 1)
     return box[0], box[1], box[2]
+
+
+def point_of(grid: Grid, index: np.ndarray) -> list[float]:
+    """The place of a voxel, z, y, x, or of a point between voxels: x, y, z, LPS mm."""
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    point: list[float] = (grid.GetOrigin() + axes @ (index[::-1] * grid.GetSpacing())).tolist()
+    return point
 
 
 def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:
