@@ -219,7 +219,7 @@ def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]
     words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
     text = f"{name} holds the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
     if len(labels) > 1 and not value:
-        remedy = "set cohort.label_value to that of the lesion; the lesion is excluded"
+        remedy = "set cohort.label_value, or draw each in a mask of its own; the lesion is excluded"
         raise MaskError("several label values", text, remedy)
     region = foreground(values, value)
     if not region.any():

@@ -60,7 +60,7 @@ def test_the_mask_keeps_its_row_and_the_parts_follow_it(root):
     assert not parts["excluded"].any() and not parts["in_workbook"].any() and (parts["part_of"] == BOTH).all()
     assert parts["content"].nunique() == 2 and (parts["mask_path"] == table.loc[BOTH, "mask_path"]).all()
     assert {note.kind for note in measured.notes} == {"several lesions in one mask", "stray voxels"}
-    assert dict((step[0], step[3]) for step in flow(table))["excluded: split into its parts"] == 2
+    assert {step[0]: step[3] for step in flow(table)}["excluded: split into its parts"] == 2
 
 
 @pytest.mark.parametrize(

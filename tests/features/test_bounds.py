@@ -3,55 +3,19 @@
 import gzip
 import os
 import struct
-import zlib
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import nibabel as nib
 import numpy as np
 import openpyxl
 import pytest
-from drawings import LPS, SHAPE, box, brain, save, surveyed
+from drawings import LPS, SHAPE, box, brain, claiming, device, endless, pipe, save, surveyed
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.cohort.formats.workbooks import MOST, read_workbook
 from bcbm.errors import InputError
 from bcbm.features import volumes
 from bcbm.features.volumes import UnreadableError, open_volume, read_stored
-
-DIMENSIONS = 40  # byte of a NIfTI header where they stand, 16 bits each
-
-
-def claiming(size, path, scaled=False):
-    """A NIfTI file whose header claims more voxels than the thousand that it holds."""
-    content = bytearray(nib.Nifti1Image(np.ones((10, 10, 10), np.uint8), LPS).to_bytes())
-    struct.pack_into("<3h", content, DIMENSIONS + 2, *size)
-    if scaled:  # read by ITK in place of us
-        struct.pack_into("<2f", content, 112, 2.0, 0.0)
-    path.write_bytes(gzip.compress(content))
-    return path
-
-
-def endless(path, content=b""):
-    """A gzip file that goes on for 256 MB of zeros."""
-    packer = zlib.compressobj(1, wbits=31)
-    zeros = bytes(2**24)
-    with path.open("wb") as file:
-        file.write(packer.compress(content))
-        for _ in range(16):
-            file.write(packer.compress(zeros))
-        file.write(packer.flush())
-    return path
-
-
-def pipe(path):
-    os.mkfifo(path)
-    return path
-
-
-def device(path):
-    path.symlink_to("/dev/zero")
-    return path
-
 
 MASKS = {
     "pipe": (pipe, "regular file"),

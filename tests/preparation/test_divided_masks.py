@@ -9,6 +9,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
+from drawings import claiming, endless, pipe
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -198,6 +199,20 @@ def test_several_label_values_cost_their_lesion_until_one_is_chosen(together, tm
     row = lesions.entering.index[lesions.entering["lesion_id"] == place][0]
     np.testing.assert_allclose(lesions.values["radiomics"][row], published(cohort, FRONT), rtol=1e-6)
     assert lesions.entering.loc[row, "voxels"] == lesion.sum() and "cohort.label_value=1 counts" in text
+
+
+def test_masks_without_an_end_cost_their_lesions_and_the_rest_is_prepared(together, tmp_path):
+    root = shutil.copytree(together, tmp_path / "cohort")
+    sound = mask_of(root, FRONT).read_bytes()
+    pipe(mask_of(root, "a-pipe"))
+    claiming((32767, 32767, 32767), mask_of(root, "a-header"))
+    endless(mask_of(root, "a-tail"), gzip.decompress(sound))
+    lesions, text = prepared(root, tmp_path / "out", "task.modalities=[image]")
+    table = lesions.table.set_index("name")
+    bad = table.index[table.index.str.startswith("a-")]
+    assert table.loc[bad, "reason"].tolist() == ["unreadable mask"] * 3 and text.count("problem ") == 3
+    before, _ = prepared(together, tmp_path / "before", "task.modalities=[image]")
+    assert set(lesions.entering["lesion_id"]) == set(before.entering["lesion_id"])
 
 
 def test_an_audit_names_them_and_says_what_would_enter(together, split):
