@@ -18,8 +18,9 @@ LPS = np.diag([-1.0, -1.0, 2.0, 1.0])
 DIMENSIONS = 40  # byte of a NIfTI header where they stand, 16 bits each
 
 
-def save(path: Path, array: np.ndarray, affine: np.ndarray = LPS) -> Path:
-    nib.save(nib.Nifti1Image(array, affine), path)
+def save(path: Path, array: np.ndarray, affine: np.ndarray = LPS, big_endian: bool = False) -> Path:
+    header = nib.Nifti1Header(endianness=">" if big_endian else "<")
+    nib.save(nib.Nifti1Image(array, affine, header), path)
     return path
 
 

@@ -210,7 +210,8 @@ def _drawn(image: Volume, path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise MaskError(
             "empty mask", f"{path.name} holds no voxel above 0.5 (values from {low:g} to {high:g})"
         )
-    return np.array([part.start for part in box]), mask.values[box]
+    values = np.array(mask.values[box])  # a copy: where ITK read the file, a view outlives its memory
+    return np.array([part.start for part in box]), values
 
 
 def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]:

@@ -104,6 +104,15 @@ def test_the_chosen_value_alone_counts(tmp_path):
     assert other.masks["voxels"].to_dict() == {"mixed": 64}
 
 
+def test_a_large_mask_that_itk_reads_is_measured_too(tmp_path):
+    """Its memory goes back to the system as soon as nobody holds the volume."""
+    mask, image = np.zeros((160, 160, 120), np.int16), np.ones((160, 160, 120), np.float32)
+    mask[20:140, 20:140, 20:100], image[0, 0, 0] = 100, 2
+    path = save(tmp_path / "met.nii.gz", mask.astype(">i2"), big_endian=True)
+    survey = surveyed(tmp_path, image, {"met": path})
+    assert survey.masks.loc["met", ["voxels", "drawn"]].tolist() == [120 * 120 * 80] * 2
+
+
 def test_an_empty_mask_says_what_it_holds(tmp_path):
     (problem,) = surveyed(tmp_path, brain(), {"met": LARGE / np.float32(255)}).problems
     assert "0.00392" in problem.found
