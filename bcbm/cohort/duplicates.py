@@ -34,6 +34,7 @@ def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
         if lesion.mask_path and lesion.image_path:
             contents.append(
                 b"".join(file_key(Path(str(path))) for path in (lesion.mask_path, lesion.image_path))
+                + str(lesion.mask_part).encode() * bool(lesion.mask_part)
             )
         for key in contents:
             parent[root(row)] = root(holder.setdefault(key, row))

@@ -95,7 +95,7 @@ def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(
             lesion, "has no mask file of this name", "restore the file, or remove the row", "row without file"
         )
-    for lesion in table.loc[~table["in_workbook"], "lesion_id"]:
+    for lesion in table.loc[~table["in_workbook"] & (table["part_of"] == ""), "lesion_id"]:
         yield Problem(
             lesion, "has no workbook row", "nothing to do with features.radiomics=extract", "file without row"
         )

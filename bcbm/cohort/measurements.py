@@ -6,8 +6,24 @@ import pandas as pd
 
 from bcbm.errors import Problem
 
-MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels")
+MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "drawn")
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")
+
+
+SPLIT, SEVERAL = "split into its parts", "several lesions in one mask"  # reasons of a mask that is no lesion
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a mask falls into parts that do not touch.
+
+    Attributes:
+        parts: what each measures (MASK_COLUMNS), the largest first, or why it is unusable.
+        strays: how many voxels belong to none, in pieces too small to be a lesion.
+    """
+
+    parts: list[dict[str, float] | Problem]
+    strays: int
 
 
 @dataclass
@@ -16,11 +32,14 @@ class Survey:
 
     Attributes:
         masks: a row a readable mask, by lesion_id: `voxels`, `volume` (mm3), centroid `x, y, z` (LPS mm of
-            the scan), `outside` (part of it beyond the stripped brain), `grey_levels` (bins of 25 inside it).
-        overlaps: a row a pair of masks of one study that share voxels: `one, other` (lesion ids), `shared`
-            (part of the smaller one), `dice`.
+            the scan), `outside` (part of it beyond the stripped brain), `grey_levels` (bins of 25 inside it),
+            `drawn` (voxels above 0.5 in the file; with more than `voxels` the lesion is a part of the mask).
+        overlaps: a row a pair of masks of one study that share voxels: `one, other` (lesion ids, or with
+            a number behind them those of parts), `shared` (part of the smaller one), `dice`.
         unusable: the reason of every lesion without a usable image and mask.
         problems: one a file that cannot be used; for an image, one a study.
+        divisions: of each mask in more than one piece, by lesion_id; see `bcbm.cohort.parts.divide`.
+        notes: what a person has decided, such as which label value counts.
         points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) and `mni_overlap`, the Dice of the
             brain with the template's, by lesion_id; none where studies were not or could not be registered.
     """
@@ -29,4 +48,6 @@ class Survey:
     overlaps: pd.DataFrame
     unusable: dict[str, str]
     problems: list[Problem]
+    divisions: dict[str, Division] = field(default_factory=dict)
+    notes: list[Problem] = field(default_factory=list)
     points: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MNI_COLUMNS), dtype=float))

@@ -10,7 +10,7 @@ import pandas as pd
 from bcbm.cohort.cells import odd_cell_problems
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
-from bcbm.cohort.measurements import MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import MNI_COLUMNS, SEVERAL, SPLIT, Survey
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
 from bcbm.cohort.position import disagreement, place_of
@@ -40,6 +40,9 @@ def build_table(
     problems = [*odd_cell_problems(download.odd_cells), *download.problems]
     table = download.segmentations.copy()
     table.insert(0, "lesion_id", table["study_id"] + "/" + table["name"])
+    for column, whole in (("mask_value", 0), ("mask_part", 0), ("part_of", "")):
+        if column not in table:  # see `parts.divide`
+            table[column] = whole
     features = download.features.set_axis(table["lesion_id"], axis=0)
     _locate(table, names or {}, survey)
     volume = "original_shape_VoxelVolume"
@@ -55,11 +58,14 @@ def build_table(
     if survey is not None:
         problems += survey.problems
         measured = survey.masks.reindex(table["lesion_id"])
-        for column in ("voxels", "outside", "grey_levels"):
+        for column in ("voxels", "drawn", "outside", "grey_levels"):
             table[column] = measured[column].to_numpy()
         table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
         reasons = table["lesion_id"].map(survey.unusable)
         exclude(table, reasons.notna(), reasons)
+        for reason in (SPLIT, SEVERAL):  # published twice, one may lack its files, but not the other's fault
+            same = table["content"].isin(table.loc[table["reason"] == reason, "content"])
+            exclude(table, same, reason)
     unlabelled = table[download.targets].isna().all(axis=1)
     exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
     return table, features, problems
@@ -193,7 +199,11 @@ def _agree_on_labels(studies: pd.DataFrame, targets: list[str], problems: list[P
 
 def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Survey | None) -> None:
     """Read every name, take the coordinates where there are any, and say where the two disagree, in place."""
-    readings = [names.get(name) or read_name(name) for name in table["name"]]
+    wholes = table["part_of"].where(table["part_of"] != "", table["lesion_id"]).str.partition("/")[2]
+    readings = [
+        names.get(name) or names.get(whole) or read_name(name)
+        for name, whole in zip(table["name"], wholes, strict=True)
+    ]
     table["category"] = [reading.category for reading in readings]
     for column in ("hemisphere", "region", "confidence"):
         table[f"name_{column}"] = [getattr(reading, column) for reading in readings]

@@ -91,6 +91,16 @@ class Cohort:
         "name",
         "where a lesion lies: from its name, or from its mask in MNI space (the name where that fails)",
     )
+    parts: Literal["split", "largest", "refuse"] = key(
+        "split",
+        "parts of a mask that do not touch: each a lesion of its own (NAME/1, NAME/2, ...), the largest "
+        "alone, or the mask is excluded; stray voxels go in any case",
+    )
+    label_value: int | None = key(
+        None,
+        "the value of a lesion's voxels in its mask; empty: any, and a mask of several values is excluded",
+        least=1,
+    )
     names: str | None = key(None, "CSV that overrides how names are read: name,category,hemisphere,region")
     synthetic: Synthetic = key(Synthetic, "the embedded cohort")
 

@@ -1,10 +1,11 @@
 """How many folds this machine trains side by side."""
 
-import math
 import multiprocessing
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bcbm.system.memory import available_memory
 
 if TYPE_CHECKING:
     from bcbm.config.schema import Config
@@ -34,10 +35,8 @@ def folds_at_once(config: "Config", folds: int) -> int:
         return min(gpus, folds) if trainer.parallel == "folds" else 1
     import joblib
 
-    places = [folds, joblib.cpu_count() // (1 + config.data.workers)]
-    if (memory := _free_memory()) is not None:
-        places.append(memory // _needed_memory(config))
-    return max(1, min(places))
+    cores, memory = joblib.cpu_count() // (1 + config.data.workers), available_memory()
+    return max(1, min(folds, cores, memory // _needed_memory(config)))
 
 
 def _gpus(accelerator: str) -> int:
@@ -53,15 +52,3 @@ def _needed_memory(config: "Config") -> int:
     """About the bytes that a fold's process takes."""
     voxels = config.features.crop_size**3 if "image" in config.task.modalities else 0
     return PROCESS + VOXEL * voxels * config.data.batch_size
-
-
-def _free_memory() -> int | None:
-    """Bytes that new processes can take, as Linux says, within a container too; None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free = float(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) * 1024
-    except (OSError, StopIteration):
-        return None
-    limit = Path("/sys/fs/cgroup/memory.max")
-    given = limit.read_text(encoding="utf-8").strip() if limit.is_file() else "max"
-    return int(min(free, math.inf if given == "max" else int(given)))

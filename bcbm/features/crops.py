@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
 from bcbm.errors import Problem
+from bcbm.features.masks import MaskPart, open_mask
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.volumes import (
     UnreadableError,
@@ -23,7 +24,7 @@ from bcbm.features.volumes import (
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
-_RECORD = 1  # counts up whenever a crop or its record would look different
+_RECORD = 2  # counts up whenever a crop or its record would look different
 OPEN = 256  # maps held open at once: each costs a file descriptor
 
 
@@ -139,7 +140,7 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
         for lesion, mask in study.masks.items():
             row = np.zeros(shape, np.float16)
             try:
-                row = _cut(image, levels, mask, settings, others)
+                row = _cut(image, levels, mask, study.parts.get(lesion), settings, others)
             except ValueError as error:
                 record["problems"][lesion] = [str(error), "correct the mask; the lesion is excluded"]
                 record["again"] |= isinstance(error, UnreadableError)
@@ -202,11 +203,12 @@ def _cut(
     image: Volume,
     levels: tuple[float, float],
     path: Path,
+    chosen: MaskPart | None,
     settings: CropSettings,
     others: Mapping[str, sitk.Image],
 ) -> np.ndarray:
     """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
-    mask = open_volume(path)
+    mask = open_mask(path, chosen)
     require_same_grid(image.grid, mask.grid, path.name)
     if (box := bounding_box(mask.values)) is None:
         raise ValueError(f"{path.name} is empty")
@@ -229,12 +231,12 @@ def crop(
     """Resample a cube centred on the lesion: float16 (C, S, S, S), images and mask; 0 beyond a volume.
 
     Image (`normalised`) and mask (0 and 1) are on one grid in LPS orientation, other sequences of the study
-    each on its own, in the same space. A lesion too small for any voxel of the cube keeps the one at its
-    centre.
+    each on its own, in the same space. A lesion that falls between the voxels of the cube has those that hold
+    a voxel of it; one smaller than a voxel of the cube has one.
 
     Raises:
-        ValueError: an intensity beyond float16 or not finite, or another sequence that does not reach the
-            lesion.
+        ValueError: an intensity beyond float16 or not finite, another sequence that does not reach the
+            lesion, or a lesion of which nothing lies in the cube around its centroid.
     """
     others = others or {}
     size, spacing = settings.size, settings.spacing
@@ -259,7 +261,7 @@ def crop(
     )
     values, inside = np.stack(images), inside > 0.5
     if not inside.any():
-        inside[(size // 2,) * 3] = True
+        inside = _between(mask, axes, origin, settings)
     if settings.margin is not None:
         values[:, distance_transform_edt(~inside, sampling=spacing) > settings.margin] = 0
     if not np.isfinite(values).all():
@@ -269,6 +271,25 @@ def crop(
             f"intensities up to {np.abs(values).max():g} do not fit float16; set features.crop_intensity"
         )
     return np.concatenate([values, inside[None]]).astype(np.float16)
+
+
+def _between(mask: sitk.Image, axes: np.ndarray, origin: np.ndarray, settings: CropSettings) -> np.ndarray:
+    """The voxels of a cube, booleans (S, S, S), that hold a voxel of the lesion, or one of them."""
+    voxels = np.argwhere(sitk.GetArrayViewFromImage(mask))[:, ::-1]  # x, y, z
+    points = mask.GetOrigin() + (voxels * mask.GetSpacing()) @ axes.T
+    places = np.floor(((points - origin) @ axes / settings.spacing).round(6) + 0.5).astype(int)
+    places = places[((places >= 0) & (places < settings.size)).all(axis=1)]
+    if not len(places):
+        edge = settings.size * settings.spacing
+        raise ValueError(
+            f"nothing of it lies in the {edge:g} mm around its centroid; raise features.crop_size"
+        )
+    if len(voxels) * np.prod(mask.GetSpacing()) < settings.spacing**3:
+        far = np.abs(places - (settings.size - 1) / 2).sum(axis=1)
+        places = places[[far.argmin()]]
+    inside = np.zeros((settings.size,) * 3, bool)
+    inside[tuple(places[:, ::-1].T)] = True
+    return inside
 
 
 def _array(path: Path) -> Path:

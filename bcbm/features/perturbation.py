@@ -13,6 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter, shift
 
+from bcbm.features.masks import open_mask
 from bcbm.features.radiomics import FEATURES, feature_values, provenance
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
@@ -76,7 +77,8 @@ def perturb_study(study: Study, _path: Path) -> Record:
         return {**record, "again": isinstance(error, UnreadableError)}
     for lesion, path in study.masks.items():
         try:
-            record["values"][lesion] = _lesion(image, open_volume(path), zlib.crc32(lesion.encode()))
+            mask = open_mask(path, study.parts.get(lesion))
+            record["values"][lesion] = _lesion(image, mask, zlib.crc32(lesion.encode()))
         except UnreadableError:
             record["again"] = True
         except ValueError:  # an empty mask or another grid, which preparation has said

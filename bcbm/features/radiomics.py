@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from bcbm.features.masks import open_mask
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.volumes import (
     UnreadableError,
@@ -96,7 +97,7 @@ def extract_lesion(
 
 
 def extract_cohort(
-    studies: Iterable[tuple[Path, dict[str, Path]]],
+    studies: Iterable[Study | tuple[Path, dict[str, Path]]],
     jobs: int = -1,
     progress: Callable[[int], None] | None = None,
     *,
@@ -106,7 +107,7 @@ def extract_cohort(
     """Features of all lesions, in parallel over studies.
 
     Args:
-        studies: `(image path, {lesion_id: mask path})` a study; lesion ids are unique over all of them.
+        studies: `Study`, or `(image path, {lesion_id: mask path})`; lesion ids are unique over all of them.
         jobs: worker processes as joblib counts them (-1 is one a core, 1 is none).
         progress: called with the number of lesions each study brought, as it is done.
         folder: keeps what each study brought, so that a killed call goes on; None keeps nothing.
@@ -180,7 +181,8 @@ def extract_study(study: Study, _path: Path, *, settings: dict[str, Any]) -> Rec
         return record
     for lesion, path in study.masks.items():
         try:
-            record["values"][lesion] = feature_values(image, open_volume(path), settings)
+            mask = open_mask(path, study.parts.get(lesion))
+            record["values"][lesion] = feature_values(image, mask, settings)
         except (MemoryError, OSError):  # of the machine, not of the lesion: never kept as its failure
             raise
         except UnreadableError as error:

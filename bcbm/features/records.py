@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bcbm.errors import Note
+from bcbm.features.masks import MaskPart
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.pool import workers
 
 
 class Study(NamedTuple):
-    """The files of one study: its image, a mask by lesion id, and further images by sequence."""
+    """The files of one study: its image, a mask by lesion id, and further images by sequence.
+
+    `parts` says what of its mask is a lesion, where that is not all of it.
+    """
 
     image: Path
     masks: dict[str, Path]
     others: dict[str, Path] = {}
+    parts: dict[str, MaskPart] = {}
 
 
 Record = dict[str, Any]
@@ -127,4 +132,5 @@ def _address(study: Study, settings: dict[str, Any]) -> str:
     others = [(f"image {sequence}", path) for sequence, path in study.others.items()]
     for name, path in [("", study.image), *study.masks.items(), *others]:
         digest.update(name.encode() + b"\0" + file_key(path))
+    digest.update("".join(f"{lesion} {part}" for lesion, part in study.parts.items()).encode())
     return digest.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """One reading of every image and mask: what it measures, overlaps, where it lies, what is wrong with it."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Division, Survey
 from bcbm.errors import Problem
+from bcbm.features.masks import foreground, label_values, separate
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import (
@@ -19,12 +21,15 @@ from bcbm.features.volumes import (
     bounding_box,
     last_line,
     open_volume,
+    point_of,
     read_volume,
     require_same_grid,
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 1, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 2, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_CORRECT = "correct the mask; the lesion is excluded"
+_LISTED = 5  # label values of a mask that a message names
 
 
 class _Region(NamedTuple):
@@ -39,16 +44,26 @@ class _Region(NamedTuple):
 
 
 def survey_cohort(
-    studies: Iterable[Study], folder: Path, jobs: int, progress: Callable[[int], None] | None = None
+    studies: Iterable[Study],
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int], None] | None = None,
+    *,
+    value: int = 0,
 ) -> Survey:
-    """Survey every study, in parallel; records are kept in `folder`, so a second call reads no volume."""
+    """Survey every study, in parallel; records are kept in `folder`, so a second call reads no volume.
+
+    Args:
+        value: the label value of a lesion's voxels; 0: whatever is above 0.5, which has to be one value.
+    """
     masks: dict[str, dict[str, float]] = {}
     overlaps: list[list[Any]] = []
     problems: list[Problem] = []
+    notes: list[Problem] = []
     unusable: dict[str, str] = {}
-    for study, _, record in each_study(
-        studies, survey_study, folder, _SETTINGS, jobs=jobs, progress=progress
-    ):
+    divisions: dict[str, Division] = {}
+    work, settings = partial(survey_study, value=value), _SETTINGS | ({"value": value} if value else {})
+    for study, _, record in each_study(studies, work, folder, settings, jobs=jobs, progress=progress):
         masks |= record["masks"]
         overlaps += record["overlaps"]
         if record["image"]:
@@ -58,10 +73,21 @@ def survey_cohort(
             unusable[lesion] = f"{kind}: {text}" if record["image"] else kind
             if not record["image"]:
                 problems.append(Problem(lesion, text, remedy, kind))
+        for lesion, (parts, strays) in record["divisions"].items():
+            measured = [
+                Problem(f"{lesion}/{number}", part[1], part[2], part[0]) if isinstance(part, list) else part
+                for number, part in enumerate(parts, 1)
+            ]
+            divisions[lesion] = Division(measured, strays)
+        for lesion, text in record["values"].items():
+            remedy = f"cohort.label_value={value} counts"
+            notes.append(Problem(lesion, text, remedy, "several label values"))
     table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
     pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
-    problems.sort(key=lambda problem: (problem.kind, problem.where))
-    return Survey(table.rename_axis("lesion_id").sort_index(), pairs, unusable, problems)
+    for listed in (problems, notes):
+        listed.sort(key=lambda problem: (problem.kind, problem.where))
+    masks_table = table.rename_axis("lesion_id").sort_index()
+    return Survey(masks_table, pairs, unusable, problems, divisions, notes)
 
 
 def register_cohort(
@@ -98,10 +124,12 @@ def register_study(study: Study, _path: Path) -> Record:
     return {"to_mni": registration.to_mni.tolist(), "overlap": registration.overlap, "failure": ""}
 
 
-def survey_study(study: Study, _path: Path) -> Record:
-    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `masks`, `overlaps`,
-    `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
+def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
+    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `masks`, `divisions`
+    (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
+    `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
+    record |= {"divisions": {}, "values": {}}
     try:
         image = open_volume(study.image)
         _require_brain(image)
@@ -110,28 +138,45 @@ def survey_study(study: Study, _path: Path) -> Record:
         record["failures"] = dict.fromkeys(study.masks, record["image"])
         record["again"] = isinstance(error, UnreadableError)
         return record
-    regions: dict[str, _Region] = {}
+    regions: dict[str, tuple[str, _Region, float]] = {}  # of masks and parts: the mask, where, how large
     for lesion, path in study.masks.items():
         try:
-            region, measures = _measure(image, path)
+            start, values = _drawn(image, path)
+            region, text = _chosen(values, value, path.name)
+            packed, measures = _measure(image, start, region, path.name)
         except MaskError as error:
-            record["failures"][lesion] = [error.kind, str(error), "correct the mask; the lesion is excluded"]
+            record["failures"][lesion] = [error.kind, str(error), error.remedy]
             record["again"] |= error.kind == "unreadable mask"
-        else:
-            regions[lesion], record["masks"][lesion] = region, measures
-    sizes = {lesion: measures["voxels"] for lesion, measures in record["masks"].items()}
+            continue
+        drawn = {"drawn": int((values > 0.5).sum())}
+        record["masks"][lesion] = measures | drawn
+        record["values"] |= {lesion: text} if text else {}
+        regions[lesion] = lesion, packed, measures["voxels"]
+        numbers, count, strays = separate(region, start, image.grid)
+        if count == 1 and not strays:
+            continue
+        parts: list[dict[str, float] | list[str]] = []
+        for number in range(1, count + 1):
+            try:
+                packed, measures = _measure(image, start, numbers == number, path.name)
+            except MaskError as error:
+                parts.append([error.kind, f"part {number} of {error}", error.remedy])
+            else:
+                parts.append(measures | drawn)
+                regions[f"{lesion}/{number}"] = lesion, packed, measures["voxels"]
+        record["divisions"][lesion] = [parts, strays]
     for first, second in combinations(sorted(regions), 2):
-        if common := _common(regions[first], regions[second]):
-            a, b = sizes[first], sizes[second]
+        (mask, one, a), (other_mask, other, b) = regions[first], regions[second]
+        if mask != other_mask and (common := _common(one, other)):
             record["overlaps"].append([first, second, common / min(a, b), 2 * common / (a + b)])
     return record
 
 
 class MaskError(ValueError):
-    """A mask that cannot be used; `kind` says what is wrong with it in a few words."""
+    """A mask that cannot be used; `kind` says what is wrong with it in a few words, `remedy` what to do."""
 
-    def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, text: str, remedy: str = _CORRECT) -> None:
+        self.kind, self.remedy = kind, remedy
         super().__init__(text)
 
 
@@ -150,8 +195,8 @@ def _require_brain(image: Volume) -> None:
         raise ValueError("has no orientation (qform and sform code 0): left and right are unknown")
 
 
-def _measure(image: Volume, path: Path) -> tuple[_Region, dict[str, float]]:
-    """Where a mask is and what it measures on its image; MaskError where it cannot be used."""
+def _drawn(image: Volume, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The box of a mask, its start (z, y, x) and the values in it; MaskError where it cannot be used."""
     try:
         mask = open_volume(path)
     except ValueError as error:
@@ -161,20 +206,42 @@ def _measure(image: Volume, path: Path) -> tuple[_Region, dict[str, float]]:
     except ValueError as error:
         raise MaskError("mask on another grid", str(error)) from None
     if (box := bounding_box(mask.values)) is None:
-        raise MaskError("empty mask", f"{path.name} holds no voxel above 0.5")
-    region = mask.values[box] > 0.5
-    values = image.values[box][region]
+        low, high = mask.values.min(), mask.values.max()
+        raise MaskError(
+            "empty mask", f"{path.name} holds no voxel above 0.5 (values from {low:g} to {high:g})"
+        )
+    values = np.array(mask.values[box])  # a copy: where ITK read the file, a view outlives its memory
+    return np.array([part.start for part in box]), values
+
+
+def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]:
+    """The voxels of the lesion, and where they have one of several values all of these in words."""
+    labels = label_values(values)
+    words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
+    text = f"{name} holds the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
+    if len(labels) > 1 and not value:
+        remedy = "set cohort.label_value, or draw each in a mask of its own; the lesion is excluded"
+        raise MaskError("several label values", text, remedy)
+    region = foreground(values, value)
+    if not region.any():
+        remedy = "correct the mask, or cohort.label_value; the lesion is excluded"
+        raise MaskError("mask without the label value", f"{text} and not {value}", remedy)
+    return region, text if len(labels) > 1 else ""
+
+
+def _measure(
+    image: Volume, start: np.ndarray, region: np.ndarray, name: str
+) -> tuple[_Region, dict[str, float]]:
+    """What a mask's region, booleans of a box from `start` on, measures; MaskError if it cannot be used."""
+    values = image.values[tuple(slice(a, a + n) for a, n in zip(start, region.shape, strict=True))][region]
     if len(values) == 1:
-        raise MaskError("single-voxel mask", f"{path.name} is a single voxel")
+        raise MaskError("single-voxel mask", f"{name} is a single voxel")
     if not (values > 0).any():
-        raise MaskError("mask outside the brain", f"{path.name} lies outside the stripped brain")
-    start = np.array([part.start for part in box])
-    centre = np.mean(np.argwhere(region), axis=0) + start
-    spacing, axes = image.grid.GetSpacing(), np.reshape(image.grid.GetDirection(), (3, 3))
-    x, y, z = (image.grid.GetOrigin() + axes @ (centre[::-1] * spacing)).tolist()
+        raise MaskError("mask outside the brain", f"{name} lies outside the stripped brain")
+    x, y, z = point_of(image.grid, np.mean(np.argwhere(region), axis=0) + start)
     measures = {
         "voxels": len(values),
-        "volume": len(values) * float(np.prod(spacing)),
+        "volume": len(values) * float(np.prod(image.grid.GetSpacing())),
         "x": x,
         "y": y,
         "z": z,

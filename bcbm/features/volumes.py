@@ -1,6 +1,7 @@
 """Volumes and masks from disk: read whole or refused, on one grid."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from bcbm.system.memory import available_memory
+
+MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has fewer
+_BEYOND = 2**20  # bytes that may follow the voxels of a packed file
+_PACKED = 1032  # times that deflate packs at most (zlib.net/zlib_tech.html)
+_COPIES = 3  # of a volume in memory, as float32 or wider, while it is oriented and rescaled
 _HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
@@ -26,22 +33,69 @@ def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
         pixel: SimpleITK's pixel type; as stored where not given.
 
     Raises:
-        UnreadableError: missing, truncated or damaged.
+        UnreadableError: missing, no regular file, truncated, damaged, or more than there is room for.
         ValueError: not three-dimensional.
     """
     try:
+        reader = _described(path)
+        plain = sitk.Image([1, 1, 1], reader.GetPixelIDValue())
+        if reader.GetNumberOfComponents() != 1 or "complex" in plain.GetPixelIDTypeAsString():
+            raise ValueError(
+                f"{path.name} holds {plain.GetPixelIDTypeAsString()} voxels, not one number each"
+            )
+        if reader.GetDimension() != 3:
+            raise ValueError(f"{path.name} has {reader.GetDimension()} dimensions, not 3")
         if path.suffix == ".gz":
             with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
-                while file.read(1 << 20):
-                    pass
-        image = sitk.ReadImage(str(path), pixel)
+                _read_to_end(file, _bytes(reader, plain.GetSizeOfPixelComponent()))
+        reader.SetOutputPixelType(pixel)
+        return reader.Execute()
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
-    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise ValueError(f"{path.name} holds {image.GetPixelIDTypeAsString()} voxels, not one number each")
-    if image.GetDimension() != 3:
-        raise ValueError(f"{path.name} has {image.GetDimension()} dimensions, not 3")
-    return image
+
+
+def _described(path: Path) -> sitk.ImageFileReader:
+    """The header of a volume, believed as far as its file and this machine can hold what it says.
+
+    Raises:
+        OSError: not a regular file, such as a pipe, which would be waited for.
+        UnreadableError: more voxels than MOST, than the file can hold, or than there is memory for.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    size, voxels = " x ".join(map(str, reader.GetSize())), math.prod(reader.GetSize())
+    width = max(4, sitk.Image([1, 1, 1], reader.GetPixelIDValue()).GetSizeOfPixelComponent())
+    if voxels > MOST:
+        raise UnreadableError(f"{path.name} claims {size} voxels; no head has more than 1024 cubed")
+    if _bytes(reader, 1) > path.stat().st_size * (1 if path.suffix == ".nii" else _PACKED):
+        raise UnreadableError(f"{path.name} claims {size} voxels, which its file is too small to hold")
+    needed, free = _COPIES * width * voxels * reader.GetNumberOfComponents(), available_memory()
+    if needed > free:
+        room = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+        raise UnreadableError(f"{path.name} has {size} voxels, which need {room}")
+    return reader
+
+
+def _bytes(reader: sitk.ImageFileReader, width: int) -> int:
+    """What a file holds by its header, bytes: all before the voxels, and the voxels at `width` bytes each."""
+    key = "vox_offset"
+    before = int(float(reader.GetMetaData(key))) if reader.HasMetaDataKey(key) else 0
+    return before + math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
+
+
+def _read_to_end(file: gzip.GzipFile, expected: int) -> None:
+    """Read what is left of a packed file, at whose end its checksum is.
+
+    Raises:
+        EOFError: it goes on for more than _BEYOND after the `expected` bytes.
+    """
+    left = expected + _BEYOND
+    while chunk := file.read(2**20):
+        if (left := left - len(chunk)) < 0:
+            raise EOFError("it goes on behind the voxels that its header describes")
 
 
 class Volume(NamedTuple):
@@ -71,6 +125,7 @@ def open_volume(path: Path) -> Volume:
         from nibabel.wrapstruct import WrapStructError
 
         try:
+            reader = _described(path)
             with gzip.open(path) as file:
                 head = file.read(_HEADER)
                 header = Nifti1Header(head[:-4], check=False)
@@ -78,12 +133,9 @@ def open_volume(path: Path) -> Volume:
                 unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
                 single = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
                 usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
-                if usual and single and unscaled and int(header["datatype"]) in _PLAIN:
-                    reader = sitk.ImageFileReader()
-                    reader.SetFileName(str(path))
-                    reader.ReadImageInformation()
-                    if reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1:
-                        return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
+                plain = reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1
+                if usual and single and unscaled and plain and int(header["datatype"]) in _PLAIN:
+                    return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
         except (RuntimeError, OSError, EOFError, zlib.error, WrapStructError) as error:
             raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
     image = read_stored(path)
@@ -94,29 +146,17 @@ def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.nda
     """The values that follow in `file`, read on to its end, where its checksum is; EOFError if too few."""
     values = np.empty(shape, kind)
     room = values.data.cast("B")
-    while chunk := file.read(1 << 20):
-        room[: len(chunk)], room = chunk[: len(room)], room[len(chunk) :]
-    if len(room):
-        raise EOFError("holds fewer voxels than its header says")
+    while len(room):
+        if not (chunk := file.read(min(len(room), 2**20))):
+            raise EOFError("holds fewer voxels than its header says")
+        room[: len(chunk)], room = chunk, room[len(chunk) :]
+    _read_to_end(file, 0)
     return values
 
 
 def read_volume(path: Path) -> sitk.Image:
     """Read a volume as float32 in LPS orientation; ValueError as `read_stored`."""
     return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32), "LPS")
-
-
-def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
-    """Read a mask on the grid of its image (LPS), as 0 and 1.
-
-    Raises:
-        ValueError: unreadable, empty, or on another grid.
-    """
-    mask = sitk.DICOMOrient(read_stored(path), "LPS")
-    require_same_grid(image, mask, path.name)
-    if bounding_box(sitk.GetArrayViewFromImage(mask)) is None:
-        raise ValueError(f"{path.name} is empty")
-    return mask > 0.5
 
 
 def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
@@ -129,6 +169,13 @@ def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
             return None
         box[axis] = slice(int(planes[0]), int(planes[-1]) + 1)
     return box[0], box[1], box[2]
+
+
+def point_of(grid: Grid, index: np.ndarray) -> list[float]:
+    """The place of a voxel, z, y, x, or of a point between voxels: x, y, z, LPS mm."""
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    point: list[float] = (grid.GetOrigin() + axes @ (index[::-1] * grid.GetSpacing())).tolist()
+    return point
 
 
 def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:

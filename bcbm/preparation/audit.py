@@ -59,7 +59,8 @@ def _absent(config: Config, cohort: SurveyedCohort) -> list[pd.Series]:
     available = {*values, *(["crops"] if cohort.download.has_images else [])}
     modalities = [MODALITIES[name] for name in MODALITIES if name in config.task.modalities]
     data = LesionData(cohort.table, values, config)
-    return [modality.absent(data) for modality in modalities if available.issuperset(modality.needs)]
+    reasons = [modality.absent(data) for modality in modalities if available.issuperset(modality.needs)]
+    return [reason.mask(cohort.changed & (reason == "no radiomics"), "") for reason in reasons]
 
 
 def _tellings(config: Config, cohort: SurveyedCohort) -> list[Telling]:

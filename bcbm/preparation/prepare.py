@@ -94,7 +94,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         ]
     )
     exclude(table, pd.Series(~present.any(axis=1)), "no modality is there")
-    if config.features.radiomics == "extract" and "radiomics" in values:
+    if "radiomics" in values and (extract or cohort.changed.any()):
         link_near(table, near_features(values["radiomics"]))
     if images:
         places = [where.get(lesion) for lesion in table["lesion_id"]]
@@ -162,7 +162,7 @@ def _print(kind: str, problems: list[Problem], console: Console) -> None:
 
 def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.DataFrame:
     """The 107 features of every lesion, published or extracted here, kept with where they come from."""
-    table, workbook = cohort.table, cohort.workbook
+    table, workbook, changed = cohort.table, cohort.workbook, cohort.changed.to_numpy()
     complete = [name for name in FEATURES if name in workbook.columns] == list(FEATURES)
     if config.features.radiomics == "workbook":
         if not complete:
@@ -170,27 +170,19 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
         published = workbook[list(FEATURES)].assign(library="workbook")
+        if changed.any():
+            text = "radiomics extracted for parts of masks, of whose whole the workbook's rows are"
+            say(console, f"  {text}: {changed.sum()}")
+            values = _extracted(config, cohort, set(table.loc[changed, "lesion_id"]), console)
+            published = pd.concat([published[~changed], values.assign(**provenance())])
+            published = published.reindex(table["lesion_id"])
         write_whole(cohort.folder / "radiomics.parquet", published.to_parquet())
-        return workbook[list(FEATURES)]
+        return published[list(FEATURES)]
     assert cohort.survey is not None
-    studies = studies_of(table, set(cohort.survey.masks.index))
-    place = cohort.folder / "radiomics"
-    with progress_bar(console, "extracting radiomics", count_masks(studies), place) as advance:
-        values, failures = extract_cohort(
-            [(study.image, study.masks) for study in studies],
-            config.prepared.jobs,
-            advance,
-            folder=place,
-        )
-    failed = table["lesion_id"].map(failures)
-    for lesion, failure in failures.items():
-        remedy = "look at the mask; the lesion is excluded, or kept without radiomics (task.missing=keep)"
-        cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
-    if config.task.missing == "exclude":
-        exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
+    values = _extracted(config, cohort, set(cohort.survey.masks.index), console)
     write_whole(cohort.folder / "radiomics.parquet", values.assign(**provenance()).to_parquet())
     if complete:
-        compared = compare_radiomics(workbook, values)
+        compared = compare_radiomics(workbook[~changed], values)
         write_whole(cohort.folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
         agreeing = int((compared["median_difference"] < 1e-6).sum())
         say(
@@ -199,6 +191,21 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
         )
     return values.reindex(table["lesion_id"])[list(FEATURES)]
+
+
+def _extracted(config: Config, cohort: SurveyedCohort, lesions: set[str], console: Console) -> pd.DataFrame:
+    """The 107 features of these lesions by lesion_id; those that fail are excluded with their reason."""
+    table, studies = cohort.table, studies_of(cohort.table, lesions)
+    place = cohort.folder / "radiomics"
+    with progress_bar(console, "extracting radiomics", count_masks(studies), place) as advance:
+        values, failures = extract_cohort(studies, config.prepared.jobs, advance, folder=place)
+    failed = table["lesion_id"].map(failures)
+    for lesion, failure in failures.items():
+        remedy = "look at the mask; the lesion is excluded, or kept without radiomics (task.missing=keep)"
+        cohort.problems.append(Problem(lesion, f"radiomics failed: {failure}", remedy, "radiomics failed"))
+    if config.task.missing == "exclude":
+        exclude(table, failed.notna(), "radiomics failed: " + failed.astype(str))
+    return values
 
 
 def _perturbed(

@@ -15,12 +15,14 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
+from bcbm.cohort.parts import divide
 from bcbm.cohort.patients import same_patients
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
@@ -43,7 +45,7 @@ class SurveyedCohort:
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: measurements of the volumes, or None.
         problems: everything wrong so far.
-        notes: what a person has answered for already, such as patients with several spellings.
+        notes: what is decided already, such as patients with several spellings and masks of several lesions.
     """
 
     download: Download
@@ -55,6 +57,16 @@ class SurveyedCohort:
     survey: Survey | None
     problems: list[Problem]
     notes: list[Problem]
+
+    @property
+    def changed(self) -> pd.Series:
+        """Whether a lesion is less than what its file holds, a part or a label value, a boolean a row.
+
+        The workbook's features are those of the file.
+        """
+        if self.survey is None:
+            return pd.Series(False, index=self.table.index)
+        return self.table["voxels"] < self.table["drawn"]
 
 
 def cache_folder() -> Path:
@@ -120,11 +132,13 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
     if volumes and download.has_images:
-        studies = studies_of(download.segmentations)
+        studies, value = studies_of(download.segmentations), config.cohort.label_value or 0
         place = folder / "survey"
         with progress_bar(console, "surveying images and masks", count_masks(studies), place) as advance:
-            survey = survey_cohort(studies, place, config.prepared.jobs, advance)
+            survey = survey_cohort(studies, place, config.prepared.jobs, advance, value=value)
+        download, survey = divide(download, survey, config.cohort.parts, names, value)
         if register:
+            studies = studies_of(download.segmentations)
             sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
             with progress_bar(console, "registering studies", len(sound)) as advance:
                 register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
@@ -138,6 +152,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for changes in (sorted(names.items()), defined, joined):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
+    notes += survey.notes if survey else []
     return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
 
 
@@ -183,11 +198,20 @@ def studies_of(
     rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
     if lesions is not None:
         rows = rows[rows["lesion_id"].isin(lesions)]
+    for column in {"mask_value", "mask_part"} - set(rows):  # before the masks were looked at
+        rows[column] = 0
     return [
         Study(
             Path(str(image)),
             {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
             {name: Path(str(part[f"image_{name}"].iloc[0])) for name in sequences},
+            {
+                lesion: MaskPart(value, number)
+                for lesion, value, number in zip(
+                    part["lesion_id"], part["mask_value"], part["mask_part"], strict=True
+                )
+                if value or number
+            },
         )
         for image, part in rows.groupby("image_path")
     ]

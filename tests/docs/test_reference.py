@@ -45,7 +45,13 @@ def test_every_key_is_in_the_reference():
 
 
 def test_the_columns_of_both_tables_are_those_of_a_run(run):
-    masks = {"voxels", "outside", "grey_levels", "image_<sequence>"}  # there only where images are read
+    masks = {
+        "voxels",
+        "drawn",
+        "outside",
+        "grey_levels",
+        "image_<sequence>",
+    }  # there only where images are read
     assert named("tables.md", "Lesion table") - masks == set(run.lesions.columns) - masks
     assert named("tables.md", "Prediction table") == set(run.predictions.columns)
     prepared = pd.read_parquet(run.folder.parents[1] / "prepared" / "lesions.parquet")

@@ -15,8 +15,9 @@ import pytest
 
 from bcbm.features import crops
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.masks import read_mask
 from bcbm.features.records import Study
-from bcbm.features.volumes import read_mask, read_volume
+from bcbm.features.volumes import read_volume
 
 GRID = (20, 22, 18)
 SETTINGS = CropSettings(size=9, spacing=1.0)
@@ -388,3 +389,26 @@ def test_more_studies_than_files_may_be_open_are_read(tmp_path, monkeypatch):
     for number in (0, 1, 2, 3, 0, 3, 1):
         np.testing.assert_array_equal(store[number], expected[number])
         assert len(store.maps) <= 2
+
+
+def test_no_voxel_is_invented_where_the_lesion_is_not(tmp_path):
+    """Two lesions drawn together: nothing of them lies in a small cube between them."""
+    lesions = study(tmp_path, {"a": box(1, 10, 7) + box(16, 10, 7)})
+    cropped, problems = made([lesions], tmp_path, size=8)
+    assert cropped == {} and "features.crop_size" in problems[0].found
+
+
+def test_a_thin_lesion_between_coarse_voxels_has_those_that_hold_it(tmp_path):
+    plate = np.zeros(GRID)
+    plate[4:13, 5:14, 9] = 1
+    cropped, _ = made([study(tmp_path, {"a": plate})], tmp_path, size=8, spacing=3.0)
+    mask = cropped["S/a"][1]
+    assert mask.sum() in (9, 12, 16) and np.ptp(np.argwhere(mask)[:, 0]) == 0
+
+
+def test_the_one_voxel_of_a_tiny_lesion_lies_in_it(tmp_path):
+    """A ring smaller than a voxel of the cube: its centroid lies beside it."""
+    ring = np.zeros(GRID)
+    ring[8, 10:13, 7] = ring[8:11, 10, 7] = 1
+    cropped, _ = made([study(tmp_path, {"a": ring})], tmp_path, size=8, spacing=4.0, margin=0.0)
+    assert cropped["S/a"][1].sum() == 1

@@ -1,16 +1,24 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
+import re
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import ERROR_CODES
 from openpyxl.cell.read_only import ReadOnlyCell
+from openpyxl.utils import column_index_from_string
 
 from bcbm.cohort.cells import OddCell
 from bcbm.errors import InputError, Problem
+
+MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
+MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
+_CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
 
 
 def read_workbook(
@@ -38,12 +46,14 @@ def read_workbook(
         percentages: headings of columns of which a cell that is shown as "20%" is that, and not 0.2.
 
     Raises:
-        InputError: it cannot be read, a column that is needed is missing, or two that are used have one
-            heading.
+        InputError: it cannot be read, unpacks to more than MOST, a column that is needed is missing, or two
+            that are used have one heading.
     """
     path = root / name
     if not path.is_file():
-        raise InputError(Problem(str(path), "no such workbook", "put the workbook of the download there"))
+        found = "is not a regular file" if path.exists() else "no such workbook"
+        raise InputError(Problem(str(path), found, "put the workbook of the download there"))
+    _require_bounded(path)
     try:
         frame, lacking = _read_sheet(path, sheet, percentages)
     except Exception as error:
@@ -69,6 +79,27 @@ def read_workbook(
             )
         )
     return frame.loc[:, ~again]
+
+
+def _require_bounded(path: Path) -> None:
+    """InputError for a workbook that unpacks, or spreads over a sheet, beyond any table of lesions."""
+    try:
+        with ZipFile(path) as book:
+            size = sum(part.file_size for part in book.infolist())
+            sheets = [part for part in book.infolist() if part.filename.startswith("xl/worksheets/")]
+            heads = [book.open(part).read(2**12) for part in sheets]
+    except (BadZipFile, OSError, RuntimeError, zlib.error):  # whoever reads it says what it is
+        return
+    text = remedy = ""
+    if size > MOST:
+        text = f"unpacks to {size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
+        remedy = "save its sheet in a new workbook, without pictures and other sheets"
+    for corner in [match for head in heads if (match := _CORNER.search(head))]:
+        column, row = corner[1].decode(), int(corner[2])
+        if column_index_from_string(column) * row > MOST_CELLS:
+            text, remedy = f"has a cell at {column}{row}, far from the table", "delete it"
+    if text:
+        raise InputError(Problem(str(path), text, remedy))
 
 
 def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[pd.DataFrame, list[OddCell]]:

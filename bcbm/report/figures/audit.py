@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bcbm.features.crops import CropSettings, crop, normalised
-from bcbm.features.volumes import read_mask, read_volume
+from bcbm.features.masks import MaskPart, read_mask
+from bcbm.features.volumes import read_volume
 from bcbm.report.figures import cohort as draw
 
 EXAMPLES = 4  # pictures of each category
@@ -42,7 +43,8 @@ def _examples(table: pd.DataFrame) -> dict[str, list[tuple[str, np.ndarray, np.n
         image = read_volume(Path(str(path)))
         scaled = normalised(image, "zscore")
         for row in lesions.itertuples():
-            mask = read_mask(Path(str(row.mask_path)), image)
+            part = MaskPart(int(str(row.mask_value)), int(str(row.mask_part)))
+            mask = read_mask(Path(str(row.mask_path)), image, part)
             channels = crop(scaled, mask, EXAMPLE_CROP)[:, EXAMPLE_CROP.size // 2]
             result.setdefault(str(row.category), []).append((str(row.lesion_id), channels[0], channels[1]))
     return {category: result[category] for category in sorted(result)}

@@ -1,0 +1,116 @@
+"""Files that would hang or swallow the machine: refused by what they are, before anything is believed."""
+
+import gzip
+import os
+import struct
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import nibabel as nib
+import numpy as np
+import openpyxl
+import pytest
+from drawings import LPS, SHAPE, box, brain, claiming, device, endless, pipe, save, surveyed
+
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
+from bcbm.cohort.formats.workbooks import MOST, read_workbook
+from bcbm.errors import InputError
+from bcbm.features import volumes
+from bcbm.features.volumes import UnreadableError, open_volume, read_stored
+
+MASKS = {
+    "pipe": (pipe, "regular file"),
+    "device": (device, "regular file"),
+    "folder": (lambda path: path.mkdir() or path, "regular file"),
+    "headed": (lambda path: claiming((32767, 32767, 32767), path), "32767 x 32767 x 32767"),
+    "scaled": (lambda path: claiming((32767, 32767, 32767), path, scaled=True), "32767 x 32767 x 32767"),
+    "small file": (lambda path: claiming((1000, 1000, 1000), path), "too small"),
+    "endless": (
+        lambda path: endless(path, nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes()),
+        "goes on behind the voxels",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_a_mask_that_is_no_file_or_has_no_end_costs_its_lesion_alone(tmp_path, kind):
+    make, fact = MASKS[kind]
+    survey = surveyed(tmp_path, brain(), {"bad": make(tmp_path / "bad.nii.gz"), "good": box((8, 8, 6))})
+    assert survey.unusable == {"bad": "unreadable mask"} and list(survey.masks.index) == ["good"]
+    (problem,) = survey.problems
+    assert "bad.nii.gz" in problem.found and fact in problem.found
+
+
+@pytest.mark.parametrize("kind", ["pipe", "headed"])
+def test_an_image_that_is_none_costs_the_lesions_of_its_study(tmp_path, kind):
+    make, fact = MASKS[kind]
+    survey = surveyed(tmp_path, make(tmp_path / "image.nii.gz"), {"met": box((8, 8, 6))})
+    assert survey.unusable == {"met": f"unusable image: {survey.problems[0].found}"}
+    assert fact in survey.problems[0].found
+
+
+def test_what_goes_on_is_left_at_once_whoever_reads_it(tmp_path, monkeypatch):
+    """No more is unpacked than the header describes and a megabyte or two."""
+    plain = nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes()
+    scaled = bytearray(plain)
+    struct.pack_into("<2f", scaled, 112, 2.0, 0.0)
+    unpacked = []
+
+    class Counting(gzip.GzipFile):
+        def read(self, size=-1):
+            content = super().read(size)
+            unpacked.append(len(content))
+            return content
+
+    monkeypatch.setattr(volumes.gzip, "open", lambda path: Counting(path))
+    for content, read in ((plain, open_volume), (bytes(scaled), read_stored)):
+        with pytest.raises(UnreadableError, match="goes on"):
+            read(endless(tmp_path / "mask.nii.gz", content))
+    assert sum(unpacked) < 2**23
+
+
+def test_a_few_bytes_behind_the_voxels_are_no_harm(tmp_path):
+    path = tmp_path / "mask.nii.gz"
+    path.write_bytes(gzip.compress(nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes() + bytes(512)))
+    assert open_volume(path).values.sum() == 64
+
+
+@pytest.mark.parametrize("read", [open_volume, read_stored])
+def test_a_volume_that_memory_cannot_hold_is_not_begun(tmp_path, monkeypatch, read):
+    path = save(tmp_path / "mask.nii.gz", box((8, 8, 6)))
+    monkeypatch.setattr(volumes, "available_memory", lambda: 4 * np.prod(SHAPE))
+    with pytest.raises(UnreadableError, match="of memory"):
+        read(path)
+
+
+def test_what_memory_could_not_hold_is_read_once_it_can(tmp_path, monkeypatch):
+    masks = {"met": box((8, 8, 6))}
+    with monkeypatch.context() as patch:
+        patch.setattr(volumes, "available_memory", lambda: 10)
+        assert set(surveyed(tmp_path, brain(), masks).unusable) == {"met"}
+    assert surveyed(tmp_path, brain(), masks).masks.loc["met", "voxels"] == 64
+
+
+def test_a_workbook_with_a_mountain_inside_is_one_problem(tmp_path):
+    path = tmp_path / CLINICAL_WORKBOOK[0]
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=1) as book, book.open("sheet1.xml", "w") as part:
+        for _ in range(MOST // 2**24 + 1):
+            part.write(bytes(2**24))
+    with pytest.raises(InputError) as caught:
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
+    (problem,) = caught.value.problems
+    assert problem.where == str(path) and "0.3 GB" in problem.found
+
+
+def test_a_cell_at_the_far_corner_of_a_sheet_is_one_problem(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = CLINICAL_WORKBOOK[1]
+    book.active["A1"], book.active["XFD1048576"] = "ID", "x"
+    book.save(tmp_path / CLINICAL_WORKBOOK[0])
+    with pytest.raises(InputError, match="XFD1048576"):
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
+
+
+def test_a_workbook_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / CLINICAL_WORKBOOK[0])
+    with pytest.raises(InputError, match="regular file"):
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
