@@ -21,7 +21,7 @@ TAKEN = {
     *("hemisphere", "region", "name_hemisphere", "name_region", "name_confidence", "mni_x", "mni_y", "mni_z"),
     *("mni_overlap", "position_source", "position_confidence", "position_conflict", "volume", "age", "year"),
     *("pixel_spacing", "manufacturer", "field_strength", "sex", "content", "excluded", "reason", "voxels"),
-    *("outside", "grey_levels", "duplicate_of"),
+    *("outside", "grey_levels", "duplicate_of", "doubts"),
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

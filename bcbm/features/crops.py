@@ -11,15 +11,9 @@ import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
 from bcbm.errors import Problem
+from bcbm.features.geometry import VolumeError, require_same_grid
 from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import (
-    UnreadableError,
-    Volume,
-    bounding_box,
-    open_volume,
-    read_volume,
-    require_same_grid,
-)
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, read_volume
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
@@ -123,13 +117,13 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
 
     Row by row and not through a map: a full disk is then an OSError and not the end of the process.
     """
-    remedy = "download the image again; its lesions are excluded"
     try:
-        image = open_volume(study.image)
+        image = open_volume(study.image, study.form)
         levels = _levels(image.values, settings.intensity)
-        others = {name: _sequence(name, path, settings) for name, path in study.others.items()}
-    except ValueError as error:
-        problems = {lesion: [str(error), remedy] for lesion in study.masks}
+        others = {name: _sequence(name, path, study, settings) for name, path in study.others.items()}
+    except VolumeError as error:
+        words = [str(error), f"{error.remedy}; its lesions are excluded"]
+        problems = dict.fromkeys(study.masks, words)
         return {"problems": problems, "again": isinstance(error, UnreadableError)}
     record: Record = {"problems": {}, "files": [".npy"], "again": False}
     shape = (2 + len(others), settings.size, settings.size, settings.size)
@@ -139,9 +133,10 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
         for lesion, mask in study.masks.items():
             row = np.zeros(shape, np.float16)
             try:
-                row = _cut(image, levels, mask, settings, others)
+                row = _cut(image, levels, open_volume(mask, study.form), mask.name, settings, others)
             except ValueError as error:
-                record["problems"][lesion] = [str(error), "correct the mask; the lesion is excluded"]
+                remedy = error.remedy if isinstance(error, VolumeError) else "correct the mask"
+                record["problems"][lesion] = [str(error), f"{remedy}; the lesion is excluded"]
                 record["again"] |= isinstance(error, UnreadableError)
             file.write(row.astype("<f2").tobytes())
     return record
@@ -165,7 +160,7 @@ def _levels(values: np.ndarray, intensity: Intensity) -> tuple[float, float]:
     inside = values[values > 0].astype(np.float32)
     finite = values.dtype.kind != "f" or np.isfinite(values).all()
     if not finite or not inside.size or inside.min() == inside.max():
-        raise ValueError("the image holds no brain: nothing above 0, one intensity only, or not finite")
+        raise VolumeError("the image holds no brain: nothing above 0, one intensity only, or not finite")
     if intensity == "zscore":
         return float(inside.mean()), float(inside.std())
     low, high = np.percentile(inside, [1, 99])
@@ -186,26 +181,26 @@ def _rescaled(image: sitk.Image, levels: tuple[float, float], intensity: Intensi
     return sitk.DICOMOrient(result, "LPS")
 
 
-def _sequence(name: str, path: Path, settings: CropSettings) -> sitk.Image:
-    """A further image of a study, on its own grid; ValueError as `read_volume`, naming it."""
+def _sequence(name: str, path: Path, study: Study, settings: CropSettings) -> sitk.Image:
+    """A further image of a study, on its own grid; VolumeError as `read_volume`, naming it."""
     try:
-        return normalised(read_volume(path), settings.intensity)
-    except ValueError as error:
-        raise type(error)(f"{name}: {error}") from None
+        return normalised(read_volume(path, study.form), settings.intensity)
+    except VolumeError as error:
+        raise type(error)(f"{name}: {error}", error.remedy) from None
 
 
 def _cut(
     image: Volume,
     levels: tuple[float, float],
-    path: Path,
+    mask: Volume,
+    name: str,
     settings: CropSettings,
     others: Mapping[str, sitk.Image],
 ) -> np.ndarray:
     """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
-    mask = open_volume(path)
-    require_same_grid(image.grid, mask.grid, path.name)
+    require_same_grid(image.grid, mask.grid, name)
     if (box := bounding_box(mask.values)) is None:
-        raise ValueError(f"{path.name} is empty")
+        raise ValueError(f"{name} is empty")
     low, high = np.array([(span.start, span.stop) for span in reversed(box)]).T  # x, y, z
     centre = low + np.argwhere(mask.values[box] > 0.5).mean(axis=0)[::-1]
     half = settings.size * settings.spacing / 2 / np.array(image.grid.GetSpacing()) + 1

@@ -8,16 +8,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bcbm.features.geometry import Form
 from bcbm.system.content import file_key
 from bcbm.system.files import write_whole
 
 
 class Study(NamedTuple):
-    """The files of one study: its image, a mask by lesion id, and further images by sequence."""
+    """The files of one study: its image, a mask by lesion id, further images by sequence, and which form of
+    their headers to believe where the two disagree."""
 
     image: Path
     masks: dict[str, Path]
     others: dict[str, Path] = {}
+    form: Form = "agree"
 
 
 Record = dict[str, Any]
@@ -103,6 +106,8 @@ def _make_record(work: Work, study: Study, path: Path) -> tuple[Study, Path, Rec
 
 def _address(study: Study, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    if study.form != "agree":
+        digest.update(study.form.encode())
     others = [(f"image {sequence}", path) for sequence, path in study.others.items()]
     for name, path in [("", study.image), *study.masks.items(), *others]:
         digest.update(name.encode() + b"\0" + file_key(path))

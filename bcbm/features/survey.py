@@ -9,8 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
+from bcbm.cohort.measurements import (
+    MASK_COLUMNS,
+    MNI_COLUMNS,
+    NOT_STRIPPED,
+    RESCALED,
+    TURNED,
+    UNPLACED,
+    Survey,
+)
 from bcbm.errors import Problem
+from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import (
@@ -20,11 +29,14 @@ from bcbm.features.volumes import (
     last_line,
     open_volume,
     read_volume,
-    require_same_grid,
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 1, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 2, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
+_FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
+_NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
+_TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
 class _Region(NamedTuple):
@@ -45,6 +57,8 @@ def survey_cohort(
     masks: dict[str, dict[str, float]] = {}
     overlaps: list[list[Any]] = []
     problems: list[Problem] = []
+    notes: list[Problem] = []
+    doubts: dict[str, list[str]] = {}
     unusable: dict[str, str] = {}
     for study, _, record in each_study(
         studies, survey_study, folder, _SETTINGS, jobs=jobs, progress=progress
@@ -54,6 +68,12 @@ def survey_cohort(
         if record["image"]:
             kind, text, remedy = record["image"]
             problems.append(Problem(str(study.image), text, remedy, kind))
+        for kind, text, remedy in record["doubts"]:
+            problems.append(Problem(str(study.image), text, remedy, kind))
+            doubts.setdefault(str(study.image), []).append(kind)
+        if record["forms"]:
+            remedy = f"the files of its study are read by their {study.form} (cohort.form={study.form})"
+            notes.append(Problem(*record["forms"], remedy, FORMS_APART))
         for lesion, (kind, text, remedy) in record["failures"].items():
             unusable[lesion] = f"{kind}: {text}" if record["image"] else kind
             if not record["image"]:
@@ -61,7 +81,8 @@ def survey_cohort(
     table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
     pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
     problems.sort(key=lambda problem: (problem.kind, problem.where))
-    return Survey(table.rename_axis("lesion_id").sort_index(), pairs, unusable, problems)
+    notes.sort(key=lambda note: note.where)
+    return Survey(table.rename_axis("lesion_id").sort_index(), pairs, unusable, problems, notes, doubts)
 
 
 def register_cohort(
@@ -70,52 +91,83 @@ def register_cohort(
     folder: Path,
     jobs: int,
     progress: Callable[[int], None] | None = None,
+    *,
+    overlap: float,
 ) -> None:
-    """Register every study to the template, and give `survey` the lesions' points there and the failures."""
-    settings = {"registration": 1} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    """Register every study to the template, and give `survey` the lesions' points there and the failures.
+
+    Args:
+        overlap: of a brain with the template's, below which a registration has failed.
+    """
+    settings = {"registration": 2} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
     for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
         lesions = survey.masks.index.intersection(list(study.masks))
-        if record["failure"]:
-            remedy = "look at the image; the position of its lesions is read from their names"
-            survey.problems.append(Problem(str(study.image), record["failure"], remedy, "not registered"))
-        elif len(lesions):
+        if failure := record["failure"] or _too_little(record["overlap"], overlap):
+            remedy = "look at the image; the position of its lesions counts as missing, unless "
+            remedy += "cohort.position=name reads it from their names"
+            survey.problems.append(Problem(str(study.image), failure, remedy, UNPLACED))
+            survey.doubts.setdefault(str(study.image), []).append(UNPLACED)
+            continue
+        if record["turn"] > _TILTED:
+            text = f"its head lies turned by {record['turn']:.0f} degrees"
+            remedy = "check the orientation in its header; positions follow the head, crops do not"
+            survey.problems.append(Problem(str(study.image), text, remedy, TURNED))
+            survey.doubts.setdefault(str(study.image), []).append(TURNED)
+        if len(lesions):
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
             points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
             points[:, 3] = record["overlap"]
             placed = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
             survey.points = pd.concat([survey.points, placed]) if len(survey.points) else placed
+    survey.problems.sort(key=lambda problem: (problem.kind, problem.where))
+
+
+def _too_little(overlap: float, least: float) -> str:
+    """That a brain overlaps the template's by less than it has to, in words; "" where it does not."""
+    if overlap >= least:
+        return ""
+    text = f"overlap {overlap:.2f} with the template's brain, below cohort.overlap={least:g}"
+    return f"registration to MNI failed: {text} (is the scan skull-stripped, with a background of 0?)"
 
 
 def register_study(study: Study, _path: Path) -> Record:
-    """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`
-    and `failure`, one of the two being empty."""
+    """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`,
+    `turn` (degrees) and, where there is none of them, `failure`."""
     try:
-        registration = register(read_volume(study.image))
+        registration = register(read_volume(study.image, study.form))
     except ValueError as error:
         again = isinstance(error, UnreadableError)
-        return {"to_mni": [], "overlap": 0.0, "failure": last_line(error), "again": again}
-    return {"to_mni": registration.to_mni.tolist(), "overlap": registration.overlap, "failure": ""}
+        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": last_line(error), "again": again}
+    to_mni, turn = registration.to_mni.tolist(), registration.turn
+    return {"to_mni": to_mni, "overlap": registration.overlap, "turn": turn, "failure": ""}
 
 
 def survey_study(study: Study, _path: Path) -> Record:
-    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `masks`, `overlaps`,
+    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
+    what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `overlaps`,
     `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
+    record |= {"doubts": [], "forms": []}
     try:
-        image = open_volume(study.image)
+        image = open_volume(study.image, study.form)
         _require_brain(image)
-    except ValueError as error:
-        record["image"] = ["unusable image", str(error), "download it again; its lesions are excluded"]
+    except VolumeError as error:
+        kind, remedy = error.kind or "unusable image", f"{error.remedy}; its lesions are excluded"
+        record["image"] = [kind, str(error), remedy]
         record["failures"] = dict.fromkeys(study.masks, record["image"])
         record["again"] = isinstance(error, UnreadableError)
         return record
+    record["doubts"] = _doubts(image)
+    if study.form != "agree":
+        apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
+        record["forms"] = next((words for words in apart if words[1]), [])
     regions: dict[str, _Region] = {}
     for lesion, path in study.masks.items():
         try:
-            region, measures = _measure(image, path)
+            region, measures = _measure(image, path, study.form)
         except MaskError as error:
-            record["failures"][lesion] = [error.kind, str(error), "correct the mask; the lesion is excluded"]
+            record["failures"][lesion] = [error.kind, str(error), f"{error.remedy}; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
         else:
             regions[lesion], record["masks"][lesion] = region, measures
@@ -128,38 +180,60 @@ def survey_study(study: Study, _path: Path) -> Record:
 
 
 class MaskError(ValueError):
-    """A mask that cannot be used; `kind` says what is wrong with it in a few words."""
+    """A mask that cannot be used; `kind` says what is wrong with it in a few words, `remedy` what to do."""
 
-    def __init__(self, kind: str, text: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, text: str, remedy: str = "correct the mask") -> None:
+        self.kind, self.remedy = kind, remedy
         super().__init__(text)
 
 
 def _require_brain(image: Volume) -> None:
-    """ValueError unless there is a brain in a known orientation."""
+    """VolumeError unless there is a brain in a known orientation."""
     values, low, high = image.values, float(image.values.min()), float(image.values.max())
     if not np.isfinite([low, high]).all():
-        raise ValueError("holds values that are not finite")
+        raise VolumeError("holds values that are not finite")
     if high <= 0:
-        raise ValueError("holds no brain: nothing is above 0")
+        raise VolumeError("holds no brain: nothing is above 0")
     if not (values[values > 0] < high).any():
-        raise ValueError(f"holds one intensity only ({high:g})")
+        raise VolumeError(f"holds one intensity only ({high:g})")
     keys = [key for key in ("qform_code", "sform_code") if image.grid.HasMetaDataKey(key)]
     codes = [image.grid.GetMetaData(key) for key in keys]
     if codes and all(code == "0" for code in codes):
-        raise ValueError("has no orientation (qform and sform code 0): left and right are unknown")
+        text = "has no orientation (qform and sform code 0): left and right are unknown"
+        raise VolumeError(text, "convert it again from what the scanner wrote")
 
 
-def _measure(image: Volume, path: Path) -> tuple[_Region, dict[str, float]]:
+def _doubts(image: Volume) -> list[list[str]]:
+    """What makes it doubtful that an image is a brain as the scanner has measured it: kind, text, remedy."""
+    doubts, values = [], image.values
+    brain, below = int((values > 0).sum()), int((values < 0).sum())
+    high = float(values.max())
+    millilitres = brain * float(np.prod(image.grid.GetSpacing())) / 1000
+    if millilitres > _HEAD:
+        text = f"is not skull-stripped: {millilitres:.0f} ml lie above 0, a brain has less than {_HEAD:.0f}"
+        remedy = "strip the skull and set the background to 0; its positions and intensities are off"
+        doubts.append([NOT_STRIPPED, text, remedy])
+    remedy = "give it as it was before; its radiomics are not those of other images"
+    if below > _NEGATIVE * (brain + below):
+        share = below / (brain + below)
+        text = f"{share:.0%} of its voxels lie below 0, and count as no brain: it was normalised before"
+        doubts.append([RESCALED, text, remedy])
+    elif high < _FEW_BINS * BIN_WIDTH:
+        text = f"its intensities reach {high:.3g}, {_FEW_BINS} grey levels of {BIN_WIDTH:g} or fewer: it was "
+        doubts.append([RESCALED, f"{text}rescaled before", remedy])
+    return doubts
+
+
+def _measure(image: Volume, path: Path, form: Form) -> tuple[_Region, dict[str, float]]:
     """Where a mask is and what it measures on its image; MaskError where it cannot be used."""
     try:
-        mask = open_volume(path)
-    except ValueError as error:
-        raise MaskError("unreadable mask", str(error)) from None
+        mask = open_volume(path, form)
+    except VolumeError as error:
+        raise MaskError(error.kind or "unreadable mask", str(error), error.remedy) from None
     try:
         require_same_grid(image.grid, mask.grid, path.name)
-    except ValueError as error:
-        raise MaskError("mask on another grid", str(error)) from None
+    except VolumeError as error:
+        raise MaskError("mask on another grid", str(error), error.remedy) from None
     if (box := bounding_box(mask.values)) is None:
         raise MaskError("empty mask", f"{path.name} holds no voxel above 0.5")
     region = mask.values[box] > 0.5

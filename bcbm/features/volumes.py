@@ -8,28 +8,32 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from bcbm.features.geometry import Form, Grid, VolumeError, placed, require_same_grid, stored_grid
+
 _HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
-Grid = sitk.Image | sitk.ImageFileReader  # whatever knows size, spacing, origin and direction
 
-
-class UnreadableError(ValueError):
+class UnreadableError(VolumeError):
     """A file that cannot be read, now: the same file may be whole after another download."""
 
 
-def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
+def read_stored(path: Path, pixel: int = sitk.sitkUnknown, form: Form = "agree") -> sitk.Image:
     """Read a volume in the orientation it is stored in.
 
     Args:
         path: any format of ITK.
         pixel: SimpleITK's pixel type; as stored where not given.
+        form: which form of a NIfTI header to believe where its two disagree.
 
     Raises:
         UnreadableError: missing, truncated or damaged.
-        ValueError: not three-dimensional.
+        VolumeError: not three-dimensional, not one number a voxel, not packed though named so, or its header
+            does not say where its voxels lie.
     """
     try:
+        _require_packed(path)
+        affine = stored_grid(path, form)
         if path.suffix == ".gz":
             with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
                 while file.read(1 << 20):
@@ -38,10 +42,22 @@ def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
     if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
-        raise ValueError(f"{path.name} holds {image.GetPixelIDTypeAsString()} voxels, not one number each")
+        text = f"{path.name} holds {image.GetPixelIDTypeAsString()} voxels, not one number each"
+        raise VolumeError(text, "save it with one grey value a voxel")
     if image.GetDimension() != 3:
-        raise ValueError(f"{path.name} has {image.GetDimension()} dimensions, not 3")
-    return image
+        text = f"{path.name} has {image.GetDimension()} dimensions, not 3"
+        raise VolumeError(text, "save the one volume that counts")
+    return image if affine is None else placed(image, affine)
+
+
+def _require_packed(path: Path) -> None:
+    """VolumeError for a plain NIfTI file whose name says that it is packed."""
+    if path.suffix == ".gz" and path.is_file():
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):  # 348, how long a header is, by either end first
+            text = f"{path.name} is a plain NIfTI file, not packed as its name says"
+            raise VolumeError(text, "pack it with gzip, or correct its name")
 
 
 class Volume(NamedTuple):
@@ -61,7 +77,7 @@ class Volume(NamedTuple):
         return part
 
 
-def open_volume(path: Path) -> Volume:
+def open_volume(path: Path, form: Form = "agree") -> Volume:
     """The same volume as `read_stored`, same errors; a usual .nii.gz is unpacked once, into one array.
 
     ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
@@ -71,6 +87,8 @@ def open_volume(path: Path) -> Volume:
         from nibabel.wrapstruct import WrapStructError
 
         try:
+            _require_packed(path)
+            overruled = stored_grid(path, form) is not None
             with gzip.open(path) as file:
                 head = file.read(_HEADER)
                 header = Nifti1Header(head[:-4], check=False)
@@ -78,7 +96,7 @@ def open_volume(path: Path) -> Volume:
                 unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
                 single = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
                 usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
-                if usual and single and unscaled and int(header["datatype"]) in _PLAIN:
+                if usual and single and unscaled and not overruled and int(header["datatype"]) in _PLAIN:
                     reader = sitk.ImageFileReader()
                     reader.SetFileName(str(path))
                     reader.ReadImageInformation()
@@ -86,7 +104,7 @@ def open_volume(path: Path) -> Volume:
                         return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
         except (RuntimeError, OSError, EOFError, zlib.error, WrapStructError) as error:
             raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
-    image = read_stored(path)
+    image = read_stored(path, form=form)
     return Volume(sitk.GetArrayViewFromImage(image), image)
 
 
@@ -101,18 +119,18 @@ def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.nda
     return values
 
 
-def read_volume(path: Path) -> sitk.Image:
-    """Read a volume as float32 in LPS orientation; ValueError as `read_stored`."""
-    return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32), "LPS")
+def read_volume(path: Path, form: Form = "agree") -> sitk.Image:
+    """Read a volume as float32 in LPS orientation; VolumeError as `read_stored`."""
+    return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32, form), "LPS")
 
 
-def read_mask(path: Path, image: sitk.Image) -> sitk.Image:
+def read_mask(path: Path, image: sitk.Image, form: Form = "agree") -> sitk.Image:
     """Read a mask on the grid of its image (LPS), as 0 and 1.
 
     Raises:
         ValueError: unreadable, empty, or on another grid.
     """
-    mask = sitk.DICOMOrient(read_stored(path), "LPS")
+    mask = sitk.DICOMOrient(read_stored(path, form=form), "LPS")
     require_same_grid(image, mask, path.name)
     if bounding_box(sitk.GetArrayViewFromImage(mask)) is None:
         raise ValueError(f"{path.name} is empty")
@@ -129,19 +147,6 @@ def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
             return None
         box[axis] = slice(int(planes[0]), int(planes[-1]) + 1)
     return box[0], box[1], box[2]
-
-
-def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:
-    """ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
-    mask_grid, image_grid = (
-        [*volume.GetSpacing(), *volume.GetOrigin(), *volume.GetDirection()] for volume in (mask, image)
-    )
-    if mask.GetSize() != image.GetSize() or not np.allclose(mask_grid, image_grid, rtol=0, atol=1e-3):
-        raise ValueError(
-            f"{name} is on another grid than its image (size {mask.GetSize()} and {image.GetSize()}, "
-            f"spacing {mask.GetSpacing()} and {image.GetSpacing()}, "
-            f"origin {mask.GetOrigin()} and {image.GetOrigin()})"
-        )
 
 
 def last_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.features.geometry import Form
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
@@ -40,7 +41,8 @@ class SurveyedCohort:
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: measurements of the volumes, or None.
         problems: everything wrong so far.
-        notes: what a person has answered for already, such as patients with several spellings.
+        notes: what a person has answered for already, such as patients with several spellings, and images
+            whose header has two forms.
     """
 
     download: Download
@@ -116,13 +118,20 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
     if volumes and download.has_images:
-        studies = studies_of(download.segmentations)
+        studies = studies_of(download.segmentations, form=config.cohort.form)
         with progress_bar(console, "surveying images and masks", count_masks(studies)) as advance:
             survey = survey_cohort(studies, folder / "survey", config.prepared.jobs, advance)
         if register:
             sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
             with progress_bar(console, "registering studies", len(sound)) as advance:
-                register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
+                register_cohort(
+                    sound,
+                    survey,
+                    folder / "registration",
+                    config.prepared.jobs,
+                    advance,
+                    overlap=config.cohort.overlap,
+                )
     table, workbook, problems = build_table(download, names, survey)
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:
@@ -133,6 +142,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for changes in (sorted(names.items()), defined, joined):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
+    notes += survey.notes if survey else []
     return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
 
 
@@ -156,9 +166,17 @@ def disk_errors(config: Config) -> Iterator[None]:
 
 
 def studies_of(
-    segmentations: pd.DataFrame, lesions: set[str] | None = None, sequences: Sequence[str] = ()
+    segmentations: pd.DataFrame,
+    lesions: set[str] | None = None,
+    sequences: Sequence[str] = (),
+    *,
+    form: Form,
 ) -> list[Study]:
-    """The files of every study with an image, of these lesions or of all, with further sequences."""
+    """The files of every study with an image, of these lesions or of all, with further sequences.
+
+    Args:
+        form: which form of a header to believe where the two disagree (cohort.form).
+    """
     rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
     rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
     if lesions is not None:
@@ -168,6 +186,7 @@ def studies_of(
             Path(str(image)),
             {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
             {name: Path(str(part[f"image_{name}"].iloc[0])) for name in sequences},
+            form,
         )
         for image, part in rows.groupby("image_path")
     ]
