@@ -144,10 +144,8 @@ def _copies(table: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(str(row.lesion_id), text, "excluded: one mask stands for a lesion", kind)
 
 
-def _positions(table: pd.DataFrame) -> Iterator[Problem]:
-    for row in table[(table["position_conflict"] != "") & _is_lesion(table)].itertuples():
-        remedy = "look at the mask; the coordinates count"
-        yield Problem(str(row.lesion_id), str(row.position_conflict), remedy, "name against coordinates")
+def doubtful_studies(table: pd.DataFrame) -> Iterator[Problem]:
+    """Studies whose lesions may lie elsewhere than their coordinates say."""
     for study, overlap in table.groupby("study_id")["mni_overlap"].first().items():
         if overlap < DOUBTFUL:
             text = f"its brain overlaps the template's by {overlap:.2f}"
@@ -160,6 +158,13 @@ def _positions(table: pd.DataFrame) -> Iterator[Problem]:
         if len(sides) >= MIRRORED and sides.all():
             text = f"all {len(sides)} lesions lie on the side opposite to their names"
             yield Problem(str(study), text, "check left and right in the file's header", "mirrored study")
+
+
+def _positions(table: pd.DataFrame) -> Iterator[Problem]:
+    for row in table[(table["position_conflict"] != "") & _is_lesion(table)].itertuples():
+        remedy = "look at the mask; the coordinates count"
+        yield Problem(str(row.lesion_id), str(row.position_conflict), remedy, "name against coordinates")
+    yield from doubtful_studies(table)
 
 
 def _patients(table: pd.DataFrame) -> Iterator[Problem]:

@@ -7,6 +7,9 @@ import pandas as pd
 from bcbm.errors import Problem
 
 MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "drawn")
+NOT_STRIPPED, RESCALED = "not skull-stripped", "intensities rescaled"  # kinds of doubt in an image
+UNPLACED, TURNED = "not registered", "head turned in its header"
+MISSING = "missing"  # the source of a position that coordinates should have given
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")
 
 
@@ -39,7 +42,8 @@ class Survey:
         unusable: the reason of every lesion without a usable image and mask.
         problems: one a file that cannot be used; for an image, one a study.
         divisions: of each mask in more than one piece, by lesion_id; see `bcbm.cohort.parts.divide`.
-        notes: what a person has decided, such as which label value counts.
+        notes: what a person has decided, such as which label value or which form of a header counts.
+        doubts: kinds of what is doubtful, by the image's path.
         points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) and `mni_overlap`, the Dice of the
             brain with the template's, by lesion_id; none where studies were not or could not be registered.
     """
@@ -50,4 +54,5 @@ class Survey:
     problems: list[Problem]
     divisions: dict[str, Division] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
+    doubts: dict[str, list[str]] = field(default_factory=dict)
     points: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MNI_COLUMNS), dtype=float))

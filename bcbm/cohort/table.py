@@ -10,7 +10,7 @@ import pandas as pd
 from bcbm.cohort.cells import odd_cell_problems
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
-from bcbm.cohort.measurements import MNI_COLUMNS, SEVERAL, SPLIT, Survey
+from bcbm.cohort.measurements import MISSING, MNI_COLUMNS, SEVERAL, SPLIT, UNPLACED, Survey
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
 from bcbm.cohort.position import disagreement, place_of
@@ -61,6 +61,7 @@ def build_table(
         for column in ("voxels", "drawn", "outside", "grey_levels"):
             table[column] = measured[column].to_numpy()
         table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
+        table["doubts"] = ["; ".join(survey.doubts.get(path, [])) for path in table["image_path"]]
         reasons = table["lesion_id"].map(survey.unusable)
         exclude(table, reasons.notna(), reasons)
         for reason in (SPLIT, SEVERAL):  # published twice, one may lack its files, but not the other's fault
@@ -198,7 +199,10 @@ def _agree_on_labels(studies: pd.DataFrame, targets: list[str], problems: list[P
 
 
 def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Survey | None) -> None:
-    """Read every name, take the coordinates where there are any, and say where the two disagree, in place."""
+    """Read every name, take the coordinates where there are any, and say where the two disagree, in place.
+
+    A lesion whose study should have been placed and could not be lies nowhere, whatever its name says.
+    """
     wholes = table["part_of"].where(table["part_of"] != "", table["lesion_id"]).str.partition("/")[2]
     readings = [
         names.get(name) or names.get(whole) or read_name(name)
@@ -212,8 +216,12 @@ def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Surve
     )
     table[list(MNI_COLUMNS)] = points.to_numpy(dtype=float)
     rows = []
-    for reading, point in zip(readings, points.to_numpy(dtype=float), strict=True):
-        if np.isnan(point).any() or reading.corrected:
+    doubts = survey.doubts if survey else {}
+    unplaced = [UNPLACED in doubts.get(path, []) for path in table["image_path"]]
+    for reading, point, nowhere in zip(readings, points.to_numpy(dtype=float), unplaced, strict=True):
+        if nowhere and not reading.corrected:
+            rows.append(("unknown", "unknown", MISSING, 0.0, ""))
+        elif np.isnan(point).any() or reading.corrected:
             source = "person" if reading.corrected else "name"
             rows.append((reading.hemisphere, reading.region, source, reading.confidence, ""))
         else:

@@ -22,7 +22,7 @@ TAKEN = {
     *("hemisphere", "region", "name_hemisphere", "name_region", "name_confidence", "mni_x", "mni_y", "mni_z"),
     *("mni_overlap", "position_source", "position_confidence", "position_conflict", "volume", "age", "year"),
     *("pixel_spacing", "manufacturer", "field_strength", "sex", "content", "excluded", "reason", "voxels"),
-    *("outside", "grey_levels", "duplicate_of", "mask_value", "mask_part", "part_of", "drawn"),
+    *("outside", "grey_levels", "duplicate_of", "mask_value", "mask_part", "part_of", "drawn", "doubts"),
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -89,7 +89,19 @@ class Cohort:
     )
     position: Literal["name", "image"] = key(
         "name",
-        "where a lesion lies: from its name, or from its mask in MNI space (the name where that fails)",
+        "where a lesion lies: from its name, or from its mask in MNI space",
+    )
+    overlap: float = key(
+        0.85,
+        "overlap (Dice) of a registered brain with the template's below which its lesions have no position "
+        "(cohort.position=image)",
+        least=0,
+        most=1,
+    )
+    form: Literal["agree", "qform", "sform"] = key(
+        "agree",
+        "which form of a NIfTI header says where its voxels lie, if the two disagree; agree: such files are "
+        "not used",
     )
     parts: Literal["split", "largest", "refuse"] = key(
         "split",
@@ -121,6 +133,11 @@ class Features:
 
     radiomics: Literal["workbook", "extract"] = key(
         "workbook", "published values of the workbook, or our own PyRadiomics run"
+    )
+    axes: Literal["patient", "stored"] = key(
+        "patient",
+        "axes across which an extraction measures the Maximum2DDiameter features: the patient's, or the "
+        "file's, as the published workbook has them",
     )
     crop_size: int = key(32, "edge of the cubic crop, voxels", least=8)
     crop_spacing: float = key(1.0, "edge of a crop voxel, mm", above=0)

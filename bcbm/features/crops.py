@@ -11,16 +11,10 @@ import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
 from bcbm.errors import Problem
+from bcbm.features.geometry import Form, VolumeError, require_same_grid
 from bcbm.features.masks import MaskPart, open_mask
 from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import (
-    UnreadableError,
-    Volume,
-    bounding_box,
-    open_volume,
-    read_volume,
-    require_same_grid,
-)
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, read_volume
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
@@ -124,13 +118,13 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
 
     Row by row and not through a map: a full disk is then an OSError and not the end of the process.
     """
-    remedy = "download the image again; its lesions are excluded"
     try:
-        image = open_volume(study.image)
+        image = open_volume(study.image, study.form)
         levels = _levels(image.values, settings.intensity)
-        others = {name: _sequence(name, path, settings) for name, path in study.others.items()}
-    except ValueError as error:
-        problems = {lesion: [str(error), remedy] for lesion in study.masks}
+        others = {name: _sequence(name, path, study, settings) for name, path in study.others.items()}
+    except VolumeError as error:
+        words = [str(error), f"{error.remedy}; its lesions are excluded"]
+        problems = dict.fromkeys(study.masks, words)
         return {"problems": problems, "again": isinstance(error, UnreadableError)}
     record: Record = {"problems": {}, "files": [".npy"], "again": False}
     shape = (2 + len(others), settings.size, settings.size, settings.size)
@@ -140,9 +134,10 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
         for lesion, mask in study.masks.items():
             row = np.zeros(shape, np.float16)
             try:
-                row = _cut(image, levels, mask, study.parts.get(lesion), settings, others)
+                row = _cut(image, levels, mask, study.parts.get(lesion), study.form, settings, others)
             except ValueError as error:
-                record["problems"][lesion] = [str(error), "correct the mask; the lesion is excluded"]
+                remedy = error.remedy if isinstance(error, VolumeError) else "correct the mask"
+                record["problems"][lesion] = [str(error), f"{remedy}; the lesion is excluded"]
                 record["again"] |= isinstance(error, UnreadableError)
             file.write(row.astype("<f2").tobytes())
     return record
@@ -166,7 +161,7 @@ def _levels(values: np.ndarray, intensity: Intensity) -> tuple[float, float]:
     inside = values[values > 0].astype(np.float32)
     finite = values.dtype.kind != "f" or np.isfinite(values).all()
     if not finite or not inside.size or inside.min() == inside.max():
-        raise ValueError("the image holds no brain: nothing above 0, one intensity only, or not finite")
+        raise VolumeError("the image holds no brain: nothing above 0, one intensity only, or not finite")
     if intensity == "zscore":
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = float(inside.mean()), float(inside.std())
@@ -191,12 +186,12 @@ def _rescaled(image: sitk.Image, levels: tuple[float, float], intensity: Intensi
     return sitk.DICOMOrient(result, "LPS")
 
 
-def _sequence(name: str, path: Path, settings: CropSettings) -> sitk.Image:
-    """A further image of a study, on its own grid; ValueError as `read_volume`, naming it."""
+def _sequence(name: str, path: Path, study: Study, settings: CropSettings) -> sitk.Image:
+    """A further image of a study, on its own grid; VolumeError as `read_volume`, naming it."""
     try:
-        return normalised(read_volume(path), settings.intensity)
-    except ValueError as error:
-        raise type(error)(f"{name}: {error}") from None
+        return normalised(read_volume(path, study.form), settings.intensity)
+    except VolumeError as error:
+        raise type(error)(f"{name}: {error}", error.remedy) from None
 
 
 def _cut(
@@ -204,11 +199,12 @@ def _cut(
     levels: tuple[float, float],
     path: Path,
     chosen: MaskPart | None,
+    form: Form,
     settings: CropSettings,
     others: Mapping[str, sitk.Image],
 ) -> np.ndarray:
     """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
-    mask = open_mask(path, chosen)
+    mask = open_mask(path, chosen, form)
     require_same_grid(image.grid, mask.grid, path.name)
     if (box := bounding_box(mask.values)) is None:
         raise ValueError(f"{path.name} is empty")

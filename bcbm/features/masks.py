@@ -7,7 +7,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import center_of_mass, label
 
-from bcbm.features.volumes import Grid, Volume, bounding_box, open_volume, point_of, require_same_grid
+from bcbm.features.geometry import Form, Grid, require_same_grid
+from bcbm.features.volumes import Volume, bounding_box, open_volume, point_of
 
 STRAY_VOXELS, STRAY_SHARE = 3, 0.01  # a part with fewer voxels, or with less of the mask, is no lesion
 _TOUCHING = np.ones((3, 3, 3))  # voxels touch that share a corner
@@ -25,13 +26,13 @@ class MaskPart(NamedTuple):
     number: int = 0
 
 
-def open_mask(path: Path, part: MaskPart | None = None) -> Volume:
+def open_mask(path: Path, part: MaskPart | None = None, form: Form = "agree") -> Volume:
     """A mask whose voxels above 0.5 are the lesion's: the file as it is stored, or a part of it as 0 and 1.
 
     Raises:
         ValueError: as `open_volume`.
     """
-    volume = open_volume(path)
+    volume = open_volume(path, form)
     if not part or not any(part) or (box := bounding_box(volume.values)) is None:
         return volume
     region = foreground(volume.values[box], part.value)
@@ -43,13 +44,15 @@ def open_mask(path: Path, part: MaskPart | None = None) -> Volume:
     return Volume(values, volume.grid)
 
 
-def read_mask(path: Path, image: sitk.Image, part: MaskPart | None = None) -> sitk.Image:
+def read_mask(
+    path: Path, image: sitk.Image, part: MaskPart | None = None, form: Form = "agree"
+) -> sitk.Image:
     """Read a mask on the grid of its image (LPS), as 0 and 1.
 
     Raises:
         ValueError: unreadable, empty, or on another grid.
     """
-    volume = open_mask(path, part)
+    volume = open_mask(path, part, form)
     mask = sitk.DICOMOrient(volume.part([0, 0, 0], list(volume.grid.GetSize())), "LPS")
     require_same_grid(image, mask, path.name)
     if bounding_box(volume.values) is None:

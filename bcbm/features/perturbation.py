@@ -6,6 +6,7 @@ randomised; a feature that then changes as much as between lesions is not to be 
 
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,17 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter, shift
 
+from bcbm.features.geometry import require_same_grid
 from bcbm.features.masks import open_mask
-from bcbm.features.radiomics import FEATURES, feature_values, provenance
+from bcbm.features.radiomics import FEATURES, Axes, feature_values, provenance
 from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, require_same_grid
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume
 
 DRAWS = 4  # contours of a lesion
 MOVED, GROWN = 0.5, 0.2  # at most: voxels along each axis, and the share of the volume, more or less
 ROOM = 8  # voxels around a mask: the change, and PyRadiomics' own padding
 ROUGH, SMOOTH = 0.5, 2.0  # of the boundary's noise: standard deviation and width, in edges of a voxel
-_RECORD = 1  # counts up whenever a record would look different
+_RECORD = 2  # counts up whenever a record would look different
 
 
 def perturbed_mask(
@@ -51,34 +53,43 @@ def perturbed_mask(
 
 
 def perturbed_features(
-    studies: Iterable[Study], folder: Path, jobs: int, progress: Callable[[int], None] | None = None
+    studies: Iterable[Study],
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int], None] | None = None,
+    *,
+    axes: Axes = "patient",
 ) -> dict[str, npt.NDArray[np.float64]]:
     """The features of DRAWS perturbed masks a lesion, (DRAWS, 107) by lesion id, in parallel over studies.
 
     NaN where PyRadiomics has no value for a contour; a lesion whose files cannot be read has no entry.
     Records are kept in `folder`, so a second call reads no volume.
 
+    Args:
+        axes: across which 2D diameters are measured, see `extract_lesion`.
+
     Raises:
         OSError: `folder` cannot be written.
     """
-    address = {"perturbed": _RECORD, "draws": DRAWS, **provenance()}
+    address = {"perturbed": _RECORD, "draws": DRAWS, "axes": axes, **provenance()}
+    work = partial(perturb_study, axes=axes)
     values: dict[str, npt.NDArray[np.float64]] = {}
-    for _, _, record in each_study(studies, perturb_study, folder, address, jobs=jobs, progress=progress):
+    for _, _, record in each_study(studies, work, folder, address, jobs=jobs, progress=progress):
         values |= {lesion: np.array(rows, np.float64) for lesion, rows in record["values"].items()}
     return values
 
 
-def perturb_study(study: Study, _path: Path) -> Record:
+def perturb_study(study: Study, _path: Path, *, axes: Axes) -> Record:
     """The record of one study: `values`, DRAWS rows of 107 a lesion."""
     record: Record = {"values": {}, "again": False}
     try:
-        image = open_volume(study.image)
+        image = open_volume(study.image, study.form)
     except ValueError as error:
         return {**record, "again": isinstance(error, UnreadableError)}
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion))
-            record["values"][lesion] = _lesion(image, mask, zlib.crc32(lesion.encode()))
+            mask = open_mask(path, study.parts.get(lesion), study.form)
+            record["values"][lesion] = _lesion(image, mask, zlib.crc32(lesion.encode()), axes)
         except UnreadableError:
             record["again"] = True
         except ValueError:  # an empty mask or another grid, which preparation has said
@@ -86,7 +97,7 @@ def perturb_study(study: Study, _path: Path) -> Record:
     return record
 
 
-def _lesion(image: Volume, mask: Volume, seed: int) -> list[list[float]]:
+def _lesion(image: Volume, mask: Volume, seed: int, axes: Axes) -> list[list[float]]:
     """DRAWS rows of 107; ValueError for an empty mask or one on another grid."""
     require_same_grid(image.grid, mask.grid)
     if (box := bounding_box(mask.values)) is None:
@@ -98,14 +109,17 @@ def _lesion(image: Volume, mask: Volume, seed: int) -> list[list[float]]:
     inside = sitk.GetArrayFromImage(region) > 0.5
     drawable = inside | (sitk.GetArrayViewFromImage(part) > 0)  # nobody draws into what was stripped off
     cut = Volume(sitk.GetArrayViewFromImage(part), part)
-    return [_drawn(cut, inside, drawable, np.random.default_rng([seed, draw])) for draw in range(DRAWS)]
+    draws = [np.random.default_rng([seed, draw]) for draw in range(DRAWS)]
+    return [_drawn(cut, inside, drawable, rng, axes) for rng in draws]
 
 
-def _drawn(image: Volume, mask: np.ndarray, drawable: np.ndarray, rng: np.random.Generator) -> list[float]:
+def _drawn(
+    image: Volume, mask: np.ndarray, drawable: np.ndarray, rng: np.random.Generator, axes: Axes
+) -> list[float]:
     """The features inside one contour, NaN where PyRadiomics has none for it."""
     contour = perturbed_mask(mask, image.grid.GetSpacing()[::-1], drawable, rng)
     try:
-        return feature_values(image, Volume(contour.astype(np.uint8), image.grid), {})
+        return feature_values(image, Volume(contour.astype(np.uint8), image.grid), {}, axes)
     except (MemoryError, OSError):
         raise
     except Exception:  # PyRadiomics raises nearly all there are, of a line of voxels for example

@@ -11,22 +11,16 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from bcbm.features.geometry import require_same_grid
 from bcbm.features.masks import open_mask
 from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import (
-    UnreadableError,
-    Volume,
-    bounding_box,
-    last_line,
-    open_volume,
-    require_same_grid,
-)
+from bcbm.features.volumes import UnreadableError, Volume, bounding_box, last_line, open_volume
 
 _FAMILIES = {
     "shape": "Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn "
@@ -62,8 +56,12 @@ FEATURES: tuple[str, ...] = tuple(
 )
 """The 107 columns, in the order of the collection's workbook."""
 
+Axes = Literal["patient", "stored"]
+AGREEING = 1e-3  # relative difference up to which two values are the same measurement, rounded or meshed anew
+DIAMETERS = [name for name in FEATURES if "Maximum2DDiameter" in name]  # measured in planes across an axis
 _LIBRARY = "pyradiomics-bhklab"
-_RECORD = 1  # counts up whenever a kept record would look different
+_RECORD = 2  # counts up whenever a kept record would look different
+_PAIRS = ("LR", "PA", "SI")  # the ends of the patient's axes x, y, z
 _MARGIN = 5  # voxels kept around the mask, PyRadiomics' own padding
 _SPLINE = 40  # voxels beyond which a B-spline coefficient does not reach: its poles are below 0.44
 
@@ -75,9 +73,12 @@ def provenance(settings: dict[str, Any] | None = None) -> dict[str, str]:
 
 
 def extract_lesion(
-    image: sitk.Image, mask: sitk.Image, settings: dict[str, Any] | None = None
+    image: sitk.Image, mask: sitk.Image, settings: dict[str, Any] | None = None, axes: Axes = "patient"
 ) -> dict[str, float]:
     """The 107 features of the voxels where `mask` > 0.5; the same values as from the uncropped volume.
+
+    Slice, row and column of the Maximum2DDiameter features are planes across an axis: of the patient, so that
+    they do not depend on how the file is stored, or as stored. No other feature depends on it.
 
     With `normalize` and with `resampledPixelSpacing` too: the volume is normalised whole, and resampling
     starts from its corner. B-splines, which reach over the whole volume, then differ by less than 1e-9.
@@ -86,6 +87,7 @@ def extract_lesion(
         image: 3D intensities, any scale (the features are not normalised).
         mask: on the grid of `image`, integer or float.
         settings: PyRadiomics settings by name, e.g. `{"binWidth": 25}`; None is its defaults.
+        axes: across which 2D diameters are measured.
 
     Raises:
         ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
@@ -93,7 +95,7 @@ def extract_lesion(
     """
     volume, region = (Volume(sitk.GetArrayViewFromImage(stored), stored) for stored in (image, mask))
     volume, settings = _normalised(volume, settings or {})
-    return dict(zip(FEATURES, feature_values(volume, region, settings), strict=True))
+    return dict(zip(FEATURES, feature_values(volume, region, settings, axes), strict=True))
 
 
 def extract_cohort(
@@ -103,6 +105,7 @@ def extract_cohort(
     *,
     folder: Path | None = None,
     settings: dict[str, Any] | None = None,
+    axes: Axes = "patient",
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Features of all lesions, in parallel over studies.
 
@@ -112,6 +115,7 @@ def extract_cohort(
         progress: called with the number of lesions each study brought, as it is done.
         folder: keeps what each study brought, so that a killed call goes on; None keeps nothing.
         settings: PyRadiomics settings by name; None is its defaults.
+        axes: across which 2D diameters are measured, see `extract_lesion`.
 
     Returns:
         A table (lesions with features, 107) indexed by `lesion_id`, in the order of `studies` (an empty list
@@ -123,8 +127,8 @@ def extract_cohort(
     requested = [Study(*study) for study in studies]
     values: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
-    work = partial(extract_study, settings=settings or {})
-    address = {"radiomics": _RECORD, **provenance(settings)}
+    work = partial(extract_study, settings=settings or {}, axes=axes)
+    address = {"radiomics": _RECORD, "axes": axes, **provenance(settings)}
     with TemporaryDirectory() as passing:
         place = folder or Path(passing)
         for _, _, record in each_study(requested, work, place, address, jobs=jobs, progress=progress):
@@ -170,19 +174,46 @@ def compare_radiomics(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.Dat
     return pd.DataFrame(rows).set_index("feature")
 
 
-def extract_study(study: Study, _path: Path, *, settings: dict[str, Any]) -> Record:
+def differing_lesions(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.DataFrame:
+    """The lesions of two tables of which any feature differs by more than 0.1 %, the worst first.
+
+    Args:
+        workbook: indexed by lesion_id, with the columns FEATURES, as `extracted`.
+
+    Returns:
+        Indexed by `lesion_id`: how many `features` differ, whether these are 2D `diameters` only, and the
+        `largest_difference` (of the larger of the two values) with its `feature`.
+    """
+    shared = workbook.index.intersection(extracted.index)
+    published, own = (table.loc[shared, list(FEATURES)] for table in (workbook, extracted))
+    larger = published.abs().where(published.abs() >= own.abs(), own.abs()).replace(0.0, 1.0)
+    apart = ((published - own).abs() / larger).where(np.isfinite(published) & np.isfinite(own), 0.0)
+    differs = apart > AGREEING
+    table = pd.DataFrame(
+        {
+            "features": differs.sum(axis=1),
+            "diameters": ~differs.drop(columns=DIAMETERS).any(axis=1),
+            "largest_difference": apart.max(axis=1),
+            "feature": apart.idxmax(axis=1),
+        }
+    )
+    table = table[table["features"] > 0].rename_axis("lesion_id")
+    return table.sort_values("largest_difference", ascending=False, kind="stable")
+
+
+def extract_study(study: Study, _path: Path, *, settings: dict[str, Any], axes: Axes) -> Record:
     """The record of one study, every file read once: `values`, 107 a lesion, or `failures`, the reasons."""
     record: Record = {"values": {}, "failures": {}, "again": False}
     try:
-        image, settings = _normalised(open_volume(study.image), settings)
+        image, settings = _normalised(open_volume(study.image, study.form), settings)
     except ValueError as error:
         record["failures"] = dict.fromkeys(study.masks, str(error))
         record["again"] = isinstance(error, UnreadableError)
         return record
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion))
-            record["values"][lesion] = feature_values(image, mask, settings)
+            mask = open_mask(path, study.parts.get(lesion), study.form)
+            record["values"][lesion] = feature_values(image, mask, settings, axes)
         except (MemoryError, OSError):  # of the machine, not of the lesion: never kept as its failure
             raise
         except UnreadableError as error:
@@ -210,11 +241,16 @@ def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[s
     return Volume(sitk.GetArrayViewFromImage(normalised), normalised), {**settings, "normalize": False}
 
 
-def feature_values(image: Volume, mask: Volume, settings: dict[str, Any]) -> list[float]:
+def feature_values(image: Volume, mask: Volume, settings: dict[str, Any], axes: Axes) -> list[float]:
     """The values of FEATURES, in that order, where `mask` > 0.5; raises as `extract_lesion`."""
     require_same_grid(image.grid, mask.grid)
     extractor = _extractor(settings)
-    values = extractor.execute(*_crop(image, mask, extractor.settings), label=1)
+    crops = _crop(image, mask, extractor.settings)
+    if axes == "patient":
+        code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.grid.GetDirection())
+        order = [next(place for place, letter in enumerate(code) if letter in pair) for pair in _PAIRS]
+        crops = sitk.PermuteAxes(crops[0], order), sitk.PermuteAxes(crops[1], order)
+    values = extractor.execute(*crops, label=1)
     # From NumPy 2.5 on eigenvalues, which the MCC is made of, are complex numbers even where they are real.
     return [float(np.real(values[name])) for name in FEATURES]
 

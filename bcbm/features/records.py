@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bcbm.errors import Note
+from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
@@ -19,13 +20,15 @@ from bcbm.system.pool import workers
 class Study(NamedTuple):
     """The files of one study: its image, a mask by lesion id, and further images by sequence.
 
-    `parts` says what of its mask is a lesion, where that is not all of it.
+    `parts` says what of its mask is a lesion, where that is not all of it; `form` which form of their headers
+    to believe where the two disagree.
     """
 
     image: Path
     masks: dict[str, Path]
     others: dict[str, Path] = {}
     parts: dict[str, MaskPart] = {}
+    form: Form = "agree"
 
 
 Record = dict[str, Any]
@@ -129,6 +132,8 @@ def _sum(record: Record) -> str:
 
 def _address(study: Study, settings: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    if study.form != "agree":
+        digest.update(study.form.encode())
     others = [(f"image {sequence}", path) for sequence, path in study.others.items()]
     for name, path in [("", study.image), *study.masks.items(), *others]:
         digest.update(name.encode() + b"\0" + file_key(path))

@@ -10,8 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Division, Survey
+from bcbm.cohort.measurements import (
+    MASK_COLUMNS,
+    MNI_COLUMNS,
+    NOT_STRIPPED,
+    RESCALED,
+    TURNED,
+    UNPLACED,
+    Division,
+    Survey,
+)
 from bcbm.errors import Problem
+from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
 from bcbm.features.masks import foreground, label_values, separate
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
@@ -23,13 +33,15 @@ from bcbm.features.volumes import (
     open_volume,
     point_of,
     read_volume,
-    require_same_grid,
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
 _SETTINGS = {"survey": 2, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
-_CORRECT = "correct the mask; the lesion is excluded"
 _LISTED = 5  # label values of a mask that a message names
+_HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
+_FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
+_NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
+_TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
 class _Region(NamedTuple):
@@ -60,6 +72,7 @@ def survey_cohort(
     overlaps: list[list[Any]] = []
     problems: list[Problem] = []
     notes: list[Problem] = []
+    doubts: dict[str, list[str]] = {}
     unusable: dict[str, str] = {}
     divisions: dict[str, Division] = {}
     work, settings = partial(survey_study, value=value), _SETTINGS | ({"value": value} if value else {})
@@ -69,6 +82,13 @@ def survey_cohort(
         if record["image"]:
             kind, text, remedy = record["image"]
             problems.append(Problem(str(study.image), text, remedy, kind))
+        for kind, text, remedy in record["doubts"]:
+            problems.append(Problem(str(study.image), text, remedy, kind))
+            doubts.setdefault(str(study.image), []).append(kind)
+        if record["forms"]:
+            remedy = f"the files of its study are read by their {study.form} (cohort.form={study.form})"
+            where, text = record["forms"]
+            notes.append(Problem(where, text, remedy, FORMS_APART))
         for lesion, (kind, text, remedy) in record["failures"].items():
             unusable[lesion] = f"{kind}: {text}" if record["image"] else kind
             if not record["image"]:
@@ -87,7 +107,7 @@ def survey_cohort(
     for listed in (problems, notes):
         listed.sort(key=lambda problem: (problem.kind, problem.where))
     masks_table = table.rename_axis("lesion_id").sort_index()
-    return Survey(masks_table, pairs, unusable, problems, divisions, notes)
+    return Survey(masks_table, pairs, unusable, problems, divisions, notes, doubts)
 
 
 def register_cohort(
@@ -96,56 +116,86 @@ def register_cohort(
     folder: Path,
     jobs: int,
     progress: Callable[[int], None] | None = None,
+    *,
+    overlap: float,
 ) -> None:
-    """Register every study to the template, and give `survey` the lesions' points there and the failures."""
-    settings = {"registration": 1} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    """Register every study to the template, and give `survey` the lesions' points there and the failures.
+
+    Args:
+        overlap: of a brain with the template's, below which a registration has failed.
+    """
+    settings = {"registration": 2} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
     for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
         lesions = survey.masks.index.intersection(list(study.masks))
-        if record["failure"]:
-            remedy = "look at the image; the position of its lesions is read from their names"
-            survey.problems.append(Problem(str(study.image), record["failure"], remedy, "not registered"))
-        elif len(lesions):
+        if failure := record["failure"] or _too_little(record["overlap"], overlap):
+            remedy = "look at the image; the position of its lesions counts as missing, unless "
+            remedy += "cohort.position=name reads it from their names"
+            survey.problems.append(Problem(str(study.image), failure, remedy, UNPLACED))
+            survey.doubts.setdefault(str(study.image), []).append(UNPLACED)
+            continue
+        if record["turn"] > _TILTED:
+            text = f"its head lies turned by {record['turn']:.0f} degrees"
+            remedy = "check the orientation in its header; positions follow the head, crops do not"
+            survey.problems.append(Problem(str(study.image), text, remedy, TURNED))
+            survey.doubts.setdefault(str(study.image), []).append(TURNED)
+        if len(lesions):
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
             points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
             points[:, 3] = record["overlap"]
             placed = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
             survey.points = pd.concat([survey.points, placed]) if len(survey.points) else placed
+    survey.problems.sort(key=lambda problem: (problem.kind, problem.where))
+
+
+def _too_little(overlap: float, least: float) -> str:
+    """That a brain overlaps the template's by less than it has to, in words; "" where it does not."""
+    if overlap >= least:
+        return ""
+    text = f"overlap {overlap:.2f} with the template's brain, below cohort.overlap={least:g}"
+    return f"registration to MNI failed: {text} (is the scan skull-stripped, with a background of 0?)"
 
 
 def register_study(study: Study, _path: Path) -> Record:
-    """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`
-    and `failure`, one of the two being empty."""
+    """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`,
+    `turn` (degrees) and, where there is none of them, `failure`."""
     try:
-        registration = register(read_volume(study.image))
+        registration = register(read_volume(study.image, study.form))
     except ValueError as error:
         again = isinstance(error, UnreadableError)
-        return {"to_mni": [], "overlap": 0.0, "failure": last_line(error), "again": again}
-    return {"to_mni": registration.to_mni.tolist(), "overlap": registration.overlap, "failure": ""}
+        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": last_line(error), "again": again}
+    to_mni, turn = registration.to_mni.tolist(), registration.turn
+    return {"to_mni": to_mni, "overlap": registration.overlap, "turn": turn, "failure": ""}
 
 
 def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
-    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `masks`, `divisions`
+    """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
+    what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `divisions`
     (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
     `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
-    record |= {"divisions": {}, "values": {}}
+    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": []}
     try:
-        image = open_volume(study.image)
+        image = open_volume(study.image, study.form)
         _require_brain(image)
-    except ValueError as error:
-        record["image"] = ["unusable image", str(error), "download it again; its lesions are excluded"]
+    except VolumeError as error:
+        kind, remedy = error.kind or "unusable image", f"{error.remedy}; its lesions are excluded"
+        record["image"] = [kind, str(error), remedy]
         record["failures"] = dict.fromkeys(study.masks, record["image"])
         record["again"] = isinstance(error, UnreadableError)
         return record
+    record["doubts"] = _doubts(image)
+    if study.form != "agree":
+        apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
+        record["forms"] = next((words for words in apart if words[1]), [])
     regions: dict[str, tuple[str, _Region, float]] = {}  # of masks and parts: the mask, where, how large
     for lesion, path in study.masks.items():
         try:
-            start, values = _drawn(image, path)
+            start, values = _drawn(image, path, study.form)
             region, text = _chosen(values, value, path.name)
             packed, measures = _measure(image, start, region, path.name)
         except MaskError as error:
-            record["failures"][lesion] = [error.kind, str(error), error.remedy]
+            record["failures"][lesion] = [error.kind, str(error), f"{error.remedy}; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
             continue
         drawn = {"drawn": int((values > 0.5).sum())}
@@ -160,7 +210,8 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
             try:
                 packed, measures = _measure(image, start, numbers == number, path.name)
             except MaskError as error:
-                parts.append([error.kind, f"part {number} of {error}", error.remedy])
+                remedy = f"{error.remedy}; the lesion is excluded"
+                parts.append([error.kind, f"part {number} of {error}", remedy])
             else:
                 parts.append(measures | drawn)
                 regions[f"{lesion}/{number}"] = lesion, packed, measures["voxels"]
@@ -175,36 +226,58 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
 class MaskError(ValueError):
     """A mask that cannot be used; `kind` says what is wrong with it in a few words, `remedy` what to do."""
 
-    def __init__(self, kind: str, text: str, remedy: str = _CORRECT) -> None:
+    def __init__(self, kind: str, text: str, remedy: str = "correct the mask") -> None:
         self.kind, self.remedy = kind, remedy
         super().__init__(text)
 
 
 def _require_brain(image: Volume) -> None:
-    """ValueError unless there is a brain in a known orientation."""
+    """VolumeError unless there is a brain in a known orientation."""
     values, low, high = image.values, float(image.values.min()), float(image.values.max())
     if not np.isfinite([low, high]).all():
-        raise ValueError("holds values that are not finite")
+        raise VolumeError("holds values that are not finite")
     if high <= 0:
-        raise ValueError("holds no brain: nothing is above 0")
+        raise VolumeError("holds no brain: nothing is above 0")
     if not (values[values > 0] < high).any():
-        raise ValueError(f"holds one intensity only ({high:g})")
+        raise VolumeError(f"holds one intensity only ({high:g})")
     keys = [key for key in ("qform_code", "sform_code") if image.grid.HasMetaDataKey(key)]
     codes = [image.grid.GetMetaData(key) for key in keys]
     if codes and all(code == "0" for code in codes):
-        raise ValueError("has no orientation (qform and sform code 0): left and right are unknown")
+        text = "has no orientation (qform and sform code 0): left and right are unknown"
+        raise VolumeError(text, "convert it again from what the scanner wrote")
 
 
-def _drawn(image: Volume, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _doubts(image: Volume) -> list[list[str]]:
+    """What makes it doubtful that an image is a brain as the scanner has measured it: kind, text, remedy."""
+    doubts, values = [], image.values
+    brain, below = int((values > 0).sum()), int((values < 0).sum())
+    high = float(values.max())
+    millilitres = brain * float(np.prod(image.grid.GetSpacing())) / 1000
+    if millilitres > _HEAD:
+        text = f"is not skull-stripped: {millilitres:.0f} ml lie above 0, a brain has less than {_HEAD:.0f}"
+        remedy = "strip the skull and set the background to 0; its positions and intensities are off"
+        doubts.append([NOT_STRIPPED, text, remedy])
+    remedy = "give it as it was before; its radiomics are not those of other images"
+    if below > _NEGATIVE * (brain + below):
+        share = below / (brain + below)
+        text = f"{share:.0%} of its voxels lie below 0, and count as no brain: it was normalised before"
+        doubts.append([RESCALED, text, remedy])
+    elif high < _FEW_BINS * BIN_WIDTH:
+        text = f"its intensities reach {high:.3g}, {_FEW_BINS} grey levels of {BIN_WIDTH:g} or fewer: it was "
+        doubts.append([RESCALED, f"{text}rescaled before", remedy])
+    return doubts
+
+
+def _drawn(image: Volume, path: Path, form: Form) -> tuple[np.ndarray, np.ndarray]:
     """The box of a mask, its start (z, y, x) and the values in it; MaskError where it cannot be used."""
     try:
-        mask = open_volume(path)
-    except ValueError as error:
-        raise MaskError("unreadable mask", str(error)) from None
+        mask = open_volume(path, form)
+    except VolumeError as error:
+        raise MaskError(error.kind or "unreadable mask", str(error), error.remedy) from None
     try:
         require_same_grid(image.grid, mask.grid, path.name)
-    except ValueError as error:
-        raise MaskError("mask on another grid", str(error)) from None
+    except VolumeError as error:
+        raise MaskError("mask on another grid", str(error), error.remedy) from None
     if (box := bounding_box(mask.values)) is None:
         low, high = mask.values.min(), mask.values.max()
         raise MaskError(
@@ -220,11 +293,11 @@ def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]
     words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
     text = f"{name} holds the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
     if len(labels) > 1 and not value:
-        remedy = "set cohort.label_value, or draw each in a mask of its own; the lesion is excluded"
+        remedy = "set cohort.label_value, or draw each in a mask of its own"
         raise MaskError("several label values", text, remedy)
     region = foreground(values, value)
     if not region.any():
-        remedy = "correct the mask, or cohort.label_value; the lesion is excluded"
+        remedy = "correct the mask, or cohort.label_value"
         raise MaskError("mask without the label value", f"{text} and not {value}", remedy)
     return region, text if len(labels) > 1 else ""
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
+from bcbm.features.geometry import Form, Grid, VolumeError, placed, stored_grid
 from bcbm.system.memory import available_memory
 
 MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has fewer
@@ -18,51 +19,68 @@ _COPIES = 3  # of a volume in memory, as float32 or wider, while it is oriented 
 _HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
-Grid = sitk.Image | sitk.ImageFileReader  # whatever knows size, spacing, origin and direction
 
-
-class UnreadableError(ValueError):
+class UnreadableError(VolumeError):
     """A file that cannot be read, now: the same file may be whole after another download."""
 
 
-def read_stored(path: Path, pixel: int = sitk.sitkUnknown) -> sitk.Image:
+def read_stored(path: Path, pixel: int = sitk.sitkUnknown, form: Form = "agree") -> sitk.Image:
     """Read a volume in the orientation it is stored in.
 
     Args:
         path: any format of ITK.
         pixel: SimpleITK's pixel type; as stored where not given.
+        form: which form of a NIfTI header to believe where its two disagree.
 
     Raises:
         UnreadableError: missing, no regular file, truncated, damaged, or more than there is room for.
-        ValueError: not three-dimensional.
+        VolumeError: not three-dimensional, not one number a voxel, not packed though named so, or its header
+            does not say where its voxels lie.
     """
     try:
+        _require_file(path)
+        affine = stored_grid(path, form)
         reader = _described(path)
         plain = sitk.Image([1, 1, 1], reader.GetPixelIDValue())
         if reader.GetNumberOfComponents() != 1 or "complex" in plain.GetPixelIDTypeAsString():
-            raise ValueError(
-                f"{path.name} holds {plain.GetPixelIDTypeAsString()} voxels, not one number each"
-            )
+            text = f"{path.name} holds {plain.GetPixelIDTypeAsString()} voxels, not one number each"
+            raise VolumeError(text, "save it with one grey value a voxel")
         if reader.GetDimension() != 3:
-            raise ValueError(f"{path.name} has {reader.GetDimension()} dimensions, not 3")
+            text = f"{path.name} has {reader.GetDimension()} dimensions, not 3"
+            raise VolumeError(text, "save the one volume that counts")
         if path.suffix == ".gz":
             with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
                 _read_to_end(file, _bytes(reader, plain.GetSizeOfPixelComponent()))
         reader.SetOutputPixelType(pixel)
-        return reader.Execute()
+        image = reader.Execute()
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
+    return image if affine is None else placed(image, affine)
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is no file that could be what its name says.
+
+    Raises:
+        OSError: not a regular file, such as a pipe, which would be waited for.
+        VolumeError: a plain NIfTI file whose name says that it is packed.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a regular file")
+    if path.suffix == ".gz" and path.is_file():
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):  # 348, how long a header is, by either end first
+            text = f"{path.name} is a plain NIfTI file, not packed as its name says"
+            raise VolumeError(text, "pack it with gzip, or correct its name")
 
 
 def _described(path: Path) -> sitk.ImageFileReader:
     """The header of a volume, believed as far as its file and this machine can hold what it says.
 
     Raises:
-        OSError: not a regular file, such as a pipe, which would be waited for.
         UnreadableError: more voxels than MOST, than the file can hold, or than there is memory for.
     """
-    if path.exists() and not path.is_file():
-        raise OSError("it is not a regular file")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -75,7 +93,7 @@ def _described(path: Path) -> sitk.ImageFileReader:
     needed, free = _COPIES * width * voxels * reader.GetNumberOfComponents(), available_memory()
     if needed > free:
         room = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
-        raise UnreadableError(f"{path.name} has {size} voxels, which need {room}")
+        raise UnreadableError(f"{path.name} has {size} voxels, which need {room}", "free memory")
     return reader
 
 
@@ -115,7 +133,7 @@ class Volume(NamedTuple):
         return part
 
 
-def open_volume(path: Path) -> Volume:
+def open_volume(path: Path, form: Form = "agree") -> Volume:
     """The same volume as `read_stored`, same errors; a usual .nii.gz is unpacked once, into one array.
 
     ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
@@ -125,6 +143,8 @@ def open_volume(path: Path) -> Volume:
         from nibabel.wrapstruct import WrapStructError
 
         try:
+            _require_file(path)
+            overruled = stored_grid(path, form) is not None
             reader = _described(path)
             with gzip.open(path) as file:
                 head = file.read(_HEADER)
@@ -134,11 +154,12 @@ def open_volume(path: Path) -> Volume:
                 single = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
                 usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
                 plain = reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1
-                if usual and single and unscaled and plain and int(header["datatype"]) in _PLAIN:
+                usual = usual and single and unscaled and plain and not overruled
+                if usual and int(header["datatype"]) in _PLAIN:
                     return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
         except (RuntimeError, OSError, EOFError, zlib.error, WrapStructError) as error:
             raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
-    image = read_stored(path)
+    image = read_stored(path, form=form)
     return Volume(sitk.GetArrayViewFromImage(image), image)
 
 
@@ -154,9 +175,9 @@ def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.nda
     return values
 
 
-def read_volume(path: Path) -> sitk.Image:
-    """Read a volume as float32 in LPS orientation; ValueError as `read_stored`."""
-    return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32), "LPS")
+def read_volume(path: Path, form: Form = "agree") -> sitk.Image:
+    """Read a volume as float32 in LPS orientation; VolumeError as `read_stored`."""
+    return sitk.DICOMOrient(read_stored(path, sitk.sitkFloat32, form), "LPS")
 
 
 def bounding_box(values: np.ndarray) -> tuple[slice, slice, slice] | None:
@@ -176,19 +197,6 @@ def point_of(grid: Grid, index: np.ndarray) -> list[float]:
     axes = np.reshape(grid.GetDirection(), (3, 3))
     point: list[float] = (grid.GetOrigin() + axes @ (index[::-1] * grid.GetSpacing())).tolist()
     return point
-
-
-def require_same_grid(image: Grid, mask: Grid, name: str = "the mask") -> None:
-    """ValueError unless the grids agree to 1e-3 (mm, cosines): headers are rounded to float32 on disk."""
-    mask_grid, image_grid = (
-        [*volume.GetSpacing(), *volume.GetOrigin(), *volume.GetDirection()] for volume in (mask, image)
-    )
-    if mask.GetSize() != image.GetSize() or not np.allclose(mask_grid, image_grid, rtol=0, atol=1e-3):
-        raise ValueError(
-            f"{name} is on another grid than its image (size {mask.GetSize()} and {image.GetSize()}, "
-            f"spacing {mask.GetSpacing()} and {image.GetSpacing()}, "
-            f"origin {mask.GetOrigin()} and {image.GetOrigin()})"
-        )
 
 
 def last_line(error: Exception) -> str:

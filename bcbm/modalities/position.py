@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.measurements import MISSING, UNPLACED
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.modalities.base import LesionData, Modality
 
@@ -49,6 +50,12 @@ class Position(Modality):
     registered = True
     encoder = "bcbm.model.encoders.position:build_position"
     swaps = ((LEFT, RIGHT),)
+
+    def absent(self, lesions: LesionData) -> pd.Series:
+        """The study could not be registered, and a position is to come from coordinates."""
+        table = lesions.table
+        missing = table["position_source"].eq(MISSING) & (lesions.config.cohort.position == "image")
+        return pd.Series(np.where(missing, UNPLACED, ""), index=table.index)
 
     def fit(self, lesions: LesionData, weight: np.ndarray) -> int:
         """The width of the tensor."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import patient_groups, require_column
+from bcbm.cohort.findings import doubtful_studies
 from bcbm.cohort.near import near_features, near_fingerprints
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
@@ -18,7 +19,14 @@ from bcbm.errors import InputError, Note, Problem
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.fingerprints import fingerprints
 from bcbm.features.perturbation import DRAWS, perturbed_features
-from bcbm.features.radiomics import FEATURES, compare_radiomics, extract_cohort, provenance
+from bcbm.features.radiomics import (
+    AGREEING,
+    FEATURES,
+    compare_radiomics,
+    differing_lesions,
+    extract_cohort,
+    provenance,
+)
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 from bcbm.modalities.image import IMAGE
@@ -29,7 +37,7 @@ from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import print_line, say
+from bcbm.terminal.words import listed, print_line, say
 
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
@@ -101,6 +109,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         values["crops"] = CropStore(places, config.features.crop_size, len(config.task.sequences) + 1)
         link_near(table, near_fingerprints(fingerprints(values["crops"])))
     problems += settle(table, config.cohort.policy, cohort.survey)
+    problems += doubtful_studies(table)
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
@@ -182,23 +191,43 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
     values = _extracted(config, cohort, set(cohort.survey.masks.index), console)
     write_whole(cohort.folder / "radiomics.parquet", values.assign(**provenance()).to_parquet())
     if complete:
-        compared = compare_radiomics(workbook[~changed], values)
-        write_whole(cohort.folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
-        agreeing = int((compared["median_difference"] < 1e-6).sum())
-        say(
-            console,
-            f"  radiomics extracted against the workbook: {agreeing} of {len(compared)} features agree "
-            f"(median difference below 1e-6); each in {cohort.folder / 'radiomics-compared.csv'}",
-        )
+        cohort.problems += _compare(workbook[~changed], values, config, cohort.folder, console)
     return values.reindex(table["lesion_id"])[list(FEATURES)]
+
+
+def _compare(
+    workbook: pd.DataFrame, values: pd.DataFrame, config: Config, folder: Path, console: Console
+) -> list[Problem]:
+    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs."""
+    compared, differing = compare_radiomics(workbook, values), differing_lesions(workbook, values)
+    write_whole(folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
+    write_whole(folder / "radiomics-differing.csv", spreadsheet_csv(differing.reset_index()))
+    agreeing, count = int((compared["median_difference"] < 1e-6).sum()), int(compared["lesions"].max())
+    say(
+        console,
+        f"  radiomics extracted (features.axes={config.features.axes}) against the workbook: {agreeing} of "
+        f"{len(compared)} features agree (median difference below 1e-6), {count - len(differing)} of {count} "
+        f"lesions in all of them (each below {AGREEING:.1%}); see {folder / 'radiomics-compared.csv'}",
+    )
+    problems = []
+    for study, lesions in differing.groupby([lesion.partition("/")[0] for lesion in differing.index]):
+        worst, names = lesions.iloc[0], [lesion.partition("/")[2] for lesion in lesions.index]
+        text = f"{listed(names, 5)} differ from the workbook in up to {lesions['features'].max()} features, "
+        text += f"most in {worst['feature']} of {names[0]} (by {worst['largest_difference']:.0%})"
+        remedy = "check that image and masks are those of the workbook; the extracted values count"
+        if lesions["diameters"].all():
+            remedy = "features.axes=stored measures these diameters as the workbook has them"
+        problems.append(Problem(str(study), text, remedy, "radiomics differ from the workbook"))
+    return problems
 
 
 def _extracted(config: Config, cohort: SurveyedCohort, lesions: set[str], console: Console) -> pd.DataFrame:
     """The 107 features of these lesions by lesion_id; those that fail are excluded with their reason."""
-    table, studies = cohort.table, studies_of(cohort.table, lesions)
+    table, studies = cohort.table, studies_of(cohort.table, lesions, form=config.cohort.form)
     place = cohort.folder / "radiomics"
     with progress_bar(console, "extracting radiomics", count_masks(studies), place) as advance:
-        values, failures = extract_cohort(studies, config.prepared.jobs, advance, folder=place)
+        jobs, axes = config.prepared.jobs, config.features.axes
+        values, failures = extract_cohort(studies, jobs, advance, folder=place, axes=axes)
     failed = table["lesion_id"].map(failures)
     for lesion, failure in failures.items():
         remedy = "look at the mask; the lesion is excluded, or kept without radiomics (task.missing=keep)"
@@ -212,10 +241,11 @@ def _perturbed(
     config: Config, cohort: SurveyedCohort, entering: pd.DataFrame, console: Console
 ) -> np.ndarray:
     """The features of perturbed masks, (N, DRAWS, 107), of the lesions that enter; NaN without a mask."""
-    studies = studies_of(entering, set(entering["lesion_id"]))
+    studies = studies_of(entering, set(entering["lesion_id"]), form=config.cohort.form)
     place, words = cohort.folder / "perturbed", "extracting radiomics of perturbed masks"
     with progress_bar(console, words, count_masks(studies), place) as advance:
-        features = perturbed_features(studies, place, config.prepared.jobs, advance)
+        jobs, axes = config.prepared.jobs, config.features.axes
+        features = perturbed_features(studies, place, jobs, advance, axes=axes)
     missing = np.full((DRAWS, len(FEATURES)), np.nan)
     return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
 
@@ -224,7 +254,8 @@ def _crops(config: Config, cohort: SurveyedCohort, console: Console) -> dict[str
     """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
     table, features = cohort.table, config.features
     ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
-    studies = studies_of(table, set(table.loc[ready, "lesion_id"]), config.task.sequences[1:])
+    lesions, sequences = set(table.loc[ready, "lesion_id"]), config.task.sequences[1:]
+    studies = studies_of(table, lesions, sequences, form=config.cohort.form)
     settings = CropSettings(
         features.crop_size, features.crop_spacing, features.crop_margin, features.crop_intensity
     )

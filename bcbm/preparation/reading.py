@@ -22,6 +22,7 @@ from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
@@ -45,7 +46,8 @@ class SurveyedCohort:
         workbook: published radiomics by lesion_id, rows of `table`.
         survey: measurements of the volumes, or None.
         problems: everything wrong so far.
-        notes: what is decided already, such as patients with several spellings and masks of several lesions.
+        notes: what is decided already, such as patients with several spellings, masks of several lesions, and
+            images whose header has two forms.
     """
 
     download: Download
@@ -132,16 +134,23 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
     if volumes and download.has_images:
-        studies, value = studies_of(download.segmentations), config.cohort.label_value or 0
-        place = folder / "survey"
+        studies = studies_of(download.segmentations, form=config.cohort.form)
+        place, value = folder / "survey", config.cohort.label_value or 0
         with progress_bar(console, "surveying images and masks", count_masks(studies), place) as advance:
             survey = survey_cohort(studies, place, config.prepared.jobs, advance, value=value)
         download, survey = divide(download, survey, config.cohort.parts, names, value)
         if register:
-            studies = studies_of(download.segmentations)
+            studies = studies_of(download.segmentations, form=config.cohort.form)
             sound = [study for study in studies if set(study.masks) & set(survey.masks.index)]
             with progress_bar(console, "registering studies", len(sound)) as advance:
-                register_cohort(sound, survey, folder / "registration", config.prepared.jobs, advance)
+                register_cohort(
+                    sound,
+                    survey,
+                    folder / "registration",
+                    config.prepared.jobs,
+                    advance,
+                    overlap=config.cohort.overlap,
+                )
     table, workbook, problems = build_table(download, names, survey)
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:
@@ -191,9 +200,17 @@ def disk_errors(config: Config) -> Iterator[None]:
 
 
 def studies_of(
-    segmentations: pd.DataFrame, lesions: set[str] | None = None, sequences: Sequence[str] = ()
+    segmentations: pd.DataFrame,
+    lesions: set[str] | None = None,
+    sequences: Sequence[str] = (),
+    *,
+    form: Form,
 ) -> list[Study]:
-    """The files of every study with an image, of these lesions or of all, with further sequences."""
+    """The files of every study with an image, of these lesions or of all, with further sequences.
+
+    Args:
+        form: which form of a header to believe where the two disagree (cohort.form).
+    """
     rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
     rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
     if lesions is not None:
@@ -212,6 +229,7 @@ def studies_of(
                 )
                 if value or number
             },
+            form,
         )
         for image, part in rows.groupby("image_path")
     ]

@@ -2,7 +2,7 @@
 
 import gzip
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import joblib
 import nibabel as nib
@@ -13,14 +13,18 @@ import SimpleITK as sitk
 from radiomics import featureextractor
 
 from bcbm.features import radiomics
+from bcbm.features.geometry import require_same_grid
 from bcbm.features.radiomics import (
+    DIAMETERS,
     FEATURES,
+    Axes,
     compare_radiomics,
+    differing_lesions,
     extract_cohort,
     extract_lesion,
     provenance,
 )
-from bcbm.features.volumes import UnreadableError, open_volume, read_stored, require_same_grid
+from bcbm.features.volumes import UnreadableError, open_volume, read_stored
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"reference data not there: {SHARED}")
@@ -179,6 +183,45 @@ def test_a_mask_whose_grid_is_rounded_counts_as_on_the_images() -> None:
     expected = extract_lesion(image, mask)
     mask.SetOrigin((4e-4, 0, 0))
     assert extract_lesion(image, mask) == expected
+
+
+@pytest.mark.parametrize("stored", ["PIR", "SAL", "RAI"])
+def test_features_do_not_depend_on_how_a_file_is_stored(stored: str) -> None:
+    image, mask = volume(np.random.default_rng(0))
+    expected = pd.Series(extract_lesion(image, mask))
+    image, mask = (sitk.DICOMOrient(each, stored) for each in (image, mask))
+    apart = (pd.Series(extract_lesion(image, mask)) / expected - 1).abs()
+    assert apart.max() < 1e-9
+    along_the_file = (pd.Series(extract_lesion(image, mask, axes="stored")) / expected - 1).abs()
+    differing = set(along_the_file.index[along_the_file > 0.01])
+    assert differing <= set(DIAMETERS) and bool(differing) == (stored != "RAI")
+
+
+def test_records_of_other_axes_are_not_read(study: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("image", "good"):
+        sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(study[name])), "PIR"), str(study[name]))
+    studies = [(study["image"], {"a": study["good"]})]
+    patient, stored = (
+        extract_cohort(studies, jobs=1, folder=tmp_path / "kept", axes=axes)[0] for axes in get_args(Axes)
+    )
+    assert (patient[DIAMETERS] != stored[DIAMETERS]).any(axis=None)
+
+
+def test_lesions_that_differ_are_listed_with_their_worst_feature() -> None:
+    names = [f"S/L{i}" for i in range(4)]
+    book = pd.DataFrame(np.random.default_rng(0).normal(size=(4, 107)), index=names, columns=list(FEATURES))
+    own = book.iloc[::-1].copy()
+    own.loc["S/L1", FEATURES[40]] *= 1.3
+    own.loc["S/L1", FEATURES[50]] *= 1.1
+    own.loc["S/L2", DIAMETERS[0]] *= 1.01
+    own.loc["S/L3"] *= 1 + 1e-5  # another compiler
+    own.loc["S/L0", FEATURES[7]] = np.nan
+    table = differing_lesions(book, own)
+    assert table.index.tolist() == ["S/L1", "S/L2"]
+    assert table["features"].tolist() == [2, 1] and table["diameters"].tolist() == [False, True]
+    assert table.loc["S/L1", "feature"] == FEATURES[40]
+    assert table.loc["S/L1", "largest_difference"] == pytest.approx(0.3 / 1.3)
+    assert differing_lesions(book, own.iloc[:0]).empty
 
 
 def test_what_is_kept_is_read_and_settings_and_files_have_their_own(

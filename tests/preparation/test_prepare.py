@@ -14,7 +14,7 @@ import pytest
 from repository import HOME
 from rich.console import Console
 
-from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare, report
@@ -132,6 +132,26 @@ def test_a_second_preparation_works_nothing_out_again(cohort, tmp_path):
     )
     prepared(cohort, tmp_path, *EXTRACT, "cohort.policy=largest")
     assert written(tmp_path) == before
+
+
+def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_path):
+    study = "BCBM-RadioGenomics-1-0"
+    root = tmp_path / "small"
+    shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
+    for book, sheet in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK):
+        frame = pd.read_excel(cohort / book, sheet_name=sheet, dtype=object, keep_default_na=False)
+        frame = frame[[study in cell for cell in frame.iloc[:, 0]]]
+        if book == RADIOMICS_WORKBOOK[0]:
+            frame.iloc[0, frame.columns.get_loc("original_firstorder_Mean")] *= 2
+            name = frame.iloc[0, 1].removeprefix("mask_")
+        frame.to_excel(root / book, sheet_name=sheet, index=False)
+    _, text = prepared(root, tmp_path / "out", *EXTRACT)
+    count = len(frame)
+    assert count > 1 and f"{count - 1} of {count} lesions" in text
+    line = next(line for line in text.splitlines() if line.startswith(f"problem {study}:"))
+    assert f"{name} differ" in line and "original_firstorder_Mean" in line and "50%" in line
+    listed = pd.read_csv(tmp_path / "out" / "radiomics-differing.csv")
+    assert listed["lesion_id"].tolist() == [f"{study}/{name}"]
 
 
 def test_the_radiomics_table_says_where_its_values_are_from(cohort, tmp_path):

@@ -31,8 +31,15 @@ from bcbm.system.files import strict_json
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
-    """Two repeats of four folds, patients kept whole, explained."""
-    run = write_run(tmp_path_factory.mktemp("runs") / "honest", "split.folds=4", "split.repeats=2")
+    """Two repeats of four folds, patients kept whole, explained, two studies in doubt."""
+    place = {"mni_x": 30.0, "mni_overlap": 0.95, "position_source": "image"}
+    named = {"name_hemisphere": "right", "name_confidence": 0.9}
+    table = lesion_table().assign(doubts="", **place, **named)
+    first, last = table["study_id"].iloc[[0, -1]]
+    table.loc[table["study_id"] == first, "doubts"] = "not skull-stripped; not registered"
+    table.loc[table["study_id"] == last, "mni_overlap"] = 0.86
+    words = ("split.folds=4", "split.repeats=2")
+    run = write_run(tmp_path_factory.mktemp("runs") / "honest", *words, table=table)
     lesion = str(pd.read_parquet(run / "lesions.parquet").loc[3, "lesion_id"])
     drop = {"drop": 0.123, "low": -0.02, "high": 0.2}
     explanations = {
@@ -77,6 +84,20 @@ def test_the_page_holds_every_figure_of_the_results(honest):
         assert f"{patient['operating']['sensitivity']:.2f}" in text
     assert f"{results['derived']['subtype']['balanced_accuracy']:.2f}" in text
     assert "LEAKY" not in text
+
+
+def test_studies_in_doubt_stand_on_the_first_screen(honest, leaky):
+    lesions, environment = read_run(honest).lesions, read_run(honest).environment
+    names = pseudonyms(lesions["patient_id"], environment["cohort"])
+    first, last = (names[patient] for patient in lesions["patient_id"].iloc[[0, -1]])
+    results = text_of(honest).split("Who enters", 2)[1]  # the first is a link to it
+    for kind, patient in (
+        ("not skull-stripped", first),
+        ("not registered", first),
+        ("registration in doubt", last),
+    ):
+        assert f"{kind}: {patient}" in results
+    assert "in doubt" not in text_of(leaky).split("Who enters", 2)[1]
 
 
 def test_no_id_of_a_patient_a_study_or_a_lesion_is_on_the_page(honest, leaky):

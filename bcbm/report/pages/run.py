@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
+from bcbm.cohort.findings import doubtful_studies
 from bcbm.cohort.table import FLOW, flow
 from bcbm.errors import readable
 from bcbm.report.checklists import filled_checklists
@@ -82,6 +83,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
         noise=noise(finished.results),
+        doubts=doubts(finished.lesions, names),
         subgroups=subgroups,
         influence=influence,
         columns=chosen_content(finished),
@@ -113,6 +115,26 @@ def verdict(results: Results) -> tuple[str, str]:
 def noise(results: Results) -> list[str]:
     """Targets that are not shown to be better than chance: to explain them is to explain noise."""
     return [name for name, block in results["receptors"].items() if not above_chance(block["patient"])]
+
+
+def doubts(lesions: pd.DataFrame, names: dict[str, str]) -> list[str]:
+    """What is doubtful in images and positions, each with the patients of the studies that it is said of.
+
+    Args:
+        lesions: the whole lesion table; one of a version that did not look has no doubts.
+        names: pseudonyms of the patients.
+    """
+    if "doubts" not in lesions:
+        return []
+    studies = lesions.drop_duplicates("study_id").set_index("study_id")["patient_id"]
+    table = lesions[lesions["doubts"] != ""].drop_duplicates("study_id")
+    kinds: dict[str, list[str]] = {}
+    for patient, words in zip(table["patient_id"], table["doubts"], strict=True):
+        for kind in words.split("; "):
+            kinds.setdefault(kind, []).append(names[str(patient)])
+    for problem in doubtful_studies(lesions):
+        kinds.setdefault(problem.kind, []).append(names[str(studies[problem.where])])
+    return [f"{kind}: {listed(list(dict.fromkeys(patients)), 5)}" for kind, patients in kinds.items()]
 
 
 def fold_radiomics(run: FinishedRun) -> dict[str, Any]:
