@@ -20,6 +20,7 @@ DIMENSIONS = 40  # byte of a NIfTI header where they stand, 16 bits each
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray = LPS, big_endian: bool = False) -> Path:
     header = nib.Nifti1Header(endianness=">" if big_endian else "<")
+    header.set_data_dtype(array.dtype)
     nib.save(nib.Nifti1Image(array, affine, header), path)
     return path
 

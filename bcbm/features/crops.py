@@ -166,7 +166,7 @@ def _levels(values: np.ndarray, intensity: Intensity) -> tuple[float, float]:
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = float(inside.mean()), float(inside.std())
         if not (np.isfinite(mean) and 0 < deviation < np.inf):
-            raise ValueError("the intensities of the image are too large or too small to be rescaled")
+            raise VolumeError("the intensities of the image are too large or too small to be rescaled")
         return mean, deviation
     low, high = np.percentile(inside, [1, 99])
     return float(low), float(max(high - low, np.finfo(np.float32).tiny))

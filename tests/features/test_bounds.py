@@ -96,7 +96,7 @@ def test_a_workbook_with_a_mountain_inside_is_one_problem(tmp_path):
         for _ in range(MOST // 2**24 + 1):
             part.write(bytes(2**24))
     with pytest.raises(InputError) as caught:
-        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"], used=bool, odd=[])
     (problem,) = caught.value.problems
     assert problem.where == str(path) and "0.3 GB" in problem.found
 
@@ -107,10 +107,10 @@ def test_a_cell_at_the_far_corner_of_a_sheet_is_one_problem(tmp_path):
     book.active["A1"], book.active["XFD1048576"] = "ID", "x"
     book.save(tmp_path / CLINICAL_WORKBOOK[0])
     with pytest.raises(InputError, match="XFD1048576"):
-        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"], used=bool, odd=[])
 
 
 def test_a_workbook_that_is_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / CLINICAL_WORKBOOK[0])
     with pytest.raises(InputError, match="regular file"):
-        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"])
+        read_workbook(tmp_path, *CLINICAL_WORKBOOK, needed=["ID"], used=bool, odd=[])

@@ -70,7 +70,7 @@ def test_a_changed_figure_in_any_kind_of_record_is_made_again(cohort, tmp_path):
 
     def worked_out():
         survey = survey_cohort([study], tmp_path / "survey", 1)
-        register_cohort([study], survey, tmp_path / "registration", 1)
+        register_cohort([study], survey, tmp_path / "registration", 1, overlap=0.5)
         values, _ = extract_cohort([study[:2]], 1, folder=tmp_path / "radiomics")
         places, _ = prepare_crops([study], tmp_path / "crops", settings, jobs=1)
         crops = CropStore(list(places.values()), settings.size)
