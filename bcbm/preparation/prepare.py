@@ -210,10 +210,13 @@ def _compare(
         f"lesions in all of them (each below {AGREEING:.1%}); see {folder / 'radiomics-compared.csv'}",
     )
     problems = []
-    for study, lesions in differing.groupby([lesion.partition("/")[0] for lesion in differing.index]):
+    studies = np.array([str(lesion).partition("/")[0] for lesion in differing.index], object)
+    for study, lesions in differing.groupby(studies):
         worst, names = lesions.iloc[0], [lesion.partition("/")[2] for lesion in lesions.index]
-        text = f"{listed(names, 5)} differ from the workbook in up to {lesions['features'].max()} features, "
-        text += f"most in {worst['feature']} of {names[0]} (by {worst['largest_difference']:.0%})"
+        text = (
+            f"{listed(names, 5)}: up to {lesions['features'].max()} of {len(FEATURES)} features differ from "
+        )
+        text += f"the workbook, most {worst['feature']} of {names[0]} (by {worst['largest_difference']:.0%})"
         remedy = "check that image and masks are those of the workbook; the extracted values count"
         if lesions["diameters"].all():
             remedy = "features.axes=stored measures these diameters as the workbook has them"

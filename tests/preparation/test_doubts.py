@@ -8,8 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.ndimage import binary_dilation
 
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.cohort.names import read_name
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.audit import audit_content
@@ -27,12 +29,22 @@ def change(path: Path, values=lambda stored: stored, qform=None) -> None:
     nib.save(changed, path)
 
 
-def halved(values: np.ndarray) -> np.ndarray:
-    """A third of a brain, which no template fits."""
-    values = values.copy()
-    values[: values.shape[0] // 2] = 0
-    values[:, : values.shape[1] // 3] = 0
-    return values
+def swollen(values: np.ndarray) -> np.ndarray:
+    """A brain with something around it that nobody has stripped off."""
+    return np.where(binary_dilation(values > 0, iterations=8), np.maximum(values, 5), 0)
+
+
+def surroundings(folder: Path):
+    """Of an image, what lies near the lesions of its study: no template fits that."""
+    masks = [np.asarray(nib.load(path).dataobj) > 0.5 for path in folder.glob("*_mask_*")]
+    near = binary_dilation(np.any(masks, axis=0), iterations=3)
+    return lambda values: np.where(near, values, 0)
+
+
+def sure_lesions(folder: Path) -> bool:
+    readings = [read_name(path.name.split("_mask_")[1]) for path in folder.glob("*_mask_*")]
+    sure = [reading for reading in readings if reading.confidence >= 0.9 and reading.category == "lesion"]
+    return any(reading.hemisphere in ("left", "right") for reading in sure)
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +54,16 @@ def doubtful(cohort, tmp_path_factory):
     root.mkdir()
     for book in cohort.glob("*.xlsx"):
         shutil.copy(book, root)
-    folders = sorted(folder for folder in (cohort / IMAGE_FOLDER).iterdir() if folder.name.endswith("-0"))
+    folders = [folder for folder in sorted((cohort / IMAGE_FOLDER).glob("*-0")) if sure_lesions(folder)]
     studies = dict(zip(KINDS, (folder.name for folder in folders), strict=False))
     for study in studies.values():
         shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
     image = {
         kind: root / IMAGE_FOLDER / study / f"{study}_image_ss_n4.nii.gz" for kind, study in studies.items()
     }
-    change(image[KINDS[0]], lambda values: np.maximum(values, 5))
+    change(image[KINDS[0]], swollen)
     change(image[KINDS[1]], lambda values: (values / values.max()).astype(np.float32))
-    change(image[KINDS[2]], halved)
+    change(image[KINDS[2]], surroundings(image[KINDS[2]].parent))
     for path in image[KINDS[3]].parent.glob("*.nii.gz"):
         change(path, qform=np.diag([-1.0, 1, 1, 1]))
     return root, studies
@@ -108,15 +120,16 @@ def test_the_bar_can_be_set_and_a_name_is_read_where_names_are_to_count(doubtful
     assert set(tables[1].loc[tables[1]["study_id"] == unplaced, "position_source"]) == {"name"}
 
 
-def test_a_form_that_is_told_is_read_and_changes_sides(doubtful, prepared):
+def test_a_form_that_is_told_is_read_and_changes_sides(doubtful, prepared, tmp_path):
     root, studies = doubtful
     folder, lesions, _ = prepared
     study = studies["qform and sform disagree"]
     assert lesions.table.query("study_id == @study")["excluded"].all()
+    alone = shutil.copytree(root, tmp_path / "alone", ignore=lambda _, names: set(studies.values()) - {study})
     tables, screens = {}, {}
     for form in ("qform", "sform"):
         console = Console(file=io.StringIO(), width=200)
-        table = prepare(composed(root, folder, f"cohort.form={form}"), console).table
+        table = prepare(composed(alone, folder, f"cohort.form={form}"), console).table
         tables[form], screens[form] = (
             table.query("study_id == @study and not excluded"),
             console.file.getvalue(),

@@ -149,7 +149,7 @@ def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_pa
     count = len(frame)
     assert count > 1 and f"{count - 1} of {count} lesions" in text
     line = next(line for line in text.splitlines() if line.startswith(f"problem {study}:"))
-    assert f"{name} differ" in line and "original_firstorder_Mean" in line and "50%" in line
+    assert f"{name}: up to 1 of 107" in line and "original_firstorder_Mean" in line and "50%" in line
     listed = pd.read_csv(tmp_path / "out" / "radiomics-differing.csv")
     assert listed["lesion_id"].tolist() == [f"{study}/{name}"]
 
