@@ -64,8 +64,8 @@ def register(image: sitk.Image) -> Registration:
         image: post-contrast T1, any orientation and spacing, background 0.
 
     Raises:
-        ValueError: the scan is empty, or would come to lie on the template only after a stretch by more than
-            1.6.
+        ValueError: the scan is empty, never meets the template, or would lie on it only after a stretch by
+            more than 1.6.
     """
     if not sitk.GetArrayViewFromImage(image).any():
         raise ValueError("registration to MNI failed: the scan is empty, no voxel is above 0")
@@ -76,6 +76,8 @@ def register(image: sitk.Image) -> Registration:
         for other in dict.fromkeys((turn, None)):
             again = _attempt(scan, brain, _start(brain, other), 1.0, smoother=(6.0, 0.0))
             matrix, overlap = max((matrix, overlap), again, key=lambda attempt: attempt[1])
+    if not overlap:
+        raise ValueError("registration to MNI failed: the scan never met the template (is it a whole brain?)")
     stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if stretch.max() > _STRETCH or stretch.min() < 1 / _STRETCH:
         raise ValueError(
