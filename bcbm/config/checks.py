@@ -163,10 +163,6 @@ def _check_model(config: Config) -> None:
             f"features.crop_size={config.features.crop_size}: {model.encoder} with model.max_pool="
             f"{str(model.max_pool).lower()} needs at least {smallest} voxels"
         )
-    if model.weights and not Path(model.weights).expanduser().is_file():
-        raise ConfigError(
-            f"model.weights={model.weights}: is not a file; name MedicalNet's, or leave it empty"
-        )
     if model.weights and not encoder.weights:
         able = [name for name in encoders if encoders[name].weights]
         raise ConfigError(
@@ -177,6 +173,10 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             f"model.weights: MedicalNet was trained on one channel, and task.sequences has "
             f"{len(config.task.sequences)}; write task.sequences=[t1c], or leave model.weights empty"
+        )
+    if model.weights and not Path(model.weights).expanduser().is_file():
+        raise ConfigError(
+            f"model.weights={model.weights}: is not a file; name MedicalNet's, or leave it empty"
         )
     if model.encoder_training != "full" and not model.weights:
         raise ConfigError(

@@ -200,5 +200,6 @@ def point_of(grid: Grid, index: np.ndarray) -> list[float]:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of an error: ITK puts its source location before the reason."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    """The last line of an error: ITK puts its source location before the reason, and the path into it."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return "it has no format that ITK knows" if "Unable to determine ImageIO reader" in text else text

@@ -16,23 +16,23 @@ MASK = {"end": SAID, "lost": 1, "words": IMAGES}  # costs its lesion
 IMAGE = {"end": SAID, "lost": 1, "words": IMAGES}  # of a patient with one lesion
 
 
-@kind("a mask cut short", LESION, "correct the mask", **MASK)
+@kind("a mask cut short", LESION, "download it again", **MASK)
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@kind("a mask of no bytes", LESION, "correct the mask", **MASK)
+@kind("a mask of no bytes", LESION, "download it again", **MASK)
 def _(root: Path) -> None:
     mask_of(root, FIRST).write_bytes(b"")
 
 
-@kind("a mask that is a web page", LESION, "correct the mask", **MASK)
+@kind("a mask that is a web page", LESION, "download it again", **MASK)
 def _(root: Path) -> None:
     mask_of(root, FIRST).write_bytes(gzip.compress(b"<html>Please log in</html>" * 40))
 
 
-@kind("a mask with a flipped bit", LESION, "correct the mask", **MASK)
+@kind("a mask with a flipped bit", LESION, "download it again", **MASK)
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
     content = bytearray(path.read_bytes())
