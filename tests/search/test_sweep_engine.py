@@ -166,7 +166,8 @@ def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, ad
     trial.set_user_attr("owner", owner("mine") | {"started": 1.0})
     folder = final.trial_folder(trial.number)
     folder.mkdir(parents=True)
-    content = {"token": "mine", "state": "complete", "values": [0.75], "seconds": 9.0, "epochs": 3}
+    content = {"token": "mine", "settings": trial.params, "state": "complete", "values": [0.75]}
+    content |= {"seconds": 9.0, "epochs": 3}
     (folder / "result.json").write_text(json.dumps(content))
     (again,), lines = run(tmp_path, "quick", plan(2), address=address)
     assert states([again]) == {TrialState.COMPLETE: 2} and len(lines) == 2
