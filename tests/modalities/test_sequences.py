@@ -68,7 +68,7 @@ def test_the_embedded_cohort_with_flair_is_the_one_without_and_more(cohort, flai
 
 def test_two_sequences_are_trained_to_the_end_and_explained(flair_cohort, tmp_path):
     root, bare = flair_cohort
-    words = words_of(root, tmp_path, "task.sequences=[t1c,flair]", "task.targets=[ER]", "split.folds=2")
+    words = words_of(root, tmp_path, "task.sequences=[t1c,flair]", "task.targets=[ER]", "split.folds=3")
     words += ["trainer.max_epochs=1", "data.workers=0", "tracking=csv", "bootstrap=50"]
     words += ["model.mask_channel=true", f"run.folder={tmp_path / 'run'}"]
     folder = RunFolder(run(compose(words), QUIET))

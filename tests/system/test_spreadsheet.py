@@ -46,6 +46,7 @@ def test_a_table_keeps_its_numbers_and_missing_cells():
 def test_a_list_of_unsure_names_is_safe_to_open_and_gives_the_same_names_back(tmp_path):
     names = [text for text in TEXTS if text.strip()]
     known = {"category": "lesion", "name_hemisphere": "left", "name_region": "deep", "name_confidence": 0.3}
+    known["part_of"] = ""
     table = pd.DataFrame({"name": names}).assign(**known)
     path = tmp_path / "names-unsure.csv"
     path.write_text(spreadsheet_csv(unsure_names(table)), newline="")
