@@ -31,7 +31,7 @@ def change(path: Path, values=lambda stored: stored, qform=None) -> None:
 
 def swollen(values: np.ndarray) -> np.ndarray:
     """A brain with something around it that nobody has stripped off."""
-    return np.where(binary_dilation(values > 0, iterations=8), np.maximum(values, 5), 0)
+    return np.where(binary_dilation(values > 0, iterations=12), np.maximum(values, 5), 0)
 
 
 def surroundings(folder: Path):
@@ -131,7 +131,7 @@ def test_a_form_that_is_told_is_read_and_changes_sides(doubtful, prepared, tmp_p
         console = Console(file=io.StringIO(), width=200)
         table = prepare(composed(alone, folder, f"cohort.form={form}"), console).table
         tables[form], screens[form] = (
-            table.query("study_id == @study and not excluded"),
+            table.query("study_id == @study and mni_x.notna()"),
             console.file.getvalue(),
         )
     mirrored = (
