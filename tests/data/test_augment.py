@@ -160,8 +160,8 @@ def test_settings_out_of_range_are_refused(word, message):
         compose([word])
 
 
-def test_the_paper_augments_on_the_device_and_the_demo_in_its_workers():
+def test_the_paper_and_the_demo_augment_on_the_device():
     assert compose(["experiment=paper", "cohort.root=somewhere"]).augment.where == "device"
-    assert compose([]).augment == Augment()
-    assert compose(["augment=device"]).augment == Augment(where="device")
+    assert compose([]).augment == compose(["augment=device"]).augment == Augment(where="device")
+    assert compose(["augment=light"]).augment == Augment()
     assert Changes(compose(["augment=none"]).augment)(0)[: len(CHANCES)].sum() == 0

@@ -258,7 +258,7 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
         for artifact in artifacts
         if artifact["artifactTypeName"] == "model"
     ]
-    assert models == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
+    assert sorted(models) == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
     content = b"".join(service.received)
     assert b"ER/patient/auroc_low" in content and b"grad_norm" in content and b"network.trunk" in content
     texts = {"BCBM-RadioGenomics", *identifying(folder), str(tmp_path), str(cache), str(HOME)}
