@@ -54,7 +54,7 @@ class JsonTracker(Tracker):
 NAMED = 'from bcbm.tracking import TRACKERS\nTRACKERS["json"] = "toy_tracker:JsonTracker"\n'
 SMALL = [
     *("cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=20"),
-    *("task.modalities=[position]", "trainer.max_epochs=2", "data.batch_size=64"),
+    *("task.modalities=[position]", "trainer.max_epochs=2", "data.batch_size=64", "trainer.devices=1"),
 ]
 
 
