@@ -25,7 +25,7 @@ from bcbm.runs.identity import fingerprint
 COHORT = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2"]
 WORDS = [
     *("task.modalities=[radiomics,position]", *COHORT, "data.batch_size=16", "data.workers=1"),
-    *("trainer.patience=999", "tracking=csv", "bootstrap=50"),
+    *("trainer.patience=999", "tracking=csv", "bootstrap=50", "trainer.devices=1"),
 ]
 KILLS = 10
 LONG = [*WORDS, "trainer.max_epochs=100"]
