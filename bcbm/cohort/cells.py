@@ -19,6 +19,7 @@ LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
 REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
+    "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",
     "comma of two meanings": "write the number without marks of thousands, with a decimal point",

@@ -165,6 +165,22 @@ def test_formulas_without_a_value_and_errors_are_named_with_sheet_row_column_and
         assert f"'{content}'" in line and "missing" in line
 
 
+def test_merged_cells_count_as_their_value_in_each_row_and_column_and_are_listed(tmp_path):
+    root = small(tmp_path)
+    change(root, CLINICAL_WORKBOOK, {("ER", 2): "+", ("PR", 2): "-", ("PR", 3): "-", ("HER2", 3): "+"})
+    book = openpyxl.load_workbook(root / CLINICAL_WORKBOOK[0])
+    page = book[CLINICAL_WORKBOOK[1]]
+    column = {str(cell.value).strip(): cell.column_letter for cell in page[1]}
+    page.merge_cells(f"{column['ER']}2:{column['ER']}3")
+    book.save(root / CLINICAL_WORKBOOK[0])
+    table, _, problems = lesions_of(root)
+    assert table["ER"].tolist() == [1, 1] and table["PR"].tolist() == [0, 0]
+    (line,) = problems
+    assert (
+        "row 2, column ER" in line and "merged cells" in line and "'+ (rows 2 to 3)' and counts as +" in line
+    )
+
+
 def test_a_formula_that_was_worked_out_counts_as_its_value(tmp_path):
     root = small(tmp_path)
     change(root, RADIOMICS_WORKBOOK, {("original_a", 3): "=2*1"})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from openpyxl import load_workbook
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
 from damage.given import FIRST, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
@@ -54,6 +55,15 @@ def _(root: Path) -> None:
 @kind("a workbook that is a web page", RADIOMICS, "download the workbook again")
 def _(root: Path) -> None:
     (root / RADIOMICS).write_text("<html><body>Please log in</body></html>")
+
+
+@kind("cells of several rows merged into one", CLINICAL, "merged cells", "ER", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    page = book[CLINICAL_WORKBOOK[1]]
+    letter = next(cell.column_letter for cell in page[1] if str(cell.value).strip() == "ER")
+    page.merge_cells(f"{letter}2:{letter}3")
+    book.save(root / CLINICAL)
 
 
 @kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1])

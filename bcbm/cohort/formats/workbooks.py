@@ -11,7 +11,7 @@ import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import ERROR_CODES
 from openpyxl.cell.read_only import ReadOnlyCell
-from openpyxl.utils import column_index_from_string
+from openpyxl.utils import column_index_from_string, range_boundaries
 
 from bcbm.cohort.cells import OddCell
 from bcbm.errors import InputError, Problem
@@ -19,6 +19,7 @@ from bcbm.errors import InputError, Problem
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
+_MERGED = re.compile(rb'<mergeCell\s+ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
 
 
 def read_workbook(
@@ -127,7 +128,32 @@ def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[p
                 odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, "", kind))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
-    return pd.DataFrame.from_dict(table, orient="index", columns=head, dtype=object), odd
+    for left, top, right, bottom in _merged(path, sheet):
+        value = table.get(top - 2, [""] * len(head))[left - 1] if top > 1 and left <= len(head) else ""
+        if value == "":
+            continue
+        right, bottom = min(right, len(head)), min(bottom, len(written))
+        for number in range(top, bottom + 1):
+            row = table.setdefault(number - 2, [""] * len(head))
+            row[left - 1 : right] = [value] * (right - left + 1)
+        content = f"{value} (rows {top} to {bottom})" if bottom > top else f"{value}"
+        for heading in head[left - 1 : right]:
+            odd.append(
+                OddCell(f"{path.name}, sheet {sheet}", top, heading, content, f"{value}", "merged cells")
+            )
+    ordered = dict(sorted(table.items()))
+    return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
+
+
+def _merged(path: Path, sheet: str) -> list[tuple[int, int, int, int]]:
+    """Areas of a sheet whose cells were merged into one: first column and row, last column and row, from 1."""
+    book = load_workbook(path, read_only=True)
+    try:
+        with ZipFile(path) as parts:
+            content = parts.read(book[sheet]._worksheet_path)  # which openpyxl tells nowhere else
+    finally:
+        book.close()
+    return [range_boundaries(area.decode()) for area in _MERGED.findall(content)]
 
 
 def _rows(path: Path, sheet: str, *, stored: bool) -> list[Sequence[ReadOnlyCell]]:
