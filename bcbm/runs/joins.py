@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bcbm.cohort.splits import Split, unit_ids
@@ -117,68 +118,74 @@ def lesion_problems(path: Path, lesions: pd.DataFrame, split: Split, targets: Se
     return problems
 
 
-def fold_problems(
-    path: Path, table: pd.DataFrame, number: int, lesions: pd.DataFrame, split: Split, targets: Sequence[str]
-) -> list[Problem]:
-    """What a fold's prediction table says that is not so, or cannot be.
+class _Owners:
+    """What owns the labels and patients of predictions, read once for all folds.
 
-    Args:
-        path: of the table, for the messages.
-        table: as read.
-        number: of the fold.
-        lesions: the lesion table that owns labels and patients.
-        split: what owns the folds.
-        targets: those that are predicted.
+    Attributes:
+        entering: the lesions that enter, in the table's order.
+        labels: of each target, shape (lesions, targets); NaN where it is not known.
     """
 
-    def problem(found: str) -> Problem:
-        return Problem(str(path), found, REMEDY)
+    def __init__(self, lesions: pd.DataFrame, split: Split, targets: Sequence[str]) -> None:
+        self.split, self.targets = split, targets
+        self.entering = lesions[~lesions["excluded"].astype(bool)].reset_index(drop=True)
+        self.labels = self.entering[list(targets)].to_numpy(dtype=float, na_value=np.nan)
+        self._lesions, self._units = pd.Index(self.entering["lesion_id"]), unit_ids(self.entering, split.unit)
 
-    if absent := [name for name in COLUMNS if name not in table]:
-        return [problem(f"has no column {listed(absent)}")]
-    problems = []
-    for column, value in (
-        ("fold", number),
-        ("repeat", split.folds[number].repeat),
-        ("split_hash", split.hash),
-    ):
-        if others := sorted(map(str, set(table[column]) - {value})):
-            problems.append(problem(f"says {column} {listed(others, 3)} in place of {value}"))
-    entering = lesions[~lesions["excluded"].astype(bool)]
-    tested = entering[unit_ids(entering, split.unit).isin(split.folds[number].test)]
-    ids = tested[["lesion_id", "patient_id"]]
-    owned = pd.concat([ids.assign(target=target, label=tested[target]) for target in targets])
-    joined = table.merge(
-        owned, how="outer", on=["lesion_id", "target"], suffixes=("", "_owned"), indicator="side"
-    )
-    for side, found in (
-        ("left_only", "holds {} predictions that this fold does not test"),
-        ("right_only", "lacks {} predictions of this fold"),
-    ):
-        rows = joined[joined["side"] == side]
-        if len(rows):
-            problems.append(problem(f"{found.format(len(rows))}, such as {_first(rows)}"))
-    if repeated := int(table.duplicated(KEY).sum()):
-        problems.append(problem(f"holds {repeated} predictions twice"))
-    shared = joined[joined["side"] == "both"]
-    for column, noun in (("label", "labels"), ("patient_id", "patients")):
-        own, claimed = shared[f"{column}_owned"], shared[column]
-        rows = shared[~((own == claimed) | (own.isna() & claimed.isna()))]
-        if len(rows):
-            example = f"{_first(rows)}: {rows[column].iloc[0]} in place of {rows[f'{column}_owned'].iloc[0]}"
-            problems.append(
-                problem(f"{len(rows)} of its {noun} are not those of lesions.parquet, such as {example}")
+    def fold_problems(self, path: Path, table: pd.DataFrame, number: int) -> list[Problem]:
+        """What a fold's prediction table says that is not so, or cannot be.
+
+        Args:
+            path: of the table, for the messages.
+            table: as read.
+            number: of the fold.
+        """
+        if absent := [name for name in COLUMNS if name not in table]:
+            return [Problem(str(path), f"has no column {listed(absent)}", REMEDY)]
+        fold = self.split.folds[number]
+        found = []
+        claims = {"fold": number, "repeat": fold.repeat, "split_hash": self.split.hash}
+        for column, value in claims.items():
+            if others := sorted(map(str, set(table[column]) - {value})):
+                found.append(f"says {column} {listed(others, 3)} in place of {value}")
+        lesion = self._lesions.get_indexer(table["lesion_id"])
+        target = pd.Index(self.targets).get_indexer(table["target"])
+        tested = self._units.isin(fold.test).to_numpy()
+        own = (lesion >= 0) & (target >= 0) & tested[lesion]
+        times = np.zeros_like(self.labels, dtype=int)
+        np.add.at(times, (lesion[own], target[own]), 1)
+        if not own.all():
+            rows = table[~own]
+            found.append(
+                f"holds {len(rows)} predictions that this fold does not test, such as {_first(rows)}"
             )
-    for column in ("probability", "patient_probability", "threshold"):
-        possible = table[column].between(0, 1)
-        rows = table[~possible if column != "threshold" else ~possible & table[column].notna()]
-        if len(rows):
-            example = f"{rows[column].iloc[0]} of {_first(rows)}"
-            problems.append(problem(f"{len(rows)} values of {column} are not from 0 to 1, such as {example}"))
-    for column, owner in (("patient_probability", ["patient_id", "target"]), ("threshold", ["target"])):
-        if (table.groupby(owner)[column].nunique(dropna=False) > 1).any():
-            problems.append(problem(f"has more than one {column} for a {owner[0].removesuffix('_id')}"))
-    return problems
+        if len(lacking := np.argwhere(tested[:, None] & (times == 0))):
+            first = f"{self.entering['lesion_id'].iloc[lacking[0, 0]]}, {self.targets[lacking[0, 1]]}"
+            found.append(f"lacks {len(lacking)} predictions of this fold, such as {first}")
+        if repeated := int(table.duplicated(KEY).sum()):
+            found.append(f"holds {repeated} predictions twice")
+        shared, lesion, target = table[own], lesion[own], target[own]
+        label, patient = self.labels[lesion, target], self.entering["patient_id"].to_numpy()[lesion]
+        claimed = shared["label"].to_numpy(dtype=float, na_value=np.nan)
+        for column, noun, owned, same in (
+            ("label", "labels", label, (claimed == label) | (np.isnan(claimed) & np.isnan(label))),
+            ("patient_id", "patients", patient, shared["patient_id"].to_numpy() == patient),
+        ):
+            if not same.all():
+                rows = shared[~same]
+                example = f"{_first(rows)}: {rows[column].iloc[0]} in place of {owned[~same][0]}"
+                words = f"of its {noun} are not those of lesions.parquet, such as {example}"
+                found.append(f"{len(rows)} {words}")
+        for column in ("probability", "patient_probability", "threshold"):
+            possible = table[column].between(0, 1)
+            rows = table[~possible if column != "threshold" else ~possible & table[column].notna()]
+            if len(rows):
+                example = f"{rows[column].iloc[0]} of {_first(rows)}"
+                found.append(f"{len(rows)} values of {column} are not from 0 to 1, such as {example}")
+        for column, owner in (("patient_probability", ["patient_id", "target"]), ("threshold", ["target"])):
+            if table.duplicated([*owner, column]).sum() < table.duplicated(owner).sum():
+                found.append(f"has more than one {column} for a {owner[0].removesuffix('_id')}")
+        return [Problem(str(path), each, REMEDY) for each in found]
 
 
 def _first(rows: pd.DataFrame) -> str:
@@ -245,10 +252,10 @@ class _Check:
 
     def join(self, tables: Mapping[int, pd.DataFrame], lesions: pd.DataFrame, targets: Sequence[str]) -> None:
         """Hold the tables of folds against the lesions and the split."""
+        owners = _Owners(lesions, self.split, targets)
         for number, table in tables.items():
-            path = self.path(number)
-            with readable(path, REMEDY):
-                self.problems += fold_problems(path, table, number, lesions, self.split, targets)
+            with readable(self.path(number), REMEDY):
+                self.problems += owners.fold_problems(self.path(number), table, number)
 
     def end(self) -> None:
         """Raise all problems, if there are any."""
