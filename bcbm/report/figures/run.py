@@ -40,13 +40,15 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
         results: what `summarise` made of it; undefined figures are NaN.
         path: the file to write.
     """
+    from matplotlib.collections import LineCollection
+
     with _panels(results, path, "sensitivity") as panels:
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
             patients = patient_level(rows, by_fold=True)
-            for _, fold in patients.groupby("fold"):
-                axes.plot(*roc_curve(fold), color=FOLD, linewidth=0.8)
+            curves = [np.column_stack(roc_curve(fold)) for _, fold in patients.groupby("fold")]
+            axes.add_collection(LineCollection(curves, colors=FOLD, linewidths=0.8))
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
             axes.plot(*roc_curve(labelled(rows), "fold"), **_dashed(LESION), label=label)
@@ -141,10 +143,12 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
                 axes.axhspan(low, high, color=LESION, alpha=0.25, linewidth=0)
                 label = f"mean of folds ± std  {with_spread(folds)}"
                 axes.axhline(folds["mean"], color=PATIENT, linewidth=1.6, label=label)
+            places = []
             for column, repeat in enumerate(repeats):
-                values = aurocs[(repeat_of == repeat).to_numpy()]
-                side = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
-                axes.plot(column + side, values, "o", color=PATIENT, alpha=0.75, markersize=6)
+                count = int((repeat_of == repeat).sum())
+                places.append(column + (np.linspace(-0.18, 0.18, count) if count > 1 else np.zeros(1)))
+            ordered = np.argsort(repeat_of.to_numpy(), kind="stable")
+            axes.plot(np.concatenate(places), aurocs[ordered], "o", color=PATIENT, alpha=0.75, markersize=6)
             if folds["undefined"]:
                 axes.plot([], [], " ", label=f"{folds['undefined']} of {len(aurocs)} folds: one class")
             _legend(axes, "repeat of the cross-validation", "folds share patients: no interval")
