@@ -148,8 +148,8 @@ class _Owners:
         for column, value in claims.items():
             if others := sorted(map(str, set(table[column]) - {value})):
                 found.append(f"says {column} {listed(others, 3)} in place of {value}")
-        lesion = self._lesions.get_indexer(table["lesion_id"])
-        target = pd.Index(self.targets).get_indexer(table["target"])
+        lesion = self._lesions.get_indexer(pd.Index(table["lesion_id"]))
+        target = pd.Index(self.targets).get_indexer(pd.Index(table["target"]))
         tested = self._units.isin(fold.test).to_numpy()
         own = (lesion >= 0) & (target >= 0) & tested[lesion]
         times = np.zeros_like(self.labels, dtype=int)

@@ -146,7 +146,7 @@ def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[p
 
 
 def _merged(path: Path, sheet: str) -> list[tuple[int, int, int, int]]:
-    """Areas of a sheet whose cells were merged into one: first column and row, last column and row, from 1."""
+    """Merged areas of a sheet: first column and row, last column and row, from 1."""
     book = load_workbook(path, read_only=True)
     try:
         with ZipFile(path) as parts:
