@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,4 +62,5 @@ def _live(verb: str, words: tuple[str, ...], cwd: Path, environment: Mapping[str
     try:
         raise SystemExit(importlib.import_module(f"bcbm.{verb}").main())
     finally:
-        atexit._run_exitfuncs()  # a forked process would leave them out
+        threading._shutdown()  # what an interpreter does at its end, and a forked process leaves out
+        atexit._run_exitfuncs()
