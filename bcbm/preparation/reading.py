@@ -48,6 +48,7 @@ class SurveyedCohort:
         problems: everything wrong so far.
         notes: what is decided already, such as patients with several spellings, masks of several lesions, and
             images whose header has two forms.
+        extract: whether radiomics are extracted: they have to be, or there is no table of them.
     """
 
     download: Download
@@ -59,6 +60,7 @@ class SurveyedCohort:
     survey: Survey | None
     problems: list[Problem]
     notes: list[Problem]
+    extract: bool
 
     @property
     def changed(self) -> pd.Series:
@@ -102,11 +104,14 @@ def cohort_root(config: Config, console: Console) -> Path:
     return root
 
 
-def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> SurveyedCohort:
+def read_cohort(
+    config: Config, console: Console, *, volumes: bool, register: bool, radiomics: bool = True
+) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
     Args:
         volumes: survey images and masks, where there are any.
+        radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
 
     Raises:
@@ -124,12 +129,17 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     content = FORMATS[name].content(root)
     prepared_root = config.prepared.root
     folder = Path(prepared_root).expanduser() if prepared_root else cache_folder() / f"prepared-{content}"
-    if folder.resolve().is_relative_to(root.resolve()):
+    if folder.resolve().is_relative_to(download.root.resolve()):
         remedy = "choose a folder elsewhere: the download is never written to"
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     ledger = folder / "ledger" / content
     _list_odd_cells(download, folder / "cells.csv", console)
     survey = None
+    extract = config.features.radiomics == "extract"
+    if radiomics and not extract and download.has_images and not download.features.shape[1]:
+        extract = True
+        say(console, "  no table of radiomics: they are extracted from images and masks")
+    volumes = volumes or (radiomics and extract)
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
@@ -162,7 +172,9 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
-    return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
+    return SurveyedCohort(
+        download, content, folder, ledger, table, workbook, survey, problems, notes, extract
+    )
 
 
 def _list_odd_cells(download: Download, path: Path, console: Console) -> None:
