@@ -39,8 +39,11 @@ def write_manifest(download: Download, root: Path, suffix: str = ".csv") -> Path
 
 
 def write_bids(download: Download, root: Path) -> None:
-    """A dataset whose subjects are the download's patients, its masks in derivatives, links to their files."""
-    patients = {name: f"sub-{number:04}" for number, name in enumerate(sorted(download.studies["patient_id"].unique()))}
+    """A dataset whose subjects are the download's patients, its masks in derivatives."""
+    patients = {
+        name: f"sub-{number:04}"
+        for number, name in enumerate(sorted(download.studies["patient_id"].unique()))
+    }
     studies = {}
     for patient, rows in download.studies.groupby("patient_id"):
         for number, study in enumerate(sorted(rows["study_id"])):
@@ -54,9 +57,10 @@ def write_bids(download: Download, root: Path) -> None:
             folder.mkdir(parents=True)
         shutil.copyfile(rows["image_path"].iloc[0], anatomy / f"{stem}_ce-gd_T1w.nii.gz")
         (anatomy / f"{stem}_ce-gd_T1w.json").write_text(json.dumps({"Modality": "MR"}))
-        for name, mask in zip(rows["name"], rows["mask_path"], strict=True):
-            label = "".join(sign for sign in name if sign.isalnum())
-            shutil.copyfile(mask, masks / f"{stem}_label-{label}_mask.nii.gz")
+        for number, (name, mask) in enumerate(zip(rows["name"], rows["mask_path"], strict=True)):
+            drawn = f"{stem}_desc-{number:02}_dseg"
+            shutil.copyfile(mask, masks / f"{drawn}.nii.gz")
+            (masks / f"{drawn}.tsv").write_text(f"index\tname\n1\t{name}\n")
     signs = label_signs(download)
     words = {"+": "1", "-": "2", "": "n/a"}
     persons = signs.drop_duplicates("patient_id").set_index("patient_id")
