@@ -4,6 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import READERS
@@ -36,6 +38,24 @@ def write_manifest(download: Download, root: Path, suffix: str = ".csv") -> Path
     else:
         table.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
     return path
+
+
+def write_small_bids(root: Path, subjects: int = 12) -> None:
+    """A dataset of small invented brains, each with a mask of two lesions."""
+    draws = np.random.default_rng(0)
+    for number in range(1, subjects + 1):
+        stem, brain, labels = f"sub-{number:02}", np.zeros((24, 24, 24)), np.zeros((24, 24, 24))
+        brain[2:22, 2:22, 2:22] = draws.integers(100, 400, (20, 20, 20))
+        labels[4:8, 4:8, 4:8], labels[12:18, 12:17, 12:18] = 1, 2
+        folder = root / stem / "anat"
+        folder.mkdir(parents=True)
+        for name, values in (("ce-gd_T1w", brain), ("dseg", labels)):
+            image = nibabel.Nifti1Image(values.astype(np.int16), np.diag([-6.0, -6, 6, 1]))
+            nibabel.save(image, folder / f"{stem}_{name}.nii.gz")
+    rows = [
+        f"sub-{n:02}\t{'+-'[n % 2]}\t{'+-'[n % 3 > 0]}\t{'+-'[n % 4 > 1]}" for n in range(1, subjects + 1)
+    ]
+    (root / "participants.tsv").write_text("\n".join(["participant_id\tER\tPR\tHER2", *rows]) + "\n")
 
 
 def write_bids(download: Download, root: Path) -> None:
