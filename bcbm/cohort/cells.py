@@ -46,6 +46,7 @@ _DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
 _AGE = (0.0, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
 _FIELD = (0.01, 25.0, {"t": 1.0, "tesla": 1.0})
 _SPACING = (0.01, 25.0, {"mm": 1.0})
+_TIME = (0.0, 1e5, {"ms": 1.0, "s": 1000.0})
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
 
 
@@ -126,6 +127,11 @@ def field_strength(cell: object) -> Reading:
     return _quantity(cell, *_FIELD)
 
 
+def milliseconds(cell: object) -> Reading:
+    """A repetition or echo time in ms."""
+    return _quantity(cell, *_TIME)
+
+
 def year(cell: object) -> Reading:
     """A year; of a date, its year."""
     reading = number(cell)
@@ -169,6 +175,9 @@ READERS: dict[str, Callable[[object], Reading]] = {
     "manufacturer": words,
     "field_strength": field_strength,
     "sex": words,
+    "site": words,
+    "tr": milliseconds,
+    "te": milliseconds,
 }
 
 

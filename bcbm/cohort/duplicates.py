@@ -34,7 +34,8 @@ def content_of(table: pd.DataFrame, features: pd.DataFrame) -> list[str]:
         if lesion.mask_path and lesion.image_path:
             contents.append(
                 b"".join(file_key(Path(str(path))) for path in (lesion.mask_path, lesion.image_path))
-                + str(lesion.mask_part).encode() * bool(lesion.mask_part)
+                + f"{lesion.mask_part}".encode() * bool(lesion.mask_part)
+                + f"value {lesion.mask_value}".encode() * bool(lesion.mask_value)
             )
         for key in contents:
             parent[root(row)] = root(holder.setdefault(key, row))
@@ -125,7 +126,7 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def session_of(studies: pd.Series) -> pd.Series:
     """The number of each session: the last one of the study's id."""
-    return studies.str.extract(r"-\s*(\d+)$")[0].astype(float)
+    return studies.str.extract(r"(\d+)$")[0].astype(float)
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

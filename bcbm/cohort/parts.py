@@ -122,7 +122,9 @@ def _with_rows(download: Download, numbers: np.ndarray, parts: np.ndarray, value
     rows = download.segmentations.iloc[taken].reset_index(drop=True)
     features = download.features.iloc[taken].reset_index(drop=True)
     added = number > 0
-    rows["mask_value"], rows["mask_part"] = value, np.where(added, number, numbers[taken])
+    own = rows["mask_value"] if "mask_value" in rows else pd.Series(0, index=rows.index)
+    rows["mask_value"] = own.where(own > 0, value)
+    rows["mask_part"] = np.where(added, number, numbers[taken])
     rows["part_of"] = (rows["study_id"] + "/" + rows["name"]).where(added, "")
     rows["name"] += [f"/{part}" if part else "" for part in number]
     rows["in_workbook"] &= ~added

@@ -225,7 +225,7 @@ def _dotted(name: str, value: str) -> Any:
     try:
         layer = OmegaConf.from_dotlist([f"{name}={value}"])
         content = read_value(value)
-        is_text = name in _texts() and isinstance(content, int | float)
+        is_text = name in _texts() and isinstance(content, int | float | list)
         OmegaConf.update(layer, name, value if is_text else content)
         return layer
     except ConfigError as error:

@@ -64,10 +64,15 @@ class Synthetic:
 class Cohort:
     """Where the lesions come from."""
 
-    root: str | None = key(None, "folder of the cohort; empty: the embedded synthetic one")
+    root: str | None = key(
+        None,
+        "folder of the cohort, or its manifest; several as [A, B], each a site whose patients are its own; "
+        "empty: the embedded synthetic one",
+    )
     format: str = key(
         "auto",
-        "how the folder is laid out: auto looks at its files; tcia, or a format of an installed package",
+        "how the cohort is laid out: auto looks at its files; tcia, manifest (a table of one's own), bids, "
+        "or a format of an installed package",
         among="bcbm.cohort.formats:FORMATS",
     )
     targets: dict[str, Any] = key(
@@ -114,6 +119,13 @@ class Cohort:
         least=1,
     )
     names: str | None = key(None, "CSV that overrides how names are read: name,category,hemisphere,region")
+    exclude: str | None = key(
+        None, "table of what a person has left out: patient, study or lesion, and reason, a row each"
+    )
+    radiomics: str | None = key(
+        None,
+        "table of radiomics that were extracted elsewhere: PyRadiomics' columns, and study and name, or mask",
+    )
     synthetic: Synthetic = key(Synthetic, "the embedded cohort")
 
 

@@ -199,10 +199,10 @@ def _best(config: "Config") -> dict[str, float] | None:
     from rich.console import Console
 
     from bcbm.errors import readable
-    from bcbm.preparation.reading import cohort_root
+    from bcbm.preparation.reading import embedded_root
     from bcbm.system.files import read_json
 
-    truth = cohort_root(config, Console(quiet=True)) / "cohort.json"
+    truth = embedded_root(config, Console(quiet=True)) / "cohort.json"
     remedy = "remove its folder: the embedded cohort is written again"
     with readable(truth, remedy):
         best: dict[str, float] = read_json(truth, remedy)["best"]

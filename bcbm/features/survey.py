@@ -22,7 +22,7 @@ from bcbm.cohort.measurements import (
 )
 from bcbm.errors import Problem
 from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
-from bcbm.features.masks import foreground, label_values, separate
+from bcbm.features.masks import MaskPart, foreground, label_values, separate
 from bcbm.features.records import Record, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import (
@@ -190,17 +190,18 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
         record["forms"] = next((words for words in apart if words[1]), [])
     regions: dict[str, tuple[str, _Region, float]] = {}  # of masks and parts: the mask, where, how large
     for lesion, path in study.masks.items():
+        own = study.parts.get(lesion, MaskPart()).value  # a label value of its own, as a table may give it
         try:
             start, values = _drawn(image, path, study.form)
-            region, text = _chosen(values, value, path.name)
+            region, text = _chosen(values, own or value, path.name)
             packed, measures = _measure(image, start, region, path.name)
         except MaskError as error:
             record["failures"][lesion] = [error.kind, str(error), f"{error.remedy}; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
             continue
-        drawn = {"drawn": int((values > 0.5).sum())}
+        drawn = {"drawn": int(region.sum() if own else (values > 0.5).sum())}
         record["masks"][lesion] = measures | drawn
-        record["values"] |= {lesion: text} if text else {}
+        record["values"] |= {lesion: text} if text and not own else {}
         regions[lesion] = lesion, packed, measures["voxels"]
         numbers, count, strays = separate(region, start, image.grid)
         if count == 1 and not strays:

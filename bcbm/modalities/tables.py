@@ -74,5 +74,7 @@ class Burden(Modality):
 
 # Age and sex belong to the patient, the rest to how the image was taken.
 CLINICAL = Recorded("clinical", ("age",), ("sex",))
-ACQUISITION = Recorded("acquisition", ("year", "pixel_spacing", "field_strength"), ("manufacturer",))
+ACQUISITION = Recorded(
+    "acquisition", ("year", "pixel_spacing", "field_strength", "tr", "te"), ("manufacturer",)
+)
 BURDEN = Burden()

@@ -55,7 +55,7 @@ def _content(cohort: SurveyedCohort, problems: list[Problem], related: list[dict
 
 def _absent(config: Config, cohort: SurveyedCohort) -> list[pd.Series]:
     """Why lesions lack a modality that this cohort can give without an extraction, by modality."""
-    values = {"radiomics": cohort.workbook.to_numpy(float)} if config.features.radiomics == "workbook" else {}
+    values = {} if cohort.extract else {"radiomics": cohort.workbook.to_numpy(float)}
     available = {*values, *(["crops"] if cohort.download.has_images else [])}
     modalities = [MODALITIES[name] for name in MODALITIES if name in config.task.modalities]
     data = LesionData(cohort.table, values, config)

@@ -55,19 +55,21 @@ def prepare(config: Config, console: Console) -> Lesions:
 def _prepare(config: Config, console: Console) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
-    images, extract = "crops" in needs, config.features.radiomics == "extract"
-    perturb = config.features.stable > 0 and "radiomics" in needs
-    if "radiomics" not in needs and (config.features.stable or config.features.harmonise):
+    images, radiomics = "crops" in needs, "radiomics" in needs
+    asked = config.features.radiomics == "extract"
+    perturb = config.features.stable > 0 and radiomics
+    if not radiomics and (config.features.stable or config.features.harmonise):
         text = "features.stable and features.harmonise change radiomics, and task.modalities has none"
         warnings.warn(text, Note, stacklevel=3)
     register = config.cohort.position == "image" and any(
         modality.registered for modality in modalities.values()
     )
-    cohort = read_cohort(config, console, volumes=images or extract or register or perturb, register=register)
-    table, problems = cohort.table, cohort.problems
+    volumes = images or asked or register or perturb
+    cohort = read_cohort(config, console, volumes=volumes, register=register, radiomics=radiomics)
+    table, problems, extract = cohort.table, cohort.problems, cohort.extract
     for key, column in (
         ("split.holdout", config.split.holdout),
-        ("features.harmonise", config.features.harmonise if "radiomics" in needs else None),
+        ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
         if column:
             require_column(key, column, cohort.download)
@@ -88,7 +90,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         remedy = "set features.coordinates=false, or unpack the images"
         raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
     values: dict[str, Any] = {}
-    if "radiomics" in needs:
+    if radiomics:
         values["radiomics"] = _radiomics(config, cohort, console).to_numpy()
     data = LesionData(table, values, config)
     absent = {name: modality.absent(data) for name, modality in modalities.items()}
@@ -173,7 +175,7 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
     """The 107 features of every lesion, published or extracted here, kept with where they come from."""
     table, workbook, changed = cohort.table, cohort.workbook, cohort.changed.to_numpy()
     complete = [name for name in FEATURES if name in workbook.columns] == list(FEATURES)
-    if config.features.radiomics == "workbook":
+    if not cohort.extract:
         if not complete:
             missing = [name for name in FEATURES if name not in workbook.columns]
             remedy = "use the workbook of the download, or features.radiomics=extract"

@@ -12,11 +12,14 @@ from rich.console import Console
 
 from bcbm.cohort.cells import odd_cells_table
 from bcbm.cohort.download import Download
+from bcbm.cohort.exclusions import apply_exclusions, read_exclusions
 from bcbm.cohort.formats import FORMATS, format_name
+from bcbm.cohort.given_radiomics import with_radiomics
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
 from bcbm.cohort.patients import same_patients
+from bcbm.cohort.pooled import pooled, site_names
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
@@ -27,6 +30,7 @@ from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.system.content import file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.terminal.progress import progress_bar
@@ -48,6 +52,7 @@ class SurveyedCohort:
         problems: everything wrong so far.
         notes: what is decided already, such as patients with several spellings, masks of several lesions, and
             images whose header has two forms.
+        extract: whether radiomics are extracted: they have to be, or there is no table of them.
     """
 
     download: Download
@@ -59,6 +64,7 @@ class SurveyedCohort:
     survey: Survey | None
     problems: list[Problem]
     notes: list[Problem]
+    extract: bool
 
     @property
     def changed(self) -> pd.Series:
@@ -77,10 +83,17 @@ def cache_folder() -> Path:
     return Path(base).expanduser()
 
 
-def cohort_root(config: Config, console: Console) -> Path:
-    """The download, or the embedded cohort, written once into the cache."""
-    if config.cohort.root:
-        return Path(config.cohort.root).expanduser()
+def cohort_roots(config: Config, console: Console) -> list[Path]:
+    """The folders or tables of `cohort.root`, or the embedded cohort, written once into the cache."""
+    if given := config.cohort.root:
+        several = given.startswith("[") and given.endswith("]")
+        roots = [text.strip(" '\"") for text in given[1:-1].split(",")] if several else [given]
+        return [Path(text).expanduser() for text in roots if text]
+    return [embedded_root(config, console)]
+
+
+def embedded_root(config: Config, console: Console) -> Path:
+    """The embedded cohort, written once into the cache."""
     synthetic = config.cohort.synthetic
     kind = "images" if synthetic.images else "table"
     name = f"synthetic-v{GENERATOR}-{synthetic.patients}-{synthetic.signal:g}-{kind}-{synthetic.seed}"
@@ -102,34 +115,51 @@ def cohort_root(config: Config, console: Console) -> Path:
     return root
 
 
-def read_cohort(config: Config, console: Console, *, volumes: bool, register: bool) -> SurveyedCohort:
+def read_cohort(
+    config: Config, console: Console, *, volumes: bool, register: bool, radiomics: bool = True
+) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
     Args:
         volumes: survey images and masks, where there are any.
+        radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
 
     Raises:
         InputError: nothing can be done with this input.
     """
-    root = cohort_root(config, console)
-    name = format_name(config.cohort.format, root)
+    roots, targets = cohort_roots(config, console), known_targets(config.cohort.targets)
+    formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
-        say(console, f"cohort format {name}")
-    targets = known_targets(config.cohort.targets)
-    download = FORMATS[name].read(root, targets, config.task.sequences[1:])
+        say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
+    downloads = [
+        FORMATS[name].read(root, targets, config.task.sequences[1:])
+        for name, root in zip(formats, roots, strict=True)
+    ]
+    contents = [FORMATS[name].content(root) for name, root in zip(formats, roots, strict=True)]
+    download, content = downloads[0], contents[0]
+    if len(roots) > 1:
+        download = pooled(dict(zip(site_names(roots), downloads, strict=True)))
+        content = hashlib.sha256(" ".join(contents).encode()).hexdigest()[:16]
+    if config.cohort.radiomics:
+        download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
     _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
-    content = FORMATS[name].content(root)
+    left_out = read_exclusions(Path(config.cohort.exclude).expanduser()) if config.cohort.exclude else None
     prepared_root = config.prepared.root
     folder = Path(prepared_root).expanduser() if prepared_root else cache_folder() / f"prepared-{content}"
-    if folder.resolve().is_relative_to(root.resolve()):
+    if any(folder.resolve().is_relative_to(part.root.resolve()) for part in downloads):
         remedy = "choose a folder elsewhere: the download is never written to"
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     ledger = folder / "ledger" / content
     _list_odd_cells(download, folder / "cells.csv", console)
     survey = None
+    extract = config.features.radiomics == "extract"
+    if radiomics and not extract and download.has_images and not download.features.shape[1]:
+        extract = True
+        say(console, "  no table of radiomics: they are extracted from images and masks")
+    volumes = volumes or (radiomics and extract)
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
@@ -152,17 +182,23 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
                     overlap=config.cohort.overlap,
                 )
     table, workbook, problems = build_table(download, names, survey)
+    if left_out is not None:
+        problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
     defined = [(target, targets[target]) for target in targets if target not in TARGETS]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
-    for changes in (sorted(names.items()), defined, joined):
+    judged = [] if left_out is None else left_out.to_numpy().tolist()
+    given = [config.cohort.radiomics and file_sum(Path(config.cohort.radiomics).expanduser())]
+    for changes in (sorted(names.items()), defined, joined, judged, list(filter(None, given))):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
-    return SurveyedCohort(download, content, folder, ledger, table, workbook, survey, problems, notes)
+    return SurveyedCohort(
+        download, content, folder, ledger, table, workbook, survey, problems, notes, extract
+    )
 
 
 def _list_odd_cells(download: Download, path: Path, console: Console) -> None:

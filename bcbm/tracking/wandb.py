@@ -30,6 +30,8 @@ PRIVATE = (
     "experiments",
     "cohort.root",
     "cohort.names",
+    "cohort.exclude",
+    "cohort.radiomics",
     "split.file",
     "model.weights",
 )

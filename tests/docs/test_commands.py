@@ -13,8 +13,10 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from layouts import write_manifest, write_small_bids
 from repository import HOME
 
+from bcbm.cohort.formats.tcia import read_download
 from bcbm.config.compose import compose
 
 PAGES = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
@@ -103,7 +105,12 @@ def place(tmp_path_factory, table_cohort):
         patch.setenv("BCBM_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("WANDB_MODE", "disabled")
-        filled = {"=DIR": f"={table_cohort}", "FILE.csv": str(names), "permutations=200": "permutations=3"}
+        manifest, bids = folder / "hospital", folder / "bids"
+        write_manifest(read_download(table_cohort), manifest)
+        write_small_bids(bids)
+        filled = {"=DIR": f"={table_cohort}", " DIR]": f" {table_cohort}]"}
+        filled |= {"MANIFEST": str(manifest), "=BIDS": f"={bids}"}
+        filled |= {"FILE.csv": str(names), "permutations=200": "permutations=3"}
         for experiment in FINISHED:
             assert call([f"experiment={experiment}", *FIT], "bcbm.fit") == 0
             (run,) = (folder / "runs" / experiment).glob("*/results.json")

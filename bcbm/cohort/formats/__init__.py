@@ -7,19 +7,27 @@ from bcbm.cohort.formats.base import Format
 from bcbm.errors import InputError, Problem
 from bcbm.system.registry import Registry
 
-FORMATS = Registry(Format, {"tcia": "bcbm.cohort.formats.tcia:TCIA"}, group="bcbm.formats")
+FORMATS = Registry(
+    Format,
+    {
+        "tcia": "bcbm.cohort.formats.tcia:TCIA",
+        "manifest": "bcbm.cohort.formats.manifest:MANIFEST",
+        "bids": "bcbm.cohort.formats.bids:BIDS",
+    },
+    group="bcbm.formats",
+)
 SHOWN = 8  # names of files that a message lists
 LEVELS = 3  # that a root may lie too deep: a file of a study in the folder of images of a download
 
 
 def format_name(name: str, root: Path) -> str:
-    """The format of a folder: the one that is named, or with `auto` the one that recognises it.
+    """The format of a cohort: the one that is named, or with `auto` the one that knows it.
 
     Raises:
         InputError: no such folder; no format, or more than one, recognises it. Where a cohort lies a few
             levels above or one below, it says so.
     """
-    if not root.is_dir():
+    if not root.is_dir() and not any(form.recognises(root) for form in FORMATS.values()):
         found = "is a file" if root.exists() else "no such folder"
         remedy = _nearby(root) or "set cohort.root to the folder of a cohort"
         raise InputError(Problem(str(root), found, remedy))

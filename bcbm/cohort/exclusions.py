@@ -1,0 +1,64 @@
+"""What a person has judged and left out: patients, studies and lesions with a reason each."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.table import exclude
+from bcbm.config.checks import nearest
+from bcbm.errors import InputError, Problem
+
+COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
+
+
+def read_exclusions(path: Path) -> pd.DataFrame:
+    """The rows of a table with the column reason and any of patient, study and lesion, one of them filled.
+
+    Returns:
+        Columns kind (a key of COLUMNS), id and reason, the index the row of a spreadsheet.
+
+    Raises:
+        InputError: all that is wrong with it, row by row.
+    """
+    table = read_rows(path, used=lambda _: True, odd=[]).rename(columns=str.lower)
+    kinds = [kind for kind in COLUMNS if kind in table]
+    if not kinds or "reason" not in table:
+        found = f"has the columns {', '.join(table.columns) or 'none'}"
+        raise InputError(Problem(str(path), found, "it needs reason and any of patient, study, lesion"))
+    problems, rows = [], {}
+    for row, cells in table.astype(str).iterrows():
+        filled = {kind: cells[kind].strip() for kind in kinds if cells[kind].strip()}
+        where = f"{path.name} row {row}"
+        if len(filled) != 1:
+            found = f"names {' and '.join(filled) or 'nothing'}"
+            problems.append(Problem(where, found, "name one of patient, study, lesion in each row"))
+        elif not cells["reason"].strip():
+            found = f"no reason for {next(iter(filled.values()))}"
+            problems.append(Problem(where, found, "write why it is left out"))
+        else:
+            ((kind, name),) = filled.items()
+            rows[row] = (kind, name, " ".join(cells["reason"].split()))
+    if problems:
+        raise InputError(*problems)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["kind", "id", "reason"])
+
+
+def apply_exclusions(table: pd.DataFrame, exclusions: pd.DataFrame, path: Path) -> list[Problem]:
+    """Exclude, in place, what a person has left out; a problem for every id that the table has not.
+
+    Args:
+        table: the lesion table.
+        exclusions: of `read_exclusions`.
+        path: their file, for messages.
+    """
+    problems = []
+    for row, kind, name, reason in exclusions.itertuples():
+        ids = table[COLUMNS[kind]].astype(str)
+        chosen = ids == name
+        if not chosen.any():
+            found = f"there is no {kind} {name}; {nearest(name, sorted(set(ids)))}"
+            remedy = "correct or remove the row; nothing is excluded by it"
+            problems.append(Problem(f"{path.name} row {row}", found, remedy, "exclusion of nothing"))
+        exclude(table, chosen, f"by hand: {reason}")
+    return problems

@@ -1,0 +1,309 @@
+"""BIDS: post-contrast T1 images of subjects and sessions, masks beside them or in derivatives.
+
+`sub-*/[ses-*/]anat/*_T1w.nii.gz` (one with the entity `ce-` before others), masks `*_mask.nii.gz` or
+`*_dseg.nii.gz` (each label value a lesion) there or in `derivatives/*/`, and what `participants.tsv` and
+`sub-*_sessions.tsv` say of subjects and sessions; `participants.json` says how labels are written.
+
+Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:160044, 2016).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+
+from bcbm.cohort.cells import READERS, OddCell, read_texts
+from bcbm.cohort.download import Download
+from bcbm.cohort.formats.base import Format
+from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.targets import TARGETS, Target, read_labels
+from bcbm.errors import InputError, Problem
+from bcbm.system.files import read_json
+
+PARTICIPANTS = "participants.tsv"
+MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
+MOST_JSON = 2**22  # bytes of a file that describes others
+NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
+# What a sidecar says of how an image was taken: the column and what its number is multiplied by.
+SIDECAR = {
+    "Manufacturer": ("manufacturer", 0.0),
+    "MagneticFieldStrength": ("field_strength", 1.0),
+    "RepetitionTime": ("tr", 1000.0),
+    "EchoTime": ("te", 1000.0),
+    "InstitutionName": ("site", 0.0),
+}
+_STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
+_ENTITY = re.compile(r"_([a-z]+)-([A-Za-z0-9]+)")
+
+
+def recognises(root: Path) -> bool:
+    """Whether a folder holds subjects."""
+    return root.is_dir() and any(path.is_dir() for path in root.glob("sub-*"))
+
+
+def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Sequence[str] = ()) -> Download:
+    """Read the files and tables of a BIDS dataset.
+
+    Args:
+        root: its folder.
+        targets: what may be predicted, by name; their columns stand in `participants.tsv`, or in
+            `sub-*_sessions.tsv` where they differ between sessions.
+        sequences: images that a study may have beside its post-contrast T1, by their suffix in lower case,
+            such as flair.
+
+    Raises:
+        InputError: there is no table, image or mask, or no image of a sequence.
+    """
+    problems: list[Problem] = []
+    odd: list[OddCell] = []
+    images = _images(root, "T1w", problems)
+    if not images:
+        remedy = "a study needs sub-*/anat/sub-*_T1w.nii.gz; see cohort.format for other layouts"
+        raise InputError(Problem(str(root), "holds no T1w image of a subject", remedy))
+    others = {sequence: _images(root, sequence, problems) for sequence in sequences}
+    for sequence, paths in others.items():
+        if not paths:
+            remedy = f"add sub-*_{sequence}.nii.gz, or leave {sequence} out of task.sequences"
+            raise InputError(Problem(str(root), f"no study has an image of {sequence}", remedy))
+    rows = [
+        (study, name, str(images.get(study, "")), str(mask), value)
+        for study, mask, name, value in _masks(root, problems)
+    ]
+    if not rows:
+        remedy = "put sub-*_mask.nii.gz or sub-*_dseg.nii.gz beside the images or into derivatives"
+        raise InputError(Problem(str(root), "holds no mask of a lesion", remedy))
+    columns = ["study_id", "name", "image_path", "mask_path", "mask_value"]
+    segmentations = pd.DataFrame(rows, columns=columns).sort_values(["study_id", "name"], ignore_index=True)
+    for study in sorted(set(segmentations["study_id"]) - set(images)):
+        remedy = "add its T1w image; its lesions have no image"
+        problems.append(Problem(study, "has masks and no T1w image", remedy, "study without image"))
+    for sequence, paths in others.items():
+        segmentations[f"image_{sequence}"] = [str(paths.get(s, "")) for s in segmentations["study_id"]]
+    segmentations["in_workbook"] = False
+    known = sorted({*images, *segmentations["study_id"]})
+    studies, present = _studies(root, known, images, targets, problems, odd)
+    return Download(
+        root=root,
+        clinical=PARTICIPANTS,
+        images=root,
+        has_images=True,
+        segmentations=segmentations,
+        features=pd.DataFrame(index=segmentations.index),
+        studies=studies,
+        targets=present,
+        problems=problems,
+        odd_cells=odd,
+    )
+
+
+def _study_of(path: Path) -> str:
+    match = _STUDY.match(path.name)
+    return "_".join(part for part in match.groups() if part) if match else ""
+
+
+def _anatomy(folder: Path, pattern: str) -> list[Path]:
+    """Files of the anatomy folders below a dataset or one of its derivatives."""
+    return sorted([*folder.glob(f"sub-*/anat/{pattern}"), *folder.glob(f"sub-*/ses-*/anat/{pattern}")])
+
+
+def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]:
+    """The image of every study; of several the first with a contrast agent."""
+    groups: dict[str, list[Path]] = {}
+    for path in _anatomy(root, "sub-*.nii*"):
+        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold():
+            groups.setdefault(_study_of(path), []).append(path)
+    chosen = {}
+    for study, paths in groups.items():
+        enhanced = [path for path in paths if "_ce-" in path.name]
+        chosen[study] = (enhanced or paths)[0]
+        if len(enhanced or paths) > 1:
+            found, remedy = f"has {len(enhanced or paths)} {suffix} images", "keep one"
+            remedy += f"; {chosen[study].name} counts"
+            problems.append(Problem(study, found, remedy, "study with more than one image"))
+        elif suffix == "T1w" and not enhanced:
+            found, remedy = f"{chosen[study].name} has no entity ce-", "check that it shows contrast"
+            problems.append(Problem(study, found, remedy, "image without contrast by its name"))
+    return chosen
+
+
+def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, int]]:
+    """Every lesion by its study: the mask, a name of its own, and its label value, 0 where it is the mask."""
+    lesions: list[tuple[str, Path, str, int]] = []
+    for folder in (root, *sorted(path for path in root.glob("derivatives/*") if path.is_dir())):
+        for suffix in ("mask", "dseg"):
+            for path in _anatomy(folder, f"sub-*_{suffix}.nii*"):
+                entities = dict(_ENTITY.findall(path.name))
+                words = [entities[name] for name in ("label", "desc") if name in entities]
+                if any(word.casefold() == other.casefold() for word in words for other in NOT_LESIONS):
+                    continue
+                name = (
+                    "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
+                )
+                named = _named_values(path, problems) if suffix == "dseg" else {0: name}
+                lesions += [(_study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
+    return _numbered(lesions)
+
+
+def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path, str, int]]:
+    """Lesions with names that differ within a study."""
+    seen: dict[tuple[str, str], int] = {}
+    distinct = []
+    for study, path, name, value in lesions:
+        name = name.replace("/", "_")
+        count = seen[study, name] = seen.get((study, name), 0) + 1
+        distinct.append((study, path, f"{name}-{count}" if count > 1 else name, value))
+    return distinct
+
+
+def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
+    """The label values of a segmentation and their names, from the table beside it or from its voxels."""
+    stem = path.name.partition(".")[0]
+    if (table := path.with_name(f"{stem}.tsv")).is_file():
+        rows = read_rows(table, used=lambda _: True, odd=[])
+        if {"index", "name"} <= set(rows):
+            values = pd.to_numeric(rows["index"], errors="coerce")
+            return {int(v): str(n) for v, n in zip(values, rows["name"], strict=True) if v > 0}
+    try:
+        image = nibabel.Nifti1Image.from_filename(path)
+        if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
+            return {0: "dseg"}
+        found = np.unique(np.asanyarray(image.dataobj))
+    except Exception:  # whatever a library makes of a damaged file: the survey has words for it
+        return {0: "dseg"}
+    labels = [int(value) for value in found if value > 0.5 and float(value).is_integer()]
+    if not labels:
+        remedy = "write label values as whole numbers from 1 on"
+        problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))
+    return dict.fromkeys(labels, "")
+
+
+def _studies(
+    root: Path,
+    studies: list[str],
+    images: Mapping[str, Path],
+    targets: Mapping[str, Target],
+    problems: list[Problem],
+    odd: list[OddCell],
+) -> tuple[pd.DataFrame, list[str]]:
+    """What the tables and sidecars say of every study, and the targets that they label."""
+    patients = [study.partition("_")[0] for study in studies]
+    frame = pd.DataFrame({"study_id": studies, "patient_id": patients})
+    used = {"participant_id", "session_id", *READERS, *(target.column for target in targets.values())}
+    persons = read_rows(root / PARTICIPANTS, used=used.__contains__, odd=odd)
+    if "participant_id" not in persons:
+        raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
+    meanings = _meanings(root / "participants.json")
+    cells = _worded(persons, meanings).set_index("participant_id").reindex(patients)
+    for patient in sorted(set(patients) - set(persons["participant_id"])):
+        remedy = "its labels count as missing; add the row"
+        problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
+    cells = cells.set_axis(pd.Index(studies, name="study_id")).fillna("")
+    for patient in sorted(set(patients)):
+        _add_sessions(root / patient / f"{patient}_sessions.tsv", patient, cells, meanings, used, odd)
+    cells = cells.reset_index(drop=True).replace("n/a", "")
+    present = {name: target for name, target in targets.items() if target.column in cells}
+    labels = read_labels(cells, targets, PARTICIPANTS, studies, problems)
+    described = [_described(images.get(study)) for study in studies]
+    for name, read in READERS.items():
+        column = cells[name] if name in cells else pd.Series("", index=cells.index)
+        column = pd.Series(
+            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, described, strict=True)],
+            index=cells.index + 2,
+            name=name,
+            dtype=object,
+        )
+        frame[name] = read_texts(column, read, PARTICIPANTS, odd)
+    others = [name for name in cells if name not in used]
+    return frame.join(labels).join(cells[others].astype(str)), list(present)
+
+
+def _add_sessions(
+    path: Path,
+    patient: str,
+    cells: pd.DataFrame,
+    meanings: dict[str, dict[str, str]],
+    used: set[str],
+    odd: list[OddCell],
+) -> None:
+    """Let what is said of a session count before what is said of its subject, in place."""
+    if not path.is_file():
+        return
+    table = read_rows(path, used=used.__contains__, odd=odd)
+    if "session_id" not in table:
+        raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
+    table = _worded(table, meanings | _meanings(path.with_suffix(".json"))).replace("n/a", "")
+    for row in table.to_dict("records"):
+        study = f"{patient}_{row['session_id']}"
+        if study not in cells.index:
+            continue
+        for name, cell in row.items():
+            if name == "session_id" or cell == "":
+                continue
+            if name not in cells:
+                cells[name] = ""
+            cells.at[study, name] = cell
+
+
+def _meanings(path: Path) -> dict[str, dict[str, str]]:
+    """What a column's levels mean, by column and level, from the file that describes a table."""
+    content = _json(path)
+    meanings: dict[str, dict[str, str]] = {}
+    for column, description in content.items():
+        levels = description.get("Levels") if isinstance(description, dict) else None
+        if isinstance(levels, dict):
+            words = {
+                str(level): str(text.get("Description", level) if isinstance(text, dict) else text)
+                for level, text in levels.items()
+            }
+            meanings[str(column)] = words
+    return meanings
+
+
+def _worded(table: pd.DataFrame, meanings: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Cells as their levels are described, where that is one word; a description of more says too much."""
+    table = table.copy()
+    for name, levels in meanings.items():
+        if name in table:
+            words = {level: word for level, word in levels.items() if len(word.split()) == 1}
+            table[name] = [words.get(str(cell), cell) for cell in table[name]]
+    return table
+
+
+def _described(image: Path | None) -> dict[str, str]:
+    """Acquisition columns from the sidecar of an image."""
+    if image is None:
+        return {}
+    content = _json(image.with_name(f"{image.name.partition('.')[0]}.json"))
+    columns = {}
+    for key, (name, factor) in SIDECAR.items():
+        value = content.get(key)
+        if isinstance(value, int | float) and factor and not isinstance(value, bool):
+            columns[name] = f"{value * factor:.10g}"
+        elif isinstance(value, str) and not factor:
+            columns[name] = value
+    return columns
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of descriptions holds; nothing where there is none.
+
+    Raises:
+        InputError: it is no object of JSON, or larger than any description.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MOST_JSON:
+        raise InputError(Problem(str(path), "is larger than any description", "remove it"))
+    content: dict[str, Any] = read_json(path, "correct it, or remove it")
+    return content
+
+
+BIDS = Format(
+    words="BIDS: sub-*/anat/*_T1w.nii.gz, masks beside them or in derivatives, participants.tsv",
+    recognises=recognises,
+    read=read_bids,
+)

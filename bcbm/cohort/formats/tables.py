@@ -1,0 +1,90 @@
+"""Tables of a cohort in any of the usual files: CSV, TSV, XLSX and Parquet."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import pandas as pd
+from openpyxl import load_workbook
+
+from bcbm.cohort.cells import OddCell
+from bcbm.cohort.formats.workbooks import read_workbook
+from bcbm.errors import InputError, Problem
+from bcbm.system.spreadsheet import unguarded
+
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+MOST = 2**28  # bytes of a text or Parquet file; a row a lesion takes some hundred
+_SEPARATORS = ",;\t"
+
+
+def read_rows(
+    path: Path, *, used: Callable[[str], bool], odd: list[OddCell], percentages: Collection[str] = ()
+) -> pd.DataFrame:
+    """A table, "" for an empty cell, headings without blanks around them; of a workbook its first sheet.
+
+    The index counts rows as a spreadsheet does: the first under the headings is 2.
+
+    Args:
+        path: a file of one of `SUFFIXES`.
+        used: whether anything reads the column of a heading.
+        odd: gets the cells of such columns that have no value; see `read_workbook`.
+        percentages: headings of columns in which a workbook's 0.2 that is shown as "20%" is that.
+
+    Raises:
+        InputError: it cannot be read, or two columns that are used have one heading.
+    """
+    if not path.is_file():
+        found = "is not a regular file" if path.exists() else "no such file"
+        raise InputError(Problem(str(path), found, f"name a table: {', '.join(SUFFIXES)}"))
+    if path.suffix == ".xlsx":
+        frame = read_workbook(
+            path.parent, path.name, _first_sheet(path), needed=(), used=used, odd=odd, percentages=percentages
+        )
+        return frame.set_axis(frame.index + 2)
+    if path.stat().st_size > MOST:
+        found = f"has {path.stat().st_size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
+        raise InputError(Problem(str(path), found, "leave out what is no row of a lesion or a study"))
+    try:
+        frame = _parquet(path) if path.suffix == ".parquet" else _text(path)
+    except UnicodeDecodeError:
+        raise InputError(Problem(str(path), "is not UTF-8", "save it as CSV in UTF-8")) from None
+    except Exception as error:  # whatever the parsers make of such a file
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(Problem(str(path), f"cannot be read ({message})", "save it anew")) from error
+    frame.columns = pd.Index([str(heading).strip() for heading in frame.columns])
+    if twice := sorted(filter(used, set(frame.columns[frame.columns.duplicated()]))):
+        raise InputError(*(Problem(str(path), f"has two columns '{name}'", "keep one") for name in twice))
+    frame = frame.loc[:, ~frame.columns.duplicated()].set_axis(range(2, len(frame) + 2))
+    return frame[(frame != "").any(axis=1)]
+
+
+def _first_sheet(path: Path) -> str:
+    try:
+        book = load_workbook(path, read_only=True)
+    except Exception as error:
+        found = f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        raise InputError(Problem(str(path), found, "save it as .xlsx in a spreadsheet program")) from error
+    try:
+        return str(book.sheetnames[0])
+    finally:
+        book.close()
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path).reset_index(drop=True).astype(object)
+    return frame.where(frame.notna(), "")
+
+
+def _text(path: Path) -> pd.DataFrame:
+    text = path.read_bytes().decode("utf-8-sig")
+    head = text.splitlines()[0] if text else ""
+    separator = "\t" if path.suffix == ".tsv" else max(_SEPARATORS, key=head.count)
+    frame = pd.read_csv(
+        path,
+        sep=separator,
+        dtype=str,
+        keep_default_na=False,
+        index_col=False,
+        skip_blank_lines=False,
+        encoding="utf-8-sig",
+    )
+    return frame.map(unguarded)

@@ -1,0 +1,59 @@
+"""Several cohorts as one, each a site whose patients are its own."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.download import Download
+
+
+def site_names(roots: list[Path]) -> list[str]:
+    """What each site is called: the name of its folder, numbered where two have one."""
+    names = [root.stem if root.is_file() else root.name for root in map(Path.absolute, roots)]
+    return [
+        f"{name}{names[: place + 1].count(name)}" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]
+
+
+def pooled(sites: Mapping[str, Download]) -> Download:
+    """One download of several: patients and studies carry the name of their site, as does the column site.
+
+    Args:
+        sites: the downloads by the names of their sites; a study whose own table names a site keeps that.
+    """
+    segmentations, studies = [], []
+    for site, download in sites.items():
+        rows = download.segmentations.copy()
+        rows["study_id"] = f"{site}-" + rows["study_id"]
+        segmentations.append(rows)
+        cases = download.studies.copy()
+        for name in ("study_id", "patient_id"):
+            cases[name] = f"{site}-" + cases[name].astype(str)
+        own = cases["site"] if "site" in cases else pd.Series("", index=cases.index)
+        cases["site"] = own.where(own != "", site)
+        studies.append(cases)
+    parts = list(sites.values())
+    targets = list(dict.fromkeys(target for part in parts for target in part.targets))
+    joined = pd.concat(studies, ignore_index=True)
+    texts = joined.columns.drop(targets)
+    joined[texts] = joined[texts].fillna("")
+    rows = pd.concat(segmentations, ignore_index=True)
+    paths = rows.columns[rows.columns.str.startswith(("image_", "mask_path"))]
+    rows[paths] = rows[paths].fillna("")
+    if "mask_value" in rows:
+        rows["mask_value"] = rows["mask_value"].fillna(0).astype(int)
+    return Download(
+        root=Path(os.path.commonpath([part.root.absolute() for part in parts])),
+        clinical=" and ".join(dict.fromkeys(part.clinical for part in parts)),
+        images=parts[0].images,
+        has_images=any(part.has_images for part in parts),
+        segmentations=rows,
+        features=pd.concat([part.features for part in parts], ignore_index=True),
+        studies=joined,
+        targets=targets,
+        problems=[problem for part in parts for problem in part.problems],
+        odd_cells=[cell for part in parts for cell in part.odd_cells],
+    )

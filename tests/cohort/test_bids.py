@@ -1,0 +1,104 @@
+"""BIDS: subjects, sessions, masks in derivatives, and what tables and sidecars say."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from layouts import write_bids
+
+from bcbm.cohort.formats import format_name
+from bcbm.cohort.formats.bids import read_bids
+from bcbm.cohort.formats.tcia import read_download
+from bcbm.errors import InputError
+
+
+def image(path, values=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.ones((4, 4, 4)) if values is None else values
+    nib.save(nib.Nifti1Image(values.astype(np.int16), np.eye(4)), path)
+
+
+def dataset(root, participants="participant_id\tER\nsub-1\t+\nsub-2\t-\n"):
+    """Two subjects, the second with two sessions."""
+    image(root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.nii.gz")
+    for session in ("ses-a", "ses-b"):
+        image(root / "sub-2" / session / "anat" / f"sub-2_{session}_T1w.nii.gz")
+    (root / "participants.tsv").write_text(participants)
+    return root
+
+
+def lines(problems):
+    return [str(problem) for problem in problems]
+
+
+def test_a_download_as_bids_has_the_same_studies_lesions_and_labels(cohort, tmp_path):
+    download = read_download(cohort)
+    write_bids(download, tmp_path / "bids")
+    assert format_name("auto", tmp_path / "bids") == "bids"
+    again = read_bids(tmp_path / "bids")
+    assert lines(again.problems) == [] and again.targets == ["ER", "PR", "HER2"]
+    assert len(again.segmentations) == len(download.segmentations)
+    counts = [sorted(each.studies.groupby("patient_id").size()) for each in (download, again)]
+    assert counts[0] == counts[1]
+    for name in ("ER", "PR", "HER2", "manufacturer", "field_strength", "year"):
+        own, other = (each.studies[name].astype(str).sort_values().tolist() for each in (download, again))
+        assert own == other, name
+
+
+def test_every_label_of_a_segmentation_is_a_lesion_named_by_its_table_or_its_value(tmp_path):
+    root = dataset(tmp_path / "bids")
+    labels = np.zeros((4, 4, 4))
+    labels[0, 0, :2], labels[2, 2, :2] = 1, 3
+    image(root / "sub-1" / "anat" / "sub-1_dseg.nii.gz", labels)
+    masks = root / "derivatives" / "drawn" / "sub-2" / "ses-b" / "anat"
+    image(masks / "sub-2_ses-b_desc-mets_dseg.nii.gz", labels)
+    (masks / "sub-2_ses-b_desc-mets_dseg.tsv").write_text("index\tname\n1\tleft-frontal\n3\tright-parietal\n")
+    image(masks / "sub-2_ses-b_desc-brain_mask.nii.gz")
+    rows = read_bids(root).segmentations
+    assert rows["study_id"].tolist() == ["sub-1", "sub-1", "sub-2_ses-b", "sub-2_ses-b"]
+    assert rows["name"].tolist() == ["lesion-1", "lesion-3", "left-frontal", "right-parietal"]
+    assert rows["mask_value"].tolist() == [1, 3, 1, 3]
+
+
+def test_sessions_and_sidecars_tell_what_they_know_and_levels_say_how_labels_are_written(tmp_path):
+    participants = "participant_id\tER\tage\tsite_of_origin\nsub-1\t1\t40\tx\nsub-2\t2\tn/a\ty\n"
+    root = dataset(tmp_path / "bids", participants)
+    (root / "participants.json").write_text(
+        json.dumps({"ER": {"Levels": {"1": "+", "2": {"Description": "-"}}}})
+    )
+    (root / "sub-2" / "sub-2_sessions.tsv").write_text("session_id\tage\tER\nses-a\t50\tn/a\nses-b\t51\t1\n")
+    for session in ("ses-a", "ses-b"):
+        image(root / "sub-2" / session / "anat" / f"sub-2_{session}_label-met_mask.nii.gz")
+    sidecar = {
+        "Manufacturer": "Siemens",
+        "MagneticFieldStrength": 3,
+        "RepetitionTime": 1.9,
+        "EchoTime": 0.003,
+    }
+    (root / "sub-2" / "ses-a" / "anat" / "sub-2_ses-a_T1w.json").write_text(json.dumps(sidecar))
+    download = read_bids(root)
+    studies = download.studies.set_index("study_id")
+    assert studies["ER"].to_dict() == {"sub-1": 1, "sub-2_ses-a": 0, "sub-2_ses-b": 1}
+    assert studies["age"].to_dict() == {"sub-1": "40", "sub-2_ses-a": "50", "sub-2_ses-b": "51"}
+    taken = studies.loc["sub-2_ses-a", ["manufacturer", "field_strength", "tr", "te"]]
+    assert taken.tolist() == ["Siemens", "3", "1900", "3"]
+    assert studies["site_of_origin"].tolist() == ["x", "y", "y"]  # kept, and nobody's feature
+    assert all("no entity ce-" in line for line in lines(download.problems)) and len(download.problems) == 2
+
+
+def test_what_is_missing_or_twice_is_said(tmp_path):
+    root = dataset(tmp_path / "bids", "participant_id\tER\nsub-1\t+\n")
+    with pytest.raises(InputError, match="no mask of a lesion"):
+        read_bids(root)
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    image(root / "sub-1" / "anat" / "sub-1_ce-gd_run-2_T1w.nii.gz")
+    image(root / "derivatives" / "drawn" / "sub-3" / "anat" / "sub-3_label-met_mask.nii.gz")
+    told = lines(read_bids(root).problems)
+    for facts in (("sub-1", "2 T1w images"), ("sub-2", "participants.tsv"), ("sub-3", "no T1w image")):
+        assert any(all(fact in line for fact in facts) for line in told), facts
+    with pytest.raises(InputError, match="image of flair"):
+        read_bids(root, sequences=["flair"])
+    (root / "participants.tsv").unlink()
+    with pytest.raises(InputError, match=r"participants\.tsv"):
+        read_bids(root)

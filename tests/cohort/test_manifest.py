@@ -1,0 +1,131 @@
+"""A table of one's own: a row a lesion or a study, in any of the usual files."""
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from layouts import write_manifest
+from rich.console import Console
+
+from bcbm.cohort.formats import format_name
+from bcbm.cohort.formats.manifest import content_hash, read_manifest
+from bcbm.cohort.formats.tcia import read_download
+from bcbm.config.compose import compose
+from bcbm.errors import InputError
+from bcbm.preparation.prepare import prepare
+
+QUIET = Console(quiet=True)
+
+
+def written(root, text, name="manifest.csv"):
+    root.mkdir(exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def volume(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values.astype(np.int16), np.diag([-1.0, -1, 1, 1])), path)
+
+
+def lines(problems):
+    return [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".xlsx", ".parquet"])
+def test_a_download_as_a_table_reads_as_the_same_lesions(cohort, tmp_path, suffix):
+    download = read_download(cohort)
+    path = write_manifest(download, tmp_path / "own", suffix)
+    assert format_name("auto", path.parent) == format_name("auto", path) == "manifest"
+    again = read_manifest(path)
+    assert again.has_images and lines(again.problems) == []
+    columns = ["study_id", "name", "mask_path", "in_workbook"]
+    pd.testing.assert_frame_equal(again.segmentations[columns], download.segmentations[columns])
+    np.testing.assert_allclose(again.features, download.features, rtol=1e-15)
+    studies = download.studies.sort_values("study_id", ignore_index=True)
+    for name in ("study_id", "patient_id", "ER", "PR", "HER2", "age", "manufacturer", "field_strength"):
+        assert again.studies[name].tolist() == pytest.approx(studies[name].tolist(), nan_ok=True), name
+
+
+def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote(tmp_path):
+    root = written(
+        tmp_path / "own", "\ufeffPatient;Name;er;HER2;Note\nA;left-frontal;+;-;seen\nB;right;;+;\n"
+    )
+    download = read_manifest(root)
+    assert download.targets == ["ER", "HER2"] and download.studies["Note"].tolist() == ["seen", ""]
+    assert download.studies["study_id"].tolist() == ["A", "B"] and download.studies["ER"].iloc[0] == 1
+    assert not download.has_images and download.segmentations["name"].tolist() == ["left-frontal", "right"]
+
+
+def test_a_study_of_several_rows_says_one_thing_or_is_told(tmp_path):
+    rows = "patient,study,name,ER,age\nA,1,x,+,40\nA,1,y,-,41\nA,2,x,+,\nB,1,x,-,50\nB,1,x,-,50\n,1,z,+,\n"
+    download = read_manifest(written(tmp_path / "own", rows))
+    assert download.studies["study_id"].tolist() == ["A-1", "A-2", "B-1"]
+    assert np.isnan(download.studies["ER"].iloc[0]) and download.studies["age"].iloc[0] == "40"
+    told = lines(download.problems)
+    assert len(told) == 4
+    for facts in (("A-1", "ER"), ("A-1", "age"), ("row 6", "has a row already"), ("row 7", "no patient")):
+        assert any(all(fact in line for fact in facts) for line in told), facts
+
+
+def test_every_label_value_of_a_mask_may_be_a_lesion_of_its_own(tmp_path):
+    draws, mask = np.random.default_rng(0), np.zeros((24, 24, 24))
+    mask[4:8, 4:8, 4:8], mask[12:18, 12:18, 12:18], mask[4:7, 14:17, 4:7] = 1, 2, 3
+    for patient in "ABCD":
+        image = np.zeros((24, 24, 24))
+        image[2:22, 2:22, 2:22] = draws.integers(100, 400, (20, 20, 20))
+        volume(tmp_path / "own" / patient / "t1.nii.gz", image)
+        volume(tmp_path / "own" / patient / "lesions.nii.gz", mask)
+    rows = [
+        f"{patient},{patient}/t1.nii.gz,{patient}\\lesions.nii.gz,{value},{'+-'[patient in 'AB']}"
+        for patient in "ABCD"
+        for value in (1, 2)
+    ]
+    root = written(tmp_path / "own", "\n".join(["patient,image,mask,label_value,ER", *rows]) + "\n")
+    words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'prepared'}", "prepared.jobs=1"]
+    words += ["task.targets=[ER]", "task.modalities=[image,radiomics]", "features.crop_size=8"]
+    lesions = prepare(compose([*words, "model=small"]), QUIET)
+    assert lesions.entering["lesion_id"].tolist()[:2] == ["A/lesions-1", "A/lesions-2"]
+    assert lesions.entering["voxels"].tolist() == [64, 216] * 4  # and not the third, which no row names
+    assert np.isfinite(lesions.values["radiomics"]).all()  # extracted: no table has them
+    crops = lesions.values["crops"]
+    assert len(lesions.entering) == 8 and crops is not None
+
+
+def test_files_are_looked_for_from_the_table_on_and_what_is_not_there_is_said(tmp_path):
+    rows = "patient,image,mask,name,ER\nA,a.nii.gz,gone.nii.gz,x,+\n"
+    root = written(tmp_path / "own", rows)
+    (root / "a.nii.gz").write_bytes(b"image")
+    first = content_hash(root)
+    download = read_manifest(root)
+    (line,) = lines(download.problems)
+    assert "row 2" in line and "gone.nii.gz" in line
+    assert download.segmentations["image_path"].iloc[0] == str(root / "a.nii.gz")
+    (root / "a.nii.gz").write_bytes(b"other")
+    assert content_hash(root) != first
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("patient_id,name,ER\nA,x,+\n", ("patient", "patient_id")),
+        ("patient,ER\n", ("has no row",)),
+        ("patient,ER\nA,+\n", ("names no lesion", "mask")),
+        ("patient,name,ER\nA/B,x,+\n", ("row 2", "A/B", "slash")),
+        ("patient,name,ER,er\nA,x,+,-\n", ("ER", "several columns")),
+        ("patient,name,ER\nA,x,+\n".encode("utf-16").decode("latin-1"), ("manifest.csv",)),
+    ],
+)
+def test_a_table_that_cannot_be_one_is_refused_in_words(tmp_path, text, facts):
+    root = written(tmp_path / "own", text)
+    with pytest.raises(InputError) as raised:
+        read_manifest(root)
+    assert all(fact in str(raised.value) for fact in facts), str(raised.value)
+
+
+def test_two_tables_in_a_folder_are_one_question(tmp_path):
+    root = written(tmp_path / "own", "patient,name,ER\nA,x,+\n")
+    written(root, "patient\tname\tER\nA\tx\t+\n", "manifest.tsv")
+    with pytest.raises(InputError, match="manifest.csv and manifest.tsv".replace(".", "[.]")):
+        read_manifest(root)
+    assert read_manifest(root / "manifest.tsv").targets == ["ER"]

@@ -1,0 +1,109 @@
+"""One's own patients on the way to a table of lesions: several sites, what a person leaves out, radiomics."""
+
+import pandas as pd
+import pytest
+from fits import fit
+from layouts import write_bids, write_manifest
+from rich.console import Console
+
+from bcbm.cohort.formats.tcia import read_download
+from bcbm.config.compose import compose
+from bcbm.errors import InputError
+from bcbm.preparation.prepare import prepare
+
+QUIET = Console(quiet=True)
+TABLES = ("task.modalities=[radiomics,position]",)
+
+
+def words(tmp_path, root, *more):
+    return [
+        f"cohort.root={root}",
+        f"prepared.root={tmp_path / 'prepared'}",
+        "prepared.jobs=1",
+        *TABLES,
+        *more,
+    ]
+
+
+def test_what_a_person_leaves_out_is_in_the_table_with_the_reason(table_cohort, tmp_path, capsys):
+    table = read_download(table_cohort).segmentations
+    lesion, study = table["study_id"].iloc[0] + "/" + table["name"].iloc[0], table["study_id"].iloc[-1]
+    path = tmp_path / "judged.csv"
+    path.write_text(
+        f"patient,study,lesion,reason\n,,{lesion},moved in the scanner\n,{study},,no contrast\nNobody,,,gone\n"
+    )
+    plain = prepare(compose(words(tmp_path, table_cohort)), QUIET)
+    lesions = prepare(compose(words(tmp_path, table_cohort, f"cohort.exclude={path}")), Console(width=200))
+    reasons = lesions.table.set_index("lesion_id")["reason"]
+    assert reasons[lesion] == "by hand: moved in the scanner"
+    left_out = lesions.table.loc[lesions.table["study_id"] == study, "reason"]
+    assert (left_out == "by hand: no contrast").any()
+    assert lesions.table["excluded"].sum() > plain.table["excluded"].sum()
+    screen = capsys.readouterr().out
+    assert "by hand: no contrast" in screen and "judged.csv row 4" in screen and "Nobody" in screen
+    assert lesions.cohort != plain.cohort
+
+
+def test_an_exclusion_says_whom_and_why(table_cohort, tmp_path):
+    path = tmp_path / "judged.csv"
+    path.write_text("patient,study,reason\nA,B,both\n,,nobody\nA,,\n")
+    with pytest.raises(InputError) as raised:
+        prepare(compose(words(tmp_path, table_cohort, f"cohort.exclude={path}")), QUIET)
+    told = [str(problem) for problem in raised.value.problems]
+    assert [line.split(":")[0] for line in told] == [f"judged.csv row {row}" for row in (2, 3, 4)]
+
+
+def test_two_sites_are_one_cohort_whose_patients_are_their_own(table_cohort, tmp_path):
+    download = read_download(table_cohort)
+    here = write_manifest(download, tmp_path / "here").parent
+    there = write_manifest(download, tmp_path / "there").parent
+    table = pd.read_csv(there / "manifest.csv")
+    features = [name for name in table if name.startswith("original_")]
+    table[features] *= 1 + 0.1 * (
+        table.index.to_numpy()[:, None] % 7 + 1
+    )  # other lesions, or they were copies
+    table.to_csv(there / "manifest.csv", index=False)
+    one = prepare(compose(words(tmp_path, here)), QUIET)
+    both = prepare(compose(words(tmp_path, f"[{here}, {there}]", "split.holdout=site")), QUIET)
+    assert set(both.entering["site"]) == {"here", "there"}
+    assert both.entering["patient_id"].nunique() == 2 * one.entering["patient_id"].nunique()
+    assert both.table["lesion_id"].is_unique
+    sites = both.entering.groupby("patient_id")["site"].nunique()
+    assert (sites == 1).all()
+
+
+def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_cohort, tmp_path):
+    download = read_download(table_cohort)
+    table = pd.concat([download.segmentations[["study_id", "name"]], download.features], axis=1)
+    table = table.rename(columns={"study_id": "Study", "name": "Name"})
+    table["diagnostics_Versions_Numpy"] = "1.26"
+    table["original_firstorder_Mean"] += 1
+    path = tmp_path / "features.csv"
+    pd.concat([table, table.iloc[:1]]).to_csv(path, index=False)
+    plain = prepare(compose(words(tmp_path, table_cohort)), QUIET)
+    lesions = prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
+    change = lesions.values["radiomics"] - plain.values["radiomics"]
+    assert (change.sum(axis=1).round(6) == 1).all() and (abs(change) > 1e-9).sum() == len(change)
+    table.drop(columns="Name").to_csv(path, index=False)
+    with pytest.raises(InputError, match="whose it is"):
+        prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
+
+
+def test_one_cohort_in_three_layouts_gives_the_same_probabilities_to_the_bit(cohort, tmp_path):
+    download = read_download(cohort)
+    manifest = write_manifest(download, tmp_path / "manifest").parent
+    write_bids(download, tmp_path / "bids")
+    tables = {}
+    for name, root in (("tcia", cohort), ("manifest", manifest), ("bids", tmp_path / "bids")):
+        more = (
+            "task.modalities=[image]",
+            "features.crop_size=16",
+            "model=small",
+            "cohort.same_patients=keep",
+        )
+        fit(tmp_path, f"cohort.root={root}", f"run.folder={tmp_path / name}", *more)
+        tables[name] = pd.read_parquet(tmp_path / name / "predictions.parquet")
+    for name in ("manifest", "bids"):
+        for column in ("fold", "target", "probability", "patient_probability", "threshold", "label"):
+            pd.testing.assert_series_equal(tables[name][column], tables["tcia"][column], check_exact=True)
+    assert tables["manifest"]["lesion_id"].equals(tables["tcia"]["lesion_id"])
