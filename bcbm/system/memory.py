@@ -29,8 +29,8 @@ def available_memory() -> int:
         with suppress(OSError, ValueError):  # no such group, or "max"
             most, taken = (int(Path(file).read_text(encoding="utf-8")) for file in (limit, used))
             available.append(most - taken)
-    if (most := _address_space()) is not None:
-        available.append(most - psutil.Process().memory_info().vms)
+    if (space := _address_space()) is not None:
+        available.append(space - psutil.Process().memory_info().vms)
     return max(0, min(available))
 
 
@@ -46,13 +46,13 @@ def require_address_space(base: int, per_core: int) -> None:
     Raises:
         InputError: the limit (`ulimit -v`) is lower.
     """
-    most = _address_space()
+    space = _address_space()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = os.environ.get("OMP_NUM_THREADS", "")
     least = base + per_core * (min(cores, int(threads)) if threads.isdecimal() else cores)
-    if most is not None and most < least:
+    if space is not None and space < least:
         text = (
-            f"{most / 1e9:.1f} GB of address space are allowed, and at least {least / 1e9:.1f} GB are needed"
+            f"{space / 1e9:.1f} GB of address space are allowed, and at least {least / 1e9:.1f} GB are needed"
         )
         raise InputError(Problem("ulimit -v", text, "raise the limit, or lift it (ulimit -v unlimited)"))
 
