@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-# How torch, OpenMP, SimpleITK and the system's loader say it.
-NO_MEMORY = re.compile("allocate memory|out of memory|bad_alloc|start new thread", re.IGNORECASE)
+# How torch, oneDNN, OpenMP, SimpleITK and the system's loader say it.
+NO_MEMORY = re.compile(
+    "allocate memory|out of memory|bad_alloc|start new thread|failed to map segment|create a primitive",
+    re.IGNORECASE,
+)
 
 SILENCE = 3.0  # seconds that something may be waited for without a word
 

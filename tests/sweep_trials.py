@@ -38,7 +38,8 @@ class Trivial:
         (notes / f"{os.getpid()}").touch()
         dropout = settings["model.dropout"]
         first = not (self.home / "killed").exists()
-        if self.kind == "waits":
+        third = self.kind == "waits_third" and len(list(notes.iterdir())) == 3
+        if self.kind == "waits" or third:
             while not (self.home / "go").exists():
                 time.sleep(0.02)
         if self.kind == "reports":

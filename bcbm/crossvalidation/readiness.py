@@ -15,10 +15,14 @@ def require_ready(config: "Config") -> None:
 
     Raises:
         ConfigError: a device or a tracker cannot be had, or the runs' folder cannot be written.
+        InputError: a limit of this shell leaves too little memory to train a network.
     """
     from bcbm.model.devices import require_devices
+    from bcbm.system.memory import TRAINING, require_address_space
     from bcbm.tracking import require_trackers
 
+    if config.model.kind == "network":
+        require_address_space(*TRAINING)
     require_devices(config)
     require_trackers(config)
     name = "run.folder" if config.run.folder else "run.root"

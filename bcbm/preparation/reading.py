@@ -24,7 +24,7 @@ from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Problem, out_of_memory
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
@@ -224,6 +224,8 @@ def disk_errors(config: Config) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if out_of_memory(error):
+            raise
         where = str(error.filename or config.prepared.root or cache_folder())
         key = "prepared.root"
         for name, folder in (("cohort.root", config.cohort.root), ("run.root", config.run.root)):

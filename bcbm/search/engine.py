@@ -195,7 +195,7 @@ class Engine:
             _note(trial, withdrawn=True, reason="the budget was used up meanwhile")
             _finish_trial(search.study, trial, TrialState.FAIL)
             return False
-        search.study.sampler = self.plan.make_sampler(trial.number)
+        search.study.sampler = self.plan.make_sampler(_draws_before(search.trials(), trial.number))
         settings = suggest(trial, self.plan.space)
         slot = min(free)
         job = Job(
@@ -261,7 +261,7 @@ class Engine:
         else:
             _note(trial, reason=reason)
             if _finish_trial(search.study, trial, TrialState.FAIL):
-                _try_again(search.study, trial, strike=reason != "left by its parent")
+                self._try_again(search.study, trial, strike=reason != "left by its parent")
         frozen = search.study.get_trials(deepcopy=False)[trial.number]
         self.on_end(search, frozen)
         if frozen.state == TrialState.FAIL:
@@ -299,8 +299,40 @@ class Engine:
                 continue
             _note(running.trial, reason="interrupted")
             if _finish_trial(running.search.study, running.trial, TrialState.FAIL):
-                _try_again(running.search.study, running.trial, strike=False)
+                self._try_again(running.search.study, running.trial, strike=False)
         self.running.clear()
+
+    def _try_again(self, study: Study, trial: Trial, strike: bool) -> None:
+        """Queue the settings of a failed trial, unless that was their second failure.
+
+        A parent may have been killed before all were drawn: then they are drawn again.
+
+        Args:
+            strike: the trial itself failed, and was not merely stopped with its parent.
+        """
+        frozen = study.get_trials(deepcopy=False)[trial.number]
+        strikes = frozen.user_attrs.get("again", 0) + strike
+        if strikes > 1:
+            return
+        fixed = frozen.system_attrs.get("fixed_params", {})
+        settings = {**fixed, **frozen.params}
+        whole = all(p.key in settings for p in self.plan.space if p.active(settings))
+        attributes = {"default": True} if frozen.user_attrs.get("default") else {}
+        study.enqueue_trial(
+            settings if whole else fixed,
+            user_attrs={**attributes, "again": strikes, "retry_of": trial.number},
+        )
+
+
+def _draws_before(trials: Sequence[FrozenTrial], number: int) -> int:
+    """How many draws of settings lie before a trial's own, by which it is seeded.
+
+    One that is tried again is no draw of its own, but that of the trial it goes back to: so a search that was
+    killed draws what an undisturbed one does.
+    """
+    while (origin := trials[number].user_attrs.get("retry_of")) is not None:
+        number = origin
+    return sum("retry_of" not in trial.user_attrs for trial in trials[:number])
 
 
 def _note(trial: Trial, **facts: Any) -> None:
@@ -321,18 +353,3 @@ def _finish_trial(
     except (UpdateFinishedTrialError, ValueError):  # ValueError: it was not running any more when read
         return False
     return True
-
-
-def _try_again(study: Study, trial: Trial, strike: bool) -> None:
-    """Queue the settings of a failed trial, unless that was their second failure.
-
-    Args:
-        strike: the trial itself failed, and was not merely stopped with its parent.
-    """
-    frozen = study.get_trials(deepcopy=False)[trial.number]
-    strikes = frozen.user_attrs.get("again", 0) + strike
-    settings = {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}
-    if strikes > 1 or not settings:
-        return
-    attributes = {"default": True} if frozen.user_attrs.get("default") else {}
-    study.enqueue_trial(settings, user_attrs={**attributes, "again": strikes, "retry_of": trial.number})

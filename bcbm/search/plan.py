@@ -61,9 +61,9 @@ class Plan:
         searched = [p.extremes() for p in self.space if p.key == "trainer.max_epochs"]
         return int(max(max(ends) for ends in searched)) if searched else self.config.trainer.max_epochs
 
-    def make_sampler(self, number: int) -> BaseSampler:
-        """The sampler of a trial, seeded by its number: a study that goes on draws afresh."""
-        kind, seed = self.sampler["kind"], (int(self.sampler["seed"]) * 1_000_003 + number) % 2**32
+    def make_sampler(self, draws: int) -> BaseSampler:
+        """The sampler of a trial, seeded by the draws before it: a study that goes on draws afresh."""
+        kind, seed = self.sampler["kind"], (int(self.sampler["seed"]) * 1_000_003 + draws) % 2**32
         if kind == "tpe":
             return TPESampler(seed=seed, constant_liar=True)  # trials side by side do not crowd one place
         if kind == "gp":

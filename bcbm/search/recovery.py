@@ -1,5 +1,6 @@
 """A journal that cannot be believed is made again: what trials have found lies in their folders too."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
+from bcbm.errors import InputError, Problem
 from bcbm.search.engine import STATES, new_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
-from bcbm.search.storage import JOURNAL, DamagedJournal, open_storage
+from bcbm.search.storage import JOURNAL, DamagedJournal, open_storage, records
 from bcbm.search.worker import RESULT, outcome_of
+from bcbm.system.liveness import lives, place
 from bcbm.terminal.words import say
 
 LOST = "lost with a damaged journal"  # the reason of a trial that has left no result
@@ -34,6 +37,9 @@ def recovered_storage(
         plan: of the search.
         default: the experiment's own settings.
         console: is told what was damaged, and what is lost.
+
+    Raises:
+        InputError: it is damaged, and another parent here still searches with it.
     """
     try:
         storage = open_storage(None, home)
@@ -48,6 +54,11 @@ def recovered_storage(
     except DamagedJournal as error:
         reason = error.problems[0].found
     journal = home / JOURNAL
+    if (searching := _searching(journal)) is not None:
+        remedy = "let it end, or end it, and run the same sweep command again, which makes the journal anew"
+        raise InputError(
+            Problem(str(journal), f"{reason}, and PID {searching} still searches with it", remedy)
+        )
     aside = journal.with_name(f"{JOURNAL}.damaged")
     while aside.exists():
         aside = aside.with_name(f"{aside.name}+")
@@ -66,6 +77,14 @@ def recovered_storage(
         f"their folders: {taken} taken up again, {lost} without a result and the figures of epochs lost",
     )
     return storage
+
+
+def _searching(journal: Path) -> int | None:
+    """A process of this machine that runs trials of a journal, as far as that can be read."""
+    attributes = [record.get("user_attr") for record in records(journal)]
+    owners = [known["owner"] for known in attributes if isinstance(known, dict) and "owner" in known]
+    here = [known for known in owners if known["place"] == place() and known["process"] != os.getpid()]
+    return next((known["process"] for known in here if lives(known["process"], known["started"])), None)
 
 
 def _differing(

@@ -6,7 +6,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -94,11 +94,35 @@ def _journal(path: Path) -> JournalStorage:
     if lock.acquire():
         lock.release()
     try:
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return JournalStorage(RecordsBackend(str(path), lock_obj=lock))
+    except DamagedJournal:
+        raise
     except Exception as error:  # whatever Optuna makes of a line that is no record of its own
-        message = " ".join(str(error).split()) or type(error).__name__
-        remedy = "run the same sweep command again, which takes up what its trials have found"
-        raise DamagedJournal(Problem(str(path), f"is damaged before its end ({message})", remedy)) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DamagedJournal:
+    message = " ".join(str(error).split()) or type(error).__name__
+    remedy = "run the same sweep command again, which takes up what its trials have found"
+    return DamagedJournal(Problem(str(path), f"is damaged before its end ({message})", remedy))
+
+
+class RecordsBackend(JournalFileBackend):
+    """The lines of a journal, which may be damaged at any time while it is read."""
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The records from a line on.
+
+        Raises:
+            DamagedJournal: one of them is none.
+        """
+        try:
+            for record in super().read_logs(log_number_from):
+                if not is_record(record):
+                    raise ValueError("a line is no record")
+                yield record
+        except ValueError as error:
+            raise _damaged(Path(self._file_path), error) from None
 
 
 class RepairingLock(JournalFileOpenLock):
@@ -151,18 +175,27 @@ def _intact_length(file: BinaryIO, size: int) -> int:
             file.seek(start)
             tail = file.read(step) + tail
         last = tail.rfind(b"\n", 0, len(tail) - 1) + 1
-        if tail.endswith(b"\n") and _is_record(tail[last:]):
+        if tail.endswith(b"\n") and is_record(_parsed(tail[last:])):
             return start + len(tail)
         tail = tail[:last]
     return 0
 
 
-def _is_record(line: bytes) -> bool:
+def records(journal: Path) -> list[dict[str, Any]]:
+    """All that can be read of a journal, damaged or not."""
+    return [record for line in journal.read_bytes().splitlines() if is_record(record := _parsed(line))]
+
+
+def is_record(content: Any) -> bool:
+    """Whether a line of a journal holds what Optuna writes."""
+    return isinstance(content, dict) and {"op_code", "worker_id"} <= content.keys()
+
+
+def _parsed(line: bytes) -> Any:
     try:
-        record = json.loads(line)
+        return json.loads(line)
     except ValueError:
-        return False
-    return isinstance(record, dict) and {"op_code", "worker_id"} <= record.keys()
+        return None
 
 
 def patiently(call: Callable[[], Answer], patience: float = PATIENCE) -> Answer:

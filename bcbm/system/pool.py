@@ -3,15 +3,12 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bcbm.system.processes import end_with_parent, serve, take_share
-
-if TYPE_CHECKING:
-    from joblib import Parallel
+from bcbm.system.processes import end_with_parent, serve, shielded, take_share
 
 
 def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: int) -> BaseProcess:
@@ -31,16 +28,26 @@ def start(work: Callable[..., object], *words: Any, name: str, slot: int, size: 
     return process
 
 
-def workers(jobs: int, return_as: str) -> "Parallel":
+def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any]]:
     """joblib's workers, which leave Ctrl-C to this process and end with it, however it ends.
 
     Args:
         jobs: processes, as joblib counts them.
         return_as: how results come, a word of `joblib.Parallel`.
+
+    Returns:
+        What is called with the tasks, each `joblib.delayed`, and gives their results.
     """
     from joblib import Parallel  # a quarter of a second that a report does without
 
-    return Parallel(n_jobs=jobs, return_as=return_as, initializer=serve, initargs=(os.getpid(),))
+    parallel = Parallel(n_jobs=jobs, return_as=return_as, initializer=serve, initargs=(os.getpid(),))
+
+    def work(tasks: Iterable[Any]) -> Iterator[Any]:
+        with shielded(signal.SIGINT):  # a worker is young until it has loaded what it serves with
+            results: Iterator[Any] = parallel(tasks)
+        return results
+
+    return work
 
 
 def end(processes: Iterable[BaseProcess], number: signal.Signals | None = None) -> None:

@@ -149,15 +149,22 @@ def held_back(*signals: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def shielded() -> Iterator[None]:
-    """Start processes that the signals which ask for an end do not reach, unless they become `terminable`.
+def shielded(*signals: signal.Signals) -> Iterator[None]:
+    """Start processes that signals do not reach from their first moment on.
 
-    Slurm and systemd send these to every process of a job. They are the first one's, which asks the others.
+    Args:
+        signals: without any those that ask for an end, unless the processes become `terminable`. Slurm and
+            systemd send these to every process of a job; they are the first one's, which asks the others.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending_signals())  # what is started inherits it
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # where that is started inside, Python lets signals in again
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, signals or ending_signals()
+    )  # what is started inherits it
     try:
         yield
     finally:

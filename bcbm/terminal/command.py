@@ -119,6 +119,7 @@ def errors_in_words(work: Callable[[], int]) -> int:
     A user's errors are shown in one line each, with status 2; what no words are known for is a fault of this
     program, with status 3.
     """
+    from bcbm.system.memory import ANY_WORK, require_address_space
     from bcbm.system.processes import Terminated, terminable
 
     any_surroundings()
@@ -128,6 +129,7 @@ def errors_in_words(work: Callable[[], int]) -> int:
 
     errors = Console(stderr=True, highlight=False)
     try:
+        require_address_space(*ANY_WORK)
         with notes_in_words(errors):
             return work()
     except BrokenPipeError:

@@ -3,8 +3,8 @@
 Each run is started in a session of its own and, at a random moment, one of its processes is killed (SIGKILL):
 the command itself every other time, else a rank, a fold, a loader, a fork server. What is left of it must be
 gone 10 s after the command is; the same command, started again until it ends, must end in the table of an
-undisturbed run. A sweep must end in as many trials and the base experiment's figure: a trial that is tried
-again takes a new number, and what later ones draw goes by theirs. Prints a line a kill, and what is wrong.
+undisturbed run; of a sweep that is what its finished trials tried and found, whose numbers are others where
+one was tried again. Prints a line a kill, and what is wrong.
 
 To reach: 40 kills (single 9, folds 8, ddp 8, torchrun 5, prepare 5, sweep 5), 40 tables, no process left.
 """
@@ -96,7 +96,7 @@ def outcome(kind: str, home: Path) -> object:
         (path,) = (home / "runs").glob("sweeps/*/*/trials.parquet")
         trials = pd.read_parquet(path)
         done = trials[trials["state"] == "complete"]
-        return len(done), done.loc[done["default"], "auroc"].tolist()
+        return done[["default", "model.dropout", "auroc"]].to_csv(index=False)
     (path,) = (home / "runs").glob("demo/*/predictions.parquet")
     return pd.read_parquet(path).to_csv()
 

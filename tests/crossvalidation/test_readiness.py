@@ -57,3 +57,8 @@ def test_what_a_disk_refuses_names_the_key_whose_folder_it_is(tmp_path, place, k
     (problem,) = caught.value.problems
     assert problem.where == str(tmp_path / place) and "Read-only" in problem.found
     assert [name for name in ("run.root", "prepared.root", "cohort.root") if name in problem.remedy] == [key]
+
+
+def test_memory_that_ran_out_is_no_fault_of_a_disk():
+    with pytest.raises(OSError, match="Cannot allocate"), disk_errors(compose([])):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")

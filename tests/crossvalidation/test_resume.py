@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -133,7 +134,8 @@ def test_a_run_that_is_asked_to_end_says_so_and_goes_on_to_the_same_table(
     until(lambda: last(tmp_path), first)
     begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
     for process in [first, *psutil.Process(first.pid).children(recursive=True)]:
-        process.send_signal(number)  # to every process, as Slurm, systemd and terminals do
+        with suppress(psutil.NoSuchProcess):  # it had nothing more to do
+            process.send_signal(number)  # to every process, as Slurm, systemd and terminals do
     _, errors = ended(first, status=128 + number)
     assert "interrupted" in errors and "loads batches" not in errors
     if number == signal.SIGTERM:

@@ -89,6 +89,62 @@ def _(root: Path) -> None:
     save(mask_of(root, FIRST), np.ones((SIZE, SIZE, SIZE, 2), np.uint8))
 
 
+@kind("a mask of several label values", LESION, "cohort.label_value", **MASK)
+def _(root: Path) -> None:
+    values = values_of(mask_of(root, FIRST)).copy()
+    values[4] *= 2
+    save(mask_of(root, FIRST), values)
+
+
+@kind(
+    "two lesions in one mask",
+    LESION,
+    "cohort.parts",
+    end=SAID,
+    lost=1,
+    words=(*IMAGES, "cohort.parts=refuse"),
+)
+def _(root: Path) -> None:
+    values = values_of(mask_of(root, FIRST)).copy()
+    values[13:16, 13:16, 13:16] = 1
+    save(mask_of(root, FIRST), values)
+
+
+@kind("a mask with stray voxels", LESION, "too small to be a lesion", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(mask_of(root, FIRST)).copy()
+    values[15, 15, 15] = 1
+    save(mask_of(root, FIRST), values)
+
+
+@kind("a pipe in place of a mask", LESION, "not a regular file", **MASK)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).unlink()
+    os.mkfifo(mask_of(root, FIRST))
+
+
+@kind("a mask whose header claims more voxels than any memory holds", LESION, "voxels", **MASK)
+def _(root: Path) -> None:
+    content = bytearray(gzip.decompress(mask_of(root, FIRST).read_bytes()))
+    content[42:48] = (32767).to_bytes(2, "little") * 3
+    mask_of(root, FIRST).write_bytes(gzip.compress(content))
+
+
+@kind("a mask that unpacks to zeros without end", LESION, "voxels", **MASK)
+def _(root: Path) -> None:
+    zeros = gzip.compress(bytes(1 << 24), compresslevel=1)
+    with mask_of(root, FIRST).open("ab") as file:
+        file.write(zeros * 8)
+
+
+@kind("a mask whose qform and sform disagree", LESION, "cohort.form", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    image = nib.Nifti1Image(values_of(path), AFFINE)
+    image.set_qform(np.diag([1.0, -1.0, 1.0, 1.0]), 1)
+    nib.save(image, path)
+
+
 @kind("a mask whose name is not UTF-8", FIRST, "not UTF-8", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
@@ -143,6 +199,25 @@ def _(root: Path) -> None:
 @kind("an image of several volumes", FIRST, "dimensions", **IMAGE)
 def _(root: Path) -> None:
     save(image_of(root, FIRST), np.ones((SIZE, SIZE, SIZE, 2), np.float32))
+
+
+@kind("an image whose qform and sform disagree", FIRST, "cohort.form", **IMAGE)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    image = nib.Nifti1Image(values_of(path), AFFINE)
+    image.set_qform(np.diag([1.0, -1.0, 1.0, 1.0]), 1)
+    nib.save(image, path)
+
+
+@kind("an image whose intensities were scaled to 0 to 1", FIRST, "rescaled before", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    save(image_of(root, FIRST), values_of(image_of(root, FIRST)) / 1000)
+
+
+@kind("an image that is not skull-stripped", FIRST, "not skull-stripped", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):  # 4 litres
+        save(path, values_of(path), AFFINE @ np.diag([8, 8, 8, 1]))
 
 
 @kind("an image without orientation", FIRST, "left and right are unknown", **IMAGE)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from damage.kind import ANEW, IMAGES, kind
 
 KEPT = {"given": "prepared", "end": ANEW, "words": IMAGES}
@@ -20,6 +22,24 @@ def _(folder: Path) -> None:
 @kind("a record of a crop cut short", **KEPT)
 def _(folder: Path) -> None:
     _cut(_first(folder, "crops/*.json"))
+
+
+@kind("a crop with a voxel that is not finite", **KEPT)
+def _(folder: Path) -> None:
+    path = _first(folder, "crops/*.npy")
+    crop = np.load(path)
+    crop.flat[0] = np.nan
+    np.save(path, crop)
+
+
+@kind("a record of a crop that is no record", **KEPT)
+def _(folder: Path) -> None:
+    _first(folder, "crops/*.json").write_text("{}")
+
+
+@kind("a record of the survey that is no record", **KEPT)
+def _(folder: Path) -> None:
+    _first(folder, "survey/*.json").write_text("null")
 
 
 @kind("a record of the survey cut short", **KEPT)

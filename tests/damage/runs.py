@@ -110,6 +110,18 @@ def _(run: Path) -> None:
     (run / "config.yaml").write_text("split: [1, 2")
 
 
+@kind("a configuration that is empty", "config.yaml", **RUN)
+def _(run: Path) -> None:
+    (run / "config.yaml").write_text("")
+
+
+@kind("a configuration that takes values from the environment", "config.yaml", "oc.env", **RUN)
+def _(run: Path) -> None:
+    path = run / "config.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join("seed: ${oc.env:HOME}\n" if line.startswith("seed:") else line for line in lines))
+
+
 @kind("results cut short", "damaged", given="run", words=(), command="compare")
 def _(run: Path) -> list[str]:
     _cut(run / "results.json")

@@ -134,6 +134,43 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(PR=""))
 
 
+@kind(
+    "a label that too few patients have for the folds",
+    "ER",
+    "1 positive",
+    "2 folds",
+    command="fit",
+    words=FIT,
+)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(ER=["+", *["-"] * (PATIENTS - 1)]))
+
+
+@kind("a formula without its value", CLINICAL, "row 2", "ER", "'=1+1'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ER", "=1+1")
+
+
+@kind("an error cell", CLINICAL, "row 2", "ER", "'#N/A'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ER", "#N/A")
+
+
+@kind("a decimal comma", RADIOMICS, "row 2", FEATURE, "'0,5'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "0,5")
+
+
+@kind("an age in months, as DICOM writes it", CLINICAL, "row 2", "Age", "'018M'", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Age", "018M")
+
+
+@kind("a radiomics workbook without rows", "no lesion is left", "reasons above")
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.head(0))
+
+
 @kind("a target of a column that is not there", "Ki67", "cohort.targets")
 def _(root: Path) -> list[str]:
     return ["cohort.targets={Ki67: {column: Ki67, positive: '>= 20'}}", "task.targets=[Ki67]"]

@@ -53,6 +53,11 @@ def _(place: Path) -> list[str]:
     return _experiment("- split")
 
 
+@kind("an experiment that takes values from the environment", "mine.yaml", "oc.env", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("experiments: ${oc.env:HOME}")
+
+
 @kind("an experiment that extends itself", "mine.yaml", "extends itself", **ALONE)
 def _(place: Path) -> list[str]:
     return _experiment("extends: mine", "experiment=mine")

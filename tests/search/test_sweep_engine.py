@@ -79,6 +79,11 @@ def counted(search):
     return [tuple(sorted(trial.params.items())) for trial in search.trials(*COUNTS)]
 
 
+def results(search):
+    """What the finished trials of a study have tried, and found, in their order."""
+    return [(trial.params, trial.values) for trial in search.trials(TrialState.COMPLETE)]
+
+
 def test_a_study_tries_the_experiment_first_and_meets_its_budget(tmp_path, address):
     (final,), lines = run(tmp_path, "quick", plan(5), workers=2, address=address)
     assert states([final]) == {TrialState.COMPLETE: 5} and len(lines) == 5
@@ -157,6 +162,48 @@ def test_nothing_outlives_a_killed_parent_and_the_same_command_goes_on(tmp_path,
     assert states([final]) == {TrialState.COMPLETE: 4, TrialState.FAIL: 2}
     killed = [tuple(sorted(trial.params.items())) for trial in final.trials(TrialState.FAIL)]
     assert len(set(counted(final))) == 4 and set(killed) < set(counted(final))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What a search of six trials that nothing disturbs has tried, and found, in its order."""
+    (final,), _ = run(tmp_path_factory.mktemp("undisturbed"), "quick", plan(6))
+    return results(final)
+
+
+def test_a_search_whose_parent_is_killed_ends_in_the_trials_of_an_undisturbed_one(tmp_path, undisturbed):
+    first = parent(tmp_path, "waits_third", 6)
+    until(lambda: len(list(tmp_path.glob("notes/*"))) == 3)
+    first.kill()
+    first.wait()
+    (tmp_path / "go").touch()
+    assert parent(tmp_path, "waits_third", 6).wait() == 0
+    (final,) = searches(tmp_path, "quick", plan(6))
+    assert states([final]) == {TrialState.COMPLETE: 6, TrialState.FAIL: 1}
+    assert results(final) == undisturbed
+
+
+def test_what_a_parent_was_killed_over_before_it_was_drawn_whole_is_drawn_again(tmp_path, undisturbed):
+    run(tmp_path, "quick", plan(2))
+    (final,) = searches(tmp_path, "quick", plan(6))
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    for key in (None, "model.dropout"):  # nothing was drawn, half was
+        trial = final.study.ask()
+        trial.set_user_attr("owner", {"place": place(), "process": gone.pid, "started": 5.0, "token": "x"})
+        if key:
+            final.study.sampler = plan().make_sampler(len(final.trials()) - 1)
+            trial.suggest_float(key, 0.0, 0.9)
+    run(tmp_path, "quick", plan(6))
+    assert results(final) == undisturbed
+
+
+def test_a_sampler_that_learns_draws_the_same_where_a_trial_was_tried_again(tmp_path):
+    learning = plan(13, sampler="tpe")  # the first ten are drawn at random
+    (whole,), _ = run(tmp_path / "whole", "quick", learning)
+    (killed,), _ = run(tmp_path / "killed", "killed_once", learning)
+    assert states([killed]) == {TrialState.COMPLETE: 13, TrialState.FAIL: 1}
+    assert results(killed) == results(whole)
 
 
 def test_a_result_that_nobody_told_is_told_and_not_worked_out_again(tmp_path, address):

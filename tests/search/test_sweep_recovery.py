@@ -3,12 +3,18 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 from sweep_trials import DEFAULT, plan, run, searches
 
+from bcbm.errors import InputError
+from bcbm.search.engine import Engine
 from bcbm.search.recovery import recovered_storage
 
 TRIALS = 4
@@ -100,3 +106,50 @@ def test_a_trial_that_has_left_no_result_is_lost_and_its_place_in_the_budget_is_
     assert now[2][2] == TrialState.FAIL and [now[n] for n in (0, 1, 3)] == [before[n] for n in (0, 1, 3)]
     (search,), _ = run(home, "quick", plan(TRIALS))
     assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.trials()[4].values is not None
+
+
+def test_a_journal_that_is_damaged_while_a_parent_searches_is_made_anew_when_that_has_ended(tmp_path):
+    script = Path(__file__).parents[1] / "sweep_trials.py"
+    words = [sys.executable, script, tmp_path, "waits", str(TRIALS), "2", ""]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL) as searching:
+        while len(list(tmp_path.glob("notes/*"))) < 2:
+            assert searching.poll() is None
+            time.sleep(0.02)
+        journal = tmp_path / "journal.log"
+        lines = journal.read_bytes().splitlines(keepends=True)
+        with journal.open("r+b") as file:
+            file.seek(len(lines[0]))
+            file.write(b"?")  # the parent has read it long ago
+        damaged = journal.read_bytes()
+        try:
+            with pytest.raises(InputError) as refused:
+                opened(tmp_path)
+        finally:
+            (tmp_path / "go").touch()
+        (problem,) = refused.value.problems
+        assert problem.where == str(journal) and f"PID {searching.pid} " in problem.found
+        assert journal.read_bytes().startswith(damaged)
+        assert searching.wait() == 0
+    search, screen = opened(tmp_path)
+    assert f"{TRIALS} taken up again, 0 without" in screen
+    assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.finished(plan(TRIALS))
+
+
+@pytest.mark.parametrize("line", [b"garbage\n", b"null\n"])
+def test_a_parent_that_reads_a_damaged_line_ends_in_words_and_its_trials_are_taken_up(tmp_path, line):
+    journal = tmp_path / "journal.log"
+    (search,) = searches(tmp_path, "quick", plan(TRIALS))
+
+    def damage(search, trial):
+        if trial.number == 1:
+            with journal.open("ab") as file:
+                file.write(line * 2)
+
+    engine = Engine([search], plan(TRIALS), 1, None, tmp_path, damage, lambda running: None)
+    with pytest.raises(InputError) as ended:
+        engine.run()
+    assert ended.value.problems[0].where == str(journal)
+    search, _ = opened(tmp_path)
+    assert len(search.trials(TrialState.COMPLETE)) == 2
+    (search,), _ = run(tmp_path, "quick", plan(TRIALS))
+    assert len(search.trials(TrialState.COMPLETE)) == TRIALS

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def test_a_note_is_one_line_and_other_warnings_stay_what_they_are(capsys):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), 2),
         (BrokenProcessPool("a worker was terminated"), 2),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 2),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 2),
         (OSError(errno.ENOSPC, "No space left on device", "/data/file"), 2),
         (ValueError("a bug"), 3),
     ],
@@ -80,6 +82,19 @@ def test_memory_that_ran_out_is_one_line_and_a_fault_of_the_program_has_a_status
     lines = capsys.readouterr().err.splitlines()
     assert (len(lines) == 1) == (status == 2)
     assert ("memory ran out" in lines[-1]) == (status == 2 and "space" not in str(error))
+
+
+@pytest.mark.parametrize("kilobytes", [100_000, 450_000, 800_000, 1_500_000, 3_000_000])
+def test_a_limit_that_no_library_can_be_loaded_under_is_refused_at_once_in_one_line(kilobytes, tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (1000 * kilobytes,) * 2)
+
+    words = [sys.executable, "-m", "bcbm.fit", "experiment=demo", f"run.root={tmp_path}"]
+    environment = {**os.environ, "PYTHONPATH": str(HOME), "BCBM_CACHE": str(tmp_path)}
+    process = subprocess.run(words, env=environment, preexec_fn=limit, capture_output=True, text=True)
+    assert process.returncode == 2 and not list(tmp_path.iterdir())
+    (line,) = process.stderr.splitlines()
+    assert f"ulimit -v: {kilobytes / 1e6:.1f} GB" in line
 
 
 ENDS = """
