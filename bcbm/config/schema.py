@@ -114,6 +114,9 @@ class Cohort:
         least=1,
     )
     names: str | None = key(None, "CSV that overrides how names are read: name,category,hemisphere,region")
+    readings: str | None = key(
+        None, "CSV that overrides how labels are read: target,cell,label (positive, negative or missing)"
+    )
     synthetic: Synthetic = key(Synthetic, "the embedded cohort")
 
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from rich.console import Console
 from bcbm.cohort.cells import odd_cells_table
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats import FORMATS, format_name
+from bcbm.cohort.labels import read_corrections, readings_table, readings_words, unused_corrections
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
@@ -38,8 +39,8 @@ class SurveyedCohort:
     """A cohort as read and surveyed: audit judges it, preparation continues from it.
 
     Attributes:
-        content: hash of the download's files, of the names that a person corrected, of own targets, and of
-            what was answered about patients with several spellings.
+        content: hash of the download's files, of corrected names and labels, of own targets,
+            and of what was answered about patients with several spellings.
         folder: where everything made from them is kept.
         ledger: the folder in it that counts looks at the patients of these very files.
         table: the lesion table, not yet settled.
@@ -116,8 +117,12 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     name = format_name(config.cohort.format, root)
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {name}")
-    targets = known_targets(config.cohort.targets)
+    targets, corrections = known_targets(config.cohort.targets), {}
+    if config.cohort.readings:
+        corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
+        targets = {name: replace(target, corrections=corrections) for name, target in targets.items()}
     download = FORMATS[name].read(root, targets, config.task.sequences[1:])
+    download.targets = [target for target in download.targets if target in targets]  # no ER_low
     _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
@@ -129,6 +134,7 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     ledger = folder / "ledger" / content
     _list_odd_cells(download, folder / "cells.csv", console)
+    _list_labels(download, folder / "labels.csv", config, console)
     survey = None
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
@@ -156,9 +162,10 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
+    problems += unused_corrections(corrections, download.label_readings, str(config.cohort.readings))
     defined = [(target, targets[target]) for target in targets if target not in TARGETS]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
-    for changes in (sorted(names.items()), defined, joined):
+    for changes in (sorted(names.items()), defined, joined, sorted(corrections.items())):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
@@ -172,6 +179,18 @@ def _list_odd_cells(download: Download, path: Path, console: Console) -> None:
         write_whole(path, spreadsheet_csv(odd_cells_table(download.odd_cells)))
         cells = "1 cell is" if len(download.odd_cells) == 1 else f"{len(download.odd_cells)} cells are"
         say(console, f"  {cells} not read as a plain value: what each counts as stands in {path}")
+
+
+def _list_labels(download: Download, path: Path, config: Config, console: Console) -> None:
+    """Write how every spelling of a label is read to a file, which corrected serves as cohort.readings."""
+    corrections = Path(config.cohort.readings).expanduser() if config.cohort.readings else None
+    if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
+        return
+    path.unlink(missing_ok=True)
+    if download.label_readings:
+        write_whole(path, spreadsheet_csv(readings_table(download.label_readings)))
+    if text := readings_words(download.label_readings):
+        say(console, f"  {text}: correct {path} and set cohort.readings to it")
 
 
 def _require_targets(config: Config, download: Download) -> None:
