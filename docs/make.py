@@ -79,9 +79,10 @@ def labels() -> str:
     lines = [
         "# Labels",
         "",
-        f"Made by `python docs/make.py` from {len(HORMONE) + len(HER2)} spellings in `tests/spellings.py`, each",
-        "of which a test reads. Case and blanks do not count; the receptor may stand before (`ER+`).",
-        "What is not understood, or contradicts itself, is a problem with its row, and counts as missing.",
+        f"Made by `python docs/make.py` from the {len(HORMONE) + len(HER2)} spellings of",
+        "`tests/spellings.py`, each of which a test reads. Case and blanks do not count; the receptor may",
+        "stand before (`ER+`). What is not understood, or contradicts itself, is a problem with its row, and",
+        "counts as missing.",
     ]
     for title, receptor, spellings in (("ER and PR", "ER", HORMONE), ("HER2", "HER2", HER2)):
         low = "low or more (`HER2_low`)" if receptor == "HER2" else "low-positive (`ER_low`, `PR_low`)"

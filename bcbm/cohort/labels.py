@@ -127,8 +127,8 @@ def read_labels(
                 continue
             problems += _problems(label, target, texts, statuses, table, rows)
             values = {label: [status.label for status in statuses]}
-            if name in RECEPTORS and label == name:
-                values |= _low(name, targets, texts, statuses)
+            if name in RECEPTORS:
+                values |= _low(label, targets, texts, statuses)
             for column, numbers in values.items():
                 readings += _listed(column, texts, numbers, statuses)
             labels |= values
@@ -254,15 +254,19 @@ def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:
 
 
 def _low(
-    name: str, targets: Mapping[str, "Target"], texts: Sequence[str], statuses: Sequence[Status]
+    column: str, targets: Mapping[str, "Target"], texts: Sequence[str], statuses: Sequence[Status]
 ) -> dict[str, list[float]]:
-    """The column of low-positive ER or PR, or of HER2-low or more; none where no cell tells, or it is own."""
-    column = f"{name}_low"
-    own = column in targets and targets[column].positive
-    if own or (name == "HER2" and column not in targets) or not any(status.graded for status in statuses):
+    """What a receptor's column says of low: of ER and PR whether it is low-positive, of HER2 of low or more.
+
+    Empty where no cell tells, of primary ER and PR, and where HER2_low is a target of one's own.
+    """
+    low, name = f"{column}_low", column.removeprefix(PRIMARY)
+    grade = targets.get(f"{name}_low")
+    known = grade is not None and not grade.positive if name == "HER2" else grade is None and column == name
+    if not known or not any(status.graded for status in statuses):
         return {}
-    corrections = targets[column].corrections.get(column, {}) if column in targets else {}
-    return {column: [corrections.get(text, s.low) for text, s in zip(texts, statuses, strict=True)]}
+    corrections = grade.corrections.get(low, {}) if grade else {}
+    return {low: [corrections.get(text, s.low) for text, s in zip(texts, statuses, strict=True)]}
 
 
 def _problems(

@@ -71,6 +71,12 @@ def test_the_primary_is_read_by_the_rules_of_its_target_however_its_heading_is_s
     assert problem.where == "book, row 3" and "primary_ki67" in problem.found and "many" in problem.found
 
 
+def test_scores_of_the_primary_give_its_her2_low_and_no_low_positive():
+    labels, _, _ = read({"ER": ["+"], "primary_ER": ["5 %"], "HER2": ["1+"], "primary HER2": ["2+ FISH-"]})
+    assert list(labels) == ["ER", "HER2", "HER2_low", "primary_ER", "primary_HER2", "primary_HER2_low"]
+    assert labels.iloc[0].tolist() == [1, 0, 1, 1, 0, 1]
+
+
 def test_columns_of_two_meanings_are_refused_together_and_a_correction_settles_one(tmp_path):
     columns = {"ER": ["2", "5", "8"], "HER2": ["1", "3+", "positive"]}
     with pytest.raises(InputError) as caught:
