@@ -73,6 +73,8 @@ HER2 = (
     Spelling("negative", "negative"),
     Spelling("1", "positive", "yes", among=("0",)),
     Spelling("1", "negative", "yes", among=("0", "2", "3")),
+    Spelling("1", "negative", "yes", among=("0", "2; ISH amplified")),
+    Spelling("1; ISH not amplified", "unreadable", among=("0",)),
     Spelling("+", "negative", "yes", among=("-", "++", "+++")),
     Spelling("-", "negative", "no", among=("+", "++", "+++")),
     Spelling("0", "negative", "no", among=("1+", "3+")),

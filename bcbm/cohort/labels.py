@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
 from bcbm.cohort.receptors import (
+    AS,
     OPEN,
     RECEPTORS,
     Meanings,
@@ -206,11 +207,14 @@ def readings_table(readings: Iterable[LabelReading]) -> "pd.DataFrame":
 
 def readings_words(readings: Sequence[LabelReading]) -> str:
     """How many spellings of which columns are read in another way than + and -, in a line; empty for none."""
-    others = [reading for reading in readings if reading.cell not in PLAIN and "_low" not in reading.target]
+    low = {f"{prefix}{receptor}_low" for receptor in RECEPTORS for prefix in ("", PRIMARY)}
+    others = [reading for reading in readings if reading.cell not in PLAIN and reading.target not in low]
     if not others:
         return ""
     counts = Counter(reading.target for reading in others)
-    return "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
+    text = "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
+    kinds = {reading.target: kind for reading in others if (kind := reading.why.partition(AS)[2])}
+    return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
 
 
 def _plain(heading: str) -> str:

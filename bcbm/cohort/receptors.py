@@ -17,6 +17,8 @@ RECEPTORS = ("ER", "PR", "HER2")
 PERCENT, LOW = 1.0, 10.0  # of stained nuclei: positive from, low-positive up to
 ALLRED, H_SCORE = 3.0, 10.0  # positive from; H-scores from 1 to 9 are read in two ways
 OPEN = "2+ without ISH"  # why a HER2 is missing although it was examined
+AS = ", as numbers of this column are "  # between why and what they are
+PLUSES = ", as + of this column is a score"
 SHOWN = 8  # numbers of a column that a message lists
 
 
@@ -42,11 +44,11 @@ class Numbers(NamedTuple):
     """What the plain numbers and signs of a column stand for.
 
     Attributes:
-        kind: of numbers: sign, percentage, Allred or IHC.
+        kind: of numbers: signs (0 and 1), percentages, Allred scores or IHC scores.
         pluses: whether + is a score of 1+, beside ++ and +++.
     """
 
-    kind: str = "sign"
+    kind: str = "signs"
     pluses: bool = False
 
 
@@ -248,11 +250,11 @@ def _numbers(texts: Sequence[str]) -> Numbers:
     small = any(2 <= value <= 8 for value in values)
     if small and (allred or not percent) and (values[-1] <= 8 or allred):
         if allred and not percent and values[-1] <= 8:
-            return Numbers("Allred")
+            return Numbers("Allred scores")
         raise Meanings(
             f"the plain numbers {shown} may be Allred scores or percentages", "write 'Allred 5' or '5 %'"
         )
-    return Numbers("percentage")
+    return Numbers("percentages")
 
 
 def _hormone(text: str, numbers: Numbers) -> Status:
@@ -285,25 +287,24 @@ def _hormone(text: str, numbers: Numbers) -> Status:
 
 def _bare(text: str, numbers: Numbers) -> Status:
     """A cell of ER or PR that is a plain number."""
-    if numbers.kind == "sign":
-        label = float(text)
-        return Status(label, 0.0 if label == 0 else MISSING, f"{text} in a column of 0 and 1")
-    among = f", as numbers of this column are {numbers.kind}s" if numbers.kind == "percentage" else ""
-    if numbers.kind == "Allred":
-        match = re.fullmatch(_BOUND + _N, text)
-        among = ", as numbers of this column are Allred scores"
-        status = (
-            _score("Allred", ALLRED, 8, match[1], float(match[2])) if match else _unreadable(f"range {text}")
+    match = re.fullmatch(_BOUND + _N, text)
+    if numbers.kind == "signs":
+        status = Status(
+            float(text), 0.0 if text == "0" else MISSING, "positive" if text == "1" else "negative"
         )
+    elif numbers.kind == "Allred scores" and match:
+        status = _score("Allred", ALLRED, 8, match[1], float(match[2]))
+    elif numbers.kind == "Allred scores":
+        status = _unreadable(f"{text} is no score")
     elif text == "1":
-        return Status(1.0, MISSING, "1: positive, be it a sign or 1 %")
-    elif match := re.fullmatch(_BOUND + _N, text):
+        status = Status(1.0, MISSING, "positive, be it a sign or 1 %")
+    elif match:
         ends = _interval(match[1], float(match[2]))
         status = _share(*ends, f"{match[1] or ''}{match[2]} %", exclusive=match[1] == ">")
     else:
         first, last = re.findall(_N, text)
         status = _share(float(first), float(last), False, f"{first} to {last} %")
-    return status._replace(why=status.why + among)
+    return status._replace(why=f"{status.why}{AS}{numbers.kind}")
 
 
 def _words(text: str) -> list[str]:
@@ -343,26 +344,27 @@ def _her2_numbers(texts: Sequence[str]) -> Numbers:
     Raises:
         Meanings: they may be two things.
     """
-    words = {text: set(re.split(r"[\s,;:()/]+", text)) for text in texts}
-    scores = any(
-        w & {"1+", "2+", "3+", "0+"} or text in ("2", "3") or "ihc" in w for text, w in words.items()
-    )
-    pluses = any(w & {"++", "+++"} for w in words.values())
+    heads = {text.partition(";")[0] for text in texts}  # without what a column of ISH adds
+    words = [set(_words(text)) for text in texts]
+    scores = any(w & {"0+", "1+", "2+", "3+", "2", "3", "ihc"} for w in words)
+    pluses = any(w & {"++", "+++"} for w in words)
     spelt = any(_is_sign(text) and text not in "+-" for text in texts)
-    if pluses and "+" in texts and (spelt or scores):
+    if pluses and "+" in heads and (spelt or scores):
         raise Meanings("+ may be positive, or a score of 1+ beside ++ and +++", "write 'positive' or '1+'")
-    if "1" in texts and scores and not {"2", "3"} & set(texts) and (spelt or {"+", "-"} & set(texts)):
+    if "1" in heads and scores and not {"2", "3"} & heads and (spelt or {"+", "-"} & heads):
         raise Meanings("1 may be positive, or a score of 1+", "write 'positive' or '1+'")
-    return Numbers("IHC" if scores or (pluses and "1" in texts) else "sign", pluses)
+    return Numbers("IHC scores" if scores or (pluses and "1" in heads) else "signs", pluses)
 
 
 def _her2(text: str, numbers: Numbers) -> Status:
     """HER2 of IHC, ISH and words together."""
-    signed = numbers.kind == "sign"
-    if text in ("0", "1") and signed:
-        return Status(float(text), 1.0 if text == "1" else MISSING, f"{text} in a column of 0 and 1")
-    if numbers.pluses and text in ("+", "-"):
-        text = {"+": "1+", "-": "0"}[text]
+    head, mark, beside = text.partition(";")
+    decided = f"{AS}{numbers.kind}" if head in ("0", "1", "2", "3") else ""
+    if decided and numbers.kind == "signs":
+        head = {"0": "negative", "1": "positive"}.get(head, head)
+    if numbers.pluses and head in ("+", "-"):
+        head, decided = {"+": "1+", "-": "0"}[head], PLUSES
+    text = head + mark + beside
     text = re.sub(r"\b([0-3])\+?\s*-\s*([0-3])\+?(?!\w)", r"\1+ \2+", text)
     ish: set[float] = set()
     for pattern in _ISH:
@@ -376,7 +378,8 @@ def _her2(text: str, numbers: Numbers) -> Status:
     if scores == {2}:
         words = [word for word in words if word != "equivocal"]
     status = _ihc_ish(scores, {value for value in ish if not math.isnan(value)}, bool(ish))
-    return _together([status] if status else [], words, _HER2_WORDS)
+    together = _together([status] if status else [], words, _HER2_WORDS)
+    return together._replace(why=together.why + decided)
 
 
 def _ihc_ish(scores: set[int], known: set[float], examined: bool) -> Status | None:

@@ -122,7 +122,8 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
         targets = {name: replace(target, corrections=corrections) for name, target in targets.items()}
     download = FORMATS[name].read(root, targets, config.task.sequences[1:])
-    download.targets = [target for target in download.targets if target in targets]  # no ER_low
+    columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
+    download.targets = [target for target in download.targets if target in columns]
     _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
@@ -163,7 +164,8 @@ def read_cohort(config: Config, console: Console, *, volumes: bool, register: bo
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
     problems += unused_corrections(corrections, download.label_readings, str(config.cohort.readings))
-    defined = [(target, targets[target]) for target in targets if target not in TARGETS]
+    own = [target for target in targets if target not in TARGETS and targets[target].positive]
+    defined = [(target, targets[target]) for target in own]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
     for changes in (sorted(names.items()), defined, joined, sorted(corrections.items())):
         if changes:

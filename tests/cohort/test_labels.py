@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bcbm.cohort.acquisition import require_column
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, read_download
-from bcbm.cohort.labels import read_corrections, read_labels, readings_table
+from bcbm.cohort.labels import read_corrections, read_labels, readings_table, readings_words
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.compose import compose
@@ -41,6 +41,16 @@ def test_plain_signs_give_the_receptors_and_no_other_column():
     assert list(labels) == list(TARGETS) and not problems
     assert values(labels, "ER") == [1, 0, None] and values(labels, "PR") == [0, None, 1]
     assert readings["ER", ""] == (1, "missing") and readings["HER2", "+"] == (2, "positive")
+
+
+def test_what_plain_numbers_of_a_column_are_is_said_in_a_line_and_plain_signs_are_not():
+    readings = []
+    cells = pd.DataFrame({"ER": ["90", "0"], "PR": ["+", ""], "HER2": ["0", "3"]}, dtype=object)
+    read_labels(cells, KNOWN, "book", ["a", "b"], [], readings)
+    line = readings_words(readings)
+    assert "2 spellings of ER" in line and "ER are percentages" in line and "HER2 are IHC scores" in line
+    assert "PR" not in line and "HER2_low" not in line
+    assert readings_words([reading for reading in readings if reading.target == "PR"]) == ""
 
 
 def test_low_positive_stands_beside_a_receptor_and_her2_low_is_a_target():
