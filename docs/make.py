@@ -1,4 +1,4 @@
-"""`python docs/make.py`: reference/{keys,commands,damage}.md, from the schema, the commands and the tests."""
+"""`python docs/make.py`: reference/{keys,commands,damage,labels}.md, from schema, commands and tests."""
 
 import ast
 import sys
@@ -69,7 +69,42 @@ def damage() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"keys.md": keys, "commands.md": commands, "damage.md": damage}
+def labels() -> str:
+    """How spellings of receptor labels are read, a table for the hormone receptors and one for HER2."""
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    from spellings import HER2, HORMONE, TWO_MEANINGS
+
+    from bcbm.cohort.receptors import Meanings, read_statuses
+
+    lines = [
+        "# Labels",
+        "",
+        f"Made by `python docs/make.py` from the {len(HORMONE) + len(HER2)} spellings of",
+        "`tests/spellings.py`, each of which a test reads. Case and blanks do not count; the receptor may",
+        "stand before (`ER+`). What is not understood, or contradicts itself, is a problem with its row, and",
+        "counts as missing.",
+    ]
+    for title, receptor, spellings in (("ER and PR", "ER", HORMONE), ("HER2", "HER2", HER2)):
+        low = "low or more (`HER2_low`)" if receptor == "HER2" else "low-positive (`ER_low`, `PR_low`)"
+        lines += ["", f"## {title}", "", f"| cell | reads as | {low} | why |", "|---|---|---|---|"]
+        for cell, label, among, others in spellings:
+            beside = f" beside {', '.join(f'`{other}`' for other in others)}" if others else ""
+            status = read_statuses(receptor, [cell, *others])[0]
+            shown = f"`{cell}`" if cell else "an empty cell"
+            lines.append(f"| {shown}{beside} | {label} | {among} | {status.why} |")
+    lines += ["", "## Columns of two meanings", "", "Refused before any work.", ""]
+    lines += ["| column | cells | why | what to write |", "|---|---|---|---|"]
+    for receptor, columns in TWO_MEANINGS.items():
+        for cells in columns:
+            try:
+                read_statuses(receptor, cells)
+            except Meanings as error:
+                shown = ", ".join(f"`{cell}`" for cell in cells)
+                lines.append(f"| {receptor} | {shown} | {error} | {error.remedy} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"keys.md": keys, "commands.md": commands, "damage.md": damage, "labels.md": labels}
 
 
 def _schema(section: str) -> Any:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import class_weight, fit_predict, training_weights
+from bcbm.cohort.labels import PRIMARY
 from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.splits import UNITS
 from bcbm.config.schema import Config
@@ -83,7 +84,8 @@ def predict_targets(
         InputError: as `fit_predict`, naming fold and target.
     """
     predicted, described = pd.DataFrame({"row": test}), {}
-    weighed = config.loss.class_weights and config.model.kind != "prevalence"
+    kind = config.model.kind
+    weighed = config.loss.class_weights and kind not in ("prevalence", "no_conversion")
     for target in config.task.targets:
         labels, patients = table[target], table["patient_id"]
         weights = training_weights(
@@ -92,9 +94,9 @@ def predict_targets(
         predicted[f"weight_{target}"] = class_weight(labels, patients, train) if weighed else 1.0
         try:
             predicted[target], described[target] = fit_predict(
-                config.model.kind,
+                kind,
                 config.baseline,
-                columns,
+                columns[[PRIMARY + target]] if kind == "no_conversion" else columns,
                 labels,
                 weights,
                 patients,

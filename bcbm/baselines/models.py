@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
+from bcbm.baselines.conversion import unconverted
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight, stratified_folds
 from bcbm.config.schema import Baseline
@@ -94,7 +95,7 @@ def fit_predict(
     Args:
         kind: a value of `model.kind` but network.
         settings: the group `baseline`.
-        columns: what `table_columns` gives, N rows.
+        columns: what `table_columns` gives, N rows; of no_conversion the target's one.
         labels: 1, 0 or NaN, (N,); read only where there is a weight.
         weights: of the rows to fit on, 0 elsewhere, (N,), from `training_weights`.
         patients: of each row, (N,).
@@ -115,6 +116,8 @@ def fit_predict(
         problem = f"training patients of the rarer class: {smaller}, and {kind} needs {least}"
         remedy = "leave the target out of task.targets, or use fewer folds"
         raise InputError(Problem("labels", problem, remedy))
+    if kind == "no_conversion":
+        return unconverted(columns.iloc[:, 0], labels, patients, rows, test)
     inside = columns.iloc[rows]
     fitted = _fit(kind, settings, inside, y, w, seed)
     described = {"patients": len(set(owners)), "lesions": len(rows), **_describe(fitted)}

@@ -18,7 +18,8 @@ def require_column(key: str, column: str, download: Download) -> None:
     Raises:
         InputError: naming the columns that there are.
     """
-    columns = download.studies.drop(columns=["study_id", "patient_id", *download.targets])
+    labels = download.studies.select_dtypes("number")
+    columns = download.studies.drop(columns=["study_id", "patient_id", *labels])
     filled = [str(name) for name in columns if (groups(columns[name]) != "").any()]
     if column not in filled:
         text = f"{key}={column}, and of its studies none has a value of that"

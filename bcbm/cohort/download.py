@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell
+from bcbm.cohort.labels import LabelReading
 from bcbm.errors import Problem
 
 # Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
@@ -27,10 +28,12 @@ class Download:
             sequence of `task.sequences`, image_<sequence> ("" without a file); in_workbook (whether
             `features` has a row of it).
         features: published `original_*` columns, same rows as `segmentations`, NaN without a row.
-        studies: one row a study: study_id, patient_id, a column a target (1, 0, NaN), acquisition columns.
+        studies: one row a study: study_id, patient_id, what `labels.read_labels` gives (a column a target
+            first; 1, 0, NaN), acquisition columns.
         targets: the label columns of `studies`, in order.
         problems: what was wrong.
         odd_cells: cells of the tables that are not read as plain values; they are problems too.
+        label_readings: every spelling of a label, and how it is read.
     """
 
     root: Path
@@ -43,6 +46,7 @@ class Download:
     targets: list[str]
     problems: list[Problem] = field(default_factory=list)
     odd_cells: list[OddCell] = field(default_factory=list)
+    label_readings: list[LabelReading] = field(default_factory=list)
 
 
 def patient_of(study_id: str) -> str:

@@ -38,7 +38,7 @@ def pooled(sites: Mapping[str, Download]) -> Download:
     parts = list(sites.values())
     targets = list(dict.fromkeys(target for part in parts for target in part.targets))
     joined = pd.concat(studies, ignore_index=True)
-    texts = joined.columns.drop(targets)
+    texts = joined.select_dtypes(exclude="number").columns
     joined[texts] = joined[texts].fillna("")
     rows = pd.concat(segmentations, ignore_index=True)
     paths = rows.columns[rows.columns.str.startswith(("image_", "mask_path"))]
@@ -56,4 +56,5 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         targets=targets,
         problems=[problem for part in parts for problem in part.problems],
         odd_cells=[cell for part in parts for cell in part.odd_cells],
+        label_readings=[reading for part in parts for reading in part.label_readings],
     )

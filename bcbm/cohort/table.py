@@ -14,7 +14,7 @@ from bcbm.cohort.measurements import MISSING, MNI_COLUMNS, SEVERAL, SPLIT, UNPLA
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
 from bcbm.cohort.position import disagreement, place_of
-from bcbm.cohort.targets import TARGETS
+from bcbm.cohort.targets import PRIMARY, TARGETS
 from bcbm.errors import Problem
 
 FLOW = ("step", "patients", "studies", "lesions")
@@ -48,7 +48,8 @@ def build_table(
     volume = "original_shape_VoxelVolume"
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
-    _agree_on_labels(studies, download.targets, problems)
+    primary = [PRIMARY + target for target in download.targets if PRIMARY + target in studies]
+    _agree_on_labels(studies, [*download.targets, *primary], problems)
     studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)

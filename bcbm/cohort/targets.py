@@ -1,20 +1,19 @@
 """What can be predicted: the receptors, and the targets that `cohort.targets` defines."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bcbm.cohort.cells import number
+from bcbm.cohort.labels import EMPTY, cell_text
+from bcbm.cohort.labels import PRIMARY as PRIMARY
+from bcbm.cohort.labels import read_labels as read_labels
 from bcbm.config.checks import nearest
-from bcbm.errors import ConfigError, InputError, Problem
-
-if TYPE_CHECKING:  # a configuration is checked without tables
-    import pandas as pd
+from bcbm.errors import ConfigError
 
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
-EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
 WORDS = ("column", "positive", "negative", "levels")
 # Names with a meaning of their own: columns of the lesion table, and entries beside targets in results.
 TAKEN = {
@@ -36,6 +35,7 @@ TAKEN = {
     ),
     *("outside", "grey_levels", "duplicate_of", "mask_value", "mask_part", "part_of", "drawn", "doubts"),
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
+    *("er_low", "pr_low"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CELL = re.compile(rf"({_NUMBER})\s*%?", re.ASCII)
@@ -51,15 +51,18 @@ class Target:
 
     Attributes:
         column: of the clinical table.
-        positive: the rule of a positive.
+        positive: the rule of a positive; none in `GRADED`.
         negative: the rule of a negative; empty: whatever is not positive, of comparisons any other number.
         color: in figures; empty: the next of `COLORS`.
+        corrections: what a person says of cells (`cohort.readings`) before any rule: 1, 0 or NaN by column of
+            the lesion table, by cell.
     """
 
     column: str
     positive: tuple[str, ...]
     negative: tuple[str, ...] = ()
     color: str = ""
+    corrections: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
     def label(self, cell: object) -> float:
         """1, 0, or NaN for an empty cell.
@@ -71,9 +74,9 @@ class Target:
             >>> Target("Ki-67", (">= 20",)).label("35 %")
             1.0
         """
-        text = "" if cell is None else " ".join(str(cell).split())
-        if text.lower() in EMPTY:
-            return float("nan")
+        text = cell_text(cell)
+        if not text:
+            return math.nan
         if any(_meets(text, rule) for rule in self.positive):
             return 1.0
         if self.negative:
@@ -96,11 +99,12 @@ TARGETS = {
     "PR": Target("PR", ("+",), ("-",), "#b5549b"),
     "HER2": Target("HER2", ("+",), ("-",), "#e0861a"),
 }
+GRADED = {"HER2_low": Target("HER2", ())}  # read from a receptor's scores, by no rule: HER2-low or more
 COLORS = ("#009e73", "#56b4e9", "#d55e00", "#000000")  # Okabe and Ito's, apart from those above
 
 
 def known_targets(definitions: Mapping[str, Any]) -> dict[str, Target]:
-    """The targets of a configuration by name: the receptors, then those that it defines.
+    """The targets of a configuration by name: the receptors, those that it defines, then those of grades.
 
     Args:
         definitions: `cohort.targets`: by name, `column` and either `positive` (and `negative`), or `levels`
@@ -116,12 +120,17 @@ def known_targets(definitions: Mapping[str, Any]) -> dict[str, Target]:
         problems += [f"cohort.targets.{name}: {mistake}" for mistake in mistakes]
         for own, target in defined.items():
             lower = own.lower()
-            if lower in TAKEN or lower in {other.lower() for other in [*TARGETS, *targets]}:
+            if (
+                lower in TAKEN
+                or lower.startswith(PRIMARY)
+                or lower in {other.lower() for other in [*TARGETS, *targets]}
+            ):
                 problems.append(f"cohort.targets.{name}: the name '{own}' is taken; choose another")
             targets[own] = target
     if problems:
         raise ConfigError("\n".join(problems))
-    return TARGETS | targets
+    taken = {name.lower() for name in targets}
+    return TARGETS | targets | {name: grade for name, grade in GRADED.items() if name.lower() not in taken}
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -136,61 +145,6 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     own = [name for name in names if name not in TARGETS]
     cycle = {name: COLORS[place % len(COLORS)] for place, name in enumerate(own)}
     return {name: cycle.get(name) or TARGETS[name].color for name in names}
-
-
-def read_labels(
-    cells: "pd.DataFrame",
-    targets: Mapping[str, Target],
-    table: str,
-    rows: Sequence[str],
-    problems: list[Problem],
-) -> "pd.DataFrame":
-    """The labels in a clinical table: a column a target, 1, 0 and NaN, the same rows.
-
-    A receptor whose column is not there is left out. A cell that cannot be read counts as missing and is
-    added to the problems.
-
-    Args:
-        cells: the table as read, headings without blanks around them.
-        targets: by name.
-        table: how messages name the table: its file and sheet.
-        rows: how messages name each row.
-        problems: to add to.
-
-    Raises:
-        InputError: the column of a target of one's own is not there.
-    """
-    import pandas as pd
-
-    absent = [name for name, target in targets.items() if target.column not in cells]
-    if own := [name for name in absent if name not in TARGETS]:
-        remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
-        lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
-        raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
-    labels = {}
-    for name in (name for name in targets if name not in absent):
-        target = targets[name]
-        values = []
-        for row, cell in zip(rows, cells[target.column], strict=True):
-            try:
-                values.append(target.label(cell))
-            except ValueError as error:
-                label, counts_as = _doubtful_label(target, cell)
-                remedy = f"write {target.remedy}, or leave it empty; it counts as {counts_as}"
-                problems.append(Problem(f"{table}, {row}", f"{name} is '{error}'", remedy, "odd label"))
-                values.append(label)
-        labels[name] = values
-    return pd.DataFrame(labels, index=cells.index, dtype=float)
-
-
-def _doubtful_label(target: Target, cell: object) -> tuple[float, str]:
-    """The label of a cell such as "20,5", which is no plain value, and as what it counts."""
-    text = str(cell).strip()
-    plain = number(text.removesuffix("%").rstrip()).text
-    try:
-        return target.label(plain), f"{plain}" if plain else "missing"
-    except ValueError:
-        return float("nan"), "missing"
 
 
 def _number(text: str) -> float | None:

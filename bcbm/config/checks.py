@@ -215,6 +215,11 @@ def _check_kind(config: Config) -> None:
                 f"model.kind={kind} reads tables only; leave {', '.join(volumes)} out: "
                 f"task.modalities=[{tabular}]"
             )
+        if kind == "no_conversion" and chosen != ["primary"]:
+            raise ConfigError(
+                f"model.kind={kind} reads the status of the primary tumour alone; write "
+                "task.modalities=[primary]"
+            )
         if config.task.aggregate == "attention":
             raise ConfigError(f"model.kind={kind} learns no attention; choose another task.aggregate")
     if config.permutations and config.calibration == "isotonic":

@@ -126,6 +126,9 @@ class Cohort:
         None,
         "table of radiomics that were extracted elsewhere: PyRadiomics' columns, and study and name, or mask",
     )
+    readings: str | None = key(
+        None, "CSV that overrides how labels are read: target,cell,label (positive, negative or missing)"
+    )
     synthetic: Synthetic = key(Synthetic, "the embedded cohort")
 
 
@@ -182,8 +185,8 @@ class Task:
     modalities: list[str] = key(
         ["image", "radiomics", "position"],
         "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
-        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength) and burden "
-        "(number and volume of the lesions)",
+        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength), burden "
+        "(number and volume of the lesions) and primary (the target in the primary tumour)",
         among="bcbm.modalities:MODALITIES",
     )
     sequences: list[str] = key(
@@ -264,8 +267,12 @@ class Augment:
 class Model:
     """The model; all but its kind is the network's."""
 
-    kind: Literal["network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence"] = key(
-        "network", "network, or a traditional model on the tables"
+    kind: Literal[
+        "network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence", "no_conversion"
+    ] = key(
+        "network",
+        "network, or a traditional model on the tables; no_conversion: as the primary tumour was "
+        "(task.modalities=[primary])",
     )
     encoder: str = key("resnet10", "3D network that encodes the crops", among="bcbm.model.encoders:ENCODERS")
     widen: float = key(0.25, "factor on a ResNet's channels")

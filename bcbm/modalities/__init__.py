@@ -12,6 +12,7 @@ MODALITIES: Registry[Modality] = Registry(
         "clinical": "bcbm.modalities.tables:CLINICAL",
         "acquisition": "bcbm.modalities.tables:ACQUISITION",
         "burden": "bcbm.modalities.tables:BURDEN",
+        "primary": "bcbm.modalities.primary:STATUS",
     },
     group="bcbm.modalities",
 )

@@ -92,7 +92,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
     values: dict[str, Any] = {}
     if radiomics:
         values["radiomics"] = _radiomics(config, cohort, console).to_numpy()
-    data = LesionData(table, values, config)
+    data = LesionData(table, values, config, cohort.download.clinical)
+    if "primary" in modalities:  # what it lacks is said before anything is made
+        modalities["primary"].columns(data)
     absent = {name: modality.absent(data) for name, modality in modalities.items()}
     problems += require_modalities(table, absent.values(), config.task.missing == "keep")
     where = _crops(config, cohort, console) if images else {}

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.exclusions import apply_exclusions, read_exclusions
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.given_radiomics import with_radiomics
+from bcbm.cohort.labels import read_corrections, readings_table, readings_words, unused_corrections
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
@@ -42,8 +43,8 @@ class SurveyedCohort:
     """A cohort as read and surveyed: audit judges it, preparation continues from it.
 
     Attributes:
-        content: hash of the download's files, of the names that a person corrected, of own targets, and of
-            what was answered about patients with several spellings.
+        content: hash of the download's files, of corrected names and labels, of own targets,
+            and of what was answered about patients with several spellings.
         folder: where everything made from them is kept.
         ledger: the folder in it that counts looks at the patients of these very files.
         table: the lesion table, not yet settled.
@@ -132,6 +133,10 @@ def read_cohort(
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
+    corrections = {}
+    if config.cohort.readings:
+        corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
+        targets = {name: replace(target, corrections=corrections) for name, target in targets.items()}
     downloads = [
         FORMATS[name].read(root, targets, config.task.sequences[1:])
         for name, root in zip(formats, roots, strict=True)
@@ -143,6 +148,8 @@ def read_cohort(
         content = hashlib.sha256(" ".join(contents).encode()).hexdigest()[:16]
     if config.cohort.radiomics:
         download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
+    columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
+    download.targets = [target for target in download.targets if target in columns]
     _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
@@ -154,6 +161,7 @@ def read_cohort(
         raise InputError(Problem(str(folder), "prepared.root lies in cohort.root", remedy))
     ledger = folder / "ledger" / content
     _list_odd_cells(download, folder / "cells.csv", console)
+    _list_labels(download, folder / "labels.csv", config, console)
     survey = None
     extract = config.features.radiomics == "extract"
     if radiomics and not extract and download.has_images and not download.features.shape[1]:
@@ -188,11 +196,14 @@ def read_cohort(
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
-    defined = [(target, targets[target]) for target in targets if target not in TARGETS]
+    problems += unused_corrections(corrections, download.label_readings, str(config.cohort.readings))
+    own = [target for target in targets if target not in TARGETS and targets[target].positive]
+    defined = [(target, targets[target]) for target in own]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
     judged = [] if left_out is None else left_out.to_numpy().tolist()
     given = [config.cohort.radiomics and file_sum(Path(config.cohort.radiomics).expanduser())]
-    for changes in (sorted(names.items()), defined, joined, judged, list(filter(None, given))):
+    corrected = sorted(names.items()), sorted(corrections.items())
+    for changes in (corrected[0], defined, joined, corrected[1], judged, list(filter(None, given))):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
@@ -208,6 +219,18 @@ def _list_odd_cells(download: Download, path: Path, console: Console) -> None:
         write_whole(path, spreadsheet_csv(odd_cells_table(download.odd_cells)))
         cells = "1 cell is" if len(download.odd_cells) == 1 else f"{len(download.odd_cells)} cells are"
         say(console, f"  {cells} not read as a plain value: what each counts as stands in {path}")
+
+
+def _list_labels(download: Download, path: Path, config: Config, console: Console) -> None:
+    """Write how every spelling of a label is read to a file, which corrected serves as cohort.readings."""
+    corrections = Path(config.cohort.readings).expanduser() if config.cohort.readings else None
+    if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
+        return
+    path.unlink(missing_ok=True)
+    if download.label_readings:
+        write_whole(path, spreadsheet_csv(readings_table(download.label_readings)))
+    if text := readings_words(download.label_readings):
+        say(console, f"  {text}: correct {path} and set cohort.readings to it")
 
 
 def _require_targets(config: Config, download: Download) -> None:

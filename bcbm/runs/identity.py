@@ -27,7 +27,7 @@ NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
-    for name in ("root", "format", "names", "targets", "same_patients", "exclude", "radiomics"):
+    for name in ("root", "format", "names", "readings", "targets", "same_patients", "exclude", "radiomics"):
         content["cohort"].pop(name)  # their content is in `cohort`
     content["split"].pop("file")  # its content is in the hash of the split
     if content["trainer"].pop("parallel") == "folds" or config.trainer.devices is None:

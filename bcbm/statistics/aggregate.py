@@ -11,8 +11,8 @@ Rule = Callable[[Floats, Floats, Floats], Floats]
 
 
 def _mean(probability: Floats, volume: Floats, score: Floats) -> Floats:
-    """Every lesion counts alike."""
-    return probability.mean(axis=0)
+    """Every lesion counts alike; equal ones give their value to the last bit, so that patients can tie."""
+    return np.clip(probability.mean(axis=0), probability.min(axis=0), probability.max(axis=0))
 
 
 def _max(probability: Floats, volume: Floats, score: Floats) -> Floats:

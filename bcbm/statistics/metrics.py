@@ -112,9 +112,14 @@ def patient_level(predictions: pd.DataFrame, *, by_fold: bool = False) -> pd.Dat
         )
     key = ["repeat", *(["fold"] if by_fold else []), "target", "patient_id"]
     columns = {} if by_fold else {"fold": ("fold", "min")}
-    return rows.groupby(key, as_index=False).agg(
+    patients = rows.groupby(key, as_index=False).agg(
         **columns,
         probability=("patient_probability", "mean"),
         label=("label", "first"),
         threshold=("threshold", "mean"),
+        least=("patient_probability", "min"),
+        most=("patient_probability", "max"),
     )
+    # A mean of equal numbers is that number, to the last bit: else patients of one probability would not tie.
+    patients["probability"] = patients["probability"].clip(patients.pop("least"), patients.pop("most"))
+    return patients

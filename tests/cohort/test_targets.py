@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, read_download
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.table import build_table
-from bcbm.cohort.targets import COLORS, TAKEN, TARGETS, Target, colors, in_order, known_targets
+from bcbm.cohort.targets import COLORS, GRADED, TAKEN, TARGETS, Target, colors, in_order, known_targets
 from bcbm.config.compose import compose, load
 from bcbm.config.schema import Model
 from bcbm.errors import ConfigError, InputError
@@ -46,8 +46,7 @@ def message(*words):
 
 
 def target(**definition):
-    (made,) = list(known_targets({"x": definition}).items())[len(TARGETS) :]
-    return made[1]
+    return known_targets({"x": definition})["x"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_what_is_in_neither_rule_cannot_be_read():
 
 def test_levels_become_a_target_for_every_level_but_the_first():
     made = known_targets({"grade": {"column": "Grade", "levels": ["0", "1+", "2+", "3+"]}})
-    assert list(made) == [*TARGETS, "grade_1", "grade_2", "grade_3"]
+    assert list(made) == [*TARGETS, "grade_1", "grade_2", "grade_3", *GRADED]
     read = [[made[f"grade_{level}"].label(cell) for cell in (0, "1+", "2+", "3+")] for level in (1, 2, 3)]
     assert read == [[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]]
 

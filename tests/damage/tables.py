@@ -66,6 +66,28 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
+@kind("a receptor whose numbers mean two things", CLINICAL, "column ER", "2, 5", "cohort.readings")
+def _(root: Path) -> None:
+    for row, cell in ((2, 2), (3, 5)):
+        edit_cell(root, CLINICAL_WORKBOOK, row, "ER", cell)
+
+
+@kind("a label that contradicts itself", CLINICAL, "row 2", FIRST, "ER", "negative (5 %)", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ER", "negative (5 %)")
+
+
+@kind("HER2 of 2+ without ISH", CLINICAL, "HER2", "2+", "1 row", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "HER2", "IHC 2+")
+
+
+@kind("a correction of labels with a word that is not known", "readings.csv line 2", "'yes'", "positive")
+def _(root: Path) -> list[str]:
+    (root.parent / "readings.csv").write_text("target,cell,label\nER,+,yes\n")
+    return [f"cohort.readings={root.parent / 'readings.csv'}"]
+
+
 @kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1])
 def _(root: Path) -> None:
     table = pd.read_excel(root / CLINICAL, dtype=object)

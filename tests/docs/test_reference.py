@@ -52,7 +52,8 @@ def test_the_columns_of_both_tables_are_those_of_a_run(run):
         "grey_levels",
         "doubts",
         "image_<sequence>",
-    }  # there only where images are read
+        *("HER2_low", "primary_<target>", "ER_low", "PR_low"),
+    }  # there only where images are read, or labels tell
     assert named("tables.md", "Lesion table") - masks == set(run.lesions.columns) - masks
     assert named("tables.md", "Prediction table") == set(run.predictions.columns)
     prepared = pd.read_parquet(run.folder.parents[1] / "prepared" / "lesions.parquet")

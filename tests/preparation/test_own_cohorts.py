@@ -29,9 +29,8 @@ def test_what_a_person_leaves_out_is_in_the_table_with_the_reason(table_cohort, 
     table = read_download(table_cohort).segmentations
     lesion, study = table["study_id"].iloc[0] + "/" + table["name"].iloc[0], table["study_id"].iloc[-1]
     path = tmp_path / "judged.csv"
-    path.write_text(
-        f"patient,study,lesion,reason\n,,{lesion},moved in the scanner\n,{study},,no contrast\nNobody,,,gone\n"
-    )
+    rows = [f",,{lesion},moved in the scanner", f",{study},,no contrast", "Nobody,,,gone"]
+    path.write_text("\n".join(["patient,study,lesion,reason", *rows]) + "\n")
     plain = prepare(compose(words(tmp_path, table_cohort)), QUIET)
     lesions = prepare(compose(words(tmp_path, table_cohort, f"cohort.exclude={path}")), Console(width=200))
     reasons = lesions.table.set_index("lesion_id")["reason"]

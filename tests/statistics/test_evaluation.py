@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from bcbm.report.figures.run import roc_figure
 from bcbm.report.screen import print_table
+from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.curves import roc_curve
@@ -221,6 +222,17 @@ def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_pat
     assert content["derived"]["HR"]["patient"]["negatives"] == 0
     assert "n/a (one class)" in printed(results)
     roc_figure(table, results, tmp_path / "roc.png")
+
+
+def test_patients_of_one_probability_tie_however_many_lesions_they_have() -> None:
+    names = [f"P{number}" for number in range(12) for _ in range(number + 1)]
+    for value in np.random.default_rng(0).uniform(size=20):
+        every = np.full((len(names), 1), value)
+        patients, probability = aggregate("mean", every, names, np.ones(len(names)), every)
+        assert set(probability[:, 0]) == {value}
+        rows = pd.DataFrame({"patient_id": names, "patient_probability": value, "repeat": 0, "fold": 0})
+        rows = rows.assign(target="ER", label=rows["patient_id"].isin(patients[::2]) * 1.0, threshold=0.5)
+        assert set(patient_level(rows)["probability"]) == {value}
 
 
 def test_a_patient_with_two_labels_is_an_error_that_names_the_patient() -> None:

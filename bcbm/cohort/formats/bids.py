@@ -8,7 +8,7 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from bcbm.cohort.cells import READERS, OddCell, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.targets import TARGETS, Target, read_labels
+from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
 from bcbm.system.files import read_json
 
@@ -60,6 +61,7 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
     """
     problems: list[Problem] = []
     odd: list[OddCell] = []
+    readings: list[LabelReading] = []
     images = _images(root, "T1w", problems)
     if not images:
         remedy = "a study needs sub-*/anat/sub-*_T1w.nii.gz; see cohort.format for other layouts"
@@ -85,7 +87,7 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
         segmentations[f"image_{sequence}"] = [str(paths.get(s, "")) for s in segmentations["study_id"]]
     segmentations["in_workbook"] = False
     known = sorted({*images, *segmentations["study_id"]})
-    studies, present = _studies(root, known, images, targets, problems, odd)
+    studies = _studies(root, known, images, targets, problems, odd, readings)
     return Download(
         root=root,
         clinical=PARTICIPANTS,
@@ -94,9 +96,10 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
         segmentations=segmentations,
         features=pd.DataFrame(index=segmentations.index),
         studies=studies,
-        targets=present,
+        targets=[name for name in targets if name in studies],
         problems=problems,
         odd_cells=odd,
+        label_readings=readings,
     )
 
 
@@ -188,12 +191,16 @@ def _studies(
     targets: Mapping[str, Target],
     problems: list[Problem],
     odd: list[OddCell],
-) -> tuple[pd.DataFrame, list[str]]:
-    """What the tables and sidecars say of every study, and the targets that they label."""
+    readings: list[LabelReading],
+) -> pd.DataFrame:
+    """What the tables and sidecars say of every study."""
     patients = [study.partition("_")[0] for study in studies]
     frame = pd.DataFrame({"study_id": studies, "patient_id": patients})
-    used = {"participant_id", "session_id", *READERS, *(target.column for target in targets.values())}
-    persons = read_rows(root / PARTICIPANTS, used=used.__contains__, odd=odd)
+
+    def used(heading: str) -> bool:
+        return heading in ("participant_id", "session_id", *READERS) or is_label_column(heading, targets)
+
+    persons = read_rows(root / PARTICIPANTS, used=used, odd=odd)
     if "participant_id" not in persons:
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     meanings = _meanings(root / "participants.json")
@@ -205,8 +212,7 @@ def _studies(
     for patient in sorted(set(patients)):
         _add_sessions(root / patient / f"{patient}_sessions.tsv", patient, cells, meanings, used, odd)
     cells = cells.reset_index(drop=True).replace("n/a", "")
-    present = {name: target for name, target in targets.items() if target.column in cells}
-    labels = read_labels(cells, targets, PARTICIPANTS, studies, problems)
+    labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
     described = [_described(images.get(study)) for study in studies]
     for name, read in READERS.items():
         column = cells[name] if name in cells else pd.Series("", index=cells.index)
@@ -217,8 +223,8 @@ def _studies(
             dtype=object,
         )
         frame[name] = read_texts(column, read, PARTICIPANTS, odd)
-    others = [name for name in cells if name not in used]
-    return frame.join(labels).join(cells[others].astype(str)), list(present)
+    others = [name for name in cells if not used(str(name)) and name not in labels]
+    return frame.join(labels).join(cells[others].astype(str))
 
 
 def _add_sessions(
@@ -226,13 +232,13 @@ def _add_sessions(
     patient: str,
     cells: pd.DataFrame,
     meanings: dict[str, dict[str, str]],
-    used: set[str],
+    used: Callable[[str], bool],
     odd: list[OddCell],
 ) -> None:
     """Let what is said of a session count before what is said of its subject, in place."""
     if not path.is_file():
         return
-    table = read_rows(path, used=used.__contains__, odd=odd)
+    table = read_rows(path, used=used, odd=odd)
     if "session_id" not in table:
         raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
     table = _worded(table, meanings | _meanings(path.with_suffix(".json"))).replace("n/a", "")

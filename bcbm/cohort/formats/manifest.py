@@ -22,7 +22,8 @@ from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.tables import SUFFIXES, read_rows
-from bcbm.cohort.targets import TARGETS, Target, read_labels
+from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
@@ -62,10 +63,16 @@ def read_manifest(
         raise InputError(Problem(str(root), found, "keep one of them, or set cohort.root to the file"))
     problems: list[Problem] = []
     odd: list[OddCell] = []
+    readings: list[LabelReading] = []
     known = _headings(targets, sequences)
-    used = lambda heading: heading.casefold() in known or heading.startswith(FEATURE)  # noqa: E731
-    own = {target.column for name, target in targets.items() if name not in TARGETS}
-    table = read_rows(path, used=used, odd=odd, percentages=own)
+
+    def labels(heading: str) -> bool:
+        return is_label_column(known.get(heading.casefold(), heading), targets)
+
+    def used(heading: str) -> bool:
+        return heading.casefold() in known or heading.startswith(FEATURE) or labels(heading)
+
+    table = read_rows(path, used=used, odd=odd, percentages=labels)
     table = _renamed(path, table, known)
     if "patient" not in table or table.empty:
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
@@ -99,6 +106,7 @@ def read_manifest(
     drawn = (texts["mask"] != "") | segmentations["in_workbook"] | (texts["name"] != "")
     segmentations, features = _distinct(path.name, segmentations[drawn], features[drawn], problems)
     _require_something(path, segmentations, features, sequences)
+    cases = _studies(path, table, patients, studies, targets, problems, odd, readings)
     return Download(
         root=path.parent,
         clinical=path.name,
@@ -106,10 +114,11 @@ def read_manifest(
         has_images=bool((segmentations["image_path"] != "").any()),
         segmentations=segmentations,
         features=features,
-        studies=_studies(path, table, patients, studies, targets, problems, odd),
-        targets=[name for name, target in targets.items() if target.column in table],
+        studies=cases,
+        targets=[name for name in targets if name in cases],
         problems=problems,
         odd_cells=odd,
+        label_readings=readings,
     )
 
 
@@ -267,10 +276,11 @@ def _studies(
     targets: Mapping[str, Target],
     problems: list[Problem],
     odd: list[OddCell],
+    readings: list[LabelReading],
 ) -> pd.DataFrame:
     """A row a study: what its rows say, which has to be one thing."""
     places = [f"row {row} ({study})" for row, study in studies.items()]
-    labels = read_labels(table, targets, path.name, places, problems)
+    labels = read_labels(table, targets, path.name, places, problems, readings)
     columns = {"patient_id": patients, **{name: labels[name] for name in labels}}
     for name, read in READERS.items():
         if name in table:

@@ -1,6 +1,6 @@
 """Tables of a cohort in any of the usual files: CSV, TSV, XLSX and Parquet."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,11 @@ _SEPARATORS = ",;\t"
 
 
 def read_rows(
-    path: Path, *, used: Callable[[str], bool], odd: list[OddCell], percentages: Collection[str] = ()
+    path: Path,
+    *,
+    used: Callable[[str], bool],
+    odd: list[OddCell],
+    percentages: Callable[[str], bool] = lambda heading: False,
 ) -> pd.DataFrame:
     """A table, "" for an empty cell, headings without blanks around them; of a workbook its first sheet.
 
@@ -27,7 +31,7 @@ def read_rows(
         path: a file of one of `SUFFIXES`.
         used: whether anything reads the column of a heading.
         odd: gets the cells of such columns that have no value; see `read_workbook`.
-        percentages: headings of columns in which a workbook's 0.2 that is shown as "20%" is that.
+        percentages: whether in the column of a heading a workbook's 0.2 that is shown as "20%" is that.
 
     Raises:
         InputError: it cannot be read, or two columns that are used have one heading.

@@ -15,7 +15,8 @@ from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.workbooks import identified, read_workbook
-from bcbm.cohort.targets import TARGETS, Target, read_labels
+from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
@@ -57,15 +58,14 @@ def read_download(
     """
     problems: list[Problem] = []
     odd: list[OddCell] = []
-    own = {target.column for name, target in targets.items() if name not in TARGETS}
-    known = {"ID", *TARGETS, *own, *ACQUIRED}
+    readings: list[LabelReading] = []
     clinical = read_workbook(
         root,
         *CLINICAL_WORKBOOK,
         needed=["ID", *TARGETS],
-        used=known.__contains__,
+        used=lambda heading: heading in ("ID", *ACQUIRED) or is_label_column(heading, targets),
         odd=odd,
-        percentages=own,
+        percentages=lambda heading: is_label_column(heading, targets),
     )
     names = ["FilenamePrefix", "Segmentation_Name"]
     radiomics = read_workbook(
@@ -75,7 +75,7 @@ def read_download(
         used=lambda heading: heading in names or heading.startswith(FEATURE),
         odd=odd,
     )
-    studies = _studies(clinical, targets, problems, odd)
+    studies = _studies(clinical, targets, problems, odd, readings)
     rows = _workbook_rows(radiomics, problems, odd)
     images = root / IMAGE_FOLDER
     files = _files(images, sequences, problems) if images.is_dir() else None
@@ -115,6 +115,7 @@ def read_download(
         targets=[name for name in targets if name in studies],
         problems=problems,
         odd_cells=odd,
+        label_readings=readings,
     )
 
 
@@ -143,7 +144,11 @@ def _require_rows(root: Path, studies: pd.DataFrame, segmentations: pd.DataFrame
 
 
 def _studies(
-    clinical: pd.DataFrame, targets: Mapping[str, Target], problems: list[Problem], odd: list[OddCell]
+    clinical: pd.DataFrame,
+    targets: Mapping[str, Target],
+    problems: list[Problem],
+    odd: list[OddCell],
+    readings: list[LabelReading],
 ) -> pd.DataFrame:
     book, sheet = CLINICAL_WORKBOOK
     table = f"{book}, sheet {sheet}"
@@ -152,7 +157,7 @@ def _studies(
     frame = pd.DataFrame({"study_id": read_texts(cells["ID"], words, table, odd)}, index=clinical.index)
     frame["patient_id"] = [patient_of(study) for study in frame["study_id"]]
     rows = [f"row {row} ({study})" for row, study in zip(frame.index + 2, frame["study_id"], strict=True)]
-    frame = frame.join(read_labels(clinical, targets, table, rows, problems))
+    frame = frame.join(read_labels(clinical, targets, table, rows, problems, readings))
     for column, name in ACQUIRED.items():
         frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
     twice = frame.duplicated("study_id", keep="first")

@@ -3,7 +3,7 @@
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -30,7 +30,7 @@ def read_workbook(
     needed: Sequence[str],
     used: Callable[[str], bool],
     odd: list[OddCell],
-    percentages: Collection[str] = (),
+    percentages: Callable[[str], bool] = lambda heading: False,
 ) -> pd.DataFrame:
     """A sheet, cells as they are stored, "" for an empty one, headings without blanks around them.
 
@@ -44,7 +44,7 @@ def read_workbook(
         used: whether anything reads the column of a heading.
         odd: gets the cells of such columns that have no value: errors, and formulas that were never worked
             out, as programs that write workbooks leave them; they are "".
-        percentages: headings of columns of which a cell that is shown as "20%" is that, and not 0.2.
+        percentages: whether of the column of a heading a cell that is shown as "20%" is that, and not 0.2.
 
     Raises:
         InputError: it cannot be read, unpacks to more than MOST, a column that is needed is missing, or two
@@ -103,7 +103,9 @@ def _require_bounded(path: Path) -> None:
         raise InputError(Problem(str(path), text, remedy))
 
 
-def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[pd.DataFrame, list[OddCell]]:
+def _read_sheet(
+    path: Path, sheet: str, percentages: Callable[[str], bool]
+) -> tuple[pd.DataFrame, list[OddCell]]:
     """A sheet, and its cells without a value."""
     written = _rows(path, sheet, stored=False)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
@@ -120,7 +122,7 @@ def _read_sheet(path: Path, sheet: str, percentages: Collection[str]) -> tuple[p
             if cell.data_type == "e" or content in ERROR_CODES:
                 kind = "error cell"
             elif content is not None:
-                row[place] = _percentage(cell) if heading in percentages else _whole(content)
+                row[place] = _percentage(cell) if percentages(heading) else _whole(content)
             elif formula.data_type == "f":
                 content, kind = formula.value, "formula without a stored value"
             if kind:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bcbm.report.figures.palette import CHANCE, FOLD, LESION, PATIENT, stamp
+from bcbm.cohort.labels import PRIMARY
+from bcbm.report.figures.palette import BEST, CHANCE, FOLD, LESION, PATIENT, stamp
 from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
@@ -101,6 +102,9 @@ def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) 
 def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the decision curve of patients: net benefit of the model, of treating all and of treating none.
 
+    Where predictions have a column `primary` (status of the primary tumour, NaN: not known), that of going by
+    it is shown too; a patient of unknown primary is then not treated.
+
     Net benefit counts true positives minus false positives at the threshold's odds, a patient (Vickers and
     Elkin, Medical Decision Making 26:565, 2006); over thresholds around the share of positives, with the
     pointwise interval of the bootstrap of patients.
@@ -108,7 +112,8 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
     with _panels(results, path, "net benefit", square=False) as panels:
         top = 0.05
         for target, axes in panels.items():
-            patients = patient_level(_target_rows(predictions, target))
+            rows = _target_rows(predictions, target)
+            patients = patient_level(rows)
             thresholds = sensible_thresholds(float(patients["label"].mean()))
             if len(thresholds):
                 curve = net_benefit(patients["label"], patients["probability"], thresholds)
@@ -117,6 +122,12 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
                 axes.fill_between(thresholds, low, high, color=PATIENT, alpha=0.15, linewidth=0, label=label)
                 axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
                 axes.plot(curve["threshold"], curve["all"], **_dashed(LESION), label="treat all")
+                if len(status := primary_status(rows)):
+                    treated = patients["patient_id"].map(status) == 1
+                    curve["primary"] = net_benefit(patients["label"], treated, thresholds)["model"]
+                    count = int(patients.drop_duplicates("patient_id")["patient_id"].isin(status.index).sum())
+                    label = f"as the primary ({count} known)"
+                    axes.plot(thresholds, curve["primary"], color=BEST, linewidth=1.6, label=label)
                 axes.plot(curve["threshold"], curve["model"], color=PATIENT, linewidth=2.4, label="model")
                 top = max(top, float(curve["all"].max()), float(high.max()))
                 axes.set(xlim=(thresholds[0], thresholds[-1]), xticks=thresholds[5::17])
@@ -154,6 +165,23 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
             _legend(axes, "repeat of the cross-validation", "folds share patients: no interval")
             axes.set(xlim=(-0.6, len(repeats) - 0.4), xticks=range(len(repeats)), ylim=(-0.02, 1.02))
             axes.set_xticklabels([str(repeat + 1) for repeat in repeats])
+
+
+def with_primary(predictions: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with the status of the primary tumour as `primary`, where the lesion table has any."""
+    names = [name for name in predictions["target"].unique() if PRIMARY + name in lesions]
+    columns = {name: lesions.set_index("lesion_id")[PRIMARY + name] for name in names}
+    if not names:
+        return predictions
+    status = pd.concat(columns, names=["target"]).rename("primary")
+    return predictions.join(status, on=["target", "lesion_id"])
+
+
+def primary_status(rows: pd.DataFrame) -> pd.Series:
+    """Status of the primary tumour by patient, of those of whom it is known, from rows of one target."""
+    if "primary" not in rows:
+        return pd.Series(dtype=float)
+    return rows.groupby("patient_id")["primary"].first().dropna()
 
 
 @contextmanager

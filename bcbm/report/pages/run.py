@@ -172,8 +172,9 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     """Every figure as an address that holds it; the files stay in the run folder."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
+    predictions = draw.with_primary(run.predictions, run.lesions)
     for name, curve in CURVES.items():
-        curve(run.predictions, run.results, folder / f"{name}.png")
+        curve(predictions, run.results, folder / f"{name}.png")
     flow_figure(steps, folder / "flow.png")
     errors_figure(lesion_rows, run.results, folder / "errors.png")
     return {name: embedded(folder, f"{name}.png") for name in (*CURVES, "flow", "errors")}

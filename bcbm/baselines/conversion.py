@@ -1,0 +1,41 @@
+"""The baseline of no conversion: a metastasis has the receptors of its primary tumour."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+
+def unconverted(
+    primary: npt.ArrayLike, labels: npt.ArrayLike, patients: pd.Series, rows: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Positive where the primary was, with the chance that training patients kept, or gained, the receptor.
+
+    The share of n patients, k of them positive, is (k + 1) / (n + 2) (Laplace's rule), so that it is never
+    certain. Where positive primaries have no greater share than negative ones, both have that of all, so that
+    the order is never turned round. An unknown primary gives the mean of both shares, by their patients.
+
+    Args:
+        primary: status of the primary, 1, 0 or NaN, of all N lesions.
+        labels: of the metastasis, 1, 0 or NaN, (N,); read of `rows` only.
+        patients: of each lesion, (N,).
+        rows: to fit on, labelled.
+        test: rows to predict.
+
+    Returns:
+        Probabilities (T,) in the order of `test`, and what was fitted.
+    """
+    status = np.asarray(primary, np.float64)
+    known = pd.DataFrame({"primary": status[rows], "label": np.asarray(labels, np.float64)[rows]})
+    known = known.groupby(patients.iloc[rows].to_numpy()).first().dropna()
+    counts = known.groupby("primary")["label"].agg(["sum", "size"]).reindex([0.0, 1.0], fill_value=0)
+    share = ((counts["sum"] + 1) / (counts["size"] + 2)).to_numpy()
+    if share[1] < share[0]:
+        share = np.full(2, (counts["sum"].sum() + 1) / (counts["size"].sum() + 2))
+    weight = counts["size"].to_numpy() + 2
+    unknown = float(share @ weight / weight.sum())
+    tested = status[test]
+    probability = np.where(np.isnan(tested), unknown, share[np.nan_to_num(tested).astype(int)])
+    described = {"positive_primary": float(share[1]), "negative_primary": float(share[0]), "unknown": unknown}
+    return probability, {"patients": len(known), **described}

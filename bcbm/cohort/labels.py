@@ -1,0 +1,309 @@
+"""Labels as the clinical table has them: every spelling is read once, listed, and can be corrected."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bcbm.cohort.cells import number
+from bcbm.cohort.receptors import (
+    AS,
+    OPEN,
+    RECEPTORS,
+    Meanings,
+    Status,
+    is_companion,
+    read_statuses,
+    with_companions,
+)
+from bcbm.config.checks import nearest
+from bcbm.errors import InputError, Problem
+from bcbm.system.spreadsheet import unguarded
+from bcbm.system.words import counted
+
+if TYPE_CHECKING:  # a configuration is checked without tables
+    import pandas as pd
+
+    from bcbm.cohort.targets import Target
+
+PRIMARY = "primary_"  # before a target's name: its status in the primary tumour
+EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
+WORDS = {1.0: "positive", 0.0: "negative"}  # and missing
+CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
+PERSON = "cohort.readings says so"
+PLAIN = ("+", "-", "")  # cells that need no word
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """How all cells of one spelling are read.
+
+    Attributes:
+        target: by name, or a column beside it: `primary_<target>`, `ER_low`.
+        cell: as it stands in the table, of HER2 with what a column of ISH says.
+        count: rows that hold it.
+        reads_as: positive, negative or missing.
+        why: in words.
+        label: empty, for a person to fill in; see `read_corrections`.
+    """
+
+    target: str
+    cell: str
+    count: int
+    reads_as: str
+    why: str
+    label: str = ""
+
+
+def cell_text(cell: object) -> str:
+    """A cell as text, blanks collapsed; empty where it is missing."""
+    text = "" if cell is None else " ".join(str(cell).split())
+    return "" if text.lower() in EMPTY else text
+
+
+def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
+    """Whether `read_labels` reads a column of a clinical table, by its heading."""
+    primaries = {_plain(PRIMARY + name) for name in targets}
+    own = any(heading == target.column for target in targets.values())
+    return own or _plain(heading) in primaries or is_companion(heading)
+
+
+def read_labels(
+    cells: "pd.DataFrame",
+    targets: Mapping[str, "Target"],
+    table: str,
+    rows: Sequence[str],
+    problems: list[Problem],
+    readings: list[LabelReading] | None = None,
+) -> "pd.DataFrame":
+    """The labels in a clinical table: a column a target, 1, 0 and NaN, the same rows.
+
+    A receptor whose column is not there is left out. Behind the targets stand, where the table has them,
+    their status in the primary tumour as `primary_<target>`, and whether ER and PR are low-positive as
+    `ER_low` and `PR_low`. A cell that cannot be read counts as missing and is added to the problems.
+
+    Args:
+        cells: the table as read, headings without blanks around them.
+        targets: by name.
+        table: how messages name the table: its file and sheet.
+        rows: how messages name each row.
+        problems: to add to.
+        readings: to add every spelling to, for the download's `label_readings`.
+
+    Raises:
+        InputError: the column of a target of one's own is not there, or the numbers of a receptor's column
+            may mean two things.
+    """
+    import pandas as pd
+
+    readings = [] if readings is None else readings
+    absent = [name for name, target in targets.items() if target.column not in cells]
+    if own := [name for name in absent if name not in RECEPTORS and targets[name].positive]:
+        remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
+        lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
+        raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
+    headings = {_plain(str(heading)): heading for heading in reversed(cells.columns)}
+    companions = [cells[heading].map(cell_text) for heading in cells.columns if is_companion(str(heading))]
+    labels: dict[str, list[float]] = {}
+    refused: list[Problem] = []
+    for name, target in targets.items():
+        if name in absent or not target.positive:
+            continue
+        columns = {name: target.column}
+        if primary := headings.get(_plain(PRIMARY + name)):
+            columns[PRIMARY + name] = primary
+        for label, heading in columns.items():
+            texts = [cell_text(cell) for cell in cells[heading]]
+            if label == "HER2" and companions:
+                beside = zip(*companions, strict=True)
+                texts = [with_companions(text, others) for text, others in zip(texts, beside, strict=True)]
+            try:
+                statuses = _statuses(label, name, target, texts)
+            except Meanings as error:
+                remedy = f"{error.remedy}, or list what they are in a file of cohort.readings"
+                refused.append(Problem(f"{table}, column {heading}", f"{label}: {error}", remedy))
+                continue
+            problems += _problems(label, target, texts, statuses, table, rows)
+            values = {label: [status.label for status in statuses]}
+            if name in RECEPTORS:
+                values |= _low(label, targets, texts, statuses)
+            for column, numbers in values.items():
+                readings += _listed(column, texts, numbers, statuses)
+            labels |= values
+    if refused:
+        raise InputError(*refused)
+    ordered = [name for name in targets if name in labels]
+    ordered += [name for name in labels if name not in targets]
+    return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
+
+
+def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, dict[str, float]]:
+    """What a CSV file says of cells: by target, by cell 1, 0, or NaN for missing.
+
+    Its columns are `target`, `cell` and `label`, which is positive, negative or missing; without a label the
+    reading stays as it is. Other columns, as of the list of readings, are ignored, and the apostrophe that
+    keeps a cell from being a formula is no part of it.
+
+    Raises:
+        InputError: no such file, a column that lacks, a target or a word that is not known, an empty cell
+            with a label, a line twice; one problem a line.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+    except (OSError, ValueError) as error:
+        remedy = "set cohort.readings to a CSV file, or leave it out"
+        raise InputError(Problem(str(path), f"cannot be read ({error})", remedy)) from None
+    if not {"target", "cell", "label"} <= set(table):
+        text = f"has the columns {', '.join(map(str, table.columns))}"
+        raise InputError(Problem(str(path), text, "it needs target, cell and label"))
+    known = [*targets, *(PRIMARY + name for name in targets)]
+    corrections: dict[str, dict[str, float]] = {}
+    problems = []
+    for line, row in enumerate(table[["target", "cell", "label"]].to_dict("records"), start=2):
+        target, label = str(row["target"]).strip(), str(row["label"]).strip().lower()
+        cell = cell_text(unguarded(str(row["cell"])))
+        where = f"{path} line {line} ({target}, {cell})"
+        if not label:
+            continue
+        if target not in known:
+            problems.append(Problem(where, f"target is '{target}'", nearest(target, known)))
+        elif label not in CORRECTIONS:
+            problems.append(Problem(where, f"label is '{label}'", f"write {' or '.join(CORRECTIONS)}"))
+        elif not cell:
+            problems.append(Problem(where, "cell is empty", "an empty cell is missing; remove the label"))
+        elif cell in corrections.setdefault(target, {}):
+            problems.append(Problem(where, "an earlier line has the same cell", "keep one line a cell"))
+        else:
+            corrections[target][cell] = CORRECTIONS[label]
+    if problems:
+        raise InputError(*problems)
+    return corrections
+
+
+def unused_corrections(
+    corrections: Mapping[str, Mapping[str, float]], readings: Sequence[LabelReading], path: str
+) -> list[Problem]:
+    """A problem for every correction of a cell that the table does not have."""
+    cells = {(reading.target, reading.cell) for reading in readings}
+    return [
+        Problem(path, f"no cell of {target} is '{cell}'", "correct the cell, or remove the line")
+        for target, labels in corrections.items()
+        for cell in labels
+        if (target, cell) not in cells
+    ]
+
+
+def readings_table(readings: Iterable[LabelReading]) -> "pd.DataFrame":
+    """A row a spelling, columns as LabelReading's attributes."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(reading) for reading in readings], columns=list(LabelReading.__annotations__))
+
+
+def readings_words(readings: Sequence[LabelReading]) -> str:
+    """How many spellings of which columns are read in another way than + and -, in a line; empty for none."""
+    low = {f"{prefix}{receptor}_low" for receptor in RECEPTORS for prefix in ("", PRIMARY)}
+    others = [reading for reading in readings if reading.cell not in PLAIN and reading.target not in low]
+    if not others:
+        return ""
+    counts = Counter(reading.target for reading in others)
+    text = "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
+    kinds = {reading.target: kind for reading in others if (kind := reading.why.partition(AS)[2])}
+    return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
+
+
+def _plain(heading: str) -> str:
+    return re.sub(r"[\W_]+", "_", heading.casefold())
+
+
+def _statuses(column: str, name: str, target: "Target", texts: Sequence[str]) -> list[Status]:
+    """What the cells of a column of labels say of a target.
+
+    Raises:
+        Meanings: of a receptor, its numbers may mean two things.
+    """
+    corrections = target.corrections.get(column, {})
+    others = list(dict.fromkeys(text for text in texts if text not in corrections))
+    if name in RECEPTORS:
+        statuses = dict(zip(others, read_statuses(name, others), strict=True))
+    else:
+        statuses = {text: _own_status(target, text) for text in others}
+    positive = 1.0 if name == "HER2" else math.nan  # is low or more
+    low = {1.0: positive, 0.0: math.nan if name == "HER2" else 0.0}
+    statuses |= {text: Status(v, low.get(v, math.nan), PERSON) for text, v in corrections.items()}
+    return [statuses[text] for text in texts]
+
+
+def _own_status(target: "Target", text: str) -> Status:
+    """What a cell says of a target that a configuration defines."""
+    try:
+        return Status(target.label(text), math.nan, "by its rule" if text else "empty")
+    except ValueError:
+        label, counts_as = _doubtful_label(target, text)
+        return Status(label, math.nan, f"it counts as {counts_as}", readable=False)
+
+
+def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:
+    """The label of a cell such as "20,5", which is no plain value, and as what it counts."""
+    plain = number(text.removesuffix("%").rstrip()).text
+    try:
+        return target.label(plain), plain or "missing"
+    except ValueError:
+        return math.nan, "missing"
+
+
+def _low(
+    column: str, targets: Mapping[str, "Target"], texts: Sequence[str], statuses: Sequence[Status]
+) -> dict[str, list[float]]:
+    """What a receptor's column says of low: of ER and PR whether it is low-positive, of HER2 of low or more.
+
+    Empty where no cell tells, of primary ER and PR, and where HER2_low is a target of one's own.
+    """
+    low, name = f"{column}_low", column.removeprefix(PRIMARY)
+    grade = targets.get(f"{name}_low")
+    known = grade is not None and not grade.positive if name == "HER2" else grade is None and column == name
+    if not known or not any(status.graded for status in statuses):
+        return {}
+    corrections = grade.corrections.get(low, {}) if grade else {}
+    return {low: [corrections.get(text, s.low) for text, s in zip(texts, statuses, strict=True)]}
+
+
+def _problems(
+    column: str,
+    target: "Target",
+    texts: Sequence[str],
+    statuses: Sequence[Status],
+    table: str,
+    rows: Sequence[str],
+) -> list[Problem]:
+    """One a row that cannot be read, and one for all of a HER2 of 2+ without ISH."""
+    problems = []
+    receptor = column.removeprefix(PRIMARY) in RECEPTORS
+    words = "+, -, a percentage or a score" if receptor else target.remedy
+    for row, text, status in zip(rows, texts, statuses, strict=True):
+        if not status.readable:
+            text = f"{column} is '{text}'" + f" ({status.why})" * receptor
+            remedy = f"write {words}, leave it empty, or list it in a file of cohort.readings; "
+            remedy += "it counts as missing" if receptor else status.why
+            problems.append(Problem(f"{table}, {row}", text, remedy, "odd label"))
+    if undecided := sum(status.readable and OPEN in status.why for status in statuses):
+        text = f"{column} is {OPEN} in {counted(undecided, 'row')}"
+        remedy = "write what ISH says there, or in a column HER2 ISH; it counts as missing"
+        problems.append(Problem(table, text, remedy, f"HER2 {OPEN}"))
+    return problems
+
+
+def _listed(
+    column: str, texts: Sequence[str], labels: Sequence[float], statuses: Sequence[Status]
+) -> list[LabelReading]:
+    """Every spelling of a column once, the commonest first."""
+    read = {
+        text: (WORDS.get(label, "missing"), status.why)
+        for text, label, status in zip(texts, labels, statuses, strict=True)
+    }
+    return [LabelReading(column, text, count, *read[text]) for text, count in Counter(texts).most_common()]

@@ -1,0 +1,113 @@
+"""Labels as hospitals write them, each with what a pathologist reads; docs/reference/labels.md shows them."""
+
+from typing import NamedTuple
+
+
+class Spelling(NamedTuple):
+    """A cell and its reading.
+
+    Attributes:
+        cell: as it stands in the table.
+        label: positive, negative or missing; unreadable: it is a problem too.
+        low: of ER and PR whether it is low-positive, of HER2 whether it is low or more; "": not known.
+        among: other cells of its column, where they decide.
+    """
+
+    cell: str
+    label: str
+    low: str = ""
+    among: tuple[str, ...] = ()
+
+
+HORMONE = (
+    Spelling("+", "positive"),
+    Spelling("-", "negative", "no"),
+    Spelling("pos", "positive"),
+    Spelling("Positive", "positive"),
+    Spelling("neg.", "negative", "no"),
+    Spelling("ER-negative", "negative", "no"),
+    Spelling("TRUE", "positive"),
+    Spelling("no", "negative", "no"),
+    Spelling("1", "positive", among=("0", "unknown")),
+    Spelling("0", "negative", "no", among=("1",)),
+    Spelling("+++", "positive"),
+    Spelling("90 %", "positive", "no"),
+    Spelling("90", "positive", "no", among=("0", "5", "100")),
+    Spelling("5", "positive", "yes", among=("0", "90")),
+    Spelling("5", "positive", among=("7", "Allred 8")),
+    Spelling("2", "negative", "no", among=("7", "Allred 8")),
+    Spelling("<1%", "negative", "no"),
+    Spelling("0,5 %", "negative", "no"),
+    Spelling("1 %", "positive", "yes"),
+    Spelling("1\u201310 %", "positive", "yes"),
+    Spelling("5 to 20 %", "positive"),
+    Spelling("\u2265 1 %", "positive"),
+    Spelling("> 10 %", "positive", "no"),
+    Spelling("low positive", "positive", "yes"),
+    Spelling("positive (8 %, weak)", "positive", "yes"),
+    Spelling("Allred 5", "positive"),
+    Spelling("Allred: 2/8", "negative", "no"),
+    Spelling("7/8", "positive"),
+    Spelling("H-score 120", "positive"),
+    Spelling("0/300", "negative", "no"),
+    Spelling("equivocal", "missing"),
+    Spelling("not done", "missing"),
+    Spelling("n/a", "missing"),
+    Spelling("unknown", "missing"),
+    Spelling("pending", "missing"),
+    Spelling("", "missing"),
+    Spelling("< 5 %", "unreadable"),
+    Spelling("0-1 %", "unreadable"),
+    Spelling("negative (5 %)", "unreadable"),
+    Spelling("H-score 5", "unreadable"),
+    Spelling("Allred 1", "unreadable"),
+    Spelling("120 %", "unreadable"),
+    Spelling("8/12", "unreadable"),
+    Spelling("strong", "unreadable"),
+    Spelling("2026-05-08", "unreadable"),
+    Spelling("+/-", "unreadable"),
+)
+HER2 = (
+    Spelling("+", "positive", "yes"),
+    Spelling("-", "negative"),
+    Spelling("negative", "negative"),
+    Spelling("1", "positive", "yes", among=("0",)),
+    Spelling("1", "negative", "yes", among=("0", "2", "3")),
+    Spelling("1", "negative", "yes", among=("0", "2; ISH amplified")),
+    Spelling("1; ISH not amplified", "unreadable", among=("0",)),
+    Spelling("+", "negative", "yes", among=("-", "++", "+++")),
+    Spelling("-", "negative", "no", among=("+", "++", "+++")),
+    Spelling("0", "negative", "no", among=("1+", "3+")),
+    Spelling("IHC 0", "negative", "no"),
+    Spelling("1+", "negative", "yes"),
+    Spelling("3+", "positive", "yes"),
+    Spelling("+++", "positive", "yes"),
+    Spelling("2+", "missing", "yes"),
+    Spelling("2+ (equivocal)", "missing", "yes"),
+    Spelling("2+ FISH pending", "missing", "yes"),
+    Spelling("2+ FISH+", "positive", "yes"),
+    Spelling("2+ FISH-", "negative", "yes"),
+    Spelling("IHC 2+ / ISH not amplified", "negative", "yes"),
+    Spelling("2+ equivocal, SISH positive", "positive", "yes"),
+    Spelling("2+; ISH non-amplified", "negative", "yes"),
+    Spelling("3+ FISH-", "positive", "yes"),
+    Spelling("amplified", "positive", "yes"),
+    Spelling("not amplified", "negative"),
+    Spelling("positive by FISH", "positive", "yes"),
+    Spelling("HER2-low", "negative", "yes"),
+    Spelling("low (1+)", "negative", "yes"),
+    Spelling("ultra-low", "negative", "no"),
+    Spelling("0-1+", "negative"),
+    Spelling("equivocal", "missing"),
+    Spelling("not performed", "missing"),
+    Spelling("2-3+", "unreadable"),
+    Spelling("3+ negative", "unreadable"),
+    Spelling("2+ negative", "unreadable"),
+    Spelling("4+", "unreadable"),
+    Spelling("ratio 2.3", "unreadable"),
+)
+# Columns whose numbers or signs have two meanings, and cells that the message names.
+TWO_MEANINGS = {
+    "ER": (("2", "5", "8"), ("90", "5", "Allred 7"), ("0.9", "1"), ("0", "120"), ("90", "H-score 120")),
+    "HER2": (("1", "3+", "positive"), ("+", "++", "negative")),
+}
