@@ -88,7 +88,7 @@ def write_series(folder: Path, values=None, affine=None, *, series=None, scales=
         "SeriesNumber": 4,
         "SliceThickness": float(edges[2]),
     }
-    uid, frame = series or generate_uid(), tags.pop("FrameOfReferenceUID", None) or generate_uid()
+    uid, frame = series or generate_uid(), generate_uid()
     written = []
     for number, plane in enumerate(values):
         item = base(MR, **(usual | tags))

@@ -50,6 +50,8 @@ _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _AGENTLESS = {"", "no", "none", "n", "without", "0"}
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
+_KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
+_MODALITIES = frozenset(_KINDS.split())
 _PLANES = ("sagittal", "coronal", "axial")
 _OBLIQUE = 0.9  # cosine to the nearest axis below which a plane is oblique
 
@@ -108,7 +110,7 @@ def known_words(description: str) -> str:
 def _refused(series: Series, words: Sequence[str]) -> str:
     """Why a series can be no image of a study, whatever is chosen."""
     if series.modality != "MR" or not series.is_image:
-        return f"modality {series.modality or 'unknown'}" if series.modality != "MR" else "no MR image"
+        return f"modality {_modality(series) or 'unknown'}" if series.modality != "MR" else "no MR image"
     if "LOCALIZER" in series.image_type or _WORDS["localiser"] & set(words):
         return "a localiser"
     if series.photometric != "MONOCHROME2":
@@ -227,9 +229,7 @@ def _described(item: Candidate) -> list[str | int]:
     return [
         number,
         known_words(series.description),
-        series.modality
-        if re.fullmatch("[A-Z]{2,8}", series.modality) and series.modality in _MODALITIES
-        else "",
+        _modality(series),
         plane,
         series.acquisition if series.acquisition in ("2D", "3D") else "",
         item.weighting,
@@ -241,23 +241,9 @@ def _described(item: Candidate) -> list[str | int]:
     ]
 
 
-_MODALITIES = {
-    "MR",
-    "CT",
-    "PT",
-    "NM",
-    "US",
-    "CR",
-    "DX",
-    "OT",
-    "SC",
-    "XA",
-    "RTDOSE",
-    "RTPLAN",
-    "RTIMAGE",
-    "SR",
-    "PR",
-}
+def _modality(series: Series) -> str:
+    """The modality of a series, where it is one that there is."""
+    return series.modality if series.modality in _MODALITIES else ""
 
 
 def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict[str, str]:

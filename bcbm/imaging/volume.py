@@ -50,7 +50,7 @@ def stack(frames: Sequence[Frame], thickness: float = math.nan) -> Stack:
     positions = np.array([frame.position for frame in order])
     along = positions @ normal
     steps = np.diff(along)
-    step = float(np.median(steps))
+    step = float(np.sort(steps)[(len(steps) - 1) // 2])  # the lower median: a gap is wider
     if double := int((steps < _SAME).sum()):
         raise SeriesError(
             f"{double} of {len(frames)} slices lie where another does: it holds several images, such as "
@@ -115,9 +115,11 @@ def read_series(series: Series) -> sitk.Image:
     order, affine = stack(series.frames, series.thickness)
     try:
         values = _single(order) if all(not frame.number for frame in order) else _multiple(order)
-    except Exception as error:  # whatever GDCM and pydicom make of a damaged or packed file
-        message = str(error).strip().splitlines() or [type(error).__name__]
-        raise SeriesError(f"its pixels cannot be read ({_without_paths(message[-1], order)})") from None
+    except MemoryError:
+        raise
+    except Exception:  # whatever GDCM and pydicom say of such a file: it may hold a name
+        text = "its pixels cannot be read: files are cut short, damaged, or packed in a way not known here"
+        raise SeriesError(text) from None
     if not np.isfinite(values).all():
         raise SeriesError("it has voxels that are not finite")
     if (values == np.round(values)).all() and abs(values).max() < 2**31 - 1:
@@ -145,10 +147,3 @@ def _multiple(order: Sequence[Frame]) -> np.ndarray:
     stored = {path: dcmread(path).pixel_array for path in dict.fromkeys(frame.path for frame in order)}
     frames = (stored[frame.path][frame.number] * frame.scale[0] + frame.scale[1] for frame in order)
     return np.stack([np.asarray(frame, np.float32) for frame in frames])
-
-
-def _without_paths(message: str, order: Sequence[Frame]) -> str:
-    """A library's message without the places of files, which may hold a name."""
-    for frame in order:
-        message = message.replace(frame.path, "a file")
-    return message

@@ -129,7 +129,7 @@ def test_a_series_that_is_no_volume_is_refused_in_words(tmp_path, kind):
 
 
 def test_files_of_several_sizes_and_damaged_pixels_are_refused(tmp_path):
-    write_series(tmp_path / "sizes", series="1.2.3", FrameOfReferenceUID="1.2")
+    write_series(tmp_path / "sizes")
     edit(tmp_path / "sizes", lambda n, item: pixels(item, np.zeros((24, 20 + n % 2))))
     assert "mixed sizes" in Candidate(series_in(tmp_path / "sizes"), 1).refused
     write_series(tmp_path / "cut")
