@@ -1,6 +1,7 @@
 """Structure sets (RTSTRUCT) and segmentations (SEG) as masks on the grid of the image they are drawn on."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ _OTHER = """
 """
 _NO_LESION = frozenset(_OTHER.split())
 _BRAIN = frozenset({"brain", "wholebrain", "brainmask"})
+_TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
 _TUMOUR_TYPES = {"", "GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}  # of RTROIInterpretedType
 _ANATOMY = {("SCT", "123037004"), ("SCT", "91723000"), ("SRT", "T-D0050")}  # categories of a segment
 
@@ -78,6 +80,8 @@ def _role(name: str, organ: bool) -> str:
     letters = "".join(filter(str.isalnum, name.lower()))
     if letters in _BRAIN:
         return "brain"
+    if _TUMOUR.search(name) and read_name(name).category != "structure":
+        return "lesion"  # planning systems give what is drawn any type
     return "other" if organ or letters in _NO_LESION or read_name(name).category == "structure" else "lesion"
 
 

@@ -118,7 +118,6 @@ class Drawing(NamedTuple):
 
     path: str
     kind: str
-    patient_id: str
     series: frozenset[str]
     frames_of_reference: frozenset[str]
 
@@ -260,7 +259,7 @@ def _drawing(path: str, header: "Dataset") -> Drawing:
                 series.add(_text(item, "SeriesInstanceUID"))
     for region in header.get("StructureSetROISequence") or ():
         frames.add(_text(region, "ReferencedFrameOfReferenceUID"))
-    return Drawing(path, kind, _text(header, "PatientID"), frozenset(series - {""}), frozenset(frames - {""}))
+    return Drawing(path, kind, frozenset(series - {""}), frozenset(frames - {""}))
 
 
 def _text(item: "Dataset", keyword: str) -> str:

@@ -165,13 +165,10 @@ def _plans(studies: dict[str, list[Candidate]], drawings: Sequence[Drawing], con
             members = [
                 drawing
                 for drawing in drawings
-                if drawing.patient_id == series.patient_id
-                and (
-                    series.uid in drawing.series
-                    or (not drawing.series and drawing.frames_of_reference & frames)
-                )
+                if series.uid in drawing.series
+                or (not drawing.series and drawing.frames_of_reference & frames)
             ]
-            plans.append(Plan(study, series, members, config.ingest.brain))
+            plans.append(Plan(study, series, candidate.index, members, config.ingest.brain))
     return plans
 
 

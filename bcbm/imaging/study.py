@@ -26,10 +26,18 @@ _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Im
 
 
 class Plan(NamedTuple):
-    """What a study is made of: its pseudonym, its series, what is drawn on it, how its brain is found."""
+    """What a study is made of.
+
+    Attributes:
+        study: its pseudonym.
+        series: the one that was chosen, and `index`, its place among the study's.
+        drawings: what is drawn on it.
+        brain: how its brain is found.
+    """
 
     study: str
     series: Series
+    index: int
     drawings: list[Drawing]
     brain: BrainMethod
 
@@ -42,15 +50,16 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
     """Make a study's files in a folder, unless they are there already, and return its record.
 
     The record holds `study`, `inputs`, `image`, `lesions` (name, mask, volume in ml), `refused` (what, why),
-    `doubts`, `facts` (of the scanner and the patient), `brain` (volume in ml and overlap with the template's)
-    and `sums`; of a study that is refused whole, `refused` alone, and no file is written.
+    `organs` (regions that are no lesions), `doubts`, `facts` (of the scanner and the patient), `brain`
+    (volume in ml, overlap with the template's) and `sums`; of a study that is refused whole, `refused`
+    counts alone, and no file is written.
     """
     inputs = _fingerprint(plan)
     if (record := _finished(folder, inputs)) is not None:
         return record
     for path in folder.glob("*") if folder.is_dir() else ():
         path.unlink()  # of an earlier call with other inputs, or one that was cut off
-    record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": []}
+    record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": [], "organs": []}
     try:
         record |= _made(plan, folder, record)
     except (SeriesError, StudyError) as error:
@@ -67,7 +76,7 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
 
 def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     image = read_series(plan.series)
-    regions = _regions(plan, image, record["refused"])
+    regions = _regions(plan, image, record)
     lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
     measured: dict[str, float] | None = None
     inside = _brain_mask(plan, image, regions)
@@ -100,20 +109,20 @@ def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     return {"image": name, "lesions": rows, "facts": _facts(plan.series), "brain": measured}
 
 
-def _regions(plan: Plan, image: sitk.Image, refused: list[list[str]]) -> list[Region]:
-    """The regions of all drawings; what is not read goes to `refused`."""
+def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Region]:
+    """The regions of all drawings; the record is told what is not read, and which are organs or aids."""
     regions: list[Region] = []
     for number, drawing in enumerate(plan.drawings, 1):
         try:
             drawn = read_drawing(drawing, plan.series, image, plan.brain == "mask")
         except DrawingError as error:
-            refused.append([f"drawing {number}", str(error)])
+            record["refused"].append([f"drawing {number}", str(error)])
             continue
         for region in drawn:
             if region.refused:
-                refused.append([f"drawing {number}, {region.name}", region.refused])
+                record["refused"].append([f"drawing {number}, {region.name}", region.refused])
             elif region.role == "other":
-                refused.append([f"drawing {number}, {region.name}", "an organ or an aid, not a lesion"])
+                record["organs"].append(region.name)
         regions += drawn
     return regions
 
@@ -159,7 +168,7 @@ def _fingerprint(plan: Plan) -> str:
     """What a study is made of: sizes and times of its files and the settings; nothing that names anyone."""
     paths = [*dict.fromkeys(frame.path for frame in plan.series.frames), *(d.path for d in plan.drawings)]
     files = sorted((status.st_size, status.st_mtime_ns) for status in map(os.stat, paths))
-    text = json.dumps([VERSION, plan.brain, files])
+    text = json.dumps([VERSION, plan.brain, plan.index, len(plan.drawings), files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -63,12 +63,12 @@ def test_masks_written_as_contours_come_back_as_they_were(tmp_path, orientation)
 def test_organs_and_aids_are_told_by_their_name_and_by_their_type(tmp_path):
     images = write_series(tmp_path)
     contours = mask_contours(LESIONS["GTV_Lt_frontal"], affine_of(AXIAL))
-    names = ["GTV", "BrainStem", "Lens_L", "External", "Brain", "Chiasm", "oar 7", "left frontal"]
-    types = {"oar 7": "ORGAN"}
+    names = ["GTV", "BrainStem", "Lens_L", "External", "Brain", "Chiasm", "oar 7", "left frontal", "met 1"]
+    types = {"oar 7": "ORGAN", "met 1": "ORGAN", "left frontal": "PTV"}
     write_structures(tmp_path / "rt.dcm", dict.fromkeys(names, contours), images, types)
     result, _ = drawn(tmp_path)
     roles = dict(zip(names, [region.role for region in result], strict=True))
-    assert [name for name, role in roles.items() if role == "lesion"] == ["GTV", "left frontal"]
+    assert [name for name, role in roles.items() if role == "lesion"] == ["GTV", "left frontal", "met 1"]
     assert roles["Brain"] == "brain" and {roles[name] for name in names[1:4]} == {"other"}
     assert all(region.mask is None for region in result if region.role != "lesion")
 
@@ -118,11 +118,12 @@ def test_other_frames_of_reference_are_refused(tmp_path):
 def test_segments_come_back_as_they_were_and_organs_are_told_by_their_category(tmp_path):
     grid = affine_of(oblique())
     images = write_series(tmp_path, head(), grid)
-    masks = {**LESIONS, "thing": LESIONS["met 2 rt parietal"]}
+    apart = ball((12, 12, 1), 2.0) | ball((5, 17, 9), 2.0)
+    masks = {**LESIONS, "two parts": apart, "thing": LESIONS["met 2 rt parietal"]}
     write_segmentation(tmp_path / "seg.dcm", masks, images, anatomy=["thing"])
     result, _ = drawn(tmp_path)
-    assert [region.role for region in result] == ["lesion", "lesion", "other"]
-    for region, mask in zip(result, LESIONS.values(), strict=False):
+    assert [region.role for region in result] == ["lesion", "lesion", "lesion", "other"]
+    for region, mask in zip(result[:3], list(masks.values())[:3], strict=True):
         assert np.array_equal(region.mask, mask)
 
 
