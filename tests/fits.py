@@ -1,14 +1,13 @@
 """`python -m bcbm.fit` in a process of its own, small enough for a test."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+from commands import run_command
 from repository import HOME
 
 SMALL = ("split.folds=2", "bootstrap=50", "tracking=csv", "augment=none", "data.workers=0", "prepared.jobs=1")
-SHORT = ("trainer.max_epochs=2", "trainer.accelerator=cpu")
+SHORT = ("trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.devices=1")
 
 
 def fit(
@@ -24,14 +23,7 @@ def fit(
         verb: the command.
     """
     path = os.pathsep.join(filter(None, [str(packages or ""), os.environ.get("PYTHONPATH", ""), str(HOME)]))
-    surroundings = {
-        **os.environ,
-        "PYTHONPATH": path,
-        "BCBM_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-    places = (f"run.root={folder / 'runs'}",)
-    command = [sys.executable, "-m", f"bcbm.{verb}", *places, *SMALL, *SHORT, *words]
-    process = subprocess.run(command, cwd=HOME, env=surroundings, capture_output=True, text=True, timeout=500)
+    settings = [f"run.root={folder / 'runs'}", *SMALL, *SHORT, *words]
+    process = run_command(verb, *settings, timeout=500, PYTHONPATH=path, BCBM_CACHE=str(folder / "cache"))
     assert process.returncode == status and "Traceback" not in process.stderr, process.stdout + process.stderr
     return process.stdout + process.stderr, folder / "runs"

@@ -72,6 +72,7 @@ def _in_time(batches: Iterator[Batch]) -> Iterator[Batch]:
 
     Raises:
         LoadingError: one takes longer.
+        RuntimeError: a process has ended, also in the middle of handing one over.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield from batches
@@ -85,6 +86,10 @@ def _in_time(batches: Iterator[Batch]) -> Iterator[Batch]:
         signal.setitimer(signal.ITIMER_REAL, LIMIT)
         try:
             batch = next(batches, None)
+        except (EOFError, ConnectionError) as error:
+            if "DataLoader worker process" in str(error):  # its own, of what it has read
+                raise
+            raise RuntimeError("DataLoader worker exited while it handed over a batch") from error
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)

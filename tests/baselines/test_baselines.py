@@ -1,15 +1,13 @@
 """Traditional models: what they are fitted on, what they must not see, and their permutation."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from repository import EXPERIMENTS, HOME
+from commands import run_command
+from repository import EXPERIMENTS
 from rich.console import Console
 
 from bcbm.baselines import permuted_aurocs, train_baseline
@@ -331,14 +329,7 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
         *SMALL,
         *("model.kind=logistic_l1", "permutations=3", "bootstrap=100", "tracking=csv"),
     ]
-    process = subprocess.run(
-        [sys.executable, "-m", "bcbm.fit", *words],
-        cwd=HOME,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    process = run_command("fit", *words)
     assert process.returncode == 0, process.stderr
     assert "fold 2: logistic_l1 on 119 columns, validation AUROC" in process.stdout
     (folder,) = (tmp_path / "runs" / "demo").iterdir()

@@ -2,11 +2,9 @@
 
 import io
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from html import unescape
 
@@ -15,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import browse, share_of
+from commands import run_command
 from finished_runs import write_run
-from repository import EXPERIMENTS, HOME
+from repository import EXPERIMENTS
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import ACQUIRED, CLINICAL_WORKBOOK
@@ -83,15 +82,7 @@ def test_experiments_are_run_tested_and_written_by_the_real_command(tmp_path, mo
     monkeypatch.setenv("BCBM_CACHE", str(tmp_path / "cache"))
     words = [f"experiments/modalities/{name}.yaml" for name in ("position", "radiomics")]
     words += [f"run.root={tmp_path / 'runs'}", *TABULAR]
-    process = subprocess.run(
-        [sys.executable, "-m", "bcbm.compare", *words],
-        cwd=HOME,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    process = run_command("compare", *words, COLUMNS="80")
     assert process.returncode == 0, process.stderr
     folder = tmp_path / "runs" / "compare" / "position-radiomics"
     comparison = json.loads((folder / "comparison.json").read_text())

@@ -8,6 +8,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
+from commands import run_command
 from repository import HOME
 
 TABULAR = [
@@ -18,25 +19,21 @@ TABULAR = [
     "data.workers=0",
     "tracking=csv",
     "bootstrap=200",
+    "trainer.devices=1",
 ]
-
-
-def command(cache, runs, *words):
-    return [sys.executable, "-m", "bcbm.fit", f"run.root={runs}", *words], {
-        **os.environ,
-        "BCBM_CACHE": str(cache),
-        "OMP_NUM_THREADS": "1",
-        "WANDB_API_KEY": "",
-        "NETRC": "/nonexistent",
-    }
+ALONE = {"WANDB_API_KEY": "", "NETRC": "/nonexistent"}
 
 
 def fit(cache, runs, *words):
-    words, environment = command(cache, runs, *words)
+    return run_command("fit", f"run.root={runs}", *words, BCBM_CACHE=str(cache), **ALONE)
+
+
+def fit_by_python(cache, runs, *words):
+    """The command as it is typed, for what starts processes of its own."""
     return subprocess.run(
-        words,
+        [sys.executable, "-m", "bcbm.fit", f"run.root={runs}", *words],
         cwd=HOME,
-        env=environment,
+        env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1", **ALONE},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -58,9 +55,8 @@ def cache(tmp_path_factory):
 def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
-    process = fit(
-        cache, runs, "cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200"
-    )
+    words = ("cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
+    process = fit_by_python(cache, runs, *words)
     assert process.returncode == 0, process.stderr
     return only_run(runs), process.stdout
 
@@ -143,9 +139,7 @@ def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_pa
     assert again["auprc"] == first["auprc"] and again["auprc_low"] != first["auprc_low"]
     assert again["auroc_low"] == first["auroc_low"]  # which draws nothing
     (folder / "environment.json").write_text("{")
-    process = subprocess.run(
-        [sys.executable, "-m", "bcbm.evaluate", str(folder)], cwd=HOME, capture_output=True, text=True
-    )
+    process = run_command("evaluate", str(folder))
     assert process.returncode == 2 and "is damaged" in process.stderr and "Traceback" not in process.stderr
     assert fit(cache, tmp_path, *words).returncode == 0  # beside it, a new run
     assert len(list((tmp_path / "demo").iterdir())) == 2
@@ -159,7 +153,8 @@ def test_one_fold_alone_waits_for_the_others(cache, tmp_path):
 
 
 def test_two_processes_predict_every_lesion_once(cache, tmp_path):
-    process = fit(cache, tmp_path, *TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
+    words = (*TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
+    process = fit_by_python(cache, tmp_path, *words)
     assert process.returncode == 0, process.stderr
     folder = only_run(tmp_path)
     table, lesions = (
@@ -210,6 +205,7 @@ def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, 
         "trainer.max_epochs=2",
         "tracking=csv",
         "bootstrap=200",
+        "trainer.devices=1",
     ]
     process = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
     assert process.returncode == 0, process.stderr

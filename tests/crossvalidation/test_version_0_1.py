@@ -6,12 +6,11 @@ ended by SIGTERM in its second fold.
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import run_command
 from repository import HOME
 
 WORDS = ("cohort.root=cohort", "prepared.root=prepared", "run.root=runs", "split.folds=2", "bootstrap=200")
@@ -25,10 +24,9 @@ def left(tmp_path):
 
 
 def command(folder, verb, *words, status=0):
-    started = [sys.executable, "-m", f"bcbm.{verb}", *words]
-    run = subprocess.run(started, cwd=folder, capture_output=True, text=True)
-    assert run.returncode == status, run.stderr
-    return run.stdout + run.stderr
+    done = run_command(verb, *words, cwd=folder)
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
 
 
 def test_a_begun_run_is_left_to_the_version_that_began_it(left):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from multiprocessing import connection, util
+from multiprocessing import connection, resource_sharer, util
 from types import SimpleNamespace
 
 import pytest
@@ -124,6 +124,17 @@ def test_a_loader_that_is_killed_is_said_in_words(loader):
     found, remedy = loading_failure(raised.value)
     assert "a process that loads batches" in found and "data.workers" in remedy
     assert loading_failure(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def test_a_loader_that_is_killed_while_it_hands_over_a_batch_is_said_in_the_same_words(loader, monkeypatch):
+    def cut_short(_):
+        raise EOFError  # what a connection says whose other end was killed
+
+    monkeypatch.setattr(resource_sharer.DupFd, "detach", cut_short)
+    with pytest.raises(RuntimeError) as raised:
+        list(loader)
+    found, remedy = loading_failure(raised.value)
+    assert "a process that loads batches" in found and "data.workers" in remedy
 
 
 class Slow(torch.utils.data.Dataset):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from batches import data_of, lesions_of, parts_of
+from commands import run_command
 from repository import HOME
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
@@ -102,15 +103,9 @@ def command(home, package, verb, *words, status=0):
     path = os.pathsep.join([str(package), str(HOME)])
     settings = ["cohort.root=cohort", "prepared.root=prepared", "split.folds=2", "bootstrap=50"]
     settings += ["tracking=csv", "trainer.max_epochs=1", "trainer.devices=1", "prepared.jobs=1"]
-    run = subprocess.run(
-        [sys.executable, "-m", f"bcbm.{verb}", *(settings if verb == "fit" else ()), *words],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == status, run.stdout + run.stderr
-    return run.stdout + run.stderr
+    done = run_command(verb, *(settings if verb == "fit" else ()), *words, cwd=home, PYTHONPATH=path)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

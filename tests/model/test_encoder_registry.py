@@ -7,6 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
+from commands import run_command
 from repository import HOME
 
 from bcbm.config.compose import compose
@@ -45,15 +46,8 @@ def package(tmp_path):
 
 def fit(package, tmp_path, *words):
     path = os.pathsep.join([str(package), str(HOME)])
-    return subprocess.run(
-        [sys.executable, "-m", "bcbm.fit", *SMALL, f"run.root={tmp_path / 'runs'}", *words],
-        cwd=HOME,
-        env={**os.environ, "PYTHONPATH": path, "BCBM_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    settings = [*SMALL, f"run.root={tmp_path / 'runs'}", "trainer.devices=1", *words]
+    return run_command("fit", *settings, PYTHONPATH=path, BCBM_CACHE=str(tmp_path / "cache"))
 
 
 def test_an_encoder_of_an_installed_package_is_trained_to_the_end(package, tmp_path):

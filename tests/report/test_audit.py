@@ -1,27 +1,22 @@
 """The audit of a cohort with one of each defect: every defect is found, and the download stays as it was."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from repository import HOME
+from commands import run_command
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
 from bcbm.report.pages.audit import group_findings
 
 
 def command(verb: str, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HOME)}
-    return subprocess.run(
-        [sys.executable, "-m", f"bcbm.{verb}", *words], capture_output=True, text=True, env=environment
-    )
+    return run_command(verb, *words, COLUMNS="80")
 
 
 def workbook(root: Path, book: tuple[str, str], change) -> None:

@@ -1,15 +1,12 @@
 """The leak check: planted leaks are found, clean cohorts pass, the real tables give their figure."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import run_command
 from finished_runs import write_run
-from repository import HOME
 from rich.console import Console
 
 import bcbm.baselines.leakcheck
@@ -214,14 +211,7 @@ def test_copies_are_counted_where_they_stand():
 
 
 def leakcheck(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "bcbm.leakcheck", *words],
-        cwd=HOME,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_command("leakcheck", *words)
 
 
 def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort, tmp_path):

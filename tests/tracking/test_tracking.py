@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import multiprocessing
-import os
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 import torch
 import wandb
 from batches import data_of, lesions_of, module_of, parts_of, trainer_of
+from commands import run_command
 from finished_runs import write_run
 from lightning.pytorch.callbacks import Callback
 from repository import HOME
@@ -48,17 +47,8 @@ MONITORED = {"train/learning_rate", "train/grad_norm", "train/lesions_per_second
 
 def bcbm(verb, cache, *words, **environment):
     """A command as a user without a key gives it, unless the environment says otherwise."""
-    alone = {"OMP_NUM_THREADS": "1", "BCBM_CACHE": str(cache), "WANDB_API_KEY": "", "NETRC": "/nonexistent"}
-    process = subprocess.run(
-        [sys.executable, "-m", f"bcbm.{verb}", *words],
-        cwd=HOME,
-        env={**os.environ, **alone, **environment},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-        check=False,
-    )
+    alone = {"BCBM_CACHE": str(cache), "WANDB_API_KEY": "", "NETRC": "/nonexistent"}
+    process = run_command(verb, *words, **alone | environment)
     assert process.returncode == 0, process.stderr
     return process
 
