@@ -266,6 +266,6 @@ def scanned(folder: Path):
 def edit(folder: Path, change):
     """Change the data set of each file of a folder, in the order of their slices."""
     items = [(pydicom.dcmread(path), path) for path in folder.rglob("*.dcm")]
-    for number, (item, path) in enumerate(sorted(items, key=lambda pair: pair[0].InstanceNumber)):
+    for number, (item, path) in enumerate(sorted(items, key=lambda pair: pair[0].get("InstanceNumber", 0))):
         change(number, item)
         item.save_as(path, enforce_file_format=True)

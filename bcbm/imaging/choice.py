@@ -12,6 +12,7 @@ import pandas as pd
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import Series
 from bcbm.imaging.volume import SeriesError, stack
+from bcbm.terminal.words import listed
 
 COLUMNS = (
     *("study", "series", "number", "description", "modality", "plane", "acquisition", "weighting"),
@@ -53,6 +54,7 @@ _INVERSION = 300.0, 1300.0  # ms
 _KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
 _MODALITIES = frozenset(_KINDS.split())
 _PLANES = ("sagittal", "coronal", "axial")
+_SHOWN = 4  # series that a message lists
 _OBLIQUE = 0.9  # cosine to the nearest axis below which a plane is oblique
 
 
@@ -160,7 +162,8 @@ def choose(candidates: Sequence[Candidate]) -> str:
         candidate.why = candidate.refused or _unfit(candidate)
     fit = [candidate for candidate in candidates if not candidate.why]
     if not fit:
-        return "none of its series is a usable post-contrast T1"
+        reasons = [f"{item.index} ({item.why})" for item in sorted(candidates, key=_interest)]
+        return f"no series is a usable post-contrast T1: {listed(reasons, _SHOWN)}"
     ranks = [_rank(candidate) for candidate in fit]
     best = [candidate for candidate, rank in zip(fit, ranks, strict=True) if rank == max(ranks)]
     names = " and ".join(str(candidate.index) for candidate in best)
@@ -172,6 +175,11 @@ def choose(candidates: Sequence[Candidate]) -> str:
         return f"series {names} fit alike: two images of which one has to be named"
     best[0].chosen, best[0].why = True, _words_of(best[0])
     return ""
+
+
+def _interest(candidate: Candidate) -> tuple[bool, bool, int]:
+    """The order in which a person wants to know why a series is not taken."""
+    return (not candidate.drawings, candidate.weighting != "T1", candidate.index)
 
 
 def _unfit(candidate: Candidate) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 STRUCTURES, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.4"
+_DIRECTORY = "1.2.840.10008.1.3.10"
 _BATCH = 256  # files that a worker reads at once
 _TEXTS = {
     "uid": "SeriesInstanceUID",
@@ -180,7 +181,9 @@ def _read(paths: Sequence[str]) -> Scan:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
             if header.get("SOPClassUID") in (STRUCTURES, SEGMENTATION):
                 drawings.append(_drawing(path, header))
-            elif "SeriesInstanceUID" in header:  # not the directory of a disk
+            elif header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:  # of a disk
+                continue
+            else:
                 part = _series(header)
                 whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
                 whole.frames += _frames(path, header)
@@ -190,6 +193,9 @@ def _read(paths: Sequence[str]) -> Scan:
 
 
 def _series(header: "Dataset") -> Series:
+    """The facts of a header, without its frames; KeyError where it says nothing of a series."""
+    if "SeriesInstanceUID" not in header:
+        raise KeyError("SeriesInstanceUID")
     values: dict[str, Any] = {name: _text(header, keyword) for name, keyword in _TEXTS.items()}
     values |= {name: _number(header, keyword) for name, keyword in _NUMBERS.items()}
     if header.get("ContrastBolusAgentSequence"):

@@ -13,6 +13,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from damage.exports import write_export
 from repository import HOME
 
 from bcbm.config.compose import compose
@@ -32,6 +33,7 @@ SMALL = {
     **dict.fromkeys(("audit", "prepare"), TABLES),
     **dict.fromkeys(("fit", "compare", "leakcheck"), FIT),
     "sweep": [*FIT, *SWEEP],
+    "ingest": ["ingest.brain=none", "prepared.jobs=1"],
     "evaluate": [],
     "explain": [],
 }
@@ -104,6 +106,8 @@ def place(tmp_path_factory, table_cohort):
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("WANDB_MODE", "disabled")
         filled = {"=DIR": f"={table_cohort}", "FILE.csv": str(names), "permutations=200": "permutations=3"}
+        write_export(folder / "dicom")
+        filled["EXPORT"] = str(folder / "dicom")
         for experiment in FINISHED:
             assert call([f"experiment={experiment}", *FIT], "bcbm.fit") == 0
             (run,) = (folder / "runs" / experiment).glob("*/results.json")
