@@ -18,6 +18,7 @@ COLUMNS = (
     *("manufacturer", "field_strength", "tr", "te", "pixel_spacing", "days", "year"),
 )
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
     "mask": "mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met",
     "post": "t1c t1ce t1gd t1post ce gd post postcontrast contrast t1wce",
@@ -37,7 +38,8 @@ def write_manifest(
     Args:
         rows: values by COLUMNS; those that are not there or None stay empty.
         path: of the CSV.
-        studies: all that have been looked at; rows of others, of an earlier export, stay as they are.
+        studies: all that have been looked at; rows of others, of an earlier export, stay as they are, and
+            so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
 
     Returns:
@@ -61,7 +63,9 @@ def write_manifest(
                 continue
             own = table[column] if column in table else pd.Series("", index=table.index)
             table[column] = known[column].where(known[column] != "", own)
-        others = before[~before["study"].map(unguarded).isin(list(studies))]
+        gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
+        here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(rows_there)
+        others = before[~here & ~gone]
         table = pd.concat([table, others], ignore_index=True).fillna("")
         table = table.iloc[natural_order(table["study"])]
     for column, values in dates.items():

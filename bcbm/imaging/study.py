@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -57,8 +58,7 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
     inputs = _fingerprint(plan)
     if (record := _finished(folder, inputs)) is not None:
         return record
-    for path in folder.glob("*") if folder.is_dir() else ():
-        path.unlink()  # of an earlier call with other inputs, or one that was cut off
+    _remove(folder)
     record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": [], "organs": []}
     try:
         record |= _made(plan, folder, record)
@@ -69,7 +69,8 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
             raise
         reason = f"it cannot be worked on ({type(error).__name__}): please report it"
         return record | {"refused": [["study", reason]], "lesions": [], "image": ""}
-    record["sums"] = {path.name: file_sum(path) for path in sorted(folder.iterdir())}
+    names = [record["image"], *(lesion["mask"] for lesion in record["lesions"]), f"{plan.study}.png"]
+    record["sums"] = {name: file_sum(folder / name) for name in names}
     write_whole(folder / RECORD, strict_json(record))
     return record
 
@@ -170,6 +171,15 @@ def _fingerprint(plan: Plan) -> str:
     files = sorted((status.st_size, status.st_mtime_ns) for status in map(os.stat, paths))
     text = json.dumps([VERSION, plan.brain, plan.index, len(plan.drawings), files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _remove(folder: Path) -> None:
+    """Remove what an earlier call has made of other inputs; what a person has added stays."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["sums"]
+        (folder / RECORD).unlink()
+        for name in sums:
+            (folder / Path(name).name).unlink(missing_ok=True)
 
 
 def _finished(folder: Path, inputs: str) -> dict[str, Any] | None:

@@ -240,12 +240,19 @@ def test_finished_studies_are_kept_labels_too_and_damaged_ones_are_made_again(co
     source, out = copied
     table = manifest(out)
     table["ER"], table["grade"] = ["+", "-"] * 4, "2"
-    table.to_csv(out / "manifest.csv", index=False)
-    (out / "P002/P002-1/P002-1_image.nii.gz").write_bytes(b"damaged")
-    before, study = times(out), out / "P002" / "P002-1"
+    study = out / "P002" / "P002-1"
+    (study / "P002-1_image.nii.gz").write_bytes(b"damaged")
+    before = times(out)
+    own = study / "mine.nii.gz"
+    shutil.copy(study / "P002-1_mask_gtv-lt-frontal.nii.gz", own)
+    added = table[table["study"] == "P002-1"].iloc[[0]].assign(mask=own.relative_to(out).as_posix())
+    table = pd.concat([table[:6], added, table[6:]], ignore_index=True)
+    gone = added.assign(mask="P002/P002-1/P002-1_mask_gtv-9.nii.gz")
+    pd.concat([table, gone]).to_csv(out / "manifest.csv", index=False)
     run(source, out)
     after = times(out)
-    assert {path for path in after if after[path] != before[path]} == set(study.iterdir())
+    assert {path for path in after if after[path] != before.get(path)} == set(study.iterdir())
+    assert own.is_file(), "what a person has added stays"
     assert values_of(study / "P002-1_image.nii.gz").shape == head().shape
     assert manifest(out).equals(table)
 
@@ -365,11 +372,12 @@ def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch):
 
 
 def test_the_command_takes_a_folder_and_its_keys(tmp_path):
-    write_series(tmp_path / "dicom")
+    for number in (1, 2):
+        write_series(tmp_path / "dicom" / str(number), patient=f"M{number}", study=generate_uid())
     command = [sys.executable, "-m", "bcbm.ingest"]
-    words = [str(tmp_path / "dicom"), f"out={tmp_path / 'out'}", "ingest.brain=none", "prepared.jobs=1"]
+    words = [str(tmp_path / "dicom"), f"out={tmp_path / 'out'}", "ingest.brain=none", "prepared.jobs=2"]
     done = subprocess.run([*command, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "1 patient, 1 study, 0 lesions" in done.stdout and "faces" in done.stderr
+    assert "2 patients, 2 studies, 0 lesions" in done.stdout and "faces" in done.stderr
     done = subprocess.run([*command, words[1]], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("error ")
