@@ -1,28 +1,29 @@
 """A folder of an hospital's files made a cohort: pseudonyms, images, masks, a manifest and a page."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.imaging import brain as brains
 from bcbm.imaging.choice import Candidate, choose, choose_named, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
-from bcbm.imaging.manifest import FILE, volume_rows, write_manifest
+from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
 from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
-from bcbm.imaging.study import Plan, ingest_study
+from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
-from bcbm.system.files import write_whole
+from bcbm.system.files import read_json, write_whole
 from bcbm.system.pool import workers
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import say
+from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
@@ -53,7 +54,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     out = _require(source, config)
     with progress_bar(console, "reading headers", len(dicom)) as advance:
         headers = scan(dicom, config.prepared.jobs, advance)
-    key_path = key_file(out)
+    key_path, before = key_file(out), read_manifest(out / FILE)
     key = extend_key(read_key(key_path, out), headers.series, config.cohort.same_patients)
     studies = _candidates(headers, key)
     if config.ingest.series:
@@ -66,22 +67,23 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     records = _work(plans, out, config, console)
     refused = _refused(records, reasons, headers, plans)
     rows = [row for record in records for row in _rows(record)]
-    lesions = write_manifest(rows, out / FILE, list(studies), key.dates(config.ingest.year))
-    taken = [record for record in records if record["image"]]
+    lesions = write_manifest(rows, out / FILE, before, list(studies), key.dates(config.ingest.year))
+    taken = [record for record in records if record["image"]] + _earlier(out, studies)
+    taken = [taken[place] for place in natural_order(record["study"] for record in taken)]
     pictures = {record["study"]: out / _folder(record["study"]) for record in taken}
     faces = FACES if config.ingest.brain == "none" and taken else ""
     write_page(out / "ingest.html", taken, refused, pictures, faces)
     for where, text in refused:
-        console.print(f"[yellow]problem[/] {where}: {text}", soft_wrap=True)
+        print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
     if faces:
         warnings.warn(faces, Note, stacklevel=2)
-    patients = counted(len({key_row["study"].partition("-")[0] for key_row in taken}), "patient")
+    patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
     counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(lesions, 'lesion')}"
     say(console, f"{counts}: {out / FILE}; fill in its labels")
     say(console, f"pictures, and what was refused: {out / 'ingest.html'}")
     say(console, f"series as they were chosen, for ingest.series=FILE: {out / 'series.csv'}")
     say(console, f"who is who, for no one else: {key_path}")
-    if not taken:
+    if not any(record["image"] for record in records):
         remedy = f"see {out / 'ingest.html'}; choose series in a copy of series.csv"
         raise InputError(Problem(str(source), "no study can be used, for the reasons above", remedy))
     return 0
@@ -94,8 +96,8 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
     if not rows:
         raise InputError(*problems)
     for problem in problems:
-        console.print(f"[yellow]problem[/] {problem}", soft_wrap=True, markup=True)
-    count = write_manifest(rows, out / FILE, {row["study"] for row in rows})
+        print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
+    count = write_manifest(rows, out / FILE, read_manifest(out / FILE), {row["study"] for row in rows})
     studies = len({row["study"] for row in rows})
     patients = counted(len({row["patient"] for row in rows}), "patient")
     text = f"{patients}, {counted(studies, 'study', 'studies')}, {counted(count, 'lesion')}"
@@ -183,6 +185,12 @@ def _work(plans: Sequence[Plan], out: Path, config: Config, console: Console) ->
             records[record["study"]] = record
             advance(1)
     return [records[plan.study] for plan in plans]
+
+
+def _earlier(out: Path, studies: Collection[str]) -> list[dict[str, Any]]:
+    """The records of studies that an earlier export had and this one has not."""
+    paths = [path for path in out.glob(f"P*/P*/{RECORD}") if path.parent.name not in studies]
+    return [read_json(path, "remove its folder, and run ingest on its export again") for path in paths]
 
 
 def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -27,9 +27,27 @@ _WORDS = {
 _MASK, _POST, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
 
 
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The manifest that is there, its cells as they stand, or one without rows.
+
+    Raises:
+        InputError: it cannot be read, so that its labels would be lost.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    with readable(path, "correct it or move it away: its labels are not overwritten"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if absent := [name for name in ("study", "mask") if name not in table]:
+            raise ValueError(f"no column {', '.join(absent)}")
+        if (double := table.duplicated(["study", "mask"])).any():
+            raise ValueError(f"line {int(double.argmax()) + 2} has study and mask of another one")
+        return table
+
+
 def write_manifest(
     rows: Iterable[dict[str, Any]],
     path: Path,
+    before: pd.DataFrame,
     studies: Collection[str],
     dates: Mapping[str, Mapping[str, int | None]] = {},
 ) -> int:
@@ -38,36 +56,25 @@ def write_manifest(
     Args:
         rows: values by COLUMNS; those that are not there or None stay empty.
         path: of the CSV.
+        before: what stood there, from `read_manifest`.
         studies: all that have been looked at; rows of others, of an earlier export, stay as they are, and
             so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
 
     Returns:
         How many rows there are.
-
-    Raises:
-        InputError: the manifest that is there cannot be read, so that its labels would be lost.
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
     table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
-    if path.is_file():
-        with readable(path, "correct it or move it away: its labels are not overwritten"):
-            before = pd.read_csv(path, dtype=str, keep_default_na=False)
-            known = before.set_index(["study", "mask"])
-            if known.index.has_duplicates:
-                raise ValueError("two rows have one study and mask")
-        rows_there = pd.MultiIndex.from_frame(table[["study", "mask"]])
-        known = known.reindex(rows_there, fill_value="").reset_index(drop=True)
-        for column in known.columns:
-            if column in ("patient", "image"):
-                continue
-            own = table[column] if column in table else pd.Series("", index=table.index)
-            table[column] = known[column].where(known[column] != "", own)
-        gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
-        here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(rows_there)
-        others = before[~here & ~gone]
-        table = pd.concat([table, others], ignore_index=True).fillna("")
-        table = table.iloc[natural_order(table["study"])]
+    places = pd.MultiIndex.from_frame(table[["study", "mask"]])
+    known = before.set_index(["study", "mask"]).reindex(places, fill_value="").reset_index(drop=True)
+    for column in known.columns.difference(["patient", "image"], sort=False):
+        own = table[column] if column in table else pd.Series("", index=table.index)
+        table[column] = known[column].where(known[column] != "", own)
+    gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
+    here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(places)
+    table = pd.concat([table, before[~here & ~gone]], ignore_index=True).fillna("")
+    table = table.iloc[natural_order(table["study"])]
     for column, values in dates.items():
         cells = [values.get(study) for study in table["study"]]
         table[column] = ["" if cell is None else str(cell) for cell in cells]

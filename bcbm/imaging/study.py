@@ -31,14 +31,14 @@ class Plan(NamedTuple):
 
     Attributes:
         study: its pseudonym.
-        series: the one that was chosen, and `index`, its place among the study's.
+        series: the one that was chosen, and `number`, its place among the study's.
         drawings: what is drawn on it.
         brain: how its brain is found.
     """
 
     study: str
     series: Series
-    index: int
+    number: int
     drawings: list[Drawing]
     brain: BrainMethod
 
@@ -169,7 +169,7 @@ def _fingerprint(plan: Plan) -> str:
     """What a study is made of: sizes and times of its files and the settings; nothing that names anyone."""
     paths = [*dict.fromkeys(frame.path for frame in plan.series.frames), *(d.path for d in plan.drawings)]
     files = sorted((status.st_size, status.st_mtime_ns) for status in map(os.stat, paths))
-    text = json.dumps([VERSION, plan.brain, plan.index, len(plan.drawings), files])
+    text = json.dumps([VERSION, plan.brain, plan.number, len(plan.drawings), files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -278,10 +278,21 @@ def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tm
     patient = before.loc[before["PatientID"] == "MRN-1", "patient"].iloc[0]
     assert (out / patient / f"{patient}-3" / f"{patient}-3_image.nii.gz").is_file()
     assert (out / "P003" / "P003-1" / "P003-1_image.nii.gz").is_file()
-    assert "P003-1: no mask" in text
+    assert "P003-1: no mask" in text and "3 patients, 7 studies, 8 lesions" in text
+    assert (out / "ingest.html").read_text().count("<img ") == 7
     other = before.loc[before["PatientID"] == "MRN-2", "patient"].iloc[0]
     days = table["days"].astype(int) + 10 * (table["patient"] == other)
     assert manifest(out).equals(table.assign(days=days.astype(str))), "its rows, with their labels, stay"
+
+
+def test_a_manifest_that_cannot_be_read_is_met_before_any_work(copied):
+    source, out = copied
+    table = manifest(out)
+    pd.concat([table, table.iloc[[2]]]).to_csv(out / "manifest.csv", index=False)
+    (out / "P001" / "P001-1" / "study.json").unlink()
+    with pytest.raises(InputError, match=r"manifest\.csv.*line 10"):
+        run(source, out)
+    assert not (out / "P001" / "P001-1" / "study.json").exists()
 
 
 def test_without_its_key_a_folder_is_not_gone_on_with(copied):
@@ -374,8 +385,8 @@ def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch):
 def test_the_command_takes_a_folder_and_its_keys(tmp_path):
     for number in (1, 2):
         write_series(tmp_path / "dicom" / str(number), patient=f"M{number}", study=generate_uid())
-    command = [sys.executable, "-m", "bcbm.ingest"]
     words = [str(tmp_path / "dicom"), f"out={tmp_path / 'out'}", "ingest.brain=none", "prepared.jobs=2"]
+    command = [sys.executable, "-m", "bcbm.ingest"]
     done = subprocess.run([*command, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "2 patients, 2 studies, 0 lesions" in done.stdout and "faces" in done.stderr
