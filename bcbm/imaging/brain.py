@@ -71,7 +71,7 @@ def volume(mask: sitk.Image) -> float:
     return float(sitk.GetArrayViewFromImage(mask).sum() * np.prod(mask.GetSpacing()) / 1000)
 
 
-def doubts(brain: sitk.Image, mask: sitk.Image) -> tuple[list[str], dict[str, float]]:
+def doubts(brain: sitk.Image, mask: sitk.Image) -> tuple[list[str], dict[str, float | None]]:
     """What speaks against a brain, in words, and what was measured.
 
     Args:
@@ -79,16 +79,18 @@ def doubts(brain: sitk.Image, mask: sitk.Image) -> tuple[list[str], dict[str, fl
         mask: of it.
 
     Returns:
-        Doubts, and `volume` (ml) and `overlap` (Dice with the template's brain, registered; NaN where that
-        fails).
+        Doubts, and `volume` (ml) and `overlap` (Dice with the template's brain, registered; None where the
+        volume is no brain's, or the registration fails).
     """
-    size, texts, overlap = volume(mask), [], float("nan")
+    size = volume(mask)
     if not SMALLEST <= size <= LARGEST:
-        texts.append(f"the brain has {size:.0f} ml; adults have {SMALLEST:.0f} to {LARGEST:.0f}")
+        text = f"the brain has {size:.0f} ml; adults have {SMALLEST:.0f} to {LARGEST:.0f}"
+        return [text], {"volume": size, "overlap": None}
     try:
         overlap = register(sitk.Clamp(brain, lowerBound=0.0)).overlap
-        if overlap < PLACED:
-            texts.append(f"the brain overlaps the template's by {overlap:.2f}; brains do by {PLACED} or more")
     except ValueError:
-        texts.append("the brain cannot be laid on the template")
+        return ["the brain cannot be laid on the template"], {"volume": size, "overlap": None}
+    texts = []
+    if overlap < PLACED:
+        texts.append(f"the brain overlaps the template's by {overlap:.2f}; brains do by {PLACED} or more")
     return texts, {"volume": size, "overlap": overlap}

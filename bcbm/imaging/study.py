@@ -79,7 +79,7 @@ def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     image = read_series(plan.series)
     regions = _regions(plan, image, record)
     lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
-    measured: dict[str, float] | None = None
+    measured: dict[str, float | None] | None = None
     inside = _brain_mask(plan, image, regions)
     if inside is not None:
         image = brains.bias_corrected(image, inside)

@@ -369,6 +369,9 @@ def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
     assert not image[~inside].any() and image[inside].all()
     assert "faces" not in text and "0 regions of it are called brain" in text
     assert len(manifest(tmp_path / "out")) == 1
+    page = (tmp_path / "out" / "ingest.html").read_text()
+    run(source, tmp_path / "out", "ingest.brain=mask")
+    assert (tmp_path / "out" / "ingest.html").read_text() == page
     assert re.search(r"the brain has \d+ ml", text), "a ball is no brain"
 
 
