@@ -16,7 +16,7 @@ ORDER = (
     {"modalities"},
     {"data", "runs"},
     {"report", "preparation"},
-    {"tracking"},
+    {"tracking", "imaging"},
     {"model", "baselines"},
     {"crossvalidation"},
     {"comparison", "explanation"},

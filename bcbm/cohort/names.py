@@ -96,6 +96,8 @@ _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "ca
 _STEM = {"brainstem", "brnstm", "brnstem", "bst"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
+_TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
+_UNITS = frozenset({"mm", "gy", "cgy"})
 _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z])|\dc?gy", re.I)
 
 
@@ -116,6 +118,30 @@ def read_name(name: str) -> NameReading:
     else:
         confidence = region_confidence * side_confidence
     return NameReading(category, hemisphere, region, round(confidence, 2))
+
+
+def plain_name(name: str) -> str:
+    """What a name says in words of the field, hyphens between; all else, such as a surname, is left out.
+
+    Example:
+        >>> plain_name("GTV_Smith Lt frontal met2"), plain_name("Smith^John 1954"), plain_name("BrainStem")
+        ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
+    """
+    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", re.sub(r"^mask_", "", name))).lower()
+    for pattern, word in _PHRASES.items():
+        text = re.sub(pattern, word, text)
+    words: list[str] = []
+    for token in text.split():
+        before = words[-1] if words else ""
+        if token.isdecimal() and len(token) <= 2:
+            words.append(token)
+        elif (token in _UNITS and before.isdecimal()) or (len(token) == 1 and before in ("tgt", "target")):
+            words[-1] += token  # 1mm, 20gy, tgta
+        elif _TARGET_WORD.fullmatch(token):
+            words.append(token)
+        else:
+            words += dict.fromkeys(piece.text for piece in _split(token))
+    return "-".join(words) if any(not word.isdecimal() for word in words) else "lesion"
 
 
 @lru_cache(maxsize=4096)

@@ -406,6 +406,24 @@ class Tracking:
 
 
 @dataclass
+class Ingest:
+    """A cohort made of a hospital's files (`bcbm ingest`)."""
+
+    out: str | None = key(None, "folder that is written; `out=DIR` for short")
+    series: str | None = key(
+        None, "CSV that chooses the series of each study: a corrected copy of the series.csv that was written"
+    )
+    brain: Literal["deepbet", "mask", "none"] = key(
+        "deepbet",
+        "how the brain is found in a head: by deepbet, or the region called brain that is drawn on it; none: "
+        "whole heads, as scanned and with their faces",
+    )
+    year: bool = key(
+        False, "write the year of each study; days since the patient's first study are in any case"
+    )
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -456,6 +474,7 @@ class Config:
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
+    ingest: Ingest = key(Ingest, "")
 
     @property
     def members(self) -> int:

@@ -21,7 +21,7 @@ PACKAGES = (
 
 
 # What may differ between two starts of the same run.
-NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments")
+NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest")
 
 
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:

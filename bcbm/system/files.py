@@ -12,12 +12,17 @@ from typing import Any, BinaryIO
 from bcbm.errors import readable
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_whole(path: Path, content: bytes | str, private: bool = False) -> None:
     """Write a file in one step: it is there complete, also after a power cut, or not at all.
 
     A text is written as UTF-8; what cannot be, as a file name's lone surrogates, stands as its escape.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        private: only its owner can read it (mode 600), from its first byte on.
     """
-    with writing_whole(path) as file:
+    with writing_whole(path, private) as file:
         file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
@@ -58,7 +63,7 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
 
 
 @contextmanager
-def writing_whole(path: Path) -> Iterator[BinaryIO]:
+def writing_whole(path: Path, private: bool = False) -> Iterator[BinaryIO]:
     """The same for content that comes piece by piece; an error, a full disk too, leaves nothing behind.
 
     Raises:
@@ -67,6 +72,9 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
+        if private:
+            partial.touch(0o600)
+            partial.chmod(0o600)  # one that an earlier process has left may be open to all
         with partial.open("wb") as file:
             yield file
             file.flush()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, read_name
+from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, plain_name, read_name
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "bcbm-radiogenomics"
 WORKBOOK = DATA / "BCBM-RadioGenomic_Radiomics_Data.xlsx"
@@ -252,3 +252,29 @@ def test_real_names_with_anatomy_get_a_region():
     assert len(named) > 100
     missed = sorted(name for name, reading in named.items() if reading.region == "unknown")
     assert len(missed) <= 0.03 * len(named), missed
+
+
+@pytest.mark.skipif(not WORKBOOK.exists(), reason=f"the real workbook is not at {WORKBOOK}")
+def test_a_real_name_says_the_same_in_words_of_the_field():
+    openpyxl = pytest.importorskip("openpyxl")
+    rows = openpyxl.load_workbook(WORKBOOK, read_only=True)["merged_orig"].iter_rows(values_only=True)
+    column = next(rows).index("Segmentation_Name")
+    for name in {str(row[column]) for row in rows}:
+        reading, plain = read_name(name), read_name(plain_name(name))
+        parts = ("category", "hemisphere", "region")
+        assert [getattr(plain, part) for part in parts] == [getattr(reading, part) for part in parts], name
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("GTV_Schmidt Lt frontal met2", "gtv-lt-frontal-met-2"),
+        ("Doe^Jane 19531224", "lesion"),
+        ("Brain Stem", "brainstem"),
+        ("Plan1_TgtA_22Gy80", "plan-1-tgta-22gy-80"),
+        ("12", "lesion"),
+    ],
+)
+def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
+    assert plain_name(name) == plain
+    assert plain_name(plain) == plain

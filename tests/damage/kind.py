@@ -24,7 +24,8 @@ class Kind:
         facts: what one line of the screen holds together, such as the file, the row, the key.
         end: how the command meets it: REFUSED, SAID or ANEW.
         lost: how many lesions do not enter for it.
-        given: what is damaged: a `download`, a finished `run`, a `prepared` folder, or nothing.
+        given: what is damaged: a `download`, an `export` of a scanner, a finished `run`, a `prepared` folder,
+            or nothing.
         words: of the command line, behind those that name what is given.
         damage: does it to the folder that it is given; may return further words.
     """

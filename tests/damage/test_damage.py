@@ -13,6 +13,7 @@ import pytest
 from finished_runs import write_run
 
 from damage import KINDS, Kind
+from damage.exports import EXPORTED, write_export
 from damage.given import LESIONS, write_download
 from damage.kind import ANEW, IMAGES, REFUSED
 
@@ -26,7 +27,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("given")
     write_download(place / "download")
     write_run(place / "run")
-    folders = {name: place / name for name in ("download", "run", "prepared")}
+    write_export(place / "export")
+    folders = {name: place / name for name in ("download", "run", "prepared", "export")}
     alone = Kind("nothing", "prepare", (), ANEW, 0, "prepared", IMAGES, lambda folder: None)
     with pytest.MonkeyPatch.context() as patch:
         assert ended("prepare", command_words(alone, folders), patch) == 0
@@ -64,6 +66,8 @@ def command_words(kind: Kind, given: dict[str, Path]) -> list[str]:
     """The words of a kind's command, on what is given to it."""
     if kind.given == "run":
         return [str(given["run"])]
+    if kind.given == "export":
+        return [str(given["export"]), "out=out", "ingest.brain=none", "prepared.jobs=1"]
     if not kind.given:
         return [*kind.words]
     places = [f"cohort.root={given['download']}", f"prepared.root={given['prepared']}", "run.root=runs"]
@@ -79,7 +83,7 @@ def test_a_kind_of_damage_is_named_in_one_line_and_costs_nothing_else(
         shutil.copytree(sound[name], given[name])
     words = command_words(kind, given)
     words += kind.damage(given.get(kind.given, place)) or []
-    source = given["run" if kind.given == "run" else "download"]
+    source = given[kind.given if kind.given in ("run", "export") else "download"]
     before = sums(source)
     status = ended(kind.command, words, monkeypatch)
     out, err = capsys.readouterr()
@@ -96,6 +100,8 @@ def test_a_kind_of_damage_is_named_in_one_line_and_costs_nothing_else(
     assert status == STATUS.get(kind.command, 0)
     if kind.end == ANEW:
         assert sums(given["prepared"]) == sums(sound["prepared"])
+    elif kind.command == "ingest":
+        assert len(pd.read_csv(place / "out" / "manifest.csv")) == EXPORTED - kind.lost
     elif kind.command == "prepare":
         table = pd.read_parquet(given["prepared"] / "lesions.parquet")
         assert (~table["excluded"]).sum() == LESIONS - kind.lost

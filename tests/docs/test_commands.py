@@ -13,6 +13,7 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from damage.exports import write_export
 from layouts import write_manifest, write_small_bids
 from repository import HOME
 
@@ -34,6 +35,7 @@ SMALL = {
     **dict.fromkeys(("audit", "prepare"), TABLES),
     **dict.fromkeys(("fit", "compare", "leakcheck"), FIT),
     "sweep": [*FIT, *SWEEP],
+    "ingest": ["ingest.brain=none", "prepared.jobs=1"],
     "evaluate": [],
     "explain": [],
 }
@@ -111,6 +113,8 @@ def place(tmp_path_factory, table_cohort):
         filled = {"=DIR": f"={table_cohort}", " DIR]": f" {table_cohort}]"}
         filled |= {"MANIFEST": str(manifest), "=BIDS": f"={bids}"}
         filled |= {"FILE.csv": str(names), "permutations=200": "permutations=3"}
+        write_export(folder / "dicom")
+        filled["EXPORT"] = str(folder / "dicom")
         for experiment in FINISHED:
             assert call([f"experiment={experiment}", *FIT], "bcbm.fit") == 0
             (run,) = (folder / "runs" / experiment).glob("*/results.json")

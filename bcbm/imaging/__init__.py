@@ -1,0 +1,1 @@
+"""From the scanner to a study: DICOM series, what is drawn on them, brain extraction, bias field."""

@@ -1,0 +1,290 @@
+"""What the headers of a tree of DICOM files say: series with their frames, and what is drawn on them."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bcbm.system.pool import workers
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
+STRUCTURES, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.4"
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_BATCH = 256  # files that a worker reads at once
+_TEXTS = {
+    "uid": "SeriesInstanceUID",
+    "study_uid": "StudyInstanceUID",
+    "patient_id": "PatientID",
+    "frame_of_reference": "FrameOfReferenceUID",
+    "kind": "SOPClassUID",
+    "modality": "Modality",
+    "date": "StudyDate",
+    "time": "StudyTime",
+    "sex": "PatientSex",
+    "age": "PatientAge",
+    "birth_date": "PatientBirthDate",
+    "manufacturer": "Manufacturer",
+    "acquisition": "MRAcquisitionType",
+    "angiography": "AngioFlag",
+    "burned_in": "BurnedInAnnotation",
+    "photometric": "PhotometricInterpretation",
+    "agent": "ContrastBolusAgent",
+}
+_NUMBERS = {
+    "number": "SeriesNumber",
+    "field_strength": "MagneticFieldStrength",
+    "tr": "RepetitionTime",
+    "te": "EchoTime",
+    "ti": "InversionTime",
+    "thickness": "SliceThickness",
+}
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+_TAGS = [
+    *_TEXTS.values(),
+    *_NUMBERS.values(),
+    *_DESCRIPTIONS,
+    *("ImageType", "ScanningSequence", "Rows", "Columns", "PixelSpacing", "NumberOfFrames"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber"),
+    *("ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "StructureSetROISequence"),
+]
+
+
+class Frame(NamedTuple):
+    """One slice: its file, its place in that, and where it lies.
+
+    Attributes:
+        path: of the file.
+        number: of the frame in its file, from 0.
+        position: of the first voxel's centre, LPS mm; empty where the header does not say.
+        orientation: direction cosines of a row and of a column; empty likewise.
+        spacing: between rows and between columns, mm; empty likewise.
+        shape: rows, columns.
+        scale: slope and intercept of its stored values, of a multi-frame file.
+    """
+
+    path: str
+    number: int
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+    shape: tuple[int, int]
+    scale: tuple[float, float] = (1.0, 0.0)
+
+
+@dataclass
+class Series:
+    """A series of images as its headers describe it; texts are "" and numbers NaN where they do not."""
+
+    uid: str = ""
+    study_uid: str = ""
+    patient_id: str = ""
+    frame_of_reference: str = ""
+    kind: str = ""
+    modality: str = ""
+    date: str = ""
+    time: str = ""
+    sex: str = ""
+    age: str = ""
+    birth_date: str = ""
+    manufacturer: str = ""
+    acquisition: str = ""
+    angiography: str = ""
+    burned_in: str = ""
+    photometric: str = ""
+    agent: str = ""
+    number: float = math.nan
+    field_strength: float = math.nan
+    tr: float = math.nan
+    te: float = math.nan
+    ti: float = math.nan
+    thickness: float = math.nan
+    description: str = ""
+    image_type: tuple[str, ...] = ()
+    sequence: tuple[str, ...] = ()
+    frames: list[Frame] = field(default_factory=list)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is read as a volume: magnetic resonance, a file a slice or all in one."""
+        return self.kind in (MR, ENHANCED_MR)
+
+
+class Drawing(NamedTuple):
+    """A structure set or a segmentation, with the series and frames of reference that it is drawn on."""
+
+    path: str
+    kind: str
+    series: frozenset[str]
+    frames_of_reference: frozenset[str]
+
+
+class Scan(NamedTuple):
+    """What lies in a folder tree; `unreadable` are files that begin as DICOM and cannot be read on."""
+
+    series: list[Series]
+    drawings: list[Drawing]
+    unreadable: list[str]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10: 128 bytes, then `DICM`)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | None = None) -> Scan:
+    """Read the headers of DICOM files, no pixel of them.
+
+    Args:
+        paths: of the files.
+        jobs: processes, as joblib counts them.
+        progress: called with the number of files that have been read.
+
+    Returns:
+        Series and drawings, sorted by patient, study and uid.
+    """
+    from joblib import delayed
+
+    series: dict[tuple[str, str, str], Series] = {}
+    drawings, unreadable = [], []
+    files = sorted(map(str, paths))
+    batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+    scans = workers(jobs, "generator")(delayed(_read)(batch) for batch in batches)
+    for batch, (some, drawn, broken) in zip(batches, scans, strict=True):
+        for part in some:
+            whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
+            if whole is not part:
+                whole.frames += part.frames
+        drawings += drawn
+        unreadable += broken
+        if progress:
+            progress(len(batch))
+    return Scan([series[name] for name in sorted(series)], drawings, unreadable)
+
+
+def _read(paths: Sequence[str]) -> Scan:
+    """The headers of some files, those of one series together."""
+    import pydicom
+
+    series: dict[tuple[str, str, str], Series] = {}
+    drawings, unreadable = [], []
+    for path in paths:
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+            if header.get("SOPClassUID") in (STRUCTURES, SEGMENTATION):
+                drawings.append(_drawing(path, header))
+            elif header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:  # of a disk
+                continue
+            else:
+                part = _series(header)
+                whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
+                whole.frames += _frames(path, header)
+        except Exception:  # whatever pydicom makes of a damaged file
+            unreadable.append(path)
+    return Scan(list(series.values()), drawings, unreadable)
+
+
+def _series(header: "Dataset") -> Series:
+    """The facts of a header, without its frames; KeyError where it says nothing of a series."""
+    if "SeriesInstanceUID" not in header:
+        raise KeyError("SeriesInstanceUID")
+    values: dict[str, Any] = {name: _text(header, keyword) for name, keyword in _TEXTS.items()}
+    values |= {name: _number(header, keyword) for name, keyword in _NUMBERS.items()}
+    if header.get("ContrastBolusAgentSequence"):
+        values["agent"] = values["agent"] or "yes"
+    shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
+    frames = header.get("PerFrameFunctionalGroupsSequence") or [None]
+    for name, group, keyword in (
+        ("tr", "MRTimingAndRelatedParametersSequence", "RepetitionTime"),
+        ("te", "MREchoSequence", "EffectiveEchoTime"),
+        ("thickness", "PixelMeasuresSequence", "SliceThickness"),
+    ):
+        if math.isnan(values[name]) and (item := _group(group, frames[0], shared)) is not None:
+            values[name] = _number(item, keyword)
+    return Series(
+        description=" ".join(filter(None, (_text(header, keyword) for keyword in _DESCRIPTIONS))),
+        image_type=_texts(header, "ImageType"),
+        sequence=_texts(header, "ScanningSequence"),
+        **values,
+    )
+
+
+def _frames(path: str, header: "Dataset") -> list[Frame]:
+    shape = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if not groups:
+        place = [_numbers(header, name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
+        return [Frame(path, 0, place[0], place[1], _numbers(header, "PixelSpacing"), shape)]
+    shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
+    frames = []
+    for index, group in enumerate(groups):
+        position = _group("PlanePositionSequence", group, shared)
+        orientation = _group("PlaneOrientationSequence", group, shared)
+        measures = _group("PixelMeasuresSequence", group, shared)
+        values = _group("PixelValueTransformationSequence", group, shared)
+        scale = [_number(values, name) for name in ("RescaleSlope", "RescaleIntercept")] if values else []
+        frames.append(
+            Frame(
+                path,
+                index,
+                _numbers(position, "ImagePositionPatient"),
+                _numbers(orientation, "ImageOrientationPatient"),
+                _numbers(measures, "PixelSpacing"),
+                shape,
+                (scale[0], scale[1]) if scale else (1.0, 0.0),
+            )
+        )
+    return frames
+
+
+def _group(name: str, *groups: "Dataset | None") -> "Dataset | None":
+    """The item of a functional group: the frame's own, else the one that all frames share."""
+    for group in groups:
+        if group is not None and group.get(name):
+            item: Dataset = group[name].value[0]
+            return item
+    return None
+
+
+def _drawing(path: str, header: "Dataset") -> Drawing:
+    series = {_text(item, "SeriesInstanceUID") for item in header.get("ReferencedSeriesSequence") or ()}
+    kind, frames = str(header.SOPClassUID), set()
+    if kind == SEGMENTATION:
+        frames.add(_text(header, "FrameOfReferenceUID"))
+    for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
+        for study in frame.get("RTReferencedStudySequence") or ():
+            for item in study.get("RTReferencedSeriesSequence") or ():
+                series.add(_text(item, "SeriesInstanceUID"))
+    for region in header.get("StructureSetROISequence") or ():
+        frames.add(_text(region, "ReferencedFrameOfReferenceUID"))
+    return Drawing(path, kind, frozenset(series - {""}), frozenset(frames - {""}))
+
+
+def _text(item: "Dataset", keyword: str) -> str:
+    value = item.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _texts(item: "Dataset", keyword: str) -> tuple[str, ...]:
+    value = item.get(keyword)
+    return (str(value),) if isinstance(value, str) else tuple(map(str, value or ()))
+
+
+def _number(item: "Dataset", keyword: str) -> float:
+    try:
+        return float(item.get(keyword))
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _numbers(item: "Dataset | None", keyword: str) -> tuple[float, ...]:
+    value = item.get(keyword) if item is not None else None
+    return tuple(map(float, value or ()))

@@ -1,0 +1,231 @@
+"""A folder of an hospital's files made a cohort: pseudonyms, images, masks, a manifest and a page."""
+
+import warnings
+from collections.abc import Collection, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from bcbm.config.schema import Config
+from bcbm.errors import ConfigError, InputError, Note, Problem
+from bcbm.imaging import brain as brains
+from bcbm.imaging.choice import Candidate, choose, choose_named, listing
+from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
+from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
+from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
+from bcbm.imaging.study import RECORD, Plan, ingest_study
+from bcbm.report.pages.ingest import write_page
+from bcbm.system.files import read_json, write_whole
+from bcbm.system.pool import workers
+from bcbm.system.spreadsheet import spreadsheet_csv
+from bcbm.system.words import counted
+from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import print_line, say
+
+INSTALL = "pip install 'bcbm[ingest]'"
+FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
+
+
+def ingest(source: Path, config: Config, console: Console) -> int:
+    """Make a cohort of a folder of DICOM files, or a manifest of a folder of NIfTI files.
+
+    Args:
+        source: the folder; nothing is written into it but, of NIfTI files without `out`, manifest.csv.
+        config: `ingest`, `prepared.jobs` and `cohort.same_patients` of it.
+        console: where progress and problems are shown.
+
+    Returns:
+        0: done; what was refused is listed.
+
+    Raises:
+        ConfigError: a package is missing, or no folder to write into is named.
+        InputError: nothing can be done with this folder.
+    """
+    if not source.is_dir():
+        raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
+    with progress_bar(console, "looking at files"):
+        paths = [path for path in source.rglob("*") if path.is_file()]
+        dicom = [path for path in paths if is_dicom(path)]
+    if not dicom:
+        return _ingest_volumes(source, config, console)
+    out = _require(source, config)
+    with progress_bar(console, "reading headers", len(dicom)) as advance:
+        headers = scan(dicom, config.prepared.jobs, advance)
+    key_path, before = key_file(out), read_manifest(out / FILE)
+    key = extend_key(read_key(key_path, out), headers.series, config.cohort.same_patients)
+    studies = _candidates(headers, key)
+    if config.ingest.series:
+        reasons = choose_named(Path(config.ingest.series).expanduser(), studies)
+    else:
+        reasons = {study: reason for study, items in studies.items() if (reason := choose(items))}
+    write_key(key, key_path)
+    write_whole(out / "series.csv", spreadsheet_csv(listing(studies)))
+    plans = _plans(studies, headers.drawings, config)
+    records = _work(plans, out, config, console)
+    refused = _refused(records, reasons, headers, plans)
+    rows = [row for record in records for row in _rows(record)]
+    lesions = write_manifest(rows, out / FILE, before, list(studies), key.dates(config.ingest.year))
+    taken = [record for record in records if record["image"]] + _earlier(out, studies)
+    taken = [taken[place] for place in natural_order(record["study"] for record in taken)]
+    pictures = {record["study"]: out / _folder(record["study"]) for record in taken}
+    faces = FACES if config.ingest.brain == "none" and taken else ""
+    write_page(out / "ingest.html", taken, refused, pictures, faces)
+    for where, text in refused:
+        print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
+    if faces:
+        warnings.warn(faces, Note, stacklevel=2)
+    patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
+    counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(lesions, 'lesion')}"
+    say(console, f"{counts}: {out / FILE}; fill in its labels")
+    say(console, f"pictures, and what was refused: {out / 'ingest.html'}")
+    say(console, f"series as they were chosen, for ingest.series=FILE: {out / 'series.csv'}")
+    say(console, f"who is who, for no one else: {key_path}")
+    if not any(record["image"] for record in records):
+        remedy = f"see {out / 'ingest.html'}; choose series in a copy of series.csv"
+        raise InputError(Problem(str(source), "no study can be used, for the reasons above", remedy))
+    return 0
+
+
+def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
+    """Write the manifest of a folder of NIfTI files, which stay where they are."""
+    out = Path(config.ingest.out).expanduser() if config.ingest.out else source
+    rows, problems = volume_rows(source, out)
+    if not rows:
+        raise InputError(*problems)
+    for problem in problems:
+        print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
+    count = write_manifest(rows, out / FILE, read_manifest(out / FILE), {row["study"] for row in rows})
+    studies = len({row["study"] for row in rows})
+    patients = counted(len({row["patient"] for row in rows}), "patient")
+    text = f"{patients}, {counted(studies, 'study', 'studies')}, {counted(count, 'lesion')}"
+    say(console, f"{text}: {out / FILE}; check its column patient and fill in the labels")
+    return 0
+
+
+def _require(source: Path, config: Config) -> Path:
+    """The folder to write into; what is missing is refused before any work."""
+    problems = []
+    if find_spec("pydicom") is None or find_spec("highdicom") is None:
+        problems.append(f"DICOM files are read by pydicom and highdicom: {INSTALL}")
+    if config.ingest.brain == "deepbet" and not brains.available():
+        text = (
+            f"ingest.brain=deepbet: deepbet is not installed: {INSTALL}, or write ingest.brain=mask or none"
+        )
+        problems.append(text)
+    if not config.ingest.out:
+        problems.append("out: name the folder to write into, out=DIR")
+        raise ConfigError("\n".join(problems))
+    out = Path(config.ingest.out).expanduser()
+    for folder, inside in ((out, source), (source, out)):
+        if folder.resolve().is_relative_to(inside.resolve()):
+            problems.append(f"out={out}: one of it and {source} lies in the other; name a folder elsewhere")
+            break
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return out
+
+
+def _candidates(headers: Scan, key: Key) -> dict[str, list[Candidate]]:
+    """The series of every study by its pseudonym, in the order of their numbers."""
+    studies: dict[str, list[Series]] = {}
+    for series in headers.series:
+        studies.setdefault(key.study(series), []).append(series)
+    return {
+        study: [
+            Candidate(series, index, sum(series.uid in drawing.series for drawing in headers.drawings))
+            for index, series in enumerate(sorted(members, key=_place), 1)
+        ]
+        for study, members in sorted(studies.items(), key=lambda item: _number(item[0]))
+    }
+
+
+def _place(series: Series) -> tuple[float, str]:
+    return (series.number if series.number == series.number else float("inf"), series.uid)
+
+
+def _number(study: str) -> tuple[int, int]:
+    patient, _, session = study.removeprefix("P").partition("-")
+    return int(patient), int(session)
+
+
+def _folder(study: str) -> Path:
+    return Path(study.partition("-")[0]) / study
+
+
+def _plans(studies: dict[str, list[Candidate]], drawings: Sequence[Drawing], config: Config) -> list[Plan]:
+    """The chosen series with what is drawn on it: by its series, or on no series but in its frame."""
+    plans = []
+    for study, candidates in studies.items():
+        for candidate in candidates:
+            if not candidate.chosen:
+                continue
+            series = candidate.series
+            frames = {series.frame_of_reference} - {""}
+            members = [
+                drawing
+                for drawing in drawings
+                if series.uid in drawing.series
+                or (not drawing.series and drawing.frames_of_reference & frames)
+            ]
+            plans.append(Plan(study, series, candidate.index, members, config.ingest.brain))
+    return plans
+
+
+def _work(plans: Sequence[Plan], out: Path, config: Config, console: Console) -> list[dict[str, Any]]:
+    """The records of all studies in the order of their names."""
+    from joblib import delayed
+
+    records = {}
+    calls = (delayed(ingest_study)(plan, out / _folder(plan.study)) for plan in plans)
+    with progress_bar(console, "making studies", len(plans), out if out.is_dir() else None) as advance:
+        for record in workers(config.prepared.jobs, "generator_unordered")(calls):
+            records[record["study"]] = record
+            advance(1)
+    return [records[plan.study] for plan in plans]
+
+
+def _earlier(out: Path, studies: Collection[str]) -> list[dict[str, Any]]:
+    """The records of studies that an earlier export had and this one has not."""
+    paths = [path for path in out.glob(f"P*/P*/{RECORD}") if path.parent.name not in studies]
+    return [read_json(path, "remove its folder, and run ingest on its export again") for path in paths]
+
+
+def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The manifest's rows of a study."""
+    study, place = record["study"], _folder(record["study"])
+    return [
+        {
+            "patient": study.partition("-")[0],
+            "study": study,
+            "image": (place / record["image"]).as_posix(),
+            "mask": (place / lesion["mask"]).as_posix(),
+            "name": lesion["name"],
+            **record["facts"],
+        }
+        for lesion in record["lesions"]
+    ]
+
+
+def _refused(
+    records: Sequence[dict[str, Any]], reasons: dict[str, str], headers: Scan, plans: Sequence[Plan]
+) -> list[tuple[str, str]]:
+    """What was left out or is in doubt, and why; nothing of it names anyone."""
+    rows = list(reasons.items())
+    for record in records:
+        for where, reason in record["refused"]:
+            rows.append((record["study"] if where == "study" else f"{record['study']}, {where}", reason))
+        rows += [(record["study"], doubt) for doubt in record["doubts"]]
+        if record["image"] and not record["lesions"]:
+            rows.append((record["study"], "no mask of a lesion is drawn on it: the image alone is written"))
+    used = {drawing.path for plan in plans for drawing in plan.drawings}
+    if unused := sum(drawing.path not in used for drawing in headers.drawings):
+        text = "drawn on no series that was chosen"
+        rows.append(
+            (counted(unused, "structure set or segmentation", "structure sets or segmentations"), text)
+        )
+    if headers.unreadable:
+        rows.append((counted(len(headers.unreadable), "DICOM file"), "damaged: cannot be read"))
+    return rows

@@ -1,0 +1,176 @@
+"""The table that a cohort is read from: a row a lesion; its labels are a person's, and stay."""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bcbm.errors import InputError, Problem, readable
+from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import guarded, unguarded
+
+FILE = "manifest.csv"
+COLUMNS = (
+    *("patient", "study", "image", "mask", "label_value", "name", "ER", "PR", "HER2", "age", "sex", "site"),
+    *("manufacturer", "field_strength", "tr", "te", "pixel_spacing", "days", "year"),
+)
+_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+_MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
+_WORDS = {
+    "mask": "mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met",
+    "post": "t1c t1ce t1gd t1post ce gd post postcontrast contrast t1wce",
+    "image": "image img t1 t1w t2 t2w flair brain ss n4 pre mprage",
+}
+_MASK, _POST, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The manifest that is there, its cells as they stand, or one without rows.
+
+    Raises:
+        InputError: it cannot be read, so that its labels would be lost.
+    """
+    if not path.is_file():
+        return pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    with readable(path, "correct it or move it away: its labels are not overwritten"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if absent := [name for name in ("study", "mask") if name not in table]:
+            raise ValueError(f"no column {', '.join(absent)}")
+        if (double := table.duplicated(["study", "mask"])).any():
+            raise ValueError(f"line {int(double.argmax()) + 2} has study and mask of another one")
+        return table
+
+
+def write_manifest(
+    rows: Iterable[dict[str, Any]],
+    path: Path,
+    before: pd.DataFrame,
+    studies: Collection[str],
+    dates: Mapping[str, Mapping[str, int | None]] = {},
+) -> int:
+    """Write a manifest; what a person has filled in, and columns of one's own, stay with their mask.
+
+    Args:
+        rows: values by COLUMNS; those that are not there or None stay empty.
+        path: of the CSV.
+        before: what stood there, from `read_manifest`.
+        studies: all that have been looked at; rows of others, of an earlier export, stay as they are, and
+            so do those that a person has added.
+        dates: columns that are written anew in every row, by study: an earlier export may have known less.
+
+    Returns:
+        How many rows there are.
+    """
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
+    table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
+    places = pd.MultiIndex.from_frame(table[["study", "mask"]])
+    known = before.set_index(["study", "mask"]).reindex(places, fill_value="").reset_index(drop=True)
+    for column in known.columns.difference(["patient", "image"], sort=False):
+        own = table[column] if column in table else pd.Series("", index=table.index)
+        table[column] = known[column].where(known[column] != "", own)
+    gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
+    here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(places)
+    table = pd.concat([table, before[~here & ~gone]], ignore_index=True).fillna("")
+    table = table.iloc[natural_order(table["study"])]
+    for column, values in dates.items():
+        cells = [values.get(study) for study in table["study"]]
+        table[column] = ["" if cell is None else str(cell) for cell in cells]
+    write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
+    return len(table)
+
+
+def natural_order(names: Iterable[str]) -> list[int]:
+    """The places of names in an order in which P2 comes before P10; equal ones stay as they stand."""
+    parts = [re.split(r"(\d+)", name) for name in names]
+    keys = [[int(part) if part.isdecimal() else part for part in name] for name in parts]
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """The rows of a folder of NIfTI files, by their names, and what is left out.
+
+    A folder with one image is a study of the masks beside it; in a folder with several, files belong together
+    whose names begin alike. The first folder below the root is the patient; where files lie in the root
+    itself, each study is a patient of its own. A file is a mask where a word of its name is one such as mask,
+    seg, label, roi, gtv, lesion or tumor.
+
+    Args:
+        root: the folder.
+        out: the folder of the manifest, to which its paths are relative.
+
+    Raises:
+        InputError: there is no NIfTI file.
+    """
+    files = sorted(path for path in root.rglob("*") if path.is_file() and _ENDING.search(path.name))
+    if not files:
+        remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
+        raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
+    studies: dict[tuple[Path, str], list[Path]] = {}
+    for folder, members in _by_folder(files).items():
+        prefixes = {path: _prefix(path) for path in members}
+        several = len({prefix for path, prefix in prefixes.items() if not _is_mask(path)}) > 1
+        for path in members:
+            studies.setdefault((folder, prefixes[path] if several else ""), []).append(path)
+    rows, problems = [], []
+    for (folder, prefix), members in studies.items():
+        parts = folder.relative_to(root).parts
+        study = "-".join([*parts, *([prefix] if prefix else [])]) or _prefix(members[0]) or root.name
+        masks = [path for path in members if _is_mask(path)]
+        images = [path for path in members if path not in masks]
+        chosen = [path for path in images if _words(path) & _POST] if len(images) > 1 else images
+        if len(chosen) != 1 or not masks:
+            found = (
+                f"{len(images)} images, {len(chosen)} of them post-contrast by name, and {len(masks)} masks"
+            )
+            remedy = "name one image t1c (or keep one), and each mask mask; or write its rows by hand"
+            problems.append(Problem(str(folder / prefix) if prefix else str(folder), found, remedy))
+            continue
+        for mask in masks:
+            rows.append(
+                {
+                    "patient": parts[0] if parts else study,
+                    "study": study,
+                    "image": Path(os.path.relpath(chosen[0], out)).as_posix(),
+                    "mask": Path(os.path.relpath(mask, out)).as_posix(),
+                    "name": _lesion_name(mask, _prefix(chosen[0])),
+                }
+            )
+    return rows, problems
+
+
+def _by_folder(files: Sequence[Path]) -> dict[Path, list[Path]]:
+    folders: dict[Path, list[Path]] = {}
+    for path in files:
+        folders.setdefault(path.parent, []).append(path)
+    return folders
+
+
+def _stem(path: Path) -> str:
+    return _ENDING.sub("", path.name)
+
+
+def _words(path: Path) -> set[str]:
+    words = re.split(r"[^a-z0-9]+", _stem(path).lower())
+    return {*words, *(word.rstrip("0123456789") for word in words)}  # gtv1 is a gtv
+
+
+def _is_mask(path: Path) -> bool:
+    return bool(_words(path) & _MASK)
+
+
+def _prefix(path: Path) -> str:
+    """What stands before the first word that says what a file is."""
+    stem = _stem(path)
+    for word in re.finditer(r"[A-Za-z0-9]+", stem):
+        if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | _POST | _OTHER):
+            return stem[: word.start()].rstrip("_-. ")
+    return stem
+
+
+def _lesion_name(mask: Path, prefix: str) -> str:
+    """A mask's name without what it shares with its image and without the word that says that it is one."""
+    stem = _stem(mask).removeprefix(prefix).lstrip("_-. ")
+    return re.sub(r"^(mask|seg|label|roi)[_\-. ]*", "", stem, flags=re.IGNORECASE) or "lesion"

@@ -1,0 +1,166 @@
+"""Who is who: the key from patients and studies to pseudonyms, one file that only its owner can read."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.patients import bare
+from bcbm.errors import InputError, Problem, readable
+from bcbm.imaging.headers import Series
+from bcbm.system.files import write_whole
+
+COLUMNS = ("patient", "study", "PatientID", "StudyInstanceUID", "StudyDate")
+_REMEDY = "restore the key, or write into another folder"
+
+
+@dataclass
+class Key:
+    """Pseudonyms of studies: `rows` by (PatientID, StudyInstanceUID), each patient, study and date."""
+
+    rows: dict[tuple[str, str], tuple[str, str, str]]
+
+    def patient(self, series: Series) -> str:
+        """The pseudonym of the patient of a series, such as P001."""
+        return self.rows[series.patient_id, series.study_uid][0]
+
+    def study(self, series: Series) -> str:
+        """The pseudonym of the study of a series, such as P001-1."""
+        return self.rows[series.patient_id, series.study_uid][1]
+
+    def dates(self, year: bool) -> dict[str, dict[str, int | None]]:
+        """Of every study, days since the patient's first one, and its year if that is to be known.
+
+        None where a date is missing.
+        """
+        days = {study: (patient, _date(text)) for patient, study, text in self.rows.values()}
+        first: dict[str, date] = {}
+        for patient, day in days.values():
+            if day:
+                first[patient] = min(day, first.get(patient, day))
+        return {
+            "days": {name: (day - first[who]).days if day else None for name, (who, day) in days.items()},
+            "year": {name: day.year if day and year else None for name, (_, day) in days.items()},
+        }
+
+
+def key_file(out: Path) -> Path:
+    """Where the key of a folder of pseudonyms lies: beside it, not in it."""
+    out = out.absolute()
+    return out.with_name(f"{out.name}-key.csv")
+
+
+def read_key(path: Path, out: Path) -> Key:
+    """The key that is there, or an empty one for a folder that is new.
+
+    Raises:
+        InputError: it is damaged, or not there though the folder has studies: other patients would get names
+            that are taken.
+    """
+    if not path.is_file():
+        if any(out.glob("P*/P*/study.json")):
+            raise InputError(Problem(str(path), f"is not there, and {out} has studies of it", _REMEDY))
+        return Key({})
+    with readable(path, _REMEDY):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)[list(COLUMNS)]
+        return Key({(row[2], row[3]): (row[0], row[1], row[4]) for row in table.itertuples(index=False)})
+
+
+def write_key(key: Key, path: Path) -> None:
+    """Write the key, readable for its owner alone (mode 600) from its first byte."""
+    rows = [(row[0], row[1], *names, row[2]) for names, row in key.rows.items()]
+    text = pd.DataFrame(sorted(rows), columns=list(COLUMNS)).to_csv(index=False)
+    write_whole(path, text, private=True)
+
+
+def extend_key(key: Key, series: Sequence[Series], same_patients: str) -> Key:
+    """Give every patient and study that is new a pseudonym; those that have one keep it.
+
+    New patients are numbered in the order of a hash of their ids, which tells nothing of these; a patient's
+    new studies by date and time.
+
+    Args:
+        key: of earlier calls.
+        series: of all studies.
+        same_patients: what to do with ids that agree up to case, blanks and leading zeros (`join`, `keep`, or
+            `ask`, which refuses them).
+
+    Raises:
+        InputError: studies without a PatientID, ids that are one patient's or not, or one id with several
+            dates of birth.
+    """
+    problems = _problems(key, series, same_patients)
+    if problems:
+        raise InputError(*problems)
+    name = bare if same_patients == "join" else str
+    rows = dict(key.rows)
+    patients = {name(patient_id): row[0] for (patient_id, _), row in rows.items()}
+    count = max((int(pseudonym[1:]) for pseudonym in patients.values()), default=0)
+    for patient in sorted({name(item.patient_id) for item in series} - set(patients), key=_hash):
+        count += 1
+        patients[patient] = f"P{count:03d}"
+    for item in sorted(series, key=lambda item: (item.date, item.time, item.study_uid)):
+        study = item.patient_id, item.study_uid
+        if study not in rows:
+            pseudonym = patients[name(item.patient_id)]
+            taken = [int(row[1].rpartition("-")[2]) for row in rows.values() if row[0] == pseudonym]
+            rows[study] = pseudonym, f"{pseudonym}-{max(taken, default=0) + 1}", item.date
+    return Key(rows)
+
+
+def _problems(key: Key, series: Sequence[Series], same_patients: str) -> list[Problem]:
+    problems = []
+    if nameless := {item.study_uid for item in series if not item.patient_id}:
+        found = f"{len(nameless)} without a PatientID: nobody can tell whose they are"
+        problems.append(Problem("studies", found, "export them with an id for each patient"))
+    ids = {item.patient_id for item in series} | {patient for patient, _ in key.rows}
+    if same_patients == "ask":
+        remedy = "write cohort.same_patients=join if they are one patient, keep if they are not"
+        for group in _alike(ids - {""}):
+            found = "differ in case, blanks or leading zeros only"
+            problems.append(Problem(", ".join(map(repr, group)), found, remedy))
+    births: dict[str, set[str]] = {}
+    for item in series:
+        if item.birth_date and item.patient_id:
+            births.setdefault(item.patient_id, set()).add(item.birth_date)
+    for patient, days in births.items():
+        if len(days) > 1:
+            found = f"the PatientID has {len(days)} dates of birth"
+            problems.append(Problem(repr(patient), found, "give patients of two hospitals ids of their own"))
+    return problems
+
+
+def _alike(ids: Iterable[str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in sorted(ids):
+        groups.setdefault(bare(name), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _hash(patient: str) -> str:
+    return hashlib.sha256(patient.encode()).hexdigest()
+
+
+def _date(text: str) -> date | None:
+    """A DICOM date, YYYYMMDD."""
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+    except ValueError:
+        return None
+
+
+def age_at(series: Series) -> int | None:
+    """Whole years at the study, from its header's age or date of birth; 90 for whoever is older than 89.
+
+    Ages beyond 89 identify (45 CFR 164.514(b)(2), Safe Harbor).
+    """
+    years: float | None = None
+    text, born, day = series.age, _date(series.birth_date), _date(series.date)
+    if len(text) > 1 and text[:-1].isdecimal() and text[-1] in "YMWD":
+        years = int(text[:-1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[text[-1]]
+    elif born and day:
+        years = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    return None if years is None or years < 0 else min(int(years), 90)

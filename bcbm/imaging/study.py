@@ -1,0 +1,194 @@
+"""One study: from its series and drawings to an image, a mask a lesion, a picture and a record."""
+
+import hashlib
+import json
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import SimpleITK as sitk
+
+from bcbm.errors import out_of_memory
+from bcbm.imaging import brain as brains
+from bcbm.imaging.drawings import DrawingError, Region, as_image, read_drawing
+from bcbm.imaging.headers import Drawing, Series
+from bcbm.imaging.pseudonyms import age_at
+from bcbm.imaging.volume import SeriesError, read_series, stack
+from bcbm.report.figures.ingest import study_figure
+from bcbm.system.content import file_sum
+from bcbm.system.files import strict_json, write_whole
+
+VERSION = 1  # counts up whenever what is made of a study changes
+RECORD = "study.json"
+BrainMethod = Literal["deepbet", "mask", "none"]
+_MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
+
+
+class Plan(NamedTuple):
+    """What a study is made of.
+
+    Attributes:
+        study: its pseudonym.
+        series: the one that was chosen, and `number`, its place among the study's.
+        drawings: what is drawn on it.
+        brain: how its brain is found.
+    """
+
+    study: str
+    series: Series
+    number: int
+    drawings: list[Drawing]
+    brain: BrainMethod
+
+
+class StudyError(ValueError):
+    """A study that is not taken; the message says why, and names nobody."""
+
+
+def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Make a study's files in a folder, unless they are there already, and return its record.
+
+    The record holds `study`, `inputs`, `image`, `lesions` (name, mask, volume in ml), `refused` (what, why),
+    `organs` (regions that are no lesions), `doubts`, `facts` (of the scanner and the patient), `brain`
+    (volume in ml, overlap with the template's) and `sums`; of a study that is refused whole, `refused`
+    counts alone, and no file is written.
+    """
+    inputs = _fingerprint(plan)
+    if (record := _finished(folder, inputs)) is not None:
+        return record
+    _remove(folder)
+    record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": [], "organs": []}
+    try:
+        record |= _made(plan, folder, record)
+    except (SeriesError, StudyError) as error:
+        return record | {"refused": [["study", str(error)], *record["refused"]], "lesions": [], "image": ""}
+    except Exception as error:
+        if out_of_memory(error) or isinstance(error, OSError):
+            raise
+        reason = f"it cannot be worked on ({type(error).__name__}): please report it"
+        return record | {"refused": [["study", reason]], "lesions": [], "image": ""}
+    names = [record["image"], *(lesion["mask"] for lesion in record["lesions"]), f"{plan.study}.png"]
+    record["sums"] = {name: file_sum(folder / name) for name in names}
+    write_whole(folder / RECORD, strict_json(record))
+    return record
+
+
+def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    image = read_series(plan.series)
+    regions = _regions(plan, image, record)
+    lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
+    measured: dict[str, float | None] | None = None
+    inside = _brain_mask(plan, image, regions)
+    if inside is not None:
+        image = brains.bias_corrected(image, inside)
+        texts, measured = brains.doubts(image, inside)
+        record["doubts"] += texts
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{plan.study}_image.nii.gz"
+    _write(image, folder / name)
+    rows: list[dict[str, Any]] = []
+    taken: dict[str, int] = {}
+    for lesion in lesions:
+        assert lesion.mask is not None
+        taken[lesion.name] = count = taken.get(lesion.name, 0) + 1
+        label = lesion.name if count == 1 else f"{lesion.name}-{count}"
+        while count > 1 and label in {row["name"] for row in rows}:
+            taken[lesion.name] = count = count + 1
+            label = f"{lesion.name}-{count}"
+        mask = as_image(lesion.mask, image)
+        file = f"{plan.study}_mask_{label}.nii.gz"
+        _write(mask, folder / file)
+        rows.append({"name": label, "mask": file, "volume": round(brains.volume(mask), 6)})
+        if inside is not None:
+            share = float(lesion.mask[sitk.GetArrayViewFromImage(inside) > 0].sum() / lesion.mask.sum())
+            if share < brains.INSIDE:
+                record["doubts"].append(f"{share:.0%} of {label} lies in the brain that was extracted")
+    masks = [lesion.mask for lesion in lesions if lesion.mask is not None]
+    study_figure(image, masks, folder / f"{plan.study}.png")
+    return {"image": name, "lesions": rows, "facts": _facts(plan.series), "brain": measured}
+
+
+def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Region]:
+    """The regions of all drawings; the record is told what is not read, and which are organs or aids."""
+    regions: list[Region] = []
+    for number, drawing in enumerate(plan.drawings, 1):
+        try:
+            drawn = read_drawing(drawing, plan.series, image, plan.brain == "mask")
+        except DrawingError as error:
+            record["refused"].append([f"drawing {number}", str(error)])
+            continue
+        for region in drawn:
+            if region.refused:
+                record["refused"].append([f"drawing {number}, {region.name}", region.refused])
+            elif region.role == "other":
+                record["organs"].append(region.name)
+        regions += drawn
+    return regions
+
+
+def _brain_mask(plan: Plan, image: sitk.Image, regions: list[Region]) -> sitk.Image | None:
+    if plan.brain == "none":
+        return None
+    if plan.brain == "mask":
+        drawn = [region.mask for region in regions if region.role == "brain" and region.mask is not None]
+        if len(drawn) != 1:
+            raise StudyError(f"{len(drawn)} regions of it are called brain, and ingest.brain=mask needs one")
+        return as_image(drawn[0], image)
+    try:
+        mask = brains.brain_mask(image)
+    except ValueError as error:
+        raise StudyError(str(error)) from None
+    if not sitk.GetArrayViewFromImage(mask).any():
+        raise StudyError("no brain is found in it")
+    return mask
+
+
+def _facts(series: Series) -> dict[str, Any]:
+    """What the headers say that names nobody: numbers, and words of closed lists."""
+    maker = series.manufacturer.lower()
+    numbers = {"field_strength": series.field_strength, "tr": series.tr, "te": series.te}
+    return {
+        "age": age_at(series),
+        "sex": series.sex if series.sex in ("F", "M", "O") else None,
+        "manufacturer": next((name for name in _MAKERS if name.lower() in maker), None),
+        **{name: None if math.isnan(value) else value for name, value in numbers.items()},
+        "pixel_spacing": stack(series.frames).frames[0].spacing[0],
+    }
+
+
+def _write(image: sitk.Image, path: Path) -> None:
+    """Write a volume in one step; its header holds the grid and nothing else."""
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=5)
+    partial.replace(path)
+
+
+def _fingerprint(plan: Plan) -> str:
+    """What a study is made of: sizes and times of its files and the settings; nothing that names anyone."""
+    paths = [*dict.fromkeys(frame.path for frame in plan.series.frames), *(d.path for d in plan.drawings)]
+    files = sorted((status.st_size, status.st_mtime_ns) for status in map(os.stat, paths))
+    text = json.dumps([VERSION, plan.brain, plan.number, len(plan.drawings), files])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _remove(folder: Path) -> None:
+    """Remove what an earlier call has made of other inputs; what a person has added stays."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["sums"]
+        (folder / RECORD).unlink()
+        for name in sums:
+            (folder / Path(name).name).unlink(missing_ok=True)
+
+
+def _finished(folder: Path, inputs: str) -> dict[str, Any] | None:
+    """The record of a study that was made of these inputs and whose files are as they were written."""
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        whole = record["inputs"] == inputs and all(
+            file_sum(folder / name) == digest for name, digest in record["sums"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return record if whole else None

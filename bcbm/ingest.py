@@ -1,0 +1,47 @@
+"""Make a cohort of a hospital's files: DICOM with structure sets, or a folder of NIfTI.
+
+    python -m bcbm.ingest DIR out=DIR [key=value ...]
+
+Of DICOM files, the post-contrast T1 of every study is chosen, its brain extracted and its bias field taken
+away; structure sets and segmentations become masks. No name, date or identifier is written: patients are
+P001, P002, ..., and who they are stands in one file beside the folder (DIR-key.csv), readable for you alone.
+Finished studies are kept: the same command goes on where it stopped. Of a folder of NIfTI files, a
+manifest.csv is written that names them. Fill in its labels, then: cohort.root=DIR.
+"""
+
+import sys
+
+KEYS = ("ingest", "prepared.jobs", "cohort.same_patients")
+
+
+def main() -> int:
+    """Make a cohort of a hospital's files."""
+    from bcbm.terminal.command import errors_in_words
+    from bcbm.terminal.help import HELP, asks_for_all, print_help
+
+    words = sys.argv[1:]
+    if not words or HELP & set(words):
+        print_help(__doc__ or "", KEYS, asks_for_all(words))
+        return 0
+
+    def work() -> int:
+        from pathlib import Path
+
+        from rich.console import Console
+
+        from bcbm.config.compose import compose
+        from bcbm.errors import ConfigError
+        from bcbm.imaging.ingest import ingest
+
+        folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+        if len(folders) != 1:
+            raise ConfigError(f"ingest: {len(folders)} folders are named; name the one of your files")
+        settings = [word for word in words if word not in folders]
+        config = compose(["ingest." + word if word.startswith("out=") else word for word in settings])
+        return ingest(Path(folders[0]).expanduser(), config, Console(highlight=False))
+
+    return errors_in_words(work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,130 @@
+"""Exports of a scanner: series that are no volume, drawings that do not fit, patients nobody can tell."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.uid import generate_uid
+from scans import AXIAL, affine_of, ball, edit, mask_contours, write_series, write_structures
+
+from damage.kind import SAID, kind
+
+EXPORTED = 2  # patients, each with a study and a lesion
+FIRST, SECOND = "first", "second"
+EXPORT: dict[str, Any] = {"command": "ingest", "given": "export", "words": ()}
+STUDY = {**EXPORT, "end": SAID, "lost": 1}  # costs its study, or its lesion
+
+
+def write_export(root: Path) -> None:
+    """An export whose every file is sound."""
+    lesion = mask_contours(ball((12, 12, 6), 4.5), affine_of(AXIAL))
+    for name in (FIRST, SECOND):
+        images = write_series(root / name / "t1", patient=f"MRN-{name}", study=generate_uid())
+        write_structures(root / name / "rt" / "set.dcm", {"GTV left frontal": lesion}, images)
+
+
+def slices(root: Path) -> list[Path]:
+    """The slices of the first patient in their order."""
+    files = (root / FIRST / "t1").glob("*.dcm")
+    return sorted(files, key=lambda path: int(pydicom.dcmread(path).InstanceNumber))
+
+
+def each(root: Path, change: Callable[[int, Any], None]) -> None:
+    """Change every slice of the first patient."""
+    edit(root / FIRST / "t1", change)
+
+
+def drawn(root: Path, change: Callable[[Any], None]) -> None:
+    """Change the first patient's structure set."""
+    edit(root / FIRST / "rt", lambda _, item: change(item))
+
+
+@kind("a series that lacks a slice", "P00", "4.00 mm apart", "1 missing", **STUDY)
+def _(root: Path) -> None:
+    slices(root)[5].unlink()
+
+
+@kind("a series of two images a slice", "P00", "where another does", **STUDY)
+def _(root: Path) -> None:
+    def change(number: int, item: Any) -> None:
+        item.ImagePositionPatient = [*item.ImagePositionPatient[:2], number // 2]
+
+    each(root, change)
+
+
+@kind("a series under a gantry tilt", "P00", "14.0 degrees", "tilt", **STUDY)
+def _(root: Path) -> None:
+    def change(number: int, item: Any) -> None:
+        x, y, z = item.ImagePositionPatient
+        item.ImagePositionPatient = [x, y + number / 2, z]
+
+    each(root, change)
+
+
+@kind("a series with texts in its pixels", "P00", "burned into", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "BurnedInAnnotation", "YES"))
+
+
+@kind("a slice whose pixels are cut short", "P00", "cannot be read", **STUDY)
+def _(root: Path) -> None:
+    path = slices(root)[5]
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+@kind("a DICOM file of no sense", "1 DICOM file", "damaged", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    (root / "noise").write_bytes(bytes(128) + b"DICM" + bytes(range(250)))
+
+
+@kind("a structure set in another frame of reference", "P00", "another frame of reference", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        for part in (*item.StructureSetROISequence, *item.ReferencedFrameOfReferenceSequence):
+            part.ReferencedFrameOfReferenceUID = part.FrameOfReferenceUID = "1.2.3"
+
+    drawn(root, change)
+
+
+@kind("a structure set on a series that is not there", "1 structure set", "no series", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        (frame,) = item.ReferencedFrameOfReferenceSequence
+        (study,) = frame.RTReferencedStudySequence
+        (series,) = study.RTReferencedSeriesSequence
+        series.SeriesInstanceUID = "1.2.3"
+
+    drawn(root, change)
+
+
+@kind("contours between slices", "P00", "gtv-left-frontal", "between slices", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        for contour in item.ROIContourSequence[0].ContourSequence:
+            points = [float(value) for value in contour.ContourData]
+            contour.ContourData = [value + (place % 3 == 2) for place, value in enumerate(points)]
+
+    drawn(root, change)
+
+
+@kind("a study without a patient's id", "PatientID", **EXPORT)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "PatientID", ""))
+
+
+@kind("patients' ids that differ in case only", "'MRN-second', 'mrn-SECOND'", "same_patients", **EXPORT)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "PatientID", "mrn-SECOND"))
+
+
+@kind("a list that chooses a series that is not there", "series.csv, line 2", "series 7", **EXPORT)
+def _(root: Path) -> list[str]:
+    path = root.parent / "series.csv"
+    path.write_text("study,series,slices,chosen\nP001-1,7,12,yes\n")
+    return [f"ingest.series={path}"]
+
+
+@kind("a folder to write into that lies in the export", "out=", "lies in the other", **EXPORT)
+def _(root: Path) -> list[str]:
+    return [f"out={root / 'out'}"]

@@ -1,0 +1,397 @@
+"""`bcbm ingest`: from a folder of scanners' files to a cohort, and nobody is named in it."""
+
+import gzip
+import io
+import re
+import shutil
+import stat
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import generate_uid
+from rich.console import Console
+from scans import (
+    AXIAL,
+    affine_of,
+    ball,
+    head,
+    mask_contours,
+    oblique,
+    write_segmentation,
+    write_series,
+    write_structures,
+)
+
+from bcbm.config.compose import compose
+from bcbm.errors import ConfigError, InputError
+from bcbm.features.crops import CropSettings, crop, normalised
+from bcbm.features.geometry import placed
+from bcbm.features.masks import read_mask
+from bcbm.features.volumes import read_volume
+from bcbm.imaging.ingest import ingest
+from bcbm.imaging.manifest import COLUMNS
+from bcbm.imaging.pseudonyms import key_file
+
+PLAIN = ["ingest.brain=none", "prepared.jobs=1"]
+LESIONS = {"GTV_Lt_frontal": ball((12, 12, 6), 4.5), "met 2 rt parietal": ball((5, 17, 4), 4.0)}
+
+
+def run(source, out, *words):
+    """Ingest a folder in this process; what was printed."""
+    console = Console(file=io.StringIO(), width=200)
+    ingest(source, compose([f"ingest.out={out}", *PLAIN, *words]), console)
+    return console.file.getvalue()
+
+
+def manifest(out):
+    return pd.read_csv(out / "manifest.csv", dtype=str, keep_default_na=False)
+
+
+def write_export(root, patients=2, **tags):
+    """Patients with two sessions each: the first has a structure set, the second a segmentation."""
+    grid, masks = affine_of(oblique()), dict(LESIONS)
+    for patient in range(1, patients + 1):
+        for session, date in enumerate(["20190305", "20200304"]):
+            folder, study = root / f"patient{patient}" / f"study{session}", generate_uid()
+            common = {"patient": f"MRN-{patient}", "study": study, "StudyDate": date} | tags
+            values = head(seed=10 * patient + session)
+            write_series(folder / "t2", series=None, **common, SeriesDescription="T2 FLAIR", SeriesNumber=2)
+            images = write_series(folder / "t1", values, grid, **common, SeriesNumber=5)
+            if session:
+                write_segmentation(folder / "seg.dcm", masks, images)
+            else:
+                contours = {name: mask_contours(mask, grid) for name, mask in masks.items()}
+                write_structures(
+                    folder / "rt.dcm", {**contours, "BrainStem": contours["GTV_Lt_frontal"]}, images
+                )
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    """An export, and what is made of it; read only."""
+    root = tmp_path_factory.mktemp("ingest")
+    write_export(root / "dicom")
+    text = run(root / "dicom", root / "out")
+    return root / "dicom", root / "out", text
+
+
+def values_of(path):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def test_images_and_masks_are_those_that_were_scanned_and_drawn(export):
+    _, out, text = export
+    table, grid = manifest(out), affine_of(oblique())
+    heads = {head(seed=10 * patient + session).tobytes() for patient in (1, 2) for session in (0, 1)}
+    assert list(table.columns) == list(COLUMNS) and len(table) == 8
+    for row in table.itertuples():
+        image = nib.load(out / row.image)
+        assert values_of(out / row.image).astype(np.uint16).tobytes() in heads
+        assert abs(np.diag([-1, -1, 1, 1]) @ image.affine - grid).max() < 1e-4
+        expected = LESIONS["GTV_Lt_frontal" if row.name == "gtv-lt-frontal" else "met 2 rt parietal"]
+        assert np.array_equal(values_of(out / row.mask), expected)
+        assert np.allclose(nib.load(out / row.mask).affine, image.affine)
+    assert "2 patients, 4 studies, 8 lesions" in text
+
+
+def test_the_manifest_has_what_the_headers_say_and_leaves_the_labels_to_a_person(export):
+    _, out, _ = export
+    table = manifest(out)
+    assert sorted(table["study"].unique()) == ["P001-1", "P001-2", "P002-1", "P002-2"]
+    assert (table["patient"] == table["study"].str.partition("-")[0]).all()
+    assert dict(zip(table["study"], table["days"], strict=True))["P001-2"] == "365"
+    assert set(table["age"]) == {"59", "60"} and set(table["sex"]) == {"F"}
+    assert set(table["manufacturer"]) == {"Siemens"} and set(table["pixel_spacing"]) == {"0.75"}
+    for column in ("ER", "PR", "HER2", "site", "label_value", "year"):
+        assert set(table[column]) == {""}
+
+
+def test_what_was_refused_is_on_the_page_and_whole_heads_are_said_to_have_faces(export):
+    _, out, text = export
+    page = (out / "ingest.html").read_text()
+    assert page.count("<img ") == 4 and "<script" not in page
+    for words in ("not lesions: brainstem", "P002-1", "faces"):
+        assert words in page
+    assert "problem" not in text
+
+
+def test_a_lesion_has_the_same_crop_from_dicom_and_from_nifti(export, tmp_path):
+    _, out, _ = export
+    row = manifest(out).iloc[0]
+    image = sitk.GetImageFromArray(values_of(out / row["image"]))
+    grid = affine_of(oblique())
+    placed(image, grid)
+    mask = sitk.GetImageFromArray(LESIONS["GTV_Lt_frontal"].astype(np.uint8))
+    mask.CopyInformation(image)
+    sitk.WriteImage(image, str(tmp_path / "image.nii.gz"))
+    sitk.WriteImage(mask, str(tmp_path / "mask.nii.gz"))
+    crops = []
+    for image_path, mask_path in (
+        (out / row["image"], out / row["mask"]),
+        (tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz"),
+    ):
+        volume = read_volume(image_path)
+        crops.append(crop(normalised(volume, "zscore"), read_mask(mask_path, volume), CropSettings(16, 1.0)))
+    assert np.array_equal(*crops)
+
+
+def every_byte(folder):
+    """All that lies in a folder: names of files, what they hold, and what that holds unpacked."""
+    content = b""
+    for path in sorted(folder.rglob("*")):
+        content += str(path.relative_to(folder)).encode()
+        if path.is_file():
+            content += (data := path.read_bytes())
+            if path.suffix == ".gz":
+                content += gzip.decompress(data)
+    return content
+
+
+def plant(path):
+    """Write an identity into every field that has room for one; returns what must not be seen again."""
+    item, planted = pydicom.dcmread(path), set()
+    for tag in (
+        "InstitutionName",
+        "ReferringPhysicianName",
+        "OperatorsName",
+        "StationName",
+        "PatientComments",
+    ):
+        setattr(item, tag, "x")
+    for tag in ("PatientAddress", "OtherPatientIDs", "RequestedProcedureDescription", "BodyPartExamined"):
+        setattr(item, tag, "x")
+    item.add_new((0x0019, 0x0010), "LO", "x")
+    item.add_new((0x0019, 0x1001), "LO", "x")
+
+    def walk(part):
+        for element in part:
+            if element.VR == "SQ":
+                for inner in element.value:
+                    walk(inner)
+            elif element.VR in ("LO", "LT", "PN", "SH", "ST", "UT", "UC"):
+                element.value = "Zyxwvut" if element.VR != "PN" else "Zyxwvut^Anna"
+            elif element.VR == "CS" and element.keyword not in CODES:
+                element.value = "ZYXWVUT"
+            elif element.VR == "DA":
+                element.value = "19530721" if "Birth" in element.keyword else "20110923"
+            elif element.VR == "TM":
+                element.value = "174533"
+            elif element.VR == "UI":
+                planted.add(str(element.value))
+
+    walk(item)
+    item.SeriesDescription = "Zyxwvut t1 mprage +C Anna"
+    item.save_as(path, enforce_file_format=True)
+    return planted
+
+
+CODES = {
+    *("Modality", "ImageType", "PhotometricInterpretation", "MRAcquisitionType", "SpecificCharacterSet"),
+    *("ContourGeometricType", "RTROIInterpretedType", "SegmentationType", "SegmentAlgorithmType"),
+    *("DimensionOrganizationType", "SegmentsOverlap", "VolumetricProperties", "PatientSex"),
+    *("LossyImageCompression", "ContentQualification"),
+}
+
+
+@pytest.mark.parametrize("year", [False, True])
+def test_nobody_is_named_in_what_is_written(tmp_path, year):
+    write_export(tmp_path / "dicom", patients=1)
+    planted = set()
+    for path in (tmp_path / "dicom").rglob("*.dcm"):
+        planted |= plant(path)
+    text = run(
+        tmp_path / "dicom", tmp_path / "out", f"ingest.year={str(year).lower()}", "cohort.same_patients=join"
+    )
+    content = every_byte(tmp_path / "out").lower()
+    named = [b"zyxwvut", b"anna", b"19530721", b"20110923", b"174533", b"1953", b"mrn-1", b"0923"]
+    uids = [uid.encode() for uid in planted if len(uid) > 30]
+    assert len(uids) > 40 and len(content) > 10**5
+    assert not [word for word in [*named, *uids] if word in content]
+    assert (b"2011" in content) == year
+    assert manifest(tmp_path / "out")["year"].tolist()[0] == ("2011" if year else "")
+    assert "Zyxwvut" not in text
+    run(tmp_path / "dicom", tmp_path / "out", "cohort.same_patients=join")
+    assert set(manifest(tmp_path / "out")["year"]) == {""}, "a year that was known once is not kept"
+    key = tmp_path / "out-key.csv"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600 and "Zyxwvut" in key.read_text()
+
+
+def times(out):
+    return {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.parent != out}
+
+
+@pytest.fixture
+def copied(export, tmp_path):
+    """A copy of an export and of what was made of it."""
+    source, out, _ = export
+    shutil.copytree(source, tmp_path / "dicom")
+    shutil.copytree(out, tmp_path / "out")
+    shutil.copy(key_file(out), key_file(tmp_path / "out"))
+    return tmp_path / "dicom", tmp_path / "out"
+
+
+def test_finished_studies_are_kept_labels_too_and_damaged_ones_are_made_again(copied):
+    source, out = copied
+    table = manifest(out)
+    table["ER"], table["grade"] = ["+", "-"] * 4, "2"
+    study = out / "P002" / "P002-1"
+    (study / "P002-1_image.nii.gz").write_bytes(b"damaged")
+    before = times(out)
+    own = study / "mine.nii.gz"
+    shutil.copy(study / "P002-1_mask_gtv-lt-frontal.nii.gz", own)
+    added = table[table["study"] == "P002-1"].iloc[[0]].assign(mask=own.relative_to(out).as_posix())
+    table = pd.concat([table[:6], added, table[6:]], ignore_index=True)
+    gone = added.assign(mask="P002/P002-1/P002-1_mask_gtv-9.nii.gz")
+    pd.concat([table, gone]).to_csv(out / "manifest.csv", index=False)
+    run(source, out)
+    after = times(out)
+    assert {path for path in after if after[path] != before.get(path)} == set(study.iterdir())
+    assert own.is_file(), "what a person has added stays"
+    assert values_of(study / "P002-1_image.nii.gz").shape == head().shape
+    assert manifest(out).equals(table)
+
+
+def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tmp_path):
+    _, out = copied
+    table = manifest(out)
+    table["HER2"] = "-"
+    table.to_csv(out / "manifest.csv", index=False)
+    write_series(
+        tmp_path / "later", head(seed=77), patient="MRN-1", study=generate_uid(), StudyDate="20210304"
+    )
+    write_series(
+        tmp_path / "later", head(seed=79), patient="MRN-2", study=generate_uid(), StudyDate="20190223"
+    )
+    write_series(
+        tmp_path / "later", head(seed=78), patient="MRN-9", study=generate_uid(), StudyDate="20210304"
+    )
+    before = pd.read_csv(key_file(out), dtype=str)
+    text = run(tmp_path / "later", out)
+    after = pd.read_csv(key_file(out), dtype=str)
+    assert len(after) == len(before) + 3 and len(after.merge(before)) == len(before)
+    patient = before.loc[before["PatientID"] == "MRN-1", "patient"].iloc[0]
+    assert (out / patient / f"{patient}-3" / f"{patient}-3_image.nii.gz").is_file()
+    assert (out / "P003" / "P003-1" / "P003-1_image.nii.gz").is_file()
+    assert "P003-1: no mask" in text and "3 patients, 7 studies, 8 lesions" in text
+    assert (out / "ingest.html").read_text().count("<img ") == 7
+    other = before.loc[before["PatientID"] == "MRN-2", "patient"].iloc[0]
+    days = table["days"].astype(int) + 10 * (table["patient"] == other)
+    assert manifest(out).equals(table.assign(days=days.astype(str))), "its rows, with their labels, stay"
+
+
+def test_a_manifest_that_cannot_be_read_is_met_before_any_work(copied):
+    source, out = copied
+    table = manifest(out)
+    pd.concat([table, table.iloc[[2]]]).to_csv(out / "manifest.csv", index=False)
+    (out / "P001" / "P001-1" / "study.json").unlink()
+    with pytest.raises(InputError, match=r"manifest\.csv.*line 10"):
+        run(source, out)
+    assert not (out / "P001" / "P001-1" / "study.json").exists()
+
+
+def test_without_its_key_a_folder_is_not_gone_on_with(copied):
+    source, out = copied
+    key_file(out).unlink()
+    with pytest.raises(InputError, match=r"-key\.csv"):
+        run(source, out)
+
+
+def test_patients_that_may_be_one_are_a_question(tmp_path):
+    for number, patient in enumerate(["mrn 7", "MRN-07", "MRN07"]):
+        write_series(tmp_path / str(number), patient=patient, study=generate_uid())
+    with pytest.raises(InputError, match=r"cohort\.same_patients=join"):
+        run(tmp_path, tmp_path.parent / "o1")
+    run(tmp_path, tmp_path.parent / "o1", "cohort.same_patients=join")
+    run(tmp_path, tmp_path.parent / "o2", "cohort.same_patients=keep")
+    patients = [len(list((tmp_path.parent / name).glob("P0*"))) for name in ("o1", "o2")]
+    assert patients == [2, 3]
+
+
+def test_studies_that_cannot_be_told_apart_are_refused_before_any_work(tmp_path):
+    write_series(tmp_path / "a", patient="", study=generate_uid())
+    for number, day in enumerate(["19500101", "19600101"]):
+        write_series(tmp_path / str(number), patient="7", study=generate_uid(), PatientBirthDate=day)
+    with pytest.raises(InputError) as error:
+        run(tmp_path, tmp_path.parent / "out")
+    assert "PatientID" in str(error.value) and "2 dates of birth" in str(error.value)
+    assert not (tmp_path.parent / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["dicom/out", ".", "dicom"])
+def test_nothing_is_written_into_the_export(tmp_path, place):
+    write_series(tmp_path / "dicom")
+    with pytest.raises(ConfigError, match="out="):
+        run(tmp_path / "dicom", tmp_path / place)
+    with pytest.raises(ConfigError, match="out=DIR"):
+        ingest(tmp_path / "dicom", compose(PLAIN), Console(quiet=True))
+
+
+def test_a_study_without_a_post_contrast_t1_has_its_reasons_and_a_person_can_choose(tmp_path):
+    source, out = tmp_path / "dicom", tmp_path / "out"
+    for number, name in enumerate(["T2 space", "MPRAGE"], 1):
+        write_series(
+            source / name,
+            head(seed=number),
+            SeriesDescription=name,
+            ContrastBolusAgent="",
+            SeriesNumber=number,
+        )
+    with pytest.raises(InputError, match="no study"):
+        run(source, out)
+    table = pd.read_csv(out / "series.csv", dtype=str, keep_default_na=False)
+    assert table["chosen"].tolist() == ["no", "no"] and table["weighting"].tolist() == ["other", "T1"]
+    table["chosen"] = ["no", "yes"]
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    run(source, out, f"ingest.series={tmp_path / 'mine.csv'}")
+    assert np.array_equal(values_of(out / "P001/P001-1/P001-1_image.nii.gz"), head(seed=2))
+
+
+def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
+    grid, source = affine_of(AXIAL), tmp_path / "dicom"
+    inside = ball((10, 12, 6), 9.0)
+    for number in (1, 2):
+        images = write_series(
+            source / str(number), head() + 100, grid, patient=f"M{number}", study=generate_uid()
+        )
+        masks = {"Brain": inside} if number == 1 else {}
+        masks["GTV"] = ball((10, 12, 6), 3.0)
+        regions = {name: mask_contours(mask, grid) for name, mask in masks.items()}
+        write_structures(source / str(number) / "rt.dcm", regions, images)
+    text = run(source, tmp_path / "out", "ingest.brain=mask")
+    (path,) = (tmp_path / "out").rglob("*_image.nii.gz")
+    image = values_of(path)
+    assert not image[~inside].any() and image[inside].all()
+    assert "faces" not in text and "0 regions of it are called brain" in text
+    assert len(manifest(tmp_path / "out")) == 1
+    page = (tmp_path / "out" / "ingest.html").read_text()
+    run(source, tmp_path / "out", "ingest.brain=mask")
+    assert (tmp_path / "out" / "ingest.html").read_text() == page
+    assert re.search(r"the brain has \d+ ml", text), "a ball is no brain"
+
+
+def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch):
+    write_series(tmp_path / "dicom")
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    with pytest.raises(ConfigError, match=r"deepbet.*bcbm\[ingest\]"):
+        run(tmp_path / "dicom", tmp_path / "out", "ingest.brain=deepbet")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ConfigError, match=r"pydicom.*bcbm\[ingest\]"):
+        run(tmp_path / "dicom", tmp_path / "out")
+
+
+def test_the_command_takes_a_folder_and_its_keys(tmp_path):
+    for number in (1, 2):
+        write_series(tmp_path / "dicom" / str(number), patient=f"M{number}", study=generate_uid())
+    words = [str(tmp_path / "dicom"), f"out={tmp_path / 'out'}", "ingest.brain=none", "prepared.jobs=2"]
+    command = [sys.executable, "-m", "bcbm.ingest"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 patients, 2 studies, 0 lesions" in done.stdout and "faces" in done.stderr
+    done = subprocess.run([*command, words[1]], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error ")

@@ -1,0 +1,248 @@
+"""DICOM series as volumes: what is read to the last digit, and what is refused, in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from scans import (
+    AXIAL,
+    SAGITTAL,
+    affine_of,
+    base,
+    edit,
+    head,
+    oblique,
+    pixels,
+    scanned,
+    write_enhanced,
+    write_series,
+)
+
+from bcbm.errors import InputError
+from bcbm.imaging.choice import Candidate, choose, choose_named, known_words, listing
+from bcbm.imaging.volume import SeriesError, read_series
+
+
+def series_in(folder):
+    (series,) = scanned(folder).series
+    return series
+
+
+def affine(image):
+    result = np.eye(4)
+    result[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    result[:3, 3] = image.GetOrigin()
+    return result
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, SAGITTAL, oblique()], ids=["axial", "sagittal", "oblique"])
+def test_a_series_is_the_same_to_the_integer_and_lies_where_it_did(tmp_path, orientation):
+    values, grid = head(), affine_of(orientation)
+    write_series(tmp_path, values, grid)
+    image = read_series(series_in(tmp_path))
+    assert image.GetPixelID() == sitk.sitkInt16
+    assert np.array_equal(sitk.GetArrayFromImage(image), values)
+    assert abs(affine(image) - grid).max() < 1e-4
+
+
+def test_slope_and_intercept_count_slice_by_slice(tmp_path):
+    values = head()
+    scales = [(1.0, 0.0), *((1.25 + number, -3.0) for number in range(1, len(values)))]
+    write_series(tmp_path, values, scales=scales)
+    expected = np.stack([plane * slope + shift for plane, (slope, shift) in zip(values, scales, strict=True)])
+    assert np.array_equal(
+        sitk.GetArrayFromImage(read_series(series_in(tmp_path))), expected.astype(np.float32)
+    )
+
+
+def test_a_multi_frame_file_is_read_in_the_order_of_its_slices(tmp_path):
+    values, grid = head(), affine_of(oblique())
+    order = np.random.default_rng(1).permutation(len(values)).tolist()
+    scales = [(1.0 + number, float(number)) for number in order]
+    write_enhanced(tmp_path / "all.dcm", values, grid, order, scales)
+    image = read_series(series_in(tmp_path))
+    number = np.arange(len(values))[:, None, None]
+    assert np.array_equal(sitk.GetArrayFromImage(image), values * (1.0 + number) + number)
+    assert abs(affine(image) - grid).max() < 1e-4
+
+
+def missing(folder):
+    next(path for path in folder.iterdir() if path.stem.endswith(f"-{7 * 4 % 12:03d}")).unlink()
+
+
+def moved(step):
+    def change(number, item):
+        item.ImagePositionPatient = [
+            float(a) + b for a, b in zip(item.ImagePositionPatient, step(number), strict=True)
+        ]
+
+    return lambda folder: edit(folder, change)
+
+
+def tagged(**tags):
+    def change(number, item):
+        for name, value in tags.items():
+            setattr(item, name, value(number) if callable(value) else value)
+
+    return lambda folder: edit(folder, change)
+
+
+def coloured(folder):
+    def change(number, item):
+        item.SamplesPerPixel, item.PhotometricInterpretation, item.PlanarConfiguration = 3, "RGB", 0
+        item.PixelData = item.PixelData * 3
+
+    edit(folder, change)
+
+
+def turned(number):
+    return list(AXIAL if number < 6 else SAGITTAL)
+
+
+REFUSED = {
+    "a missing slice": (missing, ["4.00 mm", "2.00 mm", "1 missing"]),
+    "mixed increments": (moved(lambda n: (0, 0, 0.7 * (n == 5))), ["2.70 mm", "increments are mixed"]),
+    "a gantry tilt": (moved(lambda n: (0, 0.5 * n, 0)), ["14.0 degrees", "gantry tilt"]),
+    "mixed orientations": (tagged(ImageOrientationPatient=turned), ["mixed orientations"]),
+    "mixed pixel spacings": (tagged(PixelSpacing=lambda n: [1, 1 + n % 2]), ["mixed pixel spacings"]),
+    "a gap between slices": (tagged(SliceThickness=1.5), ["1.50 mm thick", "2.00 mm apart", "0.50 mm"]),
+    "two images in one place": (
+        moved(lambda n: (0, 0, -2.0 * (n % 2))),
+        ["6 of 12 slices", "where another does"],
+    ),
+    "no positions": (tagged(ImagePositionPatient=None), ["where it lies"]),
+    "colour": (coloured, ["colour"]),
+    "a localiser": (tagged(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), ["localiser"]),
+    "another modality": (tagged(Modality="CT"), ["modality CT"]),
+    "a burned-in name": (tagged(BurnedInAnnotation="YES"), ["burned into"]),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_series_that_is_no_volume_is_refused_in_words(tmp_path, kind):
+    damage, facts = REFUSED[kind]
+    write_series(tmp_path)
+    damage(tmp_path)
+    candidate = Candidate(series_in(tmp_path), 1)
+    assert all(fact in candidate.refused for fact in facts), candidate.refused
+    assert choose([candidate]) and not candidate.chosen
+
+
+def test_files_of_several_sizes_and_damaged_pixels_are_refused(tmp_path):
+    write_series(tmp_path / "sizes")
+    edit(tmp_path / "sizes", lambda n, item: pixels(item, np.zeros((24, 20 + n % 2))))
+    assert "mixed sizes" in Candidate(series_in(tmp_path / "sizes"), 1).refused
+    write_series(tmp_path / "cut")
+    for path in (tmp_path / "cut").iterdir():
+        path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(SeriesError, match="cannot be read") as error:
+        read_series(series_in(tmp_path / "cut"))
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_two_series_in_one_folder_stay_two(tmp_path):
+    first, second = head(seed=1), head(seed=2)
+    study = "1.2.840.7"
+    write_series(tmp_path, first, series="1.2.3.1000001", StudyInstanceUID=study, SeriesNumber=3)
+    write_series(tmp_path, second, series="1.2.3.1000002", StudyInstanceUID=study, SeriesNumber=9)
+    candidates = [Candidate(series, index) for index, series in enumerate(scanned(tmp_path).series, 1)]
+    assert "1 and 2" in choose(candidates), "two alike are a question"
+    table = listing({"P001-1": candidates})
+    table["chosen"] = ["no", "yes"]
+    table.to_csv(tmp_path / "series.csv", index=False)
+    assert choose_named(tmp_path / "series.csv", {"P001-1": candidates}) == {}
+    (taken,) = [candidate for candidate in candidates if candidate.chosen]
+    assert np.array_equal(sitk.GetArrayFromImage(read_series(taken.series)), second)
+
+
+def study_of(tmp_path, **described):
+    """A study with a series a keyword, its tags as the value."""
+    for number, (name, tags) in enumerate(described.items(), 1):
+        usual = {"ContrastBolusAgent": "", "StudyInstanceUID": "1.2.9", "SeriesNumber": number}
+        write_series(tmp_path / name, series=f"1.2.3.1{number:06d}", **(usual | tags))
+    return [Candidate(series, index) for index, series in enumerate(scanned(tmp_path).series, 1)]
+
+
+def test_the_post_contrast_t1_of_a_study_is_chosen_and_every_other_has_its_reason(tmp_path):
+    candidates = study_of(
+        tmp_path,
+        native={"SeriesDescription": "t1_mprage_sag_pre"},
+        flair={"SeriesDescription": "AX T2 FLAIR +C", "EchoTime": 90, "RepetitionTime": 9000},
+        unstated={"SeriesDescription": "MPRAGE"},
+        flat={"SeriesDescription": "AX T1 POST GD", "MRAcquisitionType": "2D"},
+        volume={"SeriesDescription": "Sag 3D BRAVO +C"},
+        unnamed={
+            "SeriesDescription": "series",
+            "EchoTime": 100,
+            "RepetitionTime": 5000,
+            "ContrastBolusAgent": "Gd",
+        },
+    )
+    assert choose(candidates) == ""
+    assert [candidate.chosen for candidate in candidates] == [False, False, False, False, True, False]
+    reasons = [candidate.why for candidate in candidates]
+    assert reasons[0] == "without contrast agent" and reasons[1] == reasons[5] == "not T1-weighted"
+    assert "no contrast" in reasons[2] and "before it: 5" in reasons[3] and "post-contrast T1" in reasons[4]
+
+
+def test_a_series_that_masks_are_drawn_on_counts_before_a_finer_one(tmp_path):
+    candidates = study_of(
+        tmp_path,
+        fine={"SeriesDescription": "MPRAGE post"},
+        drawn={"SeriesDescription": "t1 se", "MRAcquisitionType": "2D"},
+    )
+    candidates[1].drawings = 1
+    assert choose(candidates) == "" and candidates[1].chosen
+    assert "masks are drawn on it" in candidates[1].why
+
+
+def test_a_list_of_series_that_does_not_fit_is_refused_line_by_line(tmp_path):
+    candidates = study_of(tmp_path, one={}, two={})
+    table = pd.concat([listing({"P001-1": candidates}), listing({"P001-1": candidates})], ignore_index=True)
+    table["chosen"] = ["yes", "yes", "perhaps", "yes"]
+    table.loc[3, "slices"] = 7
+    table.to_csv(tmp_path / "series.csv", index=False)
+    with pytest.raises(InputError) as error:
+        choose_named(tmp_path / "series.csv", {"P001-1": candidates})
+    text = str(error.value)
+    assert len(error.value.problems) == 3
+    assert (
+        "line 4" in text and "perhaps" in text and "line 5" in text and "7 slices" in text and "1, 2" in text
+    )
+    (tmp_path / "series.csv").write_text("study,series\nP001-1,1\n")
+    with pytest.raises(InputError, match="chosen"):
+        choose_named(tmp_path / "series.csv", {"P001-1": candidates})
+
+
+def test_no_word_of_a_description_is_passed_on_but_the_fields_own():
+    assert known_words("MUELLER^Anna 19600101 T1_MPRAGE +C, Dr. Post, sag") == "t1 mprage post sag +c"
+
+
+def test_a_directory_and_files_that_are_not_dicom_are_no_series(tmp_path):
+    base("1.2.840.10008.1.3.10").save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    (tmp_path / "notes.dcm").write_text("no DICOM")
+    write_series(tmp_path / "series")
+    headers = scanned(tmp_path)
+    assert len(headers.series) == 1 and headers.unreadable == [str(tmp_path / "notes.dcm")]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "spacing"), [("ge", (1, 1, 1)), ("siemens", (1, 1, 1)), ("philips", (1.0417, 1.0417, 0.6))]
+)
+def test_real_series_of_three_vendors_are_read(shared, vendor, spacing):
+    if not (shared / "dicom-mr").is_dir():
+        pytest.skip(f"there are no DICOM series at {shared}")
+    series = series_in(shared / "dicom-mr" / vendor)
+    image = read_series(series)
+    assert np.allclose(image.GetSpacing(), spacing, atol=1e-4) and image.GetSize()[2] == 4
+    assert np.ptp(sitk.GetArrayViewFromImage(image)) > 100
+
+
+def test_a_real_series_with_a_missing_slice_is_refused(shared, tmp_path):
+    if not (shared / "dicom-mr").is_dir():
+        pytest.skip(f"there are no DICOM series at {shared}")
+    for path in sorted((shared / "dicom-mr" / "philips").rglob("*.dcm")):
+        if "0003" not in path.name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    refused = Candidate(series_in(tmp_path), 1).refused
+    assert "1.20 mm" in refused and "0.60 mm" in refused

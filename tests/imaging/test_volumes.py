@@ -1,0 +1,92 @@
+"""A folder of NIfTI files becomes a manifest that names them, and nothing else of it is touched."""
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bcbm.config.compose import compose
+from bcbm.errors import InputError
+from bcbm.imaging.ingest import ingest
+from bcbm.imaging.manifest import COLUMNS, volume_rows
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.ones((2, 2, 2), np.uint8), np.eye(4)), root / name)
+
+
+def named(root):
+    rows, problems = volume_rows(root, root)
+    return [(row["patient"], row["study"], row["image"], row["mask"], row["name"]) for row in rows], problems
+
+
+def test_a_folder_a_patient_or_a_study_is_read_by_its_names(tmp_path):
+    write(tmp_path, "A/t1c.nii.gz", "A/mask_left-frontal.nii.gz", "A/seg_2.nii.gz")
+    write(tmp_path, "B/2019/img.nii", "B/2019/lesion.nii", "B/2021/t1.nii.gz", "B/2021/T1_CE.nii.gz")
+    write(tmp_path, "B/2021/GTV1.nii.gz", "B/2021/roi_x.nii.gz")
+    rows, problems = named(tmp_path)
+    assert not problems
+    assert rows[:2] == [
+        ("A", "A", "A/t1c.nii.gz", "A/mask_left-frontal.nii.gz", "left-frontal"),
+        ("A", "A", "A/t1c.nii.gz", "A/seg_2.nii.gz", "2"),
+    ]
+    assert rows[2][:4] == ("B", "B-2019", "B/2019/img.nii", "B/2019/lesion.nii")
+    assert [row[1:] for row in rows[3:]] == [
+        ("B-2021", "B/2021/T1_CE.nii.gz", "B/2021/GTV1.nii.gz", "GTV1"),
+        ("B-2021", "B/2021/T1_CE.nii.gz", "B/2021/roi_x.nii.gz", "x"),
+    ]
+
+
+def test_files_of_many_patients_in_one_folder_belong_together_by_how_they_begin(tmp_path):
+    write(
+        tmp_path, "p1_t1c.nii.gz", "p1_mask_a.nii.gz", "p1_mask_b.nii.gz", "p2_t1c.nii.gz", "p2_mask_a.nii.gz"
+    )
+    rows, problems = named(tmp_path)
+    assert not problems
+    assert [row[:2] for row in rows] == [("p1", "p1"), ("p1", "p1"), ("p2", "p2")]
+    assert [row[4] for row in rows] == ["a", "b", "a"]
+
+
+def test_a_study_that_names_do_not_settle_is_said_and_left_out(tmp_path):
+    write(
+        tmp_path,
+        "A/flair.nii.gz",
+        "A/t1.nii.gz",
+        "A/mask.nii.gz",
+        "B/t1c.nii.gz",
+        "C/t1c.nii.gz",
+        "C/mask.nii.gz",
+    )
+    rows, problems = named(tmp_path)
+    assert [row[0] for row in rows] == ["C"]
+    assert [(problem.where.rpartition("/")[2], problem.found) for problem in problems] == [
+        ("A", "2 images, 0 of them post-contrast by name, and 1 masks"),
+        ("B", "1 images, 1 of them post-contrast by name, and 0 masks"),
+    ]
+
+
+def test_the_command_writes_the_manifest_and_keeps_its_labels(tmp_path):
+    write(tmp_path / "in", "A/t1c.nii.gz", "A/mask_x.nii.gz", "=B/t1c.nii.gz", "=B/mask_-x.nii.gz")
+    before = {path: path.read_bytes() for path in (tmp_path / "in").rglob("*.gz")}
+    config = compose([f"ingest.out={tmp_path / 'out'}"])
+    ingest(tmp_path / "in", config, Console(quiet=True))
+    path = tmp_path / "out" / "manifest.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert list(table.columns) == list(COLUMNS) and len(table) == 2
+    assert all((path.parent / name).is_file() for name in [*table["image"], *table["mask"]])
+    table["ER"] = ["+", "neg"]
+    table.to_csv(path, index=False)
+    ingest(tmp_path / "in", config, Console(quiet=True))
+    assert pd.read_csv(path, dtype=str, keep_default_na=False).equals(table)
+    assert {path: path.read_bytes() for path in (tmp_path / "in").rglob("*.gz")} == before
+
+
+def test_a_folder_of_neither_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(InputError, match="neither DICOM nor NIfTI"):
+        ingest(tmp_path, compose([]), Console(quiet=True))
+    with pytest.raises(InputError, match="not a folder"):
+        ingest(tmp_path / "notes.txt", compose([]), Console(quiet=True))
