@@ -23,6 +23,7 @@ TAKEN = {
     *("mni_overlap", "position_source", "position_confidence", "position_conflict", "volume", "age", "year"),
     *("pixel_spacing", "manufacturer", "field_strength", "sex", "content", "excluded", "reason", "voxels"),
     *("outside", "grey_levels", "duplicate_of", "mask_value", "mask_part", "part_of", "drawn", "doubts"),
+    "brain_share",
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
 }
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

@@ -50,6 +50,7 @@ def test_the_columns_of_both_tables_are_those_of_a_run(run):
         "drawn",
         "outside",
         "grey_levels",
+        "brain_share",
         "doubts",
         "image_<sequence>",
     }  # there only where images are read
