@@ -13,6 +13,8 @@ from bcbm.errors import Problem
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure,
 UNEVEN = 3  # if these are more than so many times as many as the others have on average
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
+OUTSIDE = 0.1  # part of a mask beyond the brain that is more than an edge drawn generously
+MOST = 0.5  # part of the brain that no lesion takes
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
@@ -111,15 +113,30 @@ def _masks(table: pd.DataFrame) -> Iterator[Problem]:
     if "voxels" not in table:
         return
     lesions = table[_is_lesion(table)]
-    for row in lesions[lesions["outside"] > 0].itertuples():
-        text = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
-        yield Problem(str(row.lesion_id), text, "check the mask", "mask reaches outside the brain")
+    yield from _off_the_brain(lesions, 0)
     for row in lesions[lesions["grey_levels"] == 1].itertuples():
         text = f"its {row.voxels:.0f} voxels fall into one grey level"
         yield Problem(str(row.lesion_id), text, "its texture features mean nothing", "single grey level")
     for row in lesions[lesions["voxels"] < TINY].itertuples():
         text = f"{row.voxels:.0f} voxels, {row.volume:.1f} mm3"
         yield Problem(str(row.lesion_id), text, "its shape and texture are coarse", "fewer than 27 voxels")
+
+
+def doubtful_masks(table: pd.DataFrame) -> list[Problem]:
+    """Masks among those that enter of which a good part lies beyond the brain, or that are most of it."""
+    if "voxels" not in table:
+        return []
+    return list(_off_the_brain(table[~table["excluded"]], OUTSIDE))
+
+
+def _off_the_brain(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
+    for row in lesions[lesions["outside"] > outside].itertuples():
+        text = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
+        yield Problem(str(row.lesion_id), text, "check the mask", "mask reaches outside the brain")
+    for row in lesions[lesions["brain_share"] > MOST].itertuples():
+        text = f"its mask takes {row.brain_share:.0%} of what is above 0 in its image"
+        remedy = "look at both: the mask is inverted or the brain's, or the image holds the lesion alone"
+        yield Problem(str(row.lesion_id), text, remedy, "mask is most of the brain")
 
 
 def _copies(table: pd.DataFrame) -> Iterator[Problem]:

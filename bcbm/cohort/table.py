@@ -59,7 +59,7 @@ def build_table(
     if survey is not None:
         problems += survey.problems
         measured = survey.masks.reindex(table["lesion_id"])
-        for column in ("voxels", "drawn", "outside", "grey_levels"):
+        for column in ("voxels", "drawn", "outside", "grey_levels", "brain_share"):
             table[column] = measured[column].to_numpy()
         table["volume"] = measured["volume"].fillna(table.set_index("lesion_id")["volume"]).to_numpy()
         table["doubts"] = ["; ".join(survey.doubts.get(path, [])) for path in table["image_path"]]

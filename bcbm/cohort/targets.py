@@ -34,6 +34,7 @@ TAKEN = {
         "voxels",
     ),
     *("outside", "grey_levels", "duplicate_of", "mask_value", "mask_part", "part_of", "drawn", "doubts"),
+    "brain_share",
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
     *("er_low", "pr_low"),
 }

@@ -18,7 +18,7 @@ from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_vo
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
-_RECORD = 2  # counts up whenever a crop or its record would look different
+_RECORD = 3  # counts up whenever a crop or its record would look different
 OPEN = 256  # maps held open at once: each costs a file descriptor
 
 

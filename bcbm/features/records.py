@@ -49,8 +49,8 @@ def each_study(
 
     A record is named by `settings` and the content of the study's files and written by the worker that made
     it, in one step, so a killed run goes on with the studies that are missing, and workers on other machines
-    (joblib's Dask or Ray backend) need nothing but the same folder. It holds the SHA-256 of itself and of
-    its files: what has been damaged since, or was written before there were sums, is made again.
+    (joblib's Dask or Ray backend) need nothing but the same folder. It holds the SHA-256 of its name and
+    itself, and of its files: what has been damaged since, or lies under another record's name, is made again.
 
     Args:
         work: makes a record, JSON's types only, of a study; larger results it writes to files whose names
@@ -90,7 +90,7 @@ def each_study(
         yield study, path, stored
     if damaged:
         records = "1 record is" if damaged == 1 else f"{damaged} records are"
-        text = f"{folder}: {records} damaged or of an earlier version, by SHA-256; made again"
+        text = f"{folder}: {records} damaged, of an earlier version or of other files, by SHA-256; made again"
         warnings.warn(text, Note, stacklevel=2)
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     work_on = workers(jobs, return_as="generator_unordered")
@@ -109,7 +109,7 @@ def _stored_record(path: Path) -> Record | None:
     try:
         stored = json.loads(_file(path).read_text(encoding="utf-8"))
         record: Record = stored["record"]
-        whole = stored["sha256"] == _sum(record) and all(
+        whole = stored["sha256"] == _sum(record, path.name) and all(
             file_sum(Path(f"{path}{ending}")) == digest for ending, digest in record["sums"].items()
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -122,12 +122,13 @@ def _make_record(work: Work, study: Study, path: Path) -> tuple[Study, Path, Rec
     endings = record.get("files", ())
     record["sums"] = {ending: file_sum(Path(f"{path}{ending}")) for ending in endings}
     if not record.get("again"):
-        write_whole(_file(path), json.dumps({"sha256": _sum(record), "record": record}))
+        write_whole(_file(path), json.dumps({"sha256": _sum(record, path.name), "record": record}))
     return study, path, record
 
 
-def _sum(record: Record) -> str:
-    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+def _sum(record: Record, address: str) -> str:
+    """Of a record at an address, whose kind and study it thereby belongs to."""
+    return hashlib.sha256((address + json.dumps(record)).encode()).hexdigest()
 
 
 def _address(study: Study, settings: dict[str, Any]) -> str:

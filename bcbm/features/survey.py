@@ -15,6 +15,7 @@ from bcbm.cohort.measurements import (
     MNI_COLUMNS,
     NOT_STRIPPED,
     RESCALED,
+    SCRAP,
     TURNED,
     UNPLACED,
     Division,
@@ -36,9 +37,10 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 2, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 3, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
+_SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
@@ -90,7 +92,7 @@ def survey_cohort(
             where, text = record["forms"]
             notes.append(Problem(where, text, remedy, FORMS_APART))
         for lesion, (kind, text, remedy) in record["failures"].items():
-            unusable[lesion] = f"{kind}: {text}" if record["image"] else kind
+            unusable[lesion] = f"unusable image: {text}" if record["image"] else kind
             if not record["image"]:
                 problems.append(Problem(lesion, text, remedy, kind))
         for lesion, (parts, strays) in record["divisions"].items():
@@ -124,7 +126,7 @@ def register_cohort(
     Args:
         overlap: of a brain with the template's, below which a registration has failed.
     """
-    settings = {"registration": 2} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    settings = {"registration": 3} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
     for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
         lesions = survey.masks.index.intersection(list(study.masks))
@@ -184,7 +186,8 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
         record["failures"] = dict.fromkeys(study.masks, record["image"])
         record["again"] = isinstance(error, UnreadableError)
         return record
-    record["doubts"] = _doubts(image)
+    brain = int((image.values > 0).sum())
+    record["doubts"] = _doubts(image, brain)
     if study.form != "agree":
         apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
         record["forms"] = next((words for words in apart if words[1]), [])
@@ -194,7 +197,7 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
         try:
             start, values = _drawn(image, path, study.form)
             region, text = _chosen(values, own or value, path.name)
-            packed, measures = _measure(image, start, region, path.name)
+            packed, measures = _measure(image, brain, start, region, path.name)
         except MaskError as error:
             record["failures"][lesion] = [error.kind, str(error), f"{error.remedy}; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
@@ -209,7 +212,7 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
         parts: list[dict[str, float] | list[str]] = []
         for number in range(1, count + 1):
             try:
-                packed, measures = _measure(image, start, numbers == number, path.name)
+                packed, measures = _measure(image, brain, start, numbers == number, path.name)
             except MaskError as error:
                 remedy = f"{error.remedy}; the lesion is excluded"
                 parts.append([error.kind, f"part {number} of {error}", remedy])
@@ -248,16 +251,23 @@ def _require_brain(image: Volume) -> None:
         raise VolumeError(text, "convert it again from what the scanner wrote")
 
 
-def _doubts(image: Volume) -> list[list[str]]:
-    """What makes it doubtful that an image is a brain as the scanner has measured it: kind, text, remedy."""
+def _doubts(image: Volume, brain: int) -> list[list[str]]:
+    """What makes it doubtful that an image is a brain, of so many voxels, as the scanner has measured it:
+    kind, text, remedy."""
     doubts, values = [], image.values
-    brain, below = int((values > 0).sum()), int((values < 0).sum())
+    below = int((values < 0).sum())
     high = float(values.max())
     millilitres = brain * float(np.prod(image.grid.GetSpacing())) / 1000
     if millilitres > _HEAD:
         text = f"is not skull-stripped: {millilitres:.0f} ml lie above 0, a brain has less than {_HEAD:.0f}"
         remedy = "strip the skull and set the background to 0; its positions and intensities are off"
         doubts.append([NOT_STRIPPED, text, remedy])
+    elif millilitres < _SCRAP[0] and brain < _SCRAP[1] * values.size:
+        text = (
+            f"holds {millilitres:.3g} ml above 0, {brain / values.size:.2%} of its voxels: next to no brain"
+        )
+        remedy = "strip the skull again, or correct its spacing; intensities are scaled by what is left"
+        doubts.append([SCRAP, text, remedy])
     remedy = "give it as it was before; its radiomics are not those of other images"
     if below > _NEGATIVE * (brain + below):
         share = below / (brain + below)
@@ -304,9 +314,10 @@ def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]
 
 
 def _measure(
-    image: Volume, start: np.ndarray, region: np.ndarray, name: str
+    image: Volume, brain: int, start: np.ndarray, region: np.ndarray, name: str
 ) -> tuple[_Region, dict[str, float]]:
-    """What a mask's region, booleans of a box from `start` on, measures; MaskError if it cannot be used."""
+    """What a mask's region, booleans of a box from `start` on, measures in an image with so many voxels of
+    brain; MaskError if it cannot be used."""
     values = image.values[tuple(slice(a, a + n) for a, n in zip(start, region.shape, strict=True))][region]
     if len(values) == 1:
         raise MaskError("single-voxel mask", f"{name} is a single voxel")
@@ -320,6 +331,7 @@ def _measure(
         "y": y,
         "z": z,
         "outside": float(np.mean(values <= 0)),
+        "brain_share": float((values > 0).sum() / brain),
         "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
     }
     return _Region(start, region.shape, np.packbits(region)), measures

@@ -2,21 +2,25 @@
 
 import gzip
 import math
+import re
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
-from bcbm.features.geometry import Form, Grid, VolumeError, placed, stored_grid
+from bcbm.features.geometry import Form, Grid, VolumeError, nifti_header, placed, require_scale, stored_grid
 from bcbm.system.memory import available_memory
+
+if TYPE_CHECKING:
+    from nibabel import Nifti1Header
 
 MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has fewer
 _BEYOND = 2**20  # bytes that may follow the voxels of a packed file
 _PACKED = 1032  # times that deflate packs at most (zlib.net/zlib_tech.html)
 _COPIES = 3  # of a volume in memory, as float32 or wider, while it is oriented and rescaled
-_HEADER = 352  # bytes before the voxels of a NIfTI file without extensions
+_FEWER = "it holds fewer voxels than its header says"
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
 
@@ -37,25 +41,11 @@ def read_stored(path: Path, pixel: int = sitk.sitkUnknown, form: Form = "agree")
         VolumeError: not three-dimensional, not one number a voxel, not packed though named so, or its header
             does not say where its voxels lie.
     """
-    try:
-        _require_file(path)
-        affine = stored_grid(path, form)
-        reader = _described(path)
-        plain = sitk.Image([1, 1, 1], reader.GetPixelIDValue())
-        if reader.GetNumberOfComponents() != 1 or "complex" in plain.GetPixelIDTypeAsString():
-            text = f"{path.name} holds {plain.GetPixelIDTypeAsString()} voxels, not one number each"
-            raise VolumeError(text, "save it with one grey value a voxel")
-        if reader.GetDimension() != 3:
-            text = f"{path.name} has {reader.GetDimension()} dimensions, not 3"
-            raise VolumeError(text, "save the one volume that counts")
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:  # ITK takes a truncated file for one that ends in zeros
-                _read_to_end(file, _bytes(reader, plain.GetSizeOfPixelComponent()))
-        reader.SetOutputPixelType(pixel)
-        image = reader.Execute()
-    except (RuntimeError, OSError, EOFError, zlib.error) as error:
-        raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
-    return image if affine is None else placed(image, affine)
+    volume = open_volume(path, form)
+    image = volume.grid
+    if not isinstance(image, sitk.Image):
+        image = volume.part([0, 0, 0], list(image.GetSize()))
+    return image if pixel == sitk.sitkUnknown else sitk.Cast(image, pixel)
 
 
 def _require_file(path: Path) -> None:
@@ -75,11 +65,17 @@ def _require_file(path: Path) -> None:
             raise VolumeError(text, "pack it with gzip, or correct its name")
 
 
-def _described(path: Path) -> sitk.ImageFileReader:
+def _described(path: Path, header: "Nifti1Header | None", affine: np.ndarray | None) -> sitk.ImageFileReader:
     """The header of a volume, believed as far as its file and this machine can hold what it says.
+
+    Args:
+        path: of the file.
+        header: nibabel's, where it is NIfTI.
+        affine: where its voxels lie (4, 4), if ITK does not know.
 
     Raises:
         UnreadableError: more voxels than MOST, than the file can hold, or than there is memory for.
+        VolumeError: not three-dimensional, not one number a voxel, or voxels of a size that no scanner makes.
     """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -94,6 +90,16 @@ def _described(path: Path) -> sitk.ImageFileReader:
     if needed > free:
         room = f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         raise UnreadableError(f"{path.name} has {size} voxels, which need {room}", "free memory")
+    kind = sitk.Image([1, 1, 1], reader.GetPixelIDValue()).GetPixelIDTypeAsString()
+    if reader.GetNumberOfComponents() != 1 or "complex" in kind:
+        text = f"{path.name} holds {kind} voxels, not one number each"
+        raise VolumeError(text, "save it with one grey value a voxel")
+    if reader.GetDimension() != 3:
+        text = f"{path.name} has {reader.GetDimension()} dimensions, not 3"
+        raise VolumeError(text, "save the one volume that counts")
+    spacing = np.array(reader.GetSpacing())
+    spacing = spacing if affine is None else np.linalg.norm(affine[:3, :3], axis=0)
+    require_scale(path.name, spacing, header)
     return reader
 
 
@@ -104,16 +110,18 @@ def _bytes(reader: sitk.ImageFileReader, width: int) -> int:
     return before + math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * width
 
 
-def _read_to_end(file: gzip.GzipFile, expected: int) -> None:
+def _read_to_end(file: gzip.GzipFile, least: int, most: int) -> None:
     """Read what is left of a packed file, at whose end its checksum is.
 
     Raises:
-        EOFError: it goes on for more than _BEYOND after the `expected` bytes.
+        EOFError: it ends before the `least` bytes, or goes on for more than _BEYOND after the `most`.
     """
-    left = expected + _BEYOND
+    count = 0
     while chunk := file.read(2**20):
-        if (left := left - len(chunk)) < 0:
+        if (count := count + len(chunk)) > most + _BEYOND:
             raise EOFError("it goes on behind the voxels that its header describes")
+    if count < least:
+        raise EOFError(_FEWER)
 
 
 class Volume(NamedTuple):
@@ -138,29 +146,58 @@ def open_volume(path: Path, form: Form = "agree") -> Volume:
 
     ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
     """
-    if path.suffix == ".gz":
-        from nibabel import Nifti1Header
-        from nibabel.wrapstruct import WrapStructError
+    try:
+        _require_file(path)
+        header = nifti_header(path)
+        affine = stored_grid(path.name, header, form)
+        reader = _described(path, header, affine)
+        if header is None or affine is not None or not _usual(path, header):
+            image = _read_by_itk(path, header, reader)
+            image = image if affine is None else placed(image, affine)
+            return Volume(sitk.GetArrayViewFromImage(image), image)
+        with gzip.open(path) as file:
+            file.seek(int(header["vox_offset"]))
+            return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
+        raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
 
-        try:
-            _require_file(path)
-            overruled = stored_grid(path, form) is not None
-            reader = _described(path)
-            with gzip.open(path) as file:
-                head = file.read(_HEADER)
-                header = Nifti1Header(head[:-4], check=False)
-                slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-                unscaled = (slope in (0, 1) and intercept == 0) or slope != slope  # NaN: the collection's
-                single = header["magic"] == b"n+1" and header["vox_offset"] == _HEADER and not any(head[-4:])
-                usual = header.endianness == "<" and header["sizeof_hdr"] == len(head) - 4
-                plain = reader.GetDimension() == 3 and reader.GetNumberOfComponents() == 1
-                usual = usual and single and unscaled and plain and not overruled
-                if usual and int(header["datatype"]) in _PLAIN:
-                    return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
-        except (RuntimeError, OSError, EOFError, zlib.error, WrapStructError) as error:
-            raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
-    image = read_stored(path, form=form)
-    return Volume(sitk.GetArrayViewFromImage(image), image)
+
+def _usual(path: Path, header: "Nifti1Header") -> bool:
+    """Whether the values of a file are those that it stores, packed, one behind the other."""
+    slope, intercept = _scaling(header)
+    stored = header.endianness == "<" and header["magic"] == b"n+1" and int(header["datatype"]) in _PLAIN
+    return path.suffix == ".gz" and stored and (slope, intercept) == (1, 0)
+
+
+def _scaling(header: "Nifti1Header") -> tuple[float, float]:
+    """Slope and intercept of a file's values: 1 and 0 where the slope is 0 or no number, as NIfTI-1 says."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not slope or not math.isfinite(slope):
+        return 1.0, 0.0
+    return slope, intercept if math.isfinite(intercept) else 0.0
+
+
+def _read_by_itk(path: Path, header: "Nifti1Header | None", reader: sitk.ImageFileReader) -> sitk.Image:
+    """The volume as ITK reads it; EOFError where it holds fewer or more voxels than its header says.
+
+    ITK takes what is missing for zeros, and adds an intercept whose slope says that there is no scaling.
+    """
+    width = sitk.Image([1, 1, 1], reader.GetPixelIDValue()).GetSizeOfPixelComponent()
+    if header is None:
+        least, most = 0, _bytes(reader, width)
+    else:
+        voxels = math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+        least = most = int(header["vox_offset"]) + voxels
+    if path.suffix == ".gz":
+        with gzip.open(path) as file:
+            _read_to_end(file, least, most)
+    elif path.stat().st_size < least:
+        raise EOFError(_FEWER)
+    image = reader.Execute()
+    added = float(header["scl_inter"]) if header is not None else 0.0
+    if header is not None and math.isfinite(added) and added != _scaling(header)[1]:
+        image = image - added
+    return image
 
 
 def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
@@ -169,9 +206,9 @@ def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.nda
     room = values.data.cast("B")
     while len(room):
         if not (chunk := file.read(min(len(room), 2**20))):
-            raise EOFError("holds fewer voxels than its header says")
+            raise EOFError(_FEWER)
         room[: len(chunk)], room = chunk, room[len(chunk) :]
-    _read_to_end(file, 0)
+    _read_to_end(file, 0, 0)
     return values
 
 
@@ -202,4 +239,6 @@ def point_of(grid: Grid, index: np.ndarray) -> list[float]:
 def last_line(error: Exception) -> str:
     """The last line of an error: ITK puts its source location before the reason, and the path into it."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-    return "it has no format that ITK knows" if "Unable to determine ImageIO reader" in text else text
+    if "Unable to determine ImageIO reader" in text:
+        return "it has no format that ITK knows"
+    return re.sub(r"^ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", text)  # a place in memory, another each time

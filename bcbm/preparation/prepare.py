@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import patient_groups, require_column
-from bcbm.cohort.findings import doubtful_studies
+from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features, near_fingerprints
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
@@ -113,7 +113,7 @@ def _prepare(config: Config, console: Console) -> Lesions:
         values["crops"] = CropStore(places, config.features.crop_size, len(config.task.sequences) + 1)
         link_near(table, near_fingerprints(fingerprints(values["crops"])))
     problems += settle(table, config.cohort.policy, cohort.survey)
-    problems += doubtful_studies(table)
+    problems += [*doubtful_masks(table), *doubtful_studies(table)]
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])

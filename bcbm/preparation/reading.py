@@ -257,6 +257,8 @@ def disk_errors(config: Config) -> Iterator[None]:
         remedy = f"free space, or set {key} to a folder that can be written; finished work is kept"
         if key == "cohort.root":  # which nothing is written to
             remedy = "let this user read it, and all that lies in cohort.root"
+        if isinstance(error, IsADirectoryError):
+            remedy = "remove the folder of that name, which a file is to have"
         raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
 
 

@@ -81,7 +81,8 @@ def writing_whole(path: Path, private: bool = False) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, str(partial)):  # which nobody knows of
+            error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -38,6 +39,80 @@ def _(root: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def _header(path: Path, place: int, layout: str, *values: float) -> None:
+    """Write numbers into the header of a packed file."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into(f"<{layout}", content, place, *values)
+    path.write_bytes(gzip.compress(content))
+
+
+@kind("a mask whose values are scaled, and that holds too few", LESION, "fewer voxels", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    save(path, values_of(path) * 255)
+    _header(path, 112, "2f", 1 / 255, 0)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-100]))
+
+
+@kind("a voxel size that is not that of the sform", FIRST, "cohort.form=sform", "(2, 2, 2)", **IMAGE)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        _header(path, 80, "3f", 2, 2, 2)
+        _header(path, 252, "h", 0)
+
+
+@kind("a negative voxel size", FIRST, "pixdim", "(-1, 1, 1)", **IMAGE)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        _header(path, 80, "3f", -1, 1, 1)
+
+
+@kind("an image and a mask in microns", FIRST, "microns", "0.001", **IMAGE)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        _header(path, 123, "B", 3)
+
+
+@kind("voxels that begin inside the header", LESION, "vox_offset", **MASK)
+def _(root: Path) -> None:
+    _header(mask_of(root, FIRST), 108, "f", 0)
+
+
+@kind("a mask of NIfTI-2", LESION, "NIfTI-2", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    nib.save(nib.Nifti2Image(values_of(path), AFFINE), path)
+
+
+@kind("a mask that is not packed", f"{FIRST}_mask_{NAME}.nii", "pack it with gzip", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+
+
+@kind("a mask whose name ends in capitals", f"{FIRST}_mask_{NAME}.NII.GZ", "rename it", **MASK)
+def _(root: Path) -> None:
+    path = mask_of(root, FIRST)
+    path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+
+
+@kind("an inverted mask", LESION, "beyond the stripped brain", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    save(mask_of(root, FIRST), 1 - values_of(mask_of(root, FIRST)))
+
+
+@kind("a mask of the brain", LESION, "100%", "above 0", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    save(mask_of(root, FIRST), (values_of(image_of(root, FIRST)) > 0).astype(np.uint8))
+
+
+@kind("an image that holds the lesion alone", f"{FIRST}_image", "next to no brain", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    save(path, values_of(path) * values_of(mask_of(root, FIRST)))
 
 
 @kind("a mask that holds fewer voxels than its header says", LESION, "fewer voxels", **MASK)

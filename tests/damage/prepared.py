@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from damage.kind import ANEW, IMAGES, kind
+from damage.kind import ANEW, IMAGES, REFUSED, kind
 
 KEPT = {"given": "prepared", "end": ANEW, "words": IMAGES}
 
@@ -45,6 +45,35 @@ def _(folder: Path) -> None:
 @kind("a record of the survey cut short", **KEPT)
 def _(folder: Path) -> None:
     _cut(_first(folder, "survey/*.json"))
+
+
+@kind("two records of crops of one size, exchanged", **KEPT)
+def _(folder: Path) -> None:
+    by_size: dict[int, list[Path]] = {}
+    for crops in sorted(folder.glob("crops/*.npy")):
+        by_size.setdefault(crops.stat().st_size, []).append(crops)
+    first, second = next(same for same in by_size.values() if len(same) > 1)[:2]
+    for ending in (".npy", ".json"):
+        one, other = first.with_suffix(ending), second.with_suffix(ending)
+        content = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+
+
+@kind("a record of the survey in place of one of a crop", **KEPT)
+def _(folder: Path) -> None:
+    _first(folder, "crops/*.json").write_bytes(_first(folder, "survey/*.json").read_bytes())
+
+
+@kind(
+    "a prepared lesion table that is a folder",
+    "lesions.parquet",
+    "remove the folder",
+    **KEPT | {"end": REFUSED},
+)
+def _(folder: Path) -> None:
+    (folder / "lesions.parquet").unlink()
+    (folder / "lesions.parquet").mkdir()
 
 
 @kind("a prepared lesion table cut short", **KEPT)

@@ -50,6 +50,7 @@ def test_the_columns_of_both_tables_are_those_of_a_run(run):
         "drawn",
         "outside",
         "grey_levels",
+        "brain_share",
         "doubts",
         "image_<sequence>",
         *("HER2_low", "primary_<target>", "ER_low", "PR_low"),

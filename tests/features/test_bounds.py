@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import openpyxl
 import pytest
+import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, claiming, device, endless, pipe, save, surveyed
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
@@ -72,6 +73,49 @@ def test_a_few_bytes_behind_the_voxels_are_no_harm(tmp_path):
     path = tmp_path / "mask.nii.gz"
     path.write_bytes(gzip.compress(nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes() + bytes(512)))
     assert open_volume(path).values.sum() == 64
+
+
+SHORT = {
+    "scaled": ("i2", (2.0, 0.0), False, b""),
+    "to one": ("u1", (1 / 255, 0.0), False, b""),
+    "extended": ("i2", (1.0, 0.0), False, b"hello " * 40),
+    "big endian": ("i2", (1.0, 0.0), True, b""),
+    "plain": ("i2", (1.0, 0.0), False, b""),
+}
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("kind", SHORT)
+def test_fewer_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_path, kind, ending):
+    """ITK takes the missing ones for zeros."""
+    dtype, scaling, big, extension = SHORT[kind]
+    header = nib.Nifti1Header(endianness=">" if big else "<")
+    image = nib.Nifti1Image(box((8, 8, 6)).astype(header.endianness + dtype), LPS, header)
+    if extension:
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(6, extension))
+    content = bytearray(image.to_bytes())
+    struct.pack_into(header.endianness + "2f", content, 112, *scaling)
+    path = tmp_path / f"mask{ending}"
+    pack = gzip.compress if ending == ".nii.gz" else bytes
+    path.write_bytes(pack(content))
+    assert (sitk.GetArrayFromImage(read_stored(path)) > 0).sum() == 64
+    path.write_bytes(pack(content[:-2]))
+    for read in (read_stored, open_volume):
+        with pytest.raises(UnreadableError, match="fewer voxels"):
+            read(path)
+
+
+@pytest.mark.parametrize("slope", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("big", [False, True], ids=["ours", "itk"])
+def test_a_slope_that_says_no_scaling_means_no_intercept_either(tmp_path, slope, big):
+    path = save(tmp_path / "image.nii.gz", brain().astype(">i2" if big else "<i2"), big_endian=big)
+    expected = sitk.GetArrayFromImage(read_stored(path))
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into((">" if big else "<") + "2f", content, 112, slope, 5.0)
+    path.write_bytes(gzip.compress(content))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_stored(path)), expected)
+    volume = open_volume(path)
+    np.testing.assert_array_equal(volume.values, expected)
 
 
 @pytest.mark.parametrize("read", [open_volume, read_stored])

@@ -1,6 +1,8 @@
 """Where voxels lie: two forms of a header that disagree, sheared axes, grids that differ by rounding."""
 
 import gzip
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -28,6 +30,8 @@ def save(
     image = nib.Nifti1Image(values, None)
     image.set_qform(qform, codes[0] if qform is not None else 0)
     image.set_sform(sform, codes[1] if sform is not None else 0)
+    if qform is None and sform is not None:
+        image.header.set_zooms(nib.affines.voxel_sizes(sform))
     nib.save(image, path)
     return path
 
@@ -91,6 +95,116 @@ def test_a_form_that_does_not_count_or_is_rounded_disagrees_with_nothing(tmp_pat
         ("rounded", AFFINE, turned),
     ):
         assert forms_apart(save(tmp_path / f"{name}.nii.gz", values, qform, sform)) == "", name
+
+
+def edited(path: Path, edit: Callable[[bytearray], None]) -> Path:
+    """A packed file whose bytes, once unpacked, are changed."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    edit(content)
+    path.write_bytes(gzip.compress(content))
+    return path
+
+
+def header_says(place: int, kind: str, *values: float) -> Callable[[bytearray], None]:
+    return lambda content: struct.pack_into(f"<{kind}", content, place, *values)
+
+
+def spaced(*spacing: float, qform: int) -> Callable[[bytearray], None]:
+    """What pixdim says, and the code of the qform."""
+
+    def edit(content: bytearray) -> None:
+        header_says(80, "3f", *spacing)(content)
+        header_says(252, "h", qform)(content)
+
+    return edit
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("code", [0, 1], ids=["sform alone", "both"])
+@pytest.mark.parametrize(
+    "spacing",
+    [(2, 2, 4), (0.001, 0.001, 0.002), (1, 1, 2.05), (0, 0, 0), (1, 1, 0), (-1, -1, -2), (NAN, 1, 2)],
+    ids=str,
+)
+def test_a_voxel_size_that_is_not_that_of_the_sform_is_refused_or_read_as_told(tmp_path, spacing, code):
+    """ITK takes the axes of the sform and the spacing of the pixdim, and 1 mm for what is no spacing."""
+    files = study(tmp_path, AFFINE, AFFINE)
+    for path in (files.image, *files.masks.values()):
+        edited(path, spaced(*spacing, qform=code))
+    survey = survey_cohort([files], tmp_path / "kept", jobs=1)
+    (problem,) = survey.problems
+    assert "image.nii.gz" in str(problem) and "cohort.form=sform" in problem.remedy
+    assert f"{spacing[2]:g}" in problem.found and "met" in survey.unusable
+    survey = survey_cohort([files._replace(form="sform")], tmp_path / "kept", jobs=1)
+    assert survey.problems == [] and survey.masks.loc["met", "volume"] == 64 * 2
+    assert "image.nii.gz" in survey.notes[0].where
+
+
+def test_without_a_qform_it_is_pixdim_that_counts_where_told(tmp_path):
+    files = study(tmp_path, None, AFFINE)
+    for path in (files.image, *files.masks.values()):
+        edited(path, spaced(2, 2, 4, qform=0))
+    survey = survey_cohort([files._replace(form="qform")], tmp_path / "kept", jobs=1)
+    assert survey.problems == [] and survey.masks.loc["met", "volume"] == pytest.approx(64 * 16)
+
+
+@pytest.mark.parametrize("value", [0.0, NAN])
+def test_an_sform_that_is_no_grid_is_said_as_that(tmp_path, value):
+    path = save(tmp_path / "image.nii.gz", np.ones(SHAPE, np.uint8), AFFINE, AFFINE)
+    edited(path, header_says(280, "12f", *[value] * 12))
+    with pytest.raises(VolumeError) as caught:
+        open_volume(path)
+    assert "sform" in str(caught.value) and "cohort.form=qform" in caught.value.remedy
+    np.testing.assert_allclose(open_volume(path, "qform").grid.GetSpacing(), (1, 1, 2))
+    edited(path, header_says(252, "h", 0))
+    with pytest.raises(VolumeError) as caught:
+        open_volume(path)
+    assert "cohort.form" not in caught.value.remedy and "download" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(("code", "unit"), [(1, "metres"), (3, "microns")])
+def test_a_unit_is_read_as_what_it_says_and_refused_where_no_scanner_makes_such_voxels(tmp_path, code, unit):
+    path = save(tmp_path / "image.nii.gz", np.ones(SHAPE, np.uint8), AFFINE, AFFINE)
+    edited(path, header_says(123, "B", code))
+    for read in (read_stored, open_volume):
+        with pytest.raises(VolumeError, match=unit) as caught:
+            read(path)
+        assert "image.nii.gz" in str(caught.value) and "unit" in caught.value.remedy
+    scale = np.diag([*[{1: 0.001, 3: 1000}[code]] * 3, 1])
+    path = save(path, np.ones(SHAPE, np.uint8), scale @ AFFINE, scale @ MIRRORED)
+    edited(path, header_says(123, "B", code))
+    for form, affine in (("qform", AFFINE), ("sform", MIRRORED)):
+        grid = open_volume(path, form).grid
+        np.testing.assert_allclose(grid.GetSpacing(), (1, 1, 2), rtol=1e-5)
+        np.testing.assert_allclose(grid.GetOrigin(), affine[:3, 3] * (-1, -1, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("byte", [0, 348, 352.5, NAN])
+def test_voxels_that_begin_in_the_header_are_refused(tmp_path, byte):
+    """ITK reads on from byte 348, four bytes early, and other readers from 352."""
+    path = save(tmp_path / "image.nii.gz", np.ones(SHAPE, np.uint8), AFFINE, AFFINE)
+    edited(path, header_says(108, "f", byte))
+    with pytest.raises(VolumeError) as caught:
+        open_volume(path)
+    assert "vox_offset" in str(caught.value) and "download" not in caught.value.remedy
+
+
+def test_a_file_of_nifti_2_is_named_as_that(tmp_path):
+    path = tmp_path / "image.nii.gz"
+    nib.save(nib.Nifti2Image(np.ones(SHAPE, np.uint8), AFFINE), path)
+    with pytest.raises(VolumeError, match="NIfTI-2") as caught:
+        open_volume(path)
+    assert "NIfTI-1" in caught.value.remedy
+
+
+def test_what_itk_says_holds_no_place_in_memory(tmp_path):
+    path = save(tmp_path / "image.nii.gz", np.ones(SHAPE, np.uint8), AFFINE, AFFINE)
+    edited(path, header_says(42, "h", -20))
+    with pytest.raises(VolumeError) as caught:
+        open_volume(path)
+    assert "image.nii.gz" in str(caught.value) and "0x" not in str(caught.value)
 
 
 def test_a_sheared_header_is_named_and_no_download_mends_it(tmp_path):

@@ -37,6 +37,33 @@ def spoilt(content):
     yield from (content[: len(content) // 2], b"", b"{}", b"null", b"[]", b"3", b'{"record": {}}', b"\xff")
 
 
+@pytest.mark.parametrize("other", ["study", "kind"])
+def test_a_record_under_the_name_of_another_is_made_again_and_said(tmp_path, other):
+    """Records are whole, but of another study, or of another kind of the same."""
+    studies = []
+    for number in range(2):
+        (image := tmp_path / f"image{number}").write_bytes(bytes([number]))
+        studies.append(Study(image, {"S/met": image}))
+
+    def label(study, path):
+        Path(f"{path}.bin").write_bytes(content := study.image.read_bytes())
+        return {"label": content.hex(), "files": [".bin"]}
+
+    def labels(settings):
+        return {
+            path: record["label"] for _, path, record in each_study(studies, label, kept, settings, jobs=1)
+        }
+
+    kept = tmp_path / "kept"
+    expected = labels({"kind": 1})
+    places = list(expected) if other == "study" else [min(expected), min(labels({"kind": 2}))]
+    first, second = places
+    for ending in (".json", ".bin"):
+        Path(f"{first}{ending}").write_bytes(Path(f"{second}{ending}").read_bytes())
+    with pytest.warns(Note, match=r"kept: 1 record .* made again"):
+        assert labels({"kind": 1}) == expected
+
+
 @pytest.mark.filterwarnings("ignore::bcbm.errors.Note")
 @pytest.mark.parametrize("ending", [".json", ".bin"])
 def test_whatever_happens_to_a_record_it_gives_what_was_written(tmp_path, ending):

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
+from bcbm.cohort.measurements import SCRAP
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
 
@@ -42,6 +43,22 @@ def test_the_centroid_does_not_depend_on_how_the_file_is_stored(tmp_path, flip):
             nib.save(volume, files[label])
         centres.append(surveyed(folder, files["image"], {"met": files["met"]}).masks[["x", "y", "z"]])
     assert np.allclose(centres[0], centres[1])
+
+
+def test_a_mask_says_how_much_of_the_brain_it_takes(tmp_path):
+    image = brain()
+    masks = {"met": box((8, 8, 6)), "all": (image > 0).astype(np.uint8)}
+    measured = surveyed(tmp_path, image, masks).masks["brain_share"]
+    assert measured.to_dict() == {"met": 64 / (image > 0).sum(), "all": 1.0}
+
+
+def test_an_image_with_next_to_no_brain_is_in_doubt(tmp_path):
+    mask = box((8, 8, 6))
+    survey = surveyed(tmp_path, brain() * mask, {"met": mask})
+    (problem,) = survey.problems
+    assert problem.kind == SCRAP and "image.nii.gz" in problem.where and "0.128 ml" in problem.found
+    (sound := tmp_path / "sound").mkdir()
+    assert surveyed(sound, brain(), {"met": mask}).problems == []
 
 
 def test_masks_that_share_voxels_are_paired_with_their_share(tmp_path):

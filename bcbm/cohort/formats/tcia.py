@@ -227,15 +227,10 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
                 )
             )
         masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
-        for stray in sorted(set(folder.glob("*.nii*")) - {*image_files, *masks, *known}):
-            problems.append(
-                Problem(
-                    str(stray),
-                    "is neither an image nor a mask by its name",
-                    f"rename it to {study}_image_ss_n4.nii.gz or {study}_mask_NAME.nii.gz, or remove it",
-                    "file that fits no pattern",
-                )
-            )
+        volumes = {path for path in folder.iterdir() if ".nii" in path.name.lower()}
+        for stray in sorted(volumes - {*image_files, *masks, *known}):
+            text, remedy = "is neither an image nor a mask by its name", _rename(stray)
+            problems.append(Problem(str(stray), text, remedy, "file that fits no pattern"))
         for mask in masks:
             if not _writable(mask.name):
                 problems.append(
@@ -254,6 +249,16 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
     files = pd.DataFrame(rows, columns=columns)
     _require_sequences(files, images, sequences)
     return files
+
+
+def _rename(stray: Path) -> str:
+    """What to do with a file that fits no pattern."""
+    study = stray.parent.name
+    start = stray.name[: len(study)]
+    if start != study and start.lower() == study.lower():
+        return f"give folder and file the same spelling: the folder is {study}, the file {start}"
+    pack = "" if stray.name.lower().endswith(".gz") else "pack it with gzip, and "
+    return f"{pack}rename it to {study}_image_ss_n4.nii.gz or {study}_mask_NAME.nii.gz, or remove it"
 
 
 def _sequence_images(folder: Path, sequence: str, problems: list[Problem]) -> list[Path]:
