@@ -124,6 +124,14 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
+@kind("one patient behind another dash", "'BCBM\u2013RadioGenomics\u20132'", "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM\u2013RadioGenomics\u20132\u20131")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
 @kind("a study id without its session", "BCBM_RadioGenomics_1", "patient of its own", end=SAID, lost=1)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_1")
