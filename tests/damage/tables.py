@@ -66,7 +66,24 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
-@kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1])
+@kind("a workbook locked by a password, or of an old kind", CLINICAL, "password", ".xls")
+def _(root: Path) -> None:
+    (root / CLINICAL).write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(4000))
+
+
+@kind("a CSV file renamed to a workbook", CLINICAL, "'ID,ER,PR,HER2", ".xlsx")
+def _(root: Path) -> None:
+    (root / CLINICAL).write_text("ID,ER,PR,HER2\n")
+
+
+@kind(
+    "a radiomics row without its segmentation", RADIOMICS, "row 2", "no Segmentation_Name", end=SAID, lost=1
+)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, "Segmentation_Name", "")
+
+
+@kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1], "'Sheet1'")
 def _(root: Path) -> None:
     table = pd.read_excel(root / CLINICAL, dtype=object)
     write_sheet(root, (CLINICAL, "Sheet1"), table)

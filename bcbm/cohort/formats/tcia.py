@@ -14,7 +14,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.workbooks import identified, read_workbook
+from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.targets import TARGETS, Target, read_labels
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -171,6 +171,7 @@ def _studies(
 def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[OddCell]) -> pd.DataFrame:
     book, sheet = RADIOMICS_WORKBOOK
     radiomics = identified(radiomics, "FilenamePrefix", book, problems)
+    radiomics = identified(radiomics, "Segmentation_Name", book, problems, "segmentation")
     table = f"{book}, sheet {sheet}"
     cells = radiomics.set_axis(radiomics.index + 2)
     features = [column for column in cells.columns if column.startswith(FEATURE)]
@@ -178,7 +179,7 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[O
     numbers = pd.DataFrame(columns, index=radiomics.index, dtype="float64")
     names = read_texts(cells["Segmentation_Name"], words, table, odd)
     numbers.insert(0, "study_id", read_texts(cells["FilenamePrefix"], words, table, odd))
-    numbers.insert(1, "name", [name.removeprefix("mask_") for name in names])
+    numbers.insert(1, "name", [segmentation_name(name) for name in names])
     twice = numbers.duplicated(["study_id", "name"], keep="first")
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
         problems.append(
