@@ -39,7 +39,6 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.stability import stability_block
-    from bcbm.system.files import strict_json
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
@@ -55,7 +54,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
             results["ledger"] = counted
         if chosen := chosen_columns(folder.path, targets):
             results["stability"] = {target: stability_block(table) for target, table in chosen.items()}
-        folder.write("results.json", strict_json(results))
+        folder.write_results(results)
         report = page(folder, _finished(folder, tables, leaks))
     print_table(results, console)
     say(console, f"report: {report.absolute()}")

@@ -110,6 +110,20 @@ def _(run: Path) -> None:
     (run / "config.yaml").write_text("split: [1, 2")
 
 
+@kind("a configuration that was changed", "config.yaml", "put it back", **RUN)
+def _(run: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("aggregate: mean", "aggregate: max"))
+
+
+@kind("a figure that was changed", "results.json", "evaluate", given="run", words=(), command="compare")
+def _(run: Path) -> list[str]:
+    second = _second(run)
+    text = (run / "results.json").read_text()
+    (run / "results.json").write_text(text.replace('"auroc": 0.', '"auroc": 0.9', 1))
+    return [second]
+
+
 @kind("results cut short", "damaged", given="run", words=(), command="compare")
 def _(run: Path) -> list[str]:
     _cut(run / "results.json")
