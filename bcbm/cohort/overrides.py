@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
+from bcbm.config.checks import misspelt
 from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import unguarded
 
@@ -29,6 +30,10 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
         raise InputError(
             Problem(str(path), f"cannot be read ({error})", "set cohort.names to a CSV file, or leave it out")
         ) from None
+    table.columns = table.columns.str.strip()
+    if wrong := misspelt(map(str, table.columns), ("name", *COLUMNS)):
+        texts = {f"has a column '{word}', which is not read": name for word, name in wrong.items()}
+        raise InputError(*(Problem(str(path), text, f"call it '{name}'") for text, name in texts.items()))
     if "name" not in table or not set(COLUMNS) & set(table):
         text = f"has the columns {', '.join(map(str, table.columns))}"
         raise InputError(Problem(str(path), text, "it needs name and any of category, hemisphere, region"))

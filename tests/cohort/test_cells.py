@@ -13,7 +13,17 @@ import pytest
 from downloads import LABELS, download, lesions_of, row
 from rich.console import Console
 
-from bcbm.cohort.cells import LISTED, LONGEST, age, field_strength, number, pixel_spacing, words, year
+from bcbm.cohort.cells import (
+    LISTED,
+    LONGEST,
+    age,
+    field_strength,
+    number,
+    pixel_spacing,
+    read_numbers,
+    words,
+    year,
+)
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.targets import Target, read_labels
 from bcbm.config.compose import compose
@@ -297,6 +307,27 @@ def test_a_label_by_numbers_takes_decimal_commas_and_other_digits_and_says_so():
     labels = read_labels(cells, {"ki67": Target("Ki-67", (">= 20",))}, "the sheet", rows, problems)
     assert labels["ki67"].fillna(-1).tolist() == [1, 1, 0, -1, 1]
     assert [str(problem).split("counts as ")[1] for problem in problems] == ["20.5", "35", "19.5", "missing"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "cell"),
+    [
+        ("shape_Sphericity", 987.0),
+        ("shape_Sphericity", -0.5),
+        ("shape_Sphericity", 0),
+        ("shape_VoxelVolume", -64),
+        ("shape_VoxelVolume", 0),
+        ("shape_MeshVolume", "-1"),
+        ("firstorder_Mean", 1e300),
+        ("firstorder_Mean", "-1e31"),
+    ],
+)
+def test_a_feature_that_cannot_be_is_missing_and_listed(feature, cell):
+    odd = []
+    cells = pd.Series({2: 0.5, 7: cell}, name=f"original_{feature}", dtype=object)
+    values = read_numbers(cells, "the workbook", odd)
+    assert values[0] == 0.5 and math.isnan(values[1])
+    assert [(item.row, item.content, item.kind) for item in odd] == [(7, str(cell), "number beyond belief")]
 
 
 def test_a_column_of_odd_cells_is_one_line_and_a_file_with_every_one(table_cohort, tmp_path):

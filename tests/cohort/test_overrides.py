@@ -39,6 +39,14 @@ def test_a_file_without_the_columns_is_refused(tmp_path, content):
         read_overrides(path)
 
 
+def test_a_column_that_nearly_is_one_is_refused_and_any_other_is_passed_over(tmp_path):
+    path = written(tmp_path / "names.csv", "name,hemishpere,region,lesions", "met,left,deep,3")
+    with pytest.raises(InputError, match=r"'hemishpere'.*'hemisphere'"):
+        read_overrides(path)
+    path = written(tmp_path / "names.csv", " name, hemisphere ,region,lesions", "met,left,deep,3")
+    assert read_overrides(path)["met"].hemisphere == "left"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv.*set cohort\.names"):
         read_overrides(tmp_path / "nowhere.csv")

@@ -16,7 +16,7 @@ from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.targets import TARGETS, Target, read_labels
-from bcbm.config.checks import nearest
+from bcbm.config.checks import misspelt, nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
 
@@ -155,6 +155,12 @@ def _studies(
     frame = frame.join(read_labels(clinical, targets, table, rows, problems))
     for column, name in ACQUIRED.items():
         frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
+    for heading, column in misspelt(map(str, clinical.columns), ACQUIRED).items():
+        text, remedy = (
+            f"no column '{column}', and '{heading}' is not read",
+            f"call it {column}, if that is it",
+        )
+        problems.append(Problem(table, text, remedy, "column by another name"))
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
         problems.append(
