@@ -80,6 +80,22 @@ def test_a_folded_collision_is_reported_and_matched_to_nobody(tmp_path):
     assert not table.loc[f"{P}-1-0/L-front", "in_workbook"]
 
 
+@pytest.mark.parametrize(
+    ("row_name", "file_name", "same"),
+    [
+        ("met-1-1", "met-11", False),
+        ("PTV1.1", "PTV11", False),
+        ("met-1.0", "met-10", False),
+        ("met+1", "met-1", False),
+        ("met 1.1", "Met_1-1", True),
+        ("L frontal-2", "l_frontal2", True),
+    ],
+)
+def test_a_sign_between_numbers_is_no_mere_spelling(tmp_path, row_name, file_name, same):
+    root = download(tmp_path, [("1-0", row_name, *row(1))], LABELS, files=[("1-0", file_name)])
+    assert len(read_download(root).segmentations) == (1 if same else 2)
+
+
 def test_a_row_without_file_and_a_file_without_row_are_excluded_by_what_they_lack(tmp_path):
     rows = [("1-0", "L-front", *row(1)), ("1-0", "R-front", *row(2))]
     files = [("1-0", "L-front"), ("1-0", "R-par")]

@@ -285,7 +285,8 @@ def _writable(name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
+    """What is left of a name without signs, but for a plus and those between two digits: 1-1 is not 11."""
+    return re.sub(r"(?<!\d)-|-(?!\d)", "", re.sub(r"[^\w+]+|_+", "-", name.lower()))
 
 
 def _join(
