@@ -170,7 +170,8 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False)
     except (OSError, ValueError) as error:
-        raise InputError(Problem(str(path), f"cannot be read ({error})", remedy)) from None
+        reason = " ".join(str(error).split())
+        raise InputError(Problem(str(path), f"cannot be read ({reason})", remedy)) from None
     table.columns = table.columns.str.strip()
     columns = [name for name in ("fold", "part") if name in table]
     if "patient" not in table or len(columns) != 1 or table.columns.duplicated().any():

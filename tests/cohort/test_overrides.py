@@ -47,6 +47,16 @@ def test_a_column_that_nearly_is_one_is_refused_and_any_other_is_passed_over(tmp
     assert read_overrides(path)["met"].hemisphere == "left"
 
 
+def test_a_column_that_stands_twice_and_a_broken_row_are_one_line_each(tmp_path):
+    path = written(tmp_path / "names.csv", "name,region,region", "met,deep,frontal")
+    with pytest.raises(InputError, match="two columns 'region'"):
+        read_overrides(path)
+    path = written(tmp_path / "names.csv", "name,region", "met,deep", "other,deep,left,more")
+    with pytest.raises(InputError, match=r"names\.csv") as refused:
+        read_overrides(path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv.*set cohort\.names"):
         read_overrides(tmp_path / "nowhere.csv")
