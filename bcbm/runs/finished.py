@@ -16,7 +16,7 @@ from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.runs.figures import figures_of
 from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
-from bcbm.runs.tables import read_with_sum, sum_of
+from bcbm.runs.tables import RUN, read_with_sum, sum_of
 from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.results import Results
 from bcbm.system.files import read_json
@@ -108,7 +108,7 @@ def _read(folder: Path, resume: str) -> FinishedRun:
     leaks = count_leaks(tables.lesions, tables.split)
     place = folder / "results.json"
     if sum_of(place).is_file():
-        results: Results = without_nulls(json.loads(read_with_sum(place, anew(folder))))
+        results = read_results(folder, tables.environment["identity"])
     else:
         results = _of_now(folder, config, tables, leaks)
     if results["split"]["hash"] != tables.split.hash:
@@ -121,6 +121,22 @@ def _read(folder: Path, resume: str) -> FinishedRun:
     results["leaky"] = is_leaky(results["split"])
     environment, split = tables.environment, tables.split_content
     return FinishedRun(folder, config, environment, split, tables.lesions, tables.predictions, results, leaks)
+
+
+def read_results(folder: Path, run: str) -> Results:
+    """The results of a run as they were written.
+
+    Raises:
+        InputError: they were changed, or are of another run.
+    """
+    place = folder / "results.json"
+    with readable(place, anew(folder)):
+        content = json.loads(read_with_sum(place, anew(folder)))
+        author = content.pop(RUN)
+    if author != run:
+        raise InputError(Problem(str(place), f"is of run {author}, and this is run {run}", anew(folder)))
+    results: Results = without_nulls(content)
+    return results
 
 
 def _of_now(folder: Path, config: dict[str, Any], tables: RunTables, leaks: list[LeakFold]) -> Results:

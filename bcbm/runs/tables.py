@@ -9,7 +9,7 @@ import pandas as pd
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import write_whole
 
-RUN = "run"  # attribute of a table: the identity of the run that has written it
+RUN = "run"  # of a table or of results: the identity of the run that has written them
 REMEDY = "remove it and run the same fit command again"
 
 

@@ -265,6 +265,15 @@ def test_results_that_were_changed_are_refused_and_those_without_a_sum_made_from
     assert auroc == pytest.approx(honest["receptors"]["ER"]["patient"]["auroc"]) != 0.999
 
 
+def test_results_of_another_run_are_refused(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "environment.json").write_text(json.dumps({"identity": "another configuration"}))
+    RunFolder(other).write_results(json.loads((folder / "results.json").read_text()))
+    for name in ("results.json", "results.sha256"):
+        shutil.copy(other / name, folder / name)
+    assert "another configuration" in refused(folder) and f"bcbm.evaluate {folder}" in refused(folder)
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("- image", "- clinical"), ("aggregate: mean", "aggregate: max"), ("seed: 0", "seed: 7")]
 )
