@@ -11,10 +11,11 @@ from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.targets import TARGETS
 from bcbm.config.compose import compose, plain
+from bcbm.config.reading import read_yaml
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.identity import settings_sum
 from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.summary import summarise
-from bcbm.system.files import strict_json
 
 SIGNAL = {"ER": 1.6, "PR": 1.0, "HER2": 0.0}  # distance of the classes' logits
 
@@ -101,7 +102,8 @@ def write_run(
         "seed": config.seed,
     }
     surroundings |= {"cohort": "abc123", "split": split.hash, "identity": "1"}
-    surroundings |= {"checksums": "sha256", "best": None}
+    settings = settings_sum(read_yaml(folder / "config.yaml"))
+    surroundings |= {"checksums": "sha256", "settings": settings, "best": None}
     (folder / "environment.json").write_text(json.dumps(surroundings))
     run = RunFolder(folder)
     run.write("lesions.parquet", table)
@@ -119,7 +121,7 @@ def write_run(
             best=None,
             lesions=entering,
         )
-        (folder / "results.json").write_text(strict_json(results))
+        run.write_results(results)
     return folder
 
 

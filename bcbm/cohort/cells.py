@@ -167,6 +167,18 @@ def pixel_spacing(cell: object) -> Reading:
     return Reading(joined if changed else text, readings[0].value, kind)
 
 
+LARGEST = 1e30  # a feature of radiomics; the largest of real lesions have 1e11
+_LEAST = 1e-9  # mm, mm2, mm3 and fractions of what is there at all
+# Least and most of features of shape; a sphericity may round to a little more than 1.
+FEATURE_BOUNDS = {
+    f"original_shape_{name}": (least, most)
+    for names, least, most in (
+        ("VoxelVolume MeshVolume SurfaceArea SurfaceVolumeRatio", _LEAST, LARGEST),
+        ("Sphericity", _LEAST, 1.000001),
+        ("MajorAxisLength MinorAxisLength LeastAxisLength Maximum3DDiameter", 0.0, LARGEST),
+    )
+    for name in names.split()
+}
 # How the acquisition columns of a study are read.
 READERS: dict[str, Callable[[object], Reading]] = {
     "age": age,
@@ -196,8 +208,16 @@ def read_texts(
 
 
 def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[float]:
-    """The same as numbers, NaN where a cell is none."""
-    return [reading.value for reading in _read(cells, number, table, odd)]
+    """The same as numbers, NaN where a cell is none, or one that its feature of radiomics cannot be."""
+    least, most = FEATURE_BOUNDS.get(str(cells.name), (-LARGEST, LARGEST))
+
+    def read(cell: object) -> Reading:
+        reading = number(cell)
+        if math.isnan(reading.value) or least <= reading.value <= most:
+            return reading
+        return Reading(kind="number beyond belief")
+
+    return [reading.value for reading in _read(cells, read, table, odd)]
 
 
 def _read(

@@ -14,6 +14,8 @@ from bcbm.errors import Problem
 # an experiment asks for them.
 ACQUISITION_COLUMNS = tuple(READERS)
 
+DASH = "[-\u2010-\u2015\u2212]"  # as programs make one of another
+
 
 @dataclass
 class Download:
@@ -51,4 +53,4 @@ class Download:
 
 def patient_of(study_id: str) -> str:
     """The patient of a study: the folder is a session, `...-<patient>-<session>`, so the last number goes."""
-    return re.sub(r"(-\s*\d+)\s*-\s*\d+$", r"\1", study_id)
+    return re.sub(rf"({DASH}\s*\d+)\s*{DASH}\s*\d+$", r"\1", study_id)

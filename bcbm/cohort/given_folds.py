@@ -1,5 +1,6 @@
 """Folds that are not drawn: the values of a column, or what a file says of every patient."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.acquisition import NUMBER, ordered, other_groups, patient_groups
+from bcbm.cohort.cells import number
 from bcbm.cohort.leaks import PARTS
+from bcbm.cohort.patients import bare
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Note, Problem
 from bcbm.system.words import counted
@@ -99,6 +102,7 @@ def file_folds(path: Path, table: pd.DataFrame, targets: Sequence[str]) -> list[
         text = f"lacks {counted(len(missing), 'patient')} that enter: {_some(missing)}"
         problems.append(Problem(str(path), text, "add a row for each"))
     words = ordered({word for _, word in first.values()})
+    problems += _spellings(path, column, words)
     members = {word: [name for name, (_, other) in first.items() if other == word] for word in words}
     parts = {word: tuple(sorted(entering & set(names))) for word, names in members.items()}
     needed = ["train", "test", *(["validation"] if "validation" in words else [])]
@@ -149,13 +153,25 @@ def _assigned(
     return first, problems
 
 
+def _spellings(path: Path, column: str, words: Sequence[str]) -> Iterator[Problem]:
+    """Words that are one but for how they are written, as 0 and 0.0, which a spreadsheet makes of it."""
+    groups: dict[str, list[str]] = {}
+    for word in words:
+        value = number(word).value
+        groups.setdefault(bare(word) if math.isnan(value) else f"{value:g}", []).append(word)
+    for spellings in (group for group in groups.values() if len(group) > 1):
+        text = f"{column} is written as {' and '.join(map(repr, spellings))}"
+        yield Problem(str(path), text, "write one of them everywhere, or names that differ in more")
+
+
 def _read(path: Path) -> tuple[pd.DataFrame, str]:
     """The file's patients and words, indexed by their row in it, and the column that the words are of."""
     remedy = "set split.file to a CSV file with the columns patient and fold, or patient and part"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False)
     except (OSError, ValueError) as error:
-        raise InputError(Problem(str(path), f"cannot be read ({error})", remedy)) from None
+        reason = " ".join(str(error).split())
+        raise InputError(Problem(str(path), f"cannot be read ({reason})", remedy)) from None
     table.columns = table.columns.str.strip()
     columns = [name for name in ("fold", "part") if name in table]
     if "patient" not in table or len(columns) != 1 or table.columns.duplicated().any():

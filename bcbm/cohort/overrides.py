@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
+from bcbm.config.checks import misspelt
 from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import unguarded
 
@@ -25,10 +26,22 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+        headings = (
+            pd.read_csv(path, dtype=str, keep_default_na=False, header=None, nrows=1).iloc[0].str.strip()
+        )
     except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise InputError(
-            Problem(str(path), f"cannot be read ({error})", "set cohort.names to a CSV file, or leave it out")
+            Problem(
+                str(path), f"cannot be read ({reason})", "set cohort.names to a CSV file, or leave it out"
+            )
         ) from None
+    if twice := sorted(set(headings[headings.duplicated()]) & {"name", *COLUMNS}):
+        raise InputError(*(Problem(str(path), f"has two columns '{word}'", "keep one") for word in twice))
+    table.columns = table.columns.str.strip()
+    if wrong := misspelt(map(str, table.columns), ("name", *COLUMNS)):
+        texts = {f"has a column '{word}', which is not read": name for word, name in wrong.items()}
+        raise InputError(*(Problem(str(path), text, f"call it '{name}'") for text, name in texts.items()))
     if "name" not in table or not set(COLUMNS) & set(table):
         text = f"has the columns {', '.join(map(str, table.columns))}"
         raise InputError(Problem(str(path), text, "it needs name and any of category, hemisphere, region"))

@@ -11,21 +11,36 @@ from bcbm.cohort.download import Download
 from bcbm.errors import InputError, Problem
 
 KIND = "one patient under several spellings"
+# Small letters of Greek and Cyrillic, and the Latin ones that they or their capitals look like.
+_LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχавекмнорстухіјѕԁԛԝһ", "abezhikmnoptyxabekmhopctyxijsdqwh")
 
 
 def bare(identifier: str) -> str:
-    """What is left of an id without case, blanks and the leading zeros of its numbers.
+    """What is left of an id without case, blanks, dashes, dots and the leading zeros of its numbers.
+
+    Dashes of every kind, underscores and dots are one dash between two digits and nothing elsewhere: `A-1-2`
+    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like.
 
     Example:
-        >>> bare("Site-07 A") == bare("SITE-7a"), bare("Site-70") == bare("Site-7")
+        >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7")
         (True, False)
     """
-    text = unicodedata.normalize("NFKC", identifier).casefold()
-    return re.sub(r"\s", "", re.sub(r"0*([0-9]+)", r"\1", text))
+    signs = (_plain(sign) for sign in unicodedata.normalize("NFKC", identifier).casefold())
+    text = re.sub("0*([0-9]+)", r"\1", "".join(signs).translate(_LOOK_ALIKES))
+    return re.sub("(?<![0-9])-|-(?![0-9])", "", re.sub("-+", "-", text))
+
+
+def _plain(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if sign.isspace() or category == "Cf":  # such as a zero-width space
+        return ""
+    return (
+        "-" if category in ("Pd", "Pc") or sign in ".\u00b7\u2212" else str(unicodedata.decimal(sign, sign))
+    )
 
 
 def same_patients(download: Download, answer: str) -> tuple[Download, list[Problem]]:
-    """Settle which patients of a download are one whose ids agree up to case, blanks and leading zeros.
+    """Settle which patients of a download are one whose ids are one when `bare`.
 
     Args:
         answer: `join` makes them one patient, under the spelling of most studies (of several, the one that
@@ -72,7 +87,9 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
 
 def _problem(spellings: Iterable[str], fate: str, remedy: str) -> Problem:
     names = ", ".join(map(repr, spellings))
-    return Problem(names, f"differ in case, blanks or leading zeros only{fate}", remedy, KIND)
+    return Problem(
+        names, f"differ in case, blanks, dashes, leading zeros or look-alike letters only{fate}", remedy, KIND
+    )
 
 
 def _spellings(names: pd.Series) -> list[list[str]]:

@@ -3,7 +3,7 @@
 import difflib
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,18 @@ def nearest(word: str, known: Sequence[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(known) if len(known) < 20 else 'see --help'}"
+
+
+def misspelt(words: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Words that are not known and may stand for one that is, which is not among them; each with that."""
+    words, known = list(words), list(known)
+    absent = {name.casefold(): name for name in known if name not in words}
+    near = {
+        word: difflib.get_close_matches(word.casefold(), absent, n=1, cutoff=0.8)
+        for word in words
+        if word not in known
+    }
+    return {word: absent[names[0]] for word, names in near.items() if names}
 
 
 def check(config: Config) -> None:

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -25,6 +25,7 @@ TUNABLE = ("model", "baseline", "loss", "data", "augment", "trainer")
 HARDWARE = tuple(f"trainer.{name}" for name in ("accelerator", "devices", "num_nodes", "parallel", "profile"))
 GROUPS = ("cohort", "model", "augment", "trainer", "tracking")
 ALWAYS = ("experiment", "cohort", "task", "split", "model", "trainer", "run")  # in every run's config.yaml
+NOTHING = ("", "null", "Null", "NULL")  # words for no value
 # What version 0.1 called a key, and what it is called now.
 ALIASES = {"task.receptors": "task.targets", "loss.receptor_weights": "loss.target_weights"}
 
@@ -51,7 +52,7 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     chosen.update({name: value for name, value in words if name in GROUPS})
 
     config = OmegaConf.structured(Config)
-    required: dict[str, str] = {}  # `???` in a file: the key, and the file that wants it set
+    required: dict[str, str] = {}  # `???` in a file: the key that is still to be set, and the file
     for group, name in chosen.items():
         if group not in GROUPS:
             raise ConfigError(f"'{group}' is not a group of conf/; {nearest(str(group), GROUPS)}")
@@ -61,19 +62,21 @@ def compose(arguments: Sequence[str] = ()) -> Config:
         required |= dict.fromkeys(_required(content), str(path.relative_to(home)))
         config = _merge(config, OmegaConf.create(content), str(path.relative_to(home)))
     for path, layer in layers:
+        required = _still_open(required, layer)
         required |= dict.fromkeys(_required(layer), path.name)
         config = _merge(config, OmegaConf.create(layer), path.name)
     for name, value in words:
         if name not in GROUPS:
-            config = _merge(config, _dotted(name, value), f"{name}={value}")
+            word = _dotted(name, value)
+            required = _still_open(required, plain(word))
+            config = _merge(config, word, f"{name}={value}")
     config.experiment = "+".join(_title(name, own) for name in names)
     try:
         resolved: Config = OmegaConf.to_object(config)  # type: ignore[assignment]
-        unset = [name for name in required if OmegaConf.select(config, name) is None]
     except OmegaConfBaseException as error:
         raise ConfigError(f"key '{error.full_key}': {str(error).splitlines()[0]}") from None
-    if unset:
-        raise ConfigError(f"{unset[0]} is not set, and {required[unset[0]]} needs it; set {unset[0]}=VALUE")
+    for name, file in required.items():
+        raise ConfigError(f"{name} is not set, and {file} needs it; set {name}=VALUE")
     check(resolved)
     _check_tune(resolved)
     return resolved
@@ -201,11 +204,25 @@ def _experiment_layers(name: str, own: str | None) -> list[tuple[Path, dict[str,
         path = experiment_file(parent, own)
         _require(path, f"experiment={parent}", list(experiment_files(own)))
         layer = _read(path)
+        if not layer:
+            raise ConfigError(f"{path}: holds no key: it is empty or was cut off; write keys into it")
+        _check_base(path, layer)
         if any(path == seen for seen, _ in layers):
             raise ConfigError(f"{path.name} extends itself; remove the circle")
         layers.insert(0, (path, layer))
         parent = layer.pop("extends", None)
     return layers
+
+
+def _check_base(path: Path, layer: Mapping[str, Any]) -> None:
+    """Refuse an experiment that names what it stands on in another way than by one name."""
+    if not isinstance(layer.get("extends", ""), str):
+        raise ConfigError(f"{path}: extends is {layer['extends']}; name one experiment: extends: demo")
+    defaults = layer.get("defaults", {})
+    if not isinstance(defaults, Mapping) or not all(isinstance(name, str) for name in defaults.values()):
+        raise ConfigError(
+            f"{path}: defaults is {defaults}; name a file of a group: defaults: {{model: small}}"
+        )
 
 
 def _title(name: str, own: str | None) -> str:
@@ -221,18 +238,35 @@ def _required(content: Any, prefix: str = "") -> list[str]:
     return [prefix.removeprefix(".")] if content == "???" else []
 
 
+def _still_open(required: Mapping[str, str], content: dict[str, Any]) -> dict[str, str]:
+    """The keys that are still to be set, with their files, once some keys are set."""
+    values = flattened(content)
+    return {name: file for name, file in required.items() if values.get(name) in (None, "???")}
+
+
 def _dotted(name: str, value: str) -> Any:
     try:
-        layer = OmegaConf.from_dotlist([f"{name}={value}"])
-        content = read_value(value)
-        is_text = name in _texts() and isinstance(content, int | float | list)
-        OmegaConf.update(layer, name, value if is_text else content)
+        content = _content(name, value.strip())
+        layer = OmegaConf.create({}) if content == value else OmegaConf.from_dotlist([f"{name}={value}"])
+        OmegaConf.update(layer, name, content)
         return layer
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from None
     except Exception as error:  # the YAML parser's own errors
         hint = "; write a blank behind each colon" if re.search(r":[^ /]", value) else ""
         raise ConfigError(f"{name}={value}: not readable: {str(error).splitlines()[0]}{hint}") from None
+
+
+def _content(name: str, value: str) -> Any:
+    """The value of a word: that of a text is as it stands, whatever YAML sees in it, such as a comment."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    if name in _texts() and not quoted and value not in (*NOTHING, "???"):
+        require_values(value)
+        return value
+    content = read_value(value)
+    if content is None and value not in (*NOTHING, "~"):
+        raise ConfigError(f"YAML reads nothing in '{value}'; write a value, or null for none")
+    return content
 
 
 def _require(path: Path, word: str, names: Sequence[str]) -> None:
@@ -262,6 +296,8 @@ def _texts() -> frozenset[str]:
 
 
 def _merge(config: Any, layer: Any, source: str) -> DictConfig:
+    if isinstance(layer, DictConfig):
+        _check_shape(OmegaConf.to_container(layer), Config, source)
     try:
         return OmegaConf.unsafe_merge(config, layer)  # type: ignore[return-value]
     except TypeError:
@@ -272,6 +308,34 @@ def _merge(config: Any, layer: Any, source: str) -> DictConfig:
         if "not in" in str(error).splitlines()[0]:
             raise ConfigError(f"{source}: unknown key '{full}'; {nearest(full, known)}") from None
         raise ConfigError(f"{source}: key '{full}': {str(error).splitlines()[0]}") from None
+
+
+def _check_shape(content: Any, schema: Any, source: str, prefix: str = "") -> None:
+    """Refuse a value in place of a group of keys, a word in place of a list, a list in place of a word."""
+    for name, hint in get_type_hints(schema).items():
+        value, key = content.get(name), f"{prefix}{name}"
+        if value is None or value == "???":
+            continue
+        if is_dataclass(hint):
+            if not isinstance(value, dict):
+                first = fields(hint)[0].name
+                raise ConfigError(
+                    f"{source}: '{key}' is a group of keys; set for example {key}.{first}=VALUE"
+                )
+            _check_shape(value, hint, source, f"{key}.")
+        elif get_origin(hint) is list and not isinstance(value, list):
+            raise ConfigError(f"{source}: '{key}' takes a list; write {key}=[{value}]")
+        elif get_origin(hint) is list and (
+            inner := [item for item in value if isinstance(item, list | dict)]
+        ):
+            raise ConfigError(
+                f"{source}: '{key}' takes words, and {inner[0]} is none; write {key}=[WORD, WORD]"
+            )
+    for name in (name for name in content if "." in str(name)):
+        group, _, rest = str(name).partition(".")
+        raise ConfigError(
+            f"{source}: '{prefix}{name}' has a dot; write in a file {{{group}: {{{rest}: VALUE}}}}"
+        )
 
 
 def _check_tune(config: Config) -> None:

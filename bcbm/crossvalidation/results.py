@@ -11,7 +11,7 @@ from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Note, Problem
 from bcbm.runs.figures import figures_of
-from bcbm.runs.finished import FinishedRun, read_config, without_nulls
+from bcbm.runs.finished import FinishedRun, read_config, read_results
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.ledger import enter
@@ -39,7 +39,6 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.stability import stability_block
-    from bcbm.system.files import strict_json
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
@@ -55,7 +54,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
             results["ledger"] = counted
         if chosen := chosen_columns(folder.path, targets):
             results["stability"] = {target: stability_block(table) for target, table in chosen.items()}
-        folder.write("results.json", strict_json(results))
+        folder.write_results(results)
         report = page(folder, _finished(folder, tables, leaks))
     print_table(results, console)
     say(console, f"report: {report.absolute()}")
@@ -80,7 +79,7 @@ def _counted(environment: dict[str, Any], experiment: str, ledger: Path | None) 
 
 def _finished(folder: RunFolder, tables: RunTables, leaks: list[LeakFold]) -> FinishedRun:
     """A run as `read_run` gives it, of tables that are read and checked already."""
-    results: Results = without_nulls(read_json(folder.path / "results.json", ANEW))
+    results = read_results(folder.path, tables.environment["identity"])
     config, content = read_config(folder.path), tables.split_content
     owned = tables.environment, content, tables.lesions, tables.predictions
     return FinishedRun(folder.path, config, *owned, results, leaks)

@@ -1,5 +1,6 @@
 """A finished run as report and comparison read it: its files, and nothing but its files."""
 
+import json
 import math
 import warnings
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.runs.figures import figures_of
 from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
+from bcbm.runs.tables import RUN, read_with_sum, sum_of
 from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.results import Results
 from bcbm.system.files import read_json
@@ -34,7 +36,8 @@ class FinishedRun:
         split: unit, seed, hash and the folds' units.
         lesions: the whole lesion table, excluded ones too.
         predictions: the prediction table.
-        results: `results.json`, whether it is leaky counted anew; NaN where a figure is undefined.
+        results: `results.json`, whether it is leaky counted anew; NaN where a figure is undefined. All of
+            it is computed anew where it has no sum beside it.
         leaks: what the parts of each fold share.
     """
 
@@ -103,12 +106,14 @@ def _read(folder: Path, resume: str) -> FinishedRun:
     config = read_config(folder)
     tables = read_tables(folder, config["task"]["targets"])
     leaks = count_leaks(tables.lesions, tables.split)
-    results: Results = without_nulls(read_json(folder / "results.json", anew(folder)))
-    if "p" not in results["mean"]:
+    place = folder / "results.json"
+    if sum_of(place).is_file():
+        results = read_results(folder, tables.environment["identity"])
+    else:
         results = _of_now(folder, config, tables, leaks)
     if results["split"]["hash"] != tables.split.hash:
         found = f"is of split {results['split']['hash']}, and the run's is {tables.split.hash}"
-        raise InputError(Problem(str(folder / "results.json"), found, anew(folder)))
+        raise InputError(Problem(str(place), found, anew(folder)))
     merged = folder / "predictions.parquet"
     if not read_predictions(merged, anew(folder)).equals(tables.predictions):
         raise InputError(Problem(str(merged), "is not what the folds' tables hold together", anew(folder)))
@@ -118,10 +123,28 @@ def _read(folder: Path, resume: str) -> FinishedRun:
     return FinishedRun(folder, config, environment, split, tables.lesions, tables.predictions, results, leaks)
 
 
+def read_results(folder: Path, run: str) -> Results:
+    """The results of a run as they were written.
+
+    Raises:
+        InputError: they were changed, or are of another run.
+    """
+    place = folder / "results.json"
+    with readable(place, anew(folder)):
+        content = json.loads(read_with_sum(place, anew(folder)))
+        author = content.pop(RUN)
+    if author != run:
+        raise InputError(Problem(str(place), f"is of run {author}, and this is run {run}", anew(folder)))
+    results: Results = without_nulls(content)
+    return results
+
+
 def _of_now(folder: Path, config: dict[str, Any], tables: RunTables, leaks: list[LeakFold]) -> Results:
-    """The figures of a run of before 0.3, which took the AUROC of all folds together."""
+    """The figures of a run whose results have no sum beside them, as those of before 0.4, anew."""
     author = tables.environment.get("versions", {}).get("bcbm", "of before")
-    text = f"{folder}: bcbm {author} took its AUROC of all folds together; its figures are computed anew, as "
+    text = (
+        f"{folder}: results.json, of bcbm {author}, has no sum beside it; its figures are computed anew, as "
+    )
     warnings.warn(f"{text}the mean of folds, and not written: {anew(folder)}", Note, stacklevel=2)
     return figures_of(folder, tables, leaks, config["task"]["targets"], config["bootstrap"], config["seed"])
 

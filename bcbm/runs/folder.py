@@ -17,8 +17,9 @@ from bcbm.errors import ConfigError, Note, note_if_long
 from bcbm.runs.identity import environment, fingerprint
 from bcbm.runs.owner import sole_owner
 from bcbm.runs.predictions import read_predictions
-from bcbm.runs.tables import write_table
-from bcbm.system.files import write_whole
+from bcbm.runs.tables import RUN, write_table, write_with_sum
+from bcbm.statistics.results import Results
+from bcbm.system.files import strict_json, write_whole
 from bcbm.system.processes import FIRST_RANK, rank, rank_variables
 from bcbm.system.version import __version__
 from bcbm.terminal.words import listed
@@ -130,6 +131,11 @@ class RunFolder:
             write_whole(self.path / name, content)
         else:
             write_table(self.path / name, content, _identity(self.path))
+
+    def write_results(self, results: Results) -> None:
+        """Write `results.json`, the run that it is of in it and its sum beside it."""
+        content = strict_json({**results, RUN: _identity(self.path)})
+        write_with_sum(self.path / "results.json", content.encode())
 
     def predictions(self, number: int) -> pd.DataFrame | None:
         """The prediction table of a fold, or None while it is not finished."""

@@ -4,12 +4,14 @@ import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bcbm.config.compose import plain
+from bcbm.config.compose import plain, to_yaml
 from bcbm.config.places import checkout
+from bcbm.config.reading import read_value
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.system.version import __version__
@@ -22,6 +24,11 @@ PACKAGES = (
 
 # What may differ between two starts of the same run.
 NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest")
+PLACES = {
+    "cohort": ("root", "names", "readings", "exclude", "radiomics"),
+    "split": ("file",),
+    "model": ("weights",),
+}  # files that move
 
 
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
@@ -43,6 +50,21 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def settings_sum(content: Mapping[str, Any]) -> str:
+    """A sum of what a run's `config.yaml` holds, without what may differ between two starts of the run.
+
+    Args:
+        content: as the file has it, whatever version wrote it.
+    """
+    parts = {name: dict(value) if isinstance(value, Mapping) else value for name, value in content.items()}
+    for name in NOT_IDENTITY:
+        parts.pop(name, None)
+    for section, names in PLACES.items():
+        for name in names:
+            dict.pop(parts.get(section, {}), name, None)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def environment(config: Config, cohort: str, split_hash: str, identity: str) -> dict[str, Any]:
     """Versions, commit, seed and hashes: what it takes to run it again."""
     return {
@@ -54,6 +76,7 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
         "cohort": cohort,
         "split": split_hash,
         "identity": identity,
+        "settings": settings_sum(read_value(to_yaml(config))),
         "checksums": "sha256",  # beside every table
     }
 

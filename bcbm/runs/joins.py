@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.splits import Split, unit_ids
+from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Note, Problem, readable
+from bcbm.runs.identity import settings_sum
 from bcbm.runs.predictions import COLUMNS, KEY, read_predictions
 from bcbm.runs.tables import REMEDY, RUN, sum_of
 from bcbm.system.files import read_json
@@ -22,6 +24,7 @@ from bcbm.terminal.words import listed
 
 ANEW = "fit the experiment again in another run folder"
 CHECKSUMS = "checksums"  # key of environment.json: the run has a sum beside every table
+SETTINGS = "settings"  # key of environment.json: the sum of what config.yaml holds
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,10 @@ class _Check:
                 if value != split.hash:
                     found = f"its folds have hash {split.hash}, and {owner} says {value}: they were changed"
                     check.problems.append(Problem(str(place), found, ANEW))
+        settings = folder / "config.yaml"
+        if SETTINGS in environment and settings_sum(read_yaml(settings)) != environment[SETTINGS]:
+            found = "was changed since this run was begun with it"
+            check.problems.append(Problem(str(settings), found, f"put it back as it was, or {ANEW}"))
         return check
 
     @property

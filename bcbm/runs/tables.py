@@ -1,4 +1,4 @@
-"""Tables of a run on disk: the run that a table is of inside it, and its SHA-256 in a file beside it."""
+"""Tables and results of a run on disk, their SHA-256 beside them; in a table stands the run that it is of."""
 
 import hashlib
 from io import BytesIO
@@ -9,17 +9,17 @@ import pandas as pd
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import write_whole
 
-RUN = "run"  # attribute of a table: the identity of the run that has written it
+RUN = "run"  # of a table or of results: the identity of the run that has written them
 REMEDY = "remove it and run the same fit command again"
 
 
 def sum_of(path: Path) -> Path:
-    """Where the sum of a table lies."""
+    """Where the sum of a table, or of results, lies."""
     return path.with_suffix(".sha256")
 
 
 def write_table(path: Path, table: pd.DataFrame, run: str) -> None:
-    """Write a table and, before it, its sum, as `sha256sum --check` reads it: a table that is there has one.
+    """Write a table and, before it, its sum: a table that is there has one.
 
     Args:
         path: of the table, `<name>.parquet`; the sum is `<name>.sha256`.
@@ -28,16 +28,20 @@ def write_table(path: Path, table: pd.DataFrame, run: str) -> None:
     """
     table = table.copy(deep=False)
     table.attrs = {RUN: run} if run else {}
-    content = table.to_parquet()
+    write_with_sum(path, table.to_parquet())
+
+
+def write_with_sum(path: Path, content: bytes) -> None:
+    """Write a file and, before it, its sum, as `sha256sum --check` reads it."""
     write_whole(sum_of(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
     write_whole(path, content)
 
 
-def read_table(path: Path, remedy: str) -> pd.DataFrame:
-    """A table as it was written; one of before there were sums has none to hold it against.
+def read_with_sum(path: Path, remedy: str) -> bytes:
+    """A file as it was written; one of before there were sums has none to hold it against.
 
     Raises:
-        InputError: it is damaged, or not what its sum was taken of.
+        InputError: it is not there, or not what its sum was taken of.
     """
     with readable(path, remedy):
         content, beside = path.read_bytes(), sum_of(path)
@@ -45,4 +49,14 @@ def read_table(path: Path, remedy: str) -> pd.DataFrame:
         if beside.is_file() and beside.read_bytes().split()[:1] != [digest.encode()]:
             found = f"was changed or damaged: its SHA-256 is not the one in {beside.name}"
             raise InputError(Problem(str(path), found, remedy))
-        return pd.read_parquet(BytesIO(content))
+        return content
+
+
+def read_table(path: Path, remedy: str) -> pd.DataFrame:
+    """A table as it was written, see `read_with_sum`.
+
+    Raises:
+        InputError: it is damaged, or not what its sum was taken of.
+    """
+    with readable(path, remedy):
+        return pd.read_parquet(BytesIO(read_with_sum(path, remedy)))

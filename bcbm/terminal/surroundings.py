@@ -18,6 +18,7 @@ SIGNS = {
     "─": "-",
     "━": "-",
 }
+NARROWEST = 10  # columns of a screen
 ERRORS = "bcbm"  # how Python names this way of writing what a stream cannot encode
 
 
@@ -25,6 +26,8 @@ def any_surroundings() -> None:
     """Draw into files alone, and print on any terminal; to be called before anything is drawn or printed."""
     # A notebook leaves a backend there that this Python need not have, or one that opens windows.
     os.environ["MPLBACKEND"] = "agg"
+    if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns) < NARROWEST:
+        del os.environ["COLUMNS"]  # 0, as some terminals say, would swallow every line
     any_terminal()
 
 

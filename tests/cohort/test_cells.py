@@ -3,6 +3,7 @@
 import datetime
 import io
 import math
+import re
 import shutil
 import zipfile
 
@@ -12,7 +13,17 @@ import pytest
 from downloads import LABELS, download, lesions_of, row
 from rich.console import Console
 
-from bcbm.cohort.cells import LISTED, LONGEST, age, field_strength, number, pixel_spacing, words, year
+from bcbm.cohort.cells import (
+    LISTED,
+    LONGEST,
+    age,
+    field_strength,
+    number,
+    pixel_spacing,
+    read_numbers,
+    words,
+    year,
+)
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.targets import Target, read_labels
 from bcbm.config.compose import compose
@@ -181,6 +192,66 @@ def test_merged_cells_count_as_their_value_in_each_row_and_column_and_are_listed
     )
 
 
+def rewritten(path, change):
+    """Write a workbook with another text of its first sheet's XML."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    parts[sheet] = change(parts[sheet].decode()).encode()
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+
+
+def prefixed(xml):
+    return re.sub(r"<(/?)(?=[a-zA-Z])", r"<\1x:", xml).replace("xmlns=", "xmlns:x=")
+
+
+@pytest.mark.parametrize(
+    ("mark", "change"),
+    [
+        ('<mergeCell ref="B2:B3"/>', prefixed),
+        ("<mergeCell ref='B2:B3'/>", str),
+        ('<mergeCell ref="$B$2:$B$3"/>', str),
+        ('<mergeCell xmlns:r="http://x/" r:uid="{1}"\nref = "b2:b3" />', str),
+    ],
+)
+def test_merged_cells_are_seen_in_the_xml_of_any_program(tmp_path, mark, change):
+    root = download(tmp_path, [("1-0", "met", *row(1))], [("1-0", "+", "-", "+"), ("2-0", "", "+", "+")])
+    merged = f'</sheetData><mergeCells count="1">{mark}</mergeCells>'
+    rewritten(root / CLINICAL_WORKBOOK[0], lambda xml: change(xml.replace("</sheetData>", merged)))
+    tables = read_download(root)
+    assert tables.studies["ER"].tolist() == [1, 1]
+    assert [cell.kind for cell in tables.odd_cells] == ["merged cells"]
+
+
+def test_rows_and_cells_in_any_order_are_read_by_their_numbers(tmp_path):
+    labels = [(f"{number}-0", "+-"[number % 2], "+", "-") for number in range(1, 5)]
+    root = download(tmp_path, [("1-0", "met", *row(1))], labels)
+    sound = read_download(root).studies
+
+    def shuffled(xml):
+        head, *rows = re.findall(r"<row .*?</row>", xml, re.DOTALL)
+        cells = re.findall(r"<c .*?</c>", rows[0], re.DOTALL)
+        turned = rows[0].replace("".join(cells), "".join(reversed(cells)))
+        return xml.replace("".join([head, *rows]), "".join([head, *reversed(rows[1:]), turned]))
+
+    rewritten(root / CLINICAL_WORKBOOK[0], shuffled)
+    assert read_download(root).studies.equals(sound)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"), [('<row r="3"', '<row r="2"', "row 2"), ('r="B3"', 'r="A3"', "cell A3")]
+)
+def test_a_row_or_cell_that_stands_twice_is_refused_by_its_number(tmp_path, old, new, place):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS)
+    rewritten(root / CLINICAL_WORKBOOK[0], lambda xml: xml.replace(old, new, 1))
+    with pytest.raises(InputError) as refused:
+        read_download(root)
+    assert f"{CLINICAL_WORKBOOK[0]}, sheet {CLINICAL_WORKBOOK[1]}" in str(refused.value)
+    assert place in str(refused.value) and "twice" in str(refused.value)
+
+
 def test_a_formula_that_was_worked_out_counts_as_its_value(tmp_path):
     root = small(tmp_path)
     change(root, RADIOMICS_WORKBOOK, {("original_a", 3): "=2*1"})
@@ -236,6 +307,27 @@ def test_a_label_by_numbers_takes_decimal_commas_and_other_digits_and_says_so():
     labels = read_labels(cells, {"ki67": Target("Ki-67", (">= 20",))}, "the sheet", rows, problems)
     assert labels["ki67"].fillna(-1).tolist() == [1, 1, 0, -1, 1]
     assert [str(problem).split("counts as ")[1] for problem in problems] == ["20.5", "35", "19.5", "missing"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "cell"),
+    [
+        ("shape_Sphericity", 987.0),
+        ("shape_Sphericity", -0.5),
+        ("shape_Sphericity", 0),
+        ("shape_VoxelVolume", -64),
+        ("shape_VoxelVolume", 0),
+        ("shape_MeshVolume", "-1"),
+        ("firstorder_Mean", 1e300),
+        ("firstorder_Mean", "-1e31"),
+    ],
+)
+def test_a_feature_that_cannot_be_is_missing_and_listed(feature, cell):
+    odd = []
+    cells = pd.Series({2: 0.5, 7: cell}, name=f"original_{feature}", dtype=object)
+    values = read_numbers(cells, "the workbook", odd)
+    assert values[0] == 0.5 and math.isnan(values[1])
+    assert [(item.row, item.content, item.kind) for item in odd] == [(7, str(cell), "number beyond belief")]
 
 
 def test_a_column_of_odd_cells_is_one_line_and_a_file_with_every_one(table_cohort, tmp_path):

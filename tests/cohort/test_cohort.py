@@ -2,11 +2,13 @@
 
 import gzip
 import shutil
+import zipfile
 from itertools import product
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from downloads import LABELS, P, download, lesions_of, row
@@ -76,6 +78,22 @@ def test_a_folded_collision_is_reported_and_matched_to_nobody(tmp_path):
     assert len(problems) == 1 and "L.front, L_front" in problems[0]
     assert table.loc[[f"{P}-1-0/L_front", f"{P}-1-0/L.front"], "mask_path"].tolist() == ["", ""]
     assert not table.loc[f"{P}-1-0/L-front", "in_workbook"]
+
+
+@pytest.mark.parametrize(
+    ("row_name", "file_name", "same"),
+    [
+        ("met-1-1", "met-11", False),
+        ("PTV1.1", "PTV11", False),
+        ("met-1.0", "met-10", False),
+        ("met+1", "met-1", False),
+        ("met 1.1", "Met_1-1", True),
+        ("L frontal-2", "l_frontal2", True),
+    ],
+)
+def test_a_sign_between_numbers_is_no_mere_spelling(tmp_path, row_name, file_name, same):
+    root = download(tmp_path, [("1-0", row_name, *row(1))], LABELS, files=[("1-0", file_name)])
+    assert len(read_download(root).segmentations) == (1 if same else 2)
 
 
 def test_a_row_without_file_and_a_file_without_row_are_excluded_by_what_they_lack(tmp_path):
@@ -168,6 +186,64 @@ def test_a_missing_or_corrupt_workbook_is_named(tmp_path, name):
     with pytest.raises(InputError, match="no such workbook") as missing:
         read_download(root)
     assert name in str(corrupt.value) and name in str(missing.value)
+
+
+def strict(path):
+    """Rewrite a workbook in the namespaces of Strict Open XML."""
+    plain, own = b"http://schemas.openxmlformats.org/%s/2006", b"http://purl.oclc.org/ooxml/%s"
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in parts.items():
+            for part in (b"spreadsheetml", b"officeDocument"):
+                content = content.replace(plain % part, own % part)
+            book.writestr(name, content)
+
+
+def renamed(path):
+    book = openpyxl.load_workbook(path)
+    book.active.title += " "
+    book.save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (lambda path: path.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(999)), ["password", ".xls"]),
+        (lambda path: path.write_text("ID,ER,PR,HER2\nA-1-0,+,+,+"), ["'ID,ER,PR,HER2", ".xlsx"]),
+        (lambda path: path.write_bytes(b""), ["empty", "download"]),
+        (strict, ["Strict Open XML", "save it"]),
+        (renamed, [f"'{CLINICAL_WORKBOOK[1]} '", "name the sheet"]),
+    ],
+)
+def test_a_workbook_of_another_kind_is_told_what_it_is(tmp_path, change, facts):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS)
+    change(root / CLINICAL_WORKBOOK[0])
+    with pytest.raises(InputError) as refused:
+        read_download(root)
+    assert all(fact in str(refused.value) for fact in [str(root / CLINICAL_WORKBOOK[0]), *facts])
+
+
+@pytest.mark.parametrize("name", ["Mask_met", "mask_met.nii.gz", "MASK_met.NII.GZ", "met", "met.nii"])
+def test_a_row_may_name_its_mask_with_or_without_the_ends_of_the_file(tmp_path, name):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS, files=[("1-0", "met")])
+    change_cell(root / RADIOMICS_WORKBOOK[0], "B2", name)
+    table = read_download(root).segmentations
+    assert table["name"].tolist() == ["met"] and table["in_workbook"].all() and table["mask_path"].all()
+
+
+def test_a_row_without_a_segmentation_is_reported_and_not_read(tmp_path):
+    root = download(tmp_path, [("1-0", "met", *row(1)), ("2-0", "", *row(2))], LABELS)
+    change_cell(root / RADIOMICS_WORKBOOK[0], "B3", None)
+    tables = read_download(root)
+    assert tables.segmentations["name"].tolist() == ["met"]
+    assert any("row 3" in str(problem) and "Segmentation_Name" in str(problem) for problem in tables.problems)
+
+
+def change_cell(path, place, value):
+    book = openpyxl.load_workbook(path)
+    book.active[place] = value
+    book.save(path)
 
 
 def test_missing_columns_are_all_named(tmp_path):

@@ -216,6 +216,16 @@ def test_a_file_of_other_columns_or_words_is_refused(tmp_path, header, line, fac
     assert any(fact in str(problem) for problem in found)
 
 
+@pytest.mark.parametrize("other", ["0.0", "00", "\uff10", "0\u200b"])
+def test_a_fold_has_one_spelling(tmp_path, other):
+    table = invented()
+    names = sorted(set(table["patient_id"]))
+    lines = [f"{name},{place // 2 % 2 ^ place % 2}" for place, name in enumerate(names)]
+    lines[0] = lines[0].replace(",0", f",{other}")
+    (problem,) = [item for item in problems_of(table, own_folds(tmp_path, lines)) if "written" in item.found]
+    assert "'0'" in problem.found and repr(other) in problem.found
+
+
 @pytest.mark.parametrize(
     ("words", "fact"),
     [

@@ -39,6 +39,24 @@ def test_a_file_without_the_columns_is_refused(tmp_path, content):
         read_overrides(path)
 
 
+def test_a_column_that_nearly_is_one_is_refused_and_any_other_is_passed_over(tmp_path):
+    path = written(tmp_path / "names.csv", "name,hemishpere,region,lesions", "met,left,deep,3")
+    with pytest.raises(InputError, match=r"'hemishpere'.*'hemisphere'"):
+        read_overrides(path)
+    path = written(tmp_path / "names.csv", " name, hemisphere ,region,lesions", "met,left,deep,3")
+    assert read_overrides(path)["met"].hemisphere == "left"
+
+
+def test_a_column_that_stands_twice_and_a_broken_row_are_one_line_each(tmp_path):
+    path = written(tmp_path / "names.csv", "name,region,region", "met,deep,frontal")
+    with pytest.raises(InputError, match="two columns 'region'"):
+        read_overrides(path)
+    path = written(tmp_path / "names.csv", "name,region", "met,deep", "other,deep,left,more")
+    with pytest.raises(InputError, match=r"names\.csv") as refused:
+        read_overrides(path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv.*set cohort\.names"):
         read_overrides(tmp_path / "nowhere.csv")

@@ -8,6 +8,7 @@ import pytest
 from downloads import P, download, row
 from rich.console import Console
 
+from bcbm.cohort.download import patient_of
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.patients import bare, same_patients
 from bcbm.cohort.table import build_table, settle
@@ -52,11 +53,30 @@ def prepared(root, folder, *words):
         ("Site-70", False),
         ("Site-7b", False),
         ("Site-07-1", False),
+        ("Site\u20137", True),
+        ("Site_7", True),
+        ("site.007", True),
+        ("Site7", True),
+        ("Site\u200b-7", True),
+        ("\u0405it\u0435-7", True),
+        ("Site-\u0667", True),
+        ("Cite-7", False),
     ],
 )
-def test_case_blanks_and_leading_zeros_make_no_other_id(spelling, same):
+def test_no_other_id_is_made_by_case_blanks_dashes_zeros_and_look_alikes(spelling, same):
     assert (bare(spelling) == bare("Site-7")) == same
     assert bare("Site-0") == bare("site-000") != bare("Site-")
+
+
+def test_a_dash_between_numbers_keeps_them_apart():
+    assert len({bare(name) for name in ("A-1-2", "A-12", "A-1-20", "A-2-1", "B-1-2", "A-1-2-3")}) == 6
+    assert bare("A-1-2") == bare("a_01.2") == bare("A1\u20142")
+
+
+@pytest.mark.parametrize("dash", "\u2010\u2013\u2212")
+def test_a_session_behind_another_dash_is_of_the_same_patient(dash):
+    assert patient_of(f"{P}-1{dash}2") == f"{P}-1"
+    assert bare(patient_of(f"{P}{dash}1{dash}2")) == bare(f"{P}-1")
 
 
 def test_patients_padded_in_part_stop_every_command_with_all_of_them_listed(padded, tmp_path):

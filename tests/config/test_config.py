@@ -1,5 +1,6 @@
 """The configuration: layers in order, errors that say what to write instead, nothing executed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_word_without_a_value_says_how_to_write_it():
 
 
 @pytest.mark.parametrize(
-    "word", ["split.folds=[", "cohort.root=${nowhere}", "cohort.root=!!python/tuple [1]"]
+    "word", ["split.folds=[", "cohort.root=${nowhere}", "task.targets=!!python/tuple [1]"]
 )
 def test_an_unreadable_value_is_a_config_error(word):
     assert word.split("=")[0] in message(word)
@@ -223,11 +224,64 @@ def test_the_written_configuration_composes_to_itself(tmp_path):
         ("loss.target_weights={ER: 0, PR: 0, HER2: 0}", "not all of them 0"),
         ("loss.target_weights.ER=-1", "at least 0"),
         ("tune=[1]", "expected keys"),
+        ("task.targets=ER", "write task.targets=[ER]"),
+        ("task.targets=[[ER]]", "task.targets"),
+        ("task.targets=[ER, [PR]]", "task.targets"),
+        ("split=3", "split.unit=VALUE"),
+        ("trainer.devices=#2", "trainer.devices"),
         ("tune={model.dropout:[0.1]}", "a blank behind each colon"),
     ],
 )
 def test_values_that_mean_nothing_are_refused_with_what_to_write(word, remedy):
     assert remedy in message(word)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/data/BCBM #2", "#x", "&x", "---", "~", "{a}", "[x]", "*a", "a: b", "007", "off", "2024-01-01", "'a"],
+)
+def test_a_text_on_the_command_line_is_what_was_written(path):
+    assert compose([f"run.root={path}"]).run.root == path
+    assert compose([f"cohort.root={path}"]).cohort.root == path
+    assert compose([f"cohort.root={json.dumps(path)}"]).cohort.root == path
+
+
+def test_nothing_on_the_command_line_is_nothing():
+    assert [compose([f"cohort.root={word}"]).cohort.root for word in ("", "null")] == [None, None]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but this\n", "---\n"])
+def test_an_experiment_without_any_key_is_refused(tmp_path, text):
+    path = experiment(tmp_path, "cut", text)
+    assert "cut.yaml" in message(path) and "empty" in message(path)
+
+
+@pytest.mark.parametrize("key", ["seed", "trainer.max_epochs", "task.targets"])
+def test_a_key_that_a_file_leaves_open_is_asked_for(tmp_path, key):
+    group, _, name = key.rpartition(".")
+    own = experiment(tmp_path, "own", f"{group}:\n  {name}: ???" if group else f"{key}: ???")
+    assert f"set {key}=VALUE" in message(own) and "own.yaml" in message(own)
+    value = "[ER]" if key == "task.targets" else "3"
+    assert compose([own, f"{key}={value}"])
+    (tmp_path / "above.yaml").write_text(
+        f"extends: {tmp_path}/own.yaml\n{group or key}: " + (f"{{{name}: {value}}}" if group else value)
+    )
+    assert compose([f"experiment={tmp_path}/above.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("split.folds: 3", "{split: {folds: VALUE}}"),
+        ("defaults: [model]", "defaults: {model: small}"),
+        ("extends: [demo]", "extends: demo"),
+        ("task: {targets: ER}", "task.targets=[ER]"),
+        ("split: 3", "split.unit"),
+    ],
+)
+def test_a_file_whose_keys_have_another_shape_is_told_the_right_one(tmp_path, text, fact):
+    path = experiment(tmp_path, "mine", text)
+    assert fact in message(path) and "mine.yaml" in message(path)
 
 
 def test_a_path_with_a_plus_is_one_experiment(tmp_path):

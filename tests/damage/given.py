@@ -15,6 +15,7 @@ AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 FIRST, SECOND, LAST = (f"BCBM-RadioGenomics-{number}-0" for number in (1, 2, PATIENTS))
 NAME = "left-frontal"  # of each patient's first lesion
 OTHER = "right-parietal"  # of every second pair of patients, the second
+FRACTIONS = [FEATURES.index(f"original_shape_{name}") for name in ("Elongation", "Flatness", "Sphericity")]
 LESIONS = PATIENTS + PATIENTS // 2
 
 
@@ -35,7 +36,9 @@ def write_download(root: Path) -> None:
             low = 4 + 7 * place
             mask[low : low + 4, low : low + 4, low : low + 3 + number % 3] = 1
             save(mask_of(root, study, name), mask)
-            radiomics.append([study, f"mask_{name}", *rng.lognormal(0, 1, len(FEATURES))])
+            values = rng.lognormal(0, 1, len(FEATURES))
+            values[FRACTIONS] /= 1 + values[FRACTIONS]
+            radiomics.append([study, f"mask_{name}", *values])
     heads = ["ID", "ER", "PR", "HER2", "Age", "Magnetic Field Strength ID", "Year"]
     write_sheet(root, CLINICAL_WORKBOOK, pd.DataFrame(clinical, columns=heads))
     heads = ["FilenamePrefix", "Segmentation_Name", *FEATURES]

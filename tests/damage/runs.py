@@ -122,6 +122,20 @@ def _(run: Path) -> None:
     path.write_text("".join("seed: ${oc.env:HOME}\n" if line.startswith("seed:") else line for line in lines))
 
 
+@kind("a configuration that was changed", "config.yaml", "put it back", **RUN)
+def _(run: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("aggregate: mean", "aggregate: max"))
+
+
+@kind("a figure that was changed", "results.json", "evaluate", given="run", words=(), command="compare")
+def _(run: Path) -> list[str]:
+    second = _second(run)
+    text = (run / "results.json").read_text()
+    (run / "results.json").write_text(text.replace('"auroc": 0.', '"auroc": 0.9', 1))
+    return [second]
+
+
 @kind("results cut short", "damaged", given="run", words=(), command="compare")
 def _(run: Path) -> list[str]:
     _cut(run / "results.json")

@@ -88,7 +88,24 @@ def _(root: Path) -> list[str]:
     return [f"cohort.readings={root.parent / 'readings.csv'}"]
 
 
-@kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1])
+@kind("a workbook locked by a password, or of an old kind", CLINICAL, "password", ".xls")
+def _(root: Path) -> None:
+    (root / CLINICAL).write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(4000))
+
+
+@kind("a CSV file renamed to a workbook", CLINICAL, "'ID,ER,PR,HER2", ".xlsx")
+def _(root: Path) -> None:
+    (root / CLINICAL).write_text("ID,ER,PR,HER2\n")
+
+
+@kind(
+    "a radiomics row without its segmentation", RADIOMICS, "row 2", "no Segmentation_Name", end=SAID, lost=1
+)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, "Segmentation_Name", "")
+
+
+@kind("a sheet by another name", CLINICAL, CLINICAL_WORKBOOK[1], "'Sheet1'")
 def _(root: Path) -> None:
     table = pd.read_excel(root / CLINICAL, dtype=object)
     write_sheet(root, (CLINICAL, "Sheet1"), table)
@@ -142,6 +159,14 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     def change(table: pd.DataFrame) -> pd.DataFrame:
         return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomics-02-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("one patient behind another dash", "'BCBM\u2013RadioGenomics\u20132'", "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM\u2013RadioGenomics\u20132\u20131")])
 
     edit(root, CLINICAL_WORKBOOK, change)
 
@@ -208,6 +233,11 @@ def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
 
 
+@kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)
+
+
 @kind("a lesion twice in the radiomics workbook", RADIOMICS, FIRST, NAME, end=SAID)
 def _(root: Path) -> None:
     edit(root, RADIOMICS_WORKBOOK, lambda table: pd.concat([table, table.head(1)]))
@@ -248,6 +278,18 @@ def _(root: Path) -> list[str]:
     return _names(root, "left-nowhere,lesion,left,frontal")
 
 
+@kind("a misspelt column of corrected names", "names.csv", "'hemishpere'", "'hemisphere'")
+def _(root: Path) -> list[str]:
+    path = root.parent / "names.csv"
+    path.write_text(f"name,hemishpere,region\n{NAME},right,frontal\n")
+    return [f"cohort.names={path}"]
+
+
+@kind("an acquisition column by another name", CLINICAL, "'Year'", "'Years'", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.rename(columns={"Year": "Years"}))
+
+
 @kind("a corrected name with a region that is none", "names.csv", "'forntal'", "frontal")
 def _(root: Path) -> list[str]:
     return _names(root, f"{NAME},lesion,left,forntal")
@@ -280,6 +322,11 @@ def _(root: Path) -> list[str]:
     return _folds(root, {number: number // 2 % 2 for number in [*range(1, PATIENTS + 1), 99]})
 
 
+@kind("a fold under two spellings", "folds.csv", "'0' and '0.0'", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: "0.0" if number < 3 else number % 2 for number in range(1, PATIENTS + 1)})
+
+
 @kind("a file of folds without its columns", "folds.csv", "patient", "split.file", command="fit", words=FIT)
 def _(root: Path) -> list[str]:
     path = root.parent / "folds.csv"
@@ -287,7 +334,7 @@ def _(root: Path) -> list[str]:
     return [f"split.file={path}"]
 
 
-def _folds(root: Path, folds: dict[int, int]) -> list[str]:
+def _folds(root: Path, folds: dict[int, int | str]) -> list[str]:
     path = root.parent / "folds.csv"
     rows = [f"BCBM-RadioGenomics-{number},{fold}" for number, fold in folds.items()]
     path.write_text("\n".join(["patient,fold", *rows]) + "\n")

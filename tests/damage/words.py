@@ -12,6 +12,9 @@ ALONE = {"given": "", "command": "fit"}
 @kind("a key of nothing", "'colour'", words=("colour=red",), **ALONE)
 @kind("a word for a number", "'seed'", "many", words=("seed=many",), **ALONE)
 @kind("a number out of its bounds", "split.folds=1", "at least 2", words=("split.folds=1",), **ALONE)
+@kind("a word in place of a list", "task.targets=[ER]", words=("task.targets=ER",), **ALONE)
+@kind("a list in a list", "task.targets", "['ER']", words=("task.targets=[[ER]]",), **ALONE)
+@kind("a value for a group of keys", "split.unit=", words=("split=3",), **ALONE)
 @kind("an unknown target", "task.targets", "'HER3'", "HER2", words=("task.targets=[HER3]",), **ALONE)
 @kind("an unknown modality", "task.modalities", "'imge'", "image", words=("task.modalities=[imge]",), **ALONE)
 @kind("a fold that is not there", "fold=99", "to 4", words=("fold=99",), **ALONE)
@@ -41,6 +44,21 @@ ALONE = {"given": "", "command": "fit"}
 @kind("YAML that is broken on the command line", "task.targets=[ER", words=("task.targets=[ER",), **ALONE)
 def _(place: Path) -> None:
     """Nothing but the words."""
+
+
+@kind("an experiment without any key", "mine.yaml", "empty", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("# cut off\n")
+
+
+@kind("an experiment that leaves a key open", "mine.yaml", "set seed=", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("seed: ???")
+
+
+@kind("a key of a file with a dot", "mine.yaml", "'split.folds'", "{split: {folds: VALUE}}", **ALONE)
+def _(place: Path) -> list[str]:
+    return _experiment("split.folds: 3")
 
 
 @kind("an experiment whose YAML is broken", "mine.yaml", "not readable as YAML", **ALONE)

@@ -26,7 +26,6 @@ from bcbm.runs.folder import RunFolder
 from bcbm.statistics.curves import precision_recall_curve
 from bcbm.statistics.metrics import auprc, patient_level
 from bcbm.statistics.summary import summarise
-from bcbm.system.files import strict_json
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +225,7 @@ def test_a_target_of_one_class_is_said_to_have_no_figure(tmp_path):
     split = json.loads((run / "split.json").read_text())
     keys = {"targets": ["ER", "PR", "HER2"], "resamples": 50, "seed": 0}
     results = summarise(predictions, split={"unit": "patient", "hash": split["hash"]}, **keys)
-    (run / "results.json").write_text(strict_json(results))
+    RunFolder(run).write_results(results)
     write_report(run)
     assert "n/a (one class)" in text_of(run) and "nan" not in text_of(run)
     assert browse(run / "report.html", "--dump-dom")[1] == ""

@@ -11,6 +11,7 @@ from finished_runs import lesion_table, write_run
 from bcbm.report.pages.run import write_report
 from bcbm.report.pages.subgroups import most_influential, single_patients, subgroup_content
 from bcbm.runs.finished import read_run
+from bcbm.runs.folder import RunFolder
 from bcbm.statistics.stability import stability_block
 
 
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
     results = json.loads((folder / "results.json").read_text())
     chosen = pd.DataFrame({"shape_<b>": [1, 1, 1], "texture": [1, 0, 0], "never": [0, 0, 0]}).astype(bool)
     results["stability"] = {target: stability_block(chosen) for target in results["receptors"]}
-    (folder / "results.json").write_text(json.dumps(results))
+    RunFolder(folder).write_results(results)
     write_report(folder)
     return read_run(folder)
 

@@ -21,6 +21,7 @@ from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import verdict
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.tables import sum_of
 
 
 @pytest.fixture(scope="module")
@@ -240,15 +241,58 @@ def test_content_in_two_parts_is_leaky_too(tmp_path):
 def resplit(folder, split):
     """Put a split in the place of a run's, in all files that name it."""
     (folder / "split.json").write_text(split.to_json())
-    for name in ("environment.json", "results.json"):
-        content = json.loads((folder / name).read_text())
-        if name == "results.json":
-            content["split"]["hash"] = split.hash
-        else:
-            content["split"] = split.hash
-        (folder / name).write_text(json.dumps(content))
+    surroundings = json.loads((folder / "environment.json").read_text()) | {"split": split.hash}
+    (folder / "environment.json").write_text(json.dumps(surroundings))
+    results = json.loads((folder / "results.json").read_text())
+    results["split"]["hash"] = split.hash
+    RunFolder(folder).write_results(results)
     for number in range(3):
         replaced(folder, number, table_of(folder, number).assign(split_hash=split.hash))
+
+
+def test_results_that_were_changed_are_refused_and_those_without_a_sum_made_from_the_tables(folder):
+    place = folder / "results.json"
+    honest = json.loads(place.read_text())
+    changed = json.loads(place.read_text())
+    changed["receptors"]["ER"]["patient"]["auroc"] = 0.999
+    place.write_text(json.dumps(changed))
+    text = refused(folder)
+    assert str(place) in text and f"bcbm.evaluate {folder}" in text
+    sum_of(place).unlink()
+    with pytest.warns(Note, match=f"bcbm.evaluate {folder}"):
+        results = read_run(folder).results
+    auroc = results["receptors"]["ER"]["patient"]["auroc"]
+    assert auroc == pytest.approx(honest["receptors"]["ER"]["patient"]["auroc"]) != 0.999
+
+
+def test_results_of_another_run_are_refused(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "environment.json").write_text(json.dumps({"identity": "another configuration"}))
+    RunFolder(other).write_results(json.loads((folder / "results.json").read_text()))
+    for name in ("results.json", "results.sha256"):
+        shutil.copy(other / name, folder / name)
+    assert "another configuration" in refused(folder) and f"bcbm.evaluate {folder}" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("- image", "- clinical"), ("aggregate: mean", "aggregate: max"), ("seed: 0", "seed: 7")]
+)
+def test_a_configuration_that_was_changed_is_refused(folder, old, new):
+    place = folder / "config.yaml"
+    text = place.read_text()
+    assert old in text
+    place.write_text(text.replace(old, new))
+    assert str(place) in refused(folder) and "changed" in refused(folder)
+    with pytest.raises(InputError, match=r"config\.yaml"):
+        evaluate_run(RunFolder(folder), Console(file=io.StringIO(), width=200))
+
+
+def test_a_run_and_its_cohort_may_move(folder):
+    place = folder / "config.yaml"
+    place.write_text(
+        place.read_text().replace("root: null", "root: /elsewhere").replace("root: runs", "root: x")
+    )
+    assert read_run(folder).config["cohort"]["root"] == "/elsewhere"
 
 
 def test_lesions_of_another_cohort_are_refused(folder):
@@ -279,6 +323,7 @@ def as_of_before(folder):
     environment = json.loads(path.read_text())
     environment.pop("checksums", None)
     path.write_text(json.dumps(environment))
+    (folder / "results.sha256").unlink()
     for sums in folder.rglob("*.sha256"):
         table = pd.read_parquet(sums.with_suffix(".parquet"))
         table.attrs = {}

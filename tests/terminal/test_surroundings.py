@@ -30,6 +30,12 @@ def test_a_notebooks_backend_and_a_terminal_of_few_signs_change_no_page(tmp_path
     assert (run / "figures" / "roc.png").is_file()
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_screen_of_no_columns_still_gets_every_word(columns):
+    done = bcbm("evaluate", "nowhere", COLUMNS=columns)
+    assert done.returncode == 2 and b"nowhere" in done.stderr and b"not a run folder" in done.stderr
+
+
 @pytest.mark.parametrize(
     "verb", ["audit", "compare", "evaluate", "explain", "fit", "leakcheck", "prepare", "sweep"]
 )

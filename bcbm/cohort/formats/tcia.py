@@ -14,10 +14,10 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import Download, patient_of
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.workbooks import identified, read_workbook
+from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
-from bcbm.config.checks import nearest
+from bcbm.config.checks import misspelt, nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
 
@@ -160,6 +160,12 @@ def _studies(
     frame = frame.join(read_labels(clinical, targets, table, rows, problems, readings))
     for column, name in ACQUIRED.items():
         frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
+    for heading, column in misspelt(map(str, clinical.columns), ACQUIRED).items():
+        text, remedy = (
+            f"no column '{column}', and '{heading}' is not read",
+            f"call it {column}, if that is it",
+        )
+        problems.append(Problem(table, text, remedy, "column by another name"))
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
         problems.append(
@@ -176,6 +182,7 @@ def _studies(
 def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[OddCell]) -> pd.DataFrame:
     book, sheet = RADIOMICS_WORKBOOK
     radiomics = identified(radiomics, "FilenamePrefix", book, problems)
+    radiomics = identified(radiomics, "Segmentation_Name", book, problems, "segmentation")
     table = f"{book}, sheet {sheet}"
     cells = radiomics.set_axis(radiomics.index + 2)
     features = [column for column in cells.columns if column.startswith(FEATURE)]
@@ -183,7 +190,7 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[O
     numbers = pd.DataFrame(columns, index=radiomics.index, dtype="float64")
     names = read_texts(cells["Segmentation_Name"], words, table, odd)
     numbers.insert(0, "study_id", read_texts(cells["FilenamePrefix"], words, table, odd))
-    numbers.insert(1, "name", [name.removeprefix("mask_") for name in names])
+    numbers.insert(1, "name", [segmentation_name(name) for name in names])
     twice = numbers.duplicated(["study_id", "name"], keep="first")
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
         problems.append(
@@ -288,7 +295,8 @@ def _writable(name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
+    """What is left of a name without signs, but for a plus and those between two digits: 1-1 is not 11."""
+    return re.sub(r"(?<!\d)-|-(?!\d)", "", re.sub(r"[^\w+]+|_+", "-", name.lower()))
 
 
 def _join(

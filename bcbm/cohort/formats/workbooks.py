@@ -4,22 +4,27 @@ import re
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
+from xml.etree.ElementTree import iterparse
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import ERROR_CODES
 from openpyxl.cell.read_only import ReadOnlyCell
 from openpyxl.utils import column_index_from_string, range_boundaries
+from openpyxl.utils.cell import coordinate_to_tuple
 
 from bcbm.cohort.cells import OddCell
 from bcbm.errors import InputError, Problem
 
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
+SHOWN = 40  # signs of a file that is no workbook
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
-_MERGED = re.compile(rb'<mergeCell\s+ref="([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})"')
+_OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an .xls begins, and a workbook that a password locks
+_STRICT = b"http://purl.oclc.org/ooxml/"
 
 
 def read_workbook(
@@ -56,7 +61,11 @@ def read_workbook(
         raise InputError(Problem(str(path), found, "put the workbook of the download there"))
     _require_bounded(path)
     try:
+        _require_workbook(path)
+        _require_sheet(path, sheet)
         frame, lacking = _read_sheet(path, sheet, percentages)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
@@ -103,13 +112,49 @@ def _require_bounded(path: Path) -> None:
         raise InputError(Problem(str(path), text, remedy))
 
 
+def _require_workbook(path: Path) -> None:
+    """InputError, with what to do about it, for a file that only its name makes a workbook of this kind."""
+    with path.open("rb") as file:
+        head = file.read(2**9)
+    found, remedy = (
+        "",
+        "save it as an .xlsx workbook in a spreadsheet program, or download the workbook again",
+    )
+    if head.startswith(_OLE):
+        found = "is locked by a password, or a workbook of an old kind (.xls)"
+        remedy = "open it in a spreadsheet program and save it as .xlsx, without a password"
+    elif not head.startswith(b"PK"):
+        text = "".join(sign for sign in head.decode("utf-8", "replace") if sign.isprintable())
+        found = f"is no workbook: it begins with '{text[:SHOWN]}'" if text else "is no workbook: it is empty"
+    elif is_zipfile(path):
+        with ZipFile(path) as book:
+            if "xl/workbook.xml" in book.namelist() and _STRICT in book.read("xl/workbook.xml"):
+                found = "is saved as Strict Open XML, which is not read"
+                remedy = "open it in a spreadsheet program and save it as a plain .xlsx workbook"
+    if found:
+        raise InputError(Problem(str(path), found, remedy))
+
+
+def _require_sheet(path: Path, sheet: str) -> None:
+    """InputError, with the sheets that there are, for one that is not there."""
+    book = load_workbook(path, read_only=True)
+    try:
+        names = book.sheetnames
+    finally:
+        book.close()
+    if sheet not in names:
+        found = f"has no sheet {sheet}; there are {', '.join(map(repr, names))}"
+        raise InputError(Problem(str(path), found, f"name the sheet {sheet}, or download the workbook again"))
+
+
 def _read_sheet(
     path: Path, sheet: str, percentages: Callable[[str], bool]
 ) -> tuple[pd.DataFrame, list[OddCell]]:
     """A sheet, and its cells without a value."""
-    written = _rows(path, sheet, stored=False)
+    layout = _layout(path, sheet)
+    written = _rows(path, sheet, stored=False, in_order=layout.in_order)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
-    stored = _rows(path, sheet, stored=True) if worked_out else written
+    stored = _rows(path, sheet, stored=True, in_order=layout.in_order) if worked_out else written
     first = stored[0] if stored else ()
     head = ["" if cell.value is None else str(cell.value).strip() for cell in first]
     head = [heading or f"Unnamed: {place}" for place, heading in enumerate(head)]
@@ -130,7 +175,7 @@ def _read_sheet(
                 odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, "", kind))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
-    for left, top, right, bottom in _merged(path, sheet):
+    for left, top, right, bottom in layout.merged:
         value = table.get(top - 2, [""] * len(head))[left - 1] if top > 1 and left <= len(head) else ""
         if value == "":
             continue
@@ -147,25 +192,74 @@ def _read_sheet(
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
 
-def _merged(path: Path, sheet: str) -> list[tuple[int, int, int, int]]:
-    """Merged areas of a sheet: first column and row, last column and row, from 1."""
+@dataclass
+class _Layout:
+    """How the cells of a sheet stand in its file.
+
+    Attributes:
+        merged: areas of merged cells: first column and row, last column and row, from 1.
+        in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
+            loses what does not.
+    """
+
+    merged: list[tuple[int, int, int, int]] = field(default_factory=list)
+    in_order: bool = True
+
+
+def _layout(path: Path, sheet: str) -> _Layout:
+    """The layout of a sheet, whatever program wrote its XML.
+
+    Raises:
+        InputError: a row or a cell stands in it twice, or a cell in a row that is not its own.
+    """
     book = load_workbook(path, read_only=True)
     try:
-        with ZipFile(path) as parts:
-            content = parts.read(book[sheet]._worksheet_path)  # which openpyxl tells nowhere else
+        part = book[sheet]._worksheet_path  # which openpyxl tells nowhere else
     finally:
         book.close()
-    return [range_boundaries(area.decode()) for area in _MERGED.findall(content)]
+    layout = _Layout()
+    rows: set[int] = set()
+    columns: set[int] = set()
+    row = column = 0
+    with ZipFile(path) as parts, parts.open(part) as file:
+        for event, element in iterparse(file, ("start", "end")):
+            name, place = element.tag.rpartition("}")[2], element.get("r")
+            if event == "end":
+                if name in ("row", "mergeCells"):
+                    element.clear()
+            elif name == "row":
+                before, row = row, int(float(place)) if place else row + 1
+                layout.in_order &= row > before
+                if row in rows:
+                    raise _doubled(path, sheet, f"row {row}")
+                rows.add(row)
+                column, columns = 0, set()
+            elif name == "c":
+                before = column
+                own, column = coordinate_to_tuple(place) if place else (row, column + 1)
+                layout.in_order &= column > before
+                if own != row or column in columns:
+                    raise _doubled(path, sheet, f"cell {place}")
+                columns.add(column)
+            elif name == "mergeCell":
+                layout.merged.append(range_boundaries(element.get("ref")))
+    return layout
 
 
-def _rows(path: Path, sheet: str, *, stored: bool) -> list[Sequence[ReadOnlyCell]]:
+def _doubled(path: Path, sheet: str, place: str) -> InputError:
+    remedy = "open it in a spreadsheet program, look at that row, and save it there"
+    return InputError(Problem(f"{path}, sheet {sheet}", f"{place} stands twice, or in another row", remedy))
+
+
+def _rows(path: Path, sheet: str, *, stored: bool, in_order: bool) -> list[Sequence[ReadOnlyCell]]:
     """The rows of a sheet; formulas as they are written or, `stored`, with what they gave when last saved."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rules and styles, and of errors, which are listed
-        book = load_workbook(path, read_only=True, data_only=stored)
+        book = load_workbook(path, read_only=in_order, data_only=stored)
         try:
             page = book[sheet]
-            page.reset_dimensions()  # a program may have written them wrong
+            if in_order:
+                page.reset_dimensions()  # a program may have written them wrong
             return list(page.iter_rows())
         finally:
             book.close()
@@ -182,16 +276,26 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def identified(frame: pd.DataFrame, column: str, book: str, problems: list[Problem]) -> pd.DataFrame:
-    """The rows that name a study, with their old index; each other row that is not blank is a problem."""
+def segmentation_name(text: str) -> str:
+    """The name of a segmentation from what a table calls it: its mask's file, or the end of that."""
+    return re.sub(r"^mask_|\.nii(\.gz)?$", "", text, flags=re.IGNORECASE)
+
+
+def identified(
+    frame: pd.DataFrame, column: str, book: str, problems: list[Problem], noun: str = "study"
+) -> pd.DataFrame:
+    """The rows that name a study, or another noun, with their old index; each other one is a problem.
+
+    A row without any value is none.
+    """
     text = frame.map(lambda cell: "" if cell is None else str(cell).strip())
     blank = text[column] == ""
     for row in frame.index[blank & (text != "").any(axis=1)]:
-        remedy = "write the study there; the row is not read"
-        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, "row without study"))
+        remedy = f"write the {noun} there; the row is not read"
+        problems.append(Problem(f"{book} row {row + 2}", f"no {column}", remedy, f"row without {noun}"))
     return frame[~blank]
 
 
 def _first_columns(frame: pd.DataFrame) -> str:
-    names = [str(column) for column in frame.columns[:8]]
-    return ", ".join(names) + (" ..." if frame.shape[1] > 8 else "")
+    names = [str(column) for column in frame.columns if not str(column).startswith("Unnamed: ")]
+    return (", ".join(names[:8]) or "none in its first row") + " ..." * (len(names) > 8)
