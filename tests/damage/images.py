@@ -99,6 +99,11 @@ def _(root: Path) -> None:
     path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
 
 
+@kind("a study folder in other letters than its files", FIRST.lower(), FIRST, "spelling", **IMAGE)
+def _(root: Path) -> None:
+    (root / IMAGE_FOLDER / FIRST).rename(root / IMAGE_FOLDER / FIRST.lower())
+
+
 @kind("an inverted mask", LESION, "beyond the stripped brain", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     save(mask_of(root, FIRST), 1 - values_of(mask_of(root, FIRST)))
