@@ -36,6 +36,7 @@ class Download:
         problems: what was wrong.
         odd_cells: cells of the tables that are not read as plain values; they are problems too.
         label_readings: every spelling of a label, and how it is read.
+        citation: how the cohort is cited and licensed; "" where it does not say.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Download:
     problems: list[Problem] = field(default_factory=list)
     odd_cells: list[OddCell] = field(default_factory=list)
     label_readings: list[LabelReading] = field(default_factory=list)
+    citation: str = ""
 
 
 def patient_of(study_id: str) -> str:

@@ -56,5 +56,6 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         targets=targets,
         problems=[problem for part in parts for problem in part.problems],
         odd_cells=[cell for part in parts for cell in part.odd_cells],
+        citation=" ".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         label_readings=[reading for part in parts for reading in part.label_readings],
     )

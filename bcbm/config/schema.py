@@ -129,6 +129,9 @@ class Cohort:
     readings: str | None = key(
         None, "CSV that overrides how labels are read: target,cell,label (positive, negative or missing)"
     )
+    citation: str | None = key(
+        None, "how the cohort is cited and licensed, for the report; empty: as its files say"
+    )
     synthetic: Synthetic = key(Synthetic, "the embedded cohort")
 
 

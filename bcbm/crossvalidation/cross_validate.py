@@ -80,7 +80,13 @@ def _run(
     if is_leaky(block):
         print_line(console, f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
     folder = RunFolder.open(
-        config, lesions.cohort, split.to_json(), split.hash, best=_best(config), ledger=lesions.ledger
+        config,
+        lesions.cohort,
+        split.to_json(),
+        split.hash,
+        best=_best(config),
+        ledger=lesions.ledger,
+        citation=lesions.citation,
     )
     say(console, f"run folder {folder.path.absolute()}")
     group = group_name(config.experiment, folder.path)

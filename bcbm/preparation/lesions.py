@@ -27,6 +27,7 @@ class Lesions:
         ledger: the folder that counts looks at its test patients; None where nobody keeps one.
         clinical: the name of the table that labels and acquisition columns come from, for messages.
         tellings: how well each column of the modalities that are on tells each target alone.
+        citation: how the cohort is cited and licensed; "" where nobody says.
     """
 
     table: pd.DataFrame
@@ -38,6 +39,7 @@ class Lesions:
     clinical: str = "the clinical table"
     ledger: Path | None = None
     tellings: list[Telling] = field(default_factory=list)
+    citation: str = ""
 
     def data(self, config: Config) -> LesionData:
         """The lesions that enter, as modalities read them."""

@@ -138,6 +138,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
     lesions = Lesions(
         table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger
     )
+    own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
+    lesions.citation = config.cohort.citation or own
     lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
     _print("note", telling_problems(lesions.tellings), console)
     return lesions

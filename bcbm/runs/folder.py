@@ -46,6 +46,7 @@ class RunFolder:
         split_hash: str,
         best: dict[str, float] | None = None,
         ledger: Path | None = None,
+        citation: str = "",
     ) -> "RunFolder":
         """The folder to go on with: `run.folder`, else the newest of the same configuration, else a new one.
 
@@ -59,6 +60,7 @@ class RunFolder:
             split_file: what `split.json` will hold, and `split_hash`, its hash.
             best: what a perfect reader of the cohort would reach, where that is known.
             ledger: where looks at the cohort's test patients are counted.
+            citation: how the cohort is cited and licensed.
 
         Raises:
             ConfigError: `run.folder` holds a run of another configuration, cohort or split, or folds of a run
@@ -80,6 +82,7 @@ class RunFolder:
             folder.write("config.yaml", to_yaml(config))
             folder.write("split.json", split_file)
             surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
+            surroundings["citation"] = citation
             surroundings["ledger"] = str(ledger.absolute()) if ledger else None
             folder.write("environment.json", json.dumps(surroundings, indent=1))
             return folder

@@ -25,7 +25,7 @@ PACKAGES = (
 # What may differ between two starts of the same run.
 NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest")
 PLACES = {
-    "cohort": ("root", "names", "readings", "exclude", "radiomics"),
+    "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),
     "split": ("file",),
     "model": ("weights",),
 }  # files that move
@@ -34,7 +34,7 @@ PLACES = {
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
-    for name in ("root", "format", "names", "readings", "targets", "same_patients", "exclude", "radiomics"):
+    for name in ("format", "targets", "same_patients", *PLACES["cohort"]):
         content["cohort"].pop(name)  # their content is in `cohort`
     content["split"].pop("file")  # its content is in the hash of the split
     if content["trainer"].pop("parallel") == "folds" or config.trainer.devices is None:

@@ -12,6 +12,11 @@ from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare
 
 QUIET = Console(quiet=True)
+CITED = {
+    "tcia": "Data: BCBM-RadioGenomics (TCIA, doi 10.7937/RRSE-W278). Licence CC BY 4.0.",
+    "manifest": "Data: its files name no licence",
+    "bids": "Data: Invented. Licence CC0.",
+}
 TABLES = ("task.modalities=[radiomics,position]",)
 
 
@@ -101,6 +106,8 @@ def test_one_cohort_in_three_layouts_gives_the_same_probabilities_to_the_bit(coh
             "cohort.same_patients=keep",
         )
         fit(tmp_path, f"cohort.root={root}", f"run.folder={tmp_path / name}", *more)
+        page = " ".join((tmp_path / name / "report.html").read_text().split())
+        assert CITED[name] in page
         tables[name] = pd.read_parquet(tmp_path / name / "predictions.parquet")
     for name in ("manifest", "bids"):
         for column in ("fold", "target", "probability", "patient_probability", "threshold", "label"):

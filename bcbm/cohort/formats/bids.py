@@ -19,6 +19,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
+from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -100,6 +101,7 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
         problems=problems,
         odd_cells=odd,
         label_readings=readings,
+        citation=citation_in(root),
     )
 
 

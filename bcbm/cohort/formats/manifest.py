@@ -21,6 +21,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
+from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.tables import SUFFIXES, read_rows
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -119,6 +120,7 @@ def read_manifest(
         problems=problems,
         odd_cells=odd,
         label_readings=readings,
+        citation=citation_in(path.parent),
     )
 
 

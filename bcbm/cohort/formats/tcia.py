@@ -23,6 +23,7 @@ from bcbm.system.content import file_key
 
 RADIOMICS_WORKBOOK = ("BCBM-RadioGenomic_Radiomics_Data.xlsx", "merged_orig")
 CLINICAL_WORKBOOK = ("BCBM-RadioGenomics-Clinical-data.xlsx", "Clinical+Genetics")
+CITATION = "BCBM-RadioGenomics (TCIA, doi 10.7937/RRSE-W278). Licence CC BY 4.0."
 FEATURE = "original_"  # how the heading of a feature begins
 IMAGE_FOLDER = "BCBM-RadioGenomics_Images_Masks_Dec2024"
 # Headings of the clinical workbook, and the acquisition columns that they become.
@@ -116,6 +117,7 @@ def read_download(
         problems=problems,
         odd_cells=odd,
         label_readings=readings,
+        citation=CITATION,
     )
 
 
