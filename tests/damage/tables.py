@@ -171,9 +171,9 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
-@kind("a study id without its session", "BCBM_RadioGenomics_1", "patient of its own", end=SAID, lost=1)
+@kind("a study id without its session", "BCBM_RadioGenomics_77", "patient of its own", end=SAID, lost=1)
 def _(root: Path) -> None:
-    edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_1")
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_77")
 
 
 @kind("a target without any label", "PR", command="fit", words=FIT)
