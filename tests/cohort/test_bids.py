@@ -1,6 +1,8 @@
 """BIDS: subjects, sessions, masks in derivatives, and what tables and sidecars say."""
 
 import json
+import shutil
+import subprocess
 
 import nibabel as nib
 import numpy as np
@@ -102,3 +104,10 @@ def test_what_is_missing_or_twice_is_said(tmp_path):
     (root / "participants.tsv").unlink()
     with pytest.raises(InputError, match=r"participants\.tsv"):
         read_bids(root)
+
+
+@pytest.mark.skipif(not shutil.which("bids-validator"), reason="the validator of BIDS (npm) is not here")
+def test_the_dataset_of_these_tests_is_bids_by_its_own_validator(cohort, tmp_path):
+    write_bids(read_download(cohort), tmp_path / "bids")
+    done = subprocess.run(["bids-validator", "--json", str(tmp_path / "bids")], capture_output=True, text=True)
+    assert json.loads(done.stdout)["issues"]["errors"] == []
