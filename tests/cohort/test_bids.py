@@ -109,5 +109,7 @@ def test_what_is_missing_or_twice_is_said(tmp_path):
 @pytest.mark.skipif(not shutil.which("bids-validator"), reason="the validator of BIDS (npm) is not here")
 def test_the_dataset_of_these_tests_is_bids_by_its_own_validator(cohort, tmp_path):
     write_bids(read_download(cohort), tmp_path / "bids")
-    done = subprocess.run(["bids-validator", "--json", str(tmp_path / "bids")], capture_output=True, text=True)
+    done = subprocess.run(
+        ["bids-validator", "--json", str(tmp_path / "bids")], capture_output=True, text=True
+    )
     assert json.loads(done.stdout)["issues"]["errors"] == []
