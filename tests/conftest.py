@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when OpenMP starts: before any import of torch
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would compile the same files
 
+import fcntl
 import sys
 from pathlib import Path
 
@@ -21,30 +22,35 @@ def one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def written(root: Path, patients: int, images: bool) -> Path:
-    """A synthetic download, written by one process."""
-    write_cohort(
-        root,
-        patients=patients,
-        signal=1.0,
-        images=images,
-        seed=0,
-        extract=lambda studies: extract_cohort(studies, 1),
-        jobs=1,
-    )
+def written(factory: pytest.TempPathFactory, name: str, patients: int, images: bool) -> Path:
+    """A synthetic download, written once for all processes that run tests."""
+    base = factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.is_dir():
+            write_cohort(
+                root,
+                patients=patients,
+                signal=1.0,
+                images=images,
+                seed=0,
+                extract=lambda studies: extract_cohort(studies, 1),
+                jobs=1,
+            )
     return root
 
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A download of 12 patients with images. Read only: copy it to change it."""
-    return written(tmp_path_factory.mktemp("cohort") / "images", patients=12, images=True)
+    return written(tmp_path_factory, "cohort-images", patients=12, images=True)
 
 
 @pytest.fixture(scope="session")
 def table_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A download of 40 patients, the two workbooks only. Read only: copy it to change it."""
-    return written(tmp_path_factory.mktemp("cohort") / "table", patients=40, images=False)
+    return written(tmp_path_factory, "cohort-table", patients=40, images=False)
 
 
 @pytest.fixture(scope="session")
