@@ -59,9 +59,13 @@ def settings_sum(content: Mapping[str, Any]) -> str:
     parts = {name: dict(value) if isinstance(value, Mapping) else value for name, value in content.items()}
     for name in NOT_IDENTITY:
         parts.pop(name, None)
-    for section, names in PLACES.items():
+    for section, names in {**PLACES, "cohort": ("format", "same_patients", *PLACES["cohort"])}.items():
         for name in names:
             dict.pop(parts.get(section, {}), name, None)
+    trainer = parts.get("trainer", {})
+    trainer.pop("profile", None)
+    if trainer.pop("parallel", None) == "folds" or trainer.get("devices") is None:
+        trainer["devices"] = 1  # as in `fingerprint`
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -257,7 +257,9 @@ def test_columns_of_each_modality(lesions):
 
 def test_an_acquisition_that_was_never_recorded_is_said(lesions):
     bare = lesions.entering.drop(columns=["year", "pixel_spacing"]).assign(manufacturer="", field_strength="")
-    with pytest.raises(InputError, match="year, pixel_spacing, field_strength, manufacturer are missing"):
+    with pytest.raises(
+        InputError, match="year, pixel_spacing, field_strength, tr, te, manufacturer are missing"
+    ):
         columns_of(replace(lesions, entering=bare), "acquisition")
 
 

@@ -117,7 +117,7 @@ def test_a_copy_is_known_by_its_files_where_a_row_lacks_its_features(tmp_path):
 def test_one_image_filed_under_two_patients_excludes_the_lesions_of_both(tmp_path):
     files = [("1-0", "met"), ("2-0", "tum"), ("2-1", "par")]
     labels = [(study, "+", "+", "+") for study in ("1-0", "2-0", "2-1")]
-    rows = [(study, name, *row(number)) for number, (study, name) in enumerate(files)]
+    rows = [(study, name, *row(number)) for number, (study, name) in enumerate(files, start=1)]
     root = download(tmp_path, rows, labels, files)
     images = root / IMAGE_FOLDER
     original, copy = (images / f"{P}-{study}/{P}-{study}_image_ss_n4.nii.gz" for study in ("1-0", "2-0"))

@@ -96,7 +96,7 @@ def test_a_target_that_the_cohort_lacks_and_a_format_that_is_not_there_are_refus
 
 
 def test_an_unknown_format_is_refused_with_those_that_are_there():
-    assert list(FORMATS) == ["tcia"]
+    assert list(FORMATS) == ["tcia", "manifest", "bids"]
     with pytest.raises(ConfigError, match=r"cohort\.format: unknown 'zebra'.*auto.*tcia"):
         compose(["cohort.format=zebra"])
     assert compose(["cohort.format=tcia"]).cohort.format == "tcia"

@@ -125,7 +125,7 @@ def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(
     screen = io.StringIO()
     assert compare([*files, *words], Console(file=screen, width=200)) == 0
     line = f"left out: acquisition: {CLINICAL_WORKBOOK[0]}: the columns year, pixel_spacing, field_strength, "
-    line += "manufacturer are missing, empty or the same everywhere"
+    line += "tr, te, manufacturer are missing, empty or the same everywhere"
     before, _, after = screen.getvalue().partition("[1/2]")
     assert line in before and line in after
     (folder,) = (tmp_path / "runs" / "compare").iterdir()

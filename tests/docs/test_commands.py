@@ -10,8 +10,10 @@ import runpy
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 from damage.exports import write_export
 from layouts import write_manifest, write_small_bids
@@ -107,11 +109,14 @@ def place(tmp_path_factory, table_cohort):
         patch.setenv("BCBM_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("WANDB_MODE", "disabled")
-        manifest, bids = folder / "hospital", folder / "bids"
-        write_manifest(read_download(table_cohort), manifest)
+        manifest, other, bids = folder / "own", folder / "others", folder / "bids"
+        download = read_download(table_cohort)
+        write_manifest(download, manifest)
+        scale = 1.1 + 0.01 * np.arange(len(download.features))[:, None]  # other lesions, or they were copies
+        write_manifest(replace(download, features=download.features * scale), other)
         write_small_bids(bids)
-        filled = {"=DIR": f"={table_cohort}", " DIR]": f" {table_cohort}]"}
-        filled |= {"MANIFEST": str(manifest), "=BIDS": f"={bids}"}
+        filled = {"=DIR": f"={table_cohort}"}
+        filled |= {"MANIFEST": str(manifest), "OTHER": str(other), "=BIDS": f"={bids}"}
         filled |= {"FILE.csv": str(names), "permutations=200": "permutations=3"}
         write_export(folder / "dicom")
         filled["EXPORT"] = str(folder / "dicom")

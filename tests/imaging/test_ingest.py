@@ -303,7 +303,7 @@ def test_without_its_key_a_folder_is_not_gone_on_with(copied):
 
 
 def test_patients_that_may_be_one_are_a_question(tmp_path):
-    for number, patient in enumerate(["mrn 7", "MRN-07", "MRN07"]):
+    for number, patient in enumerate(["mrn 7", "MRN-07", "MRN-8"]):
         write_series(tmp_path / str(number), patient=patient, study=generate_uid())
     with pytest.raises(InputError, match=r"cohort\.same_patients=join"):
         run(tmp_path, tmp_path.parent / "o1")

