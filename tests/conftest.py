@@ -15,11 +15,6 @@ from bcbm.cohort.synthetic import write_cohort
 from bcbm.features.radiomics import extract_cohort
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: tests wait for commands a third of their time."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Keep torch on one thread, where a test module has imported it."""

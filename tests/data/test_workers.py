@@ -1,5 +1,6 @@
 """The processes that load batches: what they do when the one that reads from them is gone or interrupted."""
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -34,7 +35,8 @@ def loader():
         table, radiomics, None, parts_of(24), modalities=["radiomics", "position"], data=settings
     )
     module.setup()
-    return module.train_dataloader()
+    yield module.train_dataloader()
+    gc.collect()  # whoever reads on would be told of processes that have ended, until their reader is gone
 
 
 def test_a_reader_that_hangs_up_is_no_error_of_the_loader_and_an_error_is(loader, monkeypatch, capfd):
