@@ -13,6 +13,7 @@ from bcbm.errors import Problem
 # Columns of a study that say how and of whom it was taken: text, "" where missing. Never features unless
 # an experiment asks for them.
 ACQUISITION_COLUMNS = tuple(READERS)
+FEATURE = "original_"  # how the heading of a feature begins
 
 DASH = "[-\u2010-\u2015\u2212]"  # as programs make one of another
 

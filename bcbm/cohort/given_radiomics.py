@@ -6,11 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import read_numbers
-from bcbm.cohort.download import Download
+from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.errors import InputError, Problem
-
-FEATURE = "original_"  # how the heading of a feature begins
 
 
 def with_radiomics(download: Download, path: Path) -> Download:

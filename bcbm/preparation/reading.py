@@ -201,9 +201,9 @@ def read_cohort(
     defined = [(target, targets[target]) for target in own]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []
     judged = [] if left_out is None else left_out.to_numpy().tolist()
-    given = [config.cohort.radiomics and file_sum(Path(config.cohort.radiomics).expanduser())]
+    given = [file_sum(Path(config.cohort.radiomics).expanduser())] if config.cohort.radiomics else []
     corrected = sorted(names.items()), sorted(corrections.items())
-    for changes in (corrected[0], defined, joined, corrected[1], judged, list(filter(None, given))):
+    for changes in (corrected[0], defined, joined, corrected[1], judged, given):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []

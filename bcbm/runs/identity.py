@@ -37,9 +37,7 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     for name in ("format", "targets", "same_patients", *PLACES["cohort"]):
         content["cohort"].pop(name)  # their content is in `cohort`
     content["split"].pop("file")  # its content is in the hash of the split
-    if content["trainer"].pop("parallel") == "folds" or config.trainer.devices is None:
-        content["trainer"]["devices"] = 1  # how many folds stand side by side changes no number
-    content["trainer"].pop("profile")
+    _leave_out_hardware(content["trainer"])
     if weights := content["model"].pop("weights"):  # a file counts for what it holds
         try:
             with Path(weights).expanduser().open("rb") as file:
@@ -62,11 +60,15 @@ def settings_sum(content: Mapping[str, Any]) -> str:
     for section, names in {**PLACES, "cohort": ("format", "same_patients", *PLACES["cohort"])}.items():
         for name in names:
             dict.pop(parts.get(section, {}), name, None)
-    trainer = parts.get("trainer", {})
+    _leave_out_hardware(parts.get("trainer", {}))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _leave_out_hardware(trainer: dict[str, Any]) -> None:
+    """Take out of the settings of a trainer, in place, what changes no number."""
     trainer.pop("profile", None)
     if trainer.pop("parallel", None) == "folds" or trainer.get("devices") is None:
-        trainer["devices"] = 1  # as in `fingerprint`
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        trainer["devices"] = 1  # how many folds stand side by side
 
 
 def environment(config: Config, cohort: str, split_hash: str, identity: str) -> dict[str, Any]:

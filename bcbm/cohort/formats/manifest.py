@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
-from bcbm.cohort.download import Download
+from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.tables import SUFFIXES, read_rows
@@ -31,7 +31,6 @@ from bcbm.system.content import file_key
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
-FEATURE = "original_"  # how the heading of a feature begins
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 

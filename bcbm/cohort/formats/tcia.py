@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
-from bcbm.cohort.download import Download, patient_of
+from bcbm.cohort.download import FEATURE, Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
@@ -24,7 +24,6 @@ from bcbm.system.content import file_key
 RADIOMICS_WORKBOOK = ("BCBM-RadioGenomic_Radiomics_Data.xlsx", "merged_orig")
 CLINICAL_WORKBOOK = ("BCBM-RadioGenomics-Clinical-data.xlsx", "Clinical+Genetics")
 CITATION = "BCBM-RadioGenomics (TCIA, doi 10.7937/RRSE-W278). Licence CC BY 4.0."
-FEATURE = "original_"  # how the heading of a feature begins
 IMAGE_FOLDER = "BCBM-RadioGenomics_Images_Masks_Dec2024"
 # Headings of the clinical workbook, and the acquisition columns that they become.
 ACQUIRED = {
