@@ -1,6 +1,8 @@
 """What was measured on the volumes of a cohort: features/ writes it, the lesion table reads it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -30,6 +32,13 @@ class Division:
     strays: int
 
 
+class Brain(NamedTuple):
+    """A registered brain: the file that `features.brains` keeps it in, its overlap with the template's."""
+
+    file: Path
+    overlap: float
+
+
 @dataclass
 class Survey:
     """Measurements of a cohort's images and masks.
@@ -48,6 +57,7 @@ class Survey:
         doubts: kinds of what is doubtful, by the image's path.
         points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) and `mni_overlap`, the Dice of the
             brain with the template's, by lesion_id; none where studies were not or could not be registered.
+        brains: of every study that was laid on the template, in doubt or not, by the image's path.
     """
 
     masks: pd.DataFrame
@@ -58,3 +68,4 @@ class Survey:
     notes: list[Problem] = field(default_factory=list)
     doubts: dict[str, list[str]] = field(default_factory=dict)
     points: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MNI_COLUMNS), dtype=float))
+    brains: dict[str, Brain] = field(default_factory=dict)

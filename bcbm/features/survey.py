@@ -18,10 +18,12 @@ from bcbm.cohort.measurements import (
     SCRAP,
     TURNED,
     UNPLACED,
+    Brain,
     Division,
     Survey,
 )
 from bcbm.errors import Problem
+from bcbm.features.brains import ENDING, save_brain, small_brain
 from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
 from bcbm.features.masks import MaskPart, foreground, label_values, separate
 from bcbm.features.records import Record, Study, each_study
@@ -121,14 +123,19 @@ def register_cohort(
     *,
     overlap: float,
 ) -> None:
-    """Register every study to the template, and give `survey` the lesions' points there and the failures.
+    """Register every study to the template, and give `survey` the lesions' points there, the brains and the
+    failures.
 
     Args:
         overlap: of a brain with the template's, below which a registration has failed.
     """
-    settings = {"registration": 3} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    settings = {"registration": 4} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
-    for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
+    for study, path, record in each_study(
+        studies, register_study, folder, settings, jobs=jobs, progress=count
+    ):
+        if record["files"]:
+            survey.brains[str(study.image)] = Brain(Path(f"{path}{ENDING}"), record["overlap"])
         lesions = survey.masks.index.intersection(list(study.masks))
         if failure := record["failure"] or _too_little(record["overlap"], overlap):
             remedy = "look at the image; the position of its lesions counts as missing, unless "
@@ -158,16 +165,18 @@ def _too_little(overlap: float, least: float) -> str:
     return f"registration to MNI failed: {text} (is the scan skull-stripped, with a background of 0?)"
 
 
-def register_study(study: Study, _path: Path) -> Record:
+def register_study(study: Study, path: Path) -> Record:
     """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`,
-    `turn` (degrees) and, where there is none of them, `failure`."""
+    `turn` (degrees) and, where there is none of them, `failure`; the small brain is a file beside it."""
     try:
-        registration = register(read_volume(study.image, study.form))
+        image = read_volume(study.image, study.form)
+        registration = register(image)
     except ValueError as error:
-        again = isinstance(error, UnreadableError)
-        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": last_line(error), "again": again}
-    to_mni, turn = registration.to_mni.tolist(), registration.turn
-    return {"to_mni": to_mni, "overlap": registration.overlap, "turn": turn, "failure": ""}
+        again, failure = isinstance(error, UnreadableError), last_line(error)
+        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": failure, "again": again, "files": []}
+    save_brain(Path(f"{path}{ENDING}"), small_brain(image, registration.to_mni))
+    to_mni, turn, overlap = registration.to_mni.tolist(), registration.turn, registration.overlap
+    return {"to_mni": to_mni, "overlap": overlap, "turn": turn, "failure": "", "files": [ENDING]}
 
 
 def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:

@@ -14,7 +14,9 @@ from scipy.stats import chi2_contingency, mannwhitneyu
 from scipy.stats.contingency import association
 from sklearn.metrics import roc_auc_score
 
+from bcbm.features.brains import template_brain
 from bcbm.report.figures import cohort as draw
+from bcbm.report.figures.registered import MOST, Registered, sheet_figure
 from bcbm.report.pages.audit import write_page
 from bcbm.statistics.confounders import confounders, cramers_v, permutation_p
 
@@ -239,6 +241,21 @@ def test_examples_show_the_outline_of_the_mask(tmp_path):
     assert has(read_png(tmp_path / "examples.png"), draw.OUTLINE)
     draw.examples_figure({}, tmp_path / "none.png")
     assert (tmp_path / "none.png").is_file()
+
+
+def registered(studies: int) -> list[Registered]:
+    rng = np.random.default_rng(0)
+    brain = np.where(template_brain() > 0, rng.integers(1, 256, template_brain().shape), 0).astype(np.uint8)
+    return [Registered(f"S-{n}", brain, 0.95, "head turned" * (n == 0)) for n in range(studies)]
+
+
+def test_the_contact_sheet_shows_brains_doubts_and_the_outline_and_stays_small(tmp_path):
+    sheet_figure(registered(MOST), template_brain(), tmp_path / "sheet.png")
+    pixels = read_png(tmp_path / "sheet.png")
+    assert has(pixels, draw.OUTLINE) and has(pixels, "#c8102e")
+    assert (tmp_path / "sheet.png").stat().st_size < 3e6  # of noise, which packs worst
+    sheet_figure(registered(2)[1:], template_brain(), tmp_path / "sheet.png")
+    assert not has(read_png(tmp_path / "sheet.png"), "#c8102e")
 
 
 def test_the_page_mentions_every_finding_and_folds_long_lists(write):
