@@ -16,11 +16,14 @@ from bcbm.cohort.measurements import (
     NOT_STRIPPED,
     RESCALED,
     SCRAP,
+    SPREAD,
     TURNED,
     UNPLACED,
     Brain,
     Division,
     Survey,
+    spread_columns,
+    spread_matrix,
 )
 from bcbm.errors import Problem
 from bcbm.features.brains import ENDING, save_brain, small_brain
@@ -39,7 +42,7 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 3, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 4, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
@@ -150,9 +153,12 @@ def register_cohort(
             survey.doubts.setdefault(str(study.image), []).append(TURNED)
         if len(lesions):
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
-            points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
+            to_mni = np.array(record["to_mni"])
+            points = np.c_[centres, np.ones(len(centres))] @ to_mni.T
             points[:, 3] = record["overlap"]
-            placed = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
+            spread = spread_matrix(survey.masks.loc[lesions, list(SPREAD)].to_numpy())
+            spread = spread_columns(to_mni[:3, :3] @ spread @ to_mni[:3, :3].T)
+            placed = pd.DataFrame(np.c_[points, spread], index=lesions, columns=[*MNI_COLUMNS, *SPREAD])
             survey.points = pd.concat([survey.points, placed]) if len(survey.points) else placed
     survey.problems.sort(key=lambda problem: (problem.kind, problem.where))
 
@@ -332,7 +338,10 @@ def _measure(
         raise MaskError("single-voxel mask", f"{name} is a single voxel")
     if not (values > 0).any():
         raise MaskError("mask outside the brain", f"{name} lies outside the stripped brain")
-    x, y, z = point_of(image.grid, np.mean(np.argwhere(region), axis=0) + start)
+    places = np.argwhere(region)
+    x, y, z = point_of(image.grid, np.mean(places, axis=0) + start)
+    axes = np.reshape(image.grid.GetDirection(), (3, 3)) * image.grid.GetSpacing()
+    spread = np.cov(places.T, bias=True)[::-1, ::-1] + np.eye(3) / 12  # a voxel is a box, not a point
     measures = {
         "voxels": len(values),
         "volume": len(values) * float(np.prod(image.grid.GetSpacing())),
@@ -343,6 +352,7 @@ def _measure(
         "brain_share": float((values > 0).sum() / brain),
         "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
     }
+    measures |= dict(zip(SPREAD, spread_columns(axes @ spread @ axes.T).tolist(), strict=True))
     return _Region(start, region.shape, np.packbits(region)), measures
 
 

@@ -15,7 +15,7 @@ def scan(size: int) -> sitk.Image:
     places = (np.arange(size) + 0.5) * 180 / size - 90
     z, y, x = np.meshgrid(places, places, places, indexing="ij")
     grey = np.where(x**2 + y**2 + z**2 < 70**2, 100.0, 0.0)
-    spot = np.maximum.reduce([abs(x + SPOT[0]), abs(y + SPOT[1]), abs(z - SPOT[2])]) < 7
+    spot = np.maximum.reduce([abs(x + SPOT[0]), abs(y + SPOT[1]), abs(z - SPOT[2])]) < 20
     image = sitk.GetImageFromArray(np.where(spot, 150.0, grey).astype(np.float32))
     image.SetSpacing([180 / size] * 3)
     image.SetOrigin([float(places[0])] * 3)

@@ -249,13 +249,18 @@ def registered(studies: int) -> list[Registered]:
     return [Registered(f"S-{n}", brain, 0.95, "head turned" * (n == 0)) for n in range(studies)]
 
 
+def reddish(pixels):
+    """Whether words in red are in a picture."""
+    return bool((pixels[..., 0] - pixels[..., 1:].max(axis=2) > 0.3).any())
+
+
 def test_the_contact_sheet_shows_brains_doubts_and_the_outline_and_stays_small(tmp_path):
     sheet_figure(registered(MOST), template_brain(), tmp_path / "sheet.png")
     pixels = read_png(tmp_path / "sheet.png")
-    assert has(pixels, draw.OUTLINE) and has(pixels, "#c8102e")
+    assert has(pixels, draw.OUTLINE) and reddish(pixels)
     assert (tmp_path / "sheet.png").stat().st_size < 3e6  # of noise, which packs worst
     sheet_figure(registered(2)[1:], template_brain(), tmp_path / "sheet.png")
-    assert not has(read_png(tmp_path / "sheet.png"), "#c8102e")
+    assert not reddish(read_png(tmp_path / "sheet.png"))
 
 
 def test_the_page_mentions_every_finding_and_folds_long_lists(write):
