@@ -19,6 +19,7 @@ import pandas as pd
 from rich.console import Console
 from scipy.stats import binomtest
 
+from bcbm.cohort.download import patient_of
 from bcbm.cohort.findings import doubtful_studies
 from bcbm.cohort.position import place_of
 from bcbm.cohort.table import LESIONS
@@ -28,17 +29,18 @@ from bcbm.preparation.reading import read_cohort
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "bcbm-images"
 SURE = 0.9  # confidence of a name that is sure
-ANOTHER = "all of AAL, Neuromorphometrics and Desikan-Killiany have another region than its name"
-THEIRS = {  # of the half that was looked at: why the lesion, not the rule, is wrong
-    "140-0/right-frontal": f"a dot of 18 voxels in the left auditory cortex; {ANOTHER}; its session 1 lies alike",
-    "186-0/R-inf-temporal-tumor": "on the left in both sessions, which lie alike: both mirrored, or both misnamed",
-    "186-1/R-inf-temporal-tumor": "on the left in both sessions, which lie alike: both mirrored, or both misnamed",
-    "85-0/R-frontal-post-tumor": "on the left; its session 1, whose names agree with the image, lies alike",
-    "71-0/L_parietal": f"in the middle frontal gyrus, 20 mm before the central sulcus; {ANOTHER}",
-    "61-0/RtMedParietal": f"in the middle cingulate and paracentral cortex, before the marginal ramus; {ANOTHER}",
-    "61-2/RtMedParietal": f"in the middle cingulate and paracentral cortex, before the marginal ramus; {ANOTHER}",
+ANOTHER = "AAL, Neuromorphometrics and Desikan-Killiany all have another region than its name"
+ALIKE = "on the left in both sessions, which lie alike: both are mirrored, or both misnamed"
+MEDIAL = f"middle cingulate and paracentral cortex, before the marginal ramus; {ANOTHER}"
+THEIRS = {  # of the half that was looked at: why the data, not the rule, are at fault
+    "140-0/right-frontal": f"a dot of 18 voxels in the left auditory cortex; {ANOTHER}",
+    "186-0/R-inf-temporal-tumor": ALIKE,
+    "186-1/R-inf-temporal-tumor": ALIKE,
+    "85-0/R-frontal-post-tumor": "on the left; session 1, whose names agree with the image, lies alike",
+    "71-0/L_parietal": f"middle frontal gyrus, 20 mm before the central sulcus; {ANOTHER}",
+    "61-0/RtMedParietal": MEDIAL,
+    "61-2/RtMedParietal": MEDIAL,
 }
-PARTS = {"side": "name_hemisphere", "region": "name_region"}
 
 
 def half(patient: str) -> str:
@@ -67,7 +69,7 @@ def registered() -> pd.DataFrame:
         f"{table['mni_overlap'].min():.3f} to {table['mni_overlap'].max():.3f}"
     )
     for problem in proposals:
-        if half(table.set_index("study_id")["patient_id"][problem.where].iloc[0]) in halves():
+        if half(patient_of(problem.where)) in halves():
             print(f"  audit: {problem}")
     table["half"] = table["patient_id"].map(half)
     table["lesion"] = table["lesion_id"].str.removeprefix("BCBM-RadioGenomics-")
@@ -108,7 +110,7 @@ def main() -> None:
             wrong = row.name_hemisphere not in ("unknown", "midline", side)
             if row.half == name and (wrong or row.name_region not in ("unknown", region)):
                 place = f"{side} {region} (MNI {row.mni_x:.0f} {row.mni_y:.0f} {row.mni_z:.0f})"
-                print(f"  {row.lesion}: {place}. {THEIRS.get(row.lesion, '')}")
+                print(f"  {row.lesion}: {place}. {THEIRS.get(str(row.lesion), '')}")
 
 
 def counted(agree: pd.Series) -> str:

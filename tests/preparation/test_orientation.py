@@ -27,7 +27,7 @@ def proposals(folder: Path, *studies: tuple[str, str, bool, str]) -> dict[str, t
     """What is found and what to do, by study.
 
     Args:
-        studies: name (PATIENT-SESSION), the sides (L, R) that its lesions have by name, all of them on the right;
+        studies: name (PATIENT-SESSION); the sides (L, R) of its lesions by name, which all lie on the right;
             whether it is stored mirrored, of which the names know nothing.
     """
     rows, brains = [], {}
