@@ -11,7 +11,7 @@ KIND = "mirrored or misnamed"
 _CLEAR = 0.05  # by which one correlation beats the other; 43 real pairs of sessions: by 0.12 to 0.38
 _MIRRORED = "check left and right in the file's header; nothing is flipped"
 _MISNAMED = "correct the name in cohort.names; the coordinates count"
-_OPEN = "ask who has drawn it; nothing is flipped, the coordinates count"
+OPEN = "ask who has drawn it; nothing is flipped, the coordinates count"
 
 
 def orientation_problems(table: pd.DataFrame, brains: dict[str, Brain]) -> list[Problem]:
@@ -34,7 +34,7 @@ def orientation_problems(table: pd.DataFrame, brains: dict[str, Brain]) -> list[
             problems.append(Problem(study, f"{text}; the others lie where theirs say", _MISNAMED, KIND))
             continue
         sessions = studies.index[studies["patient_id"] == studies.loc[study, "patient_id"]].drop(study)
-        brain, words, remedy = load_brain(brains[studies.loc[study, "image_path"]].file), "", _OPEN
+        brain, words, remedy = load_brain(brains[studies.loc[study, "image_path"]].file), "", OPEN
         for session in sessions:
             as_is, flipped = likeness(brain, load_brain(brains[studies.loc[session, "image_path"]].file))
             alike = f"its brain resembles {session} by {as_is:.2f} as it lies, by {flipped:.2f} flipped"
