@@ -14,9 +14,10 @@ from scipy.stats import chi2_contingency, mannwhitneyu
 from scipy.stats.contingency import association
 from sklearn.metrics import roc_auc_score
 
-from bcbm.features.brains import template_brain
+from bcbm.cohort.measurements import Brain
+from bcbm.features.brains import save_brain, template_brain
 from bcbm.report.figures import cohort as draw
-from bcbm.report.figures.registered import MOST, Registered, sheet_figure
+from bcbm.report.figures.registered import MOST, Registered, sheet_figure, sheet_studies
 from bcbm.report.pages.audit import write_page
 from bcbm.statistics.confounders import confounders, cramers_v, permutation_p
 
@@ -247,6 +248,21 @@ def registered(studies: int) -> list[Registered]:
     rng = np.random.default_rng(0)
     brain = np.where(template_brain() > 0, rng.integers(1, 256, template_brain().shape), 0).astype(np.uint8)
     return [Registered(f"S-{n}", brain, 0.95, "head turned" * (n == 0)) for n in range(studies)]
+
+
+def test_the_contact_sheet_begins_with_studies_in_doubt_and_then_the_least_overlap(tmp_path):
+    overlaps = {"A": 0.97, "B": 0.92, "C": 0.95, "D": 0.86, "E": 0.96}
+    rows = [{"study_id": study, "image_path": study, "mni_overlap": overlaps[study]} for study in overlaps]
+    usual = {"doubts": "", "position_conflict": "", "position_source": "image", "name_hemisphere": "left"}
+    table = pd.DataFrame(rows).assign(**usual, name_confidence=1.0, mni_x=-30.0)
+    table.loc[0, "doubts"], table.loc[2, "position_conflict"] = "head turned in its header", "the name says"
+    save_brain(tmp_path / "brain.npz", template_brain())
+    brains = {study: Brain(tmp_path / "brain.npz", overlap) for study, overlap in overlaps.items()}
+    studies = sheet_studies(table, brains)
+    assert [study.study for study in studies] == ["D", "C", "A", "B", "E"]
+    assert [bool(study.doubt) for study in studies] == [True, True, True, False, False]
+    many = pd.concat([table.assign(image_path=f"{n}", study_id=f"{n}") for n in range(MOST + 5)])
+    assert len(sheet_studies(many, {f"{n}": brains["A"] for n in range(MOST + 5)})) == MOST
 
 
 def reddish(pixels):

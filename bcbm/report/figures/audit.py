@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.findings import doubtful_studies
 from bcbm.cohort.measurements import Brain
-from bcbm.features.brains import load_brain, template_brain
+from bcbm.features.brains import template_brain
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart, read_mask
 from bcbm.features.volumes import read_volume
 from bcbm.report.figures import cohort as draw
-from bcbm.report.figures.registered import MOST, Registered, sheet_figure
+from bcbm.report.figures.registered import sheet_figure, sheet_studies
 
 EXAMPLES = 4  # pictures of each category
 EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)
@@ -48,25 +47,8 @@ def audit_figures(
         draw.examples_figure(slices, figures["examples"])
     if brains:
         figures["registered"] = folder / "registered.png"
-        sheet_figure(_registered(table, brains), template_brain(), figures["registered"])
+        sheet_figure(sheet_studies(table, brains), template_brain(), figures["registered"])
     return figures
-
-
-def _registered(table: pd.DataFrame, brains: Mapping[str, Brain]) -> list[Registered]:
-    """The studies of the contact sheet: those in doubt first, then those that overlap the template least."""
-    studies = []
-    doubtful = {problem.where: problem.kind for problem in doubtful_studies(table)}
-    for path, lesions in table[table["image_path"].isin(list(brains))].groupby("image_path"):
-        file, overlap = brains[str(path)]
-        study, doubts = str(lesions["study_id"].iloc[0]), [str(lesions["doubts"].iloc[0])]
-        doubts.append(doubtful.get(study, ""))
-        doubts += ["name against coordinates"] * bool((lesions["position_conflict"] != "").any())
-        doubt = "; ".join(filter(None, doubts))
-        studies.append((not doubt, overlap, study, file, doubt))
-    return [
-        Registered(study, load_brain(file), overlap, doubt)
-        for _, overlap, study, file, doubt in sorted(studies)[:MOST]
-    ]
 
 
 def _examples(table: pd.DataFrame, form: Form) -> dict[str, list[tuple[str, np.ndarray, np.ndarray]]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import binary_erosion
 
+from bcbm.cohort.findings import doubtful_studies
+from bcbm.cohort.measurements import Brain
+from bcbm.features.brains import load_brain
 from bcbm.report.figures.cohort import DPI, OUTLINE, QUIET, WIDTH
 from bcbm.report.figures.saving import save_png
 
@@ -26,6 +30,23 @@ class Registered(NamedTuple):
     brain: np.ndarray
     overlap: float
     doubt: str = ""
+
+
+def sheet_studies(table: pd.DataFrame, brains: Mapping[str, Brain]) -> list[Registered]:
+    """The studies of the contact sheet: those in doubt first, then those that overlap the template least."""
+    studies = []
+    doubtful = {problem.where: problem.kind for problem in doubtful_studies(table)}
+    for path, lesions in table[table["image_path"].isin(list(brains))].groupby("image_path"):
+        file, overlap = brains[str(path)]
+        study, doubts = str(lesions["study_id"].iloc[0]), [str(lesions["doubts"].iloc[0])]
+        doubts.append(doubtful.get(study, ""))
+        doubts += ["name against coordinates"] * bool((lesions["position_conflict"] != "").any())
+        doubt = "; ".join(filter(None, doubts))
+        studies.append((not doubt, overlap, study, file, doubt))
+    return [
+        Registered(study, load_brain(file), overlap, doubt)
+        for _, overlap, study, file, doubt in sorted(studies)[:MOST]
+    ]
 
 
 def sheet_figure(studies: Sequence[Registered], template: np.ndarray, path: Path) -> None:
