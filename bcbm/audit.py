@@ -41,8 +41,9 @@ def _audit(config: "Config", console: "Console") -> int:
     folder = Path(config.run.root) / "audit" / cohort.content
     write_whole(folder / "audit.json", strict_json(content))
     with TemporaryDirectory() as drawings, progress_bar(console, "drawing the page"):
+        brains = cohort.survey.brains if cohort.survey else None
         images, form = cohort.survey is not None, config.cohort.form
-        figures = audit_figures(cohort.table, content["flow"], Path(drawings), images, form)
+        figures = audit_figures(cohort.table, content["flow"], Path(drawings), images, form, brains)
         write_page(content, figures, folder / "audit.html")
     report(cohort.table, [], console)
     _print(content, console)

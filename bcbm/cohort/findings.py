@@ -7,6 +7,7 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.overrides import SURE, unsure_names
+from bcbm.cohort.position import NEAR_MIDLINE
 from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
 
@@ -168,13 +169,17 @@ def doubtful_studies(table: pd.DataFrame) -> Iterator[Problem]:
             text = f"its brain overlaps the template's by {overlap:.2f}"
             remedy = "look at the image; its positions may be off"
             yield Problem(str(study), text, remedy, "registration in doubt")
-    sided = table[(table["position_source"] == "image") & table["name_hemisphere"].isin(["left", "right"])]
-    sided = sided[(sided["name_confidence"] >= SURE) & (sided["mni_x"].abs() > 10)]
-    wrong = (sided["mni_x"] > 0) != (sided["name_hemisphere"] == "right")
-    for study, sides in wrong.groupby(sided["study_id"]):
+    for study, sides in opposite_sides(table).groupby(table["study_id"]):
         if len(sides) >= MIRRORED and sides.all():
             text = f"all {len(sides)} lesions lie on the side opposite to their names"
             yield Problem(str(study), text, "check left and right in the file's header", "mirrored study")
+
+
+def opposite_sides(table: pd.DataFrame) -> pd.Series:
+    """Whether a lesion lies opposite to its name, of those whose name and place both tell a side."""
+    sided = table[(table["position_source"] == "image") & table["name_hemisphere"].isin(["left", "right"])]
+    sided = sided[(sided["name_confidence"] >= SURE) & (sided["mni_x"].abs() > NEAR_MIDLINE)]
+    return (sided["mni_x"] > 0) != (sided["name_hemisphere"] == "right")
 
 
 def _positions(table: pd.DataFrame) -> Iterator[Problem]:

@@ -1,12 +1,19 @@
 """What was measured on the volumes of a cohort: features/ writes it, the lesion table reads it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from bcbm.errors import Problem
 
-MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "brain_share", "drawn")
+SPREAD = ("xx", "yy", "zz", "xy", "xz", "yz")
+MASK_COLUMNS = (
+    *("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "brain_share", "drawn"),
+    *SPREAD,
+)
 NOT_STRIPPED, RESCALED = "not skull-stripped", "intensities rescaled"  # kinds of doubt in an image
 SCRAP = "next to no brain"
 UNPLACED, TURNED = "not registered", "head turned in its header"
@@ -15,6 +22,16 @@ MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")
 
 
 SPLIT, SEVERAL = "split into its parts", "several lesions in one mask"  # reasons of a mask that is no lesion
+
+
+def spread_matrix(spread: np.ndarray) -> np.ndarray:
+    """Covariance matrices (..., 3, 3) of SPREAD's columns (..., 6)."""
+    return spread[..., [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
+
+
+def spread_columns(matrix: np.ndarray) -> np.ndarray:
+    """SPREAD's columns (..., 6) of covariance matrices (..., 3, 3)."""
+    return matrix[..., [0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,13 @@ class Division:
     strays: int
 
 
+class Brain(NamedTuple):
+    """A registered brain: the file that `features.brains` keeps it in, its overlap with the template's."""
+
+    file: Path
+    overlap: float
+
+
 @dataclass
 class Survey:
     """Measurements of a cohort's images and masks.
@@ -37,7 +61,8 @@ class Survey:
     Attributes:
         masks: a row a readable mask, by lesion_id: `voxels`, `volume` (mm3), centroid `x, y, z` (LPS mm of
             the scan), `outside` (part of it beyond the stripped brain), `grey_levels` (bins of 25 inside it),
-            `brain_share` (part of the image's voxels above 0 that it takes),
+            `brain_share` (part of the image's voxels above 0 that it takes), covariances of its points about
+            the centroid, `xx` to `yz` (SPREAD, mm2),
             `drawn` (voxels above 0.5 in the file; with more than `voxels` the lesion is a part of the mask).
         overlaps: a row a pair of masks of one study that share voxels: `one, other` (lesion ids, or with
             a number behind them those of parts), `shared` (part of the smaller one), `dice`.
@@ -46,8 +71,10 @@ class Survey:
         divisions: of each mask in more than one piece, by lesion_id; see `bcbm.cohort.parts.divide`.
         notes: what a person has decided, such as which label value or which form of a header counts.
         doubts: kinds of what is doubtful, by the image's path.
-        points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm) and `mni_overlap`, the Dice of the
-            brain with the template's, by lesion_id; none where studies were not or could not be registered.
+        points: centroids in the template, `mni_x, mni_y, mni_z` (RAS mm), `mni_overlap`, the Dice of the
+            brain with the template's, and the covariances there (SPREAD, mm2), by lesion_id; none where
+            studies were not or could not be registered.
+        brains: of every study that was laid on the template, in doubt or not, by the image's path.
     """
 
     masks: pd.DataFrame
@@ -57,4 +84,7 @@ class Survey:
     divisions: dict[str, Division] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
     doubts: dict[str, list[str]] = field(default_factory=dict)
-    points: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(MNI_COLUMNS), dtype=float))
+    points: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=[*MNI_COLUMNS, *SPREAD], dtype=float)
+    )
+    brains: dict[str, Brain] = field(default_factory=dict)

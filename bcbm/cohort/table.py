@@ -10,7 +10,16 @@ import pandas as pd
 from bcbm.cohort.cells import odd_cell_problems
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
-from bcbm.cohort.measurements import MISSING, MNI_COLUMNS, SEVERAL, SPLIT, UNPLACED, Survey
+from bcbm.cohort.measurements import (
+    MISSING,
+    MNI_COLUMNS,
+    SEVERAL,
+    SPLIT,
+    SPREAD,
+    UNPLACED,
+    Survey,
+    spread_matrix,
+)
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
 from bcbm.cohort.position import disagreement, place_of
@@ -212,21 +221,23 @@ def _locate(table: pd.DataFrame, names: Mapping[str, NameReading], survey: Surve
     table["category"] = [reading.category for reading in readings]
     for column in ("hemisphere", "region", "confidence"):
         table[f"name_{column}"] = [getattr(reading, column) for reading in readings]
-    points = (survey.points if survey else pd.DataFrame()).reindex(
-        index=table["lesion_id"], columns=list(MNI_COLUMNS)
+    lesions = (survey.points if survey else pd.DataFrame()).reindex(
+        index=table["lesion_id"], columns=[*MNI_COLUMNS, *SPREAD]
     )
-    table[list(MNI_COLUMNS)] = points.to_numpy(dtype=float)
+    points = lesions[list(MNI_COLUMNS)].to_numpy(dtype=float)
+    spreads = spread_matrix(lesions[list(SPREAD)].to_numpy(dtype=float))
+    table[list(MNI_COLUMNS)] = points
     rows = []
     doubts = survey.doubts if survey else {}
     unplaced = [UNPLACED in doubts.get(path, []) for path in table["image_path"]]
-    for reading, point, nowhere in zip(readings, points.to_numpy(dtype=float), unplaced, strict=True):
+    for reading, point, spread, nowhere in zip(readings, points, spreads, unplaced, strict=True):
         if nowhere and not reading.corrected:
             rows.append(("unknown", "unknown", MISSING, 0.0, ""))
         elif np.isnan(point).any() or reading.corrected:
             source = "person" if reading.corrected else "name"
             rows.append((reading.hemisphere, reading.region, source, reading.confidence, ""))
         else:
-            place = place_of(point[:3])
+            place = place_of(point[:3], spread if np.isfinite(spread).all() else None)
             conflict = disagreement(reading, place, point[:3])
             rows.append((place.hemisphere, place.region, "image", place.confidence, conflict))
     columns = ["hemisphere", "region", "position_source", "position_confidence", "position_conflict"]

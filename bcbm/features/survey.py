@@ -16,12 +16,17 @@ from bcbm.cohort.measurements import (
     NOT_STRIPPED,
     RESCALED,
     SCRAP,
+    SPREAD,
     TURNED,
     UNPLACED,
+    Brain,
     Division,
     Survey,
+    spread_columns,
+    spread_matrix,
 )
 from bcbm.errors import Problem
+from bcbm.features.brains import ENDING, save_brain, small_brain
 from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
 from bcbm.features.masks import MaskPart, foreground, label_values, separate
 from bcbm.features.records import Record, Study, each_study
@@ -37,7 +42,7 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 3, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 4, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
@@ -121,14 +126,19 @@ def register_cohort(
     *,
     overlap: float,
 ) -> None:
-    """Register every study to the template, and give `survey` the lesions' points there and the failures.
+    """Register every study to the template, and give `survey` the lesions' points there, the brains and the
+    failures.
 
     Args:
         overlap: of a brain with the template's, below which a registration has failed.
     """
-    settings = {"registration": 3} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    settings = {"registration": 4} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
-    for study, _, record in each_study(studies, register_study, folder, settings, jobs=jobs, progress=count):
+    for study, path, record in each_study(
+        studies, register_study, folder, settings, jobs=jobs, progress=count
+    ):
+        if record["files"]:
+            survey.brains[str(study.image)] = Brain(Path(f"{path}{ENDING}"), record["overlap"])
         lesions = survey.masks.index.intersection(list(study.masks))
         if failure := record["failure"] or _too_little(record["overlap"], overlap):
             remedy = "look at the image; the position of its lesions counts as missing, unless "
@@ -143,9 +153,12 @@ def register_cohort(
             survey.doubts.setdefault(str(study.image), []).append(TURNED)
         if len(lesions):
             centres = survey.masks.loc[lesions, ["x", "y", "z"]].to_numpy()
-            points = np.c_[centres, np.ones(len(centres))] @ np.array(record["to_mni"]).T
+            to_mni = np.array(record["to_mni"])
+            points = np.c_[centres, np.ones(len(centres))] @ to_mni.T
             points[:, 3] = record["overlap"]
-            placed = pd.DataFrame(points, index=lesions, columns=list(MNI_COLUMNS))
+            spread = spread_matrix(survey.masks.loc[lesions, list(SPREAD)].to_numpy())
+            spread = spread_columns(to_mni[:3, :3] @ spread @ to_mni[:3, :3].T)
+            placed = pd.DataFrame(np.c_[points, spread], index=lesions, columns=[*MNI_COLUMNS, *SPREAD])
             survey.points = pd.concat([survey.points, placed]) if len(survey.points) else placed
     survey.problems.sort(key=lambda problem: (problem.kind, problem.where))
 
@@ -158,16 +171,18 @@ def _too_little(overlap: float, least: float) -> str:
     return f"registration to MNI failed: {text} (is the scan skull-stripped, with a background of 0?)"
 
 
-def register_study(study: Study, _path: Path) -> Record:
+def register_study(study: Study, path: Path) -> Record:
     """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`,
-    `turn` (degrees) and, where there is none of them, `failure`."""
+    `turn` (degrees) and, where there is none of them, `failure`; the small brain is a file beside it."""
     try:
-        registration = register(read_volume(study.image, study.form))
+        image = read_volume(study.image, study.form)
+        registration = register(image)
     except ValueError as error:
-        again = isinstance(error, UnreadableError)
-        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": last_line(error), "again": again}
-    to_mni, turn = registration.to_mni.tolist(), registration.turn
-    return {"to_mni": to_mni, "overlap": registration.overlap, "turn": turn, "failure": ""}
+        again, failure = isinstance(error, UnreadableError), last_line(error)
+        return {"to_mni": [], "overlap": 0.0, "turn": 0.0, "failure": failure, "again": again, "files": []}
+    save_brain(Path(f"{path}{ENDING}"), small_brain(image, registration.to_mni))
+    to_mni, turn, overlap = registration.to_mni.tolist(), registration.turn, registration.overlap
+    return {"to_mni": to_mni, "overlap": overlap, "turn": turn, "failure": "", "files": [ENDING]}
 
 
 def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
@@ -323,7 +338,10 @@ def _measure(
         raise MaskError("single-voxel mask", f"{name} is a single voxel")
     if not (values > 0).any():
         raise MaskError("mask outside the brain", f"{name} lies outside the stripped brain")
-    x, y, z = point_of(image.grid, np.mean(np.argwhere(region), axis=0) + start)
+    places = np.argwhere(region)
+    x, y, z = point_of(image.grid, np.mean(places, axis=0) + start)
+    axes = np.reshape(image.grid.GetDirection(), (3, 3)) * image.grid.GetSpacing()
+    spread = np.cov(places.T, bias=True)[::-1, ::-1] + np.eye(3) / 12  # a voxel is a box, not a point
     measures = {
         "voxels": len(values),
         "volume": len(values) * float(np.prod(image.grid.GetSpacing())),
@@ -334,6 +352,7 @@ def _measure(
         "brain_share": float((values > 0).sum() / brain),
         "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
     }
+    measures |= dict(zip(SPREAD, spread_columns(axes @ spread @ axes.T).tolist(), strict=True))
     return _Region(start, region.shape, np.packbits(region)), measures
 
 

@@ -12,6 +12,7 @@ from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 from bcbm.preparation.columns import RECORDS, telling_problems, tellings
+from bcbm.preparation.orientation import orientation_problems
 from bcbm.preparation.reading import SurveyedCohort
 from bcbm.statistics.confounders import confounders
 from bcbm.statistics.telling import Telling
@@ -27,6 +28,7 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
     problems = [*cohort.problems, *cohort.notes, *findings(cohort.download, table), *_confounded(related)]
+    problems += orientation_problems(table, cohort.survey.brains) if cohort.survey else []
     problems += telling_problems(_tellings(config, cohort))
     return _content(cohort, problems, related)
 

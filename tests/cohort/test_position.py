@@ -31,6 +31,10 @@ LANDMARKS = {  # well-known places, MNI RAS mm
     "left half of the pons": ((-9, -24, -32), "left", "brainstem"),
     "putamen": ((-26, 2, 4), "left", "deep"),
     "thalamus": ((8, -16, 10), "right", "deep"),
+    "superior colliculus": ((6, -30, -3), "right", "brainstem"),
+    "white matter under the angular gyrus": ((38, -51, 30), "right", "parietal"),
+    "temporal stem": ((43, -3, -15), "right", "temporal"),
+    "white matter beside the trigone": ((31, -38, 23), "right", "parietal"),
 }
 
 
@@ -133,6 +137,24 @@ def test_confidence_falls_towards_a_border_and_outside_is_answered() -> None:
     inside, border = place_of((44, 28, 30)), place_of((50, -17, 42))  # middle frontal; central sulcus
     assert inside.confidence > border.confidence
     assert place_of((-90, -120, 10)).region == "occipital"
+
+
+def test_a_lesion_lies_where_most_of_it_does() -> None:
+    """Its centre lies on a spur of the parietal lobe, most of it before the central sulcus."""
+    centre = (-53, -5, 37)
+    assert place_of(centre).region == "parietal"
+    lesion = place_of(centre, np.diag([30.0, 50, 60]))
+    assert (lesion.hemisphere, lesion.region) == ("left", "frontal")
+    assert place_of(centre, np.eye(3) / 12) == place_of(centre)
+
+
+def test_the_confidence_in_a_lesion_is_the_mean_over_its_points() -> None:
+    inside, border = (44, 28, 30), (50, -17, 42)
+    sizes = [place_of(inside, np.eye(3) * width**2).confidence for width in (0.3, 5, 15)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == pytest.approx(
+        place_of(inside).confidence, abs=0.01
+    )
+    assert 0.4 < place_of(border, np.eye(3) * 100).confidence < sizes[1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
-from bcbm.cohort.measurements import SCRAP
+from bcbm.cohort.measurements import SCRAP, SPREAD
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
 
@@ -23,26 +23,30 @@ def test_a_mask_is_measured_on_its_image(tmp_path):
     row = survey.masks.loc["met"]
     assert (row["voxels"], row["volume"], row["outside"], row["grey_levels"]) == (64, 128.0, 0.0, 2)
     assert row[["x", "y", "z"]].tolist() == [9.5, 9.5, 15.0]
+    edges = np.array([4, 4, 8])  # mm; of a box with these edges the variances are a twelfth of their squares
+    np.testing.assert_allclose(row[list(SPREAD)].to_numpy(), [*edges**2 / 12, 0, 0, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("flip", [(1, -1, 1), (-1, 1, -1), (1, 1, 1)])
-def test_the_centroid_does_not_depend_on_how_the_file_is_stored(tmp_path, flip):
+def test_centroid_and_covariances_do_not_depend_on_how_the_file_is_stored(tmp_path, flip):
     affine = LPS.copy()
     affine[:3, 3] = [30, -20, 5]
     turn = nib.orientations.axcodes2ornt(nib.aff2axcodes(affine @ np.diag([*flip, 1])))
     turned = nib.orientations.ornt_transform(nib.io_orientation(affine), turn)
-    centres = []
+    centres, lopsided = [], box((4, 12, 3))
+    lopsided[8:10, 12:14, 7:9] = 1
     for name, change in (("stored", None), ("turned", turned)):
         folder = tmp_path / name
         folder.mkdir()
         files = {}
-        for label, array in (("image", brain()), ("met", box((4, 12, 3)))):
+        for label, array in (("image", brain()), ("met", lopsided)):
             volume = nib.Nifti1Image(array, affine)
             volume = volume if change is None else volume.as_reoriented(change)
             files[label] = folder / f"{label}.nii.gz"
             nib.save(volume, files[label])
-        centres.append(surveyed(folder, files["image"], {"met": files["met"]}).masks[["x", "y", "z"]])
-    assert np.allclose(centres[0], centres[1])
+        masks = surveyed(folder, files["image"], {"met": files["met"]}).masks
+        centres.append(masks[["x", "y", "z", *SPREAD]])
+    assert np.allclose(centres[0], centres[1]) and abs(centres[0]["xz"].iloc[0]) > 0.1
 
 
 def test_a_mask_says_how_much_of_the_brain_it_takes(tmp_path):

@@ -155,7 +155,7 @@ def test_each_unusable_file_is_one_line_and_nothing_else_is_called_unusable(audi
 
 def test_the_page_shows_every_finding_and_the_pictures(audited):
     content, page, _, _, _ = audited
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
     for finding in content["findings"]:
         assert finding["kind"] in page
 

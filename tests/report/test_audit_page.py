@@ -14,7 +14,10 @@ from scipy.stats import chi2_contingency, mannwhitneyu
 from scipy.stats.contingency import association
 from sklearn.metrics import roc_auc_score
 
+from bcbm.cohort.measurements import Brain
+from bcbm.features.brains import save_brain, template_brain
 from bcbm.report.figures import cohort as draw
+from bcbm.report.figures.registered import MOST, Registered, sheet_figure, sheet_studies
 from bcbm.report.pages.audit import write_page
 from bcbm.statistics.confounders import confounders, cramers_v, permutation_p
 
@@ -239,6 +242,41 @@ def test_examples_show_the_outline_of_the_mask(tmp_path):
     assert has(read_png(tmp_path / "examples.png"), draw.OUTLINE)
     draw.examples_figure({}, tmp_path / "none.png")
     assert (tmp_path / "none.png").is_file()
+
+
+def registered(studies: int) -> list[Registered]:
+    rng = np.random.default_rng(0)
+    brain = np.where(template_brain() > 0, rng.integers(1, 256, template_brain().shape), 0).astype(np.uint8)
+    return [Registered(f"S-{n}", brain, 0.95, "head turned" * (n == 0)) for n in range(studies)]
+
+
+def test_the_contact_sheet_begins_with_studies_in_doubt_and_then_the_least_overlap(tmp_path):
+    overlaps = {"A": 0.97, "B": 0.92, "C": 0.95, "D": 0.86, "E": 0.96}
+    rows = [{"study_id": study, "image_path": study, "mni_overlap": overlaps[study]} for study in overlaps]
+    usual = {"doubts": "", "position_conflict": "", "position_source": "image", "name_hemisphere": "left"}
+    table = pd.DataFrame(rows).assign(**usual, name_confidence=1.0, mni_x=-30.0)
+    table.loc[0, "doubts"], table.loc[2, "position_conflict"] = "head turned in its header", "the name says"
+    save_brain(tmp_path / "brain.npz", template_brain())
+    brains = {study: Brain(tmp_path / "brain.npz", overlap) for study, overlap in overlaps.items()}
+    studies = sheet_studies(table, brains)
+    assert [study.study for study in studies] == ["D", "C", "A", "B", "E"]
+    assert [bool(study.doubt) for study in studies] == [True, True, True, False, False]
+    many = pd.concat([table.assign(image_path=f"{n}", study_id=f"{n}") for n in range(MOST + 5)])
+    assert len(sheet_studies(many, {f"{n}": brains["A"] for n in range(MOST + 5)})) == MOST
+
+
+def reddish(pixels):
+    """Whether words in red are in a picture."""
+    return bool((pixels[..., 0] - pixels[..., 1:].max(axis=2) > 0.3).any())
+
+
+def test_the_contact_sheet_shows_brains_doubts_and_the_outline_and_stays_small(tmp_path):
+    sheet_figure(registered(MOST), template_brain(), tmp_path / "sheet.png")
+    pixels = read_png(tmp_path / "sheet.png")
+    assert has(pixels, draw.OUTLINE) and reddish(pixels)
+    assert (tmp_path / "sheet.png").stat().st_size < 3e6  # of noise, which packs worst
+    sheet_figure(registered(2)[1:], template_brain(), tmp_path / "sheet.png")
+    assert not reddish(read_png(tmp_path / "sheet.png"))
 
 
 def test_the_page_mentions_every_finding_and_folds_long_lists(write):

@@ -1,22 +1,31 @@
 """The figures of an audit."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.measurements import Brain
+from bcbm.features.brains import template_brain
 from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart, read_mask
 from bcbm.features.volumes import read_volume
 from bcbm.report.figures import cohort as draw
+from bcbm.report.figures.registered import sheet_figure, sheet_studies
 
 EXAMPLES = 4  # pictures of each category
 EXAMPLE_CROP = CropSettings(size=48, spacing=1.0)
 
 
 def audit_figures(
-    table: pd.DataFrame, steps: list[dict], folder: Path, examples: bool, form: Form = "agree"
+    table: pd.DataFrame,
+    steps: list[dict],
+    folder: Path,
+    examples: bool,
+    form: Form = "agree",
+    brains: Mapping[str, Brain] | None = None,
 ) -> dict[str, Path]:
     """Draw an audit's figures into a folder; their files by name.
 
@@ -26,6 +35,7 @@ def audit_figures(
         folder: an empty one.
         examples: whether to draw slices of lesions too, read from their images.
         form: which form of a header to believe where the two disagree.
+        brains: the registered ones, by image.
     """
     figures = {name: folder / f"{name}.png" for name in ("flow", "burden", "volumes", "places")}
     draw.flow_figure(steps, figures["flow"])
@@ -35,6 +45,9 @@ def audit_figures(
     if examples and (slices := _examples(table, form)):
         figures["examples"] = folder / "examples.png"
         draw.examples_figure(slices, figures["examples"])
+    if brains:
+        figures["registered"] = folder / "registered.png"
+        sheet_figure(sheet_studies(table, brains), template_brain(), figures["registered"])
     return figures
 
 

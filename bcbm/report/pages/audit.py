@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bcbm.report.figures.registered import MOST
 from bcbm.report.pages.page import embedded, write_html
 
 SHOWN = 20  # rows of a long table that are open at once
@@ -16,6 +17,8 @@ CAPTIONS = {
     "places": "Where the lesions that enter lie, by region.",
     "examples": "Slices with the outline of the mask. Look for outlines beside the lesion, mirrored, or on "
     "another structure.",
+    "registered": f"At most {MOST} registered studies, those in doubt first (red), then those whose brain "
+    "overlaps the template's least. The line is the template's brain; the patient's left is on the right.",
 }
 
 
@@ -24,7 +27,8 @@ def write_page(audit: dict[str, Any], figures: dict[str, Path], path: Path) -> N
 
     Args:
         audit: the content of `audit.json`.
-        figures: PNG files by name, of flow, burden, volumes, places and examples; others are ignored.
+        figures: PNG files by name, of flow, burden, volumes, places, registered and examples; others are
+            ignored.
         path: the HTML file to write; its folder is made.
     """
     write_html(
