@@ -171,6 +171,22 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
+@kind("one patient whose id lacks a letter", "'BCBM-RadioGenomic-2'", "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomic-2-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("an id spelt unlike all others", "BCBM-RadioGenomcis-77", "BCBM-RadioGenomics-1", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomcis-77-0")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
 @kind("a study id without its session", "BCBM_RadioGenomics_77", "patient of its own", end=SAID, lost=1)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_77")
