@@ -126,6 +126,16 @@ def _(root: Path) -> None:
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-100]))
 
 
+@kind("a mask that holds more slices than its header says", LESION, "goes on behind the voxels", **MASK)
+def _(root: Path) -> None:
+    _header(mask_of(root, FIRST), 46, "h", SIZE - 1)
+
+
+@kind("an image that holds more slices than its header says", FIRST, "goes on behind the voxels", **IMAGE)
+def _(root: Path) -> None:
+    _header(image_of(root, FIRST), 46, "h", SIZE - 1)
+
+
 @kind("an empty mask", LESION, "no voxel", **MASK)
 def _(root: Path) -> None:
     save(mask_of(root, FIRST), np.zeros((SIZE,) * 3, np.uint8))

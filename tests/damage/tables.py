@@ -239,6 +239,20 @@ def _(root: Path) -> list[str]:
     return ["cohort.targets={Ki67: {column: Ki67, positive: '>= 20'}}", "task.targets=[Ki67]"]
 
 
+@kind("a word of one's own target misspelt", "row 2", "'lobulr'", "write lobular", end=SAID)
+def _(root: Path) -> list[str]:
+    words = ["lobulr", "lobular", *["ductal"] * (PATIENTS - 2)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Histology=words))
+    return ["cohort.targets={lobular: {column: Histology, positive: lobular}}"]
+
+
+@kind("a share among percentages of one's own target", "row 2", "'0.25'", "share", end=SAID)
+def _(root: Path) -> list[str]:
+    cells = ["0.25", *["20"] * (PATIENTS - 1)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Ki67=cells))
+    return ["cohort.targets={ki67: {column: Ki67, positive: '>= 20'}}"]
+
+
 @kind("a feature that is not a number", RADIOMICS, "row 2", FEATURE, "'n/a'", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "n/a")
