@@ -1,6 +1,7 @@
 """Copies within rounding: lesions that agree in all that is measured on them, but for noise."""
 
 from collections.abc import Iterable, Iterator
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -62,40 +63,52 @@ def near_features(values: npt.ArrayLike) -> Iterator[tuple[int, int]]:
 
 
 def near_fingerprints(fingerprints: npt.ArrayLike) -> Iterator[tuple[int, int]]:
-    """Pairs of rows whose fingerprints, (N, B), are alike whatever the brightness and contrast.
+    """Pairs of rows whose fingerprints, (N, B, B, B), are alike whatever the brightness and contrast.
 
-    Rows without contrast are like no other.
+    One may be the other's mirror image, along any of the three axes, as a file whose voxels or whose header
+    somebody has flipped. Rows without contrast are like no other.
 
     Yields:
-        Row numbers, in no order.
+        Row numbers, in no order; the same pair may come twice.
     """
-    points = np.asarray(fingerprints, dtype=np.float64)
+    blocks = np.asarray(fingerprints, dtype=np.float64)
+    points = blocks.reshape(len(blocks), -1)
     points = points - points.mean(axis=1, keepdims=True)
     length = np.linalg.norm(points, axis=1)
     rows = np.flatnonzero(length > 1e-6)
-    for first, second in near_pairs(points[rows] / length[rows, None], LIKE):
-        yield int(rows[first]), int(rows[second])
+    points = points[rows] / length[rows, None]
+    blocks = points.reshape(len(rows), *blocks.shape[1:])
+    for axes in (axes for count in range(4) for axes in combinations((1, 2, 3), count)):
+        mirrored = np.flip(blocks, axes).reshape(points.shape)
+        for first, second in near_pairs(points, LIKE, mirrored):
+            yield int(rows[first]), int(rows[second])
 
 
-def near_pairs(points: Floats, radius: float) -> Iterator[tuple[int, int]]:
+def near_pairs(points: Floats, radius: float, mirrored: Floats | None = None) -> Iterator[tuple[int, int]]:
     """Pairs of points, (N, F), whose Euclidean distance is at most `radius`.
 
     Candidates come from a k-d tree over the leading principal directions and are then measured in full: no
     pair is lost, as a projection never lengthens a distance. Time grows as N log N, memory with CHUNK.
+
+    Args:
+        points: to be compared.
+        radius: of what is near.
+        mirrored: the mirror image of each, to compare with in its place; whichever of two is mirrored, their
+            distance is the same.
     """
+    first = points if mirrored is None else mirrored
     if len(points) < 2:
         return
     centred = points - points.mean(axis=0)
     leading = np.linalg.eigh(centred.T @ centred)[1][:, -DIRECTIONS:]
-    projected = centred @ leading
-    tree = cKDTree(projected)
+    tree, projected = cKDTree(centred @ leading), (first - points.mean(axis=0)) @ leading
     reach = radius * (1 + 1e-9) + 1e-12
     for start in range(0, len(points), CHUNK):
         chunk = np.arange(start, min(start + CHUNK, len(points)))
         for row, others in zip(chunk, tree.query_ball_point(projected[chunk], reach), strict=True):
             later = np.array([other for other in others if other > row], dtype=int)
             if len(later):
-                distance = np.linalg.norm(points[later] - points[row], axis=1)
+                distance = np.linalg.norm(points[later] - first[row], axis=1)
                 for other in later[distance <= radius]:
                     yield int(row), int(other)
 

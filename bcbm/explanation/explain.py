@@ -1,7 +1,10 @@
 """What a finished run looks at: beside its tables and in its report."""
 
 import json
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +16,16 @@ from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError, Problem, readable
+from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.joins import finished_folds
+from bcbm.runs.tables import read_with_sum, sum_of
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import say
+from bcbm.terminal.words import listed, say
 
 if TYPE_CHECKING:
     from bcbm.model.module import LesionModule
@@ -52,14 +56,18 @@ def explain(folder: RunFolder, console: Console) -> None:
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
+    unsummed: list[Path] = []
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
         for number, fold in enumerate(split.folds):
             job = FoldJob(config, lesions, split, number, folder)
             job = replace(job, config=stored_choice(job) or config)
+            members = [replace(job, member=member) for member in range(job.config.members)]
+            paths = [member.home / "checkpoints" / "best.ckpt" for member in members]
             modules = [
-                trained_module(folder.fold(number, member) / "checkpoints" / "best.ckpt", number, split)
-                for member in range(job.config.members)
+                trained_module(path, _claims(member, finished.environment["identity"]))
+                for path, member in zip(paths, members, strict=True)
             ]
+            unsummed += [path for path in paths if not sum_of(path).is_file()]
             datamodule = fold_data(job)
             datamodule.setup()
             if "image" in config.task.modalities:
@@ -71,6 +79,12 @@ def explain(folder: RunFolder, console: Console) -> None:
                 encoded = EncodedLesions(module, datamodule)
                 tables += [table.assign(**place) for table in changed(encoded, config, number)]
             advance(1)
+    if unsummed:
+        author = finished.environment.get("versions", {}).get("bcbm", "of before")
+        text = f"{folder.path}: bcbm {author} wrote no sums beside its checkpoints; where each comes from is "
+        warnings.warn(
+            f"{text}checked as far as it says, its weights are read as they stand", Note, stacklevel=2
+        )
     patients = patients_of(pd.concat(tables, ignore_index=True))
     content = {
         "modalities": drops(patients, "modality", config.task.targets),
@@ -82,26 +96,42 @@ def explain(folder: RunFolder, console: Console) -> None:
     say(console, f"report: {report.absolute()}")
 
 
-def trained_module(path: Path, number: int, split: Split) -> "LesionModule":
+def trained_module(path: Path, claims: Mapping[str, Any]) -> "LesionModule":
     """The network of a fold; its checkpoint says that it has not seen the fold's test patients.
 
     Nothing in the file is run, and no other file is read, whatever it names.
 
+    Args:
+        path: of the checkpoint.
+        claims: what its provenance has to say, `fold` and `split_hash` in any case, others where it does.
+
     Raises:
-        InputError: it is missing or damaged, holds more than tensors and plain values, or is of another fold.
+        InputError: it is missing or damaged, was changed since it was written, holds more than tensors and
+            plain values, or is of another fold, seed or run.
     """
     from bcbm.model.module import LesionModule
 
     remedy = "remove its fold and run the same fit command again"
     with readable(path, remedy):
-        if not path.is_file():
-            raise FileNotFoundError("there is no such file")
-        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu", loaded="")
-        fold, split_hash = module.provenance["fold"], module.provenance["split_hash"]
-    if (fold, split_hash) != (number, split.hash):
-        found = f"was trained in fold {fold} of split {split_hash}, not in fold {number} of {split.hash}"
-        raise InputError(Problem(str(path), found, remedy))
+        content = BytesIO(read_with_sum(path, remedy))
+        module = LesionModule.load_from_checkpoint(content, weights_only=True, map_location="cpu", loaded="")
+        provenance = {name: module.provenance[name] for name in ("fold", "split_hash")} | module.provenance
+    others = [
+        f"{name} {provenance[name]} in place of {value}"
+        for name, value in claims.items()
+        if name in provenance and provenance[name] != value
+    ]
+    if others:
+        raise InputError(Problem(str(path), f"is of another training: it says {listed(others)}", remedy))
+    if "identity" in provenance and not sum_of(path).is_file():
+        raise InputError(Problem(str(path), f"has no {sum_of(path).name} beside it", remedy))
     return module
+
+
+def _claims(job: FoldJob, identity: str) -> dict[str, Any]:
+    """What the checkpoint of a training of a run has to say of where it comes from."""
+    claims = {"fold": job.number, "split_hash": job.split.hash, "seed": job.seed, "identity": identity}
+    return claims if stored_choice(job) else claims | {"run": identity}
 
 
 def _check(folder: RunFolder, config: Config) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from html import unescape
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,11 @@ from batches import data_of, lesions_of, module_of, parts_of
 from rich.console import Console
 from torch import nn
 
-from bcbm.cohort.splits import Split
 from bcbm.config.compose import compose
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
 from bcbm.explanation.ablation import EncodedLesions
 from bcbm.explanation.explain import explain, trained_module
 from bcbm.explanation.saliency import grad_cam, occlusion
@@ -28,6 +28,7 @@ from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.module import LesionModule
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.tables import write_with_sum
 
 SPOT = (3, 12, 11)  # of a 16-cubed crop
 
@@ -226,10 +227,59 @@ def test_networks_in_each_others_fold_are_not_explained(explained, tmp_path):
     paths = [folder.fold(number) / "checkpoints" / "best.ckpt" for number in (0, 1)]
     contents = [path.read_bytes() for path in paths]
     for path, content in zip(paths, reversed(contents), strict=True):
-        path.write_bytes(content)
+        write_with_sum(path, content)
     with pytest.raises(InputError) as error:
         explain(folder, Console(quiet=True))
     assert str(paths[0]) in str(error.value) and "fold 1" in str(error.value)
+
+
+@pytest.fixture
+def copied(explained, tmp_path):
+    return RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+
+
+def rewritten(path, **provenance):
+    """Have a checkpoint say something else of where it comes from, None: nothing, with a sum of its own."""
+    content = torch.load(path, weights_only=True)
+    origin = content["hyper_parameters"]["provenance"]
+    content["hyper_parameters"]["provenance"] = {
+        name: value for name, value in (origin | provenance).items() if value is not None
+    }
+    packed = BytesIO()
+    torch.save(content, packed)
+    write_with_sum(path, packed.getvalue())
+
+
+@pytest.mark.parametrize("name", ["seed", "identity", "run"])
+def test_a_network_of_another_seed_or_run_of_the_same_split_is_not_explained(copied, name):
+    path = copied.fold(1) / "checkpoints" / "best.ckpt"
+    rewritten(path, **{name: 7})
+    with pytest.raises(InputError) as error:
+        explain(copied, Console(quiet=True))
+    assert str(path) in str(error.value) and f"{name} 7" in str(error.value)
+
+
+def test_flipped_bits_in_weights_are_not_explained(copied):
+    path = copied.fold(0) / "checkpoints" / "best.ckpt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="SHA-256") as error:
+        explain(copied, Console(quiet=True))
+    assert str(path) in str(error.value)
+
+
+def test_a_checkpoint_whose_sum_is_gone_is_not_explained_and_one_of_before_with_a_note(copied):
+    paths = [copied.fold(number) / "checkpoints" / "best.ckpt" for number in (0, 1)]
+    paths[0].with_suffix(".sha256").unlink()
+    with pytest.raises(InputError) as error:
+        explain(copied, Console(quiet=True))
+    assert f"{paths[0]}: has no best.sha256" in str(error.value)
+    for path in paths:
+        rewritten(path, identity=None)
+        path.with_suffix(".sha256").unlink()
+    with pytest.warns(Note, match="no sums beside its checkpoints"):
+        explain(copied, Console(quiet=True))
 
 
 def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
@@ -238,6 +288,11 @@ def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
     folder.write("fold=0/predictions.parquet", table.assign(label=1 - table["label"]))
     with pytest.raises(InputError, match="label"):
         explain(folder, Console(quiet=True))
+
+
+def claims_of(folder):
+    """What a checkpoint of the first fold has to say."""
+    return {"fold": 0, "split_hash": json.loads((folder.path / "split.json").read_text())["hash"]}
 
 
 class Command:
@@ -277,9 +332,8 @@ def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(expla
     content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
     path, mark = tmp_path / "best.ckpt", tmp_path / "mark"
     torch.save(DAMAGES[damage](content, mark), path)
-    split = Split.from_json((explained.path / "split.json").read_text())
     with pytest.raises(InputError) as caught:
-        trained_module(path, 0, split)
+        trained_module(path, claims_of(explained))
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
     assert not mark.exists()
 
@@ -290,9 +344,8 @@ def test_a_checkpoint_that_is_cut_or_gone_is_named(explained, tmp_path, kept):
     content = (explained.fold(0) / "checkpoints" / "best.ckpt").read_bytes()
     if kept is not None:
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    split = Split.from_json((explained.path / "split.json").read_text())
     with pytest.raises(InputError) as caught:
-        trained_module(path, 0, split)
+        trained_module(path, claims_of(explained))
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
 
 
@@ -301,6 +354,6 @@ def test_a_checkpoint_reads_no_other_file(explained, tmp_path):
     content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
     content = changed(content, weights=str(tmp_path / "elsewhere.pth"))
     content["hyper_parameters"]["loaded"] = None
+    content["hyper_parameters"]["provenance"].pop("identity")  # as versions before wrote it, without a sum
     torch.save(content, tmp_path / "best.ckpt")
-    split = Split.from_json((explained.path / "split.json").read_text())
-    assert trained_module(tmp_path / "best.ckpt", 0, split).loaded == ""
+    assert trained_module(tmp_path / "best.ckpt", claims_of(explained)).loaded == ""
