@@ -6,7 +6,7 @@ import pandas as pd
 
 from bcbm.errors import Problem
 
-MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "brain_share", "drawn")
+MASK_COLUMNS = ("voxels", "volume", "x", "y", "z", "outside", "grey_levels", "mean", "brain_share", "drawn")
 NOT_STRIPPED, RESCALED = "not skull-stripped", "intensities rescaled"  # kinds of doubt in an image
 SCRAP = "next to no brain"
 UNPLACED, TURNED = "not registered", "head turned in its header"
@@ -37,7 +37,7 @@ class Survey:
     Attributes:
         masks: a row a readable mask, by lesion_id: `voxels`, `volume` (mm3), centroid `x, y, z` (LPS mm of
             the scan), `outside` (part of it beyond the stripped brain), `grey_levels` (bins of 25 inside it),
-            `brain_share` (part of the image's voxels above 0 that it takes),
+            `mean` (intensity), `brain_share` (part of the image's voxels above 0 that it takes),
             `drawn` (voxels above 0.5 in the file; with more than `voxels` the lesion is a part of the mask).
         overlaps: a row a pair of masks of one study that share voxels: `one, other` (lesion ids, or with
             a number behind them those of parts), `shared` (part of the smaller one), `dice`.

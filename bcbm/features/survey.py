@@ -37,7 +37,7 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 3, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+_SETTINGS = {"survey": 4, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
@@ -333,6 +333,7 @@ def _measure(
         "outside": float(np.mean(values <= 0)),
         "brain_share": float((values > 0).sum() / brain),
         "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
+        "mean": float(values.mean(dtype=np.float64)),
     }
     return _Region(start, region.shape, np.packbits(region)), measures
 
