@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from bcbm.cohort.contradictions import contradictions
 from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
@@ -27,6 +28,8 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
     problems = [*cohort.problems, *cohort.notes, *findings(cohort.download, table), *_confounded(related)]
+    if cohort.survey is not None:
+        problems += contradictions(table, cohort.workbook, cohort.survey.masks)
     problems += telling_problems(_tellings(config, cohort))
     return _content(cohort, problems, related)
 
