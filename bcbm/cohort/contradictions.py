@@ -11,7 +11,7 @@ from bcbm.system.words import counted
 
 KIND = "radiomics of other files"
 LEAST, MOST = np.log([1.05, 2.0])  # tolerance: values are rounded; beyond twice the size no program differs
-WIDE = 10.0  # times the cohort's own median difference that a lesion may differ by
+WIDE = 20.0  # times the cohort's own median difference that a lesion may differ by
 SHOWN = 3  # lesions of a study that a message names
 
 
@@ -34,7 +34,7 @@ def contradictions(table: pd.DataFrame, features: pd.DataFrame, masks: pd.DataFr
     """Studies of which lesions have another size or brightness in their files than in their row of radiomics.
 
     Files of two patients that were exchanged look so. How far both may differ is learned from the cohort:
-    ten times the median difference, at least 5 % and at most twice.
+    twenty times the median difference, at least 5 % and at most twice.
 
     Args:
         table: the lesion table.
