@@ -62,8 +62,8 @@ def _of_measure(measure: Measure, pairs: pd.DataFrame) -> Iterator[Problem]:
     tolerance = float(np.clip(WIDE * apart.abs().median(), LEAST, MOST))
     odd = pairs[apart.abs() > tolerance]
     if abs(centre) > MOST or 2 * len(odd) > len(pairs):
-        text = f"{measure.words} of {counted(len(pairs), 'lesion')}: their files have {np.exp(centre):.3g} times "
-        text += f"what their rows have (median), and {len(odd)} are far from that"
+        text = f"{measure.words} of {counted(len(pairs), 'lesion')}: their files have {np.exp(centre):.3g} "
+        text += f"times what their rows have (median), and {len(odd)} are far from that"
         remedy = "check that the table is of these masks and images, and its unit"
         yield Problem("table of radiomics", text, remedy, KIND)
     if 2 * len(odd) > len(pairs):
