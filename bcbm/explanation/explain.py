@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -56,18 +56,12 @@ def explain(folder: RunFolder, console: Console) -> None:
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
-    unsummed: list[Path] = []
+    jobs = [FoldJob(config, lesions, split, number, folder) for number in range(len(split.folds))]
+    jobs = [replace(job, config=stored_choice(job) or config) for job in jobs]
+    require_checkpoints([member for job in jobs for member in _members(job)])
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
-        for number, fold in enumerate(split.folds):
-            job = FoldJob(config, lesions, split, number, folder)
-            job = replace(job, config=stored_choice(job) or config)
-            members = [replace(job, member=member) for member in range(job.config.members)]
-            paths = [member.home / "checkpoints" / "best.ckpt" for member in members]
-            modules = [
-                trained_module(path, _claims(member, finished.environment["identity"]))
-                for path, member in zip(paths, members, strict=True)
-            ]
-            unsummed += [path for path in paths if not sum_of(path).is_file()]
+        for number, (job, fold) in enumerate(zip(jobs, split.folds, strict=True)):
+            modules = [trained_module(member) for member in _members(job)]
             datamodule = fold_data(job)
             datamodule.setup()
             if "image" in config.task.modalities:
@@ -79,12 +73,6 @@ def explain(folder: RunFolder, console: Console) -> None:
                 encoded = EncodedLesions(module, datamodule)
                 tables += [table.assign(**place) for table in changed(encoded, config, number)]
             advance(1)
-    if unsummed:
-        author = finished.environment.get("versions", {}).get("bcbm", "of before")
-        text = f"{folder.path}: bcbm {author} wrote no sums beside its checkpoints; where each comes from is "
-        warnings.warn(
-            f"{text}checked as far as it says, its weights are read as they stand", Note, stacklevel=2
-        )
     patients = patients_of(pd.concat(tables, ignore_index=True))
     content = {
         "modalities": drops(patients, "modality", config.task.targets),
@@ -96,14 +84,35 @@ def explain(folder: RunFolder, console: Console) -> None:
     say(console, f"report: {report.absolute()}")
 
 
-def trained_module(path: Path, claims: Mapping[str, Any]) -> "LesionModule":
-    """The network of a fold; its checkpoint says that it has not seen the fold's test patients.
+def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
+    """Refuse trainings of which one has left no network of its own, see `trained_module`.
+
+    Raises:
+        InputError: all that is wrong with their checkpoints.
+
+    Warns:
+        Note: an earlier version has written them, without sums.
+    """
+    problems: list[Problem] = []
+    for job in jobs:
+        try:
+            trained_module(job)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    if any(not sum_of(_checkpoint(job)).is_file() for job in jobs):
+        text = (
+            f"{jobs[0].folder.path}: its checkpoints have no sums beside them, as versions before 0.4 wrote "
+        )
+        text += "them: where they come from is checked as far as they say, weights are read as they stand"
+        warnings.warn(text, Note, stacklevel=2)
+
+
+def trained_module(job: FoldJob) -> "LesionModule":
+    """The network of a training; its checkpoint says that it has not seen the fold's test patients.
 
     Nothing in the file is run, and no other file is read, whatever it names.
-
-    Args:
-        path: of the checkpoint.
-        claims: what its provenance has to say, `fold` and `split_hash` in any case, others where it does.
 
     Raises:
         InputError: it is missing or damaged, was changed since it was written, holds more than tensors and
@@ -111,15 +120,19 @@ def trained_module(path: Path, claims: Mapping[str, Any]) -> "LesionModule":
     """
     from bcbm.model.module import LesionModule
 
-    remedy = "remove its fold and run the same fit command again"
+    path, remedy = _checkpoint(job), "remove its fold and run the same fit command again"
     with readable(path, remedy):
         content = BytesIO(read_with_sum(path, remedy))
         module = LesionModule.load_from_checkpoint(content, weights_only=True, map_location="cpu", loaded="")
         provenance = {name: module.provenance[name] for name in ("fold", "split_hash")} | module.provenance
+    identity = job.folder.identity
+    claims = {"fold": job.number, "split_hash": job.split.hash, "seed": job.seed, "identity": identity}
+    if not stored_choice(job):  # which makes another configuration of the fold
+        claims["run"] = identity
     others = [
         f"{name} {provenance[name]} in place of {value}"
         for name, value in claims.items()
-        if name in provenance and provenance[name] != value
+        if provenance.get(name, value) != value  # versions before said less
     ]
     if others:
         raise InputError(Problem(str(path), f"is of another training: it says {listed(others)}", remedy))
@@ -128,10 +141,12 @@ def trained_module(path: Path, claims: Mapping[str, Any]) -> "LesionModule":
     return module
 
 
-def _claims(job: FoldJob, identity: str) -> dict[str, Any]:
-    """What the checkpoint of a training of a run has to say of where it comes from."""
-    claims = {"fold": job.number, "split_hash": job.split.hash, "seed": job.seed, "identity": identity}
-    return claims if stored_choice(job) else claims | {"run": identity}
+def _members(job: FoldJob) -> list[FoldJob]:
+    return [replace(job, member=member) for member in range(job.config.members)]
+
+
+def _checkpoint(job: FoldJob) -> Path:
+    return job.home / "checkpoints" / "best.ckpt"
 
 
 def _check(folder: RunFolder, config: Config) -> None:

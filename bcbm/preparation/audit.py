@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bcbm.cohort.contradictions import contradictions
 from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
+from bcbm.features.contradictions import contradictions
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData

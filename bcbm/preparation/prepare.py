@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import patient_groups, require_column
-from bcbm.cohort.contradictions import contradictions
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
-from bcbm.cohort.near import near_features, near_fingerprints
+from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
+from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.fingerprints import fingerprints
+from bcbm.features.fingerprints import fingerprints, near_fingerprints
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import (
     AGREEING,

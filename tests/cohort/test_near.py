@@ -14,9 +14,10 @@ from scipy.spatial.distance import pdist, squareform
 from bcbm.cohort.duplicates import content_of
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.leaks import LeakError, check_leak
-from bcbm.cohort.near import near_features, near_fingerprints, near_pairs
+from bcbm.cohort.near import near_features, near_pairs
 from bcbm.cohort.table import build_table, settle
 from bcbm.config.compose import compose
+from bcbm.features.fingerprints import near_fingerprints
 from bcbm.preparation.prepare import prepare
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
 from io import BytesIO
 from pathlib import Path
@@ -16,19 +17,21 @@ from batches import data_of, lesions_of, module_of, parts_of
 from rich.console import Console
 from torch import nn
 
-from bcbm.config.compose import compose
+from bcbm.cohort.splits import Split
+from bcbm.config.compose import compose, load
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError, Note
 from bcbm.explanation.ablation import EncodedLesions
-from bcbm.explanation.explain import explain, trained_module
+from bcbm.explanation.explain import explain, require_checkpoints, trained_module
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.module import LesionModule
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.tables import write_with_sum
+from bcbm.runs.tables import sum_of, write_with_sum
 
 SPOT = (3, 12, 11)  # of a 16-cubed crop
 
@@ -234,8 +237,15 @@ def test_networks_in_each_others_fold_are_not_explained(explained, tmp_path):
 
 
 @pytest.fixture
-def copied(explained, tmp_path):
-    return RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+def job(explained, tmp_path):
+    """The training of the first fold in a copy of the run."""
+    folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+    split = Split.from_json((folder.path / "split.json").read_text())
+    return FoldJob(load(folder.path / "config.yaml"), None, split, 0, folder)
+
+
+def checkpoint(job):
+    return job.home / "checkpoints" / "best.ckpt"
 
 
 def rewritten(path, **provenance):
@@ -251,35 +261,41 @@ def rewritten(path, **provenance):
 
 
 @pytest.mark.parametrize("name", ["seed", "identity", "run"])
-def test_a_network_of_another_seed_or_run_of_the_same_split_is_not_explained(copied, name):
-    path = copied.fold(1) / "checkpoints" / "best.ckpt"
-    rewritten(path, **{name: 7})
+def test_a_network_of_another_seed_or_run_of_the_same_split_is_named(job, name):
+    assert trained_module(job).provenance["identity"] == job.folder.identity != ""
+    rewritten(checkpoint(job), **{name: 7})
     with pytest.raises(InputError) as error:
-        explain(copied, Console(quiet=True))
-    assert str(path) in str(error.value) and f"{name} 7" in str(error.value)
+        trained_module(job)
+    assert str(checkpoint(job)) in str(error.value) and f"{name} 7" in str(error.value)
 
 
-def test_flipped_bits_in_weights_are_not_explained(copied):
-    path = copied.fold(0) / "checkpoints" / "best.ckpt"
-    content = bytearray(path.read_bytes())
+def test_flipped_bits_in_weights_are_named(job):
+    content = bytearray(checkpoint(job).read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    checkpoint(job).write_bytes(content)
     with pytest.raises(InputError, match="SHA-256") as error:
-        explain(copied, Console(quiet=True))
-    assert str(path) in str(error.value)
+        trained_module(job)
+    assert str(checkpoint(job)) in str(error.value)
 
 
-def test_a_checkpoint_whose_sum_is_gone_is_not_explained_and_one_of_before_with_a_note(copied):
-    paths = [copied.fold(number) / "checkpoints" / "best.ckpt" for number in (0, 1)]
-    paths[0].with_suffix(".sha256").unlink()
+def test_a_checkpoint_without_its_sum_is_named_and_one_of_an_earlier_version_read_with_a_note(job):
+    sum_of(checkpoint(job)).unlink()
     with pytest.raises(InputError) as error:
-        explain(copied, Console(quiet=True))
-    assert f"{paths[0]}: has no best.sha256" in str(error.value)
-    for path in paths:
-        rewritten(path, identity=None)
-        path.with_suffix(".sha256").unlink()
-    with pytest.warns(Note, match="no sums beside its checkpoints"):
-        explain(copied, Console(quiet=True))
+        require_checkpoints([job])
+    assert f"{checkpoint(job)}: has no best.sha256" in str(error.value)
+    rewritten(checkpoint(job), identity=None)
+    sum_of(checkpoint(job)).unlink()
+    with pytest.warns(Note, match="no sums beside them"):
+        require_checkpoints([job])
+
+
+def test_every_bad_checkpoint_is_named_before_any_work(job):
+    jobs = [job, replace(job, number=1)]
+    for each in jobs:
+        checkpoint(each).unlink()
+    with pytest.raises(InputError) as error:
+        require_checkpoints(jobs)
+    assert [problem.where for problem in error.value.problems] == [str(checkpoint(each)) for each in jobs]
 
 
 def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
@@ -288,11 +304,6 @@ def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
     folder.write("fold=0/predictions.parquet", table.assign(label=1 - table["label"]))
     with pytest.raises(InputError, match="label"):
         explain(folder, Console(quiet=True))
-
-
-def claims_of(folder):
-    """What a checkpoint of the first fold has to say."""
-    return {"fold": 0, "split_hash": json.loads((folder.path / "split.json").read_text())["hash"]}
 
 
 class Command:
@@ -328,32 +339,34 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(explained, tmp_path, damage):
-    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
-    path, mark = tmp_path / "best.ckpt", tmp_path / "mark"
-    torch.save(DAMAGES[damage](content, mark), path)
+def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(job, tmp_path, damage):
+    path, mark = checkpoint(job), tmp_path / "mark"
+    torch.save(DAMAGES[damage](torch.load(path, weights_only=True), mark), path)
+    sum_of(path).unlink()
     with pytest.raises(InputError) as caught:
-        trained_module(path, claims_of(explained))
+        trained_module(job)
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, -1, None])
-def test_a_checkpoint_that_is_cut_or_gone_is_named(explained, tmp_path, kept):
-    path = tmp_path / "best.ckpt"
-    content = (explained.fold(0) / "checkpoints" / "best.ckpt").read_bytes()
+def test_a_checkpoint_that_is_cut_or_gone_is_named(job, kept):
+    path = checkpoint(job)
+    content = path.read_bytes()
+    path.unlink()
     if kept is not None:
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
     with pytest.raises(InputError) as caught:
-        trained_module(path, claims_of(explained))
+        trained_module(job)
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
 
 
-def test_a_checkpoint_reads_no_other_file(explained, tmp_path):
+def test_a_checkpoint_reads_no_other_file(job, tmp_path):
     """Weights to start from are read once, before training; a stranger's file may name any path there."""
-    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
+    content = torch.load(checkpoint(job), weights_only=True)
     content = changed(content, weights=str(tmp_path / "elsewhere.pth"))
     content["hyper_parameters"]["loaded"] = None
-    content["hyper_parameters"]["provenance"].pop("identity")  # as versions before wrote it, without a sum
-    torch.save(content, tmp_path / "best.ckpt")
-    assert trained_module(tmp_path / "best.ckpt", claims_of(explained)).loaded == ""
+    packed = BytesIO()
+    torch.save(content, packed)
+    write_with_sum(checkpoint(job), packed.getvalue())
+    assert trained_module(job).loaded == ""

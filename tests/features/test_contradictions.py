@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcbm.cohort.contradictions import contradictions
+from bcbm.features.contradictions import contradictions
 
 STUDIES = 20
 LESIONS = [f"P-{study}-0/{name}" for study in range(STUDIES) for name in ("left", "right")]
