@@ -103,9 +103,9 @@ def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
         raise InputError(*problems)
     if any(not sum_of(_checkpoint(job)).is_file() for job in jobs):
         text = (
-            f"{jobs[0].folder.path}: its checkpoints have no sums beside them, as versions before 0.4 wrote "
+            f"{jobs[0].folder.path}: an earlier version wrote its checkpoints, without sums: where they come "
         )
-        text += "them: where they come from is checked as far as they say, weights are read as they stand"
+        text += "from is checked as far as they say, weights are read as they stand"
         warnings.warn(text, Note, stacklevel=2)
 
 

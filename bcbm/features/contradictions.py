@@ -56,7 +56,7 @@ def _of_measure(measure: Measure, pairs: pd.DataFrame) -> Iterator[Problem]:
     """The problems of one measure; of pairs of values by lesion, columns file and row, all positive."""
     if len(pairs) < 2:
         return
-    ratio = np.log(pairs["file"] / pairs["row"])
+    ratio = pd.Series(np.log(pairs["file"] / pairs["row"]), pairs.index)
     centre = ratio.median()
     apart = ratio - centre
     tolerance = float(np.clip(WIDE * apart.abs().median(), LEAST, MOST))
@@ -84,7 +84,7 @@ def _owners(odd: pd.DataFrame, centre: float, tolerance: float) -> dict[str, str
     """The lesion whose file fits the row of another best, by that; those that no file fits are left out."""
     owners = {}
     for lesion, row in odd["row"].items():
-        apart = (np.log(odd["file"] / row) - centre).abs()
+        apart = pd.Series(np.log(odd["file"] / row) - centre, odd.index).abs()
         if apart.min() <= tolerance:
             owners[str(lesion)] = str(apart.idxmin())
     return owners

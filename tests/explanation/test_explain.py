@@ -285,7 +285,7 @@ def test_a_checkpoint_without_its_sum_is_named_and_one_of_an_earlier_version_rea
     assert f"{checkpoint(job)}: has no best.sha256" in str(error.value)
     rewritten(checkpoint(job), identity=None)
     sum_of(checkpoint(job)).unlink()
-    with pytest.warns(Note, match="no sums beside them"):
+    with pytest.warns(Note, match="without sums"):
         require_checkpoints([job])
 
 
