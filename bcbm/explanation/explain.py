@@ -103,9 +103,9 @@ def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
         raise InputError(*problems)
     if any(not sum_of(_checkpoint(job)).is_file() for job in jobs):
         text = (
-            f"{jobs[0].folder.path}: an earlier version wrote its checkpoints, without sums: where they come "
+            f"{jobs[0].folder.path}: its checkpoints were written without sums, by an earlier version: where "
         )
-        text += "from is checked as far as they say, weights are read as they stand"
+        text += "they come from is checked as far as they say, weights are read as they stand"
         warnings.warn(text, Note, stacklevel=2)
 
 
