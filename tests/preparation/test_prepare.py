@@ -183,15 +183,24 @@ def test_corrected_names_change_the_table_and_the_cohort(cohort, tmp_path):
     assert corrected.cohort != plain.cohort
 
 
-def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    lesions, _ = prepared(cohort, tmp_path, *words)
+PLACED = ("task.modalities=[position]", "cohort.position=image")
+
+
+@pytest.fixture(scope="module")
+def placed(cohort, tmp_path_factory):
+    """The cohort with every study registered: lesions, and where the records lie."""
+    folder = tmp_path_factory.mktemp("placed")
+    return prepared(cohort, folder, *PLACED)[0], folder
+
+
+def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, placed):
+    lesions, folder = placed
     entering = lesions.entering
     assert set(entering["position_source"]) == {"image"}
     assert entering[["mni_x", "mni_y", "mni_z"]].notna().all().all()
-    before = written(tmp_path)
-    prepared(cohort, tmp_path, *words)
-    assert written(tmp_path) == before
+    before = written(folder)
+    prepared(cohort, folder, *PLACED)
+    assert written(folder) == before
 
 
 def process(root, folder, *words):
@@ -267,13 +276,12 @@ def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
         assert names.read_text().endswith("tumor,cavity,\n")
 
 
-def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    plain, _ = prepared(cohort, tmp_path, *words)
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, placed, tmp_path):
+    plain, folder = placed
     name = plain.entering["name"].iloc[0]
     names = tmp_path / "names.csv"
     names.write_text(f"name,region\n{name},brainstem\n")
-    corrected, _ = prepared(cohort, tmp_path, *words, f"cohort.names={names}")
+    corrected, _ = prepared(cohort, folder, *PLACED, f"cohort.names={names}")
     row = corrected.table.query("name == @name").iloc[0]
     assert (row["region"], row["position_source"]) == ("brainstem", "person")
 
