@@ -39,14 +39,15 @@ class Trivial:
         (notes / f"{os.getpid()}").touch()
         dropout = settings["model.dropout"]
         first = not (self.home / "killed").exists()
-        third = self.kind == "waits_third" and len(list(notes.iterdir())) == 3
+        trials = list(notes.iterdir())
+        third = self.kind == "waits_third" and len(trials) == 3
         if self.kind == "waits" or third:
             while not (self.home / "go").exists():
                 time.sleep(0.02)
         if self.kind == "reports":
             for step in range(1, 4):
                 report(step, dropout)
-        if self.kind == "killed_once" and first:
+        if first and (self.kind == "killed_once" or (self.kind == "killed_third" and len(trials) == 3)):
             (self.home / "killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind == "killed_above" and dropout > 0.4:

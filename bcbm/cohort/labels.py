@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,7 @@ WORDS = {1.0: "positive", 0.0: "negative"}  # and missing
 CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
 PERSON = "cohort.readings says so"
 PLAIN = ("+", "-", "")  # cells that need no word
+PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class LabelReading:
 
 
 def cell_text(cell: object) -> str:
-    """A cell as text, blanks collapsed; empty where it is missing."""
-    text = "" if cell is None else " ".join(str(cell).split())
+    """A cell as text, blanks collapsed, signs that nobody sees left out; empty where it is missing."""
+    plain = "" if cell is None else "".join(sign for sign in str(cell) if unicodedata.category(sign) != "Cf")
+    text = " ".join(plain.split())
     return "" if text.lower() in EMPTY else text
 
 
@@ -232,7 +235,7 @@ def _statuses(column: str, name: str, target: "Target", texts: Sequence[str]) ->
     if name in RECEPTORS:
         statuses = dict(zip(others, read_statuses(name, others), strict=True))
     else:
-        statuses = {text: _own_status(target, text) for text in others}
+        statuses = {text: _own_status(target, text) for text in others} | _shares(target, others)
     positive = 1.0 if name == "HER2" else math.nan  # is low or more
     low = {1.0: positive, 0.0: math.nan if name == "HER2" else 0.0}
     statuses |= {text: Status(v, low.get(v, math.nan), PERSON) for text, v in corrections.items()}
@@ -246,6 +249,27 @@ def _own_status(target: "Target", text: str) -> Status:
     except ValueError:
         label, counts_as = _doubtful_label(target, text)
         return Status(label, math.nan, f"it counts as {counts_as}", readable=False)
+
+
+def _shares(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
+    """What numbers up to 1 without a sign say in a column of percentages that has some between 0 and 1.
+
+    They may be shares: where a share would be another label than a percentage, they are missing.
+    """
+    signed = any("%" in text for text in (*texts, target.column, *target.positive, *target.negative))
+    if not target.bounds or not (signed or min(target.bounds) >= PERCENTAGES):
+        return {}
+    numbers = {text: number(text).value for text in texts}
+    small = {text: value for text, value in numbers.items() if 0 < value <= 1}
+    if all(value == 1 for value in small.values()):
+        return {}
+    why = "it may be a share or a percentage, and counts as missing"
+    status = Status(math.nan, math.nan, why, readable=False)
+    return {
+        text: status
+        for text, value in small.items()
+        if str(_own_status(target, f"{value:g}").label) != str(_own_status(target, f"{100 * value:g}").label)
+    }
 
 
 def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:

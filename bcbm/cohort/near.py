@@ -16,9 +16,6 @@ Floats = npt.NDArray[np.float64]
 # of one lesion 2.4 times; rounding to three digits moves a lesion by less than a third of it.
 ROUNDING = 0.01
 FEWEST = 20  # features below which lesions agree by chance
-# Distance of two fingerprints of crops, 0 to 2: a correlation of 0.999. In real images (748 lesions of 133
-# studies) two patients are 11 times as far apart, two scans of one lesion 4 times.
-LIKE = 0.05
 DIRECTIONS = 8  # along which neighbours are looked up: a projection never lengthens a distance
 CHUNK = 512  # rows whose neighbours are held at once
 
@@ -61,43 +58,37 @@ def near_features(values: npt.ArrayLike) -> Iterator[tuple[int, int]]:
                 yield int(rows[first]), int(rows[second])
 
 
-def near_fingerprints(fingerprints: npt.ArrayLike) -> Iterator[tuple[int, int]]:
-    """Pairs of rows whose fingerprints, (N, B), are alike whatever the brightness and contrast.
-
-    Rows without contrast are like no other.
-
-    Yields:
-        Row numbers, in no order.
-    """
-    points = np.asarray(fingerprints, dtype=np.float64)
-    points = points - points.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(points, axis=1)
-    rows = np.flatnonzero(length > 1e-6)
-    for first, second in near_pairs(points[rows] / length[rows, None], LIKE):
-        yield int(rows[first]), int(rows[second])
-
-
-def near_pairs(points: Floats, radius: float) -> Iterator[tuple[int, int]]:
+def near_pairs(points: Floats, radius: float, images: Iterable[Floats] = ()) -> Iterator[tuple[int, int]]:
     """Pairs of points, (N, F), whose Euclidean distance is at most `radius`.
 
     Candidates come from a k-d tree over the leading principal directions and are then measured in full: no
     pair is lost, as a projection never lengthens a distance. Time grows as N log N, memory with CHUNK.
+
+    Args:
+        points: to be compared.
+        radius: of what is near.
+        images: of all points, mirrored: one of a pair may be taken so, whichever, their distance is the same.
+
+    Yields:
+        Row numbers, the smaller first; with images the same pair may come twice.
     """
     if len(points) < 2:
         return
-    centred = points - points.mean(axis=0)
+    middle = points.mean(axis=0)
+    centred = points - middle
     leading = np.linalg.eigh(centred.T @ centred)[1][:, -DIRECTIONS:]
-    projected = centred @ leading
-    tree = cKDTree(projected)
+    tree = cKDTree(centred @ leading)
     reach = radius * (1 + 1e-9) + 1e-12
-    for start in range(0, len(points), CHUNK):
-        chunk = np.arange(start, min(start + CHUNK, len(points)))
-        for row, others in zip(chunk, tree.query_ball_point(projected[chunk], reach), strict=True):
-            later = np.array([other for other in others if other > row], dtype=int)
-            if len(later):
-                distance = np.linalg.norm(points[later] - points[row], axis=1)
-                for other in later[distance <= radius]:
-                    yield int(row), int(other)
+    for seen in (points, *images):
+        projected = (seen - middle) @ leading
+        for start in range(0, len(points), CHUNK):
+            chunk = np.arange(start, min(start + CHUNK, len(points)))
+            for row, others in zip(chunk, tree.query_ball_point(projected[chunk], reach), strict=True):
+                later = np.array([other for other in others if other > row], dtype=int)
+                if len(later):
+                    distance = np.linalg.norm(points[later] - seen[row], axis=1)
+                    for other in later[distance <= radius]:
+                        yield int(row), int(other)
 
 
 def joined(content: pd.Series, studies: pd.Series, pairs: Iterable[tuple[int, int]]) -> pd.Series:

@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from difflib import SequenceMatcher
 
 import pandas as pd
 
@@ -11,6 +13,8 @@ from bcbm.cohort.download import Download
 from bcbm.errors import InputError, Problem
 
 KIND = "one patient under several spellings"
+LIKE = 0.9  # of the letters of two words, beyond which the rarer one counts as misspelt,
+COMMON = 4  # if the other stands in so many times as many ids
 # Small letters of Greek and Cyrillic, and the Latin ones that they or their capitals look like.
 _LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχавекмнорстухіјѕԁԛԝһ", "abezhikmnoptyxabekmhopctyxijsdqwh")
 
@@ -40,7 +44,9 @@ def _plain(sign: str) -> str:
 
 
 def same_patients(download: Download, answer: str) -> tuple[Download, list[Problem]]:
-    """Settle which patients of a download are one whose ids are one when `bare`.
+    """Settle which patients of a download are one whose ids are one when `bare`, or but for a misspelt word.
+
+    An id whose word is misspelt, and that is like no other, is added to the problems.
 
     Args:
         answer: `join` makes them one patient, under the spelling of most studies (of several, the one that
@@ -54,7 +60,11 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
         InputError: the answer is `ask`; it lists every such patient.
     """
     patients = download.studies["patient_id"].astype(str)
-    groups = _spellings(patients)
+    misspelt = _misspelt(patients)
+    groups = _spellings(patients, lambda name: misspelt.get(name, bare(name)))
+    doubled = {name for group in groups for name in group}
+    odd = [_unlike(name, misspelt, patients) for name in misspelt if name not in doubled]
+    download = replace(download, problems=[*download.problems, *odd])
     if not groups:
         return download, []
     if answer == "ask":
@@ -68,7 +78,13 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
     notes = [_problem(sorted(group), f": one patient, {name!r}", remedy) for name, group in stays.items()]
     patient = {spelling: name for name, group in stays.items() for spelling in group}
     joined = download.studies["study_id"][patients.isin(list(patient))].astype(str)
-    study = {spelling: group[0] for group in _spellings(joined) for spelling in group}
+    owners = zip(joined, patients[joined.index], strict=True)
+    right = {name: patient[own] + name.removeprefix(own) for name, own in owners}
+    study = {
+        spelling: group[0]
+        for group in _spellings(joined, lambda name: bare(right[name]))
+        for spelling in group
+    }
     studies = download.studies.assign(
         patient_id=patients.replace(patient), study_id=download.studies["study_id"].replace(study)
     )
@@ -88,16 +104,60 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
 def _problem(spellings: Iterable[str], fate: str, remedy: str) -> Problem:
     names = ", ".join(map(repr, spellings))
     return Problem(
-        names, f"differ in case, blanks, dashes, leading zeros or look-alike letters only{fate}", remedy, KIND
+        names,
+        f"differ in case, blanks, dashes, leading zeros, look-alike letters or a misspelt word only{fate}",
+        remedy,
+        KIND,
     )
 
 
-def _spellings(names: pd.Series) -> list[list[str]]:
-    """Different names that are the same when bare, in the order they come first."""
+def _spellings(names: pd.Series, key: Callable[[str], str]) -> list[list[str]]:
+    """Different names of one key, in the order they come first."""
     groups: dict[str, list[str]] = {}
     for name in names.drop_duplicates():
-        groups.setdefault(bare(name), []).append(name)
+        groups.setdefault(key(name), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _misspelt(names: pd.Series) -> dict[str, str]:
+    """What ids are when bare that have a rare word where most have another that is nearly the same.
+
+    Returns:
+        By id, what it is with that other word.
+    """
+    plain = {name: bare(name) for name in names.drop_duplicates()}
+    words = Counter(_words(text) for text in plain.values())
+    right = {
+        rare: near
+        for rare in words
+        for near, count in words.most_common(1)
+        if COMMON * words[rare] <= count
+        and rare.count("#") == near.count("#")
+        and SequenceMatcher(None, rare, near).ratio() > LIKE
+    }
+    return {
+        name: _numbered(right[_words(text)], text) for name, text in plain.items() if _words(text) in right
+    }
+
+
+def _words(text: str) -> str:
+    """An id with a sign in place of each of its numbers."""
+    return re.sub("[0-9]+", "#", text)
+
+
+def _numbered(words: str, text: str) -> str:
+    """Words with the numbers of an id in the place of their signs."""
+    for number in re.findall("[0-9]+", text):
+        words = words.replace("#", number, 1)
+    return words
+
+
+def _unlike(name: str, misspelt: dict[str, str], patients: pd.Series) -> Problem:
+    usual = next(other for other in patients if _words(bare(other)) == _words(misspelt[name]))
+    text = f"is spelt unlike most patients, such as {usual}"
+    return Problem(
+        name, text, "rename its studies if they are spelt wrong; it counts as a patient of its own", "odd id"
+    )
 
 
 def _merged(download: Download, study: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:

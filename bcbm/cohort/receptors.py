@@ -127,6 +127,17 @@ _SIGNS = str.maketrans(
 )
 
 
+def is_unknown(cell: str) -> bool:
+    """Whether a cell says that nothing is known, whatever is looked for.
+
+    Example:
+        >>> is_unknown("Not done"), is_unknown("n/a"), is_unknown("?"), is_unknown("none")
+        (True, True, True, False)
+    """
+    text = _plain(cell)
+    return _KINDS.get(text) == "unknown" or bool(_NOT_DONE.fullmatch(text))
+
+
 def is_companion(heading: str) -> bool:
     """Whether a column holds the in situ hybridisation of HER2, by its heading.
 

@@ -103,7 +103,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         problems.append(
             Problem(
                 lesion,
-                f"its content (within rounding) or its image is that of {other}, another patient",
+                f"its content (within rounding or mirrored) or its image is that of {other}, another patient",
                 "find out whose it is; both are excluded",
                 "same content in two patients",
             )

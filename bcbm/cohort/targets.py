@@ -1,5 +1,6 @@
 """What can be predicted: the receptors, and the targets that `cohort.targets` defines."""
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -10,11 +11,13 @@ from typing import Any
 from bcbm.cohort.labels import EMPTY, cell_text
 from bcbm.cohort.labels import PRIMARY as PRIMARY
 from bcbm.cohort.labels import read_labels as read_labels
+from bcbm.cohort.receptors import is_unknown
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError
 
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
 WORDS = ("column", "positive", "negative", "levels")
+MISSPELT = 0.85  # of the letters of two words, from which on one may stand for the other
 # Names with a meaning of their own: columns of the lesion table, and entries beside targets in results.
 TAKEN = {
     *("lesion_id", "study_id", "patient_id", "name", "image_path", "mask_path", "in_workbook", "category"),
@@ -48,12 +51,14 @@ class Target:
     """A yes or no of a patient, and how a cell of the clinical table says it.
 
     A rule is a list of words and comparisons such as `>= 20`, one of which a cell must meet. Words count
-    without their case; numbers may carry a per cent sign, which changes nothing about them.
+    without their case; numbers may carry a per cent sign, which changes nothing about them. A cell that says
+    that nothing is known, such as `n/a`, is missing unless a rule names it.
 
     Attributes:
         column: of the clinical table.
         positive: the rule of a positive; none in `GRADED`.
-        negative: the rule of a negative; empty: whatever is not positive, of comparisons any other number.
+        negative: the rule of a negative; empty: whatever is not positive, of comparisons any other number, of
+            words whatever is not nearly one of them.
         color: in figures; empty: the next of `COLORS`.
         corrections: what a person says of cells (`cohort.readings`) before any rule: 1, 0 or NaN by column of
             the lesion table, by cell.
@@ -66,10 +71,10 @@ class Target:
     corrections: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
     def label(self, cell: object) -> float:
-        """1, 0, or NaN for an empty cell.
+        """1, 0, or NaN for a cell that is empty or says that nothing is known.
 
         Raises:
-            ValueError: the cell meets neither rule.
+            ValueError: the cell meets neither rule, or may be a word of the positive ones.
 
         Example:
             >>> Target("Ki-67", (">= 20",)).label("35 %")
@@ -80,12 +85,23 @@ class Target:
             return math.nan
         if any(_meets(text, rule) for rule in self.positive):
             return 1.0
-        if self.negative:
-            if any(_meets(text, rule) for rule in self.negative):
-                return 0.0
-        elif _number(text) is not None or not any(map(_COMPARISON.fullmatch, self.positive)):
+        if any(_meets(text, rule) for rule in self.negative):
             return 0.0
+        if is_unknown(text):
+            return math.nan
+        if not self.negative:
+            words = not any(map(_COMPARISON.fullmatch, self.positive))
+            if _number(text) is not None or (
+                words and not any(_nearly(text, rule) for rule in self.positive)
+            ):
+                return 0.0
         raise ValueError(text)
+
+    @property
+    def bounds(self) -> list[float]:
+        """The numbers that its comparisons compare with."""
+        rules = map(_COMPARISON.fullmatch, (*self.positive, *self.negative))
+        return [float(rule[2]) for rule in rules if rule]
 
     @property
     def remedy(self) -> str:
@@ -158,6 +174,22 @@ def _meets(text: str, rule: str) -> bool:
     if comparison := _COMPARISON.fullmatch(rule):
         return number is not None and bool(COMPARISONS[comparison[1]](number, float(comparison[2])))
     return text.lower() == rule.lower() or (number is not None and number == _number(rule))
+
+
+def _nearly(text: str, rule: str) -> bool:
+    """Whether a text holds the words of a rule among others, or a misspelling of one of them.
+
+    Words of which one is longer by a syllable at its front, such as `non`, say the opposite.
+    """
+    text, rule = text.lower(), rule.lower()
+    if re.search(rf"(?<!\w){re.escape(rule)}(?!\w)", text):
+        return True
+    pairs = list(zip(text.split(), rule.split(), strict=False))
+    return len(text.split()) == len(rule.split()) and all(
+        word == other
+        or (word[0] == other[0] and difflib.SequenceMatcher(None, word, other).ratio() >= MISSPELT)
+        for word, other in pairs
+    )
 
 
 def _defined(name: str, definition: Any) -> tuple[list[str], dict[str, Target]]:

@@ -3,7 +3,7 @@
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -42,6 +42,8 @@ def compose(arguments: Sequence[str] = ()) -> Config:
         ConfigError: an unknown key (with the nearest right one), a wrong type, a missing file.
     """
     words = [_word(argument) for argument in arguments]
+    _require_one_name([name for name, _ in words], "the command line")
+    words = [(_current(name), value) for name, value in words]
     given, home = dict(words), settings_folder()
     experiment, own = given.get("experiment", Config().experiment), given.get("experiments")
     names = [experiment] if Path(experiment).is_file() else experiment.split("+")
@@ -176,7 +178,7 @@ def _word(argument: str) -> tuple[str, str]:
         raise ConfigError(
             f"'{argument}' is not key=value; write for example {name}=VALUE, or --help for the keys"
         )
-    return _current(name.strip()), value
+    return name.strip(), value
 
 
 def renamed(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -186,6 +188,14 @@ def renamed(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         key = _current(name) if prefix == "tune." else _current(prefix + name).removeprefix(prefix)
         named[key] = renamed(value, f"{prefix}{key}.") if isinstance(value, dict) else value
     return named
+
+
+def _require_one_name(names: Iterable[str], source: str) -> None:
+    """Refuse dotted keys that stand under the names of earlier versions and of today: one would be lost."""
+    names = list(names)
+    for old, new in ALIASES.items():
+        if all(any(f"{name}.".startswith(f"{key}.") for name in names) for key in (old, new)):
+            raise ConfigError(f"{source}: {old} and {new} are one key, its old name and its new; write {new}")
 
 
 def _current(name: str) -> str:
@@ -280,9 +290,13 @@ def _read(path: Path) -> dict[str, Any]:
     """The keys and values of a file, as they are called today.
 
     Raises:
-        ConfigError: it cannot be read, or a text in it is written as a number.
+        ConfigError: it cannot be read, holds a key under its old and its new name, or a text in it is written
+            as a number.
     """
-    content = renamed(read_yaml(path))
+    content = read_yaml(path)
+    for names in (flattened(content), content.get("tune") or ()):
+        _require_one_name(names, str(path))
+    content = renamed(content)
     for name, value in flattened(content).items():
         if name in _texts() and isinstance(value, float | bool):
             raise ConfigError(f"{path}: {name} is a text, and {value} is none; write it in quotes")

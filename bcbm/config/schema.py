@@ -89,8 +89,8 @@ class Cohort:
     )
     same_patients: Literal["ask", "join", "keep"] = key(
         "ask",
-        "patients whose ids agree up to case, blanks, dashes, leading zeros and look-alike letters: stop and "
-        "list them, make them one, or keep them apart",
+        "patients whose ids agree up to case, blanks, dashes, leading zeros, look-alike letters and a "
+        "misspelt word: stop and list them, make them one, or keep them apart",
     )
     position: Literal["name", "image"] = key(
         "name",

@@ -39,14 +39,17 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
     from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
     from bcbm.statistics.stability import stability_block
+    from bcbm.statistics.summary import STEPS
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
     tables = read_tables(folder.path, targets)
     leaks = count_leaks(tables.lesions, tables.split)
     folder.write("predictions.parquet", tables.predictions)
-    with progress_bar(console, "computing figures, drawing the report"):
-        results = figures_of(folder.path, tables, leaks, targets, config.bootstrap, config.seed)
+    steps = STEPS * len(targets)
+    with progress_bar(console, "computing figures", steps) as advance:
+        results = figures_of(folder.path, tables, leaks, targets, config.bootstrap, config.seed, advance)
+    with progress_bar(console, "drawing the report"):
         if any(folder.fold(number, 1).is_dir() for number in range(len(tables.split.folds))):
             alone = seeds_alone(folder, tables.predictions, config.seeds)
             results["seeds"] = seeds_block(alone, targets)

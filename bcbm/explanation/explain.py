@@ -1,7 +1,10 @@
 """What a finished run looks at: beside its tables and in its report."""
 
 import json
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +16,16 @@ from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError, Problem, readable
+from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.joins import finished_folds
+from bcbm.runs.tables import read_with_sum, sum_of
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import say
+from bcbm.terminal.words import listed, say
 
 if TYPE_CHECKING:
     from bcbm.model.module import LesionModule
@@ -52,14 +56,12 @@ def explain(folder: RunFolder, console: Console) -> None:
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
+    jobs = [FoldJob(config, lesions, split, number, folder) for number in range(len(split.folds))]
+    jobs = [replace(job, config=stored_choice(job) or config) for job in jobs]
+    require_checkpoints([member for job in jobs for member in _members(job)])
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
-        for number, fold in enumerate(split.folds):
-            job = FoldJob(config, lesions, split, number, folder)
-            job = replace(job, config=stored_choice(job) or config)
-            modules = [
-                trained_module(folder.fold(number, member) / "checkpoints" / "best.ckpt", number, split)
-                for member in range(job.config.members)
-            ]
+        for number, (job, fold) in enumerate(zip(jobs, split.folds, strict=True)):
+            modules = [trained_module(member) for member in _members(job)]
             datamodule = fold_data(job)
             datamodule.setup()
             if "image" in config.task.modalities:
@@ -82,26 +84,69 @@ def explain(folder: RunFolder, console: Console) -> None:
     say(console, f"report: {report.absolute()}")
 
 
-def trained_module(path: Path, number: int, split: Split) -> "LesionModule":
-    """The network of a fold; its checkpoint says that it has not seen the fold's test patients.
+def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
+    """Refuse trainings of which one has left no network of its own, see `trained_module`.
+
+    Raises:
+        InputError: all that is wrong with their checkpoints.
+
+    Warns:
+        Note: an earlier version has written them, without sums.
+    """
+    problems: list[Problem] = []
+    for job in jobs:
+        try:
+            trained_module(job)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    if any(not sum_of(_checkpoint(job)).is_file() for job in jobs):
+        text = (
+            f"{jobs[0].folder.path}: its checkpoints were written without sums, by an earlier version: where "
+        )
+        text += "they come from is checked as far as they say, weights are read as they stand"
+        warnings.warn(text, Note, stacklevel=2)
+
+
+def trained_module(job: FoldJob) -> "LesionModule":
+    """The network of a training; its checkpoint says that it has not seen the fold's test patients.
 
     Nothing in the file is run, and no other file is read, whatever it names.
 
     Raises:
-        InputError: it is missing or damaged, holds more than tensors and plain values, or is of another fold.
+        InputError: it is missing or damaged, was changed since it was written, holds more than tensors and
+            plain values, or is of another fold, seed or run.
     """
     from bcbm.model.module import LesionModule
 
-    remedy = "remove its fold and run the same fit command again"
+    path, remedy = _checkpoint(job), "remove its fold and run the same fit command again"
     with readable(path, remedy):
-        if not path.is_file():
-            raise FileNotFoundError("there is no such file")
-        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu", loaded="")
-        fold, split_hash = module.provenance["fold"], module.provenance["split_hash"]
-    if (fold, split_hash) != (number, split.hash):
-        found = f"was trained in fold {fold} of split {split_hash}, not in fold {number} of {split.hash}"
-        raise InputError(Problem(str(path), found, remedy))
+        content = BytesIO(read_with_sum(path, remedy))
+        module = LesionModule.load_from_checkpoint(content, weights_only=True, map_location="cpu", loaded="")
+        provenance = {name: module.provenance[name] for name in ("fold", "split_hash")} | module.provenance
+    identity = job.folder.identity
+    claims = {"fold": job.number, "split_hash": job.split.hash, "seed": job.seed, "identity": identity}
+    if not stored_choice(job):  # which makes another configuration of the fold
+        claims["run"] = identity
+    others = [
+        f"{name} {provenance[name]} in place of {value}"
+        for name, value in claims.items()
+        if provenance.get(name, value) != value  # versions before said less
+    ]
+    if others:
+        raise InputError(Problem(str(path), f"is of another training: it says {listed(others)}", remedy))
+    if "identity" in provenance and not sum_of(path).is_file():
+        raise InputError(Problem(str(path), f"has no {sum_of(path).name} beside it", remedy))
     return module
+
+
+def _members(job: FoldJob) -> list[FoldJob]:
+    return [replace(job, member=member) for member in range(job.config.members)]
+
+
+def _checkpoint(job: FoldJob) -> Path:
+    return job.home / "checkpoints" / "best.ckpt"
 
 
 def _check(folder: RunFolder, config: Config) -> None:

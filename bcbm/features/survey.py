@@ -351,6 +351,7 @@ def _measure(
         "outside": float(np.mean(values <= 0)),
         "brain_share": float((values > 0).sum() / brain),
         "grey_levels": len(np.unique(np.floor(values / BIN_WIDTH))),
+        "mean": float(values.mean(dtype=np.float64)),
     }
     measures |= dict(zip(SPREAD, spread_columns(axes @ spread @ axes.T).tolist(), strict=True))
     return _Region(start, region.shape, np.packbits(region)), measures

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
 MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has fewer
-_BEYOND = 2**20  # bytes that may follow the voxels of a packed file
+_BEYOND = 2**20  # bytes that may follow the voxels of a packed file that is no NIfTI
 _PACKED = 1032  # times that deflate packs at most (zlib.net/zlib_tech.html)
 _COPIES = 3  # of a volume in memory, as float32 or wider, while it is oriented and rescaled
 _FEWER = "it holds fewer voxels than its header says"
+_MORE = "it goes on behind the voxels that its header describes"
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
 
 
@@ -111,17 +112,26 @@ def _bytes(reader: sitk.ImageFileReader, width: int) -> int:
 
 
 def _read_to_end(file: gzip.GzipFile, least: int, most: int) -> None:
-    """Read what is left of a packed file, at whose end its checksum is.
+    """Read what is left of a packed file, at whose end its checksum is, unless that is too much.
 
     Raises:
-        EOFError: it ends before the `least` bytes, or goes on for more than _BEYOND after the `most`.
+        EOFError: it ends before the `least` bytes, or goes on behind the `most`.
     """
     count = 0
     while chunk := file.read(2**20):
-        if (count := count + len(chunk)) > most + _BEYOND:
-            raise EOFError("it goes on behind the voxels that its header describes")
+        if (count := count + len(chunk)) > most:
+            raise EOFError(_MORE)
     if count < least:
         raise EOFError(_FEWER)
+
+
+def _padding(header: "Nifti1Header") -> int:
+    """Bytes that may follow the voxels of a NIfTI file: fewer than its smallest slice, which would be lost.
+
+    The format has none, but programs fill up to a whole block.
+    """
+    shape = header.get_data_shape()[:3]
+    return math.prod(shape) // max(shape, default=1) * header.get_data_dtype().itemsize - 1
 
 
 class Volume(NamedTuple):
@@ -157,7 +167,7 @@ def open_volume(path: Path, form: Form = "agree") -> Volume:
             return Volume(sitk.GetArrayViewFromImage(image), image)
         with gzip.open(path) as file:
             file.seek(int(header["vox_offset"]))
-            return Volume(_fill(file, reader.GetSize()[::-1], header.get_data_dtype()), reader)
+            return Volume(_fill(file, reader.GetSize()[::-1], header), reader)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
 
@@ -184,15 +194,16 @@ def _read_by_itk(path: Path, header: "Nifti1Header | None", reader: sitk.ImageFi
     """
     width = sitk.Image([1, 1, 1], reader.GetPixelIDValue()).GetSizeOfPixelComponent()
     if header is None:
-        least, most = 0, _bytes(reader, width)
+        least, most = 0, _bytes(reader, width) + _BEYOND
     else:
         voxels = math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-        least = most = int(header["vox_offset"]) + voxels
+        least = int(header["vox_offset"]) + voxels
+        most = least + _padding(header)
     if path.suffix == ".gz":
         with gzip.open(path) as file:
             _read_to_end(file, least, most)
-    elif path.stat().st_size < least:
-        raise EOFError(_FEWER)
+    elif header is not None and not least <= (size := path.stat().st_size) <= most:
+        raise EOFError(_FEWER if size < least else _MORE)
     image = reader.Execute()
     added = float(header["scl_inter"]) if header is not None else 0.0
     if header is not None and math.isfinite(added) and added != _scaling(header)[1]:
@@ -200,15 +211,15 @@ def _read_by_itk(path: Path, header: "Nifti1Header | None", reader: sitk.ImageFi
     return image
 
 
-def _fill(file: gzip.GzipFile, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """The values that follow in `file`, read on to its end, where its checksum is; EOFError if too few."""
-    values = np.empty(shape, kind)
+def _fill(file: gzip.GzipFile, shape: tuple[int, ...], header: "Nifti1Header") -> np.ndarray:
+    """The values that follow in `file`, read on to its end, where its checksum is; EOFError as there."""
+    values = np.empty(shape, header.get_data_dtype())
     room = values.data.cast("B")
     while len(room):
         if not (chunk := file.read(min(len(room), 2**20))):
             raise EOFError(_FEWER)
         room[: len(chunk)], room = chunk, room[len(chunk) :]
-    _read_to_end(file, 0, 0)
+    _read_to_end(file, 0, _padding(header))
     return values
 
 

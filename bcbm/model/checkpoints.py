@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from io import BytesIO
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 
 from bcbm.model.epoch_choice import EpochChoice
+from bcbm.runs.tables import write_with_sum
 from bcbm.system.files import writing_whole
 from bcbm.system.processes import Terminated, ending_signals
 
@@ -137,7 +139,10 @@ class Keeper(Checkpoint):
         pl_module.load_state_dict(self.best)
 
     def write_best(self, pl_module: LightningModule) -> Path:
-        """Write the best weights to `best.ckpt`, without the optimiser, for `load_from_checkpoint`."""
+        """Write the best weights to `best.ckpt`, without the optimiser, for `load_from_checkpoint`.
+
+        Their sum lies beside them, as that of a table.
+        """
         path = self.last.with_name("best.ckpt")
         content = {
             "state_dict": self.best,
@@ -146,5 +151,7 @@ class Keeper(Checkpoint):
             "epoch": self.choice.epoch,
             "global_step": self.step,
         }
-        WholeCheckpoints().save_checkpoint(content, path)
+        packed = BytesIO()
+        torch.save(content, packed)
+        write_with_sum(path, packed.getvalue())
         return path

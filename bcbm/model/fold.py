@@ -117,7 +117,8 @@ def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
             "split_hash": split.hash,
             "split_unit": split.unit,
             "seed": datamodule.seed,
-            "run": fingerprint(config, job.lesions.cohort, split.hash),
+            "run": fingerprint(config, job.lesions.cohort, split.hash),  # with what was chosen for the fold
+            "identity": job.folder.identity,
         },
     )
     if (encoder := module.network.image) is not None:

@@ -8,6 +8,7 @@ from bcbm.cohort.findings import agreement, burden, findings
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
+from bcbm.features.contradictions import contradictions
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
@@ -28,7 +29,9 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
     related = confounders(table, cohort.download.targets)
     problems = [*cohort.problems, *cohort.notes, *findings(cohort.download, table), *_confounded(related)]
-    problems += orientation_problems(table, cohort.survey.brains) if cohort.survey else []
+    if cohort.survey is not None:
+        problems += orientation_problems(table, cohort.survey.brains)
+        problems += contradictions(table, cohort.workbook, cohort.survey.masks)
     problems += telling_problems(_tellings(config, cohort))
     return _content(cohort, problems, related)
 

@@ -11,13 +11,14 @@ from rich.markup import escape
 
 from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
-from bcbm.cohort.near import near_features, near_fingerprints
+from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
+from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.fingerprints import fingerprints
+from bcbm.features.fingerprints import fingerprints, near_fingerprints
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import (
     AGREEING,
@@ -114,6 +115,8 @@ def _prepare(config: Config, console: Console) -> Lesions:
         link_near(table, near_fingerprints(fingerprints(values["crops"])))
     problems += settle(table, config.cohort.policy, cohort.survey)
     problems += [*doubtful_masks(table), *doubtful_studies(table)]
+    if cohort.survey is not None and not extract:  # else all that is extracted is compared
+        problems += contradictions(table, cohort.workbook, cohort.survey.masks)
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])

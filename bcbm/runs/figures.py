@@ -1,6 +1,6 @@
 """The figures of a run whose tables are checked: all that `results.json` says of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bcbm.cohort.leaks import LeakFold
@@ -11,7 +11,13 @@ from bcbm.statistics.results import Results
 
 
 def figures_of(
-    folder: Path, tables: RunTables, leaks: list[LeakFold], targets: Sequence[str], resamples: int, seed: int
+    folder: Path,
+    tables: RunTables,
+    leaks: list[LeakFold],
+    targets: Sequence[str],
+    resamples: int,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
 ) -> Results:
     """`summarise` of a run's predictions, with all that the run holds beside them.
 
@@ -22,6 +28,7 @@ def figures_of(
         targets: those to report, in order.
         resamples: bootstrap draws of patients.
         seed: of those.
+        progress: as `summarise` calls it.
     """
     from bcbm.statistics.summary import summarise
 
@@ -37,4 +44,5 @@ def figures_of(
         permuted=read_predictions(permuted) if permuted.is_file() else None,
         lesions=entering,
         training=training_labels(entering, tables.split, list(targets)),
+        progress=progress,
     )

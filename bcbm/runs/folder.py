@@ -87,6 +87,11 @@ class RunFolder:
             folder.write("environment.json", json.dumps(surroundings, indent=1))
             return folder
 
+    @property
+    def identity(self) -> str:
+        """What makes two starts this run; empty where the folder is none of a run, as of inner folds."""
+        return _identity(self.path)
+
     def fold(self, number: int, member: int = 0) -> Path:
         """The folder of a fold, or of a further training of it with another seed."""
         fold = self.path / f"fold={number}"
@@ -133,11 +138,11 @@ class RunFolder:
         if isinstance(content, str):
             write_whole(self.path / name, content)
         else:
-            write_table(self.path / name, content, _identity(self.path))
+            write_table(self.path / name, content, self.identity)
 
     def write_results(self, results: Results) -> None:
         """Write `results.json`, the run that it is of in it and its sum beside it."""
-        content = strict_json({**results, RUN: _identity(self.path)})
+        content = strict_json({**results, RUN: self.identity})
         write_with_sum(self.path / "results.json", content.encode())
 
     def predictions(self, number: int) -> pd.DataFrame | None:

@@ -28,6 +28,7 @@ from bcbm.system.processes import held_back
 
 LOOK = 5.0  # seconds between two looks for trials whose parent is gone
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
+STRIKES = 2  # times that settings may end without a result
 STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.fold", "bcbm.baselines")
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
@@ -101,8 +102,10 @@ def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -
     except DuplicatedStudyError:
         study = load_study(study_name=name, storage=storage)
     study.pruner = plan.make_pruner()
-    tried = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get("default")]
-    if all(trial.state == TrialState.FAIL for trial in tried):
+    trials = study.get_trials(deepcopy=False)
+    tried = [trial for trial in trials if trial.user_attrs.get("default")]
+    unqueued = [trial.number for trial in _unqueued(trials)]
+    if all(trial.state == TrialState.FAIL and trial.number not in unqueued for trial in tried):
         study.enqueue_trial(default, user_attrs={"default": True})
     return study
 
@@ -192,7 +195,7 @@ class Engine:
         trial, token = search.study.ask(), uuid4().hex
         _note(trial, owner=owner(token))
         if not self._admitted(search, trial):
-            _note(trial, withdrawn=True, reason="the budget was used up meanwhile")
+            _note(trial, withdrawn=True, reason="another trial has taken its place meanwhile")
             _finish_trial(search.study, trial, TrialState.FAIL)
             return False
         search.study.sampler = self.plan.make_sampler(_draws_before(search.trials(), trial.number))
@@ -219,12 +222,17 @@ class Engine:
     def _admitted(self, search: Search, trial: Trial) -> bool:
         """Whether a new trial is within the budget, whatever other parents have started.
 
-        Of two trials that were started at once the later is withdrawn; a trial that is tried again, whose
-        number is old, gives way to all.
+        Of two trials that were started at once the later is withdrawn, and of two that stand for one failed
+        trial; a trial that is tried again, whose number is old, gives way to all.
         """
+        origin = trial.user_attrs.get("retry_of")
+        retried = origin is not None
+        if retried and any(
+            other.user_attrs.get("retry_of") == origin for other in search.trials()[: trial.number]
+        ):
+            return False
         if self.plan.trials is None:
             return True
-        retried = "again" in trial.user_attrs
         others = [
             other
             for other in search.trials(*COUNTS, TrialState.RUNNING)
@@ -242,7 +250,10 @@ class Engine:
             self._record(running.search, running.trial, running.token, how_ended(running.process))
 
     def _adopt(self) -> None:
-        """Record, or try again, the trials of parents that have ended."""
+        """Record, or try again, the trials of parents that have ended.
+
+        One may have been killed when it had failed a trial and not yet queued it again.
+        """
         own = {running.trial._trial_id for running in self.running}
         for search in self.searches:
             for orphan in search.trials(TrialState.RUNNING):
@@ -250,6 +261,8 @@ class Engine:
                     process_owner = orphan.user_attrs.get("owner", {})
                     trial = Trial(search.study, orphan._trial_id)
                     self._record(search, trial, process_owner.get("token", ""), "left by its parent")
+            for failed in _unqueued(search.trials()):
+                self._try_again(search.study, failed)
 
     def _record(self, search: Search, trial: Trial, token: str, reason: str) -> None:
         """Record the result of a trial in Optuna; without a result it failed, and is tried again once."""
@@ -259,9 +272,7 @@ class Engine:
             _note(trial, **facts)
             _finish_trial(search.study, trial, STATES[outcome["state"]], outcome.get("values"))
         else:
-            _note(trial, reason=reason)
-            if _finish_trial(search.study, trial, TrialState.FAIL):
-                self._try_again(search.study, trial, strike=reason != "left by its parent")
+            self._fail(search.study, trial, reason, strike=reason != "left by its parent")
         frozen = search.study.get_trials(deepcopy=False)[trial.number]
         self.on_end(search, frozen)
         if frozen.state == TrialState.FAIL:
@@ -297,31 +308,45 @@ class Engine:
             if result(running.search.trial_folder(running.trial.number), running.token) is not None:
                 self._record(running.search, running.trial, running.token, "")
                 continue
-            _note(running.trial, reason="interrupted")
-            if _finish_trial(running.search.study, running.trial, TrialState.FAIL):
-                self._try_again(running.search.study, running.trial, strike=False)
+            self._fail(running.search.study, running.trial, "interrupted", strike=False)
         self.running.clear()
 
-    def _try_again(self, study: Study, trial: Trial, strike: bool) -> None:
-        """Queue the settings of a failed trial, unless that was their second failure.
+    def _fail(self, study: Study, trial: Trial, reason: str, strike: bool) -> None:
+        """Finish a trial without a result, unless another parent has, and queue it again.
 
-        A parent may have been killed before all were drawn: then they are drawn again.
+        Its strikes are noted first, so that whoever comes after a kill in between can do what is left.
 
         Args:
             strike: the trial itself failed, and was not merely stopped with its parent.
         """
-        frozen = study.get_trials(deepcopy=False)[trial.number]
-        strikes = frozen.user_attrs.get("again", 0) + strike
-        if strikes > 1:
+        before = study.get_trials(deepcopy=False)[trial.number].user_attrs.get("again", 0)
+        _note(trial, reason=reason, strikes=before + strike)
+        if _finish_trial(study, trial, TrialState.FAIL):
+            self._try_again(study, study.get_trials(deepcopy=False)[trial.number])
+
+    def _try_again(self, study: Study, failed: FrozenTrial) -> None:
+        """Queue the settings of a failed trial, unless that was the last of their failures.
+
+        A parent may have been killed before all were drawn: then they are drawn again.
+        """
+        strikes = failed.user_attrs["strikes"]
+        if strikes >= STRIKES:
             return
-        fixed = frozen.system_attrs.get("fixed_params", {})
-        settings = {**fixed, **frozen.params}
+        fixed = failed.system_attrs.get("fixed_params", {})
+        settings = {**fixed, **failed.params}
         whole = all(p.key in settings for p in self.plan.space if p.active(settings))
-        attributes = {"default": True} if frozen.user_attrs.get("default") else {}
+        attributes = {"default": True} if failed.user_attrs.get("default") else {}
         study.enqueue_trial(
             settings if whole else fixed,
-            user_attrs={**attributes, "again": strikes, "retry_of": trial.number},
+            user_attrs={**attributes, "again": strikes, "retry_of": failed.number},
         )
+
+
+def _unqueued(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The failed trials that are still to be tried again and that nobody has queued."""
+    retried = {trial.user_attrs.get("retry_of") for trial in trials}
+    failed = [trial for trial in trials if trial.state == TrialState.FAIL and trial.number not in retried]
+    return [trial for trial in failed if trial.user_attrs.get("strikes", STRIKES) < STRIKES]
 
 
 def _draws_before(trials: Sequence[FrozenTrial], number: int) -> int:

@@ -1,6 +1,7 @@
 """The prediction table in figures: `results.json` and the table on the screen."""
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from bcbm.statistics.results import (
 from bcbm.statistics.subgroups import patient_levels, subgroup_tests
 from bcbm.statistics.subtype import NEEDED, derived, subtype_figures
 
+STEPS = 2  # of a target, that resample: its patients, its lesions
 SURE = 0.05  # false discovery rate under which a target counts as predicted
 
 
@@ -36,6 +38,7 @@ def summarise(
     permuted: pd.DataFrame | None = None,
     lesions: pd.DataFrame | None = None,
     training: pd.DataFrame | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Results:
     """Every figure of a run, in the shape of `results.json`.
 
@@ -53,6 +56,7 @@ def summarise(
         permuted: AUROCs of the whole pipeline with permuted labels, columns target and auroc.
         lesions: the rows of the lesion table that enter; with them, `subgroups` and `influence` are there.
         training: labels of the patients that each fold was trained on; None: see `training_labels`.
+        progress: called with 1 behind each of the STEPS of a target.
 
     Returns:
         Plain dictionaries; undefined figures are NaN.
@@ -74,7 +78,11 @@ def summarise(
         )
         areas.append(cross_validated_area(fold_rows))
         patient = patient_block(patient_rows, areas[-1], len(targets), resamples, seed)
+        if progress:
+            progress(1)
         lesion = ranking_block(lesion_rows, cross_validated_area(lesion_rows), "lesion", resamples, seed)
+        if progress:
+            progress(1)
         blocks[target] = {
             "patient": {**patient, "q": math.nan},
             "lesion": {**lesion, "independent": False},

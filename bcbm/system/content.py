@@ -15,18 +15,21 @@ def file_key(path: Path) -> bytes:
     Of a NIfTI file that gzip wrote as one member that is its size and its last 8 bytes, the CRC-32 and the
     length of what is packed (RFC 1952). Where the file's own header tells another length, the member is one
     of several, as mgzip, bgzip and `cat` write them, and says nothing of the others: of such a file, and of
-    any other, it is a hash of the whole. b"" if there is no file.
+    any other, it is a hash of the whole. A plain NIfTI file that goes on behind what its header describes,
+    which no one reads, stands for its size and that. b"" if there is no file.
     """
     if not path.is_file():
         return b""
     with path.open("rb") as file:
-        if path.suffix == ".gz" and (length := _packed_length(file.read(1 << 12))):
-            size = file.seek(0, 2)
+        start, size = file.read(1 << 12), file.seek(0, 2)
+        if path.suffix == ".gz" and (length := _length(_unpacked(start))):
             file.seek(size - 8)
             trailer = file.read()
             if int.from_bytes(trailer[4:], "little") == length:
                 return size.to_bytes(8) + trailer
         file.seek(0)
+        if path.suffix == ".nii" and 0 < (length := _length(start)) < size:
+            return size.to_bytes(8) + hashlib.sha256(file.read(length)).digest()
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -36,17 +39,17 @@ def file_sum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _packed_length(start: bytes) -> int:
-    """How many bytes a packed NIfTI-1 file holds by its header; 0 if it is none.
-
-    Args:
-        start: its first bytes, packed.
-    """
+def _unpacked(start: bytes) -> bytes:
+    """The header in the first bytes of a packed file; b"" if there is none."""
     try:
-        header = zlib.decompressobj(wbits=31).decompress(start, _HEADER)
+        return zlib.decompressobj(wbits=31).decompress(start, _HEADER)
     except zlib.error:
-        return 0
-    if len(header) < _HEADER or header[344:] != b"n+1\0":
+        return b""
+
+
+def _length(header: bytes) -> int:
+    """How many bytes a NIfTI-1 file holds by its header; 0 if it is none."""
+    if len(header) < _HEADER or header[344:_HEADER] != b"n+1\0":
         return 0
     order = "<" if struct.unpack_from("<i", header)[0] == _HEADER else ">"
     dimensions, *sizes = struct.unpack_from(f"{order}8h", header, 40)

@@ -14,9 +14,10 @@ from scipy.spatial.distance import pdist, squareform
 from bcbm.cohort.duplicates import content_of
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.leaks import LeakError, check_leak
-from bcbm.cohort.near import near_features, near_fingerprints, near_pairs
+from bcbm.cohort.near import near_features, near_pairs
 from bcbm.cohort.table import build_table, settle
 from bcbm.config.compose import compose
+from bcbm.features.fingerprints import near_fingerprints
 from bcbm.preparation.prepare import prepare
 
 
@@ -128,10 +129,18 @@ def test_near_pairs_are_those_of_all_distances():
 
 
 def test_brightness_and_contrast_make_no_other_crop():
-    prints = np.random.default_rng(2).normal(size=(30, 512))
-    prints[9] = 3 * prints[4] + 7 + np.random.default_rng(3).normal(0, 0.02, 512)
+    prints = np.random.default_rng(2).normal(size=(30, 8, 8, 8))
+    prints[9] = 3 * prints[4] + 7 + np.random.default_rng(3).normal(0, 0.02, (8, 8, 8))
     prints[20] = prints[21] = 5.0  # no contrast: like no other
     assert list(near_fingerprints(prints)) == [(4, 9)]
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+def test_a_mirror_image_is_the_same_crop_and_a_symmetric_one_no_copy_of_itself(axes):
+    prints = np.random.default_rng(2).normal(size=(30, 8, 8, 8))
+    prints[9] = 2 * np.flip(prints[4], axes) + 1
+    prints[12] += np.flip(prints[12], axes)
+    assert set(near_fingerprints(prints)) == {(4, 9)}
 
 
 @pytest.fixture
@@ -175,6 +184,20 @@ def test_a_scan_with_noise_under_another_patient_is_known_by_its_crops(rescanned
     lesions = table[table["study_id"].isin([study, other]) & (table["category"] == "lesion")]
     assert lesions["study_id"].nunique() == 2 and lesions["excluded"].all()
     assert lesions.groupby("content")["patient_id"].nunique().eq(2).all()
+    rest = table[~table["study_id"].isin([study, other])]
+    assert rest["patient_id"].nunique() == 2 and not rest["content"].duplicated().any()
+
+
+def test_a_mirrored_study_under_another_patient_is_known_by_its_crops(rescanned, tmp_path):
+    root, study, other = rescanned
+    for path in (root / IMAGE_FOLDER / study).iterdir():
+        volume = nib.load(path)
+        mirrored = nib.Nifti1Image(np.asarray(volume.dataobj)[::-1], volume.affine)
+        nib.save(mirrored, root / IMAGE_FOLDER / other / path.name.replace(study, other))
+    crops = ("features.crop_size=20", "features.crop_spacing=2", "task.modalities=[image]")
+    table = prepared(root, tmp_path / "out", "cohort.position=name", *crops)
+    lesions = table[table["study_id"].isin([study, other]) & (table["category"] == "lesion")]
+    assert lesions["study_id"].nunique() == 2 and lesions["excluded"].all()
     rest = table[~table["study_id"].isin([study, other])]
     assert rest["patient_id"].nunique() == 2 and not rest["content"].duplicated().any()
 

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -158,3 +159,48 @@ def test_blanks_inside_an_id_are_seen_too(tmp_path):
     settle(table, "one_session", None)
     assert table["patient_id"].nunique() == 1
     assert table.loc[~table["excluded"], "study_id"].tolist() == [f"{P}-1-0"]
+
+
+@pytest.fixture
+def misspelt(table_cohort, tmp_path):
+    """The cohort with the second sessions of two patients under a misspelt id, in the clinical workbook."""
+    root = shutil.copytree(table_cohort, tmp_path / "misspelt")
+    name, sheet = CLINICAL_WORKBOOK
+    frame = pd.read_excel(root / name, sheet_name=sheet, dtype=object, keep_default_na=False)
+    later = [place for place, study in frame["ID"].items() if not study.endswith("-0")][:2]
+    studies = frame.loc[later, "ID"].tolist()
+    frame.loc[later, "ID"] = [study.replace("Genomics", "Genomic") for study in studies]
+    frame.to_excel(root / name, sheet_name=sheet, index=False)
+    return root, studies
+
+
+def test_an_id_with_a_misspelt_word_is_a_question_and_joined_the_patient_that_it_was(
+    table_cohort, misspelt, tmp_path
+):
+    root, studies = misspelt
+    with pytest.raises(InputError) as refused:
+        prepared(root, tmp_path)
+    assert [problem.where for problem in refused.value.problems] == [
+        f"{patient!r}, {patient.replace('Genomics', 'Genomic')!r}" for patient in map(patient_of, studies)
+    ]
+    original, _ = prepared(table_cohort, tmp_path / "original")
+    joined, _ = prepared(root, tmp_path / "joined", "cohort.same_patients=join")
+    columns = ["patient_id", "name", "ER", "PR", "HER2", "excluded"]
+    assert joined.table[columns].equals(original.table[columns])
+
+
+@pytest.mark.parametrize(
+    ("ids", "odd"),
+    [
+        ([*(f"Hospital-{number}" for number in range(1, 9)), "Hospitl-70"], ["Hospitl-70"]),
+        ([*(f"Hospital-{number}" for number in range(1, 9)), "Clinic-70"], []),
+        ([*(f"Hospital-A-{n}" for n in range(8)), *(f"Hospital-B-{n}" for n in range(8))], []),
+        ([f"P{number}{letter}" for number in range(9) for letter in "abc"], []),
+    ],
+)
+def test_a_rare_id_nearly_like_all_others_is_named_and_a_second_site_is_not(ids, odd, tmp_path):
+    read = read_download(download(tmp_path, ROWS, LABELS))
+    studies = pd.DataFrame({"study_id": [f"{name}-0" for name in ids], "patient_id": ids})
+    settled, notes = same_patients(replace(read, studies=studies), "ask")
+    assert [problem.where for problem in settled.problems if problem.kind == "odd id"] == odd
+    assert notes == []

@@ -12,6 +12,7 @@ from fits import fit
 from openpyxl import load_workbook
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, read_download
+from bcbm.cohort.labels import read_labels
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import COLORS, GRADED, TAKEN, TARGETS, Target, colors, in_order, known_targets
@@ -93,6 +94,58 @@ def test_what_is_in_neither_rule_cannot_be_read():
     for cell in (15, "middle"):
         with pytest.raises(ValueError, match=str(cell)):
             read.label(cell)
+
+
+@pytest.mark.parametrize("cell", ["unknown", "n/a", "?", "not done", "Pending"])
+def test_a_cell_that_says_that_nothing_is_known_is_no_negative(cell):
+    assert math.isnan(target(column="primary", positive="lobular").label(cell))
+    assert math.isnan(target(column="Ki-67", positive=">= 20").label(cell))
+    assert target(column="primary", positive="lobular", negative=cell).label(cell) == 0
+
+
+@pytest.mark.parametrize("cell", ["lobulr", "Lobular ca", "invasive LOBULAR", "lobular?"])
+def test_a_cell_that_may_be_a_positive_word_is_no_negative(cell):
+    with pytest.raises(ValueError, match=re.escape(cell)):
+        target(column="Histology", positive=["lobular"]).label(cell)
+
+
+@pytest.mark.parametrize(
+    ("positive", "cell", "label"),
+    [
+        ("lobular", "lobular\u200b", 1),
+        ("lobular", "ductal", 0),
+        ("luminal A", "luminal B", 0),
+        ("grade 3", "grade 2", 0),
+        ("responder", "nonresponder", 0),
+        ("male", "female", 0),
+    ],
+)
+def test_other_words_stay_negatives_and_signs_that_nobody_sees_are_none(positive, cell, label):
+    assert target(column="c", positive=positive).label(cell) == label
+
+
+@pytest.mark.parametrize(
+    ("column", "rule", "cells", "labels"),
+    [
+        ("Ki-67", ">= 20", ["20", "19 %", "0.25", "0.15", "0,3"], [1, 0, None, 0, None]),
+        ("Ki-67", ">= 20", ["0.25", "0.1", "1", "0"], [None, 0, None, 0]),
+        ("Ki-67", ">= 20", ["0.25 %", "30"], [0, 1]),
+        ("Ki-67 (%)", ">= 5", ["0.2", "3"], [None, 0]),
+        ("size in cm", ">= 2", ["0.8", "3.5"], [0, 1]),
+        ("count", ">= 20", ["1", "30"], [0, 1]),
+    ],
+)
+def test_a_share_in_a_column_of_percentages_is_missing_where_it_would_be_another_label(
+    column, rule, cells, labels
+):
+    problems: list = []
+    frame = pd.DataFrame({column: cells})
+    read = read_labels(
+        frame, known_targets({"x": {"column": column, "positive": rule}}), "t", cells, problems
+    )
+    assert [None if math.isnan(label) else label for label in read["x"]] == labels
+    lacking = [cell for cell, label in zip(cells, labels, strict=True) if label is None]
+    assert [cell for cell in lacking if not any(cell in problem.found for problem in problems)] == []
 
 
 def test_levels_become_a_target_for_every_level_but_the_first():
@@ -259,4 +312,7 @@ def test_a_cell_that_excel_shows_in_per_cent_counts_as_shown(clinical_cohort, tm
     sheet.cell(4, place, 0.25)
     book.save(root / CLINICAL_WORKBOOK[0])
     read = read_download(root, known_targets({"ki67": {"column": "Ki-67", "positive": ">= 20"}}))
-    assert read.studies["ki67"].tolist()[:3] == [1.0, 0.0, 0.0]
+    assert read.studies["ki67"].tolist()[:2] == [1.0, 0.0]
+    assert math.isnan(read.studies["ki67"][2])  # 0.25 beside "5 %": a share or a percentage
+    (problem,) = read.problems
+    assert "row 4" in problem.where and "0.25" in problem.found and "share" in problem.remedy

@@ -63,7 +63,7 @@ def test_each_seeds_checkpoint_and_curves_are_kept_and_nothing_else(networks):
     for number in range(2):
         home = networks.fold(number)
         names = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
-        trained = {"checkpoints/best.ckpt", "metrics.csv"}
+        trained = {"checkpoints/best.ckpt", "checkpoints/best.sha256", "metrics.csv"}
         further = {f"seed=1/{name}" for name in trained}
         sums = {"predictions.sha256", "seeds.sha256"}
         assert names == {*trained, *further, *sums, "predictions.parquet", "seeds.parquet"}

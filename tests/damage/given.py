@@ -16,6 +16,7 @@ FIRST, SECOND, LAST = (f"BCBM-RadioGenomics-{number}-0" for number in (1, 2, PAT
 NAME = "left-frontal"  # of each patient's first lesion
 OTHER = "right-parietal"  # of every second pair of patients, the second
 FRACTIONS = [FEATURES.index(f"original_shape_{name}") for name in ("Elongation", "Flatness", "Sphericity")]
+OF_FILES = [FEATURES.index(f"original_{name}") for name in ("shape_VoxelVolume", "firstorder_Mean")]
 LESIONS = PATIENTS + PATIENTS // 2
 
 
@@ -29,7 +30,7 @@ def write_download(root: Path) -> None:
         signs = ["+" if number & bit else "-" for bit in (1, 2, 4)]
         clinical.append([study, *signs, 40 + number, "3", 2010 + number % 4])
         brain = np.zeros((SIZE,) * 3, np.float32)
-        brain[1:-1, 1:-1, 1:-1] = rng.uniform(100, 900, (SIZE - 2,) * 3)
+        brain[1:-1, 1:-1, 1:-1] = (1 + number % 2) * rng.uniform(100, 900, (SIZE - 2,) * 3)
         save(image_of(root, study), brain)
         for place, name in enumerate([NAME, OTHER][: 1 + (number // 2 % 2)]):
             mask = np.zeros((SIZE,) * 3, np.uint8)
@@ -38,6 +39,7 @@ def write_download(root: Path) -> None:
             save(mask_of(root, study, name), mask)
             values = rng.lognormal(0, 1, len(FEATURES))
             values[FRACTIONS] /= 1 + values[FRACTIONS]
+            values[OF_FILES] = mask.sum(), brain[mask > 0].mean()
             radiomics.append([study, f"mask_{name}", *values])
     heads = ["ID", "ER", "PR", "HER2", "Age", "Magnetic Field Strength ID", "Year"]
     write_sheet(root, CLINICAL_WORKBOOK, pd.DataFrame(clinical, columns=heads))

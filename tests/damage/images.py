@@ -41,6 +41,12 @@ def _(root: Path) -> None:
     path.write_bytes(content)
 
 
+def _exchange(first: Path, second: Path) -> None:
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
 def _header(path: Path, place: int, layout: str, *values: float) -> None:
     """Write numbers into the header of a packed file."""
     content = bytearray(gzip.decompress(path.read_bytes()))
@@ -124,6 +130,16 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-100]))
+
+
+@kind("a mask that holds more slices than its header says", LESION, "goes on behind the voxels", **MASK)
+def _(root: Path) -> None:
+    _header(mask_of(root, FIRST), 46, "h", SIZE - 1)
+
+
+@kind("an image that holds more slices than its header says", FIRST, "goes on behind the voxels", **IMAGE)
+def _(root: Path) -> None:
+    _header(image_of(root, FIRST), 46, "h", SIZE - 1)
 
 
 @kind("an empty mask", LESION, "no voxel", **MASK)
@@ -307,6 +323,16 @@ def _(root: Path) -> None:
     image.set_qform(None, 0)
     image.set_sform(None, 0)
     nib.save(image, path)
+
+
+@kind("masks of two patients exchanged", FIRST, SECOND, "64 mm3", "80 mm3", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    _exchange(mask_of(root, FIRST), mask_of(root, SECOND))
+
+
+@kind("images of two patients exchanged", FIRST, "mean intensity", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    _exchange(image_of(root, FIRST), image_of(root, SECOND))
 
 
 @kind("an image under two patients", FIRST, SECOND, end=SAID, lost=3, words=IMAGES)

@@ -171,6 +171,22 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
+@kind("one patient whose id lacks a letter", "'BCBM-RadioGenomic-2'", "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomic-2-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("an id spelt unlike all others", "BCBM-RadioGenomcis-77", "BCBM-RadioGenomics-1", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomcis-77-0")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
 @kind("a study id without its session", "BCBM_RadioGenomics_77", "patient of its own", end=SAID, lost=1)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "ID", "BCBM_RadioGenomics_77")
@@ -221,6 +237,20 @@ def _(root: Path) -> None:
 @kind("a target of a column that is not there", "Ki67", "cohort.targets")
 def _(root: Path) -> list[str]:
     return ["cohort.targets={Ki67: {column: Ki67, positive: '>= 20'}}", "task.targets=[Ki67]"]
+
+
+@kind("a word of one's own target misspelt", "row 2", "'lobulr'", "write lobular", end=SAID)
+def _(root: Path) -> list[str]:
+    words = ["lobulr", "lobular", *["ductal"] * (PATIENTS - 2)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Histology=words))
+    return ["cohort.targets={lobular: {column: Histology, positive: lobular}}"]
+
+
+@kind("a share among percentages of one's own target", "row 2", "'0.25'", "share", end=SAID)
+def _(root: Path) -> list[str]:
+    cells = ["0.25", *["20"] * (PATIENTS - 1)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Ki67=cells))
+    return ["cohort.targets={ki67: {column: Ki67, positive: '>= 20'}}"]
 
 
 @kind("a feature that is not a number", RADIOMICS, "row 2", FEATURE, "'n/a'", end=SAID)

@@ -15,6 +15,13 @@ ALONE = {"given": "", "command": "fit"}
 @kind("a word in place of a list", "task.targets=[ER]", words=("task.targets=ER",), **ALONE)
 @kind("a list in a list", "task.targets", "['ER']", words=("task.targets=[[ER]]",), **ALONE)
 @kind("a value for a group of keys", "split.unit=", words=("split=3",), **ALONE)
+@kind(
+    "a key by its old and its new name",
+    "task.receptors",
+    "write task.targets",
+    words=("task.receptors=[ER]", "task.targets=[PR]"),
+    **ALONE,
+)
 @kind("an unknown target", "task.targets", "'HER3'", "HER2", words=("task.targets=[HER3]",), **ALONE)
 @kind("an unknown modality", "task.modalities", "'imge'", "image", words=("task.modalities=[imge]",), **ALONE)
 @kind("a fold that is not there", "fold=99", "to 4", words=("fold=99",), **ALONE)
@@ -79,6 +86,11 @@ def _(place: Path) -> list[str]:
 @kind("an experiment that extends itself", "mine.yaml", "extends itself", **ALONE)
 def _(place: Path) -> list[str]:
     return _experiment("extends: mine", "experiment=mine")
+
+
+@kind("an experiment with a key by its old and its new name", "mine.yaml", "loss.receptor_weights", **ALONE)
+def _(folder: Path) -> list[str]:
+    return _experiment("loss: {receptor_weights: {ER: 2.0}, target_weights: {PR: 2.0}}")
 
 
 @kind("an experiment with an unknown key", "mine.yaml", "'split.fold'", "split.folds", **ALONE)

@@ -4,7 +4,9 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,20 @@ from rich.console import Console
 from torch import nn
 
 from bcbm.cohort.splits import Split
-from bcbm.config.compose import compose
+from bcbm.config.compose import compose, load
 from bcbm.config.schema import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
 from bcbm.explanation.ablation import EncodedLesions
-from bcbm.explanation.explain import explain, trained_module
+from bcbm.explanation.explain import explain, require_checkpoints, trained_module
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.module import LesionModule
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.tables import sum_of, write_with_sum
 
 SPOT = (3, 12, 11)  # of a 16-cubed crop
 
@@ -226,10 +230,72 @@ def test_networks_in_each_others_fold_are_not_explained(explained, tmp_path):
     paths = [folder.fold(number) / "checkpoints" / "best.ckpt" for number in (0, 1)]
     contents = [path.read_bytes() for path in paths]
     for path, content in zip(paths, reversed(contents), strict=True):
-        path.write_bytes(content)
+        write_with_sum(path, content)
     with pytest.raises(InputError) as error:
         explain(folder, Console(quiet=True))
     assert str(paths[0]) in str(error.value) and "fold 1" in str(error.value)
+
+
+@pytest.fixture
+def job(explained, tmp_path):
+    """The training of the first fold in a copy of the run."""
+    folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+    split = Split.from_json((folder.path / "split.json").read_text())
+    return FoldJob(load(folder.path / "config.yaml"), None, split, 0, folder)
+
+
+def checkpoint(job):
+    return job.home / "checkpoints" / "best.ckpt"
+
+
+def rewritten(path, **provenance):
+    """Have a checkpoint say something else of where it comes from, None: nothing, with a sum of its own."""
+    content = torch.load(path, weights_only=True)
+    origin = content["hyper_parameters"]["provenance"]
+    content["hyper_parameters"]["provenance"] = {
+        name: value for name, value in (origin | provenance).items() if value is not None
+    }
+    packed = BytesIO()
+    torch.save(content, packed)
+    write_with_sum(path, packed.getvalue())
+
+
+@pytest.mark.parametrize("name", ["seed", "identity", "run"])
+def test_a_network_of_another_seed_or_run_of_the_same_split_is_named(job, name):
+    assert trained_module(job).provenance["identity"] == job.folder.identity != ""
+    rewritten(checkpoint(job), **{name: 7})
+    with pytest.raises(InputError) as error:
+        trained_module(job)
+    assert str(checkpoint(job)) in str(error.value) and f"{name} 7" in str(error.value)
+
+
+def test_flipped_bits_in_weights_are_named(job):
+    content = bytearray(checkpoint(job).read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint(job).write_bytes(content)
+    with pytest.raises(InputError, match="SHA-256") as error:
+        trained_module(job)
+    assert str(checkpoint(job)) in str(error.value)
+
+
+def test_a_checkpoint_without_its_sum_is_named_and_one_of_an_earlier_version_read_with_a_note(job):
+    sum_of(checkpoint(job)).unlink()
+    with pytest.raises(InputError) as error:
+        require_checkpoints([job])
+    assert f"{checkpoint(job)}: has no best.sha256" in str(error.value)
+    rewritten(checkpoint(job), identity=None)
+    sum_of(checkpoint(job)).unlink()
+    with pytest.warns(Note, match="without sums"):
+        require_checkpoints([job])
+
+
+def test_every_bad_checkpoint_is_named_before_any_work(job):
+    jobs = [job, replace(job, number=1)]
+    for each in jobs:
+        checkpoint(each).unlink()
+    with pytest.raises(InputError) as error:
+        require_checkpoints(jobs)
+    assert [problem.where for problem in error.value.problems] == [str(checkpoint(each)) for each in jobs]
 
 
 def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):
@@ -273,34 +339,34 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(explained, tmp_path, damage):
-    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
-    path, mark = tmp_path / "best.ckpt", tmp_path / "mark"
-    torch.save(DAMAGES[damage](content, mark), path)
-    split = Split.from_json((explained.path / "split.json").read_text())
+def test_a_damaged_or_hostile_checkpoint_is_named_and_nothing_in_it_is_run(job, tmp_path, damage):
+    path, mark = checkpoint(job), tmp_path / "mark"
+    torch.save(DAMAGES[damage](torch.load(path, weights_only=True), mark), path)
+    sum_of(path).unlink()
     with pytest.raises(InputError) as caught:
-        trained_module(path, 0, split)
+        trained_module(job)
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, -1, None])
-def test_a_checkpoint_that_is_cut_or_gone_is_named(explained, tmp_path, kept):
-    path = tmp_path / "best.ckpt"
-    content = (explained.fold(0) / "checkpoints" / "best.ckpt").read_bytes()
+def test_a_checkpoint_that_is_cut_or_gone_is_named(job, kept):
+    path = checkpoint(job)
+    content = path.read_bytes()
+    path.unlink()
     if kept is not None:
         path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    split = Split.from_json((explained.path / "split.json").read_text())
     with pytest.raises(InputError) as caught:
-        trained_module(path, 0, split)
+        trained_module(job)
     assert len(str(caught.value).splitlines()) == 1 and str(path) in str(caught.value)
 
 
-def test_a_checkpoint_reads_no_other_file(explained, tmp_path):
+def test_a_checkpoint_reads_no_other_file(job, tmp_path):
     """Weights to start from are read once, before training; a stranger's file may name any path there."""
-    content = torch.load(explained.fold(0) / "checkpoints" / "best.ckpt", weights_only=True)
+    content = torch.load(checkpoint(job), weights_only=True)
     content = changed(content, weights=str(tmp_path / "elsewhere.pth"))
     content["hyper_parameters"]["loaded"] = None
-    torch.save(content, tmp_path / "best.ckpt")
-    split = Split.from_json((explained.path / "split.json").read_text())
-    assert trained_module(tmp_path / "best.ckpt", 0, split).loaded == ""
+    packed = BytesIO()
+    torch.save(content, packed)
+    write_with_sum(checkpoint(job), packed.getvalue())
+    assert trained_module(job).loaded == ""

@@ -1,6 +1,7 @@
 """Files that would hang or swallow the machine: refused by what they are, before anything is believed."""
 
 import gzip
+import hashlib
 import os
 import struct
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -17,6 +18,7 @@ from bcbm.cohort.formats.workbooks import MOST, read_workbook
 from bcbm.errors import InputError
 from bcbm.features import volumes
 from bcbm.features.volumes import UnreadableError, open_volume, read_stored
+from bcbm.system.content import file_key
 
 MASKS = {
     "pipe": (pipe, "regular file"),
@@ -71,7 +73,7 @@ def test_what_goes_on_is_left_at_once_whoever_reads_it(tmp_path, monkeypatch):
 
 def test_a_few_bytes_behind_the_voxels_are_no_harm(tmp_path):
     path = tmp_path / "mask.nii.gz"
-    path.write_bytes(gzip.compress(nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes() + bytes(512)))
+    path.write_bytes(gzip.compress(nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes() + bytes(256)))
     assert open_volume(path).values.sum() == 64
 
 
@@ -84,10 +86,8 @@ SHORT = {
 }
 
 
-@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
-@pytest.mark.parametrize("kind", SHORT)
-def test_fewer_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_path, kind, ending):
-    """ITK takes the missing ones for zeros."""
+def stored(kind):
+    """A mask of 64 voxels as a kind of `SHORT` stores it, and the byte order of its header."""
     dtype, scaling, big, extension = SHORT[kind]
     header = nib.Nifti1Header(endianness=">" if big else "<")
     image = nib.Nifti1Image(box((8, 8, 6)).astype(header.endianness + dtype), LPS, header)
@@ -95,6 +95,14 @@ def test_fewer_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_pa
         image.header.extensions.append(nib.nifti1.Nifti1Extension(6, extension))
     content = bytearray(image.to_bytes())
     struct.pack_into(header.endianness + "2f", content, 112, *scaling)
+    return content, header.endianness
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("kind", SHORT)
+def test_fewer_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_path, kind, ending):
+    """ITK takes the missing ones for zeros."""
+    content, _ = stored(kind)
     path = tmp_path / f"mask{ending}"
     pack = gzip.compress if ending == ".nii.gz" else bytes
     path.write_bytes(pack(content))
@@ -103,6 +111,45 @@ def test_fewer_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_pa
     for read in (read_stored, open_volume):
         with pytest.raises(UnreadableError, match="fewer voxels"):
             read(path)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("kind", SHORT)
+def test_more_voxels_than_the_header_says_are_refused_whoever_reads_them(tmp_path, kind, axis, ending):
+    """One slice less in the header: along the last axis it is dropped, along another the rest is sheared."""
+    content, order = stored(kind)
+    struct.pack_into(f"{order}h", content, 42 + 2 * axis, SHAPE[axis] - 1)
+    path = tmp_path / f"mask{ending}"
+    path.write_bytes((gzip.compress if ending == ".nii.gz" else bytes)(content))
+    for read in (read_stored, open_volume):
+        with pytest.raises(UnreadableError, match="goes on behind the voxels"):
+            read(path)
+
+
+def test_a_second_volume_that_the_header_leaves_out_is_refused(tmp_path):
+    content = bytearray(nib.Nifti1Image(np.stack([box((8, 8, 6))] * 2, -1), LPS).to_bytes())
+    struct.pack_into("<h", content, 40, 3)
+    path = tmp_path / "mask.nii.gz"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(UnreadableError, match="goes on behind the voxels"):
+        open_volume(path)
+
+
+def test_a_plain_file_without_end_is_told_from_others_without_reading_it_all(tmp_path, monkeypatch):
+    content = nib.Nifti1Image(box((8, 8, 6)), LPS).to_bytes()
+    paths = [tmp_path / f"{number}.nii" for number in range(3)]
+    for path, size in zip(paths, (2**33, 2**33, 2**33 + 1), strict=True):
+        path.write_bytes(content)
+        os.truncate(path, size)  # zeros that take no room
+    hashed = []
+    digest = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda data=b"": hashed.append(len(data)) or digest(data))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("it is read whole"))
+    keys = [file_key(path) for path in paths]
+    assert keys[0] == keys[1] != keys[2] and sum(hashed) < 2**20
+    with pytest.raises(UnreadableError, match="goes on behind the voxels"):
+        open_volume(paths[0])
 
 
 @pytest.mark.parametrize("slope", [0.0, float("nan"), float("inf")])

@@ -89,7 +89,8 @@ def test_prepare_says_what_audit_says_in_the_same_words(doubtful, prepared):
     config = composed(root, folder)
     quiet = Console(quiet=True)
     findings = audit_content(config, read_cohort(config, quiet, volumes=True, register=True))["findings"]
-    for kind, study in studies.items():
+    rescaled = {"radiomics of other files": studies["intensities rescaled"]}  # than those that they are of
+    for kind, study in [*studies.items(), *rescaled.items()]:
         rows = [row for row in findings if row["kind"] == kind and study in row["where"]]
         assert rows, kind
         assert f"{rows[0]['found']}; {rows[0]['remedy']}" in screen

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna import Study
 from optuna.trial import TrialState
 from postgres import Postgres, binaries
 from sweep_trials import COUNTS, DEFAULT, Trivial, parent, plan, run, searches
@@ -192,6 +193,43 @@ def test_what_a_parent_was_killed_over_before_it_was_drawn_whole_is_drawn_again(
             final.study.sampler = plan().make_sampler(len(final.trials()) - 1)
             trial.suggest_float(key, 0.0, 0.9)
     run(tmp_path, "quick", plan(6))
+    assert results(final) == undisturbed
+
+
+class Killed(BaseException):
+    """The end of a parent, between two records."""
+
+
+@pytest.mark.parametrize("kind", ["killed_once", "killed_third"])
+def test_what_a_parent_had_failed_and_not_queued_is_tried_again_and_no_draw_is_lost(
+    tmp_path, kind, undisturbed, monkeypatch
+):
+    enqueue = Study.enqueue_trial
+
+    def killed(study, params, user_attrs=None, **more):
+        if "retry_of" in user_attrs:
+            raise Killed
+        enqueue(study, params, user_attrs, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Study, "enqueue_trial", killed)
+        run(tmp_path, kind, plan(6))
+    (final,) = searches(tmp_path, kind, plan(6))
+    assert states([final])[TrialState.FAIL] == 1 and not states([final])[TrialState.WAITING]
+    run(tmp_path, kind, plan(6))
+    assert states([final]) == {TrialState.COMPLETE: 6, TrialState.FAIL: 1}
+    assert results(final) == undisturbed
+
+
+def test_of_two_that_stand_for_one_failed_trial_one_is_withdrawn(tmp_path, undisturbed):
+    """Two parents may both have found that it was not queued."""
+    (final,) = searches(tmp_path, "killed_third", plan(6))
+    run(tmp_path, "killed_third", plan(3))
+    retry = next(trial for trial in final.trials() if "retry_of" in trial.user_attrs)
+    final.study.enqueue_trial(retry.params, user_attrs=retry.user_attrs)
+    run(tmp_path, "killed_third", plan(6))
+    assert states([final]) == {TrialState.COMPLETE: 6, TrialState.FAIL: 2}
+    assert sum("withdrawn" in trial.user_attrs for trial in final.trials()) == 1
     assert results(final) == undisturbed
 
 

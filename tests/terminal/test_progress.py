@@ -2,14 +2,18 @@
 
 import io
 import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from finished_runs import write_run
 from rich.console import Console
 
+from bcbm.crossvalidation import results
 from bcbm.crossvalidation.outlook import remaining
 from bcbm.model.monitor import FoldProgress
 from bcbm.preparation.fold_job import FoldJob, Place
+from bcbm.runs.folder import RunFolder
 from bcbm.terminal import progress
 from bcbm.terminal.progress import Course, fitting, progress_bar
 from bcbm.terminal.words import say
@@ -81,6 +85,22 @@ def test_long_work_says_what_it_takes_by_its_first_study(clock, tmp_path):
         advance(1)
     (line,) = log.getvalue().splitlines()
     assert "100 in about 10 min" in line and "3 MB on disk" in line and "of memory" in line
+
+
+def test_computing_figures_counts_its_resampling_so_that_the_time_left_is_known(tmp_path, monkeypatch):
+    bars = []
+
+    @contextmanager
+    def counted(console, description, total=None, folder=None):
+        steps = []
+        yield steps.append
+        bars.append((description, total, sum(steps)))
+
+    write_run(tmp_path / "run")
+    monkeypatch.setattr(results, "progress_bar", counted)
+    evaluated = results.evaluate(RunFolder(tmp_path / "run"), Console(quiet=True))
+    figures = [(total, steps) for name, total, steps in bars if name == "computing figures"]
+    assert figures == [(2 * len(evaluated["receptors"]),) * 2]
 
 
 def test_short_work_says_nothing_of_the_kind(clock, tmp_path):
