@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
-from bcbm.cohort.receptors import (
-    AS,
-    OPEN,
-    RECEPTORS,
-    Meanings,
-    Status,
-    is_companion,
-    read_statuses,
-    with_companions,
-)
+from bcbm.cohort.her2 import OPEN, is_companion, with_companions
+from bcbm.cohort.receptors import RECEPTORS, read_statuses
+from bcbm.cohort.statuses import AS, Meanings, Status
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import unguarded
