@@ -4,22 +4,20 @@ It is positive with IHC 3+ or amplification, and 2+ alone says nothing; 1+, and 
 HER2-low (Wolff et al., Arch Pathol Lab Med 147:993, 2023).
 """
 
-import math
 import re
 from collections.abc import Sequence
 
+from bcbm.cohort.hybridisation import Hybridisation, read_hybridisation
 from bcbm.cohort.statuses import (
     AS,
     GRADES,
     MISSING,
-    NAMES,
     NOT_DONE,
     UNKNOWN,
     Meanings,
     Numbers,
     Status,
     is_sign,
-    plain,
     together,
     unreadable,
     words_of,
@@ -27,18 +25,6 @@ from bcbm.cohort.statuses import (
 
 OPEN = "2+ without ISH"  # why a HER2 is missing although it was examined
 PLUSES = ", as + of this column is a score"
-_METHOD = r"\b(?:[fcsd]|dd)?ish\b"
-_AMPLIFIED = r"(?:(?:not|non|no|un)[- ]?)?amp(?:lif\w*)?\b"
-_OPEN_WORDS = r"equivocal\b|pending\b|unknown\b|not (?:done|known|available|performed|tested)\b|n/?a\b"
-_RESULT = rf"(?:{_AMPLIFIED}|pos(?:itive)?\b|neg(?:ative)?\b|{_OPEN_WORDS})"
-_ISH = (
-    re.compile(rf"{_METHOD}\s*(?:[:=]\s*|-(?=[a-z]))?\(?({_RESULT}|\+|-)\)?"),
-    re.compile(rf"({_RESULT})\s*(?:by|on|in)?\s*\(?{_METHOD}\)?"),
-    re.compile(rf"\b({_AMPLIFIED})"),
-)
-_NOT_AMPLIFIED = re.compile(r"(?:not|non|no|un)[- ]?amp|neg|-")
-_OPEN_RESULT = re.compile(_OPEN_WORDS)
-_COMPANION = re.compile(r"(her2(neu)?)?([fcs]|dd)?ish(result|status)?")
 _HER2_WORDS = {
     "unknown": UNKNOWN,
     "positive": Status(1.0, 1.0, "positive"),
@@ -46,34 +32,6 @@ _HER2_WORDS = {
     "low": Status(0.0, 1.0, "HER2-low is negative", graded=True),
     "ultralow": Status(0.0, 0.0, "HER2-ultralow is negative", graded=True),
 }
-_TRUTHS = {"1": "+", "yes": "+", "true": "+", "0": "-", "no": "-", "false": "-"}  # of an ISH column
-
-
-def is_companion(heading: str) -> bool:
-    """Whether a column holds the in situ hybridisation of HER2, by its heading.
-
-    Example:
-        >>> is_companion("HER2 FISH"), is_companion("ISH_result"), is_companion("HER2")
-        (True, True, False)
-    """
-    return bool(_COMPANION.fullmatch(re.sub(r"[\W_]", "", heading.casefold())))
-
-
-def with_companions(cell: str, companions: Sequence[str]) -> str:
-    """A HER2 cell with what other columns say of its ISH, which a plain + or - does without.
-
-    Example:
-        >>> with_companions("2+", ["not amplified"]), with_companions("+", ["not amplified"])
-        ('2+; ISH not amplified', '+')
-    """
-    text = NAMES["HER2"].sub("", plain(cell))
-    if re.search(_METHOD, text) or is_sign(text):
-        return cell
-    results = []
-    for companion in filter(None, dict.fromkeys(companions)):
-        kind = _TRUTHS.get(plain(companion), companion)
-        results.append(kind if re.search(_METHOD, plain(kind)) else f"ISH {kind}")
-    return "; ".join([*([cell] if cell else []), *results])
 
 
 def her2_numbers(texts: Sequence[str]) -> Numbers:
@@ -104,42 +62,36 @@ def read_her2(text: str, numbers: Numbers) -> Status:
         head, decided = {"+": "1+", "-": "0"}[head], PLUSES
     text = head + mark + beside
     text = re.sub(r"\b([0-3])\+?\s*-\s*([0-3])\+?(?!\w)", r"\1+ \2+", text)
-    ish: set[float] = set()
-    for pattern in _ISH:
-        for match in pattern.finditer(text):
-            unknown = _NOT_AMPLIFIED.match(match[1]) is None and _OPEN_RESULT.match(match[1])
-            ish.add(MISSING if unknown else float(_NOT_AMPLIFIED.match(match[1]) is None))
-        text = pattern.sub(" ", text)
+    ish, text = read_hybridisation(text)
     words = words_of(NOT_DONE.sub(" unknown ", re.sub(r"\bultra[- ]low\b", "ultralow", text)))
     scores = {GRADES[word] for word in words if word in GRADES}
     words = [word for word in words if word not in GRADES]
     if scores == {2}:
         words = [word for word in words if word != "equivocal"]
-    status = _ihc_ish(scores, {value for value in ish if not math.isnan(value)}, bool(ish))
+    status = _ihc_ish(scores, ish)
     status = together([status] if status else [], words, _HER2_WORDS)
     return status._replace(why=status.why + decided)
 
 
-def _ihc_ish(scores: set[int], known: set[float], examined: bool) -> Status | None:
+def _ihc_ish(scores: set[int], ish: Hybridisation) -> Status | None:
     """HER2 of an IHC score and an ISH; None where there is neither."""
     shown = " or ".join(f"{score}+" if score else "0" for score in sorted(scores))
-    if len(known) > 1:
-        return unreadable("contradicts itself: ISH amplified and not amplified")
     if len(scores) > 1 and scores != {0, 1}:
         return unreadable(f"IHC {shown} is not one score")
-    if scores == {3}:
+    amplified, why = ish.outcome(scores)
+    if scores == {3} and len(ish.results) < 2:
         return Status(1.0, 1.0, "IHC 3+: positive", graded=True)
-    if known == {1.0}:
-        return Status(
-            1.0, 1.0, f"{f'IHC {shown}, ' * bool(scores)}ISH amplified: positive", graded=bool(scores)
-        )
+    if why and amplified is None:
+        return unreadable(why)
+    if amplified:
+        return Status(1.0, 1.0, f"{f'IHC {shown}, ' * bool(scores)}{why}: positive", graded=bool(scores))
     if scores == {2}:
-        if known:
-            return Status(0.0, 1.0, "IHC 2+, ISH not amplified: negative, HER2-low", graded=True)
+        if why:
+            return Status(0.0, 1.0, f"IHC 2+, {why}: negative, HER2-low", graded=True)
         return Status(MISSING, 1.0, f"IHC {OPEN}", graded=True)
     if scores:
         low = MISSING if len(scores) > 1 else float(scores == {1})
         return Status(0.0, low, f"IHC {shown}: negative" + ", HER2-low" * (low == 1), graded=low == low)
-    if known:
-        return Status(0.0, MISSING, "ISH not amplified: negative")
-    return Status(MISSING, MISSING, "ISH not known") if examined else None
+    if why:
+        return Status(0.0, MISSING, f"{why}: negative")
+    return Status(MISSING, MISSING, "ISH not known") if ish.examined else None

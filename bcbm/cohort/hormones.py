@@ -1,7 +1,8 @@
 """ER and PR of words, percentages and scores, read after ASCO and CAP.
 
 They are positive from 1 % of stained nuclei on, low-positive up to 10 % (Allison et al., J Clin Oncol
-38:1346, 2020), or from an Allred score of 3 on (Allred et al., Mod Pathol 11:155, 1998).
+38:1346, 2020), or from an Allred score of 3 on (Allred et al., Mod Pathol 11:155, 1998), or from an
+immunoreactive score of 3 on (IRS; Remmele and Stegner, Pathologe 8:138, 1987).
 """
 
 import math
@@ -25,7 +26,7 @@ from bcbm.cohort.statuses import (
 )
 
 PERCENT, LOW = 1.0, 10.0  # of stained nuclei: positive from, low-positive up to
-ALLRED, H_SCORE = 3.0, 10.0  # positive from; H-scores from 1 to 9 are read in two ways
+ALLRED, H_SCORE, IRS = 3.0, 10.0, 3.0  # positive from; the last two are read in two ways below, but for 0
 SHOWN = 8  # numbers of a column that a message lists
 _H = re.compile(
     rf"\bh[- ]?score\s*[:=]?\s*{BOUND}{NUMBER}(?:\s*/\s*300)?|"
@@ -35,8 +36,9 @@ _ALLRED = re.compile(
     rf"\ballred(?: score)?\s*[:=]?\s*{BOUND}{NUMBER}(?:\s*/\s*8)?(?!\d)|"
     rf"{BOUND}{NUMBER}(?:\s*/\s*8(?!\d)|\s*\(?allred\)?)"
 )
-_RANGE = re.compile(rf"{NUMBER}\s*%?\s*(?:-|to)\s*{NUMBER}\s*(?:%|per ?cent)")
-_SHARE = re.compile(rf"{BOUND}{NUMBER}\s*(?:%|per ?cent)")
+_IRS = re.compile(rf"\b(?:irs|remmele)(?: score)?\s*[:=]?\s*{BOUND}{NUMBER}(?:\s*/\s*12)?(?!\d)")
+_RANGE = re.compile(rf"{NUMBER}\s*%?\s*(?:-|to)\s*{NUMBER}\s*(?:%|per ?cent|prozent)")
+_SHARE = re.compile(rf"{BOUND}{NUMBER}\s*(?:%|per ?cent|prozent)")
 _BARE = re.compile(rf"{BOUND}{NUMBER}|{NUMBER}\s*(?:-|to)\s*{NUMBER}")
 _HORMONE_WORDS = {
     "unknown": UNKNOWN,
@@ -58,10 +60,12 @@ def hormone_numbers(texts: Sequence[str]) -> Numbers:
     if not values or (set(values) <= {0.0, 1.0} and not any(re.search("[<>-]", text) for text in bare)):
         return Numbers()
     others = [text for text in texts if text not in bare]
+    shown = ", ".join(f"{value:g}" for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
     allred = any(_ALLRED.search(text) for text in others)
     h_score = any(_H.search(text) for text in others)
+    if any(_IRS.search(text) for text in others):
+        raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
     percent = any(_SHARE.search(text) for text in others)
-    shown = ", ".join(f"{value:g}" for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
     if any(0 < value < 1 for value in values):
         raise Meanings(f"the plain numbers {shown} may be shares or percentages", "write '90 %'")
     if values[-1] > 100 or h_score:
@@ -91,6 +95,7 @@ def read_hormone(text: str, numbers: Numbers) -> Status:
         text = pattern.sub(" ", text)
 
     take(_H, lambda g: _score("H-score", H_SCORE, 300, g[0] or g[2], float(g[1] or g[3])))
+    take(_IRS, lambda g: _score("IRS", IRS, 12, g[0], float(g[1])))
     take(_ALLRED, lambda g: _score("Allred", ALLRED, 8, g[0] or g[2], float(g[1] or g[3])))
     take(_RANGE, lambda g: _share(float(g[0]), float(g[1]), False, f"{g[0]} to {g[1]} %"))
     take(
@@ -141,7 +146,7 @@ def _share(low: float, high: float, open_end: bool, shown: str, exclusive: bool 
 
 
 def _score(kind: str, least: float, most: float, bound: str | None, value: float) -> Status:
-    """ER or PR of an Allred or an H-score: positive from `least` on, and 0 (Allred: up to 2) negative."""
+    """ER or PR of a score: positive from `least` on, and 0 (of Allred's: up to 2) negative."""
     shown = f"{kind} {bound or ''}{value:g}"
     low, high, open_end = interval(bound, value)
     if value > most or (kind == "Allred" and (value == 1 or not value.is_integer()) and not bound):
@@ -151,6 +156,6 @@ def _score(kind: str, least: float, most: float, bound: str | None, value: float
     negative = least - 1 if kind == "Allred" else 0.0
     if high <= negative or (open_end and high <= negative + 1):
         return Status(0.0, 0.0, f"{shown}: negative")
-    if kind == "H-score":
-        return unreadable(f"{shown}: some laboratories call 1 to 9 positive, others negative")
+    if kind != "Allred":
+        return unreadable(f"{shown}: some laboratories call 1 to {least - 1:g} positive, others negative")
     return unreadable(f"{shown} lies on both sides of {least:g}")

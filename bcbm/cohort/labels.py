@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
-from bcbm.cohort.her2 import OPEN, is_companion, with_companions
-from bcbm.cohort.receptors import RECEPTORS, read_statuses
+from bcbm.cohort.her2 import OPEN
+from bcbm.cohort.hybridisation import companion_kind, companion_texts, with_companions
+from bcbm.cohort.receptors import RECEPTORS, read_statuses, receptor_of
 from bcbm.cohort.statuses import AS, Meanings, Status
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -60,8 +61,12 @@ def cell_text(cell: object) -> str:
 def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
     """Whether `read_labels` reads a column of a clinical table, by its heading."""
     primaries = {_plain(PRIMARY + name) for name in targets}
-    own = any(heading == target.column for target in targets.values())
-    return own or _plain(heading) in primaries or is_companion(heading)
+    own = {target.column for target in targets.values()}
+    return (
+        not own.isdisjoint((heading, receptor_of(heading)))
+        or _plain(heading) in primaries
+        or bool(companion_kind(heading))
+    )
 
 
 def read_labels(
@@ -74,9 +79,10 @@ def read_labels(
 ) -> "pd.DataFrame":
     """The labels in a clinical table: a column a target, 1, 0 and NaN, the same rows.
 
-    A receptor whose column is not there is left out. Behind the targets stand, where the table has them,
-    their status in the primary tumour as `primary_<target>`, and whether ER and PR are low-positive as
-    `ER_low` and `PR_low`. A cell that cannot be read counts as missing and is added to the problems.
+    The column of a receptor may bear another of its names (`ER status`, `Her2/neu`); a receptor without one
+    is left out. Behind the targets stand, where the table has them, their status in the primary tumour as
+    `primary_<target>`, and whether ER and PR are low-positive as `ER_low` and `PR_low`. A cell that cannot be
+    read counts as missing and is added to the problems.
 
     Args:
         cells: the table as read, headings without blanks around them.
@@ -87,25 +93,30 @@ def read_labels(
         readings: to add every spelling to, for the download's `label_readings`.
 
     Raises:
-        InputError: the column of a target of one's own is not there, or the numbers of a receptor's column
-            may mean two things.
+        InputError: the column of a target of one's own is not there, several may be a receptor's, or the
+            numbers of one may mean two things.
     """
     import pandas as pd
 
     readings = [] if readings is None else readings
-    absent = [name for name, target in targets.items() if target.column not in cells]
+    columns_of = _columns([*map(str, cells.columns)], targets, table)
+    absent = [name for name in targets if name not in columns_of]
     if own := [name for name in absent if name not in RECEPTORS and targets[name].positive]:
         remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
         lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
         raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
     headings = {_plain(str(heading)): heading for heading in reversed(cells.columns)}
-    companions = [cells[heading].map(cell_text) for heading in cells.columns if is_companion(str(heading))]
+    companions = [
+        companion_texts(str(heading), [cell_text(cell) for cell in cells[heading]])
+        for heading in cells.columns
+        if companion_kind(str(heading))
+    ]
     labels: dict[str, list[float]] = {}
     refused: list[Problem] = []
     for name, target in targets.items():
         if name in absent or not target.positive:
             continue
-        columns = {name: target.column}
+        columns = {name: columns_of[name]}
         if primary := headings.get(_plain(PRIMARY + name)):
             columns[PRIMARY + name] = primary
         for label, heading in columns.items():
@@ -131,6 +142,27 @@ def read_labels(
     ordered = [name for name in targets if name in labels]
     ordered += [name for name in labels if name not in targets]
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
+
+
+def _columns(headings: Sequence[str], targets: Mapping[str, "Target"], table: str) -> dict[str, str]:
+    """The heading of every target's column that is there.
+
+    Raises:
+        InputError: several may be one receptor's.
+    """
+    columns, problems = {}, []
+    for name, target in targets.items():
+        alike = [heading for heading in headings if receptor_of(heading) == target.column]
+        if target.column in headings:
+            columns[name] = target.column
+        elif len(alike) == 1:
+            columns[name] = alike[0]
+        elif alike and name in RECEPTORS:
+            found = f"the columns {' and '.join(map(repr, alike))} may both be {name}"
+            problems.append(Problem(table, found, f"call the one that counts {name}"))
+    if problems:
+        raise InputError(*problems)
+    return columns
 
 
 def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, dict[str, float]]:

@@ -1,5 +1,6 @@
 """Receptor status as pathologists write it: words, percentages and scores, read after ASCO and CAP."""
 
+import re
 from collections.abc import Sequence
 
 from bcbm.cohort.her2 import her2_numbers, read_her2
@@ -7,6 +8,26 @@ from bcbm.cohort.hormones import hormone_numbers, read_hormone
 from bcbm.cohort.statuses import NAMES, Status, plain
 
 RECEPTORS = ("ER", "PR", "HER2")
+_ESTROGEN, _PROGESTERONE = r"(?:o?e|ö)strogen(?:re[cz]eptor)?", r"progesterone?(?:re[cz]eptor)?"
+_HEADINGS = {  # letters and digits alone
+    receptor: re.compile(rf"(?:{name})(?:status|ihc|score|expression|percent|prozent)*")
+    for receptor, name in {
+        "ER": rf"er|{_ESTROGEN}(?:er)?",
+        "PR": rf"pr|pgr|{_PROGESTERONE}(?:pr|pgr)?",
+        "HER2": r"her2(?:neu)?|c?erbb2",
+    }.items()
+}
+
+
+def receptor_of(heading: str) -> str:
+    """The receptor that a column is of, by its heading; "" for none.
+
+    Example:
+        >>> receptor_of("Her-2/neu IHC"), receptor_of("Östrogenrezeptor (ER)"), receptor_of("primary ER")
+        ('HER2', 'ER', '')
+    """
+    letters = re.sub(r"[\W_]", "", heading.casefold())
+    return next((receptor for receptor, form in _HEADINGS.items() if form.fullmatch(letters)), "")
 
 
 def read_statuses(receptor: str, cells: Sequence[str]) -> list[Status]:

@@ -49,23 +49,33 @@ class Meanings(ValueError):
 
 
 _VOCABULARY = {
-    "positive": "+ ++ +++ 1+ 2+ 3+ pos positive true yes present expressed",
-    "negative": "- neg negative false no absent",
-    "unknown": "equivocal unknown missing pending indeterminate inconclusive unclear na nd unk ?",
+    "positive": "+ ++ +++ 1+ 2+ 3+ pos positive positiv true yes ja present expressed",
+    "negative": "- neg negative negativ false no nein absent",
+    "unknown": """
+        equivocal unknown missing pending indeterminate inconclusive unclear na nd unk ? unbekannt ausstehend
+        fraglich unklar
+    """,
     "noise": """
         status score ihc of in the tumor tumour cells nuclei nuclear staining stained strong strongly moderate
-        moderately weak weakly intensity about approx approximately ca ~ and with by
+        moderately weak weakly intensity about approx approximately ca ~ and with by average mean der zellen
+        tumorzellen zellkerne kerne stark mässig schwach und mit
     """,
 }
 KINDS = {word: kind for kind, words in _VOCABULARY.items() for word in words.split()}
 NOT_DONE = re.compile(
     r"\b(?:not|never) (?:done|known|available|performed|tested|assessed|evaluated|evaluable|determined|"
-    r"reported|applicable|recorded)\b|(?<!\w)n\.?/?a\.?(?!\w)|(?<!\w)n/?d(?!\w)"
+    r"reported|applicable|recorded)\b|(?<!\w)n\.?/?a\.?(?!\w)|(?<!\w)n/?d(?!\w)|(?<!\w)k\.? ?a\.?(?!\w)|"
+    r"\b(?:nicht (?:durchgeführt|bekannt|bestimmt|bestimmbar|untersucht|vorhanden)|keine angaben?)\b"
 )
+_AFTER = r"(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"  # what follows the name of a receptor
 NAMES = {
-    "ER": re.compile(r"^(?:o?estrogen(?: receptor)?|er)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"),
-    "PR": re.compile(r"^(?:progesterone(?: receptor)?|pgr|pr)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"),
-    "HER2": re.compile(r"^(?:c-?erb-?b-?2|her-?2(?:/neu)?)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"),
+    "ER": re.compile(
+        r"^(?:(?:o?e|ö)strogen(?:[ -]?re[cz]eptor)?|er)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"
+    ),
+    "PR": re.compile(
+        r"^(?:progesterone?(?:[ -]?re[cz]eptor)?|pgr|pr)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"
+    ),
+    "HER2": re.compile(rf"^(?:c-?erb-?b-?2|her-?2(?:/neu)?){_AFTER}"),
 }
 NUMBER = r"(\d+(?:\.\d+)?)"
 BOUND = r"(<=|>=|<|>)?\s*"

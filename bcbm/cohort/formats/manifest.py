@@ -291,7 +291,8 @@ def _studies(
             columns[name] = pd.Series("", index=table.index, dtype=str)
     used = {*COLUMNS, *READERS, *(target.column for target in targets.values()), *columns}
     for name in table.columns:
-        if name not in used and not name.startswith((FEATURE, SEQUENCE)):
+        own = name.startswith((FEATURE, SEQUENCE)) or is_label_column(name, targets)
+        if name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
     rows = {}
