@@ -200,17 +200,17 @@ def _judged(measures: dict[str, Measure], scores: set[int]) -> tuple[bool | None
         results = {number.reaches(RATIO), _by_copies(number)}
         if results in ({True}, {False}):
             return results.pop(), f"ISH {number}, be it a ratio or copies"
-        return (
-            None,
-            f"ISH {number} may be a ratio or copies a cell: write 'ratio {number}' or '{number} copies'",
-        )
+        remedy = f"write 'ratio {number}' or '{number} copies', or head the column HER2 ratio"
+        return None, f"ISH {number} may be a ratio or copies a cell: {remedy}"
     ratio, copies = measures.get("ratio"), measures.get("copies")
-    if copies is None:
-        assert ratio is not None
-        return ratio.reaches(RATIO), f"ISH ratio {ratio}, copies not stated"
     if ratio is None:
-        result = _by_copies(copies)
-        return result, f"ISH {copies} copies" + ", which are equivocal without a ratio" * (result is None)
+        result = _by_copies(measures["copies"])
+        open_end = ", which are equivocal without a ratio" * (result is None)
+        return result, f"ISH {copies} copies{open_end}"
+    if copies is None:
+        result = ratio.reaches(RATIO)
+        side = f", on both sides of {RATIO:.1f}" if result is None else ", copies not stated"
+        return result, f"ISH ratio {ratio}{side}"
     group = _group(ratio, copies)
     shown = f"ISH ratio {ratio}, {copies} copies"
     if group is None:
