@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import read_numbers
+from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.errors import InputError, Problem
@@ -34,7 +34,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
         raise InputError(Problem(str(path), found, remedy))
     rows = download.segmentations
     if by_name:
-        keys = (table["study"].astype(str) + "/" + table["name"].astype(str)).str.strip()
+        keys = table["study"].map(identifier) + "/" + table["name"].map(identifier)
         own = rows["study_id"] + "/" + rows["name"]
     else:
         keys, own = table["mask"].map(_last), rows["mask_path"].map(_last)

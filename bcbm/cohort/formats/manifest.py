@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
+from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_numbers, read_texts
 from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
@@ -160,7 +160,7 @@ def _is_file(name: str) -> bool:
 def _texts(table: pd.DataFrame, name: str) -> pd.Series:
     """The cells of a column as text without blanks around them, "" where it is not there."""
     cells = table[name] if name in table else pd.Series("", index=table.index)
-    return cells.map(lambda cell: "" if cell is None else " ".join(str(cell).split())).astype(str)
+    return cells.map(identifier).astype(str)
 
 
 def _require_ids(path: Path, texts: Mapping[str, pd.Series]) -> None:
