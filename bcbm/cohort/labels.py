@@ -99,13 +99,12 @@ def read_labels(
     import pandas as pd
 
     readings = [] if readings is None else readings
-    columns_of = _columns([*map(str, cells.columns)], targets, table)
-    absent = [name for name in targets if name not in columns_of]
+    columns = label_columns([*map(str, cells.columns)], targets, table)
+    absent = [name for name in targets if name not in columns]
     if own := [name for name in absent if name not in RECEPTORS and targets[name].positive]:
         remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
         lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
         raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
-    headings = {_plain(str(heading)): heading for heading in reversed(cells.columns)}
     companions = [
         companion_texts(str(heading), [cell_text(cell) for cell in cells[heading]])
         for heading in cells.columns
@@ -116,16 +115,14 @@ def read_labels(
     for name, target in targets.items():
         if name in absent or not target.positive:
             continue
-        columns = {name: columns_of[name]}
-        if primary := headings.get(_plain(PRIMARY + name)):
-            columns[PRIMARY + name] = primary
-        for label, heading in columns.items():
+        for label in filter(columns.__contains__, (name, PRIMARY + name)):
+            heading = columns[label]
             texts = [cell_text(cell) for cell in cells[heading]]
             if label == "HER2" and companions:
                 beside = zip(*companions, strict=True)
                 texts = [with_companions(text, others) for text, others in zip(texts, beside, strict=True)]
             try:
-                statuses = _statuses(label, name, target, texts)
+                statuses = label_statuses(label, target, texts)
             except Meanings as error:
                 remedy = f"{error.remedy}, or list what they are in a file of cohort.readings"
                 refused.append(Problem(f"{table}, column {heading}", f"{label}: {error}", remedy))
@@ -144,13 +141,19 @@ def read_labels(
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
 
 
-def _columns(headings: Sequence[str], targets: Mapping[str, "Target"], table: str) -> dict[str, str]:
-    """The heading of every target's column that is there.
+def label_columns(headings: Sequence[str], targets: Mapping[str, "Target"], table: str) -> dict[str, str]:
+    """The headings of the columns that are there, by target and by `primary_<target>`.
+
+    Args:
+        headings: of the table, without blanks around them.
+        targets: by name.
+        table: how messages name the table.
 
     Raises:
         InputError: several may be one receptor's.
     """
     columns, problems = {}, []
+    plain = {_plain(heading): heading for heading in reversed(headings)}
     for name, target in targets.items():
         alike = [heading for heading in headings if receptor_of(heading) == target.column]
         if target.column in headings:
@@ -160,6 +163,8 @@ def _columns(headings: Sequence[str], targets: Mapping[str, "Target"], table: st
         elif alike and name in RECEPTORS:
             found = f"the columns {' and '.join(map(repr, alike))} may both be {name}"
             problems.append(Problem(table, found, f"call the one that counts {name}"))
+        if primary := plain.get(_plain(PRIMARY + name)):
+            columns[PRIMARY + name] = primary
     if problems:
         raise InputError(*problems)
     return columns
@@ -246,12 +251,18 @@ def _plain(heading: str) -> str:
     return re.sub(r"[\W_]+", "_", heading.casefold())
 
 
-def _statuses(column: str, name: str, target: "Target", texts: Sequence[str]) -> list[Status]:
+def label_statuses(column: str, target: "Target", texts: Sequence[str]) -> list[Status]:
     """What the cells of a column of labels say of a target.
+
+    Args:
+        column: the target's name, or `primary_` and that.
+        target: it.
+        texts: of the cells.
 
     Raises:
         Meanings: of a receptor, its numbers may mean two things.
     """
+    name = column.removeprefix(PRIMARY)
     corrections = target.corrections.get(column, {})
     others = list(dict.fromkeys(text for text in texts if text not in corrections))
     if name in RECEPTORS:

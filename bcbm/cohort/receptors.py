@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from bcbm.cohort.her2 import her2_numbers, read_her2
+from bcbm.cohort.her2 import PLUSES, her2_numbers, read_her2
 from bcbm.cohort.hormones import hormone_numbers, read_hormone
-from bcbm.cohort.statuses import NAMES, Status, plain
+from bcbm.cohort.statuses import AS, NAMES, Status, plain
 
 RECEPTORS = ("ER", "PR", "HER2")
 _ESTROGEN, _PROGESTERONE = r"(?:o?e|ö)strogen(?:re[cz]eptor)?", r"progesterone?(?:re[cz]eptor)?"
@@ -50,3 +50,21 @@ def read_statuses(receptor: str, cells: Sequence[str]) -> list[Status]:
     read = read_her2 if receptor == "HER2" else read_hormone
     statuses = {cell: read(text, numbers) for cell, text in texts.items()}
     return [statuses[cell] for cell in cells]
+
+
+def explicit(cell: str, status: Status) -> str:
+    """A cell as it reads without the other cells of its column.
+
+    Example:
+        >>> cells = ["1", "3"]
+        >>> [explicit(cell, status) for cell, status in zip(cells, read_statuses("HER2", cells))]
+        ['IHC 1', 'IHC 3']
+    """
+    if status.why.endswith(PLUSES):
+        return {"+": "IHC 1", "-": "IHC 0"}.get(plain(cell), cell)
+    kind = status.why.partition(AS)[2]
+    if kind == "signs" or (kind == "percentages" and plain(cell) == "1"):
+        return "+" if status.label else "-"
+    return {"percentages": f"{cell} %", "Allred scores": f"Allred {cell}", "IHC scores": f"IHC {cell}"}.get(
+        kind, cell
+    )

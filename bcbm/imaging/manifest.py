@@ -50,7 +50,8 @@ def write_manifest(
     before: pd.DataFrame,
     studies: Collection[str],
     dates: Mapping[str, Mapping[str, int | None]] = {},
-) -> int:
+    labels: Mapping[str, Mapping[str, str]] = {},
+) -> tuple[int, int]:
     """Write a manifest; what a person has filled in, and columns of one's own, stay with their mask.
 
     Args:
@@ -60,9 +61,10 @@ def write_manifest(
         studies: all that have been looked at; rows of others, of an earlier export, stay as they are, and
             so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
+        labels: what a table says of patients, by patient and column; it fills cells that are empty.
 
     Returns:
-        How many rows there are.
+        How many rows there are, and how many cells hold something else than that table.
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
     table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
@@ -78,8 +80,15 @@ def write_manifest(
     for column, values in dates.items():
         cells = [values.get(study) for study in table["study"]]
         table[column] = ["" if cell is None else str(cell) for cell in cells]
+    others = 0
+    for column in dict.fromkeys(name for cells in labels.values() for name in cells):
+        given = table["patient"].map(lambda patient, column=column: labels.get(patient, {}).get(column, ""))
+        given = given.map(guarded)
+        stands = table[column] if column in table else pd.Series("", index=table.index)
+        others += int(((stands != "") & (given != "") & (stands != given)).sum())
+        table[column] = stands.where(stands != "", given)
     write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
-    return len(table)
+    return len(table), others
 
 
 def natural_order(names: Iterable[str]) -> list[int]:

@@ -285,6 +285,30 @@ def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tm
     assert manifest(out).equals(table.assign(days=days.astype(str))), "its rows, with their labels, stay"
 
 
+def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_wrote_counts(
+    copied, tmp_path
+):
+    source, out = copied
+    path = tmp_path / "Schmidt.csv"
+    path.write_text(
+        "MRN;Name;ER;HER2\nMRN-1;Schmidt, Anna;90;2+ FISH Dr. Schmidt\nMRN-2;B;0;3+\nMRN-3;C;;0\n"
+    )
+    before = manifest(out)
+    before.loc[before["study"] == "P001-1", "HER2"] = "1+"
+    before.to_csv(out / "manifest.csv", index=False)
+    text = run(source, out, f"ingest.labels={path}")
+    table, key = manifest(out), pd.read_csv(key_file(out), dtype=str)
+    patients = dict(zip(key["PatientID"], key["patient"], strict=True))
+    for patient, label, score in (("MRN-1", "90 %", ""), ("MRN-2", "0 %", "3+")):
+        rows = table[table["patient"] == patients[patient]]
+        assert set(rows["ER"]) == {label}
+        assert set(rows.loc[rows["study"] != "P001-1", "HER2"]) == {score}
+    assert set(table.loc[table["study"] == "P001-1", "HER2"]) == {"1+"}
+    for facts in (("row 2", "HER2"), ("row 4", "no patient"), ("labels of 2 patients", "manifest.csv")):
+        assert any(all(fact in line for fact in facts) for line in text.splitlines()), facts
+    assert not [word for word in (b"schmidt", b"anna") if word in every_byte(out).lower()]
+
+
 def test_a_manifest_that_cannot_be_read_is_met_before_any_work(copied):
     source, out = copied
     table = manifest(out)
