@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bcbm.cohort.cells import OddCell, identifier, number
+from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.hybridisation import companion_kind, companion_texts, read_hybridisation
 from bcbm.cohort.labels import PRIMARY, cell_text, is_label_column, label_columns, label_statuses
@@ -17,7 +17,6 @@ from bcbm.cohort.receptors import RECEPTORS, explicit
 from bcbm.cohort.statuses import KINDS, Meanings, plain, words_of
 from bcbm.cohort.targets import Target
 from bcbm.errors import InputError, Problem
-from bcbm.imaging.manifest import COLUMNS
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
 
@@ -25,7 +24,7 @@ from bcbm.terminal.words import listed
 IDS = ("patient", "patientid", "patid", "mrn", "pid", "patientenid", "patientennummer", "patientenr", "id")
 NAME = "table of labels"  # how messages name it: a file's own name may be somebody's
 MISSING, STRANGE = "missing", "strange"  # the meaning of a cell such as "not done", and of one that has none
-_OWN = frozenset(COLUMNS[:6])  # columns of a manifest that no table of labels fills
+_WORDS = {"alter": "age", "geschlecht": "sex", "gender": "sex"}  # other headings of acquisition columns
 _SHOWN = 5  # rows or patients that a message lists
 
 
@@ -54,7 +53,7 @@ def read_given_labels(
         patients: what each is called in the manifest, by the hospital's id.
         targets: whose columns are taken, with those of the primary and of ISH.
         private: take nothing else, and of these only cells that are understood to the last word; otherwise
-            every column is taken.
+            age, sex and the other acquisition columns too.
 
     Raises:
         InputError: the table cannot be read, has no column of ids or none of these patients, or the numbers
@@ -74,8 +73,10 @@ def read_given_labels(
     columns = {name: heading for name, heading in columns.items() if _target(name, targets).positive}
     columns |= {heading: heading for heading in headings if companion_kind(heading)}
     if not private:
-        taken = {column, *columns.values()}
-        columns |= {heading: heading for heading in headings if heading not in taken | _OWN}
+        known = {
+            heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in reversed(headings)
+        }
+        columns |= {name: heading for heading, name in known.items() if name in READERS}
     cells: dict[str, dict[str, str]] = {patient: {} for patient in dict.fromkeys(filter(None, owners))}
     for name, heading in columns.items():
         try:

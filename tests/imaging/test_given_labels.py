@@ -43,6 +43,7 @@ def test_what_is_not_understood_is_left_out_by_its_row_and_rows_of_one_patient_h
         "primary ER": ["unknown", "neg", "", "", ""],
         "grade": ["high", "", "Schmidt", "", "low"],
         "note": ["Schmidt"] * 5,
+        "Alter": ["61", "61", "50", "50", "48"],
     }
     targets = {"grade": {"column": "grade", "positive": ["high"]}}
     labels = given(tmp_path / "l.csv", rows, targets=targets)
@@ -57,7 +58,7 @@ def test_what_is_not_understood_is_left_out_by_its_row_and_rows_of_one_patient_h
     assert "Schmidt" not in str(labels)
     everything = given(tmp_path / "l.csv", rows, private=False, targets=targets)
     assert everything.cells["P003"] == {
-        **{"ER": "+ (Schmidt)", "HER2 ISH": "ISH ratio 2.3", "grade": "low", "note": "Schmidt"}
+        **{"ER": "+ (Schmidt)", "HER2 ISH": "ISH ratio 2.3", "grade": "low", "age": "48"}
     }
 
 
