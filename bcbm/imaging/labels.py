@@ -73,10 +73,8 @@ def read_given_labels(
     columns = {name: heading for name, heading in columns.items() if _target(name, targets).positive}
     columns |= {heading: heading for heading in headings if companion_kind(heading)}
     if not private:
-        known = {
-            heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in reversed(headings)
-        }
-        columns |= {name: heading for heading, name in known.items() if name in READERS}
+        renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
+        columns |= {name: heading for heading, name in renamed.items() if name in READERS}
     cells: dict[str, dict[str, str]] = {patient: {} for patient in dict.fromkeys(filter(None, owners))}
     for name, heading in columns.items():
         try:
