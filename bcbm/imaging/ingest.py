@@ -49,7 +49,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if not source.is_dir():
         raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
     with progress_bar(console, "looking at files"):
-        paths = [path for path in source.rglob("*") if path.is_file()]
+        paths = [path for path in source.absolute().rglob("*") if path.is_file()]
         dicom = [path for path in paths if is_dicom(path)]
     if not dicom:
         return _ingest_volumes(source, config, console)
@@ -204,11 +204,11 @@ def _plans(studies: dict[str, list[Candidate]], drawings: Sequence[Drawing], con
 
 
 def _work(plans: Sequence[Plan], out: Path, config: Config, console: Console) -> list[dict[str, Any]]:
-    """The records of all studies in the order of their names."""
+    """The records of all studies in the order of their names; workers may be on other machines."""
     from joblib import delayed
 
     records = {}
-    calls = (delayed(ingest_study)(plan, out / _folder(plan.study)) for plan in plans)
+    calls = (delayed(ingest_study)(plan, out.absolute() / _folder(plan.study)) for plan in plans)
     with progress_bar(console, "making studies", len(plans), out if out.is_dir() else None) as advance:
         for record in workers(config.prepared.jobs, "generator_unordered")(calls):
             records[record["study"]] = record

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 
+import joblib
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from scans import (
     write_structures,
 )
 
+import bcbm
 from bcbm.config.compose import compose
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.crops import CropSettings, crop, normalised
@@ -397,6 +399,21 @@ def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
     run(source, tmp_path / "out", "ingest.brain=mask")
     assert (tmp_path / "out" / "ingest.html").read_text() == page
     assert re.search(r"the brain has \d+ ml", text), "a ball is no brain"
+
+
+def test_dask_workers_make_the_same_cohort(export, tmp_path):
+    source, expected, _ = export
+    config = compose([f"ingest.out={tmp_path / 'out'}", *PLAIN[:1]])
+    distributed = pytest.importorskip("distributed")
+    shutil.copy(key_file(expected), key_file(tmp_path / "out"))
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        assert bcbm.ingest(source, config) == tmp_path / "out"
+    for path in (path for path in expected.rglob("*") if path.is_file()):
+        assert (tmp_path / "out" / path.relative_to(expected)).read_bytes() == path.read_bytes(), path
 
 
 def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch):
