@@ -1,12 +1,12 @@
 """Exports of a scanner: series that are no volume, drawings that do not fit, patients nobody can tell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.uid import generate_uid
-from scans import AXIAL, affine_of, ball, edit, mask_contours, write_series, write_structures
+from scans import AXIAL, affine_of, ball, edit, head, mask_contours, write_series, write_structures
 
 from damage.kind import SAID, kind
 
@@ -16,11 +16,12 @@ EXPORT: dict[str, Any] = {"command": "ingest", "given": "export", "words": ()}
 STUDY = {**EXPORT, "end": SAID, "lost": 1}  # costs its study, or its lesion
 
 
-def write_export(root: Path) -> None:
-    """An export whose every file is sound."""
+def write_export(root: Path, names: Sequence[str] = (FIRST, SECOND)) -> None:
+    """An export whose every file is sound, a patient a name."""
     lesion = mask_contours(ball((12, 12, 6), 4.5), affine_of(AXIAL))
-    for name in (FIRST, SECOND):
-        images = write_series(root / name / "t1", patient=f"MRN-{name}", study=generate_uid())
+    for number, name in enumerate(names):
+        values = head(seed=number)
+        images = write_series(root / name / "t1", values, patient=f"MRN-{name}", study=generate_uid())
         write_structures(root / name / "rt" / "set.dcm", {"GTV left frontal": lesion}, images)
 
 
