@@ -162,7 +162,7 @@ def choose(candidates: Sequence[Candidate]) -> str:
         candidate.why = candidate.refused or _unfit(candidate)
     fit = [candidate for candidate in candidates if not candidate.why]
     if not fit:
-        reasons = [f"{item.index} ({item.why})" for item in sorted(candidates, key=_interest)]
+        reasons = [f"series {item.index} ({item.why})" for item in sorted(candidates, key=_interest)]
         return f"no series is a usable post-contrast T1: {listed(reasons, _SHOWN)}"
     ranks = [_rank(candidate) for candidate in fit]
     best = [candidate for candidate, rank in zip(fit, ranks, strict=True) if rank == max(ranks)]
@@ -219,6 +219,13 @@ def listing(studies: Mapping[str, Sequence[Candidate]]) -> pd.DataFrame:
         for item in candidates
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def described(item: Candidate) -> str:
+    """A series in words, for the picture of its study."""
+    _, words, _, plane, acquisition, _, _, slices, spacing, *_ = _described(item)
+    parts = [words, plane, acquisition, f"{spacing} mm", f"{slices} slices", item.why]
+    return f"series {item.index}: {', '.join(str(part) for part in parts if part)}"
 
 
 def _described(item: Candidate) -> list[str | int]:

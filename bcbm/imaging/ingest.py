@@ -13,7 +13,7 @@ from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.imaging import brain as brains
-from bcbm.imaging.choice import Candidate, choose, choose_named, listing
+from bcbm.imaging.choice import Candidate, choose, choose_named, described, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
 from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
@@ -76,7 +76,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     taken = [taken[place] for place in natural_order(record["study"] for record in taken)]
     pictures = {record["study"]: out / _folder(record["study"]) for record in taken}
     faces = FACES if config.ingest.brain == "none" and taken else ""
-    write_page(out / "ingest.html", taken, refused, pictures, faces)
+    series = {study: described(item) for study, items in studies.items() for item in items if item.chosen}
+    write_page(out / "ingest.html", taken, refused, pictures, series, faces)
     for where, text in refused:
         print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
     if faces:

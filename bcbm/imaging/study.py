@@ -20,7 +20,7 @@ from bcbm.report.figures.ingest import study_figure
 from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 
-VERSION = 1  # counts up whenever what is made of a study changes
+VERSION = 2  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
