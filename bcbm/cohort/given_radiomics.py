@@ -7,7 +7,7 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
-from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 
 
@@ -41,9 +41,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
     problems = list(download.problems)
     again = keys.duplicated()
     for number in keys.index[again]:
-        found = f"{keys[number]} has a row already"
-        remedy = "remove one; the first counts"
-        problems.append(Problem(f"{path.name} row {number}", found, remedy, "row twice in a table"))
+        problems.append(row_twice(f"{path.name} row {number}", keys[number]))
     for number in keys.index[~again & ~keys.isin(own)]:
         found, remedy = f"no lesion is {keys[number]}", "correct it; the row is not used"
         problems.append(Problem(f"{path.name} row {number}", found, remedy, "radiomics of no lesion"))

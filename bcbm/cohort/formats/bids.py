@@ -10,7 +10,6 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
@@ -19,16 +18,14 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.description import citation_in
+from bcbm.cohort.formats.description import citation_in, read_description
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
-from bcbm.system.files import read_json
 
 PARTICIPANTS = "participants.tsv"
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
-MOST_JSON = 2**22  # bytes of a file that describes others
 NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
 # What a sidecar says of how an image was taken: the column and what its number is multiplied by.
 SIDECAR = {
@@ -258,7 +255,7 @@ def _add_sessions(
 
 def _meanings(path: Path) -> dict[str, dict[str, str]]:
     """What a column's levels mean, by column and level, from the file that describes a table."""
-    content = _json(path)
+    content = read_description(path)
     meanings: dict[str, dict[str, str]] = {}
     for column, description in content.items():
         levels = description.get("Levels") if isinstance(description, dict) else None
@@ -285,7 +282,7 @@ def _described(image: Path | None) -> dict[str, str]:
     """Acquisition columns from the sidecar of an image."""
     if image is None:
         return {}
-    content = _json(image.with_name(f"{image.name.partition('.')[0]}.json"))
+    content = read_description(image.with_name(f"{image.name.partition('.')[0]}.json"))
     columns = {}
     for key, (name, factor) in SIDECAR.items():
         value = content.get(key)
@@ -294,20 +291,6 @@ def _described(image: Path | None) -> dict[str, str]:
         elif isinstance(value, str) and not factor:
             columns[name] = value
     return columns
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """What a file of descriptions holds; nothing where there is none.
-
-    Raises:
-        InputError: it is no object of JSON, or larger than any description.
-    """
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MOST_JSON:
-        raise InputError(Problem(str(path), "is larger than any description", "remove it"))
-    content: dict[str, Any] = read_json(path, "correct it, or remove it")
-    return content
 
 
 BIDS = Format(

@@ -22,7 +22,7 @@ from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_numbers
 from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.tables import SUFFIXES, read_rows
+from bcbm.cohort.formats.tables import SUFFIXES, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
@@ -253,8 +253,7 @@ def _distinct(
     """Rows by study and name, each lesion once: the same mask again is left out, other masks are numbered."""
     same = rows.duplicated(["study_id", "name", "mask_path", "mask_value"])
     for row, study, name in rows.loc[same, ["study_id", "name"]].itertuples():
-        found, remedy = f"{study} {name} has a row already", "remove one; the first counts"
-        problems.append(Problem(f"{table} row {row}", found, remedy, "row twice in a table"))
+        problems.append(row_twice(f"{table} row {row}", f"{study} {name}"))
     rows, features = rows[~same].copy(), features[~same]
     taken = set(zip(rows["study_id"], rows["name"], strict=True))
     again = rows.duplicated(["study_id", "name"])

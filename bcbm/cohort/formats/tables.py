@@ -61,6 +61,19 @@ def read_rows(
     return frame[(frame != "").any(axis=1)]
 
 
+def row_twice(where: str, name: str, table: str = "table") -> Problem:
+    """That a row is not the first of its name.
+
+    Args:
+        where: the row.
+        name: of what has a row already.
+        table: what it stands in.
+    """
+    return Problem(
+        where, f"{name} has a row already", "remove one; the first counts", f"row twice in a {table}"
+    )
+
+
 def _first_sheet(path: Path) -> str:
     try:
         book = load_workbook(path, read_only=True)
