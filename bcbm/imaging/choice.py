@@ -231,7 +231,7 @@ def described(item: Candidate) -> str:
 def _described(item: Candidate) -> list[str | int]:
     series = item.series
     frames = series.frames
-    spacing = " x ".join(f"{edge:g}" for edge in (frames[0].spacing if frames else ()))
+    spacing = " x ".join(f"{edge:.4g}" for edge in (frames[0].spacing if frames else ()))
     plane = ""
     if frames and frames[0].orientation:
         direction = np.array(frames[0].orientation)
