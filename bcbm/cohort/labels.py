@@ -15,7 +15,6 @@ from bcbm.cohort.receptors import RECEPTORS, read_statuses, receptor_of
 from bcbm.cohort.statuses import AS, Meanings, Status
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
-from bcbm.system.spreadsheet import unguarded
 from bcbm.system.words import counted
 
 if TYPE_CHECKING:  # a configuration is checked without tables
@@ -181,22 +180,19 @@ def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, d
         InputError: no such file, a column that lacks, a target or a word that is not known, an empty cell
             with a label, a line twice; one problem a line.
     """
-    import pandas as pd
+    from bcbm.cohort.formats.tables import read_corrected  # which reads labels
 
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except (OSError, ValueError) as error:
-        remedy = "set cohort.readings to a CSV file, or leave it out"
-        raise InputError(Problem(str(path), f"cannot be read ({error})", remedy)) from None
+    table = read_corrected(path, "cohort.readings")
     if not {"target", "cell", "label"} <= set(table):
         text = f"has the columns {', '.join(map(str, table.columns))}"
         raise InputError(Problem(str(path), text, "it needs target, cell and label"))
     known = [*targets, *(PRIMARY + name for name in targets)]
     corrections: dict[str, dict[str, float]] = {}
     problems = []
-    for line, row in enumerate(table[["target", "cell", "label"]].to_dict("records"), start=2):
+    rows = table[["target", "cell", "label"]].to_dict("records")
+    for line, row in zip(table.index, rows, strict=True):
         target, label = str(row["target"]).strip(), str(row["label"]).strip().lower()
-        cell = cell_text(unguarded(str(row["cell"])))
+        cell = cell_text(row["cell"])
         where = f"{path} line {line} ({target}, {cell})"
         if not label:
             continue

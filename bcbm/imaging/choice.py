@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.cells import identifier
+from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import Series
 from bcbm.imaging.volume import SeriesError, stack
@@ -276,15 +278,15 @@ def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict
             in a study; a cell that is neither yes nor no.
     """
     with readable(path, "give the series.csv that this command wrote, with yes and no in its column chosen"):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_corrected(path, "ingest.series")
         absent = [name for name in ("study", "series", "slices", "chosen") if name not in table]
         if absent:
             raise ValueError(f"no column {', '.join(absent)}")
     known = {(study, str(item.index)): item for study, items in studies.items() for item in items}
     problems = []
     chosen: dict[str, list[Candidate]] = {}
-    cells = table[["study", "series", "slices", "chosen"]].to_numpy(str)
-    for line, (study, number, slices, answer) in enumerate(np.char.strip(cells), 2):
+    cells = table[["study", "series", "slices", "chosen"]].map(identifier)
+    for line, study, number, slices, answer in cells.itertuples():
         where, item = f"{path}, line {line}", known.get((study, number))
         if answer.lower() not in ("yes", "no", ""):
             problems.append(Problem(where, f"chosen is '{answer}'", "write yes or no"))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
+from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import guarded, unguarded
@@ -45,7 +46,9 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     with readable(path, "correct it or move it away: its labels are not overwritten"):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = text_rows(path)
+        if table.columns.duplicated().any():
+            raise ValueError("two columns have one heading")
         if absent := [name for name in ("study", "mask") if name not in table]:
             raise ValueError(f"no column {', '.join(absent)}")
         if (double := table.duplicated(["study", "mask"])).any():

@@ -83,6 +83,15 @@ def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote
     assert not download.has_images and download.segmentations["name"].tolist() == ["left-frontal", "right"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_two_columns_of_one_heading_are_refused_and_none_is_taken_for_another(tmp_path, suffix):
+    path = tmp_path / f"manifest{suffix}"
+    rows = pd.DataFrame([["A", "left", "+", "-"]], columns=["patient", "name", "ER", "ER"])
+    rows.to_csv(path, index=False) if suffix == ".csv" else rows.to_excel(path, index=False)
+    with pytest.raises(InputError, match=r"two columns 'ER'|several columns for 'ER'|ER.*twice"):
+        read_manifest(path)
+
+
 def test_a_study_of_several_rows_says_one_thing_or_is_told(tmp_path):
     rows = "patient,study,name,ER,age\nA,1,x,+,40\nA,1,y,-,41\nA,2,x,+,\nB,1,x,-,50\nB,1,x,-,50\n,1,z,+,\n"
     download = read_manifest(written(tmp_path / "own", rows))

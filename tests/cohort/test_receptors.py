@@ -10,7 +10,9 @@ from bcbm.cohort.statuses import Meanings
 
 LABELS = {"positive": 1.0, "negative": 0.0}
 LOW = {"yes": 1.0, "no": 0.0}
-CELLS = [("ER", s) for s in HORMONE] + [("PR", s) for s in HORMONE if "ER" not in s.cell]
+CELLS = [("ER", s) for s in HORMONE] + [
+    ("PR", s) for s in HORMONE if "ER" not in s.cell and "strogen" not in s.cell
+]
 CELLS += [("HER2", s) for s in HER2]
 
 
