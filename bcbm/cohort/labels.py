@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
-from bcbm.cohort.her2 import OPEN
-from bcbm.cohort.hybridisation import companion_kind, companion_texts, with_companions
-from bcbm.cohort.receptors import RECEPTORS, read_statuses, receptor_of
-from bcbm.cohort.statuses import AS, Meanings, Status
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
+from bcbm.pathology.her2 import OPEN
+from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
+from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
+from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.system.words import counted
 
 if TYPE_CHECKING:  # a configuration is checked without tables

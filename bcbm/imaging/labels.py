@@ -10,13 +10,13 @@ import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.hybridisation import companion_kind, companion_texts, read_hybridisation
 from bcbm.cohort.labels import PRIMARY, cell_text, is_label_column, label_columns, label_statuses
 from bcbm.cohort.patients import bare
-from bcbm.cohort.receptors import RECEPTORS, explicit
-from bcbm.cohort.statuses import KINDS, Meanings, plain, words_of
 from bcbm.cohort.targets import Target
 from bcbm.errors import InputError, Problem
+from bcbm.pathology.hybridisation import companion_kind, companion_texts, read_hybridisation
+from bcbm.pathology.receptors import RECEPTORS, explicit
+from bcbm.pathology.statuses import KINDS, Meanings, plain, words_of
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from spellings import HER2, HORMONE, TWO_MEANINGS
 
-from bcbm.cohort.receptors import read_statuses
-from bcbm.cohort.statuses import Meanings
+from bcbm.pathology.receptors import read_statuses
+from bcbm.pathology.statuses import Meanings
 
 LABELS = {"positive": 1.0, "negative": 0.0}
 LOW = {"yes": 1.0, "no": 0.0}

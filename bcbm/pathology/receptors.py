@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from bcbm.cohort.her2 import PLUSES, her2_numbers, read_her2
-from bcbm.cohort.hormones import hormone_numbers, read_hormone
-from bcbm.cohort.statuses import AS, NAMES, Status, plain
+from bcbm.pathology.her2 import PLUSES, her2_numbers, read_her2
+from bcbm.pathology.hormones import hormone_numbers, read_hormone
+from bcbm.pathology.statuses import AS, NAMES, Status, plain
 
 RECEPTORS = ("ER", "PR", "HER2")
 _ESTROGEN, _PROGESTERONE = r"(?:o?e|ö)strogen(?:re[cz]eptor)?", r"progesterone?(?:re[cz]eptor)?"

@@ -7,8 +7,8 @@ HER2-low (Wolff et al., Arch Pathol Lab Med 147:993, 2023).
 import re
 from collections.abc import Sequence
 
-from bcbm.cohort.hybridisation import Hybridisation, read_hybridisation
-from bcbm.cohort.statuses import (
+from bcbm.pathology.hybridisation import Hybridisation, read_hybridisation
+from bcbm.pathology.statuses import (
     AS,
     GRADES,
     MISSING,

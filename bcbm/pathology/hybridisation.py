@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bcbm.cohort.statuses import BOUND, NAMES, NUMBER, is_sign, plain
+from bcbm.pathology.statuses import BOUND, NAMES, NUMBER, is_sign, plain
 
 RATIO, FEW, MANY = 2.0, 4.0, 6.0  # HER2 to CEP17; copies of HER2 a cell
 LARGEST = 100.0  # ratio or number of copies that is believed

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from bcbm.cohort.statuses import (
+from bcbm.pathology.statuses import (
     AS,
     BOUND,
     MISSING,
