@@ -91,7 +91,7 @@ def read_given_labels(
             known = known if len(known) else rows[~strange]
             if known["meaning"].nunique() > 1:
                 places = listed([*map(str, known.index)])
-                remarks.append((f"{NAME}, rows {places}", f"one patient with two {name}, which is left out"))
+                remarks.append((f"{NAME}, rows {places}", f"one patient with two {name}: it is left out"))
             elif len(known):
                 cells[str(patient)][name] = known["text"].iloc[0]
     return GivenLabels(cells, remarks)

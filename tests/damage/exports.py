@@ -126,6 +126,42 @@ def _(root: Path) -> list[str]:
     return [f"ingest.series={path}"]
 
 
+def _labels(root: Path, *lines: str) -> list[str]:
+    path = root.parent / "labels.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [f"labels={path}"]
+
+
+@kind("a table of labels without a column of patients", "labels.csv", "Name", "'patient'", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "Name,ER", "Doe,+")
+
+
+@kind("a table of labels of other patients", "labels.csv", "'MRN'", "2 patients", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "77,+", "78,-")
+
+
+@kind("a table of labels whose numbers mean two things", "labels.csv", "column ER", "5, 8", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN;ER", "MRN-first;5", "MRN-second;8")
+
+
+@kind("a label with a name in it", "row 3", "ER is not understood", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,90 %", "MRN-second,90 % (Dr. Doe)")
+
+
+@kind("two labels of one patient", "rows 2 and 3", "two ER", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,+", "MRN-first,neg", "MRN-second,+")
+
+
+@kind("patients whom a table of labels lacks", "P00", "no row in the table of labels", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,+")
+
+
 @kind("a folder to write into that lies in the export", "out=", "lies in the other", **EXPORT)
 def _(root: Path) -> list[str]:
     return [f"out={root / 'out'}"]
