@@ -15,6 +15,7 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
+from matplotlib.image import imread
 from pydicom.uid import generate_uid
 from rich.console import Console
 from scans import (
@@ -39,6 +40,7 @@ from bcbm.features.volumes import read_volume
 from bcbm.imaging.ingest import ingest
 from bcbm.imaging.manifest import COLUMNS
 from bcbm.imaging.pseudonyms import key_file
+from bcbm.report.figures.ingest import study_figure
 
 PLAIN = ["ingest.brain=none", "prepared.jobs=1"]
 LESIONS = {"GTV_Lt_frontal": ball((12, 12, 6), 4.5), "met 2 rt parietal": ball((5, 17, 4), 4.0)}
@@ -118,8 +120,20 @@ def test_what_was_refused_is_on_the_page_and_whole_heads_are_said_to_have_faces(
     _, out, text = export
     page = (out / "ingest.html").read_text()
     assert page.count("<img ") == 4 and "<script" not in page
-    for words in ("not lesions: brainstem", "P002-1", "faces"):
+    for words in ("not lesions: brainstem", "P002-1", "faces", "series 2: t1 mprage", "12 slices", " ml)"):
         assert words in page
+
+
+def test_the_picture_of_a_study_shows_every_lesion_and_says_which_side_is_which(tmp_path):
+    image = sitk.GetImageFromArray(np.ones((8, 8, 8), np.float32))
+    masks = np.eye(8, dtype=bool)[:, None, None, :] & np.ones((8, 8, 8), bool)
+    pictures = []
+    for number in (1, 2, 8):
+        study_figure(image, masks[:number], path := tmp_path / f"{number}.png")
+        pictures.append(imread(path)[..., :3])
+    assert [len(picture) / len(pictures[0]) for picture in pictures] == pytest.approx([1, 1.5, 2], abs=0.01)
+    left = pictures[0][:, : pictures[0].shape[1] // 40]
+    assert (left.min(axis=2) > 0.8).any(), "a white letter stands at the left edge"
     assert "problem" not in text
 
 
