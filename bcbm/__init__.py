@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bcbm.interface import compare as compare
     from bcbm.interface import evaluate as evaluate
     from bcbm.interface import fit as fit
+    from bcbm.interface import ingest as ingest
     from bcbm.interface import prepare as prepare
     from bcbm.interface import read_run as read_run
 
@@ -24,6 +25,7 @@ public_names(
     __name__,
     {
         "compose": "bcbm.config.compose:compose",
+        "ingest": "bcbm.interface:ingest",
         "prepare": "bcbm.interface:prepare",
         "fit": "bcbm.interface:fit",
         "evaluate": "bcbm.interface:evaluate",

@@ -1,4 +1,4 @@
-"""Python interface, for notebooks: `from bcbm import compose, prepare, fit, evaluate, compare, read_run`.
+"""Python interface, for notebooks: `from bcbm import compose, ingest, prepare, fit, evaluate, compare`, ...
 
 Each does what the command of its name does, in this process and with its arguments only. It prints nothing
 unless `verbose` is set, and raises `ConfigError` and `InputError`, with the text that the command prints.
@@ -17,6 +17,27 @@ if TYPE_CHECKING:
     from bcbm.preparation.lesions import Lesions
     from bcbm.runs.finished import FinishedRun
     from bcbm.statistics.results import Comparison, Results
+
+
+def ingest(folder: str | Path, config: "Config", verbose: bool = False) -> Path:
+    """Make a cohort of a folder of DICOM or NIfTI files; finished studies are kept.
+
+    Args:
+        folder: of the files.
+        config: from `compose`, with `ingest.out`.
+        verbose: print what the command prints.
+
+    Returns:
+        The folder that was written, for `cohort.root`.
+
+    Raises:
+        ConfigError: a package is missing, or no folder to write into is named.
+        InputError: nothing can be done with this folder.
+    """
+    from bcbm.imaging.ingest import ingest
+
+    ingest(Path(folder).expanduser(), config, _console(verbose))
+    return Path(config.ingest.out or folder).expanduser()
 
 
 def prepare(config: "Config", verbose: bool = False) -> "Lesions":

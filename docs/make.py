@@ -74,7 +74,8 @@ def labels() -> str:
     sys.path.insert(0, str(DOCS.parent / "tests"))
     from spellings import HER2, HORMONE, TWO_MEANINGS
 
-    from bcbm.cohort.receptors import Meanings, read_statuses
+    from bcbm.pathology.receptors import read_statuses
+    from bcbm.pathology.statuses import Meanings
 
     lines = [
         "# Labels",

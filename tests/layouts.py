@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
@@ -40,22 +41,50 @@ def write_manifest(download: Download, root: Path, suffix: str = ".csv") -> Path
     return path
 
 
-def write_small_bids(root: Path, subjects: int = 12) -> None:
-    """A dataset of small invented brains, each with a mask of two lesions."""
+def small_brains(count: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Invented brains of 24 voxels of 6 mm a side: number, intensities, and two lesions as label values."""
     draws = np.random.default_rng(0)
-    for number in range(1, subjects + 1):
-        stem, brain, labels = f"sub-{number:02}", np.zeros((24, 24, 24)), np.zeros((24, 24, 24))
+    for number in range(1, count + 1):
+        brain, labels = np.zeros((24, 24, 24)), np.zeros((24, 24, 24))
         brain[2:22, 2:22, 2:22] = draws.integers(100, 400, (20, 20, 20))
         labels[4:8, 4:8, 4:8], labels[12:18, 12:17, 12:18] = 1, 2
-        folder = root / stem / "anat"
-        folder.mkdir(parents=True)
+        yield f"{number:02}", brain, labels
+
+
+def save_small(values: np.ndarray, path: Path) -> None:
+    """Write a volume of voxels of 6 mm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), np.diag([-6.0, -6, 6, 1])), path)
+
+
+def small_signs(number: str) -> list[str]:
+    """ER, PR and HER2 of an invented patient."""
+    return ["+-"[int(number) % 2], "+-"[int(number) % 3 > 0], "+-"[int(number) % 4 > 1]]
+
+
+def write_small_bids(root: Path, subjects: int = 12) -> None:
+    """A dataset of small invented brains, each with a mask of two lesions."""
+    rows = ["participant_id\tER\tPR\tHER2"]
+    for number, brain, labels in small_brains(subjects):
+        stem = f"sub-{number}"
         for name, values in (("ce-gd_T1w", brain), ("dseg", labels)):
-            image = nibabel.Nifti1Image(values.astype(np.int16), np.diag([-6.0, -6, 6, 1]))
-            nibabel.save(image, folder / f"{stem}_{name}.nii.gz")
-    rows = [
-        f"sub-{n:02}\t{'+-'[n % 2]}\t{'+-'[n % 3 > 0]}\t{'+-'[n % 4 > 1]}" for n in range(1, subjects + 1)
-    ]
-    (root / "participants.tsv").write_text("\n".join(["participant_id\tER\tPR\tHER2", *rows]) + "\n")
+            save_small(values, root / stem / "anat" / f"{stem}_{name}.nii.gz")
+        rows.append("\t".join([stem, *small_signs(number)]))
+    (root / "participants.tsv").write_text("\n".join(rows) + "\n")
+
+
+def write_small_folder(root: Path, table: Path, patients: int = 12) -> None:
+    """A hospital's folder of small invented brains, a mask a lesion, and its table of labels."""
+    rows = []
+    for number, brain, labels in small_brains(patients):
+        save_small(brain, root / f"000{number}" / "2019" / "T1 KM.nii.gz")
+        for value in (1, 2):
+            save_small(labels == value, root / f"000{number}" / "2019" / f"Metastase {value}.nii.gz")
+        er, pr, her2 = small_signs(number)
+        er, her2 = {"+": "90 %", "-": "negativ"}[er], {"+": "3+", "-": "Her2 2+ (FISH neg)"}[her2]
+        rows.append([int(number), "Jane Doe", er, pr, her2, 40 + int(number)])
+    headings = ["Patient ID", "Name", "Estrogen receptor", "PR", "HER2/neu", "Age"]
+    pd.DataFrame(rows, columns=headings).to_excel(table, index=False)
 
 
 def write_bids(download: Download, root: Path) -> None:

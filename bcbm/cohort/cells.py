@@ -111,6 +111,20 @@ def number(cell: object) -> Reading:
     return Reading(text if _SIMPLE.fullmatch(text) else f"{value:.10g}", value, kind)
 
 
+def identifier(cell: object) -> str:
+    """A cell of a name or a number that names, blanks collapsed; "" for an empty one.
+
+    Workbooks and Parquet may hold 7 as 7.0, which names what 7 does.
+
+    Example:
+        >>> identifier(7.0), identifier(" P 7 "), identifier(None)
+        ('7', 'P 7', '')
+    """
+    if isinstance(cell, float):
+        cell = None if math.isnan(cell) else int(cell) if cell.is_integer() else cell
+    return "" if cell is None else " ".join(str(cell).split())
+
+
 def words(cell: object) -> Reading:
     """A cell that should hold words; whatever it holds counts as its text."""
     kind = "date" if hasattr(cell, "isoformat") else ""

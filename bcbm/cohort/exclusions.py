@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcbm.cohort.cells import identifier
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
@@ -27,18 +28,18 @@ def read_exclusions(path: Path) -> pd.DataFrame:
         found = f"has the columns {', '.join(table.columns) or 'none'}"
         raise InputError(Problem(str(path), found, "it needs reason and any of patient, study, lesion"))
     problems, rows = [], {}
-    for row, cells in table.astype(str).iterrows():
-        filled = {kind: cells[kind].strip() for kind in kinds if cells[kind].strip()}
+    for row, cells in table.map(identifier).iterrows():
+        filled = {kind: cells[kind] for kind in kinds if cells[kind]}
         where = f"{path.name} row {row}"
         if len(filled) != 1:
             found = f"names {' and '.join(filled) or 'nothing'}"
             problems.append(Problem(where, found, "name one of patient, study, lesion in each row"))
-        elif not cells["reason"].strip():
+        elif not cells["reason"]:
             found = f"no reason for {next(iter(filled.values()))}"
             problems.append(Problem(where, found, "write why it is left out"))
         else:
             ((kind, name),) = filled.items()
-            rows[row] = (kind, name, " ".join(cells["reason"].split()))
+            rows[row] = (kind, name, cells["reason"])
     if problems:
         raise InputError(*problems)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["kind", "id", "reason"])

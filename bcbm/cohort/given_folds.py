@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.acquisition import NUMBER, ordered, other_groups, patient_groups
-from bcbm.cohort.cells import number
+from bcbm.cohort.cells import identifier, number
+from bcbm.cohort.formats.tables import read_corrected
 from bcbm.cohort.leaks import PARTS
 from bcbm.cohort.patients import bare
 from bcbm.config.checks import nearest
@@ -166,18 +167,12 @@ def _spellings(path: Path, column: str, words: Sequence[str]) -> Iterator[Proble
 
 def _read(path: Path) -> tuple[pd.DataFrame, str]:
     """The file's patients and words, indexed by their row in it, and the column that the words are of."""
-    remedy = "set split.file to a CSV file with the columns patient and fold, or patient and part"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(Problem(str(path), f"cannot be read ({reason})", remedy)) from None
-    table.columns = table.columns.str.strip()
+    table = read_corrected(path, "split.file")
     columns = [name for name in ("fold", "part") if name in table]
-    if "patient" not in table or len(columns) != 1 or table.columns.duplicated().any():
+    if "patient" not in table or len(columns) != 1:
+        remedy = "set split.file to a table with the columns patient and fold, or patient and part"
         raise InputError(Problem(str(path), f"has the columns {', '.join(table.columns)}", remedy))
-    table.index += 2
-    table = table[["patient", columns[0]]].apply(lambda cells: cells.fillna("").str.strip())
+    table = table[["patient", columns[0]]].map(identifier)
     return table[(table != "").any(axis=1)], columns[0]
 
 

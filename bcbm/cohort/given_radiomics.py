@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import read_numbers
+from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
-from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 
 
@@ -34,16 +34,14 @@ def with_radiomics(download: Download, path: Path) -> Download:
         raise InputError(Problem(str(path), found, remedy))
     rows = download.segmentations
     if by_name:
-        keys = (table["study"].astype(str) + "/" + table["name"].astype(str)).str.strip()
+        keys = table["study"].map(identifier) + "/" + table["name"].map(identifier)
         own = rows["study_id"] + "/" + rows["name"]
     else:
         keys, own = table["mask"].map(_last), rows["mask_path"].map(_last)
     problems = list(download.problems)
     again = keys.duplicated()
     for number in keys.index[again]:
-        found = f"{keys[number]} has a row already"
-        remedy = "remove one; the first counts"
-        problems.append(Problem(f"{path.name} row {number}", found, remedy, "row twice in a table"))
+        problems.append(row_twice(f"{path.name} row {number}", keys[number]))
     for number in keys.index[~again & ~keys.isin(own)]:
         found, remedy = f"no lesion is {keys[number]}", "correct it; the row is not used"
         problems.append(Problem(f"{path.name} row {number}", found, remedy, "radiomics of no lesion"))

@@ -10,19 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
-from bcbm.cohort.receptors import (
-    AS,
-    OPEN,
-    RECEPTORS,
-    Meanings,
-    Status,
-    is_companion,
-    read_statuses,
-    with_companions,
-)
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
-from bcbm.system.spreadsheet import unguarded
+from bcbm.pathology.her2 import OPEN
+from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
+from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
+from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.system.words import counted
 
 if TYPE_CHECKING:  # a configuration is checked without tables
@@ -70,8 +63,12 @@ def cell_text(cell: object) -> str:
 def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
     """Whether `read_labels` reads a column of a clinical table, by its heading."""
     primaries = {_plain(PRIMARY + name) for name in targets}
-    own = any(heading == target.column for target in targets.values())
-    return own or _plain(heading) in primaries or is_companion(heading)
+    own = {target.column for target in targets.values()}
+    return (
+        not own.isdisjoint((heading, receptor_of(heading)))
+        or _plain(heading) in primaries
+        or bool(companion_kind(heading))
+    )
 
 
 def read_labels(
@@ -84,9 +81,10 @@ def read_labels(
 ) -> "pd.DataFrame":
     """The labels in a clinical table: a column a target, 1, 0 and NaN, the same rows.
 
-    A receptor whose column is not there is left out. Behind the targets stand, where the table has them,
-    their status in the primary tumour as `primary_<target>`, and whether ER and PR are low-positive as
-    `ER_low` and `PR_low`. A cell that cannot be read counts as missing and is added to the problems.
+    The column of a receptor may bear another of its names (`ER status`, `Her2/neu`); a receptor without one
+    is left out. Behind the targets stand, where the table has them, their status in the primary tumour as
+    `primary_<target>`, and whether ER and PR are low-positive as `ER_low` and `PR_low`. A cell that cannot be
+    read counts as missing and is added to the problems.
 
     Args:
         cells: the table as read, headings without blanks around them.
@@ -97,34 +95,36 @@ def read_labels(
         readings: to add every spelling to, for the download's `label_readings`.
 
     Raises:
-        InputError: the column of a target of one's own is not there, or the numbers of a receptor's column
-            may mean two things.
+        InputError: the column of a target of one's own is not there, several may be a receptor's, or the
+            numbers of one may mean two things.
     """
     import pandas as pd
 
     readings = [] if readings is None else readings
-    absent = [name for name, target in targets.items() if target.column not in cells]
+    columns = label_columns([*map(str, cells.columns)], targets, table)
+    absent = [name for name in targets if name not in columns]
     if own := [name for name in absent if name not in RECEPTORS and targets[name].positive]:
         remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
         lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
         raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
-    headings = {_plain(str(heading)): heading for heading in reversed(cells.columns)}
-    companions = [cells[heading].map(cell_text) for heading in cells.columns if is_companion(str(heading))]
+    companions = [
+        companion_texts(str(heading), [cell_text(cell) for cell in cells[heading]])
+        for heading in cells.columns
+        if companion_kind(str(heading))
+    ]
     labels: dict[str, list[float]] = {}
     refused: list[Problem] = []
     for name, target in targets.items():
         if name in absent or not target.positive:
             continue
-        columns = {name: target.column}
-        if primary := headings.get(_plain(PRIMARY + name)):
-            columns[PRIMARY + name] = primary
-        for label, heading in columns.items():
+        for label in filter(columns.__contains__, (name, PRIMARY + name)):
+            heading = columns[label]
             texts = [cell_text(cell) for cell in cells[heading]]
             if label == "HER2" and companions:
                 beside = zip(*companions, strict=True)
                 texts = [with_companions(text, others) for text, others in zip(texts, beside, strict=True)]
             try:
-                statuses = _statuses(label, name, target, texts)
+                statuses = label_statuses(label, target, texts)
             except Meanings as error:
                 remedy = f"{error.remedy}, or list what they are in a file of cohort.readings"
                 refused.append(Problem(f"{table}, column {heading}", f"{label}: {error}", remedy))
@@ -143,6 +143,35 @@ def read_labels(
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
 
 
+def label_columns(headings: Sequence[str], targets: Mapping[str, "Target"], table: str) -> dict[str, str]:
+    """The headings of the columns that are there, by target and by `primary_<target>`.
+
+    Args:
+        headings: of the table, without blanks around them.
+        targets: by name.
+        table: how messages name the table.
+
+    Raises:
+        InputError: several may be one receptor's.
+    """
+    columns, problems = {}, []
+    plain = {_plain(heading): heading for heading in reversed(headings)}
+    for name, target in targets.items():
+        alike = [heading for heading in headings if receptor_of(heading) == target.column]
+        if target.column in headings:
+            columns[name] = target.column
+        elif len(alike) == 1:
+            columns[name] = alike[0]
+        elif alike and name in RECEPTORS:
+            found = f"the columns {' and '.join(map(repr, alike))} may both be {name}"
+            problems.append(Problem(table, found, f"call the one that counts {name}"))
+        if primary := plain.get(_plain(PRIMARY + name)):
+            columns[PRIMARY + name] = primary
+    if problems:
+        raise InputError(*problems)
+    return columns
+
+
 def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, dict[str, float]]:
     """What a CSV file says of cells: by target, by cell 1, 0, or NaN for missing.
 
@@ -154,22 +183,19 @@ def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, d
         InputError: no such file, a column that lacks, a target or a word that is not known, an empty cell
             with a label, a line twice; one problem a line.
     """
-    import pandas as pd
+    from bcbm.cohort.formats.tables import read_corrected  # which reads labels
 
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-    except (OSError, ValueError) as error:
-        remedy = "set cohort.readings to a CSV file, or leave it out"
-        raise InputError(Problem(str(path), f"cannot be read ({error})", remedy)) from None
+    table = read_corrected(path, "cohort.readings")
     if not {"target", "cell", "label"} <= set(table):
         text = f"has the columns {', '.join(map(str, table.columns))}"
         raise InputError(Problem(str(path), text, "it needs target, cell and label"))
     known = [*targets, *(PRIMARY + name for name in targets)]
     corrections: dict[str, dict[str, float]] = {}
     problems = []
-    for line, row in enumerate(table[["target", "cell", "label"]].to_dict("records"), start=2):
+    rows = table[["target", "cell", "label"]].to_dict("records")
+    for line, row in zip(table.index, rows, strict=True):
         target, label = str(row["target"]).strip(), str(row["label"]).strip().lower()
-        cell = cell_text(unguarded(str(row["cell"])))
+        cell = cell_text(row["cell"])
         where = f"{path} line {line} ({target}, {cell})"
         if not label:
             continue
@@ -224,12 +250,18 @@ def _plain(heading: str) -> str:
     return re.sub(r"[\W_]+", "_", heading.casefold())
 
 
-def _statuses(column: str, name: str, target: "Target", texts: Sequence[str]) -> list[Status]:
+def label_statuses(column: str, target: "Target", texts: Sequence[str]) -> list[Status]:
     """What the cells of a column of labels say of a target.
+
+    Args:
+        column: the target's name, or `primary_` and that.
+        target: it.
+        texts: of the cells.
 
     Raises:
         Meanings: of a receptor, its numbers may mean two things.
     """
+    name = column.removeprefix(PRIMARY)
     corrections = target.corrections.get(column, {})
     others = list(dict.fromkeys(text for text in texts if text not in corrections))
     if name in RECEPTORS:

@@ -48,15 +48,18 @@ _WORDS = {
     """,
     ("strong", "parietal"): "parie pariet parieta parietal parieto prtl sensory postcentral precuneus",
     ("strong", "temporal"): "temp tempo temporal tempor temporo tmp tem amygdala uncus",
-    ("strong", "occipital"): "occ occip occipi occipit occipita occipital occipito occiput cuneus calcarine",
+    (
+        "strong",
+        "occipital",
+    ): "occ okzipital occip occipi occipit occipita occipital occipito occiput cuneus calcarine",
     ("strong", "cerebellum"): """
         cereb cerebe cerebel cerebell cerebella cerebellar cerebello cerebellum cerebellopontine cerebelm
         cerebelmm cerebellm cerebllr cerebllm celebellar cereballar cerb cerbel cerbell cerbellar cerbellum
         cerbllr cerblm crbl crbll crbllr crbllm crblm cblm cbllm cbllr cbl cbm cllum tonsil tonsillar vermis
-        vermian subtentorial infratentorial pfossa dentate
+        vermian subtentorial infratentorial pfossa dentate kleinhirn zerebellum zerebell
     """,
     ("strong", "brainstem"): """
-        pons pontine midbrain medulla medullary tectum tectal brainstem brnstm brnstem bst
+        pons pontine midbrain medulla medullary tectum tectal brainstem brnstm brnstem bst hirnstamm
     """,
     ("strong", "deep"): """
         thal thalam thalamus thalamic hypothalamus hypothalamic caudate ganglia capsule insula insular sylvian
@@ -73,9 +76,9 @@ _WORDS = {
     ("tumor", ""): "tumor tumour tumo tum met mets metastasis lesion",
     ("cavity", ""): "cavity cav bed resect resected resection postop surgical surgery",
     ("structure", ""): """
-        bst brainstem brnstm brnstem opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea orbit
-        orbits eye eyes eyeball globe pituitary pit stalk hippocampus hippocampal hippo foramen vent ventricle
-        retina lacrimal cord
+        bst brainstem brnstm brnstem hirnstamm opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea
+        orbit orbits eye eyes eyeball globe pituitary pit stalk hippocampus hippocampal hippo foramen vent
+        ventricle retina lacrimal cord
     """,
     ("margin", ""): "marg margin mrg",
     ("retreatment", ""): "retreat retreated retreatment retx recur recurrent recurrence",
@@ -92,8 +95,16 @@ _LONG_WORDS = [word for word in _VOCABULARY if len(word) >= 6]
 _SIDES = tuple(word for word, pieces in _VOCABULARY.items() if pieces[0].value in ("left", "right"))
 # Too short to be found inside words. AN (drawn with cochlea and brainstem): an acoustic neuroma or nerve.
 _SHORT_WORDS = {"ml": [Piece("side", "midline", "ml")], "an": [Piece("structure", "", "an")]}
+_GERMAN = {
+    "li": ("side", "left"),
+    "links": ("side", "left"),
+    "re": ("side", "right"),
+    "rechts": ("side", "right"),
+}
+_GERMAN |= dict.fromkeys(("auge", "augen", "linse", "linsen", "sehnerv", "hypophyse"), ("structure", ""))
+_SHORT_WORDS |= {word: [Piece(*meaning, word)] for word, meaning in _GERMAN.items()}
 _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "callosum", "callosal"}
-_STEM = {"brainstem", "brnstm", "brnstem", "bst"}
+_STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcbm.cohort.formats.tables import read_corrected
 from bcbm.cohort.names import CATEGORIES, HEMISPHERES, REGIONS, NameReading, read_name
 from bcbm.config.checks import misspelt
 from bcbm.errors import InputError, Problem
-from bcbm.system.spreadsheet import unguarded
+from bcbm.system.spreadsheet import guarded
 
 SURE = 0.6  # a reading below this is asked about
 COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}
@@ -24,21 +25,7 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
     Raises:
         InputError: no such file, no `name`, a word that is not known, a name twice; one problem a line.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-        headings = (
-            pd.read_csv(path, dtype=str, keep_default_na=False, header=None, nrows=1).iloc[0].str.strip()
-        )
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            Problem(
-                str(path), f"cannot be read ({reason})", "set cohort.names to a CSV file, or leave it out"
-            )
-        ) from None
-    if twice := sorted(set(headings[headings.duplicated()]) & {"name", *COLUMNS}):
-        raise InputError(*(Problem(str(path), f"has two columns '{word}'", "keep one") for word in twice))
-    table.columns = table.columns.str.strip()
+    table = read_corrected(path, "cohort.names")
     if wrong := misspelt(map(str, table.columns), ("name", *COLUMNS)):
         texts = {f"has a column '{word}', which is not read": name for word, name in wrong.items()}
         raise InputError(*(Problem(str(path), text, f"call it '{name}'") for text, name in texts.items()))
@@ -47,9 +34,9 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
         raise InputError(Problem(str(path), text, "it needs name and any of category, hemisphere, region"))
     readings: dict[str, NameReading] = {}
     problems = []
-    for line, row in enumerate(table.to_dict("records"), start=2):
-        cell = str(row["name"])
-        name = (cell.strip() if (name := unguarded(cell)) == cell else name).removeprefix("mask_")
+    for line, row in zip(table.index, table.astype(str).to_dict("records"), strict=True):
+        cell = row["name"]
+        name = (cell if guarded(cell) != cell else cell.strip()).removeprefix("mask_")
         corrections = {column: str(row.get(column, "")).strip().lower() for column in COLUMNS}
         corrections = {column: word for column, word in corrections.items() if word}
         where = f"{path} line {line} ({name})"

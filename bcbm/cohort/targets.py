@@ -11,9 +11,9 @@ from typing import Any
 from bcbm.cohort.labels import EMPTY, cell_text
 from bcbm.cohort.labels import PRIMARY as PRIMARY
 from bcbm.cohort.labels import read_labels as read_labels
-from bcbm.cohort.receptors import is_unknown
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError
+from bcbm.pathology.statuses import is_unknown
 
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
 WORDS = ("column", "positive", "negative", "levels")

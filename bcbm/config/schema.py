@@ -416,6 +416,11 @@ class Ingest:
     series: str | None = key(
         None, "CSV that chooses the series of each study: a corrected copy of the series.csv that was written"
     )
+    labels: str | None = key(
+        None,
+        "table of labels by the hospital's ids of patients, a row a patient (CSV, TSV, XLSX, Parquet), for "
+        "the manifest; `labels=FILE` for short",
+    )
     brain: Literal["deepbet", "mask", "none"] = key(
         "deepbet",
         "how the brain is found in a head: by deepbet, or the region called brain that is drawn on it; none: "

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.cells import identifier
+from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import Series
 from bcbm.imaging.volume import SeriesError, stack
@@ -162,7 +164,7 @@ def choose(candidates: Sequence[Candidate]) -> str:
         candidate.why = candidate.refused or _unfit(candidate)
     fit = [candidate for candidate in candidates if not candidate.why]
     if not fit:
-        reasons = [f"{item.index} ({item.why})" for item in sorted(candidates, key=_interest)]
+        reasons = [f"series {item.index} ({item.why})" for item in sorted(candidates, key=_interest)]
         return f"no series is a usable post-contrast T1: {listed(reasons, _SHOWN)}"
     ranks = [_rank(candidate) for candidate in fit]
     best = [candidate for candidate, rank in zip(fit, ranks, strict=True) if rank == max(ranks)]
@@ -221,10 +223,17 @@ def listing(studies: Mapping[str, Sequence[Candidate]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def described(item: Candidate) -> str:
+    """A series in words, for the picture of its study."""
+    _, words, _, plane, acquisition, _, _, slices, spacing, *_ = _described(item)
+    parts = [words, plane, acquisition, f"{spacing} mm", f"{slices} slices", item.why]
+    return f"series {item.index}: {', '.join(str(part) for part in parts if part)}"
+
+
 def _described(item: Candidate) -> list[str | int]:
     series = item.series
     frames = series.frames
-    spacing = " x ".join(f"{edge:g}" for edge in (frames[0].spacing if frames else ()))
+    spacing = " x ".join(f"{edge:.4g}" for edge in (frames[0].spacing if frames else ()))
     plane = ""
     if frames and frames[0].orientation:
         direction = np.array(frames[0].orientation)
@@ -269,15 +278,15 @@ def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict
             in a study; a cell that is neither yes nor no.
     """
     with readable(path, "give the series.csv that this command wrote, with yes and no in its column chosen"):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_corrected(path, "ingest.series")
         absent = [name for name in ("study", "series", "slices", "chosen") if name not in table]
         if absent:
             raise ValueError(f"no column {', '.join(absent)}")
     known = {(study, str(item.index)): item for study, items in studies.items() for item in items}
     problems = []
     chosen: dict[str, list[Candidate]] = {}
-    cells = table[["study", "series", "slices", "chosen"]].to_numpy(str)
-    for line, (study, number, slices, answer) in enumerate(np.char.strip(cells), 2):
+    cells = table[["study", "series", "slices", "chosen"]].map(identifier)
+    for line, study, number, slices, answer in cells.itertuples():
         where, item = f"{path}, line {line}", known.get((study, number))
         if answer.lower() not in ("yes", "no", ""):
             problems.append(Problem(where, f"chosen is '{answer}'", "write yes or no"))

@@ -18,10 +18,10 @@ _OFF = 0.1  # part of the distance between slices that a contour may lie off one
 _ALIGNED = 0.01  # voxels that the grid of a segmentation may lie off the image's
 _OTHER = """
     external body skin patient outline outercontour head skull bone normalbrain couch table bolus support air
-    mask frame isocenter isocentre marker markers
+    mask frame isocenter isocentre marker markers haut körper koerper aussenkontur schädel knochen tisch
 """
 _NO_LESION = frozenset(_OTHER.split())
-_BRAIN = frozenset({"brain", "wholebrain", "brainmask"})
+_BRAIN = frozenset({"brain", "wholebrain", "brainmask", "hirn", "gehirn"})
 _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
 _TUMOUR_TYPES = {"", "GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}  # of RTROIInterpretedType
 _ANATOMY = {("SCT", "123037004"), ("SCT", "91723000"), ("SRT", "T-D0050")}  # categories of a segment

@@ -1,7 +1,7 @@
 """A folder of an hospital's files made a cohort: pseudonyms, images, masks, a manifest and a page."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.imaging import brain as brains
-from bcbm.imaging.choice import Candidate, choose, choose_named, listing
+from bcbm.imaging.choice import Candidate, choose, choose_named, described, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
+from bcbm.imaging.labels import GivenLabels, read_given_labels
 from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
 from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
@@ -34,7 +36,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
 
     Args:
         source: the folder; nothing is written into it but, of NIfTI files without `out`, manifest.csv.
-        config: `ingest`, `prepared.jobs` and `cohort.same_patients` of it.
+        config: `ingest`, `prepared.jobs`, `cohort.same_patients` and `cohort.targets` of it.
         console: where progress and problems are shown.
 
     Returns:
@@ -47,7 +49,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if not source.is_dir():
         raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
     with progress_bar(console, "looking at files"):
-        paths = [path for path in source.rglob("*") if path.is_file()]
+        paths = [path for path in source.absolute().rglob("*") if path.is_file()]
         dicom = [path for path in paths if is_dicom(path)]
     if not dicom:
         return _ingest_volumes(source, config, console)
@@ -61,25 +63,28 @@ def ingest(source: Path, config: Config, console: Console) -> int:
         reasons = choose_named(Path(config.ingest.series).expanduser(), studies)
     else:
         reasons = {study: reason for study, items in studies.items() if (reason := choose(items))}
+    given = _given_labels(key.patients(), config, private=True)
     write_key(key, key_path)
     write_whole(out / "series.csv", spreadsheet_csv(listing(studies)))
     plans = _plans(studies, headers.drawings, config)
     records = _work(plans, out, config, console)
-    refused = _refused(records, reasons, headers, plans)
+    refused = _refused(records, reasons, headers, plans) + given.remarks
     rows = [row for record in records for row in _rows(record)]
-    lesions = write_manifest(rows, out / FILE, before, list(studies), key.dates(config.ingest.year))
+    dates = key.dates(config.ingest.year)
+    lesions, others = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
     taken = [record for record in records if record["image"]] + _earlier(out, studies)
     taken = [taken[place] for place in natural_order(record["study"] for record in taken)]
     pictures = {record["study"]: out / _folder(record["study"]) for record in taken}
     faces = FACES if config.ingest.brain == "none" and taken else ""
-    write_page(out / "ingest.html", taken, refused, pictures, faces)
+    series = {study: described(item) for study, items in studies.items() for item in items if item.chosen}
+    write_page(out / "ingest.html", taken, refused, pictures, series, faces)
     for where, text in refused:
         print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
     if faces:
         warnings.warn(faces, Note, stacklevel=2)
     patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
     counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(lesions, 'lesion')}"
-    say(console, f"{counts}: {out / FILE}; fill in its labels")
+    say(console, f"{counts}: {out / FILE}{_labels_words(given, others, config)}")
     say(console, f"pictures, and what was refused: {out / 'ingest.html'}")
     say(console, f"series as they were chosen, for ingest.series=FILE: {out / 'series.csv'}")
     say(console, f"who is who, for no one else: {key_path}")
@@ -97,12 +102,37 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
         raise InputError(*problems)
     for problem in problems:
         print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
-    count = write_manifest(rows, out / FILE, read_manifest(out / FILE), {row["study"] for row in rows})
-    studies = len({row["study"] for row in rows})
-    patients = counted(len({row["patient"] for row in rows}), "patient")
-    text = f"{patients}, {counted(studies, 'study', 'studies')}, {counted(count, 'lesion')}"
-    say(console, f"{text}: {out / FILE}; check its column patient and fill in the labels")
+    before, studies = read_manifest(out / FILE), {row["study"] for row in rows}
+    names = {row["patient"]: row["patient"] for row in rows}
+    given = _given_labels(names, config, private=False)
+    for where, text in given.remarks:
+        print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
+    count, others = write_manifest(rows, out / FILE, before, studies, labels=given.cells)
+    patients = counted(len(names), "patient")
+    text = f"{patients}, {counted(len(studies), 'study', 'studies')}, {counted(count, 'lesion')}"
+    text += f": {out / FILE}; check its column patient{_labels_words(given, others, config)}"
+    say(console, text)
     return 0
+
+
+def _given_labels(patients: Mapping[str, str], config: Config, private: bool) -> GivenLabels:
+    """What the table of labels says of the patients, by the hospital's ids; nothing without one."""
+    if not config.ingest.labels:
+        return GivenLabels({}, [])
+    path, targets = Path(config.ingest.labels).expanduser(), known_targets(config.cohort.targets)
+    return read_given_labels(path, patients, targets, private)
+
+
+def _labels_words(given: GivenLabels, others: int, config: Config) -> str:
+    """What became of the labels, for the end of a line."""
+    if not config.ingest.labels:
+        return "; fill in its labels"
+    text = f"; labels of {counted(len(given.cells), 'patient')} from {config.ingest.labels}"
+    if others:
+        text += (
+            f", but for {counted(others, 'cell')} that a person has written: empty them to have the table's"
+        )
+    return text
 
 
 def _require(source: Path, config: Config) -> Path:
@@ -175,11 +205,11 @@ def _plans(studies: dict[str, list[Candidate]], drawings: Sequence[Drawing], con
 
 
 def _work(plans: Sequence[Plan], out: Path, config: Config, console: Console) -> list[dict[str, Any]]:
-    """The records of all studies in the order of their names."""
+    """The records of all studies in the order of their names; workers may be on other machines."""
     from joblib import delayed
 
     records = {}
-    calls = (delayed(ingest_study)(plan, out / _folder(plan.study)) for plan in plans)
+    calls = (delayed(ingest_study)(plan, out.absolute() / _folder(plan.study)) for plan in plans)
     with progress_bar(console, "making studies", len(plans), out if out.is_dir() else None) as advance:
         for record in workers(config.prepared.jobs, "generator_unordered")(calls):
             records[record["study"]] = record

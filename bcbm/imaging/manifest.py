@@ -2,15 +2,21 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import nibabel
+import numpy as np
 import pandas as pd
 
+from bcbm.cohort.formats.bids import MOST_VOXELS
+from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import guarded, unguarded
+from bcbm.system.words import counted
 
 FILE = "manifest.csv"
 COLUMNS = (
@@ -20,11 +26,15 @@ COLUMNS = (
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
-    "mask": "mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met",
-    "post": "t1c t1ce t1gd t1post ce gd post postcontrast contrast t1wce",
-    "image": "image img t1 t1w t2 t2w flair brain ss n4 pre mprage",
+    "mask": """
+        mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met mets metastasis
+        metastases contour maske masken segmentierung metastase metastasen herd läsion laesion kontur
+    """,
+    "post": "t1c t1ce t1gd t1post ce gd km post postcontrast contrast t1wce",
+    "image": "image img t1 t1w t2 t2w flair brain ss n4 pre nativ mprage",
 }
 _MASK, _POST, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
+_VALUES = 32  # different values of a mask at most: an image has more
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -36,7 +46,9 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     with readable(path, "correct it or move it away: its labels are not overwritten"):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = text_rows(path)
+        if table.columns.duplicated().any():
+            raise ValueError("two columns have one heading")
         if absent := [name for name in ("study", "mask") if name not in table]:
             raise ValueError(f"no column {', '.join(absent)}")
         if (double := table.duplicated(["study", "mask"])).any():
@@ -50,7 +62,8 @@ def write_manifest(
     before: pd.DataFrame,
     studies: Collection[str],
     dates: Mapping[str, Mapping[str, int | None]] = {},
-) -> int:
+    labels: Mapping[str, Mapping[str, str]] = {},
+) -> tuple[int, int]:
     """Write a manifest; what a person has filled in, and columns of one's own, stay with their mask.
 
     Args:
@@ -60,9 +73,10 @@ def write_manifest(
         studies: all that have been looked at; rows of others, of an earlier export, stay as they are, and
             so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
+        labels: what a table says of patients, by patient and column; it fills cells that are empty.
 
     Returns:
-        How many rows there are.
+        How many rows there are, and how many cells hold something else than that table.
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
     table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
@@ -78,8 +92,15 @@ def write_manifest(
     for column, values in dates.items():
         cells = [values.get(study) for study in table["study"]]
         table[column] = ["" if cell is None else str(cell) for cell in cells]
+    others = 0
+    for column in dict.fromkeys(name for cells in labels.values() for name in cells):
+        given = table["patient"].map(lambda patient, column=column: labels.get(patient, {}).get(column, ""))
+        given = given.map(guarded)
+        stands = table[column] if column in table else pd.Series("", index=table.index)
+        others += int(((stands != "") & (given != "") & (stands != given)).sum())
+        table[column] = stands.where(stands != "", given)
     write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
-    return len(table)
+    return len(table), others
 
 
 def natural_order(names: Iterable[str]) -> list[int]:
@@ -95,7 +116,8 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
     A folder with one image is a study of the masks beside it; in a folder with several, files belong together
     whose names begin alike. The first folder below the root is the patient; where files lie in the root
     itself, each study is a patient of its own. A file is a mask where a word of its name is one such as mask,
-    seg, label, roi, gtv, lesion or tumor.
+    seg, label, roi, gtv, lesion or tumor; where that leaves a study open, one whose name says nothing is a
+    mask if it holds few values.
 
     Args:
         root: the folder.
@@ -108,37 +130,72 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
     if not files:
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
-    studies: dict[tuple[Path, str], list[Path]] = {}
-    for folder, members in _by_folder(files).items():
-        prefixes = {path: _prefix(path) for path in members}
-        several = len({prefix for path, prefix in prefixes.items() if not _is_mask(path)}) > 1
-        for path in members:
-            studies.setdefault((folder, prefixes[path] if several else ""), []).append(path)
     rows, problems = [], []
-    for (folder, prefix), members in studies.items():
+    for folder, members in _by_folder(files).items():
         parts = folder.relative_to(root).parts
-        study = "-".join([*parts, *([prefix] if prefix else [])]) or _prefix(members[0]) or root.name
-        masks = [path for path in members if _is_mask(path)]
-        images = [path for path in members if path not in masks]
-        chosen = [path for path in images if _words(path) & _POST] if len(images) > 1 else images
-        if len(chosen) != 1 or not masks:
-            found = (
-                f"{len(images)} images, {len(chosen)} of them post-contrast by name, and {len(masks)} masks"
-            )
-            remedy = "name one image t1c (or keep one), and each mask mask; or write its rows by hand"
-            problems.append(Problem(str(folder / prefix) if prefix else str(folder), found, remedy))
-            continue
-        for mask in masks:
-            rows.append(
+        for group in _grouped(members):
+            study = "-".join([*parts, *([group.prefix] if group.prefix else [])])
+            study = study or _prefix((group.images or group.masks)[0]) or root.name
+            if not group.settled:
+                found = (
+                    f"{counted(len(group.images), 'image')}, {len(group.chosen)} of them post-contrast by "
+                )
+                found += f"name, and {counted(len(group.masks), 'mask')}"
+                remedy = "name one image t1c (or keep one), and each mask mask; or write its rows by hand"
+                problems.append(Problem(str(folder / group.prefix), found, remedy))
+                continue
+            image = group.chosen[0]
+            rows += [
                 {
                     "patient": parts[0] if parts else study,
                     "study": study,
-                    "image": Path(os.path.relpath(chosen[0], out)).as_posix(),
+                    "image": Path(os.path.relpath(image, out)).as_posix(),
                     "mask": Path(os.path.relpath(mask, out)).as_posix(),
-                    "name": _lesion_name(mask, _prefix(chosen[0])),
+                    "name": _lesion_name(mask, _prefix(image)),
                 }
-            )
+                for mask in group.masks
+            ]
     return rows, problems
+
+
+class _Group(NamedTuple):
+    """Files that are a study, if they are one: how their names begin, in a folder with several."""
+
+    prefix: str
+    images: list[Path]
+    masks: list[Path]
+
+    @property
+    def chosen(self) -> list[Path]:
+        """The image that is taken, if it is one."""
+        post = [path for path in self.images if _words(path) & _POST]
+        return post if len(self.images) > 1 else self.images
+
+    @property
+    def settled(self) -> bool:
+        return len(self.chosen) == 1 and bool(self.masks)
+
+
+def _grouped(members: Sequence[Path]) -> list[_Group]:
+    """The studies of a folder, by names; where these leave one open, also by voxels."""
+    by_name = _divided(members, {path for path in members if _words(path) & _MASK})
+    if all(group.settled for group in by_name):
+        return by_name
+    named = {path: _words(path) & (_MASK | _POST | _OTHER) for path in members}
+    masks = {path for path, words in named.items() if words & _MASK or (not words and _is_mask(path))}
+    by_voxels = _divided(members, masks)
+    return by_voxels if all(group.settled for group in by_voxels) else by_name
+
+
+def _divided(members: Sequence[Path], masks: Collection[Path]) -> list[_Group]:
+    prefixes = {path: _prefix(path) for path in members}
+    several = len({prefix for path, prefix in prefixes.items() if path not in masks}) > 1
+    groups: dict[str, _Group] = {}
+    for path in members:
+        name = prefixes[path] if several else ""
+        group = groups.setdefault(name, _Group(name, [], []))
+        (group.masks if path in masks else group.images).append(path)
+    return [*groups.values()]
 
 
 def _by_folder(files: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -153,18 +210,26 @@ def _stem(path: Path) -> str:
 
 
 def _words(path: Path) -> set[str]:
-    words = re.split(r"[^a-z0-9]+", _stem(path).lower())
+    words = re.split(r"[\W_]+", unicodedata.normalize("NFC", _stem(path)).lower())
     return {*words, *(word.rstrip("0123456789") for word in words)}  # gtv1 is a gtv
 
 
 def _is_mask(path: Path) -> bool:
-    return bool(_words(path) & _MASK)
+    """Whether a volume holds few values, the lowest 0."""
+    try:
+        image = nibabel.Nifti1Image.from_filename(path)
+        if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
+            return False
+        values = np.unique(np.asanyarray(image.dataobj))
+    except Exception:  # whatever a library makes of a damaged file: the survey has words for it
+        return False
+    return len(values) <= _VALUES and values[0] == 0
 
 
 def _prefix(path: Path) -> str:
     """What stands before the first word that says what a file is."""
     stem = _stem(path)
-    for word in re.finditer(r"[A-Za-z0-9]+", stem):
+    for word in re.finditer(r"[^\W_]+", stem):
         if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | _POST | _OTHER):
             return stem[: word.start()].rstrip("_-. ")
     return stem

@@ -31,6 +31,10 @@ class Key:
         """The pseudonym of the study of a series, such as P001-1."""
         return self.rows[series.patient_id, series.study_uid][1]
 
+    def patients(self) -> dict[str, str]:
+        """The pseudonym of every patient by the hospital's id."""
+        return {patient_id: row[0] for (patient_id, _), row in self.rows.items()}
+
     def dates(self, year: bool) -> dict[str, dict[str, int | None]]:
         """Of every study, days since the patient's first one, and its year if that is to be known.
 

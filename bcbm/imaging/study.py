@@ -20,7 +20,7 @@ from bcbm.report.figures.ingest import study_figure
 from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 
-VERSION = 1  # counts up whenever what is made of a study changes
+VERSION = 2  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -104,7 +104,9 @@ def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         if inside is not None:
             share = float(lesion.mask[sitk.GetArrayViewFromImage(inside) > 0].sum() / lesion.mask.sum())
             if share < brains.INSIDE:
-                record["doubts"].append(f"{share:.0%} of {label} lies in the brain that was extracted")
+                record["doubts"].append(
+                    f"{share:.0%} of the mask {label} lies in the brain that was extracted"
+                )
     masks = [lesion.mask for lesion in lesions if lesion.mask is not None]
     study_figure(image, masks, folder / f"{plan.study}.png")
     return {"image": name, "lesions": rows, "facts": _facts(plan.series), "brain": measured}

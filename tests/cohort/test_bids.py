@@ -89,6 +89,16 @@ def test_sessions_and_sidecars_tell_what_they_know_and_levels_say_how_labels_are
     assert all("no entity ce-" in line for line in lines(download.problems)) and len(download.problems) == 2
 
 
+def test_ids_may_lack_their_prefix_and_a_second_row_of_one_is_said(tmp_path):
+    root = dataset(tmp_path / "bids", "participant_id\tER status\n1\tpos\n2\tneg\nsub-2\tpos\n\tpos\n")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    download = read_bids(root)
+    assert download.studies["ER"].tolist() == [1, 0, 0]
+    assert [line for line in lines(download.problems) if "participants" in line] == [
+        "participants.tsv row 4: sub-2 has a row already; remove one; the first counts"
+    ]
+
+
 def test_what_is_missing_or_twice_is_said(tmp_path):
     root = dataset(tmp_path / "bids", "participant_id\tER\nsub-1\t+\n")
     with pytest.raises(InputError, match="no mask of a lesion"):

@@ -72,6 +72,38 @@ def test_ish_in_a_column_of_its_own_decides_2_plus_and_touches_no_plain_sign():
     assert "row 2" in problems[0].where and "contradicts" in problems[0].found
 
 
+def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_guideline():
+    columns = {
+        "HER2": ["2+", "2+", "2+", "1+", "2+", "+"],
+        "HER2/CEP17 ratio": ["2,4", 1.0, "1.7", "1.7", "", "1.0"],
+        "HER2 copies per cell": ["5.1", "", "6.2", "6.2", "4.5", ""],
+    }
+    labels, problems, _ = read(columns)
+    assert values(labels, "HER2") == [1, 0, 1, 0, None, 1]
+    (problem,) = problems
+    assert "row 6" in problem.where and "4.5" in problem.found
+    labels, problems, _ = read({"HER2": ["2+"] * 4, "HER2 FISH": [1.0, 1.4, 2.3, 6.5]})
+    assert values(labels, "HER2") == [0, 0, None, 1], "in a column of numbers 1.0 is no yes"
+    assert "row 4" in problems[0].where and "ratio" in problems[0].found
+    labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 0.0]})
+    assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
+
+
+def test_receptors_are_found_under_the_headings_of_hospitals_and_two_that_may_be_one_are_refused():
+    columns = {
+        "Östrogenrezeptor": ["90 %"],
+        "PgR status": ["neg"],
+        "Her2/neu (IHC)": ["3+"],
+        "PR ratio": ["x"],
+    }
+    labels, problems, _ = read(columns)
+    assert [values(labels, name) for name in TARGETS] == [[1], [0], [1]] and not problems
+    labels, _, _ = read({"ER": ["-"], "ER status": ["+"]})
+    assert values(labels, "ER") == [0], "the plain name counts"
+    with pytest.raises(InputError, match=r"'ER status' and 'Estrogen receptor'.*ER"):
+        read({"ER status": ["-"], "Estrogen receptor": ["+"]})
+
+
 def test_the_primary_is_read_by_the_rules_of_its_target_however_its_heading_is_spelt():
     targets = known_targets({"ki67": {"column": "Ki-67", "positive": ">= 20"}})
     columns = {"ER": ["+", "-"], "Primary ER": ["<1%", "pos"], "Ki-67": [30, 5], "primary_ki67": [10, "many"]}

@@ -47,6 +47,32 @@ def test_a_download_as_a_table_reads_as_the_same_lesions(cohort, tmp_path, suffi
         assert again.studies[name].tolist() == pytest.approx(studies[name].tolist(), nan_ok=True), name
 
 
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_ids_and_label_values_that_a_file_stores_as_1_0_name_what_1_does(tmp_path, suffix):
+    table = pd.DataFrame(
+        {
+            "patient": [7.0, 7.0],
+            "study": [1.0, 2.0],
+            "mask": "all.nii.gz",
+            "label_value": [1.0, None],
+            "ER": "+",
+        }
+    )
+    names = {}
+    for number, path in enumerate(
+        [tmp_path / "own" / f"manifest{suffix}", tmp_path / "csv" / "manifest.csv"]
+    ):
+        volume(path.parent / "all.nii.gz", np.ones((2, 2, 2)))
+        if path.suffix == ".csv":
+            table.convert_dtypes().to_csv(path, index=False)
+        else:
+            table.to_parquet(path) if suffix == ".parquet" else table.to_excel(path, index=False)
+        download = read_manifest(path.parent)
+        names[number] = download.segmentations[["study_id", "name", "mask_value"]].to_numpy().tolist()
+        assert download.studies["patient_id"].unique().tolist() == ["7"]
+    assert names[0] == names[1] == [["7-1", "all-1", 1], ["7-2", "all", 0]]
+
+
 def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote(tmp_path):
     root = written(
         tmp_path / "own", "\ufeffPatient;Name;er;HER2;Note\nA;left-frontal;+;-;seen\nB;right;;+;\n"
@@ -55,6 +81,15 @@ def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote
     assert download.targets == ["ER", "HER2"] and download.studies["Note"].tolist() == ["seen", ""]
     assert download.studies["study_id"].tolist() == ["A", "B"] and download.studies["ER"].iloc[0] == 1
     assert not download.has_images and download.segmentations["name"].tolist() == ["left-frontal", "right"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_two_columns_of_one_heading_are_refused_and_none_is_taken_for_another(tmp_path, suffix):
+    path = tmp_path / f"manifest{suffix}"
+    rows = pd.DataFrame([["A", "left", "+", "-"]], columns=["patient", "name", "ER", "ER"])
+    rows.to_csv(path, index=False) if suffix == ".csv" else rows.to_excel(path, index=False)
+    with pytest.raises(InputError, match=r"two columns 'ER'|several columns for 'ER'|ER.*twice"):
+        read_manifest(path)
 
 
 def test_a_study_of_several_rows_says_one_thing_or_is_told(tmp_path):

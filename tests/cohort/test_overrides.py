@@ -57,6 +57,15 @@ def test_a_column_that_stands_twice_and_a_broken_row_are_one_line_each(tmp_path)
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_what_a_spreadsheet_of_another_country_has_saved_is_read(tmp_path):
+    path = written(tmp_path / "names.csv", "\ufeffname;region", "'=met;deep", "other;frontal")
+    readings = read_overrides(path)
+    assert {name: reading.region for name, reading in readings.items()} == {
+        "=met": "deep",
+        "other": "frontal",
+    }
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv.*set cohort\.names"):
         read_overrides(tmp_path / "nowhere.csv")

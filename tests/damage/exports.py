@@ -1,12 +1,12 @@
 """Exports of a scanner: series that are no volume, drawings that do not fit, patients nobody can tell."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.uid import generate_uid
-from scans import AXIAL, affine_of, ball, edit, mask_contours, write_series, write_structures
+from scans import AXIAL, affine_of, ball, edit, head, mask_contours, write_series, write_structures
 
 from damage.kind import SAID, kind
 
@@ -16,11 +16,12 @@ EXPORT: dict[str, Any] = {"command": "ingest", "given": "export", "words": ()}
 STUDY = {**EXPORT, "end": SAID, "lost": 1}  # costs its study, or its lesion
 
 
-def write_export(root: Path) -> None:
-    """An export whose every file is sound."""
+def write_export(root: Path, names: Sequence[str] = (FIRST, SECOND)) -> None:
+    """An export whose every file is sound, a patient a name."""
     lesion = mask_contours(ball((12, 12, 6), 4.5), affine_of(AXIAL))
-    for name in (FIRST, SECOND):
-        images = write_series(root / name / "t1", patient=f"MRN-{name}", study=generate_uid())
+    for number, name in enumerate(names):
+        values = head(seed=number)
+        images = write_series(root / name / "t1", values, patient=f"MRN-{name}", study=generate_uid())
         write_structures(root / name / "rt" / "set.dcm", {"GTV left frontal": lesion}, images)
 
 
@@ -123,6 +124,42 @@ def _(root: Path) -> list[str]:
     path = root.parent / "series.csv"
     path.write_text("study,series,slices,chosen\nP001-1,7,12,yes\n")
     return [f"ingest.series={path}"]
+
+
+def _labels(root: Path, *lines: str) -> list[str]:
+    path = root.parent / "labels.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [f"labels={path}"]
+
+
+@kind("a table of labels without a column of patients", "labels.csv", "Name", "'patient'", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "Name,ER", "Doe,+")
+
+
+@kind("a table of labels of other patients", "labels.csv", "'MRN'", "2 patients", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "77,+", "78,-")
+
+
+@kind("a table of labels whose numbers mean two things", "labels.csv", "column ER", "5, 8", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN;ER", "MRN-first;5", "MRN-second;8")
+
+
+@kind("a label with a name in it", "row 3", "ER is not understood", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,90 %", "MRN-second,90 % (Dr. Doe)")
+
+
+@kind("two labels of one patient", "rows 2 and 3", "two ER", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,+", "MRN-first,neg", "MRN-second,+")
+
+
+@kind("patients whom a table of labels lacks", "P00", "no row in the table of labels", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,+")
 
 
 @kind("a folder to write into that lies in the export", "out=", "lies in the other", **EXPORT)

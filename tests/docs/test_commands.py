@@ -16,7 +16,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from damage.exports import write_export
-from layouts import write_manifest, write_small_bids
+from layouts import small_signs, write_manifest, write_small_bids, write_small_folder
 from repository import HOME
 
 from bcbm.cohort.formats.tcia import read_download
@@ -118,8 +118,12 @@ def place(tmp_path_factory, table_cohort):
         filled = {"=DIR": f"={table_cohort}"}
         filled |= {"MANIFEST": str(manifest), "OTHER": str(other), "=BIDS": f"={bids}"}
         filled |= {"FILE.csv": str(names), "permutations=200": "permutations=3"}
-        write_export(folder / "dicom")
-        filled["EXPORT"] = str(folder / "dicom")
+        write_export(folder / "dicom", numbers := [f"{number:02}" for number in range(1, 13)])
+        rows = [",".join([f"MRN-{number}", *small_signs(number)]) for number in numbers]
+        (folder / "labels.csv").write_text("\n".join(["MRN,ER,PR,HER2", *rows]) + "\n")
+        write_small_folder(folder / "klinik", folder / "labels.xlsx")
+        filled |= {"EXPORT": str(folder / "dicom"), "FOLDER": str(folder / "klinik")}
+        filled |= {f"LABELS{suffix}": str(folder / f"labels{suffix}") for suffix in (".csv", ".xlsx")}
         for experiment in FINISHED:
             assert call([f"experiment={experiment}", *FIT], "bcbm.fit") == 0
             (run,) = (folder / "runs" / experiment).glob("*/results.json")

@@ -8,12 +8,14 @@ import stat
 import subprocess
 import sys
 
+import joblib
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
+from matplotlib.image import imread
 from pydicom.uid import generate_uid
 from rich.console import Console
 from scans import (
@@ -28,6 +30,7 @@ from scans import (
     write_structures,
 )
 
+import bcbm
 from bcbm.config.compose import compose
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.crops import CropSettings, crop, normalised
@@ -37,6 +40,7 @@ from bcbm.features.volumes import read_volume
 from bcbm.imaging.ingest import ingest
 from bcbm.imaging.manifest import COLUMNS
 from bcbm.imaging.pseudonyms import key_file
+from bcbm.report.figures.ingest import study_figure
 
 PLAIN = ["ingest.brain=none", "prepared.jobs=1"]
 LESIONS = {"GTV_Lt_frontal": ball((12, 12, 6), 4.5), "met 2 rt parietal": ball((5, 17, 4), 4.0)}
@@ -116,9 +120,21 @@ def test_what_was_refused_is_on_the_page_and_whole_heads_are_said_to_have_faces(
     _, out, text = export
     page = (out / "ingest.html").read_text()
     assert page.count("<img ") == 4 and "<script" not in page
-    for words in ("not lesions: brainstem", "P002-1", "faces"):
+    for words in ("not lesions: brainstem", "P002-1", "faces", "series 2: t1 mprage", "12 slices", " ml)"):
         assert words in page
     assert "problem" not in text
+
+
+def test_the_picture_of_a_study_shows_every_lesion_and_says_which_side_is_which(tmp_path):
+    image = sitk.GetImageFromArray(np.ones((8, 8, 8), np.float32))
+    masks = np.eye(8, dtype=bool)[:, None, None, :] & np.ones((8, 8, 8), bool)
+    pictures = []
+    for number in (1, 2, 8):
+        study_figure(image, masks[:number], path := tmp_path / f"{number}.png")
+        pictures.append(imread(path)[..., :3])
+    assert [len(picture) / len(pictures[0]) for picture in pictures] == pytest.approx([1, 1.5, 2], abs=0.01)
+    left = pictures[0][:, : pictures[0].shape[1] // 40]
+    assert (left.min(axis=2) > 0.8).any(), "a white letter stands at the left edge"
 
 
 def test_a_lesion_has_the_same_crop_from_dicom_and_from_nifti(export, tmp_path):
@@ -285,6 +301,30 @@ def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tm
     assert manifest(out).equals(table.assign(days=days.astype(str))), "its rows, with their labels, stay"
 
 
+def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_wrote_counts(
+    copied, tmp_path
+):
+    source, out = copied
+    path = tmp_path / "Schmidt.csv"
+    path.write_text(
+        "MRN;Name;ER;HER2\nMRN-1;Schmidt, Anna;90;2+ FISH Dr. Schmidt\nMRN-2;B;0;3+\nMRN-3;C;;0\n"
+    )
+    before = manifest(out)
+    before.loc[before["study"] == "P001-1", "HER2"] = "1+"
+    before.to_csv(out / "manifest.csv", index=False)
+    text = run(source, out, f"ingest.labels={path}")
+    table, key = manifest(out), pd.read_csv(key_file(out), dtype=str)
+    patients = dict(zip(key["PatientID"], key["patient"], strict=True))
+    for patient, label, score in (("MRN-1", "90 %", ""), ("MRN-2", "0 %", "3+")):
+        rows = table[table["patient"] == patients[patient]]
+        assert set(rows["ER"]) == {label}
+        assert set(rows.loc[rows["study"] != "P001-1", "HER2"]) == {score}
+    assert set(table.loc[table["study"] == "P001-1", "HER2"]) == {"1+"}
+    for facts in (("row 2", "HER2"), ("row 4", "no patient"), ("labels of 2 patients", "manifest.csv")):
+        assert any(all(fact in line for fact in facts) for line in text.splitlines()), facts
+    assert not [word for word in (b"schmidt", b"anna") if word in every_byte(out).lower()]
+
+
 def test_a_manifest_that_cannot_be_read_is_met_before_any_work(copied):
     source, out = copied
     table = manifest(out)
@@ -373,6 +413,21 @@ def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
     run(source, tmp_path / "out", "ingest.brain=mask")
     assert (tmp_path / "out" / "ingest.html").read_text() == page
     assert re.search(r"the brain has \d+ ml", text), "a ball is no brain"
+
+
+def test_dask_workers_make_the_same_cohort(export, tmp_path):
+    source, expected, _ = export
+    config = compose([f"ingest.out={tmp_path / 'out'}", *PLAIN[:1]])
+    distributed = pytest.importorskip("distributed")
+    shutil.copy(key_file(expected), key_file(tmp_path / "out"))
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        assert bcbm.ingest(source, config) == tmp_path / "out"
+    for path in (path for path in expected.rglob("*") if path.is_file()):
+        assert (tmp_path / "out" / path.relative_to(expected)).read_bytes() == path.read_bytes(), path
 
 
 def test_what_is_not_installed_is_said_before_any_work(tmp_path, monkeypatch):

@@ -63,9 +63,29 @@ def test_a_study_that_names_do_not_settle_is_said_and_left_out(tmp_path):
     rows, problems = named(tmp_path)
     assert [row[0] for row in rows] == ["C"]
     assert [(problem.where.rpartition("/")[2], problem.found) for problem in problems] == [
-        ("A", "2 images, 0 of them post-contrast by name, and 1 masks"),
-        ("B", "1 images, 1 of them post-contrast by name, and 0 masks"),
+        ("A", "2 images, 0 of them post-contrast by name, and 1 mask"),
+        ("B", "1 image, 1 of them post-contrast by name, and 0 masks"),
     ]
+
+
+def test_files_whose_names_say_nothing_are_told_by_their_voxels(tmp_path):
+    draws = np.random.default_rng(0)
+    for name, values in {
+        "scan": draws.integers(0, 900, (6, 6, 6)),
+        "a": np.eye(6),
+        "Herd 2": np.eye(6),
+    }.items():
+        (tmp_path / "P" / "2019").mkdir(parents=True, exist_ok=True)
+        volume = np.broadcast_to(values, (6, 6, 6)).astype(np.int16)
+        nib.save(nib.Nifti1Image(volume, np.eye(4)), tmp_path / "P" / "2019" / f"{name}.nii.gz")
+    rows, problems = named(tmp_path)
+    assert not problems
+    assert [row[2:] for row in rows] == [
+        ("P/2019/scan.nii.gz", "P/2019/Herd 2.nii.gz", "Herd 2"),
+        ("P/2019/scan.nii.gz", "P/2019/a.nii.gz", "a"),
+    ]
+    write(tmp_path, "Q/T1 KM.nii.gz", "Q/Läsion_1.nii.gz")
+    assert [row[3:] for row in named(tmp_path)[0][2:]] == [("Q/Läsion_1.nii.gz", "Läsion_1")]
 
 
 def test_the_command_writes_the_manifest_and_keeps_its_labels(tmp_path):

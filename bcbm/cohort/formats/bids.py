@@ -10,25 +10,22 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, read_texts
+from bcbm.cohort.cells import READERS, OddCell, identifier, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.formats.description import citation_in, read_description
+from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
-from bcbm.system.files import read_json
 
 PARTICIPANTS = "participants.tsv"
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
-MOST_JSON = 2**22  # bytes of a file that describes others
 NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
 # What a sidecar says of how an image was taken: the column and what its number is multiplied by.
 SIDECAR = {
@@ -205,6 +202,7 @@ def _studies(
     persons = read_rows(root / PARTICIPANTS, used=used, odd=odd)
     if "participant_id" not in persons:
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
+    persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
     meanings = _meanings(root / "participants.json")
     cells = _worded(persons, meanings).set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
@@ -212,7 +210,8 @@ def _studies(
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
     cells = cells.set_axis(pd.Index(studies, name="study_id")).fillna("")
     for patient in sorted(set(patients)):
-        _add_sessions(root / patient / f"{patient}_sessions.tsv", patient, cells, meanings, used, odd)
+        path = root / patient / f"{patient}_sessions.tsv"
+        _add_sessions(path, patient, cells, meanings, used, odd, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
     described = [_described(images.get(study)) for study in studies]
@@ -229,6 +228,17 @@ def _studies(
     return frame.join(labels).join(cells[others].astype(str))
 
 
+def _distinct(
+    table: pd.DataFrame, column: str, prefix: str, path: Path, problems: list[Problem]
+) -> pd.DataFrame:
+    """The first row of every id, which may be written without its prefix."""
+    ids = table[column].map(identifier)
+    ids = ids.where(ids.str.startswith(prefix) | (ids == ""), prefix + ids)
+    again = ids.duplicated() & (ids != "")
+    problems += [row_twice(f"{path.name} row {row}", str(ids[row])) for row in ids.index[again]]
+    return table.assign(**{column: ids})[~again & (ids != "")]
+
+
 def _add_sessions(
     path: Path,
     patient: str,
@@ -236,6 +246,7 @@ def _add_sessions(
     meanings: dict[str, dict[str, str]],
     used: Callable[[str], bool],
     odd: list[OddCell],
+    problems: list[Problem],
 ) -> None:
     """Let what is said of a session count before what is said of its subject, in place."""
     if not path.is_file():
@@ -243,6 +254,7 @@ def _add_sessions(
     table = read_rows(path, used=used, odd=odd)
     if "session_id" not in table:
         raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
+    table = _distinct(table, "session_id", "ses-", path, problems)
     table = _worded(table, meanings | _meanings(path.with_suffix(".json"))).replace("n/a", "")
     for row in table.to_dict("records"):
         study = f"{patient}_{row['session_id']}"
@@ -258,7 +270,7 @@ def _add_sessions(
 
 def _meanings(path: Path) -> dict[str, dict[str, str]]:
     """What a column's levels mean, by column and level, from the file that describes a table."""
-    content = _json(path)
+    content = read_description(path)
     meanings: dict[str, dict[str, str]] = {}
     for column, description in content.items():
         levels = description.get("Levels") if isinstance(description, dict) else None
@@ -285,7 +297,7 @@ def _described(image: Path | None) -> dict[str, str]:
     """Acquisition columns from the sidecar of an image."""
     if image is None:
         return {}
-    content = _json(image.with_name(f"{image.name.partition('.')[0]}.json"))
+    content = read_description(image.with_name(f"{image.name.partition('.')[0]}.json"))
     columns = {}
     for key, (name, factor) in SIDECAR.items():
         value = content.get(key)
@@ -294,20 +306,6 @@ def _described(image: Path | None) -> dict[str, str]:
         elif isinstance(value, str) and not factor:
             columns[name] = value
     return columns
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """What a file of descriptions holds; nothing where there is none.
-
-    Raises:
-        InputError: it is no object of JSON, or larger than any description.
-    """
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MOST_JSON:
-        raise InputError(Problem(str(path), "is larger than any description", "remove it"))
-    content: dict[str, Any] = read_json(path, "correct it, or remove it")
-    return content
 
 
 BIDS = Format(

@@ -1,12 +1,27 @@
 """How a cohort is cited and licensed, from the file that describes it."""
 
 from pathlib import Path
+from typing import Any
 
 from bcbm.errors import InputError, Problem
 from bcbm.system.files import read_json
 
 FILE = "dataset_description.json"  # as BIDS names it
-MOST = 2**20  # bytes of a description
+MOST = 2**22  # bytes of a description
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What a JSON file that describes others holds; nothing where there is none.
+
+    Raises:
+        InputError: it is no object of JSON, or larger than any description.
+    """
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MOST:
+        raise InputError(Problem(str(path), "is larger than any description", "remove it"))
+    content: dict[str, Any] = read_json(path, "correct it, or remove it")
+    return content
 
 
 def citation_in(folder: Path) -> str:
@@ -15,12 +30,7 @@ def citation_in(folder: Path) -> str:
     Raises:
         InputError: its description is damaged, or larger than any.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return ""
-    if path.stat().st_size > MOST:
-        raise InputError(Problem(str(path), "is larger than any description", "remove it"))
-    content = read_json(path, "correct it, or remove it")
+    content = read_description(folder / FILE)
     authors = content.get("Authors")
     people = ", ".join(map(str, authors)) if isinstance(authors, list) else ""
     words = [people, *(content.get(name) for name in ("Name", "DatasetDOI", "HowToAcknowledge"))]

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
+from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_numbers, read_texts
 from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.tables import SUFFIXES, read_rows
+from bcbm.cohort.formats.tables import SUFFIXES, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
@@ -160,7 +160,7 @@ def _is_file(name: str) -> bool:
 def _texts(table: pd.DataFrame, name: str) -> pd.Series:
     """The cells of a column as text without blanks around them, "" where it is not there."""
     cells = table[name] if name in table else pd.Series("", index=table.index)
-    return cells.map(lambda cell: "" if cell is None else " ".join(str(cell).split())).astype(str)
+    return cells.map(identifier).astype(str)
 
 
 def _require_ids(path: Path, texts: Mapping[str, pd.Series]) -> None:
@@ -253,8 +253,7 @@ def _distinct(
     """Rows by study and name, each lesion once: the same mask again is left out, other masks are numbered."""
     same = rows.duplicated(["study_id", "name", "mask_path", "mask_value"])
     for row, study, name in rows.loc[same, ["study_id", "name"]].itertuples():
-        found, remedy = f"{study} {name} has a row already", "remove one; the first counts"
-        problems.append(Problem(f"{table} row {row}", found, remedy, "row twice in a table"))
+        problems.append(row_twice(f"{table} row {row}", f"{study} {name}"))
     rows, features = rows[~same].copy(), features[~same]
     taken = set(zip(rows["study_id"], rows["name"], strict=True))
     again = rows.duplicated(["study_id", "name"])
@@ -291,7 +290,8 @@ def _studies(
             columns[name] = pd.Series("", index=table.index, dtype=str)
     used = {*COLUMNS, *READERS, *(target.column for target in targets.values()), *columns}
     for name in table.columns:
-        if name not in used and not name.startswith((FEATURE, SEQUENCE)):
+        own = name.startswith((FEATURE, SEQUENCE)) or is_label_column(name, targets)
+        if name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
     rows = {}

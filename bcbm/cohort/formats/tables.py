@@ -1,6 +1,7 @@
 """Tables of a cohort in any of the usual files: CSV, TSV, XLSX and Parquet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +49,7 @@ def read_rows(
         found = f"has {path.stat().st_size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
         raise InputError(Problem(str(path), found, "leave out what is no row of a lesion or a study"))
     try:
-        frame = _parquet(path) if path.suffix == ".parquet" else _text(path)
+        frame = _parquet(path) if path.suffix == ".parquet" else text_rows(path).map(unguarded)
     except UnicodeDecodeError:
         raise InputError(Problem(str(path), "is not UTF-8", "save it as CSV in UTF-8")) from None
     except Exception as error:  # whatever the parsers make of such a file
@@ -57,8 +58,41 @@ def read_rows(
     frame.columns = pd.Index([str(heading).strip() for heading in frame.columns])
     if twice := sorted(filter(used, set(frame.columns[frame.columns.duplicated()]))):
         raise InputError(*(Problem(str(path), f"has two columns '{name}'", "keep one") for name in twice))
-    frame = frame.loc[:, ~frame.columns.duplicated()].set_axis(range(2, len(frame) + 2))
+    frame = frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")].set_axis(
+        range(2, len(frame) + 2)
+    )
     return frame[(frame != "").any(axis=1)]
+
+
+def read_corrected(path: Path, key: str) -> pd.DataFrame:
+    """A table that a person has corrected, as the listings of a preparation are; as `read_rows`.
+
+    Args:
+        path: of it.
+        key: of the configuration that names it.
+
+    Raises:
+        InputError: it cannot be read, or two columns have one heading.
+    """
+    try:
+        return read_rows(path, used=bool, odd=[])
+    except InputError as error:
+        remedies = [f"{problem.remedy}, or set {key} to another" for problem in error.problems]
+        problems = zip(error.problems, remedies, strict=True)
+        raise InputError(*(replace(problem, remedy=remedy) for problem, remedy in problems)) from None
+
+
+def row_twice(where: str, name: str, table: str = "table") -> Problem:
+    """That a row is not the first of its name.
+
+    Args:
+        where: the row.
+        name: of what has a row already.
+        table: what it stands in.
+    """
+    return Problem(
+        where, f"{name} has a row already", "remove one; the first counts", f"row twice in a {table}"
+    )
 
 
 def _first_sheet(path: Path) -> str:
@@ -78,17 +112,19 @@ def _parquet(path: Path) -> pd.DataFrame:
     return frame.where(frame.notna(), "")
 
 
-def _text(path: Path) -> pd.DataFrame:
+def text_rows(path: Path) -> pd.DataFrame:
+    """A CSV or TSV, its cells as they stand; commas, semicolons or tabs part them."""
     text = path.read_bytes().decode("utf-8-sig")
     head = text.splitlines()[0] if text else ""
     separator = "\t" if path.suffix == ".tsv" else max(_SEPARATORS, key=head.count)
-    frame = pd.read_csv(
+    rows = pd.read_csv(
         path,
         sep=separator,
+        header=None,  # pandas would rename the second of two equal headings
         dtype=str,
         keep_default_na=False,
         index_col=False,
         skip_blank_lines=False,
         encoding="utf-8-sig",
     )
-    return frame.map(unguarded)
+    return rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis=1).reset_index(drop=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import FEATURE, Download, patient_of
 from bcbm.cohort.formats.base import Format
+from bcbm.cohort.formats.tables import row_twice
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -169,14 +170,7 @@ def _studies(
         problems.append(Problem(table, text, remedy, "column by another name"))
     twice = frame.duplicated("study_id", keep="first")
     for row, study in zip(frame.index[twice] + 2, frame.loc[twice, "study_id"], strict=True):
-        problems.append(
-            Problem(
-                f"{book} row {row}",
-                f"study {study} has a row already",
-                "remove one; the first counts",
-                "row twice in a workbook",
-            )
-        )
+        problems.append(row_twice(f"{book} row {row}", f"study {study}", "workbook"))
     return frame[~twice].reset_index(drop=True)
 
 
@@ -194,14 +188,7 @@ def _workbook_rows(radiomics: pd.DataFrame, problems: list[Problem], odd: list[O
     numbers.insert(1, "name", [segmentation_name(name) for name in names])
     twice = numbers.duplicated(["study_id", "name"], keep="first")
     for row, study, name in numbers.loc[twice, ["study_id", "name"]].itertuples():
-        problems.append(
-            Problem(
-                f"{book} row {row + 2}",
-                f"{study} {name} has a row already",
-                "remove one; the first counts",
-                "row twice in a workbook",
-            )
-        )
+        problems.append(row_twice(f"{book} row {row + 2}", f"{study} {name}", "workbook"))
     return numbers[~twice].reset_index(drop=True)
 
 

@@ -2,48 +2,65 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bcbm.report.figures.cohort import OUTLINE
 from bcbm.report.figures.saving import save_png
 
 _SIDE = 2.2  # inches of a plane
+_ROW, _MOST = 6, 12  # further lesions in a row, and at most
+_LEFT = ("R", "R", "A")  # what is on the left of an axial, a coronal and a sagittal plane
 
 
 def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> None:
-    """Write the three planes through the middle of the largest mask, or of the image, masks outlined.
+    """Write the three planes through the largest mask, or the image's middle, then axial ones through others.
+
+    All masks are outlined. The patient's right is on the left.
 
     Args:
         image: any orientation.
         masks: booleans (z, y, x) on its grid.
         path: the PNG to write.
     """
-    drawn = np.zeros(image.GetSize()[::-1], np.uint8)
-    for mask in masks:
-        drawn |= mask.astype(np.uint8)
-    largest = max(masks, key=np.sum).astype(np.uint8) if masks else drawn
-    volumes = []
-    for values in (None, drawn, largest):
-        part = image if values is None else sitk.GetImageFromArray(values)
-        part.CopyInformation(image) if values is not None else None
-        volumes.append(sitk.GetArrayFromImage(sitk.DICOMOrient(part, "LPS")))
-    shown, outlined, target = volumes
-    spacing = sitk.DICOMOrient(image, "LPS").GetSpacing()[::-1]
-    places = np.argwhere(target)
-    middle = np.median(places, axis=0).astype(int) if len(places) else np.array(shown.shape) // 2
+
+    def upright(values: np.ndarray) -> np.ndarray:
+        part = sitk.GetImageFromArray(values.astype(np.uint8))
+        part.CopyInformation(image)
+        return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(part, "LPS")))
+
+    oriented = sitk.DICOMOrient(image, "LPS")
+    shown, spacing = sitk.GetArrayFromImage(oriented), oriented.GetSpacing()[::-1]
+    lesions = sorted(map(upright, masks), key=np.sum, reverse=True)
+    outlined = np.max(lesions, axis=0) if lesions else np.zeros_like(shown)
     low, high = np.percentile(shown[shown > 0], [1, 99.5]) if (shown > 0).any() else (0, 1)
-    figure = Figure(figsize=(3 * _SIDE, _SIDE), facecolor="black")
-    for number, axes in enumerate(figure.subplots(1, 3)):
-        plane = np.take(shown, middle[number], axis=number)
-        outline = np.take(outlined, middle[number], axis=number)
-        rows, columns = (size for axis, size in enumerate(spacing) if axis != number)
-        origin = "upper" if number == 0 else "lower"
-        axes.imshow(plane, cmap="gray", vmin=low, vmax=high, aspect=rows / columns, origin=origin)
+    others = lesions[1 : 1 + _MOST]
+    rows = -(-len(others) // _ROW)
+    figure = Figure(figsize=(3 * _SIDE, _SIDE * (1 + rows / 2)), facecolor="black")
+    grid = figure.add_gridspec(1 + rows, _ROW, height_ratios=[2] + [1] * rows, wspace=0, hspace=0)
+
+    def draw(axes: Axes, axis: int, place: int) -> None:
+        height, width = (size for other, size in enumerate(spacing) if other != axis)
+        origin: Literal["lower", "upper"] = "lower" if axis else "upper"
+        plane, outline = (np.take(values, place, axis=axis) for values in (shown, outlined))
+        axes.imshow(plane, cmap="gray", vmin=low, vmax=high, aspect=height / width, origin=origin)
         if outline.any() and not outline.all():
             axes.contour(outline, levels=[0.5], colors=[OUTLINE], linewidths=0.8)
+        axes.text(0.02, 0.5, _LEFT[axis], transform=axes.transAxes, color="white", fontsize=7, va="center")
         axes.axis("off")
-    figure.subplots_adjust(0, 0, 1, 1, 0, 0)
+
+    middle = _middle(lesions[0]) if lesions else np.array(shown.shape) // 2
+    for axis in range(3):
+        draw(figure.add_subplot(grid[0, 2 * axis : 2 * axis + 2]), axis, middle[axis])
+    for number, lesion in enumerate(others):
+        draw(figure.add_subplot(grid[1 + number // _ROW, number % _ROW]), 0, _middle(lesion)[0])
+    figure.subplots_adjust(0, 0, 1, 1)
     save_png(figure, path, dpi=90)
+
+
+def _middle(mask: np.ndarray) -> np.ndarray:
+    return np.median(np.argwhere(mask), axis=0).astype(int)

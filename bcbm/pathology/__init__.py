@@ -1,0 +1,1 @@
+"""What pathologists write of receptors: words, percentages and scores, read after ASCO and CAP."""

@@ -1,0 +1,153 @@
+"""What a cell says of a receptor: its label and why, and the words that pathologists write beside it."""
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+MISSING = math.nan
+AS = ", as numbers of this column are "  # between why and what they are
+
+
+class Status(NamedTuple):
+    """What a cell says of a receptor.
+
+    Attributes:
+        label: 1, 0, or NaN where it is not known.
+        low: of ER and PR 1 where they are low-positive, of HER2 1 where it is low or more; NaN: not known.
+        why: in words.
+        readable: whether the cell was understood; if not, it is missing as well.
+        graded: whether `low` comes from a number, a score or the word, and not from the label alone.
+    """
+
+    label: float
+    low: float
+    why: str
+    readable: bool = True
+    graded: bool = False
+
+
+class Numbers(NamedTuple):
+    """What the plain numbers and signs of a column stand for.
+
+    Attributes:
+        kind: of numbers: signs (0 and 1), percentages, Allred scores or IHC scores.
+        pluses: whether + is a score of 1+, beside ++ and +++.
+    """
+
+    kind: str = "signs"
+    pluses: bool = False
+
+
+class Meanings(ValueError):
+    """A column whose numbers or signs may mean two things: the message says which, `remedy` what to write."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+_VOCABULARY = {
+    "positive": "+ ++ +++ 1+ 2+ 3+ pos positive positiv true yes ja present expressed",
+    "negative": "- neg negative negativ false no nein absent",
+    "unknown": """
+        equivocal unknown missing pending indeterminate inconclusive unclear na nd unk ? unbekannt ausstehend
+        fraglich unklar
+    """,
+    "noise": """
+        status score ihc of in the tumor tumour cells nuclei nuclear staining stained strong strongly moderate
+        moderately weak weakly intensity about approx approximately ca ~ and with by average mean der zellen
+        tumorzellen zellkerne kerne stark mässig schwach und mit
+    """,
+}
+KINDS = {word: kind for kind, words in _VOCABULARY.items() for word in words.split()}
+NOT_DONE = re.compile(
+    r"\b(?:not|never) (?:done|known|available|performed|tested|assessed|evaluated|evaluable|determined|"
+    r"reported|applicable|recorded)\b|(?<!\w)n\.?/?a\.?(?!\w)|(?<!\w)n/?d(?!\w)|(?<!\w)k\.? ?a\.?(?!\w)|"
+    r"\b(?:nicht (?:durchgeführt|bekannt|bestimmt|bestimmbar|untersucht|vorhanden)|keine angaben?)\b"
+)
+_AFTER = r"(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"  # what follows the name of a receptor
+NAMES = {
+    "ER": re.compile(
+        r"^(?:(?:o?e|ö)strogen(?:[ -]?re[cz]eptor)?|er)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"
+    ),
+    "PR": re.compile(
+        r"^(?:progesterone?(?:[ -]?re[cz]eptor)?|pgr|pr)(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"
+    ),
+    "HER2": re.compile(rf"^(?:c-?erb-?b-?2|her-?2(?:/neu)?){_AFTER}"),
+}
+NUMBER = r"(\d+(?:\.\d+)?)"
+BOUND = r"(<=|>=|<|>)?\s*"
+GRADES = {"++": 2, "+++": 3} | {f"{n}+": n for n in range(4)} | {str(n): n for n in range(4)}
+_BREAK = re.compile(r"[\s,;:()\[\]/=|]+|\.(?!\d)|(?<=[a-z])-(?=[a-z])")
+UNKNOWN = Status(MISSING, MISSING, "not known")
+_SIGNS = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2011": "-", "\u2265": ">=", "\u2264": "<="}
+)
+
+
+def plain(cell: str) -> str:
+    """A text in small letters, its signs and decimal points as ASCII has them."""
+    text = unicodedata.normalize("NFKC", cell).casefold().translate(_SIGNS)
+    return re.sub(r"^(\d+)\.0+$", r"\1", " ".join(re.sub(r"(?<=\d),(?=\d)", ".", text).split()))
+
+
+def is_unknown(cell: str) -> bool:
+    """Whether a cell says that nothing is known, whatever is looked for.
+
+    Example:
+        >>> is_unknown("Not done"), is_unknown("n/a"), is_unknown("?"), is_unknown("none")
+        (True, True, True, False)
+    """
+    text = plain(cell)
+    return KINDS.get(text) == "unknown" or bool(NOT_DONE.fullmatch(text))
+
+
+def unreadable(why: str) -> Status:
+    """A cell that is not understood."""
+    return Status(MISSING, MISSING, why, readable=False)
+
+
+def is_sign(text: str) -> bool:
+    """Whether a text is a plain positive or negative, and no score."""
+    return KINDS.get(text) in ("positive", "negative") and text not in GRADES
+
+
+def interval(bound: str | None, value: float) -> tuple[float, float, bool]:
+    """Lowest and highest value that a number with a bound may be, and whether it shuts the highest out."""
+    if bound in ("<", "<="):
+        return 0.0, value, bound == "<"
+    return value, math.inf if bound in (">", ">=") else value, False
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a plain text, its signs such as 2+ and +++ among them."""
+    return [word for word in _BREAK.split(text) if word]
+
+
+def together(pieces: list[Status], words: Sequence[str], meanings: Mapping[str, Status]) -> Status:
+    """What scores and words of one cell say together.
+
+    Args:
+        pieces: what its scores say.
+        words: all else in it.
+        meanings: of positive, negative and further words.
+    """
+    strange = [word for word in words if word not in KINDS and word not in meanings]
+    kinds = dict.fromkeys(KINDS.get(word, word) for word in words)
+    pieces = [*pieces, *(meanings[kind] for kind in kinds if kind in meanings)]
+    if strange:
+        return unreadable(f"'{' '.join(strange)}' is not known")
+    if bad := [piece for piece in pieces if not piece.readable]:
+        return bad[0]
+    if not pieces:
+        return (
+            unreadable("says neither positive nor negative") if words else Status(MISSING, MISSING, "empty")
+        )
+    why = ", ".join(dict.fromkeys(piece.why for piece in pieces))
+    lows = {piece.low for piece in pieces if not math.isnan(piece.low)}
+    if len({str(piece.label) for piece in pieces}) > 1 or len(lows) > 1:
+        return unreadable(f"contradicts itself: {why}")
+    graded = any(piece.graded for piece in pieces)
+    return Status(pieces[0].label, lows.pop() if lows else MISSING, why, graded=graded)

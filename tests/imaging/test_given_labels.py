@@ -1,0 +1,85 @@
+"""A table of labels by the hospital's ids of patients fills a manifest, and carries nobody's name into it."""
+
+import pandas as pd
+import pytest
+
+from bcbm.cohort.targets import known_targets
+from bcbm.errors import InputError
+from bcbm.imaging.labels import read_given_labels
+
+PATIENTS = {"0012": "P001", "MRN-7": "P002", "9": "P003"}
+
+
+def given(path, rows, private=True, targets=None, patients=PATIENTS):
+    table = pd.DataFrame(rows)
+    table.to_excel(path, index=False) if path.suffix == ".xlsx" else table.to_csv(path, index=False)
+    return read_given_labels(path, patients, known_targets(targets or {}), private)
+
+
+def test_rows_meet_their_patients_though_a_spreadsheet_has_dropped_zeros(tmp_path):
+    rows = {"Patient ID": [12, 7, "mrn 7", 44], "ER status": ["90 %", "", "neg", "+"], "Name": ["A"] * 4}
+    labels = given(tmp_path / "labels.xlsx", rows)
+    assert labels.cells == {"P001": {"ER": "90 %"}, "P002": {"ER": "neg"}}
+    remarks = dict(labels.remarks)
+    assert remarks.keys() == {"table of labels, row 3 and 5", "P003"}
+
+
+def test_a_cell_says_in_the_manifest_what_it_said_among_its_column(tmp_path):
+    ids = {"id": list(PATIENTS)}
+    labels = given(tmp_path / "l.csv", {**ids, "HER2": ["1", "0", "3"], "ER": ["5", "90", "1"]})
+    assert [cells["HER2"] for cells in labels.cells.values()] == ["IHC 1", "IHC 0", "IHC 3"]
+    assert [cells["ER"] for cells in labels.cells.values()] == ["5 %", "90 %", "+"]
+    columns = {"HER2": ["2+"] * 3, "HER2 FISH": [1.0, 1.4, 6.5], "PR": ["0", "1", ""]}
+    labels = given(tmp_path / "m.csv", {**ids, **columns})
+    assert [cells["HER2 FISH"] for cells in labels.cells.values()] == ["ISH 1.0", "ISH 1.4", "ISH 6.5"]
+    assert [cells.get("PR") for cells in labels.cells.values()] == ["-", "+", None]
+
+
+def test_what_is_not_understood_is_left_out_by_its_row_and_rows_of_one_patient_have_to_agree(tmp_path):
+    rows = {
+        "MRN": ["0012", "0012", "MRN-7", "MRN-7", "9"],
+        "ER": ["pos", "90 %", "+", "-", "+ (Schmidt)"],
+        "HER2 ISH": ["amplified", "", "Dr. Schmidt", "", "ratio 2.3"],
+        "primary ER": ["unknown", "neg", "", "", ""],
+        "grade": ["high", "", "Schmidt", "", "low"],
+        "note": ["Schmidt"] * 5,
+        "Alter": ["61", "61", "50", "50", "48"],
+    }
+    targets = {"grade": {"column": "grade", "positive": ["high"]}}
+    labels = given(tmp_path / "l.csv", rows, targets=targets)
+    assert labels.cells == {
+        "P001": {"ER": "pos", "primary_ER": "neg", "HER2 ISH": "ISH amplified", "grade": "high"},
+        "P002": {},
+        "P003": {"HER2 ISH": "ISH ratio 2.3"},
+    }
+    told = [f"{where}: {text}" for where, text in labels.remarks]
+    for facts in (("rows 4 and 5", "ER"), ("row 6", "ER"), ("row 4", "HER2 ISH"), ("row 4", "grade")):
+        assert any(all(fact in line for fact in facts) for line in told), facts
+    assert "Schmidt" not in str(labels)
+    everything = given(tmp_path / "l.csv", rows, private=False, targets=targets)
+    assert everything.cells["P003"] == {
+        **{"ER": "+ (Schmidt)", "HER2 ISH": "ISH ratio 2.3", "grade": "low", "age": "48"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "facts"),
+    [
+        ({"Name": ["A"], "ER": ["+"]}, ("Name", "patient")),
+        ({"MRN": ["77"], "ER": ["+"]}, ("MRN", "3 patients")),
+        ({"MRN": ["9", "0012"], "ER": ["5", "8"]}, ("column ER", "5, 8", "Allred")),
+        ({"MRN": ["9"], "ER status": ["+"], "ER IHC": ["-"]}, ("ER status", "ER IHC")),
+    ],
+)
+def test_a_table_that_cannot_be_joined_is_refused(tmp_path, rows, facts):
+    with pytest.raises(InputError) as error:
+        given(tmp_path / "l.csv", rows)
+    assert all(fact in str(error.value) for fact in facts), str(error.value)
+
+
+def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):
+    patients = {"7": "P001", "007": "P002", "8": "P003"}
+    rows = {"MRN": ["7", "07", "8"], "ER": ["+", "-", "+"]}
+    labels = given(tmp_path / "l.csv", rows, patients=patients)
+    assert labels.cells == {"P001": {"ER": "+"}, "P003": {"ER": "+"}}
+    assert any("row 3" in where and "several" in text for where, text in labels.remarks)
