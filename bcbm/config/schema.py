@@ -271,11 +271,19 @@ class Model:
     """The model; all but its kind is the network's."""
 
     kind: Literal[
-        "network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence", "no_conversion"
+        "network",
+        "logistic_l1",
+        "logistic_l2",
+        "svm",
+        "forest",
+        "boosting",
+        "hist_boosting",
+        "prevalence",
+        "no_conversion",
     ] = key(
         "network",
-        "network, or a traditional model on the tables; no_conversion: as the primary tumour was "
-        "(task.modalities=[primary])",
+        "network, or a traditional model on the tables; hist_boosting takes missing numbers as they are; "
+        "no_conversion: as the primary tumour was (task.modalities=[primary])",
     )
     encoder: str = key("resnet10", "3D network that encodes the crops", among="bcbm.model.encoders:ENCODERS")
     widen: float = key(0.25, "factor on a ResNet's channels")
@@ -315,7 +323,10 @@ class Baseline:
     )
     trees: int = key(300, "trees of forest and boosting", least=1)
     leaf: float = key(
-        0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole", least=0, below=0.5
+        0.03,
+        "least share of the weight in a leaf of a tree (hist_boosting: of the lesions); 0 grows trees whole",
+        least=0,
+        below=0.5,
     )
 
 
