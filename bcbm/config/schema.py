@@ -177,6 +177,16 @@ class Features:
         least=0,
         below=1,
     )
+    shells: list[float] = key(
+        [],
+        "outer edges, mm, of shells around the lesion whose radiomics are further columns (needs images): "
+        "[3, 6] is 0 to 3 and 3 to 6 mm; brain alone, and no other lesion",
+    )
+    encoder: str | None = key(
+        None,
+        "weights of a pretrained network (.pth, .pt or .safetensors) that encodes the crops once, for "
+        "task.modalities=[deep_features]; its card lies beside them, FILE.yaml",
+    )
     coordinates: bool = key(False, "add the MNI coordinates to the position one-hots (cohort.position=image)")
 
 
@@ -187,9 +197,10 @@ class Task:
     targets: list[str] = key(["ER", "PR", "HER2"], "targets to predict, any of ER PR HER2 and cohort.targets")
     modalities: list[str] = key(
         ["image", "radiomics", "position"],
-        "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
-        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength), burden "
-        "(number and volume of the lesions) and primary (the target in the primary tumour)",
+        "modalities to fuse, any of image radiomics position deep_features (of features.encoder); "
+        "traditional models read no image, but also clinical (age, sex), acquisition (year, pixel spacing, "
+        "manufacturer, field strength), burden (number and volume of the lesions) and primary (the target in "
+        "the primary tumour)",
         among="bcbm.modalities:MODALITIES",
     )
     sequences: list[str] = key(

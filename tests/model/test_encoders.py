@@ -194,7 +194,7 @@ def test_without_weights_nothing_is_said():
 
 def test_radiomics_are_imputed_standardised_and_clipped():
     fitted = {"median": [1.0, 0.0, 2.0, 0.0], "mean": [0.0, 0.0, 5.0, 1.0], "scale": [2.0, 1.0, 0.0, 1.0]}
-    encoder = RadiomicsEncoder(fitted, hidden=4, features=3, dropout=0.0)
+    encoder = RadiomicsEncoder(fitted, Model(radiomics_hidden=4, radiomics_features=3, radiomics_dropout=0.0))
     values = torch.tensor([[torch.nan, 1e30, 7.0, -np.expm1(1.0)], [np.expm1(2.0), -1e30, torch.nan, 0.0]])
     expected = torch.tensor([[0.5, 4.0, 0.0, -2.0], [1.0, -4.0, 0.0, -1.0]])
     torch.testing.assert_close(encoder.standardise(values), expected)
