@@ -18,7 +18,7 @@ CARD = {
 }
 
 
-def write_card(weights: Path, **changes: object) -> Path:
+def write_card(weights: Path, /, **changes: object) -> Path:
     """The card beside the weights; a change to None leaves a word out."""
     content = {name: value for name, value in {**CARD, **changes}.items() if value is not None}
     weights.with_suffix(".yaml").write_text(yaml.safe_dump(content))
@@ -37,7 +37,7 @@ def random_resnet(seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def write_weights(path: Path, seed: int = 0, **changes: object) -> nn.Module:
+def write_weights(path: Path, /, seed: int = 0, **changes: object) -> nn.Module:
     """The weights of `random_resnet` as MedicalNet's files hold theirs, and their card; the network."""
     network = random_resnet(seed)
     tensors = {f"module.{name}": values for name, values in network.state_dict().items()}

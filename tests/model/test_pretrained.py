@@ -112,7 +112,7 @@ def test_no_file_runs_code_or_takes_more_than_it_holds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one = torch.ones(1)
     torch.save({"w": Code()}, "zip.pth")
-    (tmp_path / "legacy.pth").write_bytes(pickle.dumps({"w": Code()}))
+    (tmp_path / "legacy.pth").write_bytes(pickle.dumps({"w": Code()}, protocol=2))
     torch.save(torch.nn.Linear(1, 1), "module.pth")
     torch.save({"w": one.expand(10**12)}, "expanded.pth")
     torch.save({"w": 3}, "number.pth")
