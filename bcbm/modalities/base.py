@@ -20,7 +20,7 @@ class LesionData:
     Attributes:
         table: a row a lesion, N rows, the columns of the lesion table.
         values: what preparation made of their files, in the same order, as far as a modality of the run
-            needs it: `radiomics` (N, 107) and with features.shells `shells` (N, K, 93) float64, NaN where
+            needs it: `radiomics` (N, 107) and with features.shells `shells` (N, 93 K) float64, NaN where
             missing; `crops`, a `CropStore`; `deep_features` (N, F) float32.
         config: the run's.
         clinical: the name of the table that labels and acquisition columns come from, for messages.

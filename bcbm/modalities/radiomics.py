@@ -143,8 +143,7 @@ class Radiomics(Modality):
 
 def _measured(lesions: LesionData) -> np.ndarray:
     """What was measured of each lesion and, as far as they were, of the shells around it, (N, F)."""
-    parts = [lesions.values[name] for name in ("radiomics", "shells") if name in lesions.values]
-    return np.concatenate([values.reshape(len(lesions.table), -1) for values in parts], axis=1)
+    return np.hstack([lesions.values[name] for name in ("radiomics", "shells") if name in lesions.values])
 
 
 RADIOMICS = Radiomics()

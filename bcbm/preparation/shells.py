@@ -19,7 +19,7 @@ SHOWN = 3  # lesions that a note names
 
 
 def measured_shells(config: Config, cohort: SurveyedCohort, console: Console) -> np.ndarray:
-    """The features of the shells of every lesion of the table, (N, K, 93), NaN where there are none.
+    """The features of the K shells of every lesion of the table, (N, 93 K), NaN where there are none.
 
     They are written to `shells.parquet`; a note a shell says how many lesions lack it, and why.
     """
@@ -31,8 +31,8 @@ def measured_shells(config: Config, cohort: SurveyedCohort, console: Console) ->
     with progress_bar(console, "extracting radiomics of shells", count_masks(studies), place) as advance:
         shells = extract_shells(studies, edges, place, config.prepared.jobs, advance)
     nothing = np.full((len(edges), len(SHELL_FEATURES)), np.nan)
-    values = np.stack([shells.values.get(lesion, nothing) for lesion in table["lesion_id"]])
-    written = pd.DataFrame(values.reshape(len(table), -1), table["lesion_id"], shell_columns(edges))
+    values = np.stack([shells.values.get(lesion, nothing).ravel() for lesion in table["lesion_id"]])
+    written = pd.DataFrame(values, table["lesion_id"], shell_columns(edges))
     write_whole(cohort.folder / "shells.parquet", written.assign(**provenance()).to_parquet())
     for shell in shell_names(edges):
         unmeasured = [

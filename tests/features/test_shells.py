@@ -121,7 +121,7 @@ def test_shells_are_further_columns_of_radiomics_named_by_their_edges(tmp_path):
 
 def test_stability_judges_the_lesion_and_leaves_its_shells():
     rng = np.random.default_rng(0)
-    values = {"radiomics": rng.normal(size=(20, 107)), "shells": rng.normal(size=(20, 1, 93))}
+    values = {"radiomics": rng.normal(size=(20, 107)), "shells": rng.normal(size=(20, 93))}
     noise = np.where(np.arange(107) < 50, 0.01, 5.0)
     values["perturbed"] = values["radiomics"][:, None] + rng.normal(size=(20, 4, 107)) * noise
     table = pd.DataFrame({"lesion_id": range(20), "patient_id": range(20)})
