@@ -307,7 +307,8 @@ class Model:
     radiomics_features: int = key(16, "radiomics features that enter the fusion", least=1)
     radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP", least=0, most=0.99)
     weights: str | None = key(
-        None, "MedicalNet .pth to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)"
+        None,
+        "MedicalNet .pth or .safetensors to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)",
     )
     encoder_training: Literal["full", "partial", "frozen"] = key(
         "full", "what of an image encoder with weights is trained: all, its last stage, or its projection"

@@ -22,11 +22,15 @@ def vectors(path):
         return load_network(read_card(path), 12)(CROPS)
 
 
-@pytest.mark.parametrize("name", ["medicalnet.pth", "alone.pt", "alone.safetensors"])
+@pytest.mark.parametrize("name", ["medicalnet.pth", "of_2019.pth", "alone.pt", "alone.safetensors"])
 def test_weights_give_the_features_of_the_network_they_were_taken_from(name, tmp_path):
     path, network = tmp_path / name, random_resnet()
     if name == "medicalnet.pth":
         write_weights(path)
+    elif name == "of_2019.pth":  # the format of PyTorch before 1.6, which MedicalNet's files have
+        tensors = {f"module.{key}": values for key, values in network.state_dict().items()}
+        content = {"epoch": 3, "state_dict": tensors, "optimizer": {"lr": 0.1}}
+        torch.save(content, write_card(path), _use_new_zipfile_serialization=False)
     elif path.suffix == ".pt":
         torch.save(network.state_dict(), write_card(path))
     else:

@@ -5,7 +5,6 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from batches import parts_of
@@ -53,6 +52,9 @@ def test_a_crop_is_encoded_once_and_again_where_it_or_the_weights_have_changed(h
         for row, vector in enumerate(vectors):
             crop = torch.from_numpy(crops[row][None, :1].astype(np.float32))
             assert np.array_equal(network(crop)[0].numpy(), vector)
+    columns = DEEP_FEATURES.columns(lesions.data(compose(words(home))))
+    assert list(columns) == [f"deep_{number}" for number in range(25)]
+    assert np.array_equal(columns.to_numpy(), vectors)
     before = records(home)
     again = prepare(compose(words(home, weights=home / "same.pth")), QUIET).values["deep_features"]
     assert np.array_equal(again, vectors) and records(home) == before
@@ -126,12 +128,3 @@ def test_deep_features_need_weights_images_and_a_reader(home, table_cohort):
         )
     with pytest.warns(Note, match="features.encoder"):
         prepare(compose(words(home, "task.modalities=[position]")), QUIET)
-
-
-def test_columns_of_traditional_models_are_the_numbers_themselves(home):
-    lesions = prepare(compose(words(home)), QUIET)
-    columns = DEEP_FEATURES.columns(lesions.data(compose(words(home))))
-    assert list(columns) == [f"deep_{number}" for number in range(25)]
-    assert isinstance(columns, pd.DataFrame) and columns.to_numpy() == pytest.approx(
-        lesions.values["deep_features"].astype(float)
-    )
