@@ -9,13 +9,18 @@ from pandas.api.types import is_numeric_dtype
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils import Tags
 
 from bcbm.baselines.conversion import unconverted
 from bcbm.cohort.near import signed_log
@@ -24,10 +29,14 @@ from bcbm.config.schema import Baseline
 from bcbm.errors import InputError, Problem
 
 INNER = 3  # folds of training patients behind the SVM's probabilities
+NATIVE = "hist_boosting"  # the kind of model that takes missing numbers as they are
 
 
 class MostCorrelated(SelectorMixin, BaseEstimator):
-    """Keep the `count` columns that correlate most with the label, each row by its weight; 0 keeps all."""
+    """Keep the `count` columns that correlate most with the label, each row by its weight; 0 keeps all.
+
+    A missing number counts as the mean of its column.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -35,7 +44,7 @@ class MostCorrelated(SelectorMixin, BaseEstimator):
     def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -> "MostCorrelated":
         """Choose among standardised columns (N, F) by labels (N,) and weights (N,)."""
         centred = sample_weight * (y - np.average(y, weights=sample_weight))
-        order = np.argsort(-np.abs(centred @ X), kind="stable")
+        order = np.argsort(-np.abs(centred @ np.nan_to_num(X)), kind="stable")
         self.n_features_in_ = X.shape[1]
         self.mask_ = np.zeros(X.shape[1], dtype=bool)
         self.mask_[order[: self.count or None]] = True
@@ -43,6 +52,11 @@ class MostCorrelated(SelectorMixin, BaseEstimator):
 
     def _get_support_mask(self) -> np.ndarray:
         return self.mask_
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 def training_weights(
@@ -90,7 +104,7 @@ def fit_predict(
     """Fit on the rows that have a weight, predict the rows `test`.
 
     Signed log, median imputation, one-hot coding, scaling and selection are fitted on the rows with a weight
-    and applied to the others.
+    and applied to the others. `hist_boosting` imputes nothing: its trees send missing numbers to one side.
 
     Args:
         kind: a value of `model.kind` but network.
@@ -138,25 +152,30 @@ def _fit(
     kind: str, settings: Baseline, columns: pd.DataFrame, y: np.ndarray, w: np.ndarray, seed: int
 ) -> Pipeline:
     kinds = [name for name in columns if not is_numeric_dtype(columns[name])]
-    numbers = [name for name in columns if name not in kinds]
+    # Native boosting, too, makes nothing of a column without a number.
+    native = [name for name in columns if kind == NATIVE and columns[name].notna().any()]
+    native = [name for name in native if name not in kinds]
+    numbers = [name for name in columns if name not in (*kinds, *native)]
     logs = FunctionTransformer(signed_log, feature_names_out="one-to-one")
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
     encode = ColumnTransformer(
         [
+            ("native", logs, native),
             ("numbers", make_pipeline(logs, filled), numbers),
             ("kinds", OneHotEncoder(handle_unknown="ignore", sparse_output=False), kinds),
         ],
         verbose_feature_names_out=False,
     )
     steps = [("encode", encode), ("scale", StandardScaler()), ("select", MostCorrelated(settings.selected))]
-    pipeline = Pipeline([*steps, ("model", _model(kind, settings, seed))])
+    pipeline = Pipeline([*steps, ("model", _model(kind, settings, len(columns), seed))])
     with np.errstate(invalid="ignore"):  # the weighted variance of a constant can come out just below 0
         return pipeline.fit(
             columns, y, scale__sample_weight=w, select__sample_weight=w, model__sample_weight=w
         )
 
 
-def _model(kind: str, settings: Baseline, seed: int) -> BaseEstimator:
+def _model(kind: str, settings: Baseline, lesions: int, seed: int) -> BaseEstimator:
+    """The model of a kind, to be fitted on so many lesions."""
     if kind == "logistic_l1":
         return LogisticRegression(
             C=settings.strength, l1_ratio=1, solver="liblinear", max_iter=1000, random_state=seed
@@ -176,6 +195,13 @@ def _model(kind: str, settings: Baseline, seed: int) -> BaseEstimator:
             subsample=0.5,
             min_weight_fraction_leaf=settings.leaf,
             random_state=seed,
+        )
+    if kind == NATIVE:
+        return HistGradientBoostingClassifier(
+            max_iter=settings.trees,
+            learning_rate=0.05,
+            min_samples_leaf=max(1, round(settings.leaf * lesions)),
+            early_stopping=False,  # it would hold lesions back, also of patients that it trains on
         )
     return DummyClassifier(strategy="prior")
 
@@ -202,4 +228,6 @@ def _describe(fitted: Pipeline) -> dict[str, Any]:
         return {**described, "support_vectors": int(model.n_support_.sum())}
     if isinstance(model, DummyClassifier):
         return {"prevalence": float(model.class_prior_[1])}
+    if isinstance(model, HistGradientBoostingClassifier):
+        return {**described, "trees": model.n_iter_}
     return {**described, "importances": model.feature_importances_.tolist()}

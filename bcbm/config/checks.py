@@ -5,6 +5,7 @@ import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from bcbm.system.lazy import imported
 SEQUENCE = re.compile("[A-Za-z0-9-]+")
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
 KNOWN_TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
+READ_CARD = "bcbm.features.cards:read_card"  # of pretrained weights
+FARTHEST = 30.0  # mm from a lesion that a shell reaches
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
 
@@ -67,6 +70,7 @@ def check(config: Config) -> None:
             raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, targets)}")
     if config.features.coordinates and config.cohort.position != "image":
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
+    _check_features(config)
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
     _check_sequences(config)
@@ -114,6 +118,23 @@ def _refused(name: str, value: Any, item: Field[Any]) -> str:
         if isinstance(value, list) and not value and not item.metadata["empty"]:
             return f"{name}=[]: name at least one of {', '.join(known)}"
     return ""
+
+
+def _check_features(config: Config) -> None:
+    """Refuse shells that do not lie around each other, and a pretrained network that nothing is known of."""
+    edges, encoder = config.features.shells, config.features.encoder
+    if not all(low < high <= FARTHEST for low, high in pairwise([0.0, *edges])):
+        raise ConfigError(
+            f"features.shells={edges}: write distances in mm, each greater than the one before and at most "
+            f"{FARTHEST:g}, such as [3, 6]"
+        )
+    if "deep_features" in config.task.modalities and not encoder:
+        raise ConfigError(
+            "task.modalities names deep_features; name the weights of the network that makes them with "
+            "features.encoder=FILE"
+        )
+    if encoder:
+        imported(READ_CARD)(Path(encoder).expanduser())
 
 
 def _check_sequences(config: Config) -> None:

@@ -177,6 +177,16 @@ class Features:
         least=0,
         below=1,
     )
+    shells: list[float] = key(
+        [],
+        "outer edges, mm, of shells around the lesion whose radiomics are further columns (needs images): "
+        "[3, 6] is 0 to 3 and 3 to 6 mm; brain alone, and no other lesion",
+    )
+    encoder: str | None = key(
+        None,
+        "weights of a pretrained network (.pth, .pt or .safetensors) that encodes the crops once, for "
+        "task.modalities=[deep_features]; its card lies beside them, FILE.yaml",
+    )
     coordinates: bool = key(False, "add the MNI coordinates to the position one-hots (cohort.position=image)")
 
 
@@ -187,9 +197,10 @@ class Task:
     targets: list[str] = key(["ER", "PR", "HER2"], "targets to predict, any of ER PR HER2 and cohort.targets")
     modalities: list[str] = key(
         ["image", "radiomics", "position"],
-        "modalities to fuse, any of image radiomics position; traditional models read no image, but also "
-        "clinical (age, sex), acquisition (year, pixel spacing, manufacturer, field strength), burden "
-        "(number and volume of the lesions) and primary (the target in the primary tumour)",
+        "modalities to fuse, any of image radiomics position deep_features (of features.encoder); "
+        "traditional models read no image, but also clinical (age, sex), acquisition (year, pixel spacing, "
+        "manufacturer, field strength), burden (number and volume of the lesions) and primary (the target in "
+        "the primary tumour)",
         among="bcbm.modalities:MODALITIES",
     )
     sequences: list[str] = key(
@@ -271,11 +282,19 @@ class Model:
     """The model; all but its kind is the network's."""
 
     kind: Literal[
-        "network", "logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence", "no_conversion"
+        "network",
+        "logistic_l1",
+        "logistic_l2",
+        "svm",
+        "forest",
+        "boosting",
+        "hist_boosting",
+        "prevalence",
+        "no_conversion",
     ] = key(
         "network",
-        "network, or a traditional model on the tables; no_conversion: as the primary tumour was "
-        "(task.modalities=[primary])",
+        "network, or a traditional model on the tables; hist_boosting takes missing numbers as they are; "
+        "no_conversion: as the primary tumour was (task.modalities=[primary])",
     )
     encoder: str = key("resnet10", "3D network that encodes the crops", among="bcbm.model.encoders:ENCODERS")
     widen: float = key(0.25, "factor on a ResNet's channels")
@@ -288,7 +307,8 @@ class Model:
     radiomics_features: int = key(16, "radiomics features that enter the fusion", least=1)
     radiomics_dropout: float = key(0.2, "dropout in the radiomics MLP", least=0, most=0.99)
     weights: str | None = key(
-        None, "MedicalNet .pth to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)"
+        None,
+        "MedicalNet .pth or .safetensors to start a ResNet from (github.com/Tencent/MedicalNet, MIT licence)",
     )
     encoder_training: Literal["full", "partial", "frozen"] = key(
         "full", "what of an image encoder with weights is trained: all, its last stage, or its projection"
@@ -315,7 +335,10 @@ class Baseline:
     )
     trees: int = key(300, "trees of forest and boosting", least=1)
     leaf: float = key(
-        0.03, "least share of the weight in a leaf of a tree; 0 grows trees whole", least=0, below=0.5
+        0.03,
+        "least share of the weight in a leaf of a tree (hist_boosting: of the lesions); 0 grows trees whole",
+        least=0,
+        below=0.5,
     )
 
 

@@ -58,6 +58,7 @@ def _run(
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import leak_in_words
+    from bcbm.runs.finished import CARD_FILE
     from bcbm.runs.folder import RunFolder
     from bcbm.runs.joins import finished_folds
     from bcbm.runs.owner import AlreadyRunning
@@ -99,6 +100,8 @@ def _run(
             folder.write("config.yaml", to_yaml(config))  # bootstrap= may differ from the last start
             folder.write("lesions.parquet", lesions.table)
             folder.write("columns.json", json.dumps(lesions.tellings, indent=1))
+            if lesions.card:
+                folder.write(CARD_FILE, json.dumps(lesions.card, indent=1))
             for fold, choice in (choices or {}).items():
                 folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
         finished = finished_folds(folder.path, lesions.table, split, config.task.targets)

@@ -23,7 +23,7 @@ def changed(lesions: Any, config: Config, number: int) -> list[pd.DataFrame]:
             for name in config.task.modalities
         ]
     for modality in config.task.modalities:
-        if blocks := MODALITIES[modality].blocks():
+        if blocks := MODALITIES[modality].blocks(config):
             tables += [
                 table.assign(kind="feature", name=name, draw=draw)
                 for name, draw, table in lesions.shuffled(modality, blocks, DRAWS, config.seed + number)

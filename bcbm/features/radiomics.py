@@ -6,7 +6,7 @@ resampling), as the collection's own workbook was made.
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -241,10 +241,20 @@ def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[s
     return Volume(sitk.GetArrayViewFromImage(normalised), normalised), {**settings, "normalize": False}
 
 
-def feature_values(image: Volume, mask: Volume, settings: dict[str, Any], axes: Axes) -> list[float]:
-    """The values of FEATURES, in that order, where `mask` > 0.5; raises as `extract_lesion`."""
+def feature_values(
+    image: Volume,
+    mask: Volume,
+    settings: dict[str, Any],
+    axes: Axes,
+    names: Sequence[str] = FEATURES,
+) -> list[float]:
+    """The values of these features, in that order, where `mask` > 0.5; raises as `extract_lesion`."""
     require_same_grid(image.grid, mask.grid)
     extractor = _extractor(settings)
+    if names is not FEATURES:
+        extractor.disableAllFeatures()
+        for family in {name.split("_")[1] for name in names}:
+            extractor.enableFeatureClassByName(family)
     crops = _crop(image, mask, extractor.settings)
     if axes == "patient":
         code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.grid.GetDirection())
@@ -252,7 +262,7 @@ def feature_values(image: Volume, mask: Volume, settings: dict[str, Any], axes: 
         crops = sitk.PermuteAxes(crops[0], order), sitk.PermuteAxes(crops[1], order)
     values = extractor.execute(*crops, label=1)
     # From NumPy 2.5 on eigenvalues, which the MCC is made of, are complex numbers even where they are real.
-    return [float(np.real(values[name])) for name in FEATURES]
+    return [float(np.real(values[name])) for name in names]
 
 
 def _crop(image: Volume, mask: Volume, settings: dict[str, Any]) -> tuple[sitk.Image, sitk.Image]:

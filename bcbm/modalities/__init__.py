@@ -9,6 +9,7 @@ MODALITIES: Registry[Modality] = Registry(
         "image": "bcbm.modalities.image:IMAGE",
         "radiomics": "bcbm.modalities.radiomics:RADIOMICS",
         "position": "bcbm.modalities.position:POSITION",
+        "deep_features": "bcbm.modalities.deep_features:DEEP_FEATURES",
         "clinical": "bcbm.modalities.tables:CLINICAL",
         "acquisition": "bcbm.modalities.tables:ACQUISITION",
         "burden": "bcbm.modalities.tables:BURDEN",

@@ -20,7 +20,8 @@ class LesionData:
     Attributes:
         table: a row a lesion, N rows, the columns of the lesion table.
         values: what preparation made of their files, in the same order, as far as a modality of the run
-            needs it: `radiomics` (N, 107) float64, NaN where missing; `crops`, a `CropStore`.
+            needs it: `radiomics` (N, 107) and with features.shells `shells` (N, 93 K) float64, NaN where
+            missing; `crops`, a `CropStore`; `deep_features` (N, F) float32.
         config: the run's.
         clinical: the name of the table that labels and acquisition columns come from, for messages.
     """
@@ -42,7 +43,8 @@ class Modality:
     Its name is the one that it has there, also in `task.modalities`, batches and checkpoints.
 
     Attributes:
-        needs: what preparation has to make, `crops` and `radiomics`; the lesion table is always there.
+        needs: what preparation has to make, of `crops`, `radiomics` and `deep_features`; the lesion table is
+            always there.
         registered: it reads where a lesion lies, so that cohort.position=image has to register its study.
         tabular: it has columns for traditional models.
         encoder: address `module:builder`, empty if it is for traditional models only. The builder gets
@@ -93,6 +95,6 @@ class Modality:
         """`columns` with what is fitted on the lesions of a fold's rows `train` applied to all of them."""
         return self.columns(lesions)
 
-    def blocks(self) -> dict[str, list[int]]:
+    def blocks(self, config: Config) -> dict[str, list[int]]:
         """Columns of the tensor that `explain` shuffles together, by a name for them."""
         return {}

@@ -1,4 +1,4 @@
-"""Radiomics: the 107 features of PyRadiomics, and what is fitted of them on the training patients."""
+"""Radiomics: the 107 features of PyRadiomics, those of shells, and what is fitted of them in training."""
 
 import zlib
 from collections.abc import Sequence
@@ -10,9 +10,11 @@ import pandas as pd
 from bcbm.cohort.acquisition import groups
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight
+from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.harmonisation import apply_combat, fit_combat
 from bcbm.features.radiomics import FEATURES
+from bcbm.features.shells import shell_columns
 from bcbm.modalities.base import LesionData, Modality
 from bcbm.statistics.agreement import icc
 
@@ -20,6 +22,11 @@ from bcbm.statistics.agreement import icc
 def from_signed_log(logs: np.ndarray) -> np.ndarray:
     """The values that `signed_log` was taken of."""
     return np.sign(logs) * np.expm1(np.abs(logs))
+
+
+def column_names(shells: Sequence[float]) -> list[str]:
+    """The columns of a lesion: its 107 features, then those of each shell around it (features.shells)."""
+    return [*FEATURES, *shell_columns(shells)]
 
 
 def group_codes(names: Sequence[str]) -> list[float]:
@@ -48,13 +55,16 @@ def fit_radiomics(logs: np.ndarray, weight: np.ndarray) -> dict[str, list[float]
 
 
 class Radiomics(Modality):
-    """Raw values; the encoder takes their signed log, imputes and standardises."""
+    """Raw values of the lesion and, with features.shells, of the tissue around it, (N, F) together.
+
+    The encoder takes their signed log, imputes and standardises.
+    """
 
     needs = ("radiomics",)
     encoder = "bcbm.model.encoders.radiomics:build_radiomics"
 
     def absent(self, lesions: LesionData) -> pd.Series:
-        """No feature at all."""
+        """No feature of the lesion itself."""
         missing = np.isnan(lesions.values["radiomics"]).all(axis=1)
         return pd.Series(np.where(missing, "no radiomics", ""), index=lesions.table.index)
 
@@ -62,12 +72,13 @@ class Radiomics(Modality):
         """Median, mean and scale a column, see `fit_radiomics`, and what the configuration has beside them.
 
         With features.harmonise `combat`, see `Combat`, and among it `codes`, the numbers of its groups. With
-        features.stable `icc`, a column; the scale of those that do not reach it is 0, which leaves them out.
+        features.stable `icc`, of each of the lesion's own 107; the scale of those that do not reach it is 0,
+        which leaves them out.
 
         Raises:
             InputError: no column reaches features.stable.
         """
-        logs = signed_log(lesions.values["radiomics"])
+        logs = signed_log(_measured(lesions))
         fitted: dict[str, Any] = {}
         if column := lesions.config.features.harmonise:
             group = groups(lesions.table[column])
@@ -82,21 +93,23 @@ class Radiomics(Modality):
                 text = f"no feature reaches it among {len(logs)} training lesions, the best has "
                 best = np.nanmax(agreement, initial=-1)
                 raise InputError(Problem(f"features.stable={least:g}", f"{text}{best:.3f}", "lower it"))
-            fitted["scale"] = np.where(stable, fitted["scale"], 0.0).tolist()
+            stays = np.append(stable, np.ones(logs.shape[1] - len(stable), bool))  # shells are not perturbed
+            fitted["scale"] = np.where(stays, fitted["scale"], 0.0).tolist()
             fitted["icc"] = agreement.tolist()
         return fitted
 
     def tensor(self, lesions: LesionData) -> np.ndarray:
-        """(N, 107), or with features.harmonise (N, 108), the number of the lesion's group last."""
-        values: np.ndarray = lesions.values["radiomics"].astype(np.float32)
+        """(N, F), or with features.harmonise (N, F + 1), the number of the lesion's group last."""
+        values = _measured(lesions).astype(np.float32)
         if column := lesions.config.features.harmonise:
             codes = group_codes(groups(lesions.table[column]).tolist())
             values = np.column_stack([values, np.array(codes, np.float32)])
         return values
 
     def columns(self, lesions: LesionData) -> pd.DataFrame:
-        """The features under PyRadiomics' names."""
-        return pd.DataFrame(lesions.values["radiomics"], columns=list(FEATURES))
+        """The features under PyRadiomics' names, those of shells under names that begin with the shell's."""
+        shells = lesions.config.features.shells if "shells" in lesions.values else []
+        return pd.DataFrame(_measured(lesions), columns=column_names(shells))
 
     def fold_columns(self, lesions: LesionData, train: np.ndarray) -> pd.DataFrame:
         """Those that are stable, harmonised, see `fit`, on the scale that they came in."""
@@ -109,7 +122,8 @@ class Radiomics(Modality):
             logs = apply_combat(signed_log(columns.to_numpy()), group, fitted["combat"])
             columns = pd.DataFrame(from_signed_log(logs), columns=columns.columns)
         if features.stable:
-            columns = columns.loc[:, np.array(fitted["icc"]) >= features.stable]
+            unstable = ~(np.array(fitted["icc"]) >= features.stable)
+            columns = columns.drop(columns=columns.columns[: len(FEATURES)][unstable])
         return columns
 
     def fold_fit(self, lesions: LesionData, train: np.ndarray) -> dict[str, Any]:
@@ -117,13 +131,19 @@ class Radiomics(Modality):
         inside = lesions.among(train[self.absent(lesions).to_numpy()[train] == ""])
         return self.fit(inside, patient_weight(inside.table["patient_id"]))
 
-    def blocks(self) -> dict[str, list[int]]:
-        """Every column by its name, and each class: columns of a class stand in for each other."""
-        names = [feature.removeprefix("original_") for feature in FEATURES]
+    def blocks(self, config: Config) -> dict[str, list[int]]:
+        """Every column by its name, each class, and each shell: columns of one stand in for each other."""
+        names = [name.removeprefix("original_") for name in column_names(config.features.shells)]
         blocks = {name: [place] for place, name in enumerate(names)}
         for place, name in enumerate(names):
-            blocks.setdefault(f"all {name.split('_')[0]}", []).append(place)
+            group = " ".join(name.split("_")[: 2 if name.startswith("shell_") else 1])
+            blocks.setdefault(f"all {group}", []).append(place)
         return blocks
+
+
+def _measured(lesions: LesionData) -> np.ndarray:
+    """What was measured of each lesion and, as far as they were, of the shells around it, (N, F)."""
+    return np.hstack([lesions.values[name] for name in ("radiomics", "shells") if name in lesions.values])
 
 
 RADIOMICS = Radiomics()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bcbm.config.schema import Model
 from bcbm.errors import ConfigError
+from bcbm.model.tensors import TensorsError, read_tensors
 from bcbm.terminal.words import listed
 
 SOURCE = "github.com/Tencent/MedicalNet (MIT licence), such as resnet_10_23dataset.pth"
@@ -94,15 +95,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"model.weights={path}: there is no such file; get one from {SOURCE}, or leave it empty"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = content.get("state_dict", content)
-        return {str(name).removeprefix("module."): tensor.float() for name, tensor in tensors.items()}
-    except Exception as error:  # pickle's, zip's, torch's and what an odd content raises
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"model.weights={path}: not readable as tensors alone ({reason}); a file with anything else "
-            f"inside is refused, as reading it could run its code; get one from {SOURCE}"
-        ) from error
+        return {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    except TensorsError as error:
+        raise WeightsError(f"model.weights={path}: {error}; get one from {SOURCE}") from error
 
 
 def _difference(name: str, parameters: dict[str, nn.Parameter], tensors: dict[str, Tensor]) -> str:

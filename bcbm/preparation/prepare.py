@@ -16,6 +16,7 @@ from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
+from bcbm.features.cards import Card
 from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.fingerprints import fingerprints, near_fingerprints
@@ -28,12 +29,15 @@ from bcbm.features.radiomics import (
     extract_cohort,
     provenance,
 )
+from bcbm.features.records import Study
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
+from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.shells import measured_shells
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
@@ -57,15 +61,22 @@ def _prepare(config: Config, console: Console) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
+    card = usable_card(config) if "deep_features" in needs else None
     asked = config.features.radiomics == "extract"
     perturb = config.features.stable > 0 and radiomics
-    if not radiomics and (config.features.stable or config.features.harmonise):
-        text = "features.stable and features.harmonise change radiomics, and task.modalities has none"
+    shells = bool(config.features.shells) and radiomics
+    if not radiomics and (config.features.stable or config.features.harmonise or config.features.shells):
+        text = (
+            "features.stable, features.harmonise and features.shells are of radiomics, and task.modalities "
+        )
+        warnings.warn(f"{text}has none", Note, stacklevel=3)
+    if config.features.encoder and not card:
+        text = "features.encoder makes deep_features, and task.modalities does not name them"
         warnings.warn(text, Note, stacklevel=3)
     register = config.cohort.position == "image" and any(
         modality.registered for modality in modalities.values()
     )
-    volumes = images or asked or register or perturb
+    volumes = images or asked or register or perturb or shells
     cohort = read_cohort(config, console, volumes=volumes, register=register, radiomics=radiomics)
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
     for key, column in (
@@ -87,18 +98,28 @@ def _prepare(config: Config, console: Console) -> Lesions:
         raise InputError(
             Problem(str(cohort.download.root), text, "set features.stable=0, or unpack the images")
         )
+    if cohort.survey is None and shells:
+        text = (
+            f"has no images, but features.shells={config.features.shells} measures what lies around lesions"
+        )
+        raise InputError(
+            Problem(str(cohort.download.root), text, "set features.shells=[], or unpack the images")
+        )
     if cohort.survey is None and config.features.coordinates:
         remedy = "set features.coordinates=false, or unpack the images"
         raise InputError(Problem(str(cohort.download.root), "has no images, so no coordinates", remedy))
     values: dict[str, Any] = {}
     if radiomics:
         values["radiomics"] = _radiomics(config, cohort, console).to_numpy()
+    if shells:
+        values["shells"] = measured_shells(config, cohort, console)
     data = LesionData(table, values, config, cohort.download.clinical)
     if "primary" in modalities:  # what it lacks is said before anything is made
         modalities["primary"].columns(data)
     absent = {name: modality.absent(data) for name, modality in modalities.items()}
     problems += require_modalities(table, absent.values(), config.task.missing == "keep")
-    where = _crops(config, cohort, console) if images else {}
+    studies = _crop_studies(config, cohort) if images else []
+    where = _crops(config, cohort, studies, console) if images else {}
     cut = table["lesion_id"].isin(list(where))
     present = np.column_stack(
         [
@@ -113,6 +134,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
         places = [where.get(lesion) for lesion in table["lesion_id"]]
         values["crops"] = CropStore(places, config.features.crop_size, len(config.task.sequences) + 1)
         link_near(table, near_fingerprints(fingerprints(values["crops"])))
+    if card:
+        values["deep_features"] = deep_features(config, cohort, card, studies, where, console)
+        cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += settle(table, config.cohort.policy, cohort.survey)
     problems += [*doubtful_masks(table), *doubtful_studies(table)]
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
@@ -143,9 +167,19 @@ def _prepare(config: Config, console: Console) -> Lesions:
     )
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
+    lesions.card = card.described() if card else None
     lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
     _print("note", telling_problems(lesions.tellings), console)
     return lesions
+
+
+def _seen_before(card: Card) -> Problem | None:
+    """That weights may have been trained on patients who are tested here, as their card says."""
+    if card.test_patients == "no":
+        return None
+    text = f"by its card ({card.test_patients}), patients who are tested here may be among those it was "
+    remedy = "figures with deep_features may be too good; take weights that have seen none of them"
+    return Problem(f"features.encoder={card.weights}", f"{text}trained on", remedy)
 
 
 def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, console: Console) -> None:
@@ -262,12 +296,19 @@ def _perturbed(
     return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
 
 
-def _crops(config: Config, cohort: SurveyedCohort, console: Console) -> dict[str, tuple[Path, int]]:
-    """Where the crop of every lesion lies that could enter; the others are excluded with their reason."""
-    table, features = cohort.table, config.features
+def _crop_studies(config: Config, cohort: SurveyedCohort) -> list[Study]:
+    """The files of the lesions that could enter and have what a crop is cut from."""
+    table = cohort.table
     ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
     lesions, sequences = set(table.loc[ready, "lesion_id"]), config.task.sequences[1:]
-    studies = studies_of(table, lesions, sequences, form=config.cohort.form)
+    return studies_of(table, lesions, sequences, form=config.cohort.form)
+
+
+def _crops(
+    config: Config, cohort: SurveyedCohort, studies: list[Study], console: Console
+) -> dict[str, tuple[Path, int]]:
+    """Where the crop of every lesion of these studies lies; one without is excluded with its reason."""
+    table, features = cohort.table, config.features
     settings = CropSettings(
         features.crop_size, features.crop_spacing, features.crop_margin, features.crop_intensity
     )

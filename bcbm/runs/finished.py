@@ -22,6 +22,7 @@ from bcbm.statistics.results import Results
 from bcbm.system.files import read_json
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
+CARD_FILE = "deep_features.json"  # of a run: the card of the network that made its deep features
 FOLD_ANEW = "remove its fold and run the same fit command again"
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
@@ -61,6 +62,12 @@ class FinishedRun:
     def fold_radiomics(self) -> dict[int, dict[str, Any]]:
         """What each fold has harmonised of radiomics and left out as unstable; empty where nothing was."""
         return without_nulls(self._of_folds(RADIOMICS_FILE))
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """What is known of the pretrained network of its deep features; None where it has none."""
+        path = self.folder / CARD_FILE
+        return read_json(path, "run the same fit command again") if path.is_file() else None
 
     def _of_folds(self, name: str) -> dict[int, dict[str, Any]]:
         """What the file of this name holds in the folder of each fold that has one, in their order."""

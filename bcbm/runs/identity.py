@@ -14,6 +14,7 @@ from bcbm.config.places import checkout
 from bcbm.config.reading import read_value
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
+from bcbm.features.cards import read_card
 from bcbm.system.version import __version__
 
 PACKAGES = (
@@ -28,6 +29,7 @@ PLACES = {
     "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),
     "split": ("file",),
     "model": ("weights",),
+    "features": ("encoder",),
 }  # files that move
 
 
@@ -44,6 +46,8 @@ def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
                 content["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ConfigError(f"model.weights={weights}: cannot be read ({error.strerror})") from None
+    if encoder := content["features"].pop("encoder"):
+        content["features"]["encoder"] = read_card(Path(encoder).expanduser()).identity()
     text = json.dumps([content, cohort, split_hash], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

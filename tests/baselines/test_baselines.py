@@ -26,7 +26,7 @@ from bcbm.runs.folder import RunFolder
 from bcbm.statistics.metrics import auroc
 from bcbm.statistics.recalibration import Calibrator
 
-KINDS = ("logistic_l1", "logistic_l2", "svm", "forest", "boosting", "prevalence")
+KINDS = ("logistic_l1", "logistic_l2", "svm", "forest", "boosting", "hist_boosting", "prevalence")
 PARTS = ("train", "validation")
 QUIET = Console(quiet=True)
 SMALL = ("split.folds=3", "baseline.trees=20", "prepared.jobs=1", "task.modalities=[radiomics,position]")
@@ -221,6 +221,20 @@ def test_missing_values_and_new_kinds_are_no_obstacle():
     assert described["columns"] == ["x", "empty", "kind_GE"]
     assert np.isfinite([described["scale"], described["coefficients"]]).all()
     assert auroc(labels[30:], probability) > 0.8
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("hist_boosting", 0.95, 1), ("boosting", 0.2, 0.8)])
+def test_that_a_number_is_missing_says_something_to_native_boosting_alone(kind, least, most):
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 2.0
+    columns = pd.DataFrame({"x": np.where(labels == 1, np.nan, 3.0), "empty": np.nan})
+    columns["noise"], columns["kind"] = rng.normal(size=120), rng.choice(["GE", "Philips"], 120)
+    patients = pd.Series(np.arange(120))
+    weights = training_weights(labels, patients, np.arange(80), even=False, class_weights=True)
+    settings, test = Baseline(trees=20), np.arange(80, 120)
+    probability, described = fit_predict(kind, settings, columns, labels, weights, patients, test, 0)
+    assert least <= auroc(labels[test], probability) <= most
+    assert np.isfinite([described["mean"], described["scale"]]).all()
 
 
 def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp_path):

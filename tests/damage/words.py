@@ -5,6 +5,7 @@ from pathlib import Path
 from damage.kind import kind
 
 ALONE = {"given": "", "command": "fit"}
+CARD = "network: resnet10\nsource: here\nlicence: MIT\ntrained_on: nothing\ntest_patients: no\n"
 
 
 @kind("a word without its value", "'seed'", "key=value", words=("seed",), **ALONE)
@@ -48,9 +49,31 @@ ALONE = {"given": "", "command": "fit"}
     words=("split.file=a", "split.holdout=age"),
     **ALONE,
 )
+@kind(
+    "shells that do not lie around each other",
+    "features.shells=[6.0, 3.0]",
+    "[3, 6]",
+    words=("features.shells=[6,3]",),
+    **ALONE,
+)
 @kind("YAML that is broken on the command line", "task.targets=[ER", words=("task.targets=[ER",), **ALONE)
 def _(place: Path) -> None:
     """Nothing but the words."""
+
+
+@kind("weights of a network without their card", "net.pth", "net.yaml", "licence", **ALONE)
+def _(place: Path) -> list[str]:
+    return _weights(place, b"weights", "")
+
+
+@kind("a card that names a network that is not known", "net.yaml", "'resnet11'", "resnet10", **ALONE)
+def _(place: Path) -> list[str]:
+    return _weights(place, b"weights", CARD.replace("resnet10", "resnet11"))
+
+
+@kind("weights of a network that hold code", "net.pth", "tensors alone", "code", **ALONE)
+def _(place: Path) -> list[str]:
+    return _weights(place, b"cos\nmkdir\n(S'ran'\ntR.", CARD)
 
 
 @kind("an experiment without any key", "mine.yaml", "empty", **ALONE)
@@ -102,3 +125,11 @@ def _experiment(text: str, word: str = "experiment=mine.yaml") -> list[str]:
     """An experiment of one's own, in the folder where the command is called."""
     Path("mine.yaml").write_text(text)
     return [word, "experiments=."]
+
+
+def _weights(place: Path, content: bytes, card: str) -> list[str]:
+    """A file of weights, with a card unless that is empty, in the folder where the command is called."""
+    (place / "net.pth").write_bytes(content)
+    if card:
+        (place / "net.yaml").write_text(card)
+    return ["features.encoder=net.pth", "task.modalities=[deep_features]", "run.root=runs"]

@@ -19,7 +19,7 @@ from torch import nn
 
 from bcbm.cohort.splits import Split
 from bcbm.config.compose import compose, load
-from bcbm.config.schema import Data, Model, Trainer
+from bcbm.config.schema import Config, Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError, Note
@@ -148,7 +148,7 @@ def auroc_of(patients):
 
 
 def test_only_the_column_that_is_read_costs_anything_when_shuffled():
-    lesions, blocks = encoded_lesions(), RADIOMICS.blocks()
+    lesions, blocks = encoded_lesions(), RADIOMICS.blocks(Config())
     assert auroc_of(lesions.patients()) == 1.0
     drops = {
         name: 1 - auroc_of(patients) for name, _, patients in lesions.shuffled("radiomics", blocks, 1, seed=0)
@@ -180,7 +180,7 @@ def test_without_a_modality_its_part_of_the_auroc_is_gone():
 
 
 def test_every_feature_stands_alone_and_in_its_class():
-    blocks = RADIOMICS.blocks()
+    blocks = RADIOMICS.blocks(Config())
     assert len(blocks) == 107 + 7 and len(blocks["all shape"]) == 14
 
 

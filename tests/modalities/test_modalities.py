@@ -51,7 +51,7 @@ class Toy(Modality):
     def columns(self, lesions):
         return pd.DataFrame(self.tensor(lesions).astype(float), columns=["toy_age", "toy_year"])
 
-    def blocks(self):
+    def blocks(self, config):
         return {name: [place] for place, name in enumerate(NAMES)}
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from batches import FITTED, MODALITIES, RECEPTORS, batch_of, data_of, lesions_of, parts_of, trainer_of
 from monai.networks.nets import resnet
+from pretrained import safetensors
 from torch import nn
 
 from bcbm.config.schema import Loss, Model, Task, Trainer
@@ -95,6 +96,14 @@ def test_all_of_medicalnet_goes_into_the_resnet_of_its_depth(tmp_path, depth):
     assert all(torch.equal(parameters[name], values) for name, values in theirs.named_parameters())
     assert report.startswith(f"resnet.pth: {len(parameters)} of {len(parameters)} tensors matched (")
     assert "not matched" not in report and "not used" not in report and "had" not in report
+
+
+def test_weights_of_safetensors_are_taken_as_those_of_pytorch(tmp_path):
+    theirs = dict(medicalnet(tmp_path / "resnet.pth").named_parameters())
+    (tmp_path / "resnet.safetensors").write_bytes(safetensors({k: v.detach() for k, v in theirs.items()}))
+    encoder, report = loaded(tmp_path / "resnet.safetensors")
+    assert "not matched" not in report
+    assert all(torch.equal(values, theirs[name]) for name, values in encoder.body.named_parameters())
 
 
 def test_what_does_not_fit_is_named_with_both_shapes(tmp_path):
@@ -194,7 +203,7 @@ def test_without_weights_nothing_is_said():
 
 def test_radiomics_are_imputed_standardised_and_clipped():
     fitted = {"median": [1.0, 0.0, 2.0, 0.0], "mean": [0.0, 0.0, 5.0, 1.0], "scale": [2.0, 1.0, 0.0, 1.0]}
-    encoder = RadiomicsEncoder(fitted, hidden=4, features=3, dropout=0.0)
+    encoder = RadiomicsEncoder(fitted, Model(radiomics_hidden=4, radiomics_features=3, radiomics_dropout=0.0))
     values = torch.tensor([[torch.nan, 1e30, 7.0, -np.expm1(1.0)], [np.expm1(2.0), -1e30, torch.nan, 0.0]])
     expected = torch.tensor([[0.5, 4.0, 0.0, -2.0], [1.0, -4.0, 0.0, -1.0]])
     torch.testing.assert_close(encoder.standardise(values), expected)

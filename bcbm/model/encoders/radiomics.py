@@ -18,12 +18,10 @@ class RadiomicsEncoder(nn.Module):
         fitted: `median`, `mean` and `scale` of every column after the signed log; a scale of 0 marks a column
             that becomes 0, as it is constant. Where it was harmonised, `combat`: then a column more holds the
             code of the group, and one that is not among `codes` is left as it is.
-        hidden: hidden units.
-        features: features that come out.
-        dropout: chance of dropping an input or a hidden unit: a hundred noisy columns would swamp the rest.
+        model: sizes, see `small_mlp`.
     """
 
-    def __init__(self, fitted: Mapping[str, Any], hidden: int, features: int, dropout: float) -> None:
+    def __init__(self, fitted: Mapping[str, Any], model: Model) -> None:
         super().__init__()
         for name in ("median", "mean", "scale"):
             self.register_buffer(name, torch.tensor(fitted[name], dtype=torch.float32))
@@ -34,14 +32,7 @@ class RadiomicsEncoder(nn.Module):
                 rows = [*combat[name], [neutral] * count]
                 self.register_buffer(name, torch.tensor(rows, dtype=torch.float32))
             self.register_buffer("codes", torch.tensor([*combat["codes"], -1.0], dtype=torch.float32))
-        self.mlp = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(len(fitted["mean"]), hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, features),
-            nn.ReLU(),
-        )
+        self.mlp = small_mlp(len(fitted["mean"]), model)
 
     def standardise(self, radiomics: Tensor) -> Tensor:
         """Raw values (B, F), or (B, F + 1) with a group -> finite values within +/- 4 (B, F)."""
@@ -63,9 +54,21 @@ class RadiomicsEncoder(nn.Module):
         return features
 
 
+def small_mlp(inputs: int, model: Model) -> nn.Sequential:
+    """Columns (B, inputs) -> (B, `radiomics_features`), with a layer of `radiomics_hidden` between.
+
+    Inputs and hidden units are dropped by `radiomics_dropout`: a hundred noisy columns would swamp the rest.
+    """
+    return nn.Sequential(
+        nn.Dropout(model.radiomics_dropout),
+        nn.Linear(inputs, model.radiomics_hidden),
+        nn.ReLU(),
+        nn.Dropout(model.radiomics_dropout),
+        nn.Linear(model.radiomics_hidden, model.radiomics_features),
+        nn.ReLU(),
+    )
+
+
 def build_radiomics(model: Model, fitted: Mapping[str, Any]) -> tuple[nn.Module, int]:
     """The encoder of radiomics, and its width."""
-    encoder = RadiomicsEncoder(
-        fitted, model.radiomics_hidden, model.radiomics_features, model.radiomics_dropout
-    )
-    return encoder, model.radiomics_features
+    return RadiomicsEncoder(fitted, model), model.radiomics_features

@@ -70,7 +70,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
 def _preprocessed(config: dict[str, Any]) -> Answer:
     if not MEASURED & set(config["task"]["modalities"]):
         return Answer("n/a", UNMEASURED)
-    ours = "image" in config["task"]["modalities"] or config["features"]["radiomics"] == "extract"
+    ours = facts.reads_crops(config["task"]["modalities"]) or config["features"]["radiomics"] == "extract"
     text = facts.preprocessing(config)
     return Answer("yes", text, "card_training") if ours else Answer("not reported", text)
 

@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from bcbm.features.radiomics import FEATURES
+from bcbm.features.shells import shell_names
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
+from bcbm.modalities.radiomics import column_names
 from bcbm.runs.chosen_columns import models_of
 from bcbm.runs.finished import FinishedRun
 from bcbm.terminal.words import listed
@@ -14,7 +15,7 @@ from bcbm.terminal.words import listed
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
 UNCERTAINTY = "95 % intervals, p and q that count refitting; their coverage was simulated"
 UNDEFINED = "no target has patients of both classes"
-MEASURED = {"image", "radiomics"}  # modalities that come from the scan itself
+MEASURED = {"image", "radiomics", "deep_features"}  # modalities that come from the scan itself
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,35 @@ def flow(run: FinishedRun) -> str:
     return f"{len(run.entering):,} of {len(run.lesions):,} segmentations enter, {patients:,} patients"
 
 
+def reads_crops(modalities: list[str]) -> bool:
+    """Whether crops of the image enter a network, to be trained or trained before."""
+    return bool({"image", "deep_features"} & {*modalities})
+
+
 def preprocessing(config: dict[str, Any]) -> str:
     """What is made of the images, as far as modalities need it; empty where none does."""
     parts = []
     features, modalities = config["features"], config["task"]["modalities"]
-    if "image" in modalities:
+    if reads_crops(modalities):
         edge = f"{features['crop_size']} voxels of {features['crop_spacing']:g} mm"
         intensity = INTENSITIES.get(features["crop_intensity"], "intensities as stored")
         parts.append(f"cubic crops of {sequences(config)}, {edge}; {intensity}")
     if "radiomics" in modalities:
-        parts.append(f"radiomics: {features['radiomics']}")
+        parts.append(f"radiomics: {features['radiomics']}{_shells(features)}")
+    if "deep_features" in modalities:
+        parts.append("deep features: the crops of the post-contrast T1 through a network trained elsewhere")
     return "; ".join(parts)
+
+
+def _shells(features: dict[str, Any]) -> str:
+    """The shells around the lesion whose radiomics are read, in words; empty where none is."""
+    shells = shell_names(features.get("shells", []))
+    return f", and of shells {listed(shells)} mm around the lesion" if shells else ""
+
+
+def radiomics_columns(config: dict[str, Any]) -> int:
+    """How many columns of radiomics a run has; one of before had no shells."""
+    return len(column_names(config["features"].get("shells", [])))
 
 
 def sequences(config: dict[str, Any]) -> str:
@@ -110,7 +129,7 @@ def columns(run: FinishedRun) -> str:
     """How many columns there are and how many of them enter a model."""
     if run.config["model"]["kind"] == "network":
         places = len(PLACES) + (len(COORDINATES) if run.config["features"]["coordinates"] else 0)
-        counts = {"radiomics": len(FEATURES), "position": places}
+        counts = {"radiomics": radiomics_columns(run.config), "position": places}
         parts = [
             f"{counts[name]} {name}" if name in counts else name
             for name in tables(run.config["task"]["modalities"])
@@ -185,6 +204,7 @@ def model(config: dict[str, Any]) -> str:
             f"{settings['kind']}, {f'{selected} columns chosen in the fold' if selected else 'all columns'}"
         )
     parts = {"image": settings["encoder"], "radiomics": "MLP", "position": "one-hot"}
+    parts["deep_features"] = "a network trained elsewhere and an MLP"
     encoders = [f"{name} by {parts[name]}" for name in modalities if name in parts]
     return f"{', '.join(encoders)}; fusion {settings['fusion']}, shared trunk, a head a target"
 

@@ -1,6 +1,5 @@
 """METRICS (Kocak et al., Insights into Imaging 15:8, 2024)."""
 
-from bcbm.features.radiomics import FEATURES
 from bcbm.report.checklists import facts
 from bcbm.report.checklists.facts import BLANK, UNCERTAINTY, UNDEFINED, Answer, Answers, either
 from bcbm.runs.finished import FinishedRun
@@ -10,13 +9,15 @@ def conditions(run: FinishedRun) -> Answers:
     """Under which some items apply."""
     modalities = run.config["task"]["modalities"]
     tables, training = facts.tables(modalities), "card_training"
-    count = f"{len(FEATURES)} radiomics"
+    count = f"{facts.radiomics_columns(run.config)} radiomics"
     return {
         "1": Answer("yes", "every lesion is a mask of the cohort", "flow"),
         "2": Answer("", "the masks come with the cohort; nothing is segmented here"),
         "3": either("radiomics" in modalities, count, training, "radiomics are switched off"),
         "4": either(bool(tables), " and ".join(tables), training, "the image alone enters"),
-        "5": either("image" in modalities, "crops enter a 3D network", training, "the image is switched off"),
+        "5": either(
+            facts.reads_crops(modalities), "crops enter a 3D network", training, "the image is switched off"
+        ),
     }
 
 
@@ -53,7 +54,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
     if facts.is_synthetic(run):
         known["3"] = Answer("no", "labels of the embedded cohort are invented")
         known["28"] = Answer("yes", "the program writes the embedded cohort", "card_data")
-    if "image" in modalities:
+    if facts.reads_crops(modalities):
         known["11"] = Answer("yes", facts.preprocessing(config), "card_training")
         read = f"of a study is read: {facts.sequences(config)}"
         single = len(config["task"].get("sequences", ["t1c"])) == 1
@@ -74,7 +75,7 @@ def _radiomics(run: FinishedRun) -> Answers:
         settings = "kept with the values in radiomics.parquet, original image, 7 classes"
         known = {"12": Answer("yes", software, "card_training"), "13": Answer("partly", settings)}
     if config["model"]["kind"] == "network":
-        unfiltered = f"all {len(FEATURES)} enter; the network is regularised"
+        unfiltered = f"all {facts.radiomics_columns(config)} enter; the network is regularised"
     elif config["baseline"]["selected"]:
         unfiltered = "columns are chosen one by one, by their correlation with the label in the fold"
     else:
