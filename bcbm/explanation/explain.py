@@ -2,29 +2,23 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from bcbm.cohort.splits import Split
 from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError, Problem, readable
+from bcbm.errors import InputError, Problem
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.joins import finished_folds
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
-
-if TYPE_CHECKING:
-    from bcbm.model.module import LesionModule
 
 
 def explain(folder: RunFolder, console: Console) -> None:
@@ -36,19 +30,13 @@ def explain(folder: RunFolder, console: Console) -> None:
     """
     from bcbm.explanation.ablation import EncodedLesions
     from bcbm.model.fold import fold_data
-    from bcbm.preparation.prepare import prepare
+    from bcbm.model.trained import trained_module
+    from bcbm.preparation.prepare import prepare_as_fitted
 
     config = load(folder.path / "config.yaml")
     _check(folder, config)
     finished = read_run(folder.path)
-    lesions = prepare(config, Console(quiet=True))
-    if lesions.cohort != finished.environment["cohort"]:
-        problem = "the cohort has changed since it was fitted"
-        raise InputError(
-            Problem(str(folder.path), problem, "fit the experiment again, then explain that run")
-        )
-    split = Split.from_json(json.dumps(finished.split))
-    finished_folds(folder.path, lesions.table, split, config.task.targets)  # the cohort as it is now
+    lesions, split = prepare_as_fitted(finished, config)
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
@@ -80,28 +68,6 @@ def explain(folder: RunFolder, console: Console) -> None:
     folder.write("explanations.json", json.dumps(content, indent=1))
     report = page(folder)
     say(console, f"report: {report.absolute()}")
-
-
-def trained_module(path: Path, number: int, split: Split) -> "LesionModule":
-    """The network of a fold; its checkpoint says that it has not seen the fold's test patients.
-
-    Nothing in the file is run, and no other file is read, whatever it names.
-
-    Raises:
-        InputError: it is missing or damaged, holds more than tensors and plain values, or is of another fold.
-    """
-    from bcbm.model.module import LesionModule
-
-    remedy = "remove its fold and run the same fit command again"
-    with readable(path, remedy):
-        if not path.is_file():
-            raise FileNotFoundError("there is no such file")
-        module = LesionModule.load_from_checkpoint(path, weights_only=True, map_location="cpu", loaded="")
-        fold, split_hash = module.provenance["fold"], module.provenance["split_hash"]
-    if (fold, split_hash) != (number, split.hash):
-        found = f"was trained in fold {fold} of split {split_hash}, not in fold {number} of {split.hash}"
-        raise InputError(Problem(str(path), found, remedy))
-    return module
 
 
 def _check(folder: RunFolder, config: Config) -> None:

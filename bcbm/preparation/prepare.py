@@ -1,5 +1,6 @@
 """From files to lesion table, radiomics and crops."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features, near_fingerprints
 from bcbm.cohort.overrides import unsure_names
+from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
@@ -33,6 +35,8 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.runs.finished import FinishedRun
+from bcbm.runs.joins import finished_folds
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
@@ -50,6 +54,25 @@ def prepare(config: Config, console: Console) -> Lesions:
     """
     with disk_errors(config):
         return _prepare(config, console)
+
+
+def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]:
+    """The lesions of a finished run, prepared again without a word, and its folds.
+
+    Args:
+        run: the run.
+        config: as its folder holds it.
+
+    Raises:
+        InputError: its cohort has changed since, or a table of it says what the cohort does not.
+    """
+    lesions = prepare(config, Console(quiet=True))
+    if lesions.cohort != run.environment["cohort"]:
+        problem = "the cohort has changed since it was fitted"
+        raise InputError(Problem(str(run.folder), problem, "fit the experiment again, and take that run"))
+    split = Split.from_json(json.dumps(run.split))
+    finished_folds(run.folder, lesions.table, split, config.task.targets)
+    return lesions, split
 
 
 def _prepare(config: Config, console: Console) -> Lesions:

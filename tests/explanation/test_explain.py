@@ -22,11 +22,12 @@ from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError
 from bcbm.explanation.ablation import EncodedLesions
-from bcbm.explanation.explain import explain, trained_module
+from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS
 from bcbm.model.module import LesionModule
+from bcbm.model.trained import trained_module
 from bcbm.runs.folder import RunFolder
 
 SPOT = (3, 12, 11)  # of a 16-cubed crop
