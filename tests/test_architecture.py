@@ -19,7 +19,7 @@ ORDER = (
     {"tracking", "imaging"},
     {"model", "baselines"},
     {"crossvalidation"},
-    {"comparison", "explanation"},
+    {"comparison", "explanation", "prediction"},
     {"search"},
 )
 ROOMS = set().union(*ORDER)

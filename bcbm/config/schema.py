@@ -427,6 +427,13 @@ class Ingest:
 
 
 @dataclass
+class Predict:
+    """A model used on patients (`bcbm predict`)."""
+
+    out: str = key("predictions", "folder of the tables; `out=DIR` for short")
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -478,6 +485,7 @@ class Config:
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
+    predict: Predict = key(Predict, "")
 
     @property
     def members(self) -> int:

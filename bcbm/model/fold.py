@@ -21,7 +21,7 @@ from bcbm.model.checkpoints import Average, Interruption, Keeper
 from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
-from bcbm.model.trained import predicted_rows
+from bcbm.model.trained import lay_out, predicted_rows
 from bcbm.model.trainer import curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
@@ -120,11 +120,9 @@ def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
             "run": fingerprint(config, job.lesions.cohort, split.hash),
         },
     )
-    if (encoder := module.network.image) is not None:
-        if config.trainer.channels_last:
-            encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if config.trainer.compile:
-            encoder.compile()
+    lay_out(module)
+    if config.trainer.compile and module.network.image is not None:
+        module.network.image.compile()
     return module
 
 

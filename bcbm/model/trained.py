@@ -32,6 +32,12 @@ def trained_module(path: Path, number: int, split: Split) -> LesionModule:
     return module
 
 
+def lay_out(module: LesionModule) -> None:
+    """Store the weights of the image encoder as its settings say, on which the last digits depend."""
+    if module.network.image is not None and module.settings.channels_last:
+        module.network.image.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
 def predicted_rows(batches: Sequence[Mapping[str, Tensor]], targets: Sequence[str]) -> pd.DataFrame:
     """Row of the lesion table, probability and attention score a target, of the answers of `predict_step`."""
     if not batches:

@@ -46,14 +46,19 @@ from bcbm.terminal.words import listed, print_line, say
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
-def prepare(config: Config, console: Console) -> Lesions:
+def prepare(config: Config, console: Console, labels: bool = True) -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
+
+    Args:
+        config: the experiment.
+        console: gets problems, and what enters.
+        labels: a lesion without a label does not enter; false: none is read, and all are missing.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
     with disk_errors(config):
-        return _prepare(config, console)
+        return _prepare(config, console, labels)
 
 
 def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]:
@@ -75,7 +80,7 @@ def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]
     return lesions, split
 
 
-def _prepare(config: Config, console: Console) -> Lesions:
+def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
@@ -88,14 +93,20 @@ def _prepare(config: Config, console: Console) -> Lesions:
         modality.registered for modality in modalities.values()
     )
     volumes = images or asked or register or perturb
-    cohort = read_cohort(config, console, volumes=volumes, register=register, radiomics=radiomics)
+    cohort = read_cohort(
+        config, console, volumes=volumes, register=register, radiomics=radiomics, labels=labels
+    )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
+    if not labels:
+        table[config.task.targets] = np.nan
     for key, column in (
         ("split.holdout", config.split.holdout),
         ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
-        if column:
+        if column and labels:
             require_column(key, column, cohort.download)
+        elif column and column not in table:
+            table[column] = ""
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
@@ -163,8 +174,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
     )
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
-    lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
-    _print("note", telling_problems(lesions.tellings), console)
+    if labels:
+        lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
+        _print("note", telling_problems(lesions.tellings), console)
     return lesions
 
 
