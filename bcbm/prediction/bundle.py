@@ -6,6 +6,7 @@
 | `configs/experiment.yaml` | the configuration that preparation needs |
 | `models/NAME.safetensors`, `.json` | the weights of a network, and all else that it is |
 | `training.json`, `ranges.safetensors` | what the training lesions were like, taken together |
+| `out-of-fold.json` | probabilities of patients that a fold had not seen, by class, for conformal sets |
 | `results.json` | the figures of its run |
 | `docs/README.md` | the model card |
 | `checksums.txt` | the SHA-256 of every other file, as `sha256sum --check` reads it |
@@ -25,8 +26,9 @@ from bcbm.system.version import __version__
 FORMAT = 1  # counts up whenever an earlier version could not read what is written
 METADATA, EXPERIMENT = "configs/metadata.json", "configs/experiment.yaml"
 TRAINING, RANGES, RESULTS = "training.json", "ranges.safetensors", "results.json"
+OUT_OF_FOLD = "out-of-fold.json"
 CARD, SUMS = "docs/README.md", "checksums.txt"
-ALWAYS = (EXPERIMENT, TRAINING, RANGES, RESULTS, CARD)  # in every model, beside its networks
+ALWAYS = (EXPERIMENT, TRAINING, RANGES, OUT_OF_FOLD, RESULTS, CARD)  # in every model, beside its networks
 PLACE = 66  # where the name of a file begins in its line of SUMS
 AGAIN = "copy the model again from where it was exported, or export its run again"
 

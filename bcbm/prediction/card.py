@@ -52,6 +52,7 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
         "- It was tested on patients of its own cohort only.",
         "- Lesions of a patient share its label, so a lesion's own status is not known.",
         "- Threshold: the mean of those of the folds, each chosen on validation patients.",
+        "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",
         "## Use",
         "",

@@ -18,6 +18,7 @@ from bcbm.prediction.bundle import (
     CARD,
     EXPERIMENT,
     METADATA,
+    OUT_OF_FOLD,
     RANGES,
     RESULTS,
     TRAINING,
@@ -26,6 +27,7 @@ from bcbm.prediction.bundle import (
 )
 from bcbm.prediction.card import model_card
 from bcbm.prediction.metadata import metadata_of
+from bcbm.prediction.sets import out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
@@ -87,6 +89,7 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
             + yaml.safe_dump(_prepared(config), sort_keys=False),
             TRAINING: strict_json(training),
             RANGES: ranges_of(lesions),
+            OUT_OF_FOLD: strict_json({"blocks": out_of_fold(run.predictions)}),
             RESULTS: strict_json(run.results),
             CARD: model_card(metadata, training, run),
         }

@@ -1,7 +1,7 @@
 """A model as it is used: its networks, thresholds and settings, from its folder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from bcbm.config.schema import Config, Model
 from bcbm.errors import readable
 from bcbm.prediction.bundle import (
     AGAIN,
+    OUT_OF_FOLD,
     RESULTS,
     TRAINING,
     bundle_sum,
@@ -92,6 +93,7 @@ class TrainedModel:
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
         steps: versions of the steps of preparation, by name.
         training: what its training lesions were like, see `training_of`.
+        out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
         results: of its run.
     """
 
@@ -103,6 +105,7 @@ class TrainedModel:
     radiomics: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
+    out_of_fold: Sequence[Mapping[str, Any]]
     results: Results
 
     @property
@@ -133,6 +136,7 @@ def read_model(folder: Path) -> TrainedModel:
             own["radiomics"],
             own["steps"],
             read_part(folder, TRAINING),
+            read_part(folder, OUT_OF_FOLD)["blocks"],
             without_nulls(read_part(folder, RESULTS)),
         )
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.model import TrainedModel
+from bcbm.prediction.sets import patient_sets
 from bcbm.prediction.training import content_sums
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
@@ -25,7 +26,7 @@ from bcbm.terminal.words import listed, print_line, say
 
 TABLE = "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
-COLUMNS += ["decision", "lesions", "trained_on", "leaky", "reason"]
+COLUMNS += ["decision", "set", "lesions", "trained_on", "leaky", "reason"]
 SHOWN = 20  # patients that the screen lists
 
 
@@ -52,7 +53,7 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         for network in model.networks:
             members.append(network.predict(lesions, config))
             advance(1)
-    table = prediction_rows(model, lesions, members)
+    table = prediction_rows(model, lesions, members, config.predict.coverage)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
     write_whole(out / "predictions.csv", spreadsheet_csv(table))
@@ -81,7 +82,10 @@ def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Con
 
 
 def prediction_rows(
-    model: TrainedModel, lesions: Lesions, members: Sequence[tuple[pd.DataFrame, pd.DataFrame]]
+    model: TrainedModel,
+    lesions: Lesions,
+    members: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    coverage: float,
 ) -> pd.DataFrame:
     """The table of predictions: patients first, then lesions, a row a target; those without one, last.
 
@@ -89,12 +93,13 @@ def prediction_rows(
         model: that predicts.
         lesions: prepared.
         members: what each of its networks says of lesions and patients, as `TrainedNetwork.predict`.
+        coverage: of the sets of patients, see `patient_sets`.
 
     Returns:
         COLUMNS: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks), `spread`
-        (their standard deviation), `threshold` and `decision` by it, `lesions` behind it, `trained_on`
-        (whether one of them is a training lesion), `leaky`, and in place of a prediction the `reason` why
-        there is none.
+        (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
+        behind it, `trained_on` (whether one of them is a training lesion), `leaky`, and in place of a
+        prediction the `reason` why there is none.
     """
     by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
     entering = lesions.entering
@@ -105,20 +110,25 @@ def prediction_rows(
     patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()
     patients["trained_on"] = seen.groupby(entering["patient_id"]).any().loc[patients["patient_id"]].to_numpy()
     rows = entering[["patient_id", "study_id", "lesion_id"]].assign(lesions=1, trained_on=seen)
+    sets = patient_sets(model.out_of_fold, [net.fold for net in model.networks], by_patient, coverage)
     table = pd.concat(
         [
-            _predicted(model, "patient", patients, by_patient),
-            _predicted(model, "lesion", rows, by_lesion),
+            _predicted(model, "patient", patients, by_patient, sets),
+            _predicted(model, "lesion", rows, by_lesion, None),
             _unpredicted(lesions.table, patients["patient_id"]),
         ],
         ignore_index=True,
     )
-    texts = dict.fromkeys(["patient_id", "study_id", "lesion_id", "target", "decision", "reason"], str)
+    texts = dict.fromkeys(["patient_id", "study_id", "lesion_id", "target", "decision", "set", "reason"], str)
     return table.assign(leaky=model.leaky)[COLUMNS].astype(texts)
 
 
 def _predicted(
-    model: TrainedModel, level: str, rows: pd.DataFrame, members: Sequence[pd.DataFrame]
+    model: TrainedModel,
+    level: str,
+    rows: pd.DataFrame,
+    members: Sequence[pd.DataFrame],
+    sets: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Rows of one level, target by target."""
     mean = ensemble(members)
@@ -135,6 +145,7 @@ def _predicted(
                 spread=spread[:, column],
                 threshold=threshold,
                 decision="" if np.isnan(threshold) else positive,
+                set="" if sets is None else sets[target].to_numpy(),
                 reason="",
             )
         )
@@ -150,7 +161,7 @@ def _unpredicted(table: pd.DataFrame, predicted: pd.Series) -> pd.DataFrame:
     patients = pd.DataFrame({"patient_id": reasons.index, "reason": reasons.to_numpy(), "level": "patient"})
     rows = pd.concat([patients.assign(study_id="", lesion_id="", lesions=0), lesions], ignore_index=True)
     numbers = dict.fromkeys(("probability", "spread", "threshold"), np.nan)
-    return rows.assign(target="", decision="", trained_on=False, **numbers)
+    return rows.assign(target="", decision="", set="", trained_on=False, **numbers)
 
 
 def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None:
@@ -183,7 +194,7 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
     for name in names[:SHOWN] if len(names) <= SHOWN else []:
         rows = patients[patients["patient_id"] == name]
         parts = [
-            f"{row.target} {row.probability:.2f} ± {row.spread:.2f} {row.decision}".rstrip()
+            f"{row.target} {row.probability:.2f} ± {row.spread:.2f} {row.decision}, set: {row.set}"
             for row in rows.itertuples()
         ]
         say(console, f"  {name}  {'; '.join(parts)}")

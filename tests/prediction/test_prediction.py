@@ -27,6 +27,7 @@ from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
+from bcbm.prediction.sets import patient_sets
 from bcbm.runs.finished import read_run
 
 QUIET = Console(quiet=True)
@@ -289,6 +290,28 @@ def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
     table = answer([*words, f"out={tmp_path / 'out'}"], QUIET)
     lesions = table[table["level"] == "lesion"]
     assert lesions["lesion_id"].nunique() == len(masks)
+
+
+def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
+    """Worked out one patient at a time, from the run's table, by counting."""
+    trained = read_model(model)
+    folds = [network.fold for network in trained.networks]
+    rng = np.random.default_rng(0)
+    said = [pd.DataFrame(rng.random((6, 3)), list("abcdef"), ["ER", "PR", "HER2"]) for _ in folds]
+    sets = patient_sets(trained.out_of_fold, folds, said, 0.6)
+    table = fitted.predictions.drop_duplicates(["fold", "target", "patient_id"])
+    for target in trained.targets:
+        for patient in "abcdef":
+            fits = []
+            for label in (1, 0):
+                rows = table[(table["target"] == target) & (table["label"] == label)]
+                own = abs(label - rows["patient_probability"])
+                new = rows["fold"].map({fold: abs(label - said[fold].loc[patient, target]) for fold in folds})
+                if (1 + (own >= new).sum()) / (1 + len(rows)) > 0.4 + 1e-9:
+                    fits.append(label)
+            words = {(1,): "positive", (0,): "negative", (1, 0): "undecided", (): "neither"}
+            assert sets.loc[patient, target] == words[tuple(fits)]
+    assert sets.stack().nunique() > 1
 
 
 def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
