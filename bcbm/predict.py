@@ -1,12 +1,12 @@
-"""Predict patients with a model that was exported: a cohort, a study's folder, or an image and its masks.
+"""Use an exported model on patients: a cohort, a study's folder, or an image and its masks.
 
     python -m bcbm.predict MODEL cohort.root=DIR
     python -m bcbm.predict MODEL STUDY
     python -m bcbm.predict MODEL image=scan.nii.gz mask=first.nii.gz,second.nii.gz
 
-The files are prepared as those of the training were; labels are not read. The tables are written to
-out=DIR, by default predictions. Exit status: 0 all patients predicted, 1 some not, 2 unusable, 3 a fault of
-the program.
+The files are prepared as those of the training were; labels are not read. Tables and a page are
+written to out=DIR, by default predictions. Exit status: 0 all patients predicted, 1 some not, 2 unusable, 3 a
+fault of the program.
 """
 
 import sys

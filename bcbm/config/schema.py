@@ -430,7 +430,7 @@ class Ingest:
 class Predict:
     """A model used on patients (`bcbm predict`)."""
 
-    out: str = key("predictions", "folder of the tables; `out=DIR` for short")
+    out: str = key("predictions", "folder of the tables and the page; `out=DIR` for short")
     coverage: float = key(
         0.9, "how often the set of a patient is to hold its status, of each class", above=0.5, below=1
     )

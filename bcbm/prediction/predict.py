@@ -17,6 +17,7 @@ from bcbm.prediction.training import content_sums
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
 from bcbm.preparation.steps import steps
+from bcbm.report.pages.predictions import write_page
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -31,12 +32,12 @@ SHOWN = 20  # patients that the screen lists
 
 
 def predict(model: TrainedModel, config: Config, out: Path, console: Console) -> pd.DataFrame:
-    """Predict a cohort and write `predictions.parquet` and `predictions.csv`.
+    """Predict a cohort and write `predictions.parquet`, `predictions.csv` and `report.html`.
 
     Args:
         model: used on it.
         config: the model's own, with the cohort in it.
-        out: folder of the tables.
+        out: folder of the tables and the page.
         console: gets what is wrong with the cohort, and the predictions of a few patients.
 
     Returns:
@@ -57,8 +58,10 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
     write_whole(out / "predictions.csv", spreadsheet_csv(table))
+    page = out / "report.html"
+    write_page(page, table, model.results, model.training, config.predict.coverage)
     _report(table, model, console)
-    say(console, f"tables: {(out / TABLE).absolute()}, and predictions.csv beside it")
+    say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
 
 

@@ -112,6 +112,8 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
+        if not labels:
+            remedy = "unpack the images, which the model needs"
         raise InputError(
             Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
         )

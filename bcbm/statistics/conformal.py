@@ -24,7 +24,7 @@ def conformal_p(calibration: Sequence[npt.ArrayLike], scores: npt.ArrayLike) -> 
     alone (Vovk, ACML 2012). With one fold it is split-conformal prediction, and patients of the class have a
     p of at most a with a chance of at most a, if they are exchangeable with those of calibration. Over
     several folds that chance is proved to be at most about 2 a (Barber, Candès, Ramdas and Tibshirani, Ann
-    Stat 49:486, 2021) and is mostly near a.
+    Stat 49:486, 2021); in simulated cohorts it is a or less (`tests/benchmarks/conformal.py`).
 
     Args:
         calibration: how odd the K folds' own patients of the class are, e.g. 1 - probability of the class.

@@ -20,7 +20,8 @@ from bcbm.cohort.formats.tcia import IMAGE_FOLDER
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
-from bcbm.features.radiomics import FEATURES
+from bcbm.features.radiomics import FEATURES, RECORD, provenance
+from bcbm.features.survey import SURVEY
 from bcbm.predict import main
 from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, write_bundle
 from bcbm.prediction.export import export
@@ -28,7 +29,9 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import patient_sets
+from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
+from bcbm.runs.predictions import ensemble
 
 QUIET = Console(quiet=True)
 SMALL = ["split.folds=2", "trainer.max_epochs=1", "data.workers=0", "prepared.jobs=1", "tracking.to=[]"]
@@ -81,27 +84,38 @@ def with_sums(folder):
     (folder / SUMS).write_text("".join(lines))
 
 
+def predicted_alone(trained, root, run, number, place):
+    """What the networks of a fold say of its test lesions, prepared anew from the files, without a label."""
+    rows = run.predictions[run.predictions["fold"] == number]
+    others = sorted(set(run.lesions["lesion_id"]) - set(rows["lesion_id"]))
+    pd.DataFrame({"lesion": others, "reason": "not of this test"}).to_csv(place / "out.csv", index=False)
+    words = [f"experiment={trained.folder / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
+    config = compose([*words, f"cohort.root={root}", f"cohort.exclude={place / 'out.csv'}"])
+    config, lesions = prepared(trained, config, QUIET)
+    assert lesions.entering[["ER", "PR", "HER2"]].isna().all(axis=None)
+    members = [network.predict(lesions, config) for network in trained.networks if network.fold == number]
+    assert len(members) == run.config["seeds"]
+    by_lesion, by_patient = map(ensemble, zip(*members, strict=True))
+    return lesions.entering["lesion_id"].tolist(), by_lesion, by_patient, rows
+
+
+def assert_same(ids, by_lesion, by_patient, rows):
+    """To the last bit."""
+    for target, own in rows.groupby("target"):
+        assert ids == own["lesion_id"].tolist()
+        assert np.array_equal(by_lesion[target], own["probability"])
+        assert np.array_equal(by_patient.loc[own["patient_id"], target], own["patient_probability"])
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_folds_network_predicts_its_test_patients_as_the_run_did_to_the_last_bit(
     number, model, fitted, cohort, tmp_path
 ):
-    """Prepared anew from the files, without a label, other patients left out."""
-    expected = fitted.predictions[fitted.predictions["fold"] == number]
-    others = sorted(set(fitted.lesions["patient_id"]) - set(expected["patient_id"]))
-    pd.DataFrame({"patient": others, "reason": "not of this test"}).to_csv(tmp_path / "out.csv", index=False)
     trained = read_model(model)
-    words = [f"experiment={model / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
-    config = compose([*words, f"cohort.root={cohort}", f"cohort.exclude={tmp_path / 'out.csv'}"])
-    config, lesions = prepared(trained, config, QUIET)
-    assert lesions.entering[["ER", "PR", "HER2"]].isna().all(axis=None)
-    by_lesion, by_patient = trained.networks[number].predict(lesions, config)
-    for target in trained.targets:
-        rows = expected[expected["target"] == target]
-        assert lesions.entering["lesion_id"].tolist() == rows["lesion_id"].tolist()
-        assert np.array_equal(by_lesion[target], rows["probability"])
-        assert np.array_equal(by_patient.loc[rows["patient_id"], target], rows["patient_probability"])
-        thresholds = trained.networks[number].thresholds
-        assert np.array_equal([thresholds[target]] * len(rows), rows["threshold"], equal_nan=True)
+    *said, rows = predicted_alone(trained, cohort, fitted, number, tmp_path)
+    assert_same(*said, rows)
+    thresholds = rows.drop_duplicates("target").set_index("target")["threshold"].to_dict()
+    assert trained.networks[number].thresholds == pytest.approx(thresholds, abs=0, rel=0, nan_ok=True)
 
 
 def test_a_model_tells_of_no_patient_and_of_no_place(model, fitted, cohort):
@@ -223,16 +237,22 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
         rows.append({"patient": f"P{number}", "image": str(image), "mask": str(mask), "name": "left frontal"})
     (tmp_path / "broken.nii.gz").write_bytes(b"no image")
     rows[1]["mask"] = str(tmp_path / "broken.nii.gz")
+    rows.append({**rows[0], "patient": "P3", "image": ""})
     pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
     assert command(model, f"cohort.root={tmp_path}", f"out={tmp_path / 'out'}") == 1
     table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
     patients = table[table["level"] == "patient"]
-    assert patients.loc[patients["reason"] != "", "patient_id"].tolist() == ["P1"]
+    assert patients.loc[patients["reason"] != "", "patient_id"].tolist() == ["P1", "P3"]
     assert patients.loc[patients["reason"] == "", "patient_id"].nunique() == 2
     assert table["probability"].isna().equals(table["reason"] != "")
     screen = capsys.readouterr().out
     assert "broken.nii.gz" in screen
-    assert any("P1" in line and "unreadable mask" in line for line in screen.splitlines()[-4:]), screen
+    for patient, reason in (("P1", "unreadable mask"), ("P3", "no image file")):
+        assert any(patient in line and reason in line for line in screen.splitlines()[-4:]), screen
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Research only" in page and "no image file" in page and "script" not in page
+    auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
+    assert auroc in page
 
 
 BAD = {
@@ -317,8 +337,9 @@ def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted
 def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     place, table_cohort, tmp_path
 ):
-    words = [f"cohort.root={table_cohort}", f"run.root={tmp_path}", "split.unit=lesion", *SMALL]
-    leaky = run(compose([*words, "task.modalities=[radiomics,position]"]), QUIET)
+    words = [f"cohort.root={table_cohort}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
+    words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
+    leaky = run(compose(words), QUIET)
     with pytest.raises(InputError, match="leaky=true"):
         export(leaky, tmp_path / "model", QUIET)
     export(leaky, tmp_path / "model", QUIET, leaky=True)
@@ -328,3 +349,13 @@ def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     words = [str(tmp_path / "model"), f"cohort.root={table_cohort}", f"out={tmp_path / 'out'}"]
     table = answer(words, console)
     assert table["leaky"].all() and "LEAKY" in console.export_text()
+    assert "LEAKY" in (tmp_path / "out" / "report.html").read_text()
+    # Two seeds and attention, besides.
+    trained = read_model(tmp_path / "model")
+    assert_same(*predicted_alone(trained, table_cohort, read_run(leaky), 0, tmp_path))
+    metadata = json.loads((tmp_path / "model" / METADATA).read_text())
+    metadata["bcbm"] |= {"radiomics": provenance(), "steps": {"survey": SURVEY, "radiomics": RECORD}}
+    (tmp_path / "model" / METADATA).write_text(json.dumps(metadata))
+    with_sums(tmp_path / "model")
+    with pytest.raises(InputError, match="no images.*extract"):  # published radiomics are not those
+        answer(words[:2], console)
