@@ -357,5 +357,5 @@ def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     metadata["bcbm"] |= {"radiomics": provenance(), "steps": {"survey": SURVEY, "radiomics": RECORD}}
     (tmp_path / "model" / METADATA).write_text(json.dumps(metadata))
     with_sums(tmp_path / "model")
-    with pytest.raises(InputError, match="no images.*extract"):  # published radiomics are not those
+    with pytest.raises(InputError, match=r"no images.*extract"):  # published radiomics are not those
         answer(words[:2], console)
