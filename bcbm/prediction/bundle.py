@@ -46,11 +46,10 @@ def write_bundle(folder: Path, files: Mapping[str, bytes | str]) -> None:
         files: content by its place in the folder.
 
     Raises:
-        InputError: there is something of that name.
+        InputError: as `require_absent`.
         OSError: the disk refuses; nothing is left behind.
     """
-    if folder.exists():
-        raise InputError(Problem(str(folder), "is there already", "remove it, or give another out="))
+    require_absent(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         for name, content in files.items():
@@ -59,6 +58,16 @@ def write_bundle(folder: Path, files: Mapping[str, bytes | str]) -> None:
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_absent(folder: Path) -> None:
+    """Refuse to write a model over something.
+
+    Raises:
+        InputError: there is something of that name.
+    """
+    if folder.exists():
+        raise InputError(Problem(str(folder), "is there already", "remove it, or give another out="))
 
 
 def check_bundle(folder: Path) -> dict[str, Any]:

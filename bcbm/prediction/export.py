@@ -23,6 +23,7 @@ from bcbm.prediction.bundle import (
     RESULTS,
     TRAINING,
     network_files,
+    require_absent,
     write_bundle,
 )
 from bcbm.prediction.card import model_card
@@ -67,8 +68,7 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         InputError: the run is not finished, LEAKY or a traditional model's, its cohort has changed since, or
             there is something at `out`.
     """
-    if out.exists():
-        raise InputError(Problem(str(out), "is there already", "remove it, or give another out="))
+    require_absent(out)
     run, config = read_run(folder), load(folder / "config.yaml")
     _check(run, config, leaky)
     with progress_bar(console, "exporting"):

@@ -58,10 +58,14 @@ class TrainedNetwork:
             A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
             `patient_id`.
         """
+        import torch
+
         from bcbm.data.datamodule import LesionDataModule
         from bcbm.model.trained import predicted_rows
-        from bcbm.model.trainer import make_trainer
+        from bcbm.model.trainer import make_trainer, quiet
 
+        quiet()
+        torch.set_num_threads(1)  # as in training: the last digits depend on it
         precision = self.module.settings.precision
         if precision == "16-mixed":  # which a CPU has not
             precision = "32-true"

@@ -17,6 +17,7 @@ from bcbm.prediction.predict import predict
 from bcbm.prediction.study import study_files, write_study
 
 STUDY = ("image", "mask")  # words of a single study
+COHORT = ("cohort.root=", "cohort.synthetic.", "cohort=")  # how words begin that name a cohort
 FREE = ("cohort.form", "cohort.label_value")  # of a model's settings, what another cohort may need otherwise
 GROUPS = ("cohort", "prepared", "predict")
 
@@ -32,7 +33,7 @@ def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
     settings = [word for word in words if "=" in word and not Path(word).is_dir()]
     own = dict(word.split("=", 1) for word in settings if word.partition("=")[0] in STUDY)
     settings = [word for word in settings if word.partition("=")[0] not in own]
-    named = any(word.startswith("cohort.") for word in settings)
+    named = any(word.startswith(COHORT) for word in settings)
     if not 1 <= len(places) <= 2:
         raise ConfigError(
             f"predict: {len(places)} folders are named; name a model, and at most a study's folder"
@@ -56,7 +57,7 @@ def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config
     """The table of a single study."""
     if places:
         image, masks, others = study_files(places[0], config.task.sequences[1:])
-        return write_study(folder, places[0].absolute().name, image, masks, others)
+        return write_study(folder, places[0].absolute().name, image, masks, others, config.cohort.label_value)
     if set(own) != set(STUDY):
         raise ConfigError("predict: image= and mask= go together: image=scan.nii.gz mask=lesion.nii.gz")
     if len(config.task.sequences) > 1:
@@ -64,7 +65,7 @@ def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config
         raise ConfigError(f"predict: the model reads {names}; give the study's folder, or a cohort")
     image = Path(own["image"]).expanduser()
     masks = [Path(text.strip()).expanduser() for text in own["mask"].split(",") if text.strip()]
-    return write_study(folder, image.name.split(".nii")[0], image, masks)
+    return write_study(folder, image.name.split(".nii")[0], image, masks, {}, config.cohort.label_value)
 
 
 def _check_settings(settings: Sequence[str]) -> None:

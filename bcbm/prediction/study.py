@@ -1,6 +1,6 @@
 """A single study as a cohort: an image and its masks, or a folder of both, as a table that formats read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -35,9 +35,14 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
 
 
 def write_study(
-    folder: Path, patient: str, image: Path, masks: Sequence[Path], others: dict[str, Path] | None = None
+    folder: Path,
+    patient: str,
+    image: Path,
+    masks: Sequence[Path],
+    others: Mapping[str, Path],
+    value: int | None,
 ) -> Path:
-    """Write a `manifest.csv` of one study; a mask of several label values has a lesion for each.
+    """Write a `manifest.csv` of one study.
 
     Args:
         folder: to write into.
@@ -45,24 +50,25 @@ def write_study(
         image: its post-contrast T1.
         masks: of its lesions.
         others: images of further sequences, by name.
+        value: of a lesion's voxels in its mask; None: a mask of several values has a lesion for each.
 
     Raises:
         InputError: files that are not there, all of them.
     """
-    files = [image, *masks, *(others or {}).values()]
+    files = [image, *masks, *others.values()]
     if absent := [path for path in files if not path.is_file()]:
         raise InputError(*(Problem(str(path), "is not there", "correct its name") for path in absent))
-    columns = {f"image_{name}": str(path.absolute()) for name, path in (others or {}).items()}
+    columns = {f"image_{name}": str(path.absolute()) for name, path in others.items()}
     rows = [
         {
             "patient": patient,
             "image": str(image.absolute()),
             "mask": str(mask.absolute()),
-            "label_value": value,
+            "label_value": label,
         }
         | columns
         for mask in masks
-        for value in _values(mask)
+        for label in ([""] if value else _values(mask))
     ]
     path = folder / "manifest.csv"
     pd.DataFrame(rows).to_csv(path, index=False)

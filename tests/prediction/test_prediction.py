@@ -310,6 +310,8 @@ def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
     table = answer([*words, f"out={tmp_path / 'out'}"], QUIET)
     lesions = table[table["level"] == "lesion"]
     assert lesions["lesion_id"].nunique() == len(masks)
+    table = answer([*words, f"out={tmp_path / 'one'}", "cohort.label_value=1"], QUIET)
+    assert table.loc[table["level"] == "lesion", "lesion_id"].nunique() == 1
 
 
 def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
