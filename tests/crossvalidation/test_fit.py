@@ -14,6 +14,7 @@ from repository import HOME
 TABULAR = [
     "task.modalities=[radiomics,position]",
     "cohort.synthetic.images=false",
+    "cohort.synthetic.patients=40",
     "trainer.max_epochs=3",
     "data.batch_size=64",
     "data.workers=0",
@@ -56,7 +57,7 @@ def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
     words = ("cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
-    process = fit_by_python(cache, runs, *words)
+    process = fit(cache, runs, *words)
     assert process.returncode == 0, process.stderr
     return only_run(runs), process.stdout
 

@@ -2,16 +2,14 @@
 
 import gzip
 import io
-import os
 import shutil
 import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from repository import HOME
+from commands import Command
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -185,36 +183,40 @@ def test_corrected_names_change_the_table_and_the_cohort(cohort, tmp_path):
     assert corrected.cohort != plain.cohort
 
 
-def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    lesions, _ = prepared(cohort, tmp_path, *words)
+PLACED = ("task.modalities=[position]", "cohort.position=image")
+
+
+@pytest.fixture(scope="module")
+def placed(cohort, tmp_path_factory):
+    """The cohort with every study registered: lesions, and where the records lie."""
+    folder = tmp_path_factory.mktemp("placed")
+    return prepared(cohort, folder, *PLACED)[0], folder
+
+
+def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, placed):
+    lesions, folder = placed
     entering = lesions.entering
     assert set(entering["position_source"]) == {"image"}
     assert entering[["mni_x", "mni_y", "mni_z"]].notna().all().all()
-    before = written(tmp_path)
-    prepared(cohort, tmp_path, *words)
-    assert written(tmp_path) == before
+    before = written(folder)
+    prepared(cohort, folder, *PLACED)
+    assert written(folder) == before
 
 
 def process(root, folder, *words):
     """A preparation as its own process."""
     settings = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=16"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "bcbm.prepare", *settings, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(HOME)},
-    )
+    return Command("prepare", *settings, *words)
 
 
 @pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
 def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step):
     out = tmp_path / "killed"
-    with process(cohort, out, "features.radiomics=extract") as killed:
-        while not list((out / step).glob("*.json")) and killed.poll() is None:
-            pass
-        killed.kill()
+    killed = process(cohort, out, "features.radiomics=extract")
+    while not list((out / step).glob("*.json")) and killed.poll() is None:
+        pass
+    killed.kill()
+    killed.communicate()
     before = written(out)
     lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
     undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
@@ -242,8 +244,8 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(cohort, tmp_path, small_disk):
-    with process(cohort, small_disk / "out") as run:
-        errors = run.communicate()[1]
+    run = process(cohort, small_disk / "out")
+    errors = run.communicate()[1]
     assert run.returncode == 2
     assert "No space left on device" in errors and "prepared.root" in errors and "Traceback" not in errors
     assert not list(small_disk.rglob("*.partial"))
@@ -274,13 +276,12 @@ def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
         assert names.read_text().endswith("tumor,cavity,\n")
 
 
-def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    plain, _ = prepared(cohort, tmp_path, *words)
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, placed, tmp_path):
+    plain, folder = placed
     name = plain.entering["name"].iloc[0]
     names = tmp_path / "names.csv"
     names.write_text(f"name,region\n{name},brainstem\n")
-    corrected, _ = prepared(cohort, tmp_path, *words, f"cohort.names={names}")
+    corrected, _ = prepared(cohort, folder, *PLACED, f"cohort.names={names}")
     row = corrected.table.query("name == @name").iloc[0]
     assert (row["region"], row["position_source"]) == ("brainstem", "person")
 
@@ -332,9 +333,8 @@ def test_coordinates_without_images_are_refused(table_cohort, tmp_path):
 
 def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
     runs = [process(cohort, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
-    assert [run.wait() for run in runs] == [0, 0], [run.stderr.read() for run in runs]
-    for run in runs:
-        run.communicate()
+    said = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 
