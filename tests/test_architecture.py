@@ -20,7 +20,7 @@ ORDER = (
     {"tracking", "imaging"},
     {"model", "baselines"},
     {"crossvalidation"},
-    {"comparison", "explanation"},
+    {"comparison", "explanation", "prediction"},
     {"search"},
 )
 ROOMS = set().union(*ORDER)

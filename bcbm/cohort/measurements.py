@@ -61,7 +61,7 @@ class Survey:
     Attributes:
         masks: a row a readable mask, by lesion_id: `voxels`, `volume` (mm3), centroid `x, y, z` (LPS mm of
             the scan), `outside` (part of it beyond the stripped brain), `grey_levels` (bins of 25 inside it),
-            `mean` (intensity), `brain_share` (part of the image's voxels above 0 that it takes), covariances of
+            `mean` (intensity), `brain_share` (part of the voxels above 0 that it takes), covariances of
             its points about the centroid, `xx` to `yz` (SPREAD, mm2),
             `drawn` (voxels above 0.5 in the file; with more than `voxels` the lesion is a part of the mask).
         overlaps: a row a pair of masks of one study that share voxels: `one, other` (lesion ids, or with

@@ -36,7 +36,7 @@ def build_table(
     names: Mapping[str, NameReading] | None = None,
     survey: Survey | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
-    """Build the lesion table of a download.
+    """Build the lesion table of a download; without any target, no lesion lacks a label.
 
     Args:
         names: readings that replace the program's own (cohort.overrides).
@@ -77,8 +77,9 @@ def build_table(
         for reason in (SPLIT, SEVERAL):  # published twice, one may lack its files, but not the other's fault
             same = table["content"].isin(table.loc[table["reason"] == reason, "content"])
             exclude(table, same, reason)
-    unlabelled = table[download.targets].isna().all(axis=1)
-    exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
+    if download.targets:
+        unlabelled = table[download.targets].isna().all(axis=1)
+        exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
     return table, features, problems
 
 

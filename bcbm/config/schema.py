@@ -455,6 +455,16 @@ class Ingest:
 
 
 @dataclass
+class Predict:
+    """A model used on patients (`bcbm predict`)."""
+
+    out: str = key("predictions", "folder of the tables and the page; `out=DIR` for short")
+    coverage: float = key(
+        0.9, "how often the set of a patient is to hold its status, of each class", above=0.5, below=1
+    )
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -506,6 +516,7 @@ class Config:
     tracking: Tracking = key(Tracking, "")
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
+    predict: Predict = key(Predict, "")
 
     @property
     def members(self) -> int:

@@ -18,7 +18,7 @@ from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_vo
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
-_RECORD = 3  # counts up whenever a crop or its record would look different
+RECORD = 3  # counts up whenever a crop or its record would look different
 OPEN = 256  # maps held open at once: each costs a file descriptor
 
 
@@ -60,7 +60,7 @@ def prepare_crops(
     where: dict[str, tuple[Path, int]] = {}
     problems: dict[str, Problem] = {}
     work = partial(crop_study, settings=settings)
-    address = {"crops": _RECORD, **asdict(settings)}
+    address = {"crops": RECORD, **asdict(settings)}
     for study, path, record in each_study(requested, work, folder, address, jobs=jobs, progress=progress):
         problems |= {lesion: Problem(lesion, *words) for lesion, words in record["problems"].items()}
         where |= {lesion: (_array(path), row) for row, lesion in enumerate(study.masks)}

@@ -60,7 +60,7 @@ Axes = Literal["patient", "stored"]
 AGREEING = 1e-3  # relative difference up to which two values are the same measurement, rounded or meshed anew
 DIAMETERS = [name for name in FEATURES if "Maximum2DDiameter" in name]  # measured in planes across an axis
 _LIBRARY = "pyradiomics-bhklab"
-_RECORD = 3  # counts up whenever a kept record would look different
+RECORD = 3  # counts up whenever a kept record would look different
 _PAIRS = ("LR", "PA", "SI")  # the ends of the patient's axes x, y, z
 _MARGIN = 5  # voxels kept around the mask, PyRadiomics' own padding
 _SPLINE = 40  # voxels beyond which a B-spline coefficient does not reach: its poles are below 0.44
@@ -128,7 +128,7 @@ def extract_cohort(
     values: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
     work = partial(extract_study, settings=settings or {}, axes=axes)
-    address = {"radiomics": _RECORD, "axes": axes, **provenance(settings)}
+    address = {"radiomics": RECORD, "axes": axes, **provenance(settings)}
     with TemporaryDirectory() as passing:
         place = folder or Path(passing)
         for _, _, record in each_study(requested, work, place, address, jobs=jobs, progress=progress):

@@ -42,7 +42,8 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-_SETTINGS = {"survey": 4, "bin_width": BIN_WIDTH}  # counts up whenever a record changes
+SURVEY, REGISTRATION = 4, 4  # each counts up whenever a record of its kind changes
+_SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
@@ -132,7 +133,7 @@ def register_cohort(
     Args:
         overlap: of a brain with the template's, below which a registration has failed.
     """
-    settings = {"registration": 4} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    settings = {"registration": REGISTRATION} | {name: version(name) for name in ("SimpleITK", "nilearn")}
     count = (lambda _: progress(1)) if progress else None
     for study, path, record in each_study(
         studies, register_study, folder, settings, jobs=jobs, progress=count

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import pandas as pd
 import torch
@@ -22,6 +21,7 @@ from bcbm.model.checkpoints import Average, Interruption, Keeper
 from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
+from bcbm.model.trained import lay_out, predicted_rows
 from bcbm.model.trainer import curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
@@ -121,11 +121,9 @@ def make_module(job: FoldJob, datamodule: LesionDataModule) -> LesionModule:
             "identity": job.folder.identity,
         },
     )
-    if (encoder := module.network.image) is not None:
-        if config.trainer.channels_last:
-            encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if config.trainer.compile:
-            encoder.compile()
+    lay_out(module)
+    if config.trainer.compile and module.network.image is not None:
+        module.network.image.compile()
     return module
 
 
@@ -185,7 +183,7 @@ def _predicted(
 ) -> pd.DataFrame:
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
     batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
-    rows = _rows(batches, job.config.task.targets)
+    rows = predicted_rows(batches, job.config.task.targets)
     write_whole(job.home / f".rank={trainer.global_rank}.parquet", rows.to_parquet())
     trainer.strategy.barrier()
     if not trainer.is_global_zero:
@@ -195,16 +193,3 @@ def _predicted(
     for shard in shards:
         shard.unlink()
     return rows
-
-
-def _rows(batches: list[Any], targets: list[str]) -> pd.DataFrame:
-    """Row of the lesion table, probability and attention score a target, as this rank predicted them."""
-    if not batches:
-        return pd.DataFrame()
-    columns = {"row": torch.cat([batch["row"] for batch in batches]).numpy()}
-    logit = torch.cat([batch["logit"] for batch in batches]).double()
-    score = torch.cat([batch["score"] for batch in batches]).double()
-    for column, target in enumerate(targets):
-        columns[target] = logit[:, column].sigmoid().numpy()
-        columns[f"score_{target}"] = score[:, column].numpy()
-    return pd.DataFrame(columns)

@@ -1,5 +1,6 @@
 """From files to lesion table, radiomics and crops."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
+from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
@@ -38,6 +40,8 @@ from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.preparation.shells import measured_shells
+from bcbm.runs.finished import FinishedRun
+from bcbm.runs.joins import finished_folds
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
@@ -47,17 +51,41 @@ from bcbm.terminal.words import listed, print_line, say
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
-def prepare(config: Config, console: Console) -> Lesions:
+def prepare(config: Config, console: Console, labels: bool = True) -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
+
+    Args:
+        config: the experiment.
+        console: gets problems, and what enters.
+        labels: a lesion without a label does not enter; false: none is read, and all are missing.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
     with disk_errors(config):
-        return _prepare(config, console)
+        return _prepare(config, console, labels)
 
 
-def _prepare(config: Config, console: Console) -> Lesions:
+def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]:
+    """The lesions of a finished run, prepared again without a word, and its folds.
+
+    Args:
+        run: the run.
+        config: as its folder holds it.
+
+    Raises:
+        InputError: its cohort has changed since, or a table of it says what the cohort does not.
+    """
+    lesions = prepare(config, Console(quiet=True))
+    if lesions.cohort != run.environment["cohort"]:
+        problem = "the cohort has changed since it was fitted"
+        raise InputError(Problem(str(run.folder), problem, "fit the experiment again, and take that run"))
+    split = Split.from_json(json.dumps(run.split))
+    finished_folds(run.folder, lesions.table, split, config.task.targets)
+    return lesions, split
+
+
+def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
@@ -77,19 +105,27 @@ def _prepare(config: Config, console: Console) -> Lesions:
         modality.registered for modality in modalities.values()
     )
     volumes = images or asked or register or perturb or shells
-    cohort = read_cohort(config, console, volumes=volumes, register=register, radiomics=radiomics)
+    cohort = read_cohort(
+        config, console, volumes=volumes, register=register, radiomics=radiomics, labels=labels
+    )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
+    if not labels:
+        table[config.task.targets] = np.nan
     for key, column in (
         ("split.holdout", config.split.holdout),
         ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
-        if column:
+        if column and labels:
             require_column(key, column, cohort.download)
+        elif column and column not in table:
+            table[column] = ""
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
+        if not labels:
+            remedy = "unpack the images, which the model needs"
         raise InputError(
             Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
         )
@@ -168,8 +204,9 @@ def _prepare(config: Config, console: Console) -> Lesions:
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
     lesions.card = card.described() if card else None
-    lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
-    _print("note", telling_problems(lesions.tellings), console)
+    if labels:
+        lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
+        _print("note", telling_problems(lesions.tellings), console)
     return lesions
 
 

@@ -117,7 +117,13 @@ def embedded_root(config: Config, console: Console) -> Path:
 
 
 def read_cohort(
-    config: Config, console: Console, *, volumes: bool, register: bool, radiomics: bool = True
+    config: Config,
+    console: Console,
+    *,
+    volumes: bool,
+    register: bool,
+    radiomics: bool = True,
+    labels: bool = True,
 ) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
@@ -125,11 +131,13 @@ def read_cohort(
         volumes: survey images and masks, where there are any.
         radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
+        labels: read them, and refuse a cohort that lacks those of `task.targets`.
 
     Raises:
         InputError: nothing can be done with this input.
     """
-    roots, targets = cohort_roots(config, console), known_targets(config.cohort.targets)
+    roots = cohort_roots(config, console)
+    targets = known_targets(config.cohort.targets) if labels else {}
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
@@ -150,7 +158,8 @@ def read_cohort(
         download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
     columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
     download.targets = [target for target in download.targets if target in columns]
-    _require_targets(config, download)
+    if labels:
+        _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
     left_out = read_exclusions(Path(config.cohort.exclude).expanduser()) if config.cohort.exclude else None

@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 # What may differ between two starts of the same run.
-NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest")
+NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest", "predict")
 PLACES = {
     "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),
     "split": ("file",),

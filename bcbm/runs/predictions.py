@@ -180,17 +180,41 @@ def _calibrated(
     how: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Probabilities of test lesions, of validation patients and of test patients, a column a target."""
-    probability = rows.loc[parts["test"], targets].astype(np.float64)
-    validation, test = (
-        _patients(rows.loc[parts[part]], lesions.iloc[parts[part]], targets, how)
-        for part in ("validation", "test")
-    )
+    test, validation = parts["test"], parts["validation"]
+    of_validation = {
+        target: calibrator.behind(_weight(rows, validation, target))
+        for target, calibrator in calibrators.items()
+    }
+    _, patients = calibrated(of_validation, rows.loc[validation], lesions.iloc[validation], targets, how)
+    lesion, patient = calibrated(calibrators, rows.loc[test], lesions.iloc[test], targets, how)
+    return lesion, patients, patient
+
+
+def calibrated(
+    calibrators: Mapping[str, Calibrator],
+    rows: pd.DataFrame,
+    lesions: pd.DataFrame,
+    targets: list[str],
+    how: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Probabilities of lesions, and of their patients, from what one training predicts.
+
+    Args:
+        calibrators: of that training, by target.
+        rows: what it predicts, a row a lesion, as of `prediction_table`.
+        lesions: `patient_id` and `volume` of the same lesions, in their order.
+        targets: those predicted.
+        how: the rule from lesions to patient.
+
+    Returns:
+        A column a target each: a row a lesion, on the index of `rows`; a row a patient, by `patient_id`.
+    """
+    probability = rows[targets].astype(np.float64)
+    patients = _patients(rows, lesions, targets, how)
     for target, calibrator in calibrators.items():
-        of_validation = calibrator.behind(_weight(rows, parts["validation"], target))
-        validation[target] = of_validation(validation[target])
-        test[target] = calibrator(test[target])
         probability[target] = calibrator(probability[target])
-    return probability, validation, test
+        patients[target] = calibrator(patients[target])
+    return probability, patients
 
 
 def _patients(rows: pd.DataFrame, lesions: pd.DataFrame, targets: list[str], how: str) -> pd.DataFrame:

@@ -90,7 +90,7 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
 
         console = Console(highlight=False)
         for word in words:
-            folder = _run_folder(Path(word), console)
+            folder = run_folder(Path(word), console)
             with logged(console, folder):
                 work(folder, console)
         return 0
@@ -98,7 +98,7 @@ def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
     return errors_in_words(work_on_all)
 
 
-def _run_folder(path: "Path", console: "Console") -> "Path":
+def run_folder(path: "Path", console: "Console") -> "Path":
     """A run folder, or the newest of those in an experiment's folder."""
     from bcbm.errors import InputError, Problem
 

@@ -82,7 +82,10 @@ SHELLS: Mapping[str, Callable[[], str]] = {"bash": bash, "zsh": zsh}
 def _keys() -> list[str]:
     """Every key and group, each with the sign that its value follows."""
     names = [name for name, _, _ in settings(Config())]
-    return [f"{name}=" for name in [*names, *group_choices(), "sweep", "against", "across", "out"]]
+    return [
+        f"{name}="
+        for name in [*names, *group_choices(), "sweep", "against", "across", "out", "leaky", "image", "mask"]
+    ]
 
 
 def _choices() -> dict[str, list[str]]:

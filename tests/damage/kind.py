@@ -25,7 +25,7 @@ class Kind:
         end: how the command meets it: REFUSED, SAID or ANEW.
         lost: how many lesions do not enter for it.
         given: what is damaged: a `download`, an `export` of a scanner, a finished `run`, a `prepared` folder,
-            or nothing.
+            a `model`, or nothing.
         words: of the command line, behind those that name what is given.
         damage: does it to the folder that it is given; may return further words.
     """

@@ -16,6 +16,7 @@ from damage import KINDS, Kind
 from damage.exports import EXPORTED, write_export
 from damage.given import LESIONS, write_download
 from damage.kind import ANEW, IMAGES, REFUSED
+from damage.models import write_model
 
 STATUS = {"audit": 1}  # of a command that has found something and went on; of all others 0
 LINES = ("error ", "problem ", "note ")
@@ -28,7 +29,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_download(place / "download")
     write_run(place / "run")
     write_export(place / "export")
-    folders = {name: place / name for name in ("download", "run", "prepared", "export")}
+    write_model(place / "model")
+    folders = {name: place / name for name in ("download", "run", "prepared", "export", "model")}
     alone = Kind("nothing", "prepare", (), ANEW, 0, "prepared", IMAGES, lambda folder: None)
     with pytest.MonkeyPatch.context() as patch:
         assert ended("prepare", command_words(alone, folders), patch) == 0
@@ -68,6 +70,8 @@ def command_words(kind: Kind, given: dict[str, Path]) -> list[str]:
         return [str(given["run"])]
     if kind.given == "export":
         return [str(given["export"]), "out=out", "ingest.brain=none", "prepared.jobs=1"]
+    if kind.given == "model":
+        return [str(given["model"]), "cohort.root=DIR", "out=out"]
     if not kind.given:
         return [*kind.words]
     places = [f"cohort.root={given['download']}", f"prepared.root={given['prepared']}", "run.root=runs"]
@@ -83,7 +87,7 @@ def test_a_kind_of_damage_is_named_in_one_line_and_costs_nothing_else(
         shutil.copytree(sound[name], given[name])
     words = command_words(kind, given)
     words += kind.damage(given.get(kind.given, place)) or []
-    source = given[kind.given if kind.given in ("run", "export") else "download"]
+    source = given[kind.given if kind.given in ("run", "export", "model") else "download"]
     before = sums(source)
     status = ended(kind.command, words, monkeypatch)
     out, err = capsys.readouterr()

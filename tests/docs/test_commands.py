@@ -39,11 +39,14 @@ SMALL = {
     "sweep": [*FIT, *SWEEP],
     "ingest": ["ingest.brain=none", "prepared.jobs=1"],
     "evaluate": [],
+    "export": [],
+    "predict": ["prepared.jobs=1"],
     "explain": [],
 }
 FINISHED = ("demo", "demo+fusion/gated")  # experiments of which `runs/<experiment>/TIME` is a finished run
 CI = (HOME / ".ci" / "run").read_text().splitlines()
 OWN_WORDS = {"sweep", "workers", "storage", "trials", "minutes", "outer", "refit", "against"}
+OWN_WORDS |= {"image", "mask"}
 
 
 def blocks():

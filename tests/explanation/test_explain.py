@@ -22,9 +22,10 @@ from bcbm.config.compose import compose, load
 from bcbm.config.schema import Config, Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
+from bcbm.crossvalidation.trained import require_checkpoints, trained_module
 from bcbm.errors import InputError, Note
 from bcbm.explanation.ablation import EncodedLesions
-from bcbm.explanation.explain import explain, require_checkpoints, trained_module
+from bcbm.explanation.explain import explain
 from bcbm.explanation.saliency import grad_cam, occlusion
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities.radiomics import RADIOMICS

@@ -63,7 +63,7 @@ def read_download(
     clinical = read_workbook(
         root,
         *CLINICAL_WORKBOOK,
-        needed=["ID", *TARGETS],
+        needed=["ID", *(name for name in TARGETS if name in targets)],
         used=lambda heading: heading in ("ID", *ACQUIRED) or is_label_column(heading, targets),
         odd=odd,
         percentages=lambda heading: is_label_column(heading, targets),

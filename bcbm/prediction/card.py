@@ -1,0 +1,68 @@
+"""What a model says of itself to a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bcbm.report.words import leak_in_words, with_interval
+from bcbm.runs.finished import FinishedRun
+from bcbm.system.words import counted
+from bcbm.terminal.words import listed
+
+
+def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
+    """The model card, Markdown (Mitchell et al., FAT* 2019).
+
+    Args:
+        metadata: content of `configs/metadata.json`, and `training` that of `training.json`.
+        run: the run that was exported.
+    """
+    own, task = metadata["bcbm"], run.config["task"]
+    lines = [f"# {metadata['name']}", ""]
+    if own["leaky"]:
+        words = leak_in_words(run.results["split"])
+        lines += [f"**LEAKY: {words}. No figure here is a result.**", ""]
+    lines += [
+        metadata["description"],
+        "",
+        "## Intended use",
+        "",
+        metadata["intended_use"],
+        "",
+        "## Training",
+        "",
+        f"{counted(training['lesions'], 'lesion')} of {counted(training['patients'], 'patient')}; cohort "
+        f"{own['cohort']}, split {own['split']}, run {own['run']}.",
+        f"It reads {listed(task['modalities'])}; lesions become a patient by {task['aggregate']}.",
+        "",
+        "| target | positive patients | negative patients | patient AUROC of the run [95 % CI] |",
+        "|---|---|---|---|",
+    ]
+    for target, block in run.results["receptors"].items():
+        labels = training["labels"][target]
+        lines.append(
+            f"| {target} | {labels['positive']} | {labels['negative']} | {with_interval(block['patient'])} |"
+        )
+    lines += [
+        "",
+        "The AUROC is the mean over folds, each network tested on patients that it had not seen. It is the",
+        "figure of the way to make such a network on this cohort, not of this ensemble on another.",
+        "",
+        "## Limits",
+        "",
+        "- It was tested on patients of its own cohort only.",
+        "- Lesions of a patient share its label, so a lesion's own status is not known.",
+        "- Threshold: the mean of those of the folds, each chosen on validation patients.",
+        "- Sets hold the status as often as they say for patients like those of the training, for no others.",
+        "",
+        "## Use",
+        "",
+        "    bcbm predict MODEL image=scan.nii.gz mask=lesion.nii.gz",
+        "",
+        f"Written by bcbm {own['version']}; `sha256sum --check checksums.txt` tells whether it is whole.",
+        "",
+        "## Data",
+        "",
+        f"{run.environment.get('citation') or 'No citation and no licence of the data are stated.'}",
+        "",
+    ]
+    return "\n".join(lines)

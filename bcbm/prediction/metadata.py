@@ -1,0 +1,111 @@
+"""What a model says of itself to a machine: MONAI's description of a bundle, and ours beside it."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from bcbm.config.schema import Config
+from bcbm.prediction.bundle import FORMAT
+from bcbm.report.words import with_interval
+from bcbm.runs.finished import FinishedRun
+from bcbm.system.version import __version__
+
+SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
+INTENDED_USE = "Research on methods. Not for any decision about a patient."
+PACKAGES = ("lightning", "safetensors", "SimpleITK", "pyradiomics-bhklab")
+
+
+def metadata_of(
+    run: FinishedRun,
+    config: Config,
+    networks: Sequence[str],
+    radiomics: Mapping[str, str],
+    taken: Mapping[str, int],
+) -> dict[str, Any]:
+    """The content of `configs/metadata.json`, after MONAI's specification of bundles.
+
+    Args:
+        run: that is exported.
+        config: its configuration.
+        networks: names of its trained networks.
+        radiomics: what has made the radiomics that they read.
+        taken: versions of the steps of preparation.
+    """
+    environment, targets = run.environment, list(config.task.targets)
+    leaky = bool(run.results["leaky"])
+    warning = "LEAKY: its figures are no results. " if leaky else ""
+    return {
+        "schema": SCHEMA,
+        "version": "1.0.0",
+        "changelog": {"1.0.0": f"exported by bcbm {__version__}"},
+        "monai_version": version("monai"),
+        "pytorch_version": environment["versions"]["torch"],
+        "numpy_version": environment["versions"]["numpy"],
+        "required_packages_version": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
+        "name": f"{run.config['experiment']}: {', '.join(targets)}",
+        "task": f"{', '.join(targets)} of brain metastases from {', '.join(config.task.modalities)}",
+        "description": f"{warning}An ensemble of the {len(networks)} networks of a cross-validation by bcbm.",
+        "authorship": "those who ran bcbm",
+        "copyright": environment.get("citation") or "not stated",
+        "data_source": f"cohort of content {environment['cohort']}",
+        "data_type": "nibabel",
+        "image_classes": "post-contrast T1, skull-stripped, and masks of lesions",
+        "label_classes": "one per patient and target: 1 positive, 0 negative",
+        "pred_classes": ", ".join(f"{target}: probability of positive" for target in targets),
+        "intended_use": INTENDED_USE,
+        "eval_metrics": {
+            f"{target}_patient_auroc": with_interval(block["patient"])
+            for target, block in run.results["receptors"].items()
+        },
+        "network_data_format": {"inputs": _inputs(config), "outputs": {"pred": _output(targets)}},
+        "bcbm": {
+            "format": FORMAT,
+            "version": __version__,
+            "leaky": leaky,
+            "networks": list(networks),
+            "run": environment["identity"],
+            "cohort": environment["cohort"],
+            "split": environment["split"],
+            "radiomics": dict(radiomics),
+            "steps": dict(taken),
+        },
+    }
+
+
+def _inputs(config: Config) -> dict[str, Any]:
+    """What the networks read, by modality, as MONAI describes tensors."""
+    features = config.features
+    inputs: dict[str, dict[str, Any]] = {}
+    for name in config.task.modalities:
+        if name != "image":
+            inputs[name] = {"type": "tuples", "format": "magnitude", "dtype": "float32"}
+            inputs[name] |= {"num_channels": 1, "spatial_shape": [], "is_patch_data": False}
+            continue
+        channels = [*config.task.sequences, *["mask"] * config.model.mask_channel]
+        inputs[name] = {
+            "type": "image",
+            "format": "magnitude",
+            "modality": "MR",
+            "num_channels": len(channels),
+            "spatial_shape": [features.crop_size] * 3,
+            "dtype": "float32",
+            "value_range": [],
+            "is_patch_data": True,
+            "channel_def": dict(enumerate(channels)),
+        }
+    return inputs
+
+
+def _output(targets: Sequence[str]) -> dict[str, Any]:
+    return {
+        "type": "probabilities",
+        "format": "classes",
+        "num_channels": len(targets),
+        "spatial_shape": [],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": False,
+        "channel_def": dict(enumerate(targets)),
+    }

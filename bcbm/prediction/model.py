@@ -1,0 +1,160 @@
+"""A model as it is used: its networks, thresholds and settings, from its folder."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.config.schema import Config, Model
+from bcbm.errors import readable
+from bcbm.prediction.bundle import (
+    AGAIN,
+    OUT_OF_FOLD,
+    RESULTS,
+    TRAINING,
+    bundle_sum,
+    check_bundle,
+    network_files,
+    read_part,
+)
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.finished import without_nulls
+from bcbm.runs.predictions import calibrated
+from bcbm.statistics.results import Results
+
+if TYPE_CHECKING:
+    from bcbm.model.module import LesionModule
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """One training of a fold.
+
+    Attributes:
+        module: the network with its calibrators.
+        fold: whose training patients it has seen, and `seed`, which of that fold's trainings it is.
+        batch_size: lesions that its run gave to it at once, on which the last digits of a figure depend.
+        thresholds: from which on a patient is called positive, by target; NaN where there is none.
+    """
+
+    module: "LesionModule"
+    fold: int
+    seed: int
+    batch_size: int
+    thresholds: Mapping[str, float]
+
+    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Probabilities of lesions and of their patients, as the run of the network worked them out.
+
+        Args:
+            lesions: all that enter are predicted.
+            config: what they were prepared with; its trainer says on what.
+
+        Returns:
+            A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
+            `patient_id`.
+        """
+        import torch
+
+        from bcbm.data.datamodule import LesionDataModule
+        from bcbm.model.trained import predicted_rows
+        from bcbm.model.trainer import make_trainer, quiet
+
+        quiet()
+        torch.set_num_threads(1)  # as in training: the last digits depend on it
+        precision = self.module.settings.precision
+        if precision == "16-mixed":  # which a CPU has not
+            precision = "32-true"
+        own = replace(
+            config,
+            model=Model(**self.module.hparams["model"]),
+            data=replace(config.data, batch_size=self.batch_size, workers=0),
+            trainer=replace(config.trainer, precision=precision),
+        )
+        parts = {"test": np.arange(len(lesions.entering))}
+        datamodule = LesionDataModule(lesions.data(own), parts, seed=0, present=lesions.present)
+        datamodule.setup()
+        trainer = make_trainer(own, [], [], Path())
+        batches: Any = trainer.predict(self.module, datamodule.predict_dataloader()[1])
+        targets = own.task.targets
+        rows = predicted_rows(batches or [], targets).set_index("row")
+        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a model's folder holds, each file held against its sum.
+
+    Attributes:
+        folder: where it lies; `identity`: a sum of all that is in it.
+        networks: its ensemble.
+        targets: that it predicts.
+        leaky: its run was.
+        radiomics: library, version and settings that made those it was trained on; empty where it reads none.
+        steps: versions of the steps of preparation, by name.
+        training: what its training lesions were like, see `training_of`.
+        out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
+        results: of its run.
+    """
+
+    folder: Path
+    identity: str
+    networks: tuple[TrainedNetwork, ...]
+    targets: tuple[str, ...]
+    leaky: bool
+    radiomics: Mapping[str, str]
+    steps: Mapping[str, int]
+    training: Mapping[str, Any]
+    out_of_fold: Sequence[Mapping[str, Any]]
+    results: Results
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """From which probability on the ensemble calls a patient positive: the mean over its networks."""
+        means = {}
+        for target in self.targets:
+            known = [value for net in self.networks if not math.isnan(value := net.thresholds[target])]
+            means[target] = float(np.mean(known)) if known else math.nan
+        return means
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Read a model.
+
+    Raises:
+        InputError: it is not a model, a file is missing or has a byte changed, or a newer version wrote it.
+    """
+    own = check_bundle(folder)["bcbm"]
+    with readable(folder, AGAIN):
+        networks = tuple(_network(folder, name) for name in own["networks"])
+        return TrainedModel(
+            folder,
+            bundle_sum(folder),
+            networks,
+            tuple(networks[0].module.task.targets),
+            bool(own["leaky"]),
+            own["radiomics"],
+            own["steps"],
+            read_part(folder, TRAINING),
+            read_part(folder, OUT_OF_FOLD)["blocks"],
+            without_nulls(read_part(folder, RESULTS)),
+        )
+
+
+def _network(folder: Path, name: str) -> TrainedNetwork:
+    from safetensors.torch import load_file
+
+    from bcbm.model.module import LesionModule
+    from bcbm.model.trained import lay_out
+
+    weights, rest = network_files(name)
+    content = read_part(folder, rest)
+    module = LesionModule(**content["network"], loaded="")
+    module.load_state_dict(load_file(folder / weights))
+    lay_out(module)
+    thresholds = without_nulls(content["thresholds"])
+    return TrainedNetwork(module, content["fold"], content["seed"], content["batch_size"], thresholds)

@@ -1,0 +1,218 @@
+"""A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+
+from bcbm.config.schema import Config
+from bcbm.errors import InputError, Problem
+from bcbm.prediction.model import TrainedModel
+from bcbm.prediction.sets import patient_sets
+from bcbm.prediction.training import content_sums
+from bcbm.preparation.lesions import Lesions
+from bcbm.preparation.prepare import prepare
+from bcbm.preparation.steps import steps
+from bcbm.report.pages.predictions import write_page
+from bcbm.runs.predictions import ensemble
+from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
+from bcbm.system.words import counted
+from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import listed, print_line, say
+
+TABLE = "predictions.parquet"
+COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
+COLUMNS += ["decision", "set", "lesions", "trained_on", "leaky", "reason"]
+SHOWN = 20  # patients that the screen lists
+
+
+def predict(model: TrainedModel, config: Config, out: Path, console: Console) -> pd.DataFrame:
+    """Predict a cohort and write `predictions.parquet`, `predictions.csv` and `report.html`.
+
+    Args:
+        model: used on it.
+        config: the model's own, with the cohort in it.
+        out: folder of the tables and the page.
+        console: gets what is wrong with the cohort, and the predictions of a few patients.
+
+    Returns:
+        The table, see `prediction_rows`.
+
+    Raises:
+        InputError: nothing can be predicted, or its radiomics would be others than those of the training.
+    """
+    if model.leaky:
+        print_line(console, "[bold red]LEAKY[/] this model was exported from a LEAKY run")
+    config, lesions = prepared(model, config, console)
+    with progress_bar(console, "predicting", len(model.networks)) as advance:
+        members = []
+        for network in model.networks:
+            members.append(network.predict(lesions, config))
+            advance(1)
+    table = prediction_rows(model, lesions, members, config.predict.coverage)
+    table.attrs = {"model": model.identity}
+    write_whole(out / TABLE, table.to_parquet())
+    write_whole(out / "predictions.csv", spreadsheet_csv(table))
+    page = out / "report.html"
+    write_page(page, table, model.results, model.training, config.predict.coverage)
+    _report(table, model, console)
+    say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
+    return table
+
+
+def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Config, Lesions]:
+    """The lesions of a cohort, prepared as those that a model was trained on, and the settings of that.
+
+    Raises:
+        InputError: a step of preparation, or the library of radiomics, has another version than in training.
+    """
+    extracted = model.radiomics.get("library") not in (None, "workbook")
+    if extracted:
+        config = replace(config, features=replace(config.features, radiomics="extract"))
+    _require_steps(model, config, extracted)
+    lesions = prepare(config, console, labels=False)
+    if model.radiomics.get("library") == "workbook":
+        made = pd.read_parquet(lesions.folder / "radiomics.parquet", columns=["library"])["library"]
+        if own := sorted(set(made) - {"workbook"}):
+            text = f"the model was trained on published radiomics, and these are extracted by {listed(own)}"
+            print_line(console, f"[yellow]note[/] {text}")
+    return config, lesions
+
+
+def prediction_rows(
+    model: TrainedModel,
+    lesions: Lesions,
+    members: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    coverage: float,
+) -> pd.DataFrame:
+    """The table of predictions: patients first, then lesions, a row a target; those without one, last.
+
+    Args:
+        model: that predicts.
+        lesions: prepared.
+        members: what each of its networks says of lesions and patients, as `TrainedNetwork.predict`.
+        coverage: of the sets of patients, see `patient_sets`.
+
+    Returns:
+        COLUMNS: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks), `spread`
+        (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
+        behind it, `trained_on` (whether one of them is a training lesion), `leaky`, and in place of a
+        prediction the `reason` why there is none.
+    """
+    by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
+    entering = lesions.entering
+    known = set(model.training["contents"])
+    seen = pd.Series([sum_ in known for sum_ in content_sums(entering["content"], model.training["salt"])])
+    patients = pd.DataFrame({"patient_id": by_patient[0].index, "study_id": "", "lesion_id": ""})
+    counts = entering.groupby("patient_id")
+    patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()
+    patients["trained_on"] = seen.groupby(entering["patient_id"]).any().loc[patients["patient_id"]].to_numpy()
+    rows = entering[["patient_id", "study_id", "lesion_id"]].assign(lesions=1, trained_on=seen)
+    sets = patient_sets(model.out_of_fold, [net.fold for net in model.networks], by_patient, coverage)
+    table = pd.concat(
+        [
+            _predicted(model, "patient", patients, by_patient, sets),
+            _predicted(model, "lesion", rows, by_lesion, None),
+            _unpredicted(lesions.table, patients["patient_id"]),
+        ],
+        ignore_index=True,
+    )
+    texts = dict.fromkeys(["patient_id", "study_id", "lesion_id", "target", "decision", "set", "reason"], str)
+    return table.assign(leaky=model.leaky)[COLUMNS].astype(texts)
+
+
+def _predicted(
+    model: TrainedModel,
+    level: str,
+    rows: pd.DataFrame,
+    members: Sequence[pd.DataFrame],
+    sets: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Rows of one level, target by target."""
+    mean = ensemble(members)
+    spread = np.std([member.to_numpy(np.float64) for member in members], axis=0)
+    tables = []
+    for column, target in enumerate(model.targets):
+        probability, threshold = mean[target].to_numpy(), model.thresholds[target]
+        positive = np.where(probability >= threshold, "positive", "negative")
+        tables.append(
+            rows.assign(
+                level=level,
+                target=target,
+                probability=probability,
+                spread=spread[:, column],
+                threshold=threshold,
+                decision="" if np.isnan(threshold) else positive,
+                set="" if sets is None else sets[target].to_numpy(),
+                reason="",
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _unpredicted(table: pd.DataFrame, predicted: pd.Series) -> pd.DataFrame:
+    """A row a patient, and one a lesion, without a prediction, with the reason."""
+    excluded = table[table["excluded"]]
+    lesions = excluded[["patient_id", "study_id", "lesion_id", "reason"]].assign(level="lesion", lesions=1)
+    alone = excluded[~excluded["patient_id"].isin(predicted)]
+    reasons = alone.groupby("patient_id")["reason"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
+    patients = pd.DataFrame({"patient_id": reasons.index, "reason": reasons.to_numpy(), "level": "patient"})
+    rows = pd.concat([patients.assign(study_id="", lesion_id="", lesions=0), lesions], ignore_index=True)
+    numbers = dict.fromkeys(("probability", "spread", "threshold"), np.nan)
+    return rows.assign(target="", decision="", set="", trained_on=False, **numbers)
+
+
+def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None:
+    """Refuse to prepare lesions in another way than those that a model was trained on."""
+    from bcbm.features.radiomics import provenance
+
+    problems = []
+    own = steps(config, extracted)
+    for name in sorted({*own, *model.steps}):
+        if own.get(name) != model.steps.get(name):
+            found = (
+                f"was trained on {name} of version {model.steps.get(name)}, and here it is {own.get(name)}"
+            )
+            remedy = "use the version of bcbm that its model card names, or export its run again"
+            problems.append(Problem(str(model.folder), found, remedy))
+    if extracted and (others := {k: v for k, v in provenance().items() if model.radiomics.get(k) != v}):
+        words = listed(
+            [f"{name} {model.radiomics.get(name)}, here {value}" for name, value in others.items()]
+        )
+        remedy = f"install {model.radiomics['library']}=={model.radiomics['version']}"
+        problems.append(Problem(str(model.folder), f"reads radiomics of {words}", remedy))
+    if problems:
+        raise InputError(*problems)
+
+
+def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
+    """Print the patients, if they are few, and what has no prediction."""
+    patients = table[(table["level"] == "patient") & (table["reason"] == "")]
+    names = patients["patient_id"].unique()
+    for name in names[:SHOWN] if len(names) <= SHOWN else []:
+        rows = patients[patients["patient_id"] == name]
+        parts = [
+            f"{row.target} {row.probability:.2f} ± {row.spread:.2f} {row.decision}, set: {row.set}"
+            for row in rows.itertuples()
+        ]
+        say(console, f"  {name}  {'; '.join(parts)}")
+    if seen := int(patients.loc[patients["trained_on"], "patient_id"].nunique()):
+        text = (
+            f"the model was trained on lesions of {counted(seen, 'of these patients', 'of these patients')}"
+        )
+        print_line(console, f"[yellow]note[/] {text}: what it says of them shows nothing")
+    failed = table[table["reason"] != ""]
+    for row in failed[failed["level"] == "patient"].itertuples():
+        print_line(console, f"[yellow]problem[/] {escape(f'{row.patient_id}: not predicted; {row.reason}')}")
+    counts = [
+        counted(rows.loc[rows["level"] == level, f"{level}_id"].nunique(), level)
+        for rows in (table[table["reason"] == ""], failed)
+        for level in ("patient", "lesion")
+    ]
+    words = "predicted {} and {}, not {} and {}; for research, not for a decision about a patient"
+    say(console, words.format(*counts))

@@ -1,0 +1,79 @@
+"""What the words of `predict` ask for: a model, and the patients that it is used on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+from rich.console import Console
+
+from bcbm.config.compose import compose
+from bcbm.config.schema import Config
+from bcbm.errors import ConfigError
+from bcbm.prediction.bundle import EXPERIMENT
+from bcbm.prediction.export import PREPARED
+from bcbm.prediction.model import read_model
+from bcbm.prediction.predict import predict
+from bcbm.prediction.study import study_files, write_study
+
+STUDY = ("image", "mask")  # words of a single study
+COHORT = ("cohort.root=", "cohort.synthetic.", "cohort=")  # how words begin that name a cohort
+FREE = ("cohort.form", "cohort.label_value")  # of a model's settings, what another cohort may need otherwise
+GROUPS = ("cohort", "prepared", "predict")
+
+
+def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
+    """Do what the words of a command line ask for; returns the table of predictions.
+
+    Raises:
+        ConfigError: they do not name one model and what to predict, or a setting that is the model's.
+        InputError: the model or the files cannot be used.
+    """
+    places = [Path(word).expanduser() for word in words if "=" not in word or Path(word).is_dir()]
+    settings = [word for word in words if "=" in word and not Path(word).is_dir()]
+    own = dict(word.split("=", 1) for word in settings if word.partition("=")[0] in STUDY)
+    settings = [word for word in settings if word.partition("=")[0] not in own]
+    named = any(word.startswith(COHORT) for word in settings)
+    if not 1 <= len(places) <= 2:
+        raise ConfigError(
+            f"predict: {len(places)} folders are named; name a model, and at most a study's folder"
+        )
+    if bool(own) + (len(places) == 2) + named != 1:
+        raise ConfigError(
+            "predict: say what to predict: cohort.root=DIR, a study's folder, or image= and mask="
+        )
+    _check_settings(settings)
+    model = read_model(places[0])
+    settings = [f"predict.{word}" if word.startswith("out=") else word for word in settings]
+    settings = [f"experiment={places[0] / EXPERIMENT}", "augment.where=device", *settings]
+    with TemporaryDirectory() as folder:
+        if own or len(places) == 2:
+            settings.append(f"cohort.root={_study(Path(folder), own, places[1:], compose(settings))}")
+        config = compose(settings)
+        return predict(model, config, Path(config.predict.out).expanduser(), console)
+
+
+def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config) -> Path:
+    """The table of a single study."""
+    if places:
+        image, masks, others = study_files(places[0], config.task.sequences[1:])
+        return write_study(folder, places[0].absolute().name, image, masks, others, config.cohort.label_value)
+    if set(own) != set(STUDY):
+        raise ConfigError("predict: image= and mask= go together: image=scan.nii.gz mask=lesion.nii.gz")
+    if len(config.task.sequences) > 1:
+        names = ", ".join(config.task.sequences)
+        raise ConfigError(f"predict: the model reads {names}; give the study's folder, or a cohort")
+    image = Path(own["image"]).expanduser()
+    masks = [Path(text.strip()).expanduser() for text in own["mask"].split(",") if text.strip()]
+    return write_study(folder, image.name.split(".nii")[0], image, masks, {}, config.cohort.label_value)
+
+
+def _check_settings(settings: Sequence[str]) -> None:
+    """Refuse to change what a model was trained with."""
+    for word in settings:
+        name = word.partition("=")[0].lstrip("-")
+        group, _, key = name.partition(".")
+        if name in ("out", "trainer.accelerator", *FREE):
+            continue
+        if group not in GROUPS or key in PREPARED.get(group, ()):
+            raise ConfigError(f"predict: {name} is the model's, as it was trained; leave it out")

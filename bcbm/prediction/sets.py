@@ -1,0 +1,73 @@
+"""Conformal sets of a model's patients, from what its run said of patients that each fold had not seen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcbm.runs.predictions import ensemble
+from bcbm.statistics.conformal import conformal_p, label_sets
+
+CLASSES = {"positive": 1.0, "negative": 0.0}
+
+
+def out_of_fold(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The probabilities of each fold's test patients, by class; sorted, so that nothing joins two of them.
+
+    Args:
+        predictions: the prediction table of a run.
+
+    Returns:
+        A block a fold and target: `fold`, `repeat`, `target`, and the probabilities under `positive` and
+        `negative`.
+    """
+    patients = predictions.drop_duplicates(["fold", "target", "patient_id"])
+    return [
+        {"fold": int(str(fold)), "repeat": int(rows["repeat"].iloc[0]), "target": str(target)}
+        | {
+            name: sorted(rows.loc[rows["label"] == label, "patient_probability"].tolist())
+            for name, label in CLASSES.items()
+        }
+        for (fold, target), rows in patients.groupby(["fold", "target"])
+    ]
+
+
+def patient_sets(
+    blocks: Sequence[Mapping[str, Any]],
+    folds: Sequence[int],
+    members: Sequence[pd.DataFrame],
+    coverage: float,
+) -> pd.DataFrame:
+    """The set of each patient and target, see `label_sets`; over repeats by the mean of their p.
+
+    Args:
+        blocks: as `out_of_fold` gives them.
+        folds: of each network.
+        members: what each network says of patients, a column a target.
+        coverage: how often a set is to hold the true label.
+    """
+    by_fold = {
+        fold: ensemble([table for table, own in zip(members, folds, strict=True) if own == fold])
+        for fold in sorted(set(folds))
+    }
+    sets = pd.DataFrame(index=members[0].index)
+    for target in members[0].columns:
+        own = [block for block in blocks if block["target"] == target]
+        positive, negative = (_usual(own, by_fold, target, name) for name in CLASSES)
+        sets[target] = label_sets(positive, negative, coverage)
+    return sets
+
+
+def _usual(
+    blocks: Sequence[Mapping[str, Any]], by_fold: Mapping[int, pd.DataFrame], target: str, name: str
+) -> np.ndarray:
+    """How usual patients would be in a class, the mean over repeats."""
+    values = []
+    for repeat in sorted({block["repeat"] for block in blocks}):
+        own = [block for block in blocks if block["repeat"] == repeat]
+        said = [by_fold[block["fold"]][target].to_numpy() for block in own]
+        # How odd: the probability of the other class.
+        odd = [np.abs(CLASSES[name] - np.asarray(block[name])) for block in own]
+        values.append(conformal_p(odd, [np.abs(CLASSES[name] - probability) for probability in said]))
+    return np.asarray(np.mean(values, axis=0))

@@ -1,0 +1,85 @@
+"""A single study as a cohort: an image and its masks, or a folder of both, as a table that formats read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.errors import InputError, Problem
+from bcbm.features.masks import label_values
+from bcbm.features.volumes import open_volume
+
+ENDINGS = (".nii.gz", ".nii")
+MOST_VALUES = 50  # label values of a mask beyond which it is none
+
+
+def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list[Path], dict[str, Path]]:
+    """The image of a study's folder, its masks, and the images of further sequences, by their names.
+
+    Names hold `_image` and `_mask_`, as in the download and in what `ingest` writes.
+
+    Raises:
+        InputError: it has not one image, or no mask.
+    """
+    volumes = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
+    others = {
+        sequence: path for sequence in sequences for path in volumes if f"_image_{sequence}" in path.name
+    }
+    images = [path for path in volumes if "_image" in path.name and path not in others.values()]
+    masks = [path for path in volumes if "_mask" in path.name]
+    if len(images) != 1 or not masks:
+        found = f"holds {len(images)} files named *_image*.nii.gz and {len(masks)} named *_mask_*.nii.gz"
+        remedy = "name them so, one image and a mask a lesion, or write image=FILE mask=FILE,FILE"
+        raise InputError(Problem(str(folder), found, remedy))
+    return images[0], masks, others
+
+
+def write_study(
+    folder: Path,
+    patient: str,
+    image: Path,
+    masks: Sequence[Path],
+    others: Mapping[str, Path],
+    value: int | None,
+) -> Path:
+    """Write a `manifest.csv` of one study.
+
+    Args:
+        folder: to write into.
+        patient: what it is called.
+        image: its post-contrast T1.
+        masks: of its lesions.
+        others: images of further sequences, by name.
+        value: of a lesion's voxels in its mask; None: a mask of several values has a lesion for each.
+
+    Raises:
+        InputError: files that are not there, all of them.
+    """
+    files = [image, *masks, *others.values()]
+    if absent := [path for path in files if not path.is_file()]:
+        raise InputError(*(Problem(str(path), "is not there", "correct its name") for path in absent))
+    columns = {f"image_{name}": str(path.absolute()) for name, path in others.items()}
+    rows = [
+        {
+            "patient": patient,
+            "image": str(image.absolute()),
+            "mask": str(mask.absolute()),
+            "label_value": label,
+        }
+        | columns
+        for mask in masks
+        for label in ([""] if value else _values(mask))
+    ]
+    path = folder / "manifest.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def _values(mask: Path) -> list[str]:
+    """The label values of a mask's lesions; one that is empty where a file has one, or cannot be read."""
+    try:
+        values = [value for value, _ in label_values(open_volume(mask).values)]
+    except ValueError:  # which the survey of the cohort says
+        return [""]
+    several = 1 < len(values) <= MOST_VALUES
+    return [f"{value:g}" for value in values] if several else [""]

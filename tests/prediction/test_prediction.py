@@ -1,0 +1,363 @@
+"""A model says elsewhere what its run said, or says why it does not."""
+
+import hashlib
+import json
+import shutil
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+from monai.bundle import ConfigParser
+from monai.bundle.properties import MetaProperties
+from rich.console import Console
+
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.config.compose import compose
+from bcbm.crossvalidation.cross_validate import run
+from bcbm.errors import ConfigError, InputError
+from bcbm.features.radiomics import FEATURES, RECORD, provenance
+from bcbm.features.survey import SURVEY
+from bcbm.predict import main
+from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, write_bundle
+from bcbm.prediction.export import export
+from bcbm.prediction.model import read_model
+from bcbm.prediction.predict import COLUMNS, prepared
+from bcbm.prediction.request import answer
+from bcbm.prediction.sets import patient_sets
+from bcbm.report.words import with_interval
+from bcbm.runs.finished import read_run
+from bcbm.runs.predictions import ensemble
+
+QUIET = Console(quiet=True)
+SMALL = ["split.folds=2", "trainer.max_epochs=1", "data.workers=0", "prepared.jobs=1", "tracking.to=[]"]
+SMALL += ["bootstrap=20", "trainer.accelerator=cpu", "trainer.devices=1", "data.batch_size=4"]
+
+
+@pytest.fixture(scope="module")
+def place(cohort, tmp_path_factory):
+    """A folder to work in, the cache of all that these tests prepare."""
+    folder = tmp_path_factory.mktemp("prediction")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BCBM_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def fitted(place, cohort):
+    """A finished run of all three modalities."""
+    words = [f"cohort.root={cohort}", "run.root=runs", "features.crop_size=16", *SMALL]
+    return read_run(run(compose(words), QUIET))
+
+
+@pytest.fixture(scope="module")
+def model(place, fitted):
+    """The folder of its model. Read only: copy it to change it."""
+    export(fitted.folder, place / "model", QUIET)
+    return place / "model"
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Calls `predict` with a model and words, as the interpreter would, in this process; its exit status."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+
+    def call(model, *words):
+        monkeypatch.setattr(sys, "argv", ["predict", str(model), *words, "prepared.jobs=1"])
+        return main()
+
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def with_sums(folder):
+    """Write the sums of a model anew, as whoever had changed it on purpose would."""
+    names = [line.split("  ", 1)[1] for line in (folder / SUMS).read_text().splitlines()]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / SUMS).write_text("".join(lines))
+
+
+def predicted_alone(trained, root, run, number, place):
+    """What the networks of a fold say of its test lesions, prepared anew from the files, without a label."""
+    rows = run.predictions[run.predictions["fold"] == number]
+    others = sorted(set(run.lesions["lesion_id"]) - set(rows["lesion_id"]))
+    pd.DataFrame({"lesion": others, "reason": "not of this test"}).to_csv(place / "out.csv", index=False)
+    words = [f"experiment={trained.folder / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
+    config = compose([*words, f"cohort.root={root}", f"cohort.exclude={place / 'out.csv'}"])
+    config, lesions = prepared(trained, config, QUIET)
+    assert lesions.entering[["ER", "PR", "HER2"]].isna().all(axis=None)
+    members = [network.predict(lesions, config) for network in trained.networks if network.fold == number]
+    assert len(members) == run.config["seeds"]
+    by_lesion, by_patient = map(ensemble, zip(*members, strict=True))
+    return lesions.entering["lesion_id"].tolist(), by_lesion, by_patient, rows
+
+
+def assert_same(ids, by_lesion, by_patient, rows):
+    """To the last bit."""
+    for target, own in rows.groupby("target"):
+        assert ids == own["lesion_id"].tolist()
+        assert np.array_equal(by_lesion[target], own["probability"])
+        assert np.array_equal(by_patient.loc[own["patient_id"], target], own["patient_probability"])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_folds_network_predicts_its_test_patients_as_the_run_did_to_the_last_bit(
+    number, model, fitted, cohort, tmp_path
+):
+    trained = read_model(model)
+    *said, rows = predicted_alone(trained, cohort, fitted, number, tmp_path)
+    assert_same(*said, rows)
+    thresholds = rows.drop_duplicates("target").set_index("target")["threshold"].to_dict()
+    assert trained.networks[number].thresholds == pytest.approx(thresholds, abs=0, rel=0, nan_ok=True)
+
+
+def test_a_model_tells_of_no_patient_and_of_no_place(model, fitted, cohort):
+    ids = [*fitted.lesions["patient_id"], *fitted.lesions["study_id"], *fitted.lesions["lesion_id"]]
+    for path in [path for path in model.rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        assert not [name for name in {*ids, str(cohort.parent), str(Path.cwd())} if name.encode() in content]
+    sizes = [path.stat().st_size for path in model.rglob("*") if path.is_file()]
+    weights = sum(path.stat().st_size for path in model.glob("models/*.safetensors"))
+    assert sum(sizes) < 1.1 * weights + 500_000
+    ranges = safetensors.numpy.load_file(model / "ranges.safetensors")
+    assert ranges["mean"].shape == (len(FEATURES),) and ranges["covariance"].shape == (len(FEATURES),) * 2
+    training = json.loads((model / "training.json").read_text())
+    assert training["lesions"] == len(fitted.entering) == len(training["contents"])
+    assert not set(training["contents"]) & set(fitted.lesions["content"])
+
+
+def test_monai_reads_what_a_bundle_says_of_itself(model):
+    parser = ConfigParser()
+    parser.read_meta(str(model / METADATA))
+    for name, wanted in MetaProperties.items():
+        assert parser[wanted["id"]], name
+    assert parser["_meta_::network_data_format::inputs::image::spatial_shape"] == [16, 16, 16]
+    assert parser["_meta_::network_data_format::outputs::pred::channel_def"]["2"] == "HER2"
+    assert parser["_meta_::monai_version"] == version("monai")
+
+
+def test_a_byte_that_is_changed_anywhere_is_refused_with_its_file(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "copy")
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole = path.read_bytes()
+        for byte in (0, len(whole) // 2, len(whole) - 1):
+            changed = bytearray(whole)
+            changed[byte] ^= 0x20
+            path.write_bytes(changed)
+            with pytest.raises(InputError) as caught:
+                read_model(folder)
+            (line,) = str(caught.value).splitlines()
+            assert path.name == SUMS or str(path) in line
+        path.unlink()
+        with pytest.raises(InputError):
+            read_model(folder)
+        path.write_bytes(whole)
+    assert read_model(folder).identity == read_model(model).identity
+
+
+def test_sums_that_name_too_few_files_are_refused(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "copy")
+    lines = (folder / SUMS).read_text().splitlines(keepends=True)
+    (folder / SUMS).write_text("".join(line for line in lines if "fold=1.json" not in line))
+    with pytest.raises(InputError, match=r"fold=1\.json"):
+        read_model(folder)
+
+
+def test_a_newer_format_is_refused_with_the_version_that_reads_it(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "copy")
+    metadata = json.loads((folder / METADATA).read_text())
+    metadata["bcbm"] |= {"format": FORMAT + 1, "version": "9.8.7"}
+    (folder / METADATA).write_text(json.dumps(metadata))
+    with_sums(folder)
+    with pytest.raises(InputError, match=r"bcbm 9\.8\.7"):
+        read_model(folder)
+
+
+@pytest.mark.parametrize("key", ["steps", "radiomics"])
+def test_what_is_prepared_by_another_version_is_refused(key, model, tmp_path, cohort):
+    folder = shutil.copytree(model, tmp_path / "copy")
+    metadata = json.loads((folder / METADATA).read_text())
+    if key == "steps":
+        metadata["bcbm"]["steps"]["crops"] += 1
+    else:
+        metadata["bcbm"]["radiomics"] = {"library": "pyradiomics-bhklab", "version": "3.0", "settings": "{}"}
+    (folder / METADATA).write_text(json.dumps(metadata))
+    with_sums(folder)
+    with pytest.raises(InputError, match={"steps": "crops", "radiomics": "3.0"}[key]):
+        answer([str(folder), f"cohort.root={cohort}"], QUIET)
+
+
+def test_a_model_is_written_whole_or_not_at_all(tmp_path, fitted, model):
+    with pytest.raises(TypeError):
+        write_bundle(tmp_path / "half", {"a.txt": "whole", "b.txt": None})
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="already"):
+        export(fitted.folder, model, QUIET)
+
+
+def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command):
+    whole = answer([str(model), f"cohort.root={cohort}", f"out={tmp_path / 'whole'}"], QUIET)
+    assert list(whole) == COLUMNS and whole["trained_on"].sum() > 0
+    stored = pd.read_parquet(tmp_path / "whole" / "predictions.parquet")
+    pd.testing.assert_frame_equal(stored, whole)
+    assert len(pd.read_csv(tmp_path / "whole" / "predictions.csv")) == len(whole)
+    lesions = whole[(whole["level"] == "lesion") & (whole["reason"] == "")]
+    folder = cohort / IMAGE_FOLDER / lesions["study_id"].iloc[0]
+    masks = sorted(folder.glob("*_mask_*"))
+    (image,) = folder.glob("*_image*")
+    by_folder = answer([str(model), str(folder), "prepared.jobs=1", f"out={tmp_path / 'folder'}"], QUIET)
+    files = f"mask={','.join(map(str, masks))}"
+    assert command(model, f"image={image}", files, f"out={tmp_path / 'files'}") == 0
+    by_files = pd.read_parquet(tmp_path / "files" / "predictions.parquet")
+    for table in (by_folder, by_files):
+        own = table[(table["level"] == "lesion") & (table["reason"] == "")]
+        names = own["lesion_id"].str.partition("/")[2]
+        expected = lesions.set_index(["lesion_id", "target"])["probability"]
+        keys = list(zip(folder.name + "/" + names, own["target"], strict=True))
+        assert len(own) and own["probability"].to_numpy() == pytest.approx(
+            expected.loc[keys].to_numpy(), abs=1e-4
+        )
+        patient = table[table["level"] == "patient"]
+        assert patient["target"].tolist() == ["ER", "PR", "HER2"] and not patient["leaky"].any()
+
+
+def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tmp_path, command, capsys):
+    studies = sorted((cohort / IMAGE_FOLDER).iterdir())[:3]
+    rows = []
+    for number, study in enumerate(studies):
+        (image,) = study.glob("*_image*")
+        mask = min(study.glob("*_mask_*"))
+        rows.append({"patient": f"P{number}", "image": str(image), "mask": str(mask), "name": "left frontal"})
+    (tmp_path / "broken.nii.gz").write_bytes(b"no image")
+    rows[1]["mask"] = str(tmp_path / "broken.nii.gz")
+    rows.append({**rows[0], "patient": "P3", "image": ""})
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    assert command(model, f"cohort.root={tmp_path}", f"out={tmp_path / 'out'}") == 1
+    table = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    patients = table[table["level"] == "patient"]
+    assert patients.loc[patients["reason"] != "", "patient_id"].tolist() == ["P1", "P3"]
+    assert patients.loc[patients["reason"] == "", "patient_id"].nunique() == 2
+    assert table["probability"].isna().equals(table["reason"] != "")
+    screen = capsys.readouterr().out
+    assert "broken.nii.gz" in screen
+    for patient, reason in (("P1", "unreadable mask"), ("P3", "no image file")):
+        assert any(patient in line and reason in line for line in screen.splitlines()[-4:]), screen
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Research only" in page and "no image file" in page and "script" not in page
+    auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
+    assert auroc in page
+
+
+BAD = {
+    "a setting of the model": (["features.crop_size=8", "cohort.root=."], ConfigError, "features.crop_size"),
+    "nothing to predict": ([], ConfigError, "cohort.root=DIR"),
+    "both a cohort and files": (["cohort.root=.", "image=a.nii.gz"], ConfigError, "what to predict"),
+    "an image without a mask": (["image=a.nii.gz"], ConfigError, "mask="),
+    "files that are not there": (["image=a.nii.gz", "mask=b.nii.gz"], InputError, "b.nii.gz: is not there"),
+    "a study without masks": (["empty"], InputError, "0 named"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_asked_for_is_one_line(case, model, tmp_path, monkeypatch):
+    words, kind, fact = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    with pytest.raises(kind) as caught:
+        answer([str(model), *words], QUIET)
+    assert fact in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty"]
+
+
+def test_a_mask_on_another_grid_and_an_empty_one_are_refused_with_their_reason(model, cohort, tmp_path):
+    import nibabel as nib
+
+    study = min((cohort / IMAGE_FOLDER).iterdir())
+    (image,) = study.glob("*_image*")
+    scan = nib.load(image)
+    shape = scan.shape
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), scan.affine), tmp_path / "grid.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.uint8), scan.affine), tmp_path / "none.nii.gz")
+    for mask in ("grid", "none"):
+        console = Console(record=True, width=400)
+        words = [str(model), f"image={image}", f"mask={tmp_path / mask}.nii.gz", "prepared.jobs=1"]
+        with pytest.raises(InputError, match="no lesion is left"):
+            answer([*words, f"out={tmp_path / 'out'}"], console)
+        assert f"{mask}.nii.gz" in console.export_text()
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
+    import nibabel as nib
+
+    study = next(
+        path for path in sorted((cohort / IMAGE_FOLDER).iterdir()) if len(list(path.glob("*_mask_*"))) > 1
+    )
+    (image,) = study.glob("*_image*")
+    masks = [nib.load(path) for path in sorted(study.glob("*_mask_*"))]
+    labels = np.zeros(masks[0].shape, np.uint8)
+    for value, mask in enumerate(masks, start=1):
+        labels[np.asarray(mask.dataobj) > 0] = value
+    nib.save(nib.Nifti1Image(labels, masks[0].affine), tmp_path / "labels.nii.gz")
+    words = [str(model), f"image={image}", f"mask={tmp_path / 'labels.nii.gz'}", "prepared.jobs=1"]
+    table = answer([*words, f"out={tmp_path / 'out'}"], QUIET)
+    lesions = table[table["level"] == "lesion"]
+    assert lesions["lesion_id"].nunique() == len(masks)
+    table = answer([*words, f"out={tmp_path / 'one'}", "cohort.label_value=1"], QUIET)
+    assert table.loc[table["level"] == "lesion", "lesion_id"].nunique() == 1
+
+
+def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
+    """Worked out one patient at a time, from the run's table, by counting."""
+    trained = read_model(model)
+    folds = [network.fold for network in trained.networks]
+    rng = np.random.default_rng(0)
+    said = [pd.DataFrame(rng.random((6, 3)), list("abcdef"), ["ER", "PR", "HER2"]) for _ in folds]
+    sets = patient_sets(trained.out_of_fold, folds, said, 0.6)
+    table = fitted.predictions.drop_duplicates(["fold", "target", "patient_id"])
+    for target in trained.targets:
+        for patient in "abcdef":
+            fits = []
+            for label in (1, 0):
+                rows = table[(table["target"] == target) & (table["label"] == label)]
+                own = abs(label - rows["patient_probability"])
+                new = rows["fold"].map({fold: abs(label - said[fold].loc[patient, target]) for fold in folds})
+                if (1 + (own >= new).sum()) / (1 + len(rows)) > 0.4 + 1e-9:
+                    fits.append(label)
+            words = {(1,): "positive", (0,): "negative", (1, 0): "undecided", (): "neither"}
+            assert sets.loc[patient, target] == words[tuple(fits)]
+    assert sets.stack().nunique() > 1
+
+
+def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
+    place, table_cohort, tmp_path
+):
+    words = [f"cohort.root={table_cohort}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
+    words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
+    leaky = run(compose(words), QUIET)
+    with pytest.raises(InputError, match="leaky=true"):
+        export(leaky, tmp_path / "model", QUIET)
+    export(leaky, tmp_path / "model", QUIET, leaky=True)
+    assert "LEAKY" in (tmp_path / "model" / "docs" / "README.md").read_text()
+    assert json.loads((tmp_path / "model" / METADATA).read_text())["description"].startswith("LEAKY")
+    console = Console(record=True, width=200)
+    words = [str(tmp_path / "model"), f"cohort.root={table_cohort}", f"out={tmp_path / 'out'}"]
+    table = answer(words, console)
+    assert table["leaky"].all() and "LEAKY" in console.export_text()
+    assert "LEAKY" in (tmp_path / "out" / "report.html").read_text()
+    # Two seeds and attention, besides.
+    trained = read_model(tmp_path / "model")
+    assert_same(*predicted_alone(trained, table_cohort, read_run(leaky), 0, tmp_path))
+    metadata = json.loads((tmp_path / "model" / METADATA).read_text())
+    metadata["bcbm"] |= {"radiomics": provenance(), "steps": {"survey": SURVEY, "radiomics": RECORD}}
+    (tmp_path / "model" / METADATA).write_text(json.dumps(metadata))
+    with_sums(tmp_path / "model")
+    with pytest.raises(InputError, match=r"no images.*extract"):  # published radiomics are not those
+        answer(words[:2], console)
