@@ -189,6 +189,11 @@ def _patients(table: pd.DataFrame) -> Iterator[Problem]:
         text = f"has {row['lesions']} of the lesions that enter, {row['share']:.0%}, and others far fewer"
         remedy = "read patient-level figures; cohort.policy=largest or one_session reduces the share"
         yield Problem(str(row["patient"]), text, remedy, "patient that owns much of the table")
-    unlabelled = table.loc[table["reason"].isin(UNLABELLED), "patient_id"].unique()
-    for patient in sorted(unlabelled):
+    unlabelled = table["reason"].isin(UNLABELLED)
+    labelled = table["patient_id"].isin(table.loc[~table["excluded"], "patient_id"])
+    for patient in sorted(table.loc[unlabelled & ~labelled, "patient_id"].unique()):
         yield Problem(str(patient), "has no label", "its lesions are excluded", "patient without label")
+    for study, lesions in table[unlabelled & labelled].groupby("study_id"):
+        text = f"has no label for {len(lesions)} lesions, and its patient has some for others"
+        remedy = "they are excluded: they take no other lesion's (cohort.labels)"
+        yield Problem(str(study), text, remedy, "lesions without label")

@@ -42,7 +42,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
-    tables = read_tables(folder.path, targets)
+    tables = read_tables(folder.path, targets, config.cohort.labels)
     leaks = count_leaks(tables.lesions, tables.split)
     folder.write("predictions.parquet", tables.predictions)
     with progress_bar(console, "computing figures, drawing the report"):

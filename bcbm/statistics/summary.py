@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from bcbm.cohort.patient_labels import both_labels
 from bcbm.statistics.area import Area, cross_validated_area
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block, status_block
 from bcbm.statistics.leakage import is_leaky
@@ -12,6 +13,7 @@ from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.probabilities import training_labels, with_prevalence
 from bcbm.statistics.results import (
+    BothBlock,
     FoldsBlock,
     PatientBlock,
     RepeatsBlock,
@@ -58,7 +60,7 @@ def summarise(
         Plain dictionaries; undefined figures are NaN.
 
     Raises:
-        ValueError: the table is of another split, a value is not a probability, or a patient has two labels.
+        ValueError: the table is of another split, or a value is not a probability.
     """
     _check(predictions, split["hash"])
     training = training_labels(predictions) if training is None else training
@@ -76,7 +78,7 @@ def summarise(
         patient = patient_block(patient_rows, areas[-1], len(targets), resamples, seed)
         lesion = ranking_block(lesion_rows, cross_validated_area(lesion_rows), "lesion", resamples, seed)
         blocks[target] = {
-            "patient": {**patient, "q": math.nan},
+            "patient": {**patient, "q": math.nan, **_both(lesion_rows)},
             "lesion": {**lesion, "independent": False},
             "folds": _folds(fold_rows, folds),
             "repeats": _repeats(fold_rows),
@@ -138,6 +140,12 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
                 f"the first is {first[column]} for lesion {first['lesion_id']}: the "
                 "model diverged, or logits were written"
             )
+
+
+def _both(lesions: pd.DataFrame) -> BothBlock:
+    """How many patients of one target hold both labels, where any does."""
+    count = int(both_labels(lesions["label"], lesions["patient_id"]).sum())
+    return {"both": count} if count else {}
 
 
 def _folds(patients: pd.DataFrame, folds: list[int]) -> FoldsBlock:

@@ -305,6 +305,26 @@ def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
     assert before == after
 
 
+@pytest.mark.parametrize("owner", ["study", "lesion"])
+def test_permuted_patterns_stay_with_one_patient_and_keep_the_labels_of_patients(lesions, owner):
+    table = lesions.entering.copy()
+    unit, rng = f"{owner}_id", np.random.default_rng(0)
+    units = table[unit].unique()
+    drawn = pd.Series(rng.choice([1.0, 0.0, np.nan], len(units)), units)
+    table["ER"] = table[unit].map(drawn)
+    patterns = []
+    for seed in range(3):
+        dealt = permute_labels(table, list(RECEPTORS), [0, seed], owner)
+        assert (dealt.groupby(unit)["ER"].nunique(dropna=False) == 1).all()
+        before, after = (
+            sorted(map(str, frame.groupby("patient_id")[list(RECEPTORS)].max().to_numpy().tolist()))
+            for frame in (table, dealt)
+        )
+        assert before == after and not dealt["ER"].equals(table["ER"])
+        patterns.append((dealt.groupby("patient_id")["ER"].nunique() > 1).sum())
+    assert min(patterns) > 0.3 * (table.groupby("patient_id")["ER"].nunique() > 1).sum()
+
+
 def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
     config = setting(table_cohort, tmp_path, "task.targets=[ER]", "split.folds=2")
     labels = lesions.entering["ER"].fillna(0.5).to_numpy()

@@ -8,7 +8,7 @@ from batches import RECEPTORS, data_of, lesions_of, module_of, parts_of, place_o
 
 from bcbm.config.schema import Data, Trainer
 from bcbm.data.sampler import LesionSampler
-from bcbm.model.attention import GatedAttention, first_of_bag, pool
+from bcbm.model.attention import GatedAttention, any_of_bag, pool
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc
 
@@ -42,7 +42,8 @@ def test_pooling_weighs_the_logits_of_a_bag_by_a_softmax_of_its_scores():
     torch.testing.assert_close(pool(logits, scores, bag), torch.stack(expected))
     torch.testing.assert_close(pool(logits, scores + 1e4, bag), torch.stack(expected), rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(pool(logits, torch.zeros(7, 3), bag)[2], logits[3])
-    assert first_of_bag(torch.arange(7), bag).tolist() == [1, 0, 3]
+    labels = torch.tensor([[0.0, 1], [0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0]])
+    assert any_of_bag(labels, bag).tolist() == [[0, 0], [1, 1], [1, 0]]
 
 
 def test_pooling_logits_is_pooling_features_and_agrees_with_the_evaluation():

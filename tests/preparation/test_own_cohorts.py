@@ -1,5 +1,7 @@
 """One's own patients on the way to a table of lesions: several sites, what a person leaves out, radiomics."""
 
+import json
+
 import pandas as pd
 import pytest
 from fits import fit
@@ -91,6 +93,37 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     table.drop(columns="Name").to_csv(path, index=False)
     with pytest.raises(InputError, match="whose it is"):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
+
+
+def test_studies_keep_their_receptors_and_the_page_counts_the_patients_of_both(table_cohort, tmp_path):
+    path = write_manifest(read_download(table_cohort), tmp_path / "own")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    first = table.groupby("patient")["study"].transform("min") == table["study"]
+    table["ER"] = table["ER"].mask(
+        ~first, table["ER"].map({"+": "-", "-": "+", "": ""})
+    )  # every one converts
+    table.to_csv(path, index=False)
+    own = ["task.targets=[ER]", f"cohort.root={path.parent}", "cohort.labels=study", *TABLES]
+    screen, _ = fit(
+        tmp_path, *own, "model.kind=logistic_l2", "permutations=2", f"run.folder={tmp_path / 'run'}"
+    )
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    signs = table.assign(lesion=table["study"] + "/" + table["name"]).set_index("lesion")["ER"]
+    labels = predictions.set_index("lesion_id")["label"]
+    assert labels.map({1.0: "+", 0.0: "-"}).equals(signs[labels.index].astype(labels.map(str).dtype))
+    patients = labels.groupby(predictions["patient_id"].to_numpy())
+    both = int((patients.nunique() == 2).sum())
+    block = json.loads((tmp_path / "run" / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert block["both"] == both > 10 and block["positives"] == patients.max().sum()
+    assert f"ER: {both} patients with both labels" in screen and "counted as positive: ER" in screen
+    page = " ".join((tmp_path / "run" / "report.html").read_text().split())
+    assert f"{both} of ER." in page and "a study share its label" in page
+    lost, plain = (
+        prepare(compose(words(tmp_path, path.parent, *more)), QUIET) for more in (["task.targets=[ER]"], own)
+    )
+    assert (
+        lost.cohort != plain.cohort and plain.entering["ER"].notna().sum() > lost.entering["ER"].notna().sum()
+    )
 
 
 def test_one_cohort_in_three_layouts_gives_the_same_probabilities_to_the_bit(cohort, tmp_path):

@@ -35,6 +35,31 @@ def folder(honest, tmp_path):
     return shutil.copytree(honest, tmp_path / "run")
 
 
+def converting(patients=60):
+    """Lesions whose ER is their study's: in half of the patients it converts."""
+    table = lesion_table(patients)
+    later = table["study_id"].str.endswith("-1") & (table["patient_id"].str[-1].astype(int) % 2 == 0)
+    return table.assign(ER=table["ER"].where(~later, 1 - table["ER"]))
+
+
+def test_a_run_whose_studies_have_labels_of_their_own_is_read_as_one_and_as_no_other(tmp_path):
+    table = converting()
+    run = read_run(write_run(tmp_path / "study", "cohort.labels=study", "split.folds=3", table=table))
+    entering = table[~table["excluded"]].groupby("patient_id")["ER"]
+    block = run.results["receptors"]["ER"]["patient"]
+    assert block["both"] == (entering.nunique() == 2).sum() > 10
+    assert block["positives"] == entering.max().sum()
+    labels = run.predictions[run.predictions["target"] == "ER"].set_index("lesion_id")["label"]
+    assert labels.to_dict() == table[~table["excluded"]].set_index("lesion_id")["ER"].to_dict()
+    text = refused(write_run(tmp_path / "patient", "split.folds=3", table=table))
+    assert text.count("two labels of ER") == block["both"]
+    again = table.index[~table["excluded"] & table["study_id"].duplicated()][0]
+    table.loc[again, "ER"] = 1 - table.loc[again, "ER"]
+    text = refused(write_run(tmp_path / "lesion", "cohort.labels=study", "split.folds=3", table=table))
+    assert f"{table.loc[again, 'study_id']} two labels of ER" in text
+    read_run(write_run(tmp_path / "own", "cohort.labels=lesion", "split.folds=3", table=table))
+
+
 def table_of(folder, number):
     return pd.read_parquet(folder / f"fold={number}" / "predictions.parquet")
 
