@@ -67,6 +67,8 @@ def check(config: Config) -> None:
             raise ConfigError(f"loss.target_weights: unknown '{word}'; {nearest(word, targets)}")
     if config.features.coordinates and config.cohort.position != "image":
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
+    if config.cohort.labels == "lesion" and not config.cohort.root:
+        raise ConfigError("cohort.labels=lesion: the embedded cohort has a label a patient; set cohort.root")
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
     _check_sequences(config)

@@ -133,6 +133,8 @@ def read_cohort(
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
+    if config.cohort.labels == "lesion":
+        _require_lesion_labels(roots, formats)
     corrections = {}
     if config.cohort.readings:
         corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
@@ -141,8 +143,6 @@ def read_cohort(
         FORMATS[name].read(root, targets, config.task.sequences[1:])
         for name, root in zip(formats, roots, strict=True)
     ]
-    if config.cohort.labels == "lesion":
-        _require_lesion_labels(roots, formats)
     contents = [FORMATS[name].content(root) for name, root in zip(formats, roots, strict=True)]
     download, content = downloads[0], contents[0]
     if len(roots) > 1:

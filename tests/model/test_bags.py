@@ -113,6 +113,17 @@ def test_every_step_sees_the_same_patients_each_once_on_any_number_of_devices(wo
         assert batch["patient"].bincount(minlength=8).tolist().count(2) == 4
 
 
+@pytest.mark.parametrize(("bag", "counts"), [(None, (1, 5)), (3, (3, 3))])
+def test_a_patient_of_both_labels_counts_by_its_lesions_and_in_bags_as_positive(bag, counts):
+    table, radiomics, crops = lesions_of(36)
+    lesion, owner = np.arange(36) % 3, np.arange(36) // 3
+    table["patient_id"] = [f"P{number}" for number in owner]
+    table["ER"] = ((lesion == 0) & (owner < 7)) * 1.0  # of the patients 4 to 9 that train, three hold both
+    fitted = data_of(table, radiomics, crops, parts_of(36), bag=bag, data=Data(batch_size=9)).fitted()
+    assert (fitted["positives"][0], fitted["negatives"][0]) == pytest.approx(counts)
+    assert fitted["pos_weight"][0] == pytest.approx(counts[1] / counts[0])
+
+
 def test_a_batch_that_cuts_a_bag_is_refused():
     data = bagged(data=Data(batch_size=8), bag=3)
     data.setup()

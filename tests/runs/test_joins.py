@@ -57,7 +57,9 @@ def test_a_run_whose_studies_have_labels_of_their_own_is_read_as_one_and_as_no_o
     table.loc[again, "ER"] = 1 - table.loc[again, "ER"]
     text = refused(write_run(tmp_path / "lesion", "cohort.labels=study", "split.folds=3", table=table))
     assert f"{table.loc[again, 'study_id']} two labels of ER" in text
-    read_run(write_run(tmp_path / "own", "cohort.labels=lesion", "split.folds=3", table=table))
+    read_run(
+        write_run(tmp_path / "own", "cohort.labels=lesion", "cohort.root=DIR", "split.folds=3", table=table)
+    )
 
 
 def table_of(folder, number):
