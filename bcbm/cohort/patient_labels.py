@@ -63,11 +63,11 @@ def contradicted(table: pd.DataFrame, targets: Sequence[str]) -> list[Problem]:
     copies = table[table["duplicate_of"] != ""]
     own, owners = copies[list(targets)], table.set_index("lesion_id")[list(targets)]
     counts = owners.reindex(copies["duplicate_of"]).set_axis(copies.index)
+    differ = (own.notna() & counts.notna() & (own != counts)).to_numpy()
     problems = []
-    for row, differ in (own.notna() & counts.notna() & (own != counts)).iterrows():
-        if differ.any():
-            lesion, other = copies.loc[row, ["lesion_id", "duplicate_of"]]
-            text = f"is the same as {other}, and has another label of {', '.join(differ.index[differ])}"
+    for lesion, other, row in zip(copies["lesion_id"], copies["duplicate_of"], differ, strict=True):
+        if names := [target for target, differs in zip(targets, row, strict=True) if differs]:
+            text = f"is the same as {other}, and has another label of {', '.join(names)}"
             remedy = f"correct one; that of {other} counts"
             problems.append(Problem(str(lesion), text, remedy, "one lesion with two labels"))
     return problems

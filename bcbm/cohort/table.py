@@ -52,7 +52,7 @@ def build_table(
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
     primary = [PRIMARY + target for target in download.targets if PRIMARY + target in studies]
-    own = {name: name.removeprefix(LABEL) for name in table if name.startswith(LABEL)}
+    own = {name: name.removeprefix(LABEL) for name in map(str, table) if name.startswith(LABEL)}
     if owner == "lesion":
         table = table.rename(columns=own)
         studies = studies.drop(columns=list(own.values()))

@@ -115,5 +115,5 @@ def patient_level(predictions: pd.DataFrame, *, by_fold: bool = False) -> pd.Dat
     # A mean of equal numbers is that number, to the last bit: else patients of one probability would not tie.
     patients["probability"] = patients["probability"].clip(patients.pop("least"), patients.pop("most"))
     owners = pd.MultiIndex.from_frame(patients[["target", "patient_id"]])
-    patients.insert(patients.columns.get_loc("threshold"), "label", label.reindex(owners).to_numpy())
+    patients.insert(len(patients.columns) - 1, "label", label.reindex(owners).to_numpy())
     return patients

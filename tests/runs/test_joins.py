@@ -21,6 +21,7 @@ from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import verdict
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.joins import lesion_problems
 from bcbm.runs.tables import sum_of
 
 
@@ -51,15 +52,18 @@ def test_a_run_whose_studies_have_labels_of_their_own_is_read_as_one_and_as_no_o
     assert block["positives"] == entering.max().sum()
     labels = run.predictions[run.predictions["target"] == "ER"].set_index("lesion_id")["label"]
     assert labels.to_dict() == table[~table["excluded"]].set_index("lesion_id")["ER"].to_dict()
-    text = refused(write_run(tmp_path / "patient", "split.folds=3", table=table))
-    assert text.count("two labels of ER") == block["both"]
+    split = Split.from_json((run.folder / "split.json").read_text())
+
+    def found(owner):
+        problems = lesion_problems(run.folder, table, split, ["ER"], owner)
+        return [problem.found for problem in problems]
+
+    assert len(found("patient")) == block["both"] and found("study") == []
     again = table.index[~table["excluded"] & table["study_id"].duplicated()][0]
     table.loc[again, "ER"] = 1 - table.loc[again, "ER"]
-    text = refused(write_run(tmp_path / "lesion", "cohort.labels=study", "split.folds=3", table=table))
-    assert f"{table.loc[again, 'study_id']} two labels of ER" in text
-    read_run(
-        write_run(tmp_path / "own", "cohort.labels=lesion", "cohort.root=DIR", "split.folds=3", table=table)
-    )
+    (text,) = found("study")
+    assert table.loc[again, "study_id"] in text and "two labels of ER" in text
+    assert found("lesion") == []
 
 
 def table_of(folder, number):

@@ -88,7 +88,7 @@ def read_manifest(
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
     places = [f"row {row} ({study})" for row, study in studies.items()]
-    labels = read_labels(table, targets, path.name, places, problems, readings)
+    read = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
         {
             "study_id": studies,
@@ -103,13 +103,13 @@ def read_manifest(
             },
             "mask_value": _label_values(table, texts["label_value"], path.name, odd),
             "in_workbook": features.notna().any(axis=1),
-            **{f"{LABEL}{name}": labels[name] for name in labels if _is_own(name, labels)},
+            **{f"{LABEL}{name}": read[name] for name in map(str, read) if _is_own(name, read)},
         }
     )
     drawn = (texts["mask"] != "") | segmentations["in_workbook"] | (texts["name"] != "")
     segmentations, features = _distinct(path.name, segmentations[drawn], features[drawn], problems)
     _require_something(path, segmentations, features, sequences)
-    cases, disagreements = _studies(path, table, patients, studies, labels, targets, problems, odd)
+    cases, disagreements = _studies(path, table, patients, studies, read, targets, problems, odd)
     return Download(
         root=path.parent,
         clinical=path.name,
@@ -296,7 +296,8 @@ def _studies(
         if name not in used and not name.startswith((FEATURE, SEQUENCE)):
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
-    rows, disagreements = {}, []
+    rows: dict[object, dict[str, object]] = {}
+    disagreements: list[Problem] = []
     for study, part in frame.groupby(studies.to_numpy(), sort=True):
         row: dict[str, object] = {"study_id": study}
         for name in frame.columns:
