@@ -9,6 +9,7 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.overrides import SURE, unsure_names
 from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
+from bcbm.system.words import counted
 
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure,
 UNEVEN = 3  # if these are more than so many times as many as the others have on average
@@ -194,6 +195,6 @@ def _patients(table: pd.DataFrame) -> Iterator[Problem]:
     for patient in sorted(table.loc[unlabelled & ~labelled, "patient_id"].unique()):
         yield Problem(str(patient), "has no label", "its lesions are excluded", "patient without label")
     for study, lesions in table[unlabelled & labelled].groupby("study_id"):
-        text = f"has no label for {len(lesions)} lesions, and its patient has some for others"
+        text = f"has no label for {counted(len(lesions), 'lesion')}, and its patient has some for others"
         remedy = "they are excluded: they take no other lesion's (cohort.labels)"
         yield Problem(str(study), text, remedy, "lesions without label")

@@ -88,7 +88,7 @@ def read_manifest(
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
     places = [f"row {row} ({study})" for row, study in studies.items()]
-    read = read_labels(table, targets, path.name, places, problems, readings)
+    label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
         {
             "study_id": studies,
@@ -103,13 +103,17 @@ def read_manifest(
             },
             "mask_value": _label_values(table, texts["label_value"], path.name, odd),
             "in_workbook": features.notna().any(axis=1),
-            **{f"{LABEL}{name}": read[name] for name in map(str, read) if _is_own(name, read)},
+            **{
+                f"{LABEL}{name}": label_columns[name]
+                for name in map(str, label_columns)
+                if _is_own(name, label_columns)
+            },
         }
     )
     drawn = (texts["mask"] != "") | segmentations["in_workbook"] | (texts["name"] != "")
     segmentations, features = _distinct(path.name, segmentations[drawn], features[drawn], problems)
     _require_something(path, segmentations, features, sequences)
-    cases, disagreements = _studies(path, table, patients, studies, read, targets, problems, odd)
+    cases, disagreements = _studies(path, table, patients, studies, label_columns, targets, problems, odd)
     return Download(
         root=path.parent,
         clinical=path.name,
