@@ -8,6 +8,7 @@ import atexit
 import importlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,32 +24,64 @@ STACK = (
 )
 
 
+class Command:
+    """A command that runs, as `subprocess.Popen` would show it."""
+
+    def __init__(self, verb: str, *words: str, cwd: Path = HOME, **environment: str) -> None:
+        """Start it.
+
+        Args:
+            verb: the command.
+            words: its words.
+            cwd: where it runs.
+            environment: on top of this process's; `PYTHONPATH` as Python would take it.
+        """
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(STACK))
+        self.args = [verb, *words]
+        self._folder = tempfile.TemporaryDirectory()
+        self._screens = [Path(self._folder.name) / name for name in ("out", "errors")]
+        surroundings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        self._process = context.Process(target=_live, args=(verb, words, cwd, surroundings, self._screens))
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its status; that of a signal is negative; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The same."""
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """What it has said, on both streams, when it has ended; one that hangs is killed and fails."""
+        self._process.join(timeout)
+        if self.returncode is None:
+            self.kill()
+            self._process.join()
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        out, errors = (screen.read_text() if screen.exists() else "" for screen in self._screens)
+        return out, errors
+
+
 def run_command(
     verb: str, *words: str, cwd: Path = HOME, timeout: float = 300, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What `python -m bcbm.<verb> words` does and says; one that hangs is ended and fails.
-
-    Args:
-        verb: the command.
-        words: its words.
-        cwd: where it runs.
-        timeout: seconds.
-        environment: on top of this process's; `PYTHONPATH` as Python would take it.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(STACK))
-    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    with tempfile.TemporaryDirectory() as folder:
-        screens = [Path(folder) / name for name in ("out", "errors")]
-        process = context.Process(target=_live, args=(verb, words, cwd, surroundings, screens))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired([verb, *words], timeout)
-        out, errors = (screen.read_text() for screen in screens)
-    return subprocess.CompletedProcess([verb, *words], process.exitcode, out, errors)
+    """What `python -m bcbm.<verb> words` does and says; arguments as of `Command`, a limit in seconds."""
+    command = Command(verb, *words, cwd=cwd, **environment)
+    out, errors = command.communicate(timeout)
+    return subprocess.CompletedProcess(command.args, command.returncode, out, errors)
 
 
 def _live(verb: str, words: tuple[str, ...], cwd: Path, environment: Mapping[str, str], screens: list[Path]):

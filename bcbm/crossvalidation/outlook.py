@@ -9,7 +9,7 @@ from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.modalities import MODALITIES
 from bcbm.preparation.lesions import Lesions
-from bcbm.statistics.power import given_variance, planned_variance, sample_size, smallest_auroc
+from bcbm.statistics.power import given_area, planned_area, sample_size, smallest_auroc
 from bcbm.system.files import bytes_of
 from bcbm.system.processes import most_memory
 from bcbm.system.words import counted, duration, size
@@ -33,12 +33,12 @@ def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
     parameters = sum(MODALITIES[name].columns(described).shape[1] for name in tabular)
     for target in targets:
         positives, negatives = int((patients[target] == 1).sum()), int((patients[target] == 0).sum())
-        variance = planned_variance(positives, negatives, len(split.folds) // repeats, repeats)
+        area = planned_area(positives, negatives, len(split.folds) // repeats, repeats)
         if split.folds[0].name:
             tested = [patients.loc[list(fold.test), target] for fold in split.folds]
             counts = [[int((labels == value).sum()) for labels in tested] for value in (1, 0)]
-            variance = given_variance(*counts)
-        least = smallest_auroc(variance, len(targets))
+            area = given_area(*counts)
+        least = smallest_auroc(area, len(targets))
         smallest.append(f"{target} {'none' if math.isnan(least) else f'{least:.2f}'}")
         size = sample_size(positives / (positives + negatives), parameters, HOPED)
         asked.append(f"{target} {size:,} (here {positives + negatives:,})")

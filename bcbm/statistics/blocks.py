@@ -68,7 +68,7 @@ def patient_block(patients: pd.DataFrame, area: Area, tests: int, resamples: int
     block = ranking_block(patients, area, "patient", resamples, seed)
     return {
         **cast(FittedBlock, block),
-        "smallest_auroc": smallest_auroc(area.variance, tests) if len(area.positives) else math.nan,
+        "smallest_auroc": smallest_auroc(area, tests) if len(area.positives) else math.nan,
         "coverage": measured_coverage(block["positives"], block["negatives"], block["auroc"], area.repeats),
         "calibration": calibration_block(patients),
         "probabilities": probability_block(patients),

@@ -1,7 +1,6 @@
 """What a cohort of a given size could show at all, and what size a model asks for."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,49 +11,53 @@ from scipy.stats import norm
 
 from bcbm.statistics.area import Area
 
-Variance = Callable[[float], float]  # of an estimated AUROC, from its true value
 SHRINKAGE, OPTIMISM, MARGIN = 0.9, 0.05, 0.05  # Riley's criteria: at least, at most, at most
 
 
-def planned_variance(positives: int, negatives: int, folds: int, repeats: int = 1) -> Variance:
-    """Variance of the cross-validated AUROC of so many patients, before anything is trained."""
+def planned_area(positives: int, negatives: int, folds: int, repeats: int = 1) -> Area:
+    """The cross-validation of so many patients, before anything is trained."""
     positive, negative = (np.full(folds * repeats, count / folds) for count in (positives, negatives))
-    return Area(math.nan, positive, negative, repeats, 1 - 1 / folds, pd.Series(dtype=float)).variance
+    return Area(math.nan, positive, negative, repeats, 1 - 1 / folds, pd.Series(dtype=float))
 
 
-def given_variance(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Variance:
+def given_area(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Area:
     """The same of folds that are given, by how many patients of each class each tests, (J,)."""
     positive, negative = np.asarray(positives, np.float64), np.asarray(negatives, np.float64)
     share = (positive + negative) / (positive + negative).sum()
     both = (positive > 0) & (negative > 0)
     shared = float(1 - (share**2).sum())
-    return Area(math.nan, positive[both], negative[both], 1, shared, pd.Series(dtype=float)).variance
+    return Area(math.nan, positive[both], negative[both], 1, shared, pd.Series(dtype=float))
 
 
-def chance_to_show(variance: Variance, auroc: float, tests: int = 1, alpha: float = 0.05) -> float:
-    """Chance that the run's own test calls this true AUROC better than 0.5.
+def chance_to_show(area: Area, auroc: float, tests: int = 1, alpha: float = 0.05) -> float:
+    """Chance that the run's own test calls models better than 0.5, over cohorts that are not drawn yet.
+
+    What the test needs is the spread of its estimate at 0.5. Around a true value above 0.5 the estimate of
+    another cohort spreads further than around that of its own models, which themselves turn out better or
+    worse by their cohort: every pair of patients counts twice, the most there can be.
+    `tests/benchmarks/coverage.py` measures it.
 
     Args:
-        variance: of the estimate, from `Area.variance` or `planned_variance`.
-        auroc: the true value.
+        area: of the run, or `planned_area`.
+        auroc: the true value, above 0.5; the mean over cohorts of that of their models.
         tests: targets that are corrected for: the test that stands alone has to reach alpha / tests.
         alpha: share of false alarms.
     """
-    needed = norm.ppf(1 - alpha / tests / 2) * math.sqrt(variance(0.5))
-    spread = math.sqrt(variance(auroc))
+    needed = norm.ppf(1 - alpha / tests / 2) * math.sqrt(area.variance(0.5))
+    spread = math.sqrt(area.variance(auroc, summed=True, compared=True))
     beyond = auroc - 0.5 - needed
     return float(norm.cdf(beyond / spread)) if spread > 0 else float(beyond > 0)
 
 
-def smallest_auroc(variance: Variance, tests: int = 1, power: float = 0.8) -> float:
+def smallest_auroc(area: Area, tests: int = 1, power: float = 0.8) -> float:
     """The least true AUROC that the run's own test shows with that power; arguments as `chance_to_show`.
 
     Returns:
         The AUROC; NaN where even an AUROC of 1 would not be shown.
     """
-    if not chance_to_show(variance, 1.0, tests) >= power:
+    if not chance_to_show(area, 1.0, tests) >= power:
         return math.nan
-    return float(brentq(lambda auroc: chance_to_show(variance, auroc, tests) - power, 0.5, 1.0))
+    return float(brentq(lambda auroc: chance_to_show(area, auroc, tests) - power, 0.5, 1.0))
 
 
 def sample_size(prevalence: float, parameters: int, auroc: float) -> int:

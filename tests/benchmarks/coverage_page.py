@@ -57,13 +57,13 @@ def write_page(table: pd.DataFrame) -> None:
         "## Errors and power",
         "",
         "Share in percent of cohorts that the test of the AUROC calls better or worse than 0.5 at p < 0.05,",
-        "and the chance to be called better from which the least AUROC to be seen is computed.",
+        "and with signal the chance to be called better from which the least AUROC to be seen is computed.",
         "",
         "| cohort | true AUROC | called | computed |",
         "|---|---|---|---|",
     ]
-    for row in cells[cells["power"].notna()].itertuples():
-        shares = [f"{100 * row.refused:.1f}", f"{100 * row.power:.1f}"]
+    for row in cells[(cells["figure"] == "AUROC") & cells["refused"].notna()].itertuples():
+        shares = [f"{100 * row.refused:.1f}", f"{100 * row.power:.1f}" if row.power == row.power else ""]
         lines.append(markdown([row.cell, f"{row.true:.3f}", *shares]))
     lines += [
         "",

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from batches import data_of, lesions_of, module_of, parts_of
+from commands import Command, run_command
 from repository import HOME
 from rich.console import Console
 
@@ -158,10 +159,17 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def fit(cache, root, *words, launcher=(sys.executable,), status=0):
-    """Run the command; what hangs is ended and fails."""
+def fit(cache, root, *words):
+    """Run the command in a process of its own."""
+    process = run_command("fit", f"run.root={root}", *words, BCBM_CACHE=str(cache))
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process
+
+
+def fit_by_ranks(cache, root, *words, launcher=()):
+    """The same as it is typed, as ranks start Python again; what hangs is ended and fails."""
     process = subprocess.run(
-        [*launcher, "-m", "bcbm.fit", f"run.root={root}", *words],
+        [sys.executable, *launcher, "-m", "bcbm.fit", f"run.root={root}", *words],
         cwd=HOME,
         env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         stdin=subprocess.DEVNULL,
@@ -169,7 +177,7 @@ def fit(cache, root, *words, launcher=(sys.executable,), status=0):
         text=True,
         timeout=300,
     )
-    assert process.returncode == status, process.stdout + process.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
     return process
 
 
@@ -180,8 +188,8 @@ def table(root):
 
 def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, tmp_path):
     words = [*TABULAR, "tracking=csv", "split.folds=2", "model.dropout=0", "model.radiomics_dropout=0"]
-    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    process = fit(
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    process = fit_by_ranks(
         cache, tmp_path / "two", *words, "trainer.devices=2", "trainer.accelerator=cpu", launcher=launcher
     )
     fit(cache, tmp_path / "one", *words)
@@ -193,7 +201,7 @@ def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, 
 
 def test_the_ranks_that_lightning_starts_write_into_the_first_one_s_folder(cache, tmp_path):
     words = [*TABULAR, "tracking=csv", "split.folds=2", "seeds=2"]
-    process = fit(cache, tmp_path, *words, "trainer.devices=2", "trainer.accelerator=cpu")
+    process = fit_by_ranks(cache, tmp_path, *words, "trainer.devices=2", "trainer.accelerator=cpu")
     (folder,) = (tmp_path / "demo").iterdir()
     assert all((folder / f"fold={number}/seed=1/checkpoints/best.ckpt").is_file() for number in range(2))
     assert not list(folder.rglob(".rank=*")) and not list(folder.rglob("predicted.parquet"))
@@ -249,17 +257,10 @@ def test_a_fold_whose_process_is_killed_is_named():
 
 
 def test_folds_side_by_side_end_with_their_parent_and_go_on(cache, tmp_path):
-    words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.max_epochs=100", "trainer.patience=100"]
+    words = [*TABULAR, "tracking=csv", "split.folds=2", "trainer.max_epochs=50", "trainer.patience=50"]
     fit(cache, tmp_path / "whole", *words)
     side = [*words, "trainer.parallel=folds", "trainer.devices=2"]
-    first = subprocess.Popen(
-        [sys.executable, "-m", "bcbm.fit", f"run.root={tmp_path / 'ended'}", *side],
-        cwd=HOME,
-        env={**os.environ, "BCBM_CACHE": str(cache)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    first = Command("fit", f"run.root={tmp_path / 'ended'}", *side, BCBM_CACHE=str(cache))
     end = time.monotonic() + 120
     while not list((tmp_path / "ended").glob("demo/*/fold=*/checkpoints/last.ckpt")):
         assert first.poll() is None and time.monotonic() < end

@@ -56,7 +56,7 @@ def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
     words = ("cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
-    process = fit_by_python(cache, runs, *words)
+    process = fit(cache, runs, *words)
     assert process.returncode == 0, process.stderr
     return only_run(runs), process.stdout
 

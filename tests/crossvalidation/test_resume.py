@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from commands import Command
 from repository import HOME
 
 from bcbm.config.compose import compose
@@ -28,20 +29,12 @@ WORDS = [
     *("task.modalities=[radiomics,position]", *COHORT, "data.batch_size=16", "data.workers=1"),
     *("trainer.patience=999", "tracking=csv", "bootstrap=50", "trainer.devices=1"),
 ]
-KILLS = 10
-LONG = [*WORDS, "trainer.max_epochs=100"]
+KILLS, EPOCHS = 6, 40
+LONG = [*WORDS, f"trainer.max_epochs={EPOCHS}"]
 
 
 def started(cache, root, *words, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", "bcbm.fit", f"run.root={root}", *words],
-        cwd=HOME,
-        env={**os.environ, "BCBM_CACHE": str(cache), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Command("fit", f"run.root={root}", *words, BCBM_CACHE=str(cache), **environment)
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +110,11 @@ def test_a_fold_has_one_owner_and_a_killed_one_goes_on_inside_with_whole_curves(
     first.communicate()
     begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
     out, _ = ended(start(*LONG))
-    assert "fold 0: 100 epochs" in out
+    assert f"fold 0: {EPOCHS} epochs" in out
     for number in (0, 1):
         (curves,) = tmp_path.glob(f"demo/*/fold={number}/metrics.csv")
         epochs = pd.read_csv(curves).dropna(subset="val/auroc")["epoch"].tolist()
-        assert epochs == list(range(100)), begun
+        assert epochs == list(range(EPOCHS)), begun
     pd.testing.assert_frame_equal(tables(tmp_path)[0], undisturbed)
     assert not list(tmp_path.rglob("last.ckpt"))  # a finished fold keeps its best weights only
 

@@ -3,10 +3,9 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import pytest
+from commands import run_command
 from repository import HOME
 
 PAGE = (HOME / "docs" / "explanation" / "extending.md").read_text()
@@ -16,7 +15,9 @@ ENTRY_POINTS = re.findall(
 )
 WORDS = {
     "bcbm.encoders": ["model.encoder=tiny", "task.modalities=[image]", "cohort.synthetic.patients=16"],
-    "bcbm.modalities": ["task.modalities=[radiomics,age]", "cohort.synthetic.images=false"],
+    "bcbm.modalities": [
+        *("task.modalities=[radiomics,age]", "cohort.synthetic.images=false", "cohort.synthetic.patients=24"),
+    ],
 }
 
 
@@ -30,19 +31,14 @@ def test_a_worked_example_runs_to_the_end(group, name, address, tmp_path):
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {address}\n")
     words = [*WORDS[group], "split.folds=2", "trainer.max_epochs=1", "bootstrap=20", "tracking=csv"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bcbm.fit", *words, "augment=none", f"run.folder={tmp_path / 'run'}"],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(site), str(HOME)]),
-            "BCBM_CACHE": str(tmp_path / "cache"),
-            "OMP_NUM_THREADS": "1",
-        },
+    done = run_command(
+        "fit",
+        *words,
+        "augment=none",
+        f"run.folder={tmp_path / 'run'}",
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        PYTHONPATH=os.pathsep.join([str(site), str(HOME)]),
+        BCBM_CACHE=str(tmp_path / "cache"),
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "results.json").read_text())["receptors"].keys() >= {"ER"}

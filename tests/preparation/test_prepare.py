@@ -2,16 +2,14 @@
 
 import gzip
 import io
-import os
 import shutil
 import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from repository import HOME
+from commands import Command
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -199,22 +197,17 @@ def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(coho
 def process(root, folder, *words):
     """A preparation as its own process."""
     settings = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=16"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "bcbm.prepare", *settings, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(HOME)},
-    )
+    return Command("prepare", *settings, *words)
 
 
 @pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
 def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step):
     out = tmp_path / "killed"
-    with process(cohort, out, "features.radiomics=extract") as killed:
-        while not list((out / step).glob("*.json")) and killed.poll() is None:
-            pass
-        killed.kill()
+    killed = process(cohort, out, "features.radiomics=extract")
+    while not list((out / step).glob("*.json")) and killed.poll() is None:
+        pass
+    killed.kill()
+    killed.communicate()
     before = written(out)
     lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
     undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
@@ -242,8 +235,8 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(cohort, tmp_path, small_disk):
-    with process(cohort, small_disk / "out") as run:
-        errors = run.communicate()[1]
+    run = process(cohort, small_disk / "out")
+    errors = run.communicate()[1]
     assert run.returncode == 2
     assert "No space left on device" in errors and "prepared.root" in errors and "Traceback" not in errors
     assert not list(small_disk.rglob("*.partial"))
@@ -332,9 +325,8 @@ def test_coordinates_without_images_are_refused(table_cohort, tmp_path):
 
 def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
     runs = [process(cohort, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
-    assert [run.wait() for run in runs] == [0, 0], [run.stderr.read() for run in runs]
-    for run in runs:
-        run.communicate()
+    said = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
     assert not list((tmp_path / "out").rglob("*.partial"))
 
 

@@ -1,10 +1,7 @@
 """After a search: the ready experiment, the honest figure and the page."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from html import unescape
 
@@ -14,10 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 from browser import DARK, browse, picture, share_of
+from commands import run_command
 from omegaconf import OmegaConf
 from optuna import create_study
 from optuna.trial import TrialState
-from repository import HOME
 from rich.console import Console
 
 from bcbm.config.compose import compose, load, override, plain, to_yaml
@@ -343,13 +340,10 @@ def real(tmp_path_factory):
     """A real sweep of two folds, first of one alone, then of all."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "small.yaml").write_text(SMALL)
-    environment = {**os.environ, "BCBM_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "bcbm.sweep", f"sweep={folder / 'small.yaml'}", f"run.root={folder}"]
+    words = [f"sweep={folder / 'small.yaml'}", f"run.root={folder}", *TABULAR]
     screens = []
-    for more in (["outer=0"], ["workers=2"]):
-        done = subprocess.run(
-            [*words, *TABULAR, *more], cwd=HOME, env=environment, capture_output=True, text=True, timeout=600
-        )
+    for more in ("outer=0", "workers=2"):
+        done = run_command("sweep", *words, more, timeout=600, BCBM_CACHE=str(folder / "cache"))
         assert done.returncode == 0, done.stdout + done.stderr
         screens.append(done.stdout)
     (home,) = (folder / "sweeps" / "small").iterdir()

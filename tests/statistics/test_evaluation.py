@@ -23,7 +23,7 @@ from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.curves import roc_curve
 from bcbm.statistics.metrics import auprc, auroc, brier, patient_level
-from bcbm.statistics.power import planned_variance, smallest_auroc
+from bcbm.statistics.power import planned_area, smallest_auroc
 from bcbm.statistics.probabilities import training_labels
 from bcbm.statistics.resampling import average_precision_interval, resampled_auprcs, resampled_counts
 from bcbm.statistics.summary import above_chance, summarise
@@ -309,8 +309,8 @@ def test_the_block_of_a_target_holds_the_figures_of_its_patients() -> None:
     precisions = [average_precision_score(repeat["label"], repeat["probability"]) for repeat in by_repeat]
     assert block["auprc"] == pytest.approx(np.mean(precisions), abs=1e-12)
     assert block["auprc_low"] < block["auprc"] < block["auprc_high"]
-    assert block["smallest_auroc"] == smallest_auroc(cross_validated_area(rows).variance, tests=3)
-    assert block["smallest_auroc"] > smallest_auroc(planned_variance(20, 20, 4, 3))
+    assert block["smallest_auroc"] == smallest_auroc(cross_validated_area(rows), tests=3)
+    assert block["smallest_auroc"] > smallest_auroc(planned_area(20, 20, 4, 3))
     fits = np.mean([calibration(repeat["label"], repeat["probability"]) for repeat in by_repeat], axis=0)
     assert list(block["calibration"].values()) == pytest.approx(fits)
     recalls = [
