@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.patient_labels import patient_labels
+
 
 def unconverted(
     primary: npt.ArrayLike, labels: npt.ArrayLike, patients: pd.Series, rows: np.ndarray, test: np.ndarray
@@ -28,7 +30,7 @@ def unconverted(
     """
     status = np.asarray(primary, np.float64)
     known = pd.DataFrame({"primary": status[rows], "label": np.asarray(labels, np.float64)[rows]})
-    known = known.groupby(patients.iloc[rows].to_numpy()).first().dropna()
+    known = patient_labels(known, patients.iloc[rows].to_numpy()).dropna()
     counts = known.groupby("primary")["label"].agg(["sum", "size"]).reindex([0.0, 1.0], fill_value=0)
     share = ((counts["sum"] + 1) / (counts["size"] + 2)).to_numpy()
     if share[1] < share[0]:

@@ -12,6 +12,7 @@ from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import class_weight, fit_predict, training_weights
 from bcbm.cohort.labels import PRIMARY
 from bcbm.cohort.leaks import check_leak
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import UNITS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
@@ -126,7 +127,7 @@ def _mean_auroc(config: Config, table: pd.DataFrame, predicted: pd.DataFrame) ->
     """Patient-level AUROC, the mean over the targets that have one; NaN where none has."""
     lesions = table.iloc[predicted["row"]]
     probability = patient_probabilities(config, lesions, predicted)
-    labels = lesions.groupby("patient_id")[config.task.targets].first().loc[probability.index]
+    labels = patient_labels(lesions[config.task.targets], lesions["patient_id"]).loc[probability.index]
     labelled = labels.notna()
     aurocs = [auroc(labels[name][labelled[name]], probability[name][labelled[name]]) for name in labels]
     return mean_or_nan([value for value in aurocs if not np.isnan(value)])

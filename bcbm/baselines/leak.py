@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema import Config
 from bcbm.statistics.leakage import random_labels
@@ -106,7 +107,7 @@ def split_aurocs(
 
     Args:
         features: (N, F), no NaN.
-        labels: 0 or 1, (N,), the same for all lesions of a patient.
+        labels: 0 or 1, (N,).
         units: what a fold keeps whole: ids of lesions, studies or patients, (N,).
         patients: ids, (N,).
         folds: how many, stratified over the labels of the units.
@@ -125,27 +126,27 @@ def split_aurocs(
     aurocs: dict[str, list[float]] = {"lesion": [], "patient": []}
     for number in range(folds):
         out = fold == number
-        if len(set(labels[out])) < 2 or len(set(labels[~out])) < 2:
-            continue
         train = np.flatnonzero(~out)
         if share < 1:
             train = train[_first_units(units[train], labels[train], share, seed)]
+        if len(set(labels[out])) < 2 or len(set(labels[train])) < 2:
+            continue
         trees = ExtraTreesClassifier(TREES, random_state=seed)
         model = make_pipeline(StandardScaler(), LogisticRegression()) if linear else trees
         scores = model.fit(features[train], labels[train]).predict_proba(features[out])[:, 1]
-        by_patient = pd.DataFrame({"label": labels[out], "score": scores}).groupby(patients[out]).mean()
         aurocs["lesion"].append(auroc(labels[out], scores))
-        aurocs["patient"].append(auroc(by_patient["label"], by_patient["score"]))
+        truth = patient_labels(pd.Series(labels[out]), patients[out])
+        aurocs["patient"].append(auroc(truth, pd.Series(scores).groupby(patients[out]).mean()))
     return {level: mean_or_nan(values) for level, values in aurocs.items()}
 
 
 def _first_units(units: np.ndarray, labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Which rows belong to the first units of a random order, the share of either label, one at least."""
-    names, first = np.unique(units, return_index=True)
-    order = np.random.default_rng(seed).permutation(len(names))
+    unit_labels = patient_labels(pd.Series(labels), units)
+    order = np.random.default_rng(seed).permutation(len(unit_labels))
     chosen = [
         members[: max(1, round(share * len(members)))]
         for label in (0, 1)
-        for members in [order[labels[first][order] == label]]
+        for members in [order[unit_labels.to_numpy()[order] == label]]
     ]
-    return np.isin(units, names[np.concatenate(chosen)])
+    return np.isin(units, unit_labels.index.to_numpy()[np.concatenate(chosen)])

@@ -10,6 +10,7 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.leak import Trial, Trials, run_trials
 from bcbm.cohort.near import ROUNDING, signed_log, standardised
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.patients import bare
 from bcbm.cohort.splits import split_as, unit_ids
 from bcbm.config.schema import Config
@@ -137,7 +138,7 @@ def _trials(config: Config, lesions: Lesions, features: np.ndarray) -> tuple[Tri
         for share in SHARES
         for target in labels
     }
-    by_patient = table.groupby("patient_id")[config.task.targets].mean()
+    by_patient = patient_labels(table[config.task.targets], table["patient_id"])
     owners = by_patient.index.to_numpy(str)
     for kind, columns in _single_tables(config, lesions).items():
         rows = pd.DataFrame(columns).groupby(table["patient_id"].to_numpy()).mean().loc[by_patient.index]

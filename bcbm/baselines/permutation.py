@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.folds import patient_probabilities, predict_targets
+from bcbm.cohort.patient_labels import OWNERS, Owner
 from bcbm.cohort.splits import Split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
@@ -29,8 +30,8 @@ def permuted_aurocs(
 
     The labels of all targets, missing ones among them, go together from one patient to another; folds are
     stratified anew and everything is fitted anew, so that p = (1 + permuted as good) / (1 + permutations) is
-    exact (Ojala and Garriga, J Mach Learn Res 11:1833, 2010). Folds stratified over the true labels would
-    favour those.
+    exact (Ojala and Garriga, J Mach Learn Res 11:1833, 2010), but for patients of both labels, whose patterns
+    do not fit every patient (`permute_labels`). Folds stratified over the true labels would favour those.
 
     Args:
         config: with a traditional model.
@@ -100,19 +101,31 @@ def pipeline_aurocs(
     return {str(target): cross_validated_area(rows).auroc for target, rows in patients.groupby("target")}
 
 
-def permute_labels(table: pd.DataFrame, targets: Sequence[str], seed: list[int]) -> pd.DataFrame:
-    """The table with all labels of its patients, (T) at a time, dealt out anew."""
-    labels = table.groupby("patient_id")[list(targets)].mean()
-    order = np.random.default_rng(seed).permutation(len(labels))
-    dealt = labels.iloc[order].set_axis(labels.index).loc[table["patient_id"]]
-    return table.assign(**{target: dealt[target].to_numpy() for target in targets})
+def permute_labels(
+    table: pd.DataFrame, targets: Sequence[str], seed: list[int], owner: Owner = "patient"
+) -> pd.DataFrame:
+    """The table with all labels of its patients, (T) at a time, dealt out anew.
+
+    Where studies or lesions have labels of their own, a patient gets the pattern of another: of its studies,
+    in a random order, as large a part is positive, negative and of no label. One at least has the label that
+    the other patient has, so that labels of patients are dealt out as they are.
+    """
+    units = table.drop_duplicates(OWNERS[owner])
+    labels, rng = units[list(targets)].to_numpy(np.float64), np.random.default_rng(seed)
+    patients = [rows for _, rows in sorted(units.groupby("patient_id").indices.items())]
+    dealt = np.empty_like(labels)
+    for rows, place in zip(patients, rng.permutation(len(patients)), strict=True):
+        pattern = -np.sort(-labels[patients[place]], axis=0)  # positive first, then negative, then missing
+        dealt[rng.permutation(rows)] = pattern[np.arange(len(rows)) * len(pattern) // len(rows)]
+    given = pd.DataFrame(dealt, units[OWNERS[owner]], list(targets)).loc[table[OWNERS[owner]]]
+    return table.assign(**{target: given[target].to_numpy() for target in targets})
 
 
 def _permuted(
     config: Config, lesions: LesionData, table: pd.DataFrame, split: Split, number: int
 ) -> dict[str, float]:
     known = [target for target in known_targets(config.cohort.targets) if target in table]
-    table = permute_labels(table, known, [config.seed, number])
+    table = permute_labels(table, known, [config.seed, number], config.cohort.labels)
     if config.split.holdout or config.split.file:  # folds that no label has had a say in
         return pipeline_aurocs(config, lesions, table, split)
     permuted_split = make_split(

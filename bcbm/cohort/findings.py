@@ -10,6 +10,7 @@ from bcbm.cohort.overrides import SURE, unsure_names
 from bcbm.cohort.position import NEAR_MIDLINE
 from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
+from bcbm.system.words import counted
 
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure,
 UNEVEN = 3  # if these are more than so many times as many as the others have on average
@@ -194,6 +195,11 @@ def _patients(table: pd.DataFrame) -> Iterator[Problem]:
         text = f"has {row['lesions']} of the lesions that enter, {row['share']:.0%}, and others far fewer"
         remedy = "read patient-level figures; cohort.policy=largest or one_session reduces the share"
         yield Problem(str(row["patient"]), text, remedy, "patient that owns much of the table")
-    unlabelled = table.loc[table["reason"].isin(UNLABELLED), "patient_id"].unique()
-    for patient in sorted(unlabelled):
+    unlabelled = table["reason"].isin(UNLABELLED)
+    labelled = table["patient_id"].isin(table.loc[~table["excluded"], "patient_id"])
+    for patient in sorted(table.loc[unlabelled & ~labelled, "patient_id"].unique()):
         yield Problem(str(patient), "has no label", "its lesions are excluded", "patient without label")
+    for study, lesions in table[unlabelled & labelled].groupby("study_id"):
+        text = f"has no label for {counted(len(lesions), 'lesion')}, and its patient has some for others"
+        remedy = "they are excluded: they take no other lesion's (cohort.labels)"
+        yield Problem(str(study), text, remedy, "lesions without label")

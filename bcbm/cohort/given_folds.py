@@ -12,6 +12,7 @@ from bcbm.cohort.acquisition import NUMBER, ordered, other_groups, patient_group
 from bcbm.cohort.cells import identifier, number
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.cohort.leaks import PARTS
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.patients import bare
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Note, Problem
@@ -177,7 +178,7 @@ def _read(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def _labels(lesions: pd.DataFrame, targets: Sequence[str]) -> pd.DataFrame:
-    return lesions.groupby(lesions["patient_id"].astype(str))[list(targets)].max()
+    return patient_labels(lesions[list(targets)], lesions["patient_id"].astype(str))
 
 
 def _patients(chosen: pd.Series) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 import pandas as pd
 
-from bcbm.cohort.download import Download
+from bcbm.cohort.download import LABEL, Download
 from bcbm.errors import InputError, Problem
 
 KIND = "one patient under several spellings"
@@ -168,7 +168,9 @@ def _merged(download: Download, study: dict[str, str]) -> tuple[pd.DataFrame, pd
         return table, features
     keys = [table["study_id"], table["name"]]
     paths = table.columns.drop(["study_id", "name", "in_workbook"])
-    merged = table[paths].replace("", None).groupby(keys).first().fillna("")
+    merged = table[paths].replace("", None).groupby(keys).first()
+    texts = merged.columns[~merged.columns.str.startswith(LABEL)]
+    merged[texts] = merged[texts].fillna("")
     merged["in_workbook"] = table["in_workbook"].groupby(keys).any()
     rows = merged.reset_index()[table.columns.tolist()]
     return rows, features.groupby(keys).first().reset_index(drop=True)

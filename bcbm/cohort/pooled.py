@@ -55,6 +55,7 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         studies=joined,
         targets=targets,
         problems=[problem for part in parts for problem in part.problems],
+        disagreements=[problem for part in parts for problem in part.disagreements],
         odd_cells=[cell for part in parts for cell in part.odd_cells],
         citation=" ".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         label_readings=[reading for part in parts for reading in part.label_readings],

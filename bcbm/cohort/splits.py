@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bcbm.cohort.given_folds import GivenFold, file_folds, held_out_folds
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
@@ -128,7 +129,7 @@ def make_split(
             trains on one class of it; with the nearest number of folds that would do for all targets.
     """
     present = [target for target in known if target in table]
-    labels = table.groupby(unit_ids(table, unit))[present].max()
+    labels = patient_labels(table[present], unit_ids(table, unit))
 
     def drawn(count: int) -> Split:
         parts = []
@@ -242,7 +243,7 @@ def _given_split(
 ) -> Split:
     """Folds whose test patients are given; validation is drawn as in `make_split` where it is not."""
     present = [target for target in known if target in lesions]
-    labels = lesions.groupby(unit_ids(lesions, "patient"))[present].max()
+    labels = patient_labels(lesions[present], unit_ids(lesions, "patient"))
     rng = np.random.default_rng([seed, 0])
     folds = []
     for fold in given:
@@ -342,13 +343,16 @@ def _stratify(states: np.ndarray, parts: int, rng: np.random.Generator) -> np.nd
 def stratified_folds(
     units: npt.ArrayLike, labels: npt.ArrayLike, folds: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """The fold of every row, (N,): whole units, dealt out at random, one label after the other."""
-    _, first, code = np.unique(np.asarray(units), return_index=True, return_inverse=True)
-    unit_labels = np.asarray(labels)[first]
-    order = rng.permutation(len(first))
-    order = order[np.argsort(unit_labels[order], kind="stable")]
-    fold = np.empty(len(first), dtype=np.int64)
-    fold[order] = np.arange(len(first)) % folds
+    """The fold of every row, (N,): whole units, dealt out at random, one label after the other.
+
+    Units of both labels stand between those of one, so that each label is dealt to as many folds as can be.
+    """
+    _, code, count = np.unique(np.asarray(units), return_inverse=True, return_counts=True)
+    positive = np.bincount(code, np.asarray(labels, dtype=np.float64)) / count
+    order = rng.permutation(len(count))
+    order = order[np.argsort(positive[order], kind="stable")]
+    fold = np.empty(len(count), dtype=np.int64)
+    fold[order] = np.arange(len(count)) % folds
     return fold[code]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import odd_cell_problems
-from bcbm.cohort.download import Download
+from bcbm.cohort.download import LABEL, Download
 from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
 from bcbm.cohort.measurements import (
     MISSING,
@@ -22,6 +22,7 @@ from bcbm.cohort.measurements import (
 )
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
+from bcbm.cohort.patient_labels import OWNERS, Owner
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.targets import PRIMARY, TARGETS
 from bcbm.errors import Problem
@@ -35,12 +36,14 @@ def build_table(
     download: Download,
     names: Mapping[str, NameReading] | None = None,
     survey: Survey | None = None,
+    owner: Owner = "patient",
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
     """Build the lesion table of a download; without any target, no lesion lacks a label.
 
     Args:
         names: readings that replace the program's own (cohort.overrides).
         survey: measurements of the volumes; None where there are none or nothing needs them.
+        owner: whose a label is (`cohort.labels`); with `lesion` the download has those of lesions.
 
     Returns:
         The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
@@ -58,7 +61,15 @@ def build_table(
     table["volume"] = features[volume].to_numpy() if volume in features else np.nan
     studies = download.studies.copy()
     primary = [PRIMARY + target for target in download.targets if PRIMARY + target in studies]
-    _agree_on_labels(studies, [*download.targets, *primary], problems)
+    own = {name: name.removeprefix(LABEL) for name in map(str, table) if name.startswith(LABEL)}
+    if owner == "lesion":
+        table = table.rename(columns=own)
+        studies = studies.drop(columns=list(own.values()))
+    else:
+        table = table.drop(columns=list(own))
+        problems += download.disagreements
+        _agree_on_labels(studies, download.targets, problems, owner)
+    _agree_on_labels(studies, primary, problems)  # the primary tumour is always a patient's
     studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)
@@ -193,19 +204,19 @@ def flow(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
     ]
 
 
-def _agree_on_labels(studies: pd.DataFrame, targets: list[str], problems: list[Problem]) -> None:
-    """Give every study its patient's label, in place; where two sessions disagree it is missing."""
+def _agree_on_labels(
+    studies: pd.DataFrame, targets: list[str], problems: list[Problem], owner: Owner = "patient"
+) -> None:
+    """Give every study its owner's label, in place; where sessions, or rows, disagree it is missing."""
+    rows = "sessions" if owner == "patient" else "rows"
     for target in targets:
-        labels = studies.groupby("patient_id")[target]
-        for patient in labels.nunique().loc[lambda count: count > 1].index:
-            problems.append(
-                Problem(
-                    str(patient),
-                    f"its sessions disagree on {target}",
-                    "correct one; it counts as missing",
-                    "conflicting labels",
-                )
-            )
+        labels = studies.groupby(OWNERS[owner])[target]
+        remedy = "correct one; it counts as missing"
+        if owner == "patient" and not target.startswith(PRIMARY):
+            remedy += ". With cohort.labels=study each session keeps its own"
+        for name in labels.nunique().loc[lambda count: count > 1].index:
+            found = f"its {rows} disagree on {target}"
+            problems.append(Problem(str(name), found, remedy, "conflicting labels"))
         studies[target] = labels.transform(lambda values: values.mean() if values.nunique() == 1 else np.nan)
 
 

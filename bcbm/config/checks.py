@@ -71,6 +71,8 @@ def check(config: Config) -> None:
     if config.features.coordinates and config.cohort.position != "image":
         raise ConfigError("features.coordinates=true needs cohort.position=image: names hold no millimetres")
     _check_features(config)
+    if config.cohort.labels == "lesion" and not config.cohort.root:
+        raise ConfigError("cohort.labels=lesion: the embedded cohort has a label a patient; set cohort.root")
     if config.prepared.jobs == 0:
         raise ConfigError("prepared.jobs=0: write a number of processes, or -1 for one a core")
     _check_sequences(config)

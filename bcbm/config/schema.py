@@ -82,6 +82,11 @@ class Cohort:
         "grade: {column: Grade, levels: [low, middle, high]}}; levels gives grade_middle (that or more) and "
         "grade_high",
     )
+    labels: Literal["patient", "study", "lesion"] = key(
+        "patient",
+        "whose a label is: the patient's (where sessions disagree it is missing), or, as receptors convert, "
+        "each study's or lesion's own; a patient with both counts as positive",
+    )
     strict: bool = key(False, "stop on any problem instead of excluding the lesion with a reason")
     policy: Literal["lesions", "lesions+targets", "largest", "one_session"] = key(
         "lesions+targets",

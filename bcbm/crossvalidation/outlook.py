@@ -4,6 +4,7 @@ import math
 import shutil
 from pathlib import Path
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.modalities import MODALITIES
@@ -24,7 +25,7 @@ def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
     criteria of Riley (BMJ 368:m441, 2020), with every column of the tables as a candidate.
     """
     targets = config.task.targets
-    patients = lesions.entering.groupby("patient_id")[targets].first()
+    patients = patient_labels(lesions.entering[targets], lesions.entering["patient_id"])
     repeats = 1 + max(fold.repeat for fold in split.folds)
     smallest, asked = [], []
     described = lesions.data(config)

@@ -43,7 +43,7 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
-    tables = read_tables(folder.path, targets)
+    tables = read_tables(folder.path, targets, config.cohort.labels)
     leaks = count_leaks(tables.lesions, tables.split)
     folder.write("predictions.parquet", tables.predictions)
     steps = STEPS * len(targets)

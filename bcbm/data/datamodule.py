@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from bcbm.cohort.leaks import PARTS, check_leak
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import patient_weight
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import Changes, part
@@ -100,12 +101,14 @@ class LesionDataModule(LightningDataModule):
 
         Under the name of a modality lies what its encoder is built with, from the lesions that have it;
         `positives` and `negatives` count the patients a target, and `pos_weight` is negatives / positives, 1
-        if one is absent.
+        if one is absent. A patient of both labels counts for each by its lesions, in bags as positive.
         """
         check_leak(self.lesions, self.parts, self.leaky)
         train = self.lesions.iloc[self.parts["train"]]
         result: dict[str, Any] = {"targets": list(self.targets), "modalities": list(self.modalities)}
-        patients = train.groupby("patient_id")[self.targets].mean()
+        labels, owners = train[self.targets], train["patient_id"]
+        pooled = self.described.config.task.aggregate == "attention"
+        patients = patient_labels(labels, owners) if pooled else labels.groupby(owners).mean()
         result["positives"] = [float(patients[target].sum()) for target in self.targets]
         result["negatives"] = [float((1 - patients[target]).sum()) for target in self.targets]
         counts = zip(result["positives"], result["negatives"], strict=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.model.module import LesionModule
 from bcbm.statistics.aggregate import aggregate
@@ -51,7 +52,7 @@ class EncodedLesions:
         for column, target in enumerate(self.task.targets):
             if target in self.calibrators:
                 probability[:, column] = self.calibrators[target](probability[:, column])
-        labels = rows.groupby("patient_id")[self.task.targets].first().loc[names]
+        labels = patient_labels(rows[self.task.targets], rows["patient_id"]).loc[names]
         return pd.concat(
             [
                 pd.DataFrame(

@@ -41,7 +41,7 @@ def pool(logits: Tensor, scores: Tensor, bag: Tensor) -> Tensor:
     return (weights * logits.float()[None]).sum(dim=1)
 
 
-def first_of_bag(values: Tensor, bag: Tensor) -> Tensor:
-    """The value (P, ...) of each bag's first lesion, for what all lesions (B, ...) of a bag share."""
-    inside = bag[None, :] == bag.unique()[:, None]
-    return values[inside.int().argmax(dim=1)]
+def any_of_bag(values: Tensor, bag: Tensor) -> Tensor:
+    """1 where any lesion (B, R) of a bag (P, R) is 1, else 0, as of the labels of a patient."""
+    outside = bag[None, :] != bag.unique()[:, None]
+    return values[None].masked_fill(outside[:, :, None], 0.0).amax(dim=1)

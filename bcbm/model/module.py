@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from bcbm.config.compose import renamed
 from bcbm.config.schema import Loss, Model, Task, Trainer
-from bcbm.model.attention import first_of_bag, pool
+from bcbm.model.attention import any_of_bag, pool
 from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork
 from bcbm.statistics.aggregate import aggregate
@@ -118,7 +118,7 @@ class LesionModule(LightningModule):
         if not self.bags:
             return logits, batch["label"], batch["known"]
         bag = batch["patient"]
-        return pool(logits, scores, bag), first_of_bag(batch["label"], bag), first_of_bag(batch["known"], bag)
+        return pool(logits, scores, bag), any_of_bag(batch["label"], bag), any_of_bag(batch["known"], bag)
 
     def on_validation_epoch_start(self) -> None:
         """Start the table of what validation has seen."""
@@ -160,7 +160,7 @@ class LesionModule(LightningModule):
             table["logit"].sigmoid().numpy(),
             *(table[name].numpy() for name in ("patient", "volume", "score")),
         )
-        label, known = (first_of_bag(table[name], table["patient"]) for name in ("label", "known"))
+        label, known = (any_of_bag(table[name], table["patient"]) for name in ("label", "known"))
         aurocs = []
         for column, score in enumerate(torch.from_numpy(probability).float().unbind(dim=1)):
             labelled = known[:, column] > 0

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from bcbm.cohort.findings import agreement, burden, findings
+from bcbm.cohort.patient_labels import contradicted, converted
 from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
@@ -26,8 +27,11 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     """
     table = cohort.table
     require_modalities(table, _absent(config, cohort))
+    targets = cohort.download.targets
     cohort.problems += settle(table, config.cohort.policy, cohort.survey)
-    related = confounders(table, cohort.download.targets)
+    cohort.problems += contradicted(table, targets)
+    cohort.notes += converted(table, targets, config.cohort.labels)
+    related = confounders(table, targets)
     problems = [*cohort.problems, *cohort.notes, *findings(cohort.download, table), *_confounded(related)]
     if cohort.survey is not None:
         problems += orientation_problems(table, cohort.survey.brains)

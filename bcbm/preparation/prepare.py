@@ -14,6 +14,7 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
+from bcbm.cohort.patient_labels import contradicted, converted
 from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
@@ -177,6 +178,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     problems += [*doubtful_masks(table), *doubtful_studies(table)]
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)
+    problems += contradicted(table, cohort.download.targets)
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
@@ -186,7 +188,8 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     if config.cohort.strict and problems:
         raise InputError(*problems)
     report(table, problems, console)
-    _print("note", cohort.notes, console)
+    notes = [*cohort.notes, *converted(table, config.task.targets, config.cohort.labels)]
+    _print("note", notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()
     entering = table[enters].reset_index(drop=True)

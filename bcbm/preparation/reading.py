@@ -44,7 +44,7 @@ class SurveyedCohort:
 
     Attributes:
         content: hash of the download's files, of corrected names and labels, of own targets,
-            and of what was answered about patients with several spellings.
+            and of what was answered about patients with several spellings and about whose a label is.
         folder: where everything made from them is kept.
         ledger: the folder in it that counts looks at the patients of these very files.
         table: the lesion table, not yet settled.
@@ -141,6 +141,8 @@ def read_cohort(
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
+    if config.cohort.labels == "lesion":
+        _require_lesion_labels(roots, formats)
     corrections = {}
     if config.cohort.readings:
         corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
@@ -198,7 +200,7 @@ def read_cohort(
                     advance,
                     overlap=config.cohort.overlap,
                 )
-    table, workbook, problems = build_table(download, names, survey)
+    table, workbook, problems = build_table(download, names, survey, config.cohort.labels)
     if left_out is not None:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
     unknown = sorted(set(names) - set(table["name"]))
@@ -212,7 +214,8 @@ def read_cohort(
     judged = [] if left_out is None else left_out.to_numpy().tolist()
     given = [file_sum(Path(config.cohort.radiomics).expanduser())] if config.cohort.radiomics else []
     corrected = sorted(names.items()), sorted(corrections.items())
-    for changes in (corrected[0], defined, joined, corrected[1], judged, given):
+    owner = [config.cohort.labels] if config.cohort.labels != "patient" else []
+    for changes in (corrected[0], defined, joined, corrected[1], judged, given, owner):
         if changes:
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
@@ -240,6 +243,21 @@ def _list_labels(download: Download, path: Path, config: Config, console: Consol
         write_whole(path, spreadsheet_csv(readings_table(download.label_readings)))
     if text := readings_words(download.label_readings):
         say(console, f"  {text}: correct {path} and set cohort.readings to it")
+
+
+def _require_lesion_labels(roots: Sequence[Path], formats: Sequence[str]) -> None:
+    """Refuse cohorts of a format that has no label by lesion."""
+    problems = [
+        Problem(
+            str(root),
+            f"cohort.labels=lesion, and the format {name} has a label a study, none a lesion",
+            "write cohort.labels=study, or a manifest with a row a lesion",
+        )
+        for root, name in zip(roots, formats, strict=True)
+        if not FORMATS[name].lesion_labels
+    ]
+    if problems:
+        raise InputError(*problems)
 
 
 def _require_targets(config: Config, download: Download) -> None:

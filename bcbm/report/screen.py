@@ -63,6 +63,9 @@ def print_table(results: Results, console: Console) -> None:
     least = {target: block["patient"]["smallest_auroc"] for target, block in results["receptors"].items()}
     parts = [f"{name} {'n/a' if math.isnan(value) else f'{value:.2f}'}" for name, value in least.items()]
     lines = [f"least AUROC to be seen with 80 % power: {', '.join(parts)}"]
+    blocks = {target: block["patient"] for target, block in results["receptors"].items()}
+    if both := [f"{name} {block['both']}" for name, block in blocks.items() if "both" in block]:
+        lines.append(f"patients of both labels, counted as positive: {', '.join(both)}")
     if "derived" in results:
         lines.append(f"HR status (ER or PR): {with_interval(results['derived']['HR']['patient'])}")
     for place, name in enumerate(results["split"].get("folds", [])):
@@ -76,7 +79,6 @@ def print_table(results: Results, console: Console) -> None:
         lines.append(seed_spread(results["seeds"]))
     if "ledger" in results:
         lines.append(f"this is {ledger_in_words(results['ledger'])}")
-    blocks = {target: block["patient"] for target, block in results["receptors"].items()}
     scores = [
         f"{target} {number(block['brier'], 3)} ({number(block['probabilities']['prevalence_brier'], 3)})"
         for target, block in blocks.items()

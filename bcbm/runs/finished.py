@@ -111,7 +111,7 @@ def _read(folder: Path, resume: str) -> FinishedRun:
         problem = f"is not finished: it holds {predicted} of {total} folds and no results.json"
         raise InputError(Problem(str(folder), problem, resume))
     config = read_config(folder)
-    tables = read_tables(folder, config["task"]["targets"])
+    tables = read_tables(folder, config["task"]["targets"], config["cohort"].get("labels", "patient"))
     leaks = count_leaks(tables.lesions, tables.split)
     place = folder / "results.json"
     if sum_of(place).is_file():

@@ -36,7 +36,7 @@ PLACES = {
 def fingerprint(config: Config, cohort: str, split_hash: str) -> str:
     """What makes two starts the same run: configuration, cohort content and split."""
     content = {name: value for name, value in plain(config).items() if name not in NOT_IDENTITY}
-    for name in ("format", "targets", "same_patients", *PLACES["cohort"]):
+    for name in ("format", "targets", "same_patients", "labels", *PLACES["cohort"]):
         content["cohort"].pop(name)  # their content is in `cohort`
     content["split"].pop("file")  # its content is in the hash of the split
     _leave_out_hardware(content["trainer"])

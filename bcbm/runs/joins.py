@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.patient_labels import OWNERS, Owner, both_labels
 from bcbm.cohort.splits import Split, unit_ids
 from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Note, Problem, readable
@@ -45,10 +46,15 @@ class RunTables:
     predictions: pd.DataFrame
 
 
-def read_tables(folder: Path, targets: Sequence[str]) -> RunTables:
+def read_tables(folder: Path, targets: Sequence[str], owner: Owner = "patient") -> RunTables:
     """Read a run's split, lesions and folds, each checked against those that own what it says.
 
     A run of before there were sums is read with a note; what its tables say of others is checked as well.
+
+    Args:
+        folder: of the run.
+        targets: those of the run.
+        owner: whose a label is (`cohort.labels`), and who therefore has one of each target.
 
     Raises:
         InputError: folds are missing, or a table says what its owner does not; every problem there is.
@@ -60,7 +66,7 @@ def read_tables(folder: Path, targets: Sequence[str]) -> RunTables:
         check.problems.append(Problem(str(folder), found, "run the same fit command again, without fold="))
     tables, lesions = check.tables(numbers), check.table(place)
     if lesions is not None:
-        bad = lesion_problems(place, lesions, check.split, targets)
+        bad = lesion_problems(place, lesions, check.split, targets, owner)
         check.problems += bad
         if not bad:
             check.join(tables, lesions, targets)
@@ -89,14 +95,16 @@ def finished_folds(folder: Path, lesions: pd.DataFrame, split: Split, targets: S
     return check.finished
 
 
-def lesion_problems(path: Path, lesions: pd.DataFrame, split: Split, targets: Sequence[str]) -> list[Problem]:
+def lesion_problems(
+    path: Path, lesions: pd.DataFrame, split: Split, targets: Sequence[str], owner: Owner
+) -> list[Problem]:
     """What a run's lesion table cannot be: an id twice, a label that is none, a lesion that no fold knows."""
 
     def problem(found: str) -> Problem:
         return Problem(str(path), found, "run the same fit command again, which writes it anew")
 
-    columns = ["lesion_id", "patient_id", f"{split.unit}_id", "content", "excluded", *targets]
-    if absent := [name for name in columns if name not in lesions]:
+    columns = ["lesion_id", "patient_id", f"{split.unit}_id", OWNERS[owner], "content", "excluded", *targets]
+    if absent := [name for name in dict.fromkeys(columns) if name not in lesions]:
         return [problem(f"has no column {listed(absent)}")]
     problems = []
     entering = lesions[~lesions["excluded"].astype(bool)]
@@ -104,8 +112,8 @@ def lesion_problems(path: Path, lesions: pd.DataFrame, split: Split, targets: Se
         problems.append(problem(f"holds {repeated} of its lesions twice"))
     for target in targets:
         if (strange := entering[target].dropna()).isin([0, 1]).all():
-            counts = entering.groupby("patient_id")[target].nunique()
-            problems += [problem(f"gives {name} two labels of {target}") for name in counts.index[counts > 1]]
+            both = both_labels(entering[target], entering[OWNERS[owner]])
+            problems += [problem(f"gives {name} two labels of {target}") for name in both.index[both]]
         else:
             problems.append(
                 problem(f"has labels of {target} that are neither 0 nor 1, such as {strange.max()}")

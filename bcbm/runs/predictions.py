@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import Split
 from bcbm.errors import InputError, Problem
 from bcbm.runs.tables import REMEDY, read_table
@@ -41,7 +42,7 @@ def training_labels(lesions: pd.DataFrame, split: Split, targets: list[str]) -> 
     for number in range(len(split.folds)):
         parts = split.rows(lesions, number)
         rows = lesions.iloc[np.concatenate([parts["train"], parts["validation"]])]
-        tables.append(rows.groupby("patient_id")[targets].first().assign(fold=number))
+        tables.append(patient_labels(rows[targets], rows["patient_id"]).assign(fold=number))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -68,7 +69,7 @@ def fit_calibrators(
         return {target: fit_calibrator(kind, [], [], weight, gamma) for target, weight in weights.items()}
     validation = lesions.iloc[parts["validation"]]
     patients = _patients(predicted.loc[parts["validation"]], validation, targets, how)
-    labels = validation.groupby("patient_id")[targets].first().reindex(patients.index)
+    labels = patient_labels(validation[targets], validation["patient_id"]).reindex(patients.index)
     return {
         target: fit_calibrator(
             kind, labels[target], patients[target], _weight(predicted, parts["validation"], target), gamma
@@ -132,7 +133,7 @@ def prediction_table(
             strict=True,
         )
     )
-    labels = validation.groupby("patient_id")[targets].first().reindex(validation_patients.index)
+    labels = patient_labels(validation[targets], validation["patient_id"]).reindex(validation_patients.index)
     tables = [
         pd.DataFrame(
             {

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu
 
 from bcbm.cohort.download import ACQUISITION_COLUMNS
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.targets import TARGETS
 from bcbm.statistics.metrics import auroc
 
@@ -30,7 +31,7 @@ def confounders(
 ) -> list[dict[str, Any]]:
     """Test every acquisition column against every target, one row a patient.
 
-    A patient counts with the value of the first study that enters; patients without it or without a label
+    A patient counts with its label and the value of the first study that enters; patients without either
     drop out of that test, and lesions that are excluded out of all. A column of numbers gives its AUROC
     (below 0.5: lower in positive patients) and the p of Mann and Whitney, a column of kinds Cramér's V
     without its bias and a permutation p. `q` is p after Benjamini and Hochberg over all tests returned.
@@ -41,7 +42,7 @@ def confounders(
 
     Args:
         table: the lesion table; acquisition columns are text, "" where missing.
-        targets: columns of 1, 0 and NaN, the same in all rows of a patient.
+        targets: columns of 1, 0 and NaN.
         permutations: random orders of the labels behind the p of a column of kinds.
         seed: of those.
 
@@ -52,6 +53,7 @@ def confounders(
         give no test.
     """
     lesions = table[~table["excluded"].astype(bool)]
+    labels = patient_labels(lesions[list(targets)], lesions["patient_id"])
     results = []
     for column in ACQUISITION_COLUMNS:
         if column not in lesions:
@@ -60,7 +62,7 @@ def confounders(
         for target in targets:
             known = values.notna() & lesions[target].notna()
             rows = lesions.loc[known, ["patient_id", "study_id"]]
-            rows = rows.assign(value=values[known], label=lesions.loc[known, target].astype(int))
+            rows = rows.assign(value=values[known], label=rows["patient_id"].map(labels[target]).astype(int))
             patients = first_studies(rows, lesions)
             if patients["value"].nunique() < 2 or patients["label"].nunique() < 2:
                 continue

@@ -17,7 +17,7 @@ def leave_one_out(rows: pd.DataFrame) -> pd.Series:
     """The AUROC, mean over folds, less each patient in turn, less that of all patients.
 
     The models stay as they are, and so do their predictions of the others. A patient's rows, one or several
-    lesions, are of one class and take their pairs with the other class along: O(N log N) a fold.
+    lesions, take their pairs with the other class along: O(N log N) a fold.
 
     Args:
         rows: labelled predictions of one target; columns fold (counted through the repeats), patient_id,
@@ -39,6 +39,10 @@ def leave_one_out(rows: pd.DataFrame) -> pd.Series:
         )
         pairs = placements(here, scores[part]) * np.where(here, negatives.sum(), positives.sum())
         in_order = pairs[here].sum() - np.bincount(owners, pairs, len(patients))
+        for number in np.flatnonzero((positives > 0) & (negatives > 0)):  # its own pairs went twice
+            rows_of = owners == number
+            own = placements(here[rows_of], scores[part][rows_of])[here[rows_of]]
+            in_order[number] += own.sum() * negatives[number]
         possible = (positives.sum() - positives) * (negatives.sum() - negatives)
         aurocs.append(float(pairs[here].sum() / (positives.sum() * negatives.sum())))
         # A fold that loses a class without the patient leaves the mean: its AUROC is taken off.

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.patient_labels import patient_labels
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -90,7 +92,7 @@ def patient_level(predictions: pd.DataFrame, *, by_fold: bool = False) -> pd.Dat
 
     A leaky split can spread a patient over several folds of a repeat; probability and threshold are then the
     means over the labelled lesions of all of them and `fold` is the first. The threshold is NaN where no fold
-    has one.
+    has one. The label is that of `patient_labels`, over all lesions of the patient.
 
     Args:
         predictions: the prediction table.
@@ -98,28 +100,20 @@ def patient_level(predictions: pd.DataFrame, *, by_fold: bool = False) -> pd.Dat
 
     Returns:
         Columns repeat, target, patient_id, fold, probability, label, threshold.
-
-    Raises:
-        ValueError: lesions of one patient carry different labels of one target.
     """
     rows = labelled(predictions)
-    distinct = rows.groupby(["target", "patient_id"])["label"].nunique()
-    if (distinct > 1).any():
-        target, patient = distinct.index[int(np.argmax(distinct.to_numpy() > 1))]
-        raise ValueError(
-            f"patient {patient} has both {target} labels in the prediction table; receptor status "
-            "belongs to the patient: correct the clinical table, or exclude the patient"
-        )
+    label = patient_labels(rows["label"], [rows["target"], rows["patient_id"]])
     key = ["repeat", *(["fold"] if by_fold else []), "target", "patient_id"]
     columns = {} if by_fold else {"fold": ("fold", "min")}
     patients = rows.groupby(key, as_index=False).agg(
         **columns,
         probability=("patient_probability", "mean"),
-        label=("label", "first"),
         threshold=("threshold", "mean"),
         least=("patient_probability", "min"),
         most=("patient_probability", "max"),
     )
     # A mean of equal numbers is that number, to the last bit: else patients of one probability would not tie.
     patients["probability"] = patients["probability"].clip(patients.pop("least"), patients.pop("most"))
+    owners = pd.MultiIndex.from_frame(patients[["target", "patient_id"]])
+    patients.insert(len(patients.columns) - 1, "label", label.reindex(owners).to_numpy())
     return patients

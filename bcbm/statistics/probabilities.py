@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.statistics.calibration import EDGE
 from bcbm.statistics.metrics import brier, mean_or_nan
 from bcbm.statistics.results import ProbabilityBlock
@@ -64,7 +65,8 @@ def training_labels(predictions: pd.DataFrame) -> pd.DataFrame:
         Column fold, a column a target, a row a fold and training patient, validation among them.
     """
     key = ["repeat", "patient_id"]
-    labels = predictions.groupby([*key, "target"])["label"].first().unstack("target")
+    owners = [predictions[name] for name in (*key, "target")]
+    labels = patient_labels(predictions["label"], owners).unstack("target")
     tested = predictions.groupby(key)["fold"].min()
     repeats = predictions.groupby("fold")["repeat"].first()
     tables = [

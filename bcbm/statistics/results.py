@@ -94,7 +94,13 @@ class FittedBlock(RankingBlock):
     operating: OperatingBlock
 
 
-class PatientBlock(FittedBlock):
+class BothBlock(TypedDict, total=False):
+    """Patients whose lesions hold both labels, counted as positive; only where there are any."""
+
+    both: int
+
+
+class PatientBlock(FittedBlock, BothBlock):
     """Of patients; q is p after Benjamini and Hochberg over targets.
 
     `pipeline_p` stands where the whole pipeline was refitted under permuted labels.

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.statistics.calibration import EDGE
 from bcbm.statistics.metrics import Floats, auroc, mean_or_nan
 from bcbm.statistics.results import SubtypeBlock
@@ -18,7 +19,8 @@ MOST_ROUNDS = 200  # of proportional fitting, which needs about ten
 def derived(predictions: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """Status and probability of HR and of each subtype, one row a repeat and patient, with or without labels.
 
-    HR is positive if ER or PR is, so its label is known if either is positive or both are known. Receptors
+    HR is positive if ER or PR is, so its label is known if either is positive or both are known; a patient
+    whose lesions hold both labels of a receptor is positive, receptor by receptor. Receptors
     lean on one another, so that their product would be wrong: `joint` puts the probabilities of a patient
     together as the labels of the training patients of the fold hang together, and HR and the subtypes are
     sums over its cells. What binds the training labels without the image is taken to bind them given it, too,
@@ -35,7 +37,8 @@ def derived(predictions: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """
     patients = predictions.groupby(["repeat", "patient_id", "target"])
     p = patients["patient_probability"].mean().unstack("target").reindex(columns=NEEDED)
-    label = patients["label"].first().unstack("target").reindex(columns=NEEDED)
+    owners = [predictions[name] for name in ("repeat", "patient_id", "target")]
+    label = patient_labels(predictions["label"], owners).unstack("target").reindex(columns=NEEDED)
     table = pd.DataFrame(index=p.index)
     table["fold"] = predictions.groupby(["repeat", "patient_id"])["fold"].min()
     table["label"], table["subtype"] = hr_status(label), subtypes(label)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from bcbm.cohort.patient_labels import both_labels
 from bcbm.statistics.area import Area, cross_validated_area
 from bcbm.statistics.blocks import mean_block, patient_block, ranking_block, status_block
 from bcbm.statistics.leakage import is_leaky
@@ -13,6 +14,7 @@ from bcbm.statistics.metrics import auroc, labelled, mean_or_nan, patient_level
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.probabilities import training_labels, with_prevalence
 from bcbm.statistics.results import (
+    BothBlock,
     FoldsBlock,
     PatientBlock,
     RepeatsBlock,
@@ -62,7 +64,7 @@ def summarise(
         Plain dictionaries; undefined figures are NaN.
 
     Raises:
-        ValueError: the table is of another split, a value is not a probability, or a patient has two labels.
+        ValueError: the table is of another split, or a value is not a probability.
     """
     _check(predictions, split["hash"])
     training = training_labels(predictions) if training is None else training
@@ -84,7 +86,7 @@ def summarise(
         if progress:
             progress(1)
         blocks[target] = {
-            "patient": {**patient, "q": math.nan},
+            "patient": {**patient, "q": math.nan, **_both(lesion_rows)},
             "lesion": {**lesion, "independent": False},
             "folds": _folds(fold_rows, folds),
             "repeats": _repeats(fold_rows),
@@ -146,6 +148,12 @@ def _check(predictions: pd.DataFrame, split_hash: str) -> None:
                 f"the first is {first[column]} for lesion {first['lesion_id']}: the "
                 "model diverged, or logits were written"
             )
+
+
+def _both(lesions: pd.DataFrame) -> BothBlock:
+    """How many patients of one target hold both labels, where any does."""
+    count = int(both_labels(lesions["label"], lesions["patient_id"]).sum())
+    return {"both": count} if count else {}
 
 
 def _folds(patients: pd.DataFrame, folds: list[int]) -> FoldsBlock:

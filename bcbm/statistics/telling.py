@@ -7,6 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
+from bcbm.cohort.patient_labels import patient_labels
+
 TELLS = 0.85  # AUROC over patients, in either direction, that no single column of an honest table reaches
 CHANCE = 0.01  # the largest p, over all columns at once, that counts as beyond chance
 PERMUTATIONS = 999
@@ -49,7 +51,7 @@ def telling_columns(
     Args:
         columns: N lesions; numbers, NaN where missing, or kinds.
         patients: ids, (N,).
-        labels: a column a target, 1, 0 or NaN, the same for all lesions of a patient, N rows.
+        labels: a column a target, 1, 0 or NaN, N rows.
         permutations: of the labels.
         seed: of those.
 
@@ -61,7 +63,7 @@ def telling_columns(
     owners = np.asarray(patients)
     values = numbers.groupby(owners).mean()
     varying = values.columns[values.nunique() > 1]
-    by_patient = labels.groupby(owners).mean()
+    by_patient = patient_labels(labels, owners)
     results: list[Telling] = []
     for target in by_patient.columns:
         label = by_patient[target].dropna()

@@ -319,6 +319,37 @@ def test_permuted_labels_go_together_and_stay_with_one_patient(lesions):
     assert before == after
 
 
+@pytest.mark.parametrize("owner", ["study", "lesion"])
+def test_permuted_patterns_leave_the_labels_of_patients_as_they_are(lesions, owner):
+    table, unit = lesions.entering.copy(), f"{owner}_id"
+    units = table[unit].unique()
+    drawn = pd.Series(np.random.default_rng(0).choice([1.0, 0.0, np.nan], len(units)), units)
+    table["ER"] = table[unit].map(drawn)
+    for seed in range(3):
+        dealt = permute_labels(table, list(RECEPTORS), [0, seed], owner)
+        assert (dealt.groupby(unit)["ER"].nunique(dropna=False) == 1).all()
+        before, after = (
+            sorted(map(str, frame.groupby("patient_id")[list(RECEPTORS)].max().to_numpy().tolist()))
+            for frame in (table, dealt)
+        )
+        assert before == after and not dealt["ER"].equals(table["ER"])
+
+
+def test_a_pattern_goes_over_to_a_patient_of_more_studies_and_of_one():
+    studies = [("A", "+"), ("A", "-"), *[("B", "-")] * 4, ("C", "")]
+    table = pd.DataFrame(studies, columns=["patient_id", "sign"])
+    table["study_id"], table["ER"] = [f"S{n}" for n in range(7)], table["sign"].map({"+": 1.0, "-": 0.0})
+    seen = set()
+    for seed in range(30):
+        dealt = permute_labels(table, ["ER"], [seed], "study")
+        labels = {name: sorted(map(str, rows)) for name, rows in dealt.groupby("patient_id")["ER"]}
+        if labels["B"] == ["0.0", "0.0", "1.0", "1.0"]:  # half of its studies, as of A's
+            seen.add(tuple(dealt.loc[2:5, "ER"]))
+            assert labels["A"] in (["0.0"] * 2, ["nan"] * 2)
+        assert sum("1.0" in signs for signs in labels.values()) == 1  # C, of one study, is positive then
+    assert len(seen) > 1  # which studies are positive is drawn
+
+
 def test_permuting_breaks_the_signal_and_p_is_small_where_there_is_one(table_cohort, tmp_path, lesions):
     config = setting(table_cohort, tmp_path, "task.targets=[ER]", "split.folds=2")
     labels = lesions.entering["ER"].fillna(0.5).to_numpy()

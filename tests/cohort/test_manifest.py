@@ -97,7 +97,7 @@ def test_a_study_of_several_rows_says_one_thing_or_is_told(tmp_path):
     download = read_manifest(written(tmp_path / "own", rows))
     assert download.studies["study_id"].tolist() == ["A-1", "A-2", "B-1"]
     assert np.isnan(download.studies["ER"].iloc[0]) and download.studies["age"].iloc[0] == "40"
-    told = lines(download.problems)
+    told = lines([*download.problems, *download.disagreements])
     assert len(told) == 4
     for facts in (("A-1", "ER"), ("A-1", "age"), ("row 6", "has a row already"), ("row 7", "no patient")):
         assert any(all(fact in line for fact in facts) for line in told), facts

@@ -168,9 +168,16 @@ def test_an_unknown_policy_is_refused_with_those_there_are():
 
 
 @pytest.mark.parametrize(
-    "words", [["features.coordinates=true"], ["features.crop_size=0"], ["features.crop_margin=-1"]]
+    "words",
+    [
+        ["features.coordinates=true"],
+        ["features.crop_size=0"],
+        ["features.crop_margin=-1"],
+        ["cohort.labels=lesion"],
+        ["cohort.labels=session"],
+    ],
 )
-def test_features_that_cannot_be_are_refused(words):
+def test_what_cannot_be_is_refused_by_its_key(words):
     assert words[0].split("=")[0].split(".")[1] in message(*words)
 
 

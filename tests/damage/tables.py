@@ -1,5 +1,6 @@
 """Workbooks, files of one's own, and folders that are not what they should be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -146,7 +147,12 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table[table["ID"] != SECOND])
 
 
-@kind("two sessions that disagree on a label", "BCBM-RadioGenomics-1", "PR", end=SAID)
+@kind("labels of lesions where the tables have those of studies", "tcia", "cohort.labels=lesion")
+def _(root: Path) -> Sequence[str]:
+    return ("cohort.labels=lesion",)
+
+
+@kind("two sessions that disagree on a label", "BCBM-RadioGenomics-1", "PR", "cohort.labels", end=SAID)
 def _(root: Path) -> None:
     def change(table: pd.DataFrame) -> pd.DataFrame:
         later = table.head(1).assign(ID=FIRST[:-1] + "1", PR="+")

@@ -8,7 +8,7 @@ from batches import RECEPTORS, data_of, lesions_of, module_of, parts_of, place_o
 
 from bcbm.config.schema import Data, Trainer
 from bcbm.data.sampler import LesionSampler
-from bcbm.model.attention import GatedAttention, first_of_bag, pool
+from bcbm.model.attention import GatedAttention, any_of_bag, pool
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.metrics import auroc
 
@@ -42,7 +42,8 @@ def test_pooling_weighs_the_logits_of_a_bag_by_a_softmax_of_its_scores():
     torch.testing.assert_close(pool(logits, scores, bag), torch.stack(expected))
     torch.testing.assert_close(pool(logits, scores + 1e4, bag), torch.stack(expected), rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(pool(logits, torch.zeros(7, 3), bag)[2], logits[3])
-    assert first_of_bag(torch.arange(7), bag).tolist() == [1, 0, 3]
+    labels = torch.tensor([[0.0, 1], [0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0]])
+    assert any_of_bag(labels, bag).tolist() == [[0, 0], [1, 1], [1, 0]]
 
 
 def test_pooling_logits_is_pooling_features_and_agrees_with_the_evaluation():
@@ -110,6 +111,17 @@ def test_every_step_sees_the_same_patients_each_once_on_any_number_of_devices(wo
     assert together == [sorted(batch["row"].tolist()) for batch in data.train_dataloader()]
     for batch in data.train_dataloader():
         assert batch["patient"].bincount(minlength=8).tolist().count(2) == 4
+
+
+@pytest.mark.parametrize(("bag", "counts"), [(None, (1, 5)), (3, (3, 3))])
+def test_a_patient_of_both_labels_counts_by_its_lesions_and_in_bags_as_positive(bag, counts):
+    table, radiomics, crops = lesions_of(36)
+    lesion, owner = np.arange(36) % 3, np.arange(36) // 3
+    table["patient_id"] = [f"P{number}" for number in owner]
+    table["ER"] = ((lesion == 0) & (owner < 7)) * 1.0  # of the patients 4 to 9 that train, three hold both
+    fitted = data_of(table, radiomics, crops, parts_of(36), bag=bag, data=Data(batch_size=9)).fitted()
+    assert (fitted["positives"][0], fitted["negatives"][0]) == pytest.approx(counts)
+    assert fitted["pos_weight"][0] == pytest.approx(counts[1] / counts[0])
 
 
 def test_a_batch_that_cuts_a_bag_is_refused():

@@ -1,5 +1,7 @@
 """One's own patients on the way to a table of lesions: several sites, what a person leaves out, radiomics."""
 
+import json
+
 import pandas as pd
 import pytest
 from fits import fit
@@ -91,6 +93,30 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     table.drop(columns="Name").to_csv(path, index=False)
     with pytest.raises(InputError, match="whose it is"):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
+
+
+def test_studies_keep_their_receptors_and_the_page_counts_the_patients_of_both(table_cohort, tmp_path):
+    path = write_manifest(read_download(table_cohort), tmp_path / "own")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    later = table.groupby("patient")["study"].transform("min") != table["study"]
+    table["ER"] = table["ER"].mask(later, table["ER"].map({"+": "-", "-": "+", "": ""}))  # it converts
+    table.to_csv(path, index=False)
+    own = ["task.targets=[ER]", "cohort.labels=study"]
+    folder, more = tmp_path / "run", ("model.kind=logistic_l2", "permutations=1")
+    screen, _ = fit(tmp_path, *TABLES, *own, f"cohort.root={path.parent}", f"run.folder={folder}", *more)
+    predictions = pd.read_parquet(folder / "predictions.parquet").set_index("lesion_id")
+    signs = table.set_index(table["study"] + "/" + table["name"])["ER"][predictions.index]
+    assert predictions["label"].tolist() == pytest.approx(signs.map({"+": 1, "-": 0}).tolist(), nan_ok=True)
+    patients = predictions.groupby("patient_id")["label"]
+    both = int((patients.nunique() == 2).sum())
+    block = json.loads((folder / "results.json").read_text())["receptors"]["ER"]["patient"]
+    assert block["both"] == both > 10 and block["positives"] == patients.max().sum()
+    assert f"ER: {both} patients with both labels" in screen and f"counted as positive: ER {both}" in screen
+    page = " ".join((folder / "report.html").read_text().split())
+    assert f"{both} of ER." in page and "a study share its label" in page
+    lost = prepare(compose(words(tmp_path, path.parent, "task.targets=[ER]")), QUIET)
+    environment = json.loads((folder / "environment.json").read_text())
+    assert lost.cohort != environment["cohort"] and lost.entering["ER"].notna().sum() < signs.ne("").sum()
 
 
 def test_one_cohort_in_three_layouts_gives_the_same_probabilities_to_the_bit(cohort, tmp_path):

@@ -21,6 +21,7 @@ from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import verdict
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.joins import lesion_problems
 from bcbm.runs.tables import sum_of
 
 
@@ -33,6 +34,36 @@ def honest(tmp_path_factory):
 def folder(honest, tmp_path):
     """A run to be attacked."""
     return shutil.copytree(honest, tmp_path / "run")
+
+
+def converting(patients=60):
+    """Lesions whose ER is their study's: in half of the patients it converts."""
+    table = lesion_table(patients)
+    later = table["study_id"].str.endswith("-1") & (table["patient_id"].str[-1].astype(int) % 2 == 0)
+    return table.assign(ER=table["ER"].where(~later, 1 - table["ER"]))
+
+
+def test_a_run_whose_studies_have_labels_of_their_own_is_read_as_one_and_as_no_other(tmp_path):
+    table = converting()
+    run = read_run(write_run(tmp_path / "study", "cohort.labels=study", "split.folds=3", table=table))
+    entering = table[~table["excluded"]].groupby("patient_id")["ER"]
+    block = run.results["receptors"]["ER"]["patient"]
+    assert block["both"] == (entering.nunique() == 2).sum() > 10
+    assert block["positives"] == entering.max().sum()
+    labels = run.predictions[run.predictions["target"] == "ER"].set_index("lesion_id")["label"]
+    assert labels.to_dict() == table[~table["excluded"]].set_index("lesion_id")["ER"].to_dict()
+    split = Split.from_json((run.folder / "split.json").read_text())
+
+    def found(owner):
+        problems = lesion_problems(run.folder, table, split, ["ER"], owner)
+        return [problem.found for problem in problems]
+
+    assert len(found("patient")) == block["both"] and found("study") == []
+    again = table.index[~table["excluded"] & table["study_id"].duplicated()][0]
+    table.loc[again, "ER"] = 1 - table.loc[again, "ER"]
+    (text,) = found("study")
+    assert table.loc[again, "study_id"] in text and "two labels of ER" in text
+    assert found("lesion") == []
 
 
 def table_of(folder, number):

@@ -24,6 +24,7 @@ from bcbm.statistics.calibration import calibration
 from bcbm.statistics.curves import roc_curve
 from bcbm.statistics.metrics import auprc, auroc, brier, patient_level
 from bcbm.statistics.power import planned_area, smallest_auroc
+from bcbm.statistics.probabilities import training_labels
 from bcbm.statistics.resampling import average_precision_interval, resampled_auprcs, resampled_counts
 from bcbm.statistics.summary import above_chance, summarise
 from bcbm.system.files import strict_json
@@ -235,14 +236,29 @@ def test_patients_of_one_probability_tie_however_many_lesions_they_have() -> Non
         assert set(patient_level(rows)["probability"]) == {value}
 
 
-def test_a_patient_with_two_labels_is_an_error_that_names_the_patient() -> None:
+def test_a_patient_with_both_labels_is_positive_in_every_figure_and_is_counted() -> None:
     table = predictions()
-    row = table.index[(table["target"] == "PR") & table["patient_id"].duplicated()][-1]
-    table.loc[row, "label"] = 1 - table.loc[row, "label"]
-    owner = table.loc[row, "patient_id"]
-    assert len(table.query(f"target == 'PR' and patient_id == '{owner}'")) > 1
-    with pytest.raises(ValueError, match=f"patient {owner} has both PR labels"):
-        patient_level(table)
+    lesions = table[table["target"] == "PR"].groupby("patient_id")["lesion_id"].unique()
+    negative = table.query("target == 'PR' and label == 0")["patient_id"].unique()
+    owner = next(name for name in negative if len(lesions[name]) > 1)
+    before = results_of(table)
+    of_owner = (table["target"] == "PR") & (table["patient_id"] == owner)
+    table.loc[of_owner & (table["lesion_id"] == lesions[owner][-1]), "label"] = 1.0  # and not the first
+    after = results_of(table)
+    for by_fold in (False, True):
+        patients = patient_level(table, by_fold=by_fold)
+        of_owner = (patients["target"] == "PR") & (patients["patient_id"] == owner)
+        assert patients.loc[of_owner, "label"].tolist() == [1.0]
+    assert training_labels(table)["PR"].sum() > training_labels(predictions())["PR"].sum()
+    told, untold = after["receptors"]["PR"]["patient"], before["receptors"]["PR"]["patient"]
+    assert (told["both"], told["positives"]) == (1, untold["positives"] + 1)
+    assert told["negatives"] == untold["negatives"] - 1 and "both" not in untold
+    lesion = after["receptors"]["PR"]["lesion"]
+    assert lesion["positives"] == before["receptors"]["PR"]["lesion"]["positives"] + 1
+    assert after["receptors"]["ER"]["lesion"] == before["receptors"]["ER"]["lesion"]
+    console = Console(record=True, width=80, file=io.StringIO())
+    print_table(after, console)
+    assert "both labels, counted as positive: PR 1" in console.export_text()
 
 
 def test_a_table_of_another_split_or_without_probabilities_is_an_error() -> None:

@@ -119,6 +119,17 @@ def test_folds_keep_units_whole_and_deal_out_both_labels():
     assert pd.Series(labels).groupby(PATIENTS).first().sum() == 20
 
 
+def test_units_of_both_labels_leave_either_to_every_training_part():
+    units = np.repeat(np.arange(12), 2)
+    labels = np.ones(24, dtype=int)
+    labels[[1, 3]] = 0  # the only negative lesions are those of two units that hold both
+    for seed in range(20):
+        fold = stratified_folds(units, labels, 2, np.random.default_rng(seed))
+        assert all(set(labels[fold == number]) == {0, 1} for number in range(2))
+        aurocs = split_aurocs(fingerprints(1)[:24], labels, units, units, folds=2, seed=seed, share=0.2)
+        assert set(aurocs) == {"lesion", "patient"}  # a share may hold one label only: no figure, no fault
+
+
 def test_one_class_has_no_auroc():
     aurocs = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
     assert np.isnan(list(aurocs.values())).all()

@@ -46,7 +46,9 @@ def test_each_patient_left_out_equals_a_loop_over_scikit_learn(seed, folds):
     table = lesions(folds=folds, seed=seed)
     patients = table.drop_duplicates(["repeat", "patient_id"])
     patients = patients.assign(probability=patients["patient_probability"].round(2))
-    for rows in (table, patients):
+    drawn = np.random.default_rng(seed).integers(0, 2, table["lesion_id"].nunique()).astype(float)
+    of_both = table.assign(label=np.tile(drawn, 2))  # lesions of a patient with labels of their own
+    for rows in (table, patients, of_both):
         pd.testing.assert_series_equal(leave_one_out(rows), by_loop(rows), check_names=False)
 
 

@@ -47,6 +47,13 @@ def test_a_proxy_of_the_label_is_named_with_its_target_and_no_other():
     assert (pr["patients"], pr["columns"]) == (60, 101)
 
 
+def test_a_patient_of_both_labels_counts_as_positive():
+    truth = labels()
+    mixed = truth.mask(pd.Series(np.arange(len(OWNERS)) % 3 == 0), 0.0)  # every first lesion is negative
+    proxy = noise(5).assign(proxy=truth["PR"] + np.random.default_rng(2).normal(0, 0.5, len(OWNERS)))
+    assert telling_columns(proxy, OWNERS, mixed) == telling_columns(proxy, OWNERS, truth)
+
+
 def test_a_kind_and_its_absence_can_tell_a_target_too():
     truth = labels()
     maker = pd.Series(np.where(truth["ER"] == 1, "Siemens", ""))

@@ -34,9 +34,11 @@ class Format:
             be read at all, and collects everything else as the download's problems, and cells that are no
             plain values, as `cohort.cells` reads them, as its `odd_cells`.
         content: a hash of the files that make the cohort what it is; another hash is another cohort.
+        lesion_labels: whether lesions of a study can have labels of their own (`cohort.labels=lesion`).
     """
 
     words: str
     recognises: Callable[[Path], bool]
     read: "Callable[[Path, Mapping[str, Target], Sequence[str]], Download]"
     content: Callable[[Path], str] = files_content
+    lesion_labels: bool = False

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_numbers, read_texts
-from bcbm.cohort.download import FEATURE, Download
+from bcbm.cohort.download import FEATURE, LABEL, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.tables import SUFFIXES, read_rows, row_twice
-from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -87,6 +87,8 @@ def read_manifest(
     patients, studies = texts["patient"], _study_ids(texts)
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
+    places = [f"row {row} ({study})" for row, study in studies.items()]
+    label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
         {
             "study_id": studies,
@@ -101,12 +103,17 @@ def read_manifest(
             },
             "mask_value": _label_values(table, texts["label_value"], path.name, odd),
             "in_workbook": features.notna().any(axis=1),
+            **{
+                f"{LABEL}{name}": label_columns[name]
+                for name in map(str, label_columns)
+                if _is_own(name, label_columns)
+            },
         }
     )
     drawn = (texts["mask"] != "") | segmentations["in_workbook"] | (texts["name"] != "")
     segmentations, features = _distinct(path.name, segmentations[drawn], features[drawn], problems)
     _require_something(path, segmentations, features, sequences)
-    cases = _studies(path, table, patients, studies, targets, problems, odd, readings)
+    cases, disagreements = _studies(path, table, patients, studies, label_columns, targets, problems, odd)
     return Download(
         root=path.parent,
         clinical=path.name,
@@ -117,6 +124,7 @@ def read_manifest(
         studies=cases,
         targets=[name for name in targets if name in cases],
         problems=problems,
+        disagreements=disagreements,
         odd_cells=odd,
         label_readings=readings,
         citation=citation_in(path.parent),
@@ -273,14 +281,12 @@ def _studies(
     table: pd.DataFrame,
     patients: pd.Series,
     studies: pd.Series,
+    labels: pd.DataFrame,
     targets: Mapping[str, Target],
     problems: list[Problem],
     odd: list[OddCell],
-    readings: list[LabelReading],
-) -> pd.DataFrame:
-    """A row a study: what its rows say, which has to be one thing."""
-    places = [f"row {row} ({study})" for row, study in studies.items()]
-    labels = read_labels(table, targets, path.name, places, problems, readings)
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """A row a study: what its rows say, which has to be one thing; and where they do not, of their labels."""
     columns = {"patient_id": patients, **{name: labels[name] for name in labels}}
     for name, read in READERS.items():
         if name in table:
@@ -294,7 +300,8 @@ def _studies(
         if name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
-    rows = {}
+    rows: dict[object, dict[str, object]] = {}
+    disagreements: list[Problem] = []
     for study, part in frame.groupby(studies.to_numpy(), sort=True):
         row: dict[str, object] = {"study_id": study}
         for name in frame.columns:
@@ -302,16 +309,24 @@ def _studies(
                 part[name].dropna().unique() if name in labels else part.loc[part[name] != "", name].unique()
             )
             if len(values) > 1:
-                problems.append(_disagreement(path.name, str(study), name, values, name in labels))
+                problem = _disagreement(path.name, str(study), name, values, name in labels)
+                (disagreements if _is_own(name, labels) else problems).append(problem)
             missing = np.nan if name in labels else ""
             row[name] = values[0] if len(values) == 1 or (len(values) and name not in labels) else missing
         rows[study] = row
-    return pd.DataFrame(rows.values()).astype(dict.fromkeys(labels, float))
+    return pd.DataFrame(rows.values()).astype(dict.fromkeys(labels, float)), disagreements
+
+
+def _is_own(name: str, labels: pd.DataFrame) -> bool:
+    """Whether a lesion may have a label of its own in a column: the primary tumour's is its patient's."""
+    return name in labels and not name.startswith(PRIMARY)
 
 
 def _disagreement(table: str, study: str, name: str, values: np.ndarray, label: bool) -> Problem:
     words = " and ".join(f"{value:g}" if label else f"'{value}'" for value in values[:3])
     remedy = f"correct them; {'it counts as missing' if label else 'the first counts'}"
+    if label and not name.startswith(PRIMARY):
+        remedy += ". With cohort.labels=lesion each lesion keeps its own"
     if name == "patient_id":
         remedy = "give each patient's study an id of its own; the first counts"
     found = f"its rows disagree on {name}: {words}"
@@ -337,4 +352,5 @@ MANIFEST = Format(
     recognises=lambda root: manifest_file(root) is not None,
     read=read_manifest,
     content=content_hash,
+    lesion_labels=True,
 )

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.features.shells import shell_names
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
@@ -157,8 +158,8 @@ def rarer_class(run: FinishedRun) -> str:
 
 def unknown_labels(run: FinishedRun) -> str:
     """Patients without a label, by target."""
-    patients = run.entering.drop_duplicates("patient_id")
-    counts = [f"{name} {patients[name].isna().sum()}" for name in run.config["task"]["targets"]]
+    labels = patient_labels(run.entering[run.config["task"]["targets"]], run.entering["patient_id"])
+    counts = [f"{name} {count}" for name, count in labels.isna().sum().items()]
     return f"patients of unknown label: {', '.join(counts)}"
 
 
