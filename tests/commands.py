@@ -13,36 +13,43 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from repository import HOME
 
 STACK = (
     *("bcbm.model.fold", "bcbm.baselines", "bcbm.crossvalidation.choice", "bcbm.crossvalidation.parallel"),
-    *("bcbm.crossvalidation.results", "bcbm.preparation.prepare", "bcbm.tracking.summary"),
+    *(
+        "bcbm.crossvalidation.results",
+        "bcbm.preparation.prepare",
+        "bcbm.tracking.summary",
+        "bcbm.search.worker",
+    ),
 )
 
 
-class Command:
-    """A command that runs, as `subprocess.Popen` would show it."""
+class Forked:
+    """A process that runs, as `subprocess.Popen` would show it."""
 
-    def __init__(self, verb: str, *words: str, cwd: Path = HOME, **environment: str) -> None:
+    def __init__(
+        self, work: Callable[..., object], *words: str, cwd: Path = HOME, **environment: str
+    ) -> None:
         """Start it.
 
         Args:
-            verb: the command.
-            words: its words.
+            work: a module's function, whose result is the status.
+            words: what it is called with.
             cwd: where it runs.
             environment: on top of this process's; `PYTHONPATH` as Python would take it.
         """
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(STACK))
-        self.args = [verb, *words]
+        self.args = [*words]
         self._folder = tempfile.TemporaryDirectory()
         self._screens = [Path(self._folder.name) / name for name in ("out", "errors")]
         surroundings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        self._process = context.Process(target=_live, args=(verb, words, cwd, surroundings, self._screens))
+        self._process = context.Process(target=_live, args=(work, words, cwd, surroundings, self._screens))
         self._process.start()
         self.pid = self._process.pid
 
@@ -75,6 +82,14 @@ class Command:
         return out, errors
 
 
+class Command(Forked):
+    """`python -m bcbm.<verb> words`, running."""
+
+    def __init__(self, verb: str, *words: str, cwd: Path = HOME, **environment: str) -> None:
+        """Start it; arguments as of `Forked`."""
+        super().__init__(_command, verb, *words, cwd=cwd, **environment)
+
+
 def run_command(
     verb: str, *words: str, cwd: Path = HOME, timeout: float = 300, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -84,16 +99,26 @@ def run_command(
     return subprocess.CompletedProcess(command.args, command.returncode, out, errors)
 
 
-def _live(verb: str, words: tuple[str, ...], cwd: Path, environment: Mapping[str, str], screens: list[Path]):
+def _command(verb: str, *words: str) -> object:
+    sys.argv = [f"bcbm.{verb}", *words]
+    return importlib.import_module(f"bcbm.{verb}").main()
+
+
+def _live(
+    work: Callable[..., object],
+    words: tuple[str, ...],
+    cwd: Path,
+    environment: Mapping[str, str],
+    screens: list[Path],
+):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     for descriptor, screen in zip((1, 2), screens, strict=True):
         os.dup2(os.open(screen, os.O_WRONLY | os.O_CREAT), descriptor)
     sys.path[:0] = [str(cwd), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv = [f"bcbm.{verb}", *words]
     try:
-        raise SystemExit(importlib.import_module(f"bcbm.{verb}").main())
+        raise SystemExit(work(*words))
     finally:
         threading._shutdown()  # what an interpreter does at its end, and a forked process leaves out
         atexit._run_exitfuncs()

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands import Forked
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
@@ -99,6 +100,14 @@ def run(home, kind, budget, workers=1, address=None, names=("final",), **more):
     return opened, lines
 
 
+def parent(home, kind, trials, workers=1, address=None):
+    """A search in a process of its own."""
+    return Forked(_search, str(home), kind, str(trials), str(workers), address or "")
+
+
+def _search(home, kind, trials, workers, address):
+    run(Path(home), kind, plan(int(trials)), int(workers), address or None)
+
+
 if __name__ == "__main__":
-    place, kind, trials, workers, address = sys.argv[1:]
-    run(Path(place), kind, plan(int(trials)), int(workers), address or None)
+    _search(*sys.argv[1:])

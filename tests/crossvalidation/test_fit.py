@@ -14,6 +14,7 @@ from repository import HOME
 TABULAR = [
     "task.modalities=[radiomics,position]",
     "cohort.synthetic.images=false",
+    "cohort.synthetic.patients=40",
     "trainer.max_epochs=3",
     "data.batch_size=64",
     "data.workers=0",

@@ -183,15 +183,24 @@ def test_corrected_names_change_the_table_and_the_cohort(cohort, tmp_path):
     assert corrected.cohort != plain.cohort
 
 
-def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    lesions, _ = prepared(cohort, tmp_path, *words)
+PLACED = ("task.modalities=[position]", "cohort.position=image")
+
+
+@pytest.fixture(scope="module")
+def placed(cohort, tmp_path_factory):
+    """The cohort with every study registered: lesions, and where the records lie."""
+    folder = tmp_path_factory.mktemp("placed")
+    return prepared(cohort, folder, *PLACED)[0], folder
+
+
+def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, placed):
+    lesions, folder = placed
     entering = lesions.entering
     assert set(entering["position_source"]) == {"image"}
     assert entering[["mni_x", "mni_y", "mni_z"]].notna().all().all()
-    before = written(tmp_path)
-    prepared(cohort, tmp_path, *words)
-    assert written(tmp_path) == before
+    before = written(folder)
+    prepared(cohort, folder, *PLACED)
+    assert written(folder) == before
 
 
 def process(root, folder, *words):
@@ -200,8 +209,16 @@ def process(root, folder, *words):
     return Command("prepare", *settings, *words)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(cohort, tmp_path_factory):
+    """What a preparation that nobody kills gives."""
+    return prepared(
+        cohort, tmp_path_factory.mktemp("new"), "features.radiomics=extract", "features.crop_size=16"
+    )[0]
+
+
 @pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
-def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step):
+def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step, undisturbed):
     out = tmp_path / "killed"
     killed = process(cohort, out, "features.radiomics=extract")
     while not list((out / step).glob("*.json")) and killed.poll() is None:
@@ -210,7 +227,6 @@ def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step)
     killed.communicate()
     before = written(out)
     lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
-    undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
     assert before and all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert lesions.table.equals(undisturbed.table)
     assert np.array_equal(lesions.values["radiomics"], undisturbed.values["radiomics"])
@@ -267,13 +283,12 @@ def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
         assert names.read_text().endswith("tumor,cavity,\n")
 
 
-def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, tmp_path):
-    words = ["task.modalities=[position]", "cohort.position=image"]
-    plain, _ = prepared(cohort, tmp_path, *words)
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, placed, tmp_path):
+    plain, folder = placed
     name = plain.entering["name"].iloc[0]
     names = tmp_path / "names.csv"
     names.write_text(f"name,region\n{name},brainstem\n")
-    corrected, _ = prepared(cohort, tmp_path, *words, f"cohort.names={names}")
+    corrected, _ = prepared(cohort, folder, *PLACED, f"cohort.names={names}")
     row = corrected.table.query("name == @name").iloc[0]
     assert (row["region"], row["position_source"]) == ("brainstem", "person")
 

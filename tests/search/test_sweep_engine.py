@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -13,15 +12,13 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from postgres import Postgres, binaries
-from sweep_trials import COUNTS, DEFAULT, Trivial, plan, run, searches
+from sweep_trials import COUNTS, DEFAULT, Trivial, parent, plan, run, searches
 
 from bcbm.errors import InputError
 from bcbm.search import engine
 from bcbm.search.engine import Engine
 from bcbm.search.liveness import Watch, owner
 from bcbm.system.liveness import place, started
-
-SCRIPT = Path(__file__).parents[1] / "sweep_trials.py"
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +39,9 @@ def address(request, tmp_path):
     return request.getfixturevalue("server").address(f"test_{time.monotonic_ns()}")
 
 
-def parent(home, kind, trials, workers=1, address=None):
-    words = [sys.executable, SCRIPT, home, kind, str(trials), str(workers), address or ""]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def ended(searching):
+    _, errors = searching.communicate()
+    assert searching.returncode == 0, errors
 
 
 def until(condition, seconds=120):
@@ -154,10 +151,10 @@ def test_nothing_outlives_a_killed_parent_and_the_same_command_goes_on(tmp_path,
     alive = descendants(first.pid)
     assert len(alive) > 3
     first.kill()
-    first.wait()
+    first.communicate()
     until(lambda: all(started(process) != since for process, since in alive))
     (tmp_path / "go").touch()
-    assert parent(tmp_path, "waits", 4, workers=2, address=address).wait() == 0
+    ended(parent(tmp_path, "waits", 4, workers=2, address=address))
     (final,) = searches(tmp_path, "waits", plan(4), address)
     assert states([final]) == {TrialState.COMPLETE: 4, TrialState.FAIL: 2}
     killed = [tuple(sorted(trial.params.items())) for trial in final.trials(TrialState.FAIL)]
@@ -175,9 +172,9 @@ def test_a_search_whose_parent_is_killed_ends_in_the_trials_of_an_undisturbed_on
     first = parent(tmp_path, "waits_third", 6)
     until(lambda: len(list(tmp_path.glob("notes/*"))) == 3)
     first.kill()
-    first.wait()
+    first.communicate()
     (tmp_path / "go").touch()
-    assert parent(tmp_path, "waits_third", 6).wait() == 0
+    ended(parent(tmp_path, "waits_third", 6))
     (final,) = searches(tmp_path, "quick", plan(6))
     assert states([final]) == {TrialState.COMPLETE: 6, TrialState.FAIL: 1}
     assert results(final) == undisturbed

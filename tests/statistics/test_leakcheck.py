@@ -249,6 +249,7 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
     monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 2)
     monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
     monkeypatch.setattr(bcbm.baselines.leakcheck, "SHARES", ())
+    monkeypatch.setattr(bcbm.baselines.leak, "TREES", 5)
     words = [
         f"cohort.root={table_cohort}",
         f"prepared.root={tmp_path / 'p'}",
