@@ -1,12 +1,11 @@
 """Weights of networks that nobody trained, with their cards: small enough for a test."""
 
-import json
 from pathlib import Path
 
 import torch
 import yaml
 from monai.networks import nets
-from torch import Tensor, nn
+from torch import nn
 
 CARD = {
     "network": "resnet10",
@@ -44,15 +43,3 @@ def write_weights(path: Path, /, seed: int = 0, **changes: object) -> nn.Module:
     torch.save({"state_dict": tensors}, path)
     write_card(path, **changes)
     return network
-
-
-def safetensors(tensors: dict[str, Tensor]) -> bytes:
-    """A file of float32 as the format says: the length of a header of JSON, the header, the numbers."""
-    header, numbers = {}, b""
-    for name, values in tensors.items():
-        content = values.float().contiguous().numpy().tobytes()
-        offsets = [len(numbers), len(numbers) + len(content)]
-        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": offsets}
-        numbers += content
-    text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + numbers

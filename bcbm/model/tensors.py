@@ -1,19 +1,14 @@
 """The tensors of a file of weights: read as tensors alone, none larger than the file that holds it."""
 
-import json
-import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-KINDS = {  # of safetensors
-    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
-    **{"I64": torch.int64, "I32": torch.int32},
-}
 INSIDE = ("state_dict", "model")  # under which files keep the weights, beside the epoch and the optimiser
 
 
@@ -25,13 +20,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict by their names, without the `module.` that DataParallel puts before them.
 
     Nothing in the file is run: PyTorch's own files are read with `weights_only`, and those of safetensors
-    (github.com/huggingface/safetensors, format 0.4) have no room for anything else.
+    have no room for anything else.
 
     Raises:
         TensorsError: it holds anything but tensors, or one that is larger than what the file has for it.
     """
     try:
-        content = _safetensors(path) if path.suffix == ".safetensors" else _pytorch(path)
+        content = load_file(path) if path.suffix == ".safetensors" else _pytorch(path)
         return {str(name).removeprefix("module."): _sound(tensor) for name, tensor in content.items()}
     except Exception as error:  # pickle's, zip's, torch's and what an odd content raises
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
@@ -49,24 +44,6 @@ def _pytorch(path: Path) -> Mapping[str, Any]:
             raise ValueError(f"it claims {claimed} bytes, which its file is too small to hold")
     content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return next((content[name] for name in INSIDE if isinstance(content.get(name), Mapping)), content)
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    data = path.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    if 8 + length > len(data):
-        raise ValueError(f"its header claims {length} bytes, which its file is too small to hold")
-    header, data = json.loads(data[8 : 8 + length]), data[8 + length :]
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        kind, shape, (begin, end) = KINDS[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        if not 0 <= begin <= end <= len(data) or math.prod(shape) * kind.itemsize != end - begin:
-            raise ValueError(f"{name} claims bytes {begin} to {end} for {shape} of {entry['dtype']}")
-        if begin < end:  # torch makes nothing of no bytes
-            tensors[name] = torch.frombuffer(bytearray(data[begin:end]), dtype=kind).reshape(shape)
-    return tensors
 
 
 def _sound(tensor: Any) -> Tensor:

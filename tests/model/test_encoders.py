@@ -10,7 +10,7 @@ import pytest
 import torch
 from batches import FITTED, MODALITIES, RECEPTORS, batch_of, data_of, lesions_of, parts_of, trainer_of
 from monai.networks.nets import resnet
-from pretrained import safetensors
+from safetensors.torch import save
 from torch import nn
 
 from bcbm.config.schema import Loss, Model, Task, Trainer
@@ -100,7 +100,7 @@ def test_all_of_medicalnet_goes_into_the_resnet_of_its_depth(tmp_path, depth):
 
 def test_weights_of_safetensors_are_taken_as_those_of_pytorch(tmp_path):
     theirs = dict(medicalnet(tmp_path / "resnet.pth").named_parameters())
-    (tmp_path / "resnet.safetensors").write_bytes(safetensors({k: v.detach() for k, v in theirs.items()}))
+    (tmp_path / "resnet.safetensors").write_bytes(save({k: v.detach() for k, v in theirs.items()}))
     encoder, report = loaded(tmp_path / "resnet.safetensors")
     assert "not matched" not in report
     assert all(torch.equal(values, theirs[name]) for name, values in encoder.body.named_parameters())
