@@ -209,8 +209,16 @@ def process(root, folder, *words):
     return Command("prepare", *settings, *words)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(cohort, tmp_path_factory):
+    """What a preparation that nobody kills gives."""
+    return prepared(
+        cohort, tmp_path_factory.mktemp("new"), "features.radiomics=extract", "features.crop_size=16"
+    )[0]
+
+
 @pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
-def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step):
+def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step, undisturbed):
     out = tmp_path / "killed"
     killed = process(cohort, out, "features.radiomics=extract")
     while not list((out / step).glob("*.json")) and killed.poll() is None:
@@ -219,7 +227,6 @@ def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step)
     killed.communicate()
     before = written(out)
     lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
-    undisturbed, _ = prepared(cohort, tmp_path / "new", "features.radiomics=extract", "features.crop_size=16")
     assert before and all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert lesions.table.equals(undisturbed.table)
     assert np.array_equal(lesions.values["radiomics"], undisturbed.values["radiomics"])
