@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
+from layouts import write_manifest
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
 from rich.console import Console
 
-from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
@@ -44,6 +45,7 @@ def place(cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prediction")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BCBM_CACHE", str(folder / "cache"))
+        patch.setattr("bcbm.crossvalidation.results.page", lambda *run: folder)  # a report that none reads
         patch.chdir(folder)
         yield folder
 
@@ -339,7 +341,9 @@ def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted
 def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     place, table_cohort, tmp_path
 ):
-    words = [f"cohort.root={table_cohort}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
+    root = tmp_path / "cohort"  # as a table, which is read in a moment
+    write_manifest(read_download(table_cohort), root)
+    words = [f"cohort.root={root}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
     words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
     leaky = run(compose(words), QUIET)
     with pytest.raises(InputError, match="leaky=true"):
@@ -348,13 +352,13 @@ def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     assert "LEAKY" in (tmp_path / "model" / "docs" / "README.md").read_text()
     assert json.loads((tmp_path / "model" / METADATA).read_text())["description"].startswith("LEAKY")
     console = Console(record=True, width=200)
-    words = [str(tmp_path / "model"), f"cohort.root={table_cohort}", f"out={tmp_path / 'out'}"]
+    words = [str(tmp_path / "model"), f"cohort.root={root}", f"out={tmp_path / 'out'}"]
     table = answer(words, console)
     assert table["leaky"].all() and "LEAKY" in console.export_text()
     assert "LEAKY" in (tmp_path / "out" / "report.html").read_text()
     # Two seeds and attention, besides.
     trained = read_model(tmp_path / "model")
-    assert_same(*predicted_alone(trained, table_cohort, read_run(leaky), 0, tmp_path))
+    assert_same(*predicted_alone(trained, root, read_run(leaky), 0, tmp_path))
     metadata = json.loads((tmp_path / "model" / METADATA).read_text())
     metadata["bcbm"] |= {"radiomics": provenance(), "steps": {"survey": SURVEY, "radiomics": RECORD}}
     (tmp_path / "model" / METADATA).write_text(json.dumps(metadata))
