@@ -48,6 +48,9 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     """
     if model.leaky:
         print_line(console, "[bold red]LEAKY[/] this model was exported from a LEAKY run")
+    if model.training["invented"]:
+        text = "a program has drawn the patients it was trained on: what it says of others means nothing"
+        print_line(console, f"[yellow]note[/] {text}")
     config, lesions = prepared(model, config, console)
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bcbm.cohort.near import signed_log
+from bcbm.cohort.patient_labels import patient_labels
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
 
@@ -19,12 +20,13 @@ def training_of(lesions: Lesions, config: Config) -> dict[str, Any]:
     """Counts, quantiles and salted sums of the lesions of a run.
 
     Returns:
-        `patients`, `lesions`; `labels`, positive and negative patients a target; `volume`, quantiles in mm3;
-        `acquisition`, patients a kind; `salt` and `contents`, see `content_sums`.
+        `invented`, whether a program has drawn them; `patients`, `lesions`; `labels`, positive and negative
+        patients a target; `volume`, quantiles in mm3; `acquisition`, patients a kind; `salt`, `contents`: see
+        `content_sums`.
     """
     table = lesions.entering
     patients = table.groupby("patient_id")
-    labels = patients[config.task.targets].first()
+    labels = patient_labels(table[config.task.targets], table["patient_id"])
     kinds = {
         column: {str(kind): int(count) for kind, count in patients[column].first().value_counts().items()}
         for column in COLUMNS
@@ -32,6 +34,7 @@ def training_of(lesions: Lesions, config: Config) -> dict[str, Any]:
     }
     salt = secrets.token_hex(16)
     return {
+        "invented": not config.cohort.root,
         "patients": int(table["patient_id"].nunique()),
         "lesions": len(table),
         "labels": {

@@ -1,6 +1,7 @@
 """A model says elsewhere what its run said, or says why it does not."""
 
 import hashlib
+import io
 import json
 import shutil
 import signal
@@ -24,7 +25,7 @@ from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES, RECORD, provenance
 from bcbm.features.survey import SURVEY
 from bcbm.predict import main
-from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, write_bundle
+from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, TRAINING, write_bundle
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
@@ -314,6 +315,22 @@ def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
     assert lesions["lesion_id"].nunique() == len(masks)
     table = answer([*words, f"out={tmp_path / 'one'}", "cohort.label_value=1"], QUIET)
     assert table.loc[table["level"] == "lesion", "lesion_id"].nunique() == 1
+
+
+def test_a_model_of_drawn_patients_says_so_and_one_of_a_hospitals_does_not(model, cohort, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "drawn")
+    training = json.loads((folder / TRAINING).read_text())
+    assert training["invented"] is False
+    (folder / TRAINING).write_text(json.dumps(training | {"invented": True}))
+    with_sums(folder)
+    for name, place in (("others", model), ("drawn", folder)):
+        console = Console(record=True, width=300, file=io.StringIO())
+        study = sorted((cohort / IMAGE_FOLDER).iterdir())[0]
+        answer([str(place), str(study), "prepared.jobs=1", f"out={tmp_path / name / 'out'}"], console)
+        page = (tmp_path / name / "out" / "report.html").read_text()
+        assert {"a program has drawn" in text.casefold() for text in (console.export_text(), page)} == {
+            name == "drawn"
+        }
 
 
 def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
