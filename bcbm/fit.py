@@ -3,6 +3,7 @@
 python -m bcbm.fit [experiment=NAME] [key=value ...]
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.crossvalidation.cross_validate import run
@@ -18,13 +19,16 @@ KEYS = ("experiment", "experiments", "fold", "seed", "cohort", "task", "split", 
 
 def fit(config: "Config", console: "Console") -> int:
     """Run, or go on with, an experiment; returns the exit status."""
-    from bcbm.system.processes import Terminated, requeue
+    from bcbm.report.pages.overview import write_overview
+    from bcbm.system.processes import Terminated, rank, requeue
 
     try:
         run(config, console)
     except Terminated as ended:
         requeue(ended)
         raise
+    if rank() == 0:
+        write_overview(Path(config.run.root))
     return 0
 
 

@@ -33,6 +33,7 @@ def compare(words: list[str], console: Console) -> int:
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
     from bcbm.comparison.page import portable, write_comparison
+    from bcbm.report.pages.overview import write_overview
     from bcbm.runs.finished import read_run
     from bcbm.system.files import strict_json, write_whole
 
@@ -91,6 +92,7 @@ def compare(words: list[str], console: Console) -> int:
     missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
     page = write_comparison(comparison, rows, name, home, root, missing)
+    write_overview(root)
     print_comparison(comparison, console)
     for experiment in left_out:
         say(console, f"left out: {experiment.name}: {experiment.reason}")

@@ -25,6 +25,7 @@ from bcbm.system.version import __version__
 from bcbm.terminal.words import listed
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
+NAME = "%Y-%m-%d_%H-%M-%S"  # of a run's folder: when it was begun
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
 
 
@@ -74,7 +75,7 @@ class RunFolder:
         with sole_owner({f"opening a run in {opening}": opening / ".opening.owner"}, PATIENCE):
             if (path := _existing(config, home, identity)) is not None:
                 return cls(path)
-            now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            now = datetime.now().strftime(NAME)
             path = Path(config.run.folder) if config.run.folder else home / now
             while not config.run.folder and path.exists():
                 path = path.with_name(path.name + "+")

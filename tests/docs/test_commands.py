@@ -39,6 +39,7 @@ SMALL = {
     "sweep": [*FIT, *SWEEP],
     "ingest": ["ingest.brain=none", "prepared.jobs=1"],
     "evaluate": [],
+    "overview": [],
     "export": [],
     "predict": ["prepared.jobs=1"],
     "explain": [],
