@@ -1,13 +1,21 @@
 """Cross-validate an experiment and print its results.
 
 python -m bcbm.fit [experiment=NAME] [key=value ...]
+python -m bcbm.fit again=RUN [key=value ...]
+
+again=RUN trains a finished run anew, from the settings in its folder, into RUN-again or run.folder, and says
+whether its predictions are the same, bit for bit (exit status 0, else 1); keys name other places or devices.
+`pip install -r RUN/requirements.txt` makes an environment of the versions that it was trained with.
 """
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.crossvalidation.cross_validate import run
-from bcbm.terminal.command import run_command
+from bcbm.terminal.command import errors_in_words, run_command
+from bcbm.terminal.help import HELP
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
     from bcbm.config.schema import Config
 
 KEYS = ("experiment", "experiments", "fold", "seed", "cohort", "task", "split", "model", "trainer", "run")
+AGAIN = "again="
 
 
 def fit(config: "Config", console: "Console") -> int:
@@ -33,8 +42,29 @@ def fit(config: "Config", console: "Console") -> int:
 
 
 def main() -> int:
-    """Cross-validate an experiment."""
-    return run_command(__doc__ or "", fit, KEYS)
+    """Cross-validate an experiment, or a run again."""
+    words = sys.argv[1:]
+    if HELP & set(words) or not any(word.startswith(AGAIN) for word in words):
+        return run_command(__doc__ or "", fit, KEYS)
+    return errors_in_words(partial(_again, words))
+
+
+def _again(words: list[str]) -> int:
+    from rich.console import Console
+
+    from bcbm.config.reading import read_value
+    from bcbm.crossvalidation.again import run_again
+    from bcbm.errors import ConfigError
+
+    pairs = dict[str, str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or name in pairs:
+            raise ConfigError(f"{word}: write again=RUN and, after it, key=value words, each key once")
+        pairs[name] = value
+    folder = Path(pairs.pop("again"))
+    settings = {name: read_value(value) for name, value in pairs.items()}
+    return run_again(folder, settings, Console(highlight=False))
 
 
 if __name__ == "__main__":
