@@ -8,14 +8,14 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, identifier, read_texts
+from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in, read_description
@@ -112,12 +112,28 @@ def _anatomy(folder: Path, pattern: str) -> list[Path]:
     return sorted([*folder.glob(f"sub-*/anat/{pattern}"), *folder.glob(f"sub-*/ses-*/anat/{pattern}")])
 
 
+def _in_place(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
+    """The files whose names say the subject and the session in whose folder they lie."""
+    for path in paths:
+        inner, outer = path.parents[1].name, path.parents[2].name
+        place = inner if inner.startswith("sub-") else f"{outer}_{inner}"
+        if (study := _study_of(path)) == place:
+            yield path
+        else:
+            found, remedy = f"is of {study or 'nobody'} by its name", "move or rename it; it is not read"
+            problems.append(Problem(f"{path}, in {place}", found, remedy, "file in another's folder"))
+
+
 def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]:
     """The image of every study; of several the first with a contrast agent."""
     groups: dict[str, list[Path]] = {}
-    for path in _anatomy(root, "sub-*.nii*"):
-        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold():
-            groups.setdefault(_study_of(path), []).append(path)
+    paths = [
+        path
+        for path in _anatomy(root, "sub-*.nii*")
+        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()
+    ]
+    for path in _in_place(paths, problems):
+        groups.setdefault(_study_of(path), []).append(path)
     chosen = {}
     for study, paths in groups.items():
         enhanced = [path for path in paths if "_ce-" in path.name]
@@ -137,7 +153,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
     lesions: list[tuple[str, Path, str, int]] = []
     for folder in (root, *sorted(path for path in root.glob("derivatives/*") if path.is_dir())):
         for suffix in ("mask", "dseg"):
-            for path in _anatomy(folder, f"sub-*_{suffix}.nii*"):
+            for path in _in_place(_anatomy(folder, f"sub-*_{suffix}.nii*"), problems):
                 entities = dict(_ENTITY.findall(path.name))
                 words = [entities[name] for name in ("label", "desc") if name in entities]
                 if any(word.casefold() == other.casefold() for word in words for other in NOT_LESIONS):
@@ -164,11 +180,8 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
 def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
     """The label values of a segmentation and their names, from the table beside it or from its voxels."""
     stem = path.name.partition(".")[0]
-    if (table := path.with_name(f"{stem}.tsv")).is_file():
-        rows = read_rows(table, used=lambda _: True, odd=[])
-        if {"index", "name"} <= set(rows):
-            values = pd.to_numeric(rows["index"], errors="coerce")
-            return {int(v): str(n) for v, n in zip(values, rows["name"], strict=True) if v > 0}
+    if (table := path.with_name(f"{stem}.tsv")).is_file() and (names := _table_values(table, problems)):
+        return names
     try:
         image = nibabel.Nifti1Image.from_filename(path)
         if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
@@ -181,6 +194,29 @@ def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
         remedy = "write label values as whole numbers from 1 on"
         problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))
     return dict.fromkeys(labels, "")
+
+
+def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:
+    """The label values of lesions and their names, from the table beside a segmentation."""
+    rows = read_rows(table, used=lambda _: True, odd=[])
+    if not {"index", "name"} <= set(rows):
+        found, remedy = (
+            f"has the columns {', '.join(map(str, rows))}",
+            "BIDS names them index and name; it is not read",
+        )
+        problems.append(Problem(str(table), found, remedy, "table of labels"))
+        return {}
+    names: dict[int, str] = {}
+    for row, cell, name in rows[["index", "name"]].itertuples():
+        value = number(cell).value
+        if not (value >= 0 and value.is_integer()):
+            found, remedy = f"index '{cell}' is no label value", "write a whole number; the row is not read"
+            problems.append(Problem(f"{table} row {row}", found, remedy, "table of labels"))
+        elif value in names:
+            problems.append(row_twice(f"{table} row {row}", f"label value {value:g}"))
+        elif value and identifier(name).casefold() not in map(str.casefold, NOT_LESIONS):
+            names[int(value)] = identifier(name)
+    return names
 
 
 def _studies(
