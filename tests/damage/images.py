@@ -86,6 +86,11 @@ def _(root: Path) -> None:
     _header(mask_of(root, FIRST), 108, "f", 0)
 
 
+@kind("voxels that begin beyond any file", LESION, "vox_offset", **MASK)
+def _(root: Path) -> None:
+    _header(mask_of(root, FIRST), 108, "f", 1e25)
+
+
 @kind("a mask of NIfTI-2", LESION, "NIfTI-2", **MASK)
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
@@ -140,6 +145,26 @@ def _(root: Path) -> None:
 @kind("an image that holds more slices than its header says", FIRST, "goes on behind the voxels", **IMAGE)
 def _(root: Path) -> None:
     _header(image_of(root, FIRST), 46, "h", SIZE - 1)
+
+
+@kind(
+    "a mask with voxels below 0 and not finite",
+    LESION,
+    "2 voxels below 0",
+    "3 voxels",
+    end=SAID,
+    words=IMAGES,
+)
+def _(root: Path) -> None:
+    values = values_of(mask_of(root, FIRST)).astype(np.float32)
+    values[0, 0, :2], values[0, 1, :3] = -1, np.nan
+    save(mask_of(root, FIRST), values)
+
+
+@kind("a mask that is a link to another patient's", FIRST, SECOND, "mask", end=SAID, lost=2, words=IMAGES)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).unlink()
+    mask_of(root, FIRST).symlink_to(mask_of(root, SECOND))
 
 
 @kind("an empty mask", LESION, "no voxel", **MASK)

@@ -314,6 +314,26 @@ def _(root: Path) -> list[str]:
     return _names(root, "left-nowhere,lesion,left,frontal")
 
 
+@kind("a quotation mark that opens and does not close", "names.csv", "line 3", "quotation mark")
+def _(root: Path) -> list[str]:
+    return _names(root, f'"{NAME},lesion,left,frontal\n"right-parietal,lesion,right,parietal')
+
+
+@kind("a row with more cells than headings", "names.csv", "row 2", "5 cells", "4 headings")
+def _(root: Path) -> list[str]:
+    return _names(root, f"{NAME},lesion,left,frontal,parietal")
+
+
+@kind("a field strength without its decimal point", CLINICAL, "row 2", "'15'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
+
+
+@kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Year", 2014.5)
+
+
 @kind("a misspelt column of corrected names", "names.csv", "'hemishpere'", "'hemisphere'")
 def _(root: Path) -> list[str]:
     path = root.parent / "names.csv"
