@@ -198,6 +198,7 @@ def pixel_spacing(cell: object) -> Reading:
     return Reading(joined if changed else text, readings[0].value, kind)
 
 
+PLACEHOLDERS = (-99.0, -999.0, -9999.0, -99999.0)  # that stand for a missing number in many tables
 LARGEST = 1e30  # a feature of radiomics; the largest of real lesions have 1e11
 _LEAST = 1e-9  # mm, mm2, mm3 and fractions of what is there at all
 # Least and most of features of shape; a sphericity may round to a little more than 1.
@@ -244,7 +245,8 @@ def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[flo
 
     def read(cell: object) -> Reading:
         reading = number(cell)
-        if math.isnan(reading.value) or least <= reading.value <= most:
+        possible = least <= reading.value <= most and reading.value not in PLACEHOLDERS
+        if math.isnan(reading.value) or possible:
             return reading
         return Reading(kind="number beyond belief")
 

@@ -16,7 +16,9 @@ from bcbm.cohort.measurements import (
     NOT_STRIPPED,
     RESCALED,
     SCRAP,
+    SPIKED,
     SPREAD,
+    TOO_FINE,
     TURNED,
     UNPLACED,
     Brain,
@@ -49,6 +51,8 @@ _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
+_SPIKE = 50.0  # times the mean of the brain that a voxel has at most; real scans reach 8
+_FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -299,6 +303,14 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         )
         remedy = "strip the skull again, or correct its spacing; intensities are scaled by what is left"
         doubts.append([SCRAP, text, remedy])
+    finest = float(min(image.grid.GetSpacing()))
+    if finest < _FINE:
+        text = f"has voxels of {finest:.3g} mm: no head is scanned so finely, they may be centimetres"
+        doubts.append([TOO_FINE, text, "correct the spacing in the header, of image and masks alike"])
+    mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
+    if high > _SPIKE * mean:
+        text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
+        doubts.append([SPIKED, text, "look at the image; features.crop_intensity=percentile heeds no spike"])
     remedy = "give it as it was before; its radiomics are not those of other images"
     if below > _NEGATIVE * (brain + below):
         share = below / (brain + below)

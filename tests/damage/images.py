@@ -355,6 +355,25 @@ def _(root: Path) -> None:
     _exchange(mask_of(root, FIRST), mask_of(root, SECOND))
 
 
+@kind("an image with a spike", f"{FIRST}_image", "times the mean", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values[9, 9, 9] = 1e6
+    save(image_of(root, FIRST), values)
+
+
+@kind("an image and a mask in centimetres", f"{FIRST}_image", "0.1 mm", "centimetres", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        save(path, values_of(path), AFFINE @ np.diag([0.1, 0.1, 0.1, 1]))
+
+
+@kind("another sequence in the place of the image", FIRST, "_image_flair.nii.gz", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    path.rename(path.with_name(f"{FIRST}_image_flair.nii.gz"))
+
+
 @kind("images of two patients exchanged", FIRST, "mean intensity", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     _exchange(image_of(root, FIRST), image_of(root, SECOND))

@@ -269,6 +269,16 @@ def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
 
 
+@kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, -999)
+
+
+@kind("two columns of one receptor that disagree", CLINICAL, "'ER status'", "'ER'", "not read", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
+
+
 @kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)
@@ -329,7 +339,7 @@ def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
 
 
-@kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "missing", end=SAID)
+@kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "counts as 2014", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "Year", 2014.5)
 

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
-from bcbm.cohort.measurements import SCRAP, SPREAD
+from bcbm.cohort.measurements import SCRAP, SPIKED, SPREAD, TOO_FINE
 from bcbm.features.masks import MaskPart
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
@@ -211,3 +211,12 @@ def test_label_values_that_no_lesion_has_are_said_once_a_file(tmp_path):
     (note,) = survey.notes
     assert note.where == "S/a" and "dseg.nii.gz" in note.found and "3 (8 voxels)" in note.found
     assert survey.masks["voxels"].tolist() == [8, 8] and not survey.problems
+
+
+@pytest.mark.parametrize(("change", "affine", "kind"), [(1e6, LPS, SPIKED), (0, LPS * 0.1, TOO_FINE)])
+def test_an_image_with_a_spike_or_in_centimetres_is_in_doubt(tmp_path, change, affine, kind):
+    image = brain()
+    image[10, 10, 8] += change
+    survey = surveyed(tmp_path, image, {"met": box((8, 8, 6))}, affine)
+    (problem,) = survey.problems
+    assert problem.kind == kind and survey.doubts == {problem.where: [kind]}
