@@ -10,6 +10,7 @@ from rich.console import Console
 from bcbm.cohort.formats import format_name
 from bcbm.cohort.formats.manifest import content_hash, read_manifest
 from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.table import build_table
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare
@@ -204,3 +205,11 @@ def test_an_id_of_more_digits_than_a_workbook_keeps_is_refused(tmp_path):
     table.to_excel(root / "manifest.xlsx", index=False)
     with pytest.raises(InputError, match=r"row 2.*dropped digits"):
         read_manifest(root)
+
+
+@pytest.mark.parametrize("column", ["volume", "mask_path", "category"])
+def test_a_column_by_a_name_of_the_lesion_table_is_left_out_and_said(tmp_path, column):
+    root = written(tmp_path / "own", f"patient,name,ER,{column},ward\nA,left frontal,+,7,x\n")
+    table, _, problems = build_table(read_manifest(root))
+    assert str(table[column].iloc[0]) != "7" and table["ward"].tolist() == ["x"]
+    assert [f"'{column}'" in line and "manifest.csv" in line for line in lines(problems)] == [True]
