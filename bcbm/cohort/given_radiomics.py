@@ -1,5 +1,6 @@
 """Radiomics that were extracted elsewhere, from any table with PyRadiomics' names."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -12,6 +13,8 @@ from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 
+SETTINGS = ("diagnostics_Versions_PyRadiomics", "diagnostics_Configuration_Settings")
+_LABEL = re.compile(r"'label': \d+,? ?")  # a setting that tells lesions apart
 NOBODYS = "/"  # the key of a lesion that no row of a mask is of
 
 
@@ -44,7 +47,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
     else:
         depth = _telling(rows["mask_path"])
         keys, own = table["mask"].map(partial(_last, depth)), rows["mask_path"].map(partial(_last, depth))
-    problems = list(download.problems)
+    problems = [*download.problems, *_mixed(path.name, table)]
     shared = own.duplicated(keep=False) & (own != "")  # a mask of several label values
     for lesion in (rows["study_id"] + "/" + rows["name"])[shared]:
         remedy = "give the table the columns study and name; its radiomics count as missing"
@@ -62,6 +65,18 @@ def with_radiomics(download: Download, path: Path) -> Download:
     features = numbers.set_axis(keys, axis=0)[~again.to_numpy()].reindex(own).reset_index(drop=True)
     rows = rows.assign(in_workbook=features.notna().any(axis=1).to_numpy())
     return replace(download, segmentations=rows, features=features, problems=problems, odd_cells=odd)
+
+
+def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:
+    """That rows were made by several versions or settings of PyRadiomics, as its command line writes them."""
+    problems = []
+    for column in SETTINGS:
+        if column in table:
+            texts = table[column].map(identifier).str.replace(_LABEL, "", regex=True)
+            if (count := texts[texts != ""].nunique()) > 1:
+                found, remedy = f"its rows have {count} different {column}", "extract all of them in one way"
+                problems.append(Problem(name, found, remedy, "radiomics of several settings"))
+    return problems
 
 
 def _last(depth: int, path: object) -> str:

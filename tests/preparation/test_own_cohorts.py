@@ -85,6 +85,8 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     table = pd.concat([download.segmentations[["study_id", "name"]], download.features], axis=1)
     table = table.rename(columns={"study_id": "Study", "name": "Name"})
     table["diagnostics_Versions_Numpy"] = "1.26"
+    settings = [f"{{'binWidth': 25, 'label': {row % 3}}}" for row in range(len(table))]
+    table["diagnostics_Configuration_Settings"] = settings
     table["original_firstorder_Mean"] += 1
     path = tmp_path / "features.csv"
     pd.concat([table, table.iloc[:1]]).to_csv(path, index=False)
@@ -92,6 +94,11 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     lesions = prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
     change = lesions.values["radiomics"] - plain.values["radiomics"]
     assert (change.sum(axis=1).round(6) == 1).all() and (abs(change) > 1e-9).sum() == len(change)
+    assert not [line for line in map(str, with_radiomics(download, path).problems) if "different" in line]
+    settings[0] = "{'binWidth': 5, 'label': 0}"
+    table.assign(diagnostics_Configuration_Settings=settings).to_csv(path, index=False)
+    said = [line for line in map(str, with_radiomics(download, path).problems) if "different" in line]
+    assert len(said) == 1 and "features.csv" in said[0] and "2 different diagnostics_Config" in said[0]
     table.drop(columns="Name").to_csv(path, index=False)
     with pytest.raises(InputError, match="whose it is"):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
