@@ -183,6 +183,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
         exclude(table, nowhere, f"no {config.split.holdout} to hold out")
+    cohort.require_same_files()
     files, table = table, portable(table, cohort.download.root)
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:

@@ -159,6 +159,9 @@ def _in_words(error: Exception) -> list[str]:
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; correct it and run the same command again: "
         return [text + "finished work is kept"]
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        text = f"'{error.object}' holds signs that {error.encoding} lacks, in which names of files are here"
+        return [f"{text}; set PYTHONUTF8=1 or LC_ALL=C.UTF-8, and run the same command again"]
     return []
 
 

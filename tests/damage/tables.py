@@ -269,6 +269,16 @@ def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
 
 
+@kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, -999)
+
+
+@kind("two columns of one receptor that disagree", CLINICAL, "'ER status'", "'ER'", "not read", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
+
+
 @kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)
@@ -312,6 +322,26 @@ def _(root: Path) -> list[str]:
 @kind("a corrected name of no lesion", "no segmentation is named left-nowhere", end=SAID)
 def _(root: Path) -> list[str]:
     return _names(root, "left-nowhere,lesion,left,frontal")
+
+
+@kind("a quotation mark that opens and does not close", "names.csv", "line 3", "quotation mark")
+def _(root: Path) -> list[str]:
+    return _names(root, f'"{NAME},lesion,left,frontal\n"right-parietal,lesion,right,parietal')
+
+
+@kind("a row with more cells than headings", "names.csv", "row 2", "5 cells", "4 headings")
+def _(root: Path) -> list[str]:
+    return _names(root, f"{NAME},lesion,left,frontal,parietal")
+
+
+@kind("a field strength without its decimal point", CLINICAL, "row 2", "'15'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
+
+
+@kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "counts as 2014", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Year", 2014.5)
 
 
 @kind("a misspelt column of corrected names", "names.csv", "'hemishpere'", "'hemisphere'")

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import Command
+from damage.given import SECOND, mask_of, save, values_of, write_download
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare, report
+from bcbm.preparation.reading import read_cohort
 
 
 def prepared(root, folder, *words):
@@ -323,6 +325,19 @@ def test_a_damaged_record_or_store_is_made_again(cohort, tmp_path):
         for i in range(len(first.values["crops"]))
     )
     assert all(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+
+
+def test_a_mask_replaced_behind_its_survey_is_named_before_a_table_is_written(tmp_path):
+    write_download(tmp_path / "download")
+    words = [f"cohort.root={tmp_path / 'download'}", f"prepared.root={tmp_path / 'out'}", "prepared.jobs=1"]
+    config = compose([*words, "cohort.position=name"])
+    cohort = read_cohort(config, Console(quiet=True), volumes=True, register=False)
+    cohort.require_same_files()
+    path = mask_of(tmp_path / "download", SECOND)
+    save(path, np.roll(values_of(path), 1))
+    with pytest.raises(InputError, match="changed while it was read") as raised:
+        cohort.require_same_files()
+    assert [problem.where for problem in raised.value.problems] == [str(path)]
 
 
 def test_the_download_is_never_written_to(cohort):

@@ -123,3 +123,15 @@ def test_a_second_ctrl_c_ends_at_once_in_words():
         errors = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in errors and "run the same command again" in errors
+
+
+def test_a_name_that_the_system_cannot_write_is_one_line_with_what_to_set(tmp_path):
+    """Where names of files are ASCII: an old cluster whose locale is C, and Python is not told of UTF-8."""
+    name = str(tmp_path / "t\u00e4ter")
+    surroundings = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = "import sys; from bcbm.terminal.command import errors_in_words\n"
+    command += f"import os; sys.exit(errors_in_words(lambda: os.stat({name!a})))"
+    done = subprocess.run([sys.executable, "-c", command], env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "ascii" in line and "PYTHONUTF8=1" in line
