@@ -16,6 +16,7 @@ from bcbm.prediction.sets import patient_sets
 from bcbm.prediction.training import content_sums
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
+from bcbm.preparation.reading import Labels
 from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
 from bcbm.runs.predictions import ensemble
@@ -68,8 +69,16 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     return table
 
 
-def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Config, Lesions]:
+def prepared(
+    model: TrainedModel, config: Config, console: Console, labels: Labels = "none"
+) -> tuple[Config, Lesions]:
     """The lesions of a cohort, prepared as those that a model was trained on, and the settings of that.
+
+    Args:
+        model: to be used on them.
+        config: the model's own, with the cohort in it.
+        console: gets what is wrong with the cohort.
+        labels: as of `read_cohort`.
 
     Raises:
         InputError: a step of preparation, or the library of radiomics, has another version than in training.
@@ -78,7 +87,7 @@ def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Con
     if extracted:
         config = replace(config, features=replace(config.features, radiomics="extract"))
     _require_steps(model, config, extracted)
-    lesions = prepare(config, console, labels=False)
+    lesions = prepare(config, console, labels=labels)
     if model.radiomics.get("library") == "workbook":
         made = pd.read_parquet(lesions.folder / "radiomics.parquet", columns=["library"])["library"]
         if own := sorted(set(made) - {"workbook"}):

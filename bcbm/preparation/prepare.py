@@ -39,7 +39,7 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.reading import Labels, SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.preparation.shells import measured_shells
 from bcbm.runs.finished import FinishedRun
 from bcbm.runs.joins import finished_folds
@@ -52,13 +52,13 @@ from bcbm.terminal.words import listed, print_line, say
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
-def prepare(config: Config, console: Console, labels: bool = True) -> Lesions:
+def prepare(config: Config, console: Console, labels: Labels = "required") -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
 
     Args:
         config: the experiment.
         console: gets problems, and what enters.
-        labels: a lesion without a label does not enter; false: none is read, and all are missing.
+        labels: as of `read_cohort`; those that are not read are missing.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
@@ -86,7 +86,7 @@ def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]
     return lesions, split
 
 
-def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
+def _prepare(config: Config, console: Console, labels: Labels) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
@@ -110,13 +110,14 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         config, console, volumes=volumes, register=register, radiomics=radiomics, labels=labels
     )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
-    if not labels:
-        table[config.task.targets] = np.nan
+    for target in config.task.targets if labels != "required" else []:
+        if labels == "none" or target not in table:
+            table[target] = np.nan
     for key, column in (
         ("split.holdout", config.split.holdout),
         ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
-        if column and labels:
+        if column and labels == "required":
             require_column(key, column, cohort.download)
         elif column and column not in table:
             table[column] = ""
@@ -125,7 +126,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        if not labels:
+        if labels != "required":
             remedy = "unpack the images, which the model needs"
         raise InputError(
             Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
@@ -207,7 +208,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
     lesions.card = card.described() if card else None
-    if labels:
+    if labels == "required":
         lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
         _print("note", telling_problems(lesions.tellings), console)
     return lesions
