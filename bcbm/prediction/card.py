@@ -8,6 +8,13 @@ from bcbm.runs.finished import FinishedRun
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
 
+# What is known of a lesion's own status, by cohort.labels.
+OWN_LABELS: dict[str, str] = {
+    "patient": "Lesions of a patient share its label, so a lesion's own status is not known.",
+    "study": "Lesions of a study share its label, so a lesion's own status is not known.",
+    "lesion": "A lesion had a label of its own where its cohort gave one.",
+}
+
 
 def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
     """The model card, Markdown (Mitchell et al., FAT* 2019).
@@ -21,6 +28,8 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
     if own["leaky"]:
         words = leak_in_words(run.results["split"])
         lines += [f"**LEAKY: {words}. No figure here is a result.**", ""]
+    if training["invented"]:
+        lines += ["**A program has drawn its training patients: what it says of others means nothing.**", ""]
     lines += [
         metadata["description"],
         "",
@@ -50,7 +59,7 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",
-        "- Lesions of a patient share its label, so a lesion's own status is not known.",
+        f"- {OWN_LABELS[run.config['cohort'].get('labels', 'patient')]}",
         "- Threshold: the mean of those of the folds, each chosen on validation patients.",
         "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from bcbm.cohort.splits import Split
-from bcbm.config.compose import load, override, plain
+from bcbm.config.compose import load, plain
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import provenance
@@ -30,7 +30,6 @@ from bcbm.prediction.card import model_card
 from bcbm.prediction.metadata import metadata_of
 from bcbm.prediction.sets import out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
-from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
 from bcbm.preparation.steps import steps
@@ -145,21 +144,13 @@ def _networks(
     run: FinishedRun, config: Config, lesions: Lesions, split: Split
 ) -> dict[str, tuple["LesionModule", dict[str, Any]]]:
     """Each trained network by name, with all that it is beside its weights."""
-    from bcbm.crossvalidation.trained import members, require_checkpoints, trained_module
+    from bcbm.crossvalidation.trained import fold_jobs, members, trained_modules
 
-    folder = RunFolder(run.folder)
     thresholds = run.predictions.groupby(["fold", "target"])["threshold"].first()
-    jobs = [
-        member
-        for number in range(len(split.folds))
-        for member in members(
-            FoldJob(override(config, run.chosen.get(number, {})), lesions, split, number, folder)
-        )
-    ]
-    require_checkpoints(jobs)
+    folds = fold_jobs(config, lesions, split, RunFolder(run.folder))
+    jobs = [member for job in folds for member in members(job)]
     networks = {}
-    for job in jobs:
-        module = trained_module(job)
+    for job, module in zip(jobs, list(trained_modules(jobs)), strict=True):
         settings = {
             "fold": job.number,
             "seed": job.member,

@@ -12,8 +12,8 @@ from rich.markup import escape
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.model import TrainedModel
+from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.sets import patient_sets
-from bcbm.prediction.training import content_sums
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
 from bcbm.preparation.reading import Labels
@@ -118,8 +118,7 @@ def prediction_rows(
     """
     by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
     entering = lesions.entering
-    known = set(model.training["contents"])
-    seen = pd.Series([sum_ in known for sum_ in content_sums(entering["content"], model.training["salt"])])
+    seen = trained_on(model, lesions) != ""
     patients = pd.DataFrame({"patient_id": by_patient[0].index, "study_id": "", "lesion_id": ""})
     counts = entering.groupby("patient_id")
     patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()

@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from bcbm.features.radiomics import FEATURES, RECORD, provenance
 from bcbm.features.survey import SURVEY
 from bcbm.predict import main
 from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, TRAINING, write_bundle
+from bcbm.prediction.card import model_card
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
@@ -331,6 +334,17 @@ def test_a_model_of_drawn_patients_says_so_and_one_of_a_hospitals_does_not(model
         assert {"a program has drawn" in text.casefold() for text in (console.export_text(), page)} == {
             name == "drawn"
         }
+
+
+@pytest.mark.parametrize("owner", ["patient", "study", "lesion"])
+def test_the_card_says_who_owns_a_label_and_who_has_drawn_the_patients(owner, model, fitted):
+    run_of_owner = replace(fitted, config={**fitted.config, "cohort": {"labels": owner}})
+    metadata, training = (json.loads((model / name).read_text()) for name in (METADATA, TRAINING))
+    card = model_card(metadata, training, run_of_owner)
+    shared = {"patient", "study", "lesion"} & set(re.findall(r"of a (\w+) share its label", card))
+    assert shared == {owner} - {"lesion"}
+    drawn = model_card(metadata, training | {"invented": True}, run_of_owner)
+    assert "A program has drawn" in drawn and "A program has drawn" not in card
 
 
 def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
