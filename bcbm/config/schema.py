@@ -470,6 +470,13 @@ class Predict:
 
 
 @dataclass
+class Validate:
+    """A model held against the labels of other cohorts (`bcbm validate`)."""
+
+    out: str = key("validation", "folder of the page and `validation.json`; `out=DIR` for short")
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -522,6 +529,7 @@ class Config:
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
     predict: Predict = key(Predict, "")
+    validate: Validate = key(Validate, "")
 
     @property
     def members(self) -> int:

@@ -53,12 +53,7 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
     config, lesions = prepared(model, config, console)
-    with progress_bar(console, "predicting", len(model.networks)) as advance:
-        members = []
-        for network in model.networks:
-            members.append(network.predict(lesions, config))
-            advance(1)
-    table = prediction_rows(model, lesions, members, config.predict.coverage)
+    table = predicted(model, config, lesions, console)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
     write_whole(out / "predictions.csv", spreadsheet_csv(table))
@@ -94,6 +89,16 @@ def prepared(
             text = f"the model was trained on published radiomics, and these are extracted by {listed(own)}"
             print_line(console, f"[yellow]note[/] {text}")
     return config, lesions
+
+
+def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
+    """What a model says of lesions that are `prepared` for it: the table of `prediction_rows`."""
+    with progress_bar(console, "predicting", len(model.networks)) as advance:
+        members = []
+        for network in model.networks:
+            members.append(network.predict(lesions, config))
+            advance(1)
+    return prediction_rows(model, lesions, members, config.predict.coverage)
 
 
 def prediction_rows(

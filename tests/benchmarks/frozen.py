@@ -1,4 +1,4 @@
-"""What the intervals of a frozen model cover on other patients: `python tests/benchmarks/frozen.py [cohorts]`.
+"""What intervals of a frozen model cover on other patients: `python tests/benchmarks/frozen.py [cohorts]`.
 
 A model stands still: its scores are normal in both classes, its probabilities are too high and its slope is
 2/3, so that true AUROC, Brier score, calibration and decisions are known. So many cohorts of 40, 100 and 165
