@@ -9,6 +9,11 @@ against=NAME is the one that the others are compared with; default: of those tha
 changes nothing of the base, else the first that predicts most targets. Runs of different cohorts, by their
 content, are refused unless across=true, which marks every figure. --wandb also makes a W&B workspace
 of their runs (pip install 'bcbm[wandb]').
+
+    python -m bcbm.compare MODEL OTHER cohort.root=DIR [out=DIR]
+
+Two models that bcbm export has written are tested on the same patients, nothing refitted (DeLong, and a
+bootstrap of patients).
 """
 
 from typing import TYPE_CHECKING
@@ -20,6 +25,13 @@ KEYS = ("experiment", "experiments", "seed", "bootstrap", "cohort", "split", "ru
 
 
 def _compare(words: list[str], console: "Console") -> int:
+    from bcbm.validation.request import names_models
+
+    if names_models(words):
+        from bcbm.validation.compare import compare_models
+
+        compare_models(words, console)
+        return 0
     from bcbm.comparison.compare import compare
 
     return compare(words, console)

@@ -58,6 +58,12 @@ class Synthetic:
     sequences: list[str] = key(
         ["t1c"], "images of a study: t1c, or also an invented flair", among="bcbm.config.schema:INVENTED"
     )
+    site: int = key(
+        1,
+        "hospital: 2 has other patients, fewer of them positive, fainter contrast and other voxels than 1",
+        least=1,
+        most=2,
+    )
 
 
 @dataclass

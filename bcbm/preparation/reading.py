@@ -101,7 +101,7 @@ def embedded_root(config: Config, console: Console) -> Path:
     synthetic = config.cohort.synthetic
     kind = "images" if synthetic.images else "table"
     name = f"synthetic-v{GENERATOR}-{synthetic.patients}-{synthetic.signal:g}-{kind}-{synthetic.seed}"
-    name = "-".join([name, *synthetic.sequences[1:]])
+    name = "-".join([name, *synthetic.sequences[1:], *([f"site{synthetic.site}"] * (synthetic.site > 1))])
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with progress_bar(console, "writing the synthetic cohort") as advance:
@@ -112,6 +112,7 @@ def embedded_root(config: Config, console: Console) -> Path:
                 images=synthetic.images,
                 sequences=synthetic.sequences,
                 seed=synthetic.seed,
+                site=synthetic.site,
                 extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
                 jobs=config.prepared.jobs,
                 progress=advance,

@@ -15,7 +15,8 @@ from bcbm.validation.page import known_targets, shifted
 if TYPE_CHECKING:
     from bcbm.validation.validate import CohortValidation, Validation
 
-HEADINGS = ("q", "in\ntraining", "calibration\nslope", "in the\nlarge", "Brier\n(prev.)", "patients\n+ / -")
+HEADINGS = ("q", "training", "slope", "large", "Brier", "+ / -")
+CAPTION = "training: AUROC of its own folds; slope, large: calibration, ideal 1 and 0"
 
 
 def print_validation(validation: "Validation", console: Console) -> None:
@@ -41,11 +42,12 @@ def print_validation(validation: "Validation", console: Console) -> None:
 
 def _table(cohort: "CohortValidation", training: Mapping[str, Mapping[str, float]]) -> Table:
     title = f"{escape(cohort['name'])}: a frozen model, {cohort['patients']:,} patients"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("target", style="bold")
+    table = Table(title=title, caption=CAPTION, title_justify="left", caption_justify="left")
+    table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
+    table.add_column("target", style="bold", no_wrap=True)
     table.add_column("patient AUROC\n" + escape("[95 % CI]"), justify="right", no_wrap=True)
     for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for target in known_targets(cohort["results"]):
         block: Mapping[str, Any] = cohort["results"]["receptors"][target]["patient"]
         table.add_row(
@@ -55,7 +57,7 @@ def _table(cohort: "CohortValidation", training: Mapping[str, Mapping[str, float
             figure(training[target]["auroc"]),
             number(block["calibration"]["slope"]),
             signed(block["calibration"]["intercept"]),
-            f"{number(block['brier'])} ({number(block['probabilities']['prevalence_brier'])})",
+            number(block["brier"]),
             f"{block['positives']} / {block['negatives']}",
         )
     return table
@@ -75,7 +77,10 @@ def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
     for target, block in known.items():
         trained = validation["training"][target]
         before = share(trained["positive"], trained["positive"] + trained["negative"])
-        lines.append(f"{target}: {share(block['prevalence'])} positive, {before} in training")
+        lines.append(
+            f"{target}: {share(block['prevalence'])} positive, {before} in training; Brier score of that "
+            f"prevalence alone {number(block['probabilities']['prevalence_brier'])}"
+        )
         gains = [
             f"{kind} {signed(updated['gain'], 3)} [{signed(updated['gain_low'], 3)}, "
             f"{signed(updated['gain_high'], 3)}]"

@@ -140,7 +140,9 @@ def wald_intercept(p, intercept):
 
 
 def wald_slope(labels, p, slope):
-    """Alike, with the intercept fitted beside it."""
+    """Alike, with the intercept fitted beside it; NaN where a threshold separates the classes."""
+    if np.isnan(slope):
+        return np.nan, np.nan
     x = logit(p)
     _, shift = calibration(labels, expit(slope * x))
     fitted = expit(slope * x + shift)
