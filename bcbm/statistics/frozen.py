@@ -1,6 +1,7 @@
 """Intervals of a model that stands still: other patients are drawn, and nothing is fitted again.
 
-Each method is the one of several that held 95 % best in `tests/benchmarks/frozen.py`. The AUROC has its score
+Each method is the one of several that held 95 % best in `tests/benchmarks/frozen.py`
+(docs/explanation/coverage-frozen.md). The AUROC has its score
 interval (`area.py`), of which nothing is owed to folds; shares have Wilson's (`operating.py`).
 """
 

@@ -1,5 +1,6 @@
 """What recalibration on a cohort would mend, judged on patients that it has not seen."""
 
+import math
 from typing import TypedDict
 
 import numpy as np
@@ -11,7 +12,7 @@ from bcbm.statistics.calibration import EDGE, calibration
 from bcbm.statistics.frozen import accelerated_interval, mean_under, squares
 from bcbm.statistics.metrics import Floats, brier
 from bcbm.statistics.probabilities import log_loss
-from bcbm.statistics.recalibration import fit_calibrator
+from bcbm.statistics.recalibration import LEAST_SLOPE, fit_calibrator
 
 FOLDS = 10
 KINDS = ("intercept", "intercept and slope")
@@ -33,26 +34,25 @@ class Updated(TypedDict):
     line: tuple[float, float]
 
 
-def recalibrated(
-    labels: np.ndarray, probability: np.ndarray, kind: str
-) -> tuple[Floats | None, tuple[float, float]]:
-    """The line, slope and intercept on the logit, that patients give, and their probabilities by it.
+def recalibration_line(labels: np.ndarray, probability: np.ndarray, kind: str) -> tuple[float, float]:
+    """The line on the logit, slope and intercept, that patients give.
 
-    The intercept alone is the most likely one with slope 1; with the slope, both are pulled towards no
-    change, as few patients cannot carry them (`recalibration.fit_calibrator`). Steyerberg, Stat Med 23:2567,
-    2004, calls these the first two ways to update a model.
+    The most likely line, with slope 1 for the intercept alone (Steyerberg et al., Stat Med 23:2567, 2004,
+    methods 2 and 3). It never turns the order round; where a threshold separates the classes, and no line is
+    the most likely one, it is pulled towards no change (`recalibration.fit_calibrator`).
 
-    Returns:
-        Probabilities (N,) and the line; None where one class has no patient, and a line of no change.
+    Args:
+        labels: 0 or 1, (N,); with one class nothing changes.
+        probability: (N,).
+        kind: of KINDS.
     """
-    if len(np.unique(labels)) < 2:
-        return None, (1.0, 0.0)
-    if kind == "intercept":
-        line = 1.0, calibration(labels, probability)[1]
-    else:
+    slope = 1.0 if kind == "intercept" else calibration(labels, probability)[0]
+    if math.isnan(slope):
         fitted = fit_calibrator("logistic", labels, probability, 1.0)
-        line = fitted.slope, fitted.intercept
-    return moved(probability, line), line
+        return fitted.slope, fitted.intercept
+    slope = max(slope, LEAST_SLOPE)
+    intercept = calibration(labels, moved(probability, (slope, 0.0)))[1]
+    return slope, 0.0 if math.isnan(intercept) else intercept
 
 
 def moved(probability: np.ndarray, line: tuple[float, float]) -> Floats:
@@ -79,8 +79,8 @@ def cross_validated_update(rows: pd.DataFrame, resamples: int, seed: int) -> dic
         values = p.copy()
         for number in range(count):
             inside, out = fold != number, fold == number
-            values[out] = moved(p[out], recalibrated(labels[inside], p[inside], kind)[1])
-        blocks[kind] = _block(rows, values, recalibrated(labels, p, kind)[1], resamples, seed)
+            values[out] = moved(p[out], recalibration_line(labels[inside], p[inside], kind))
+        blocks[kind] = _block(rows, values, recalibration_line(labels, p, kind), resamples, seed)
     return blocks
 
 

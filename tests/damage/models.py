@@ -48,3 +48,13 @@ def _(model: Path) -> None:
     sums = (model / SUMS).read_text()
     old, new = (hashlib.sha256(content.encode()).hexdigest() for content in (text, newer))
     (model / SUMS).write_text(sums.replace(old, new))
+
+
+@kind("a model held against one cohort twice", "cohort.root=", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return ["cohort.root=DIR"]
+
+
+@kind("a model compared with a folder that is none", "2 folders", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return [str(model.parent)]

@@ -1,6 +1,5 @@
 """A model says elsewhere what its run said, or says why it does not."""
 
-import hashlib
 import io
 import json
 import re
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from layouts import write_manifest
+from models import with_sums
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
 from rich.console import Console
@@ -81,13 +81,6 @@ def command(monkeypatch):
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def with_sums(folder):
-    """Write the sums of a model anew, as whoever had changed it on purpose would."""
-    names = [line.split("  ", 1)[1] for line in (folder / SUMS).read_text().splitlines()]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines))
 
 
 def predicted_alone(trained, root, run, number, place):
