@@ -15,6 +15,8 @@ OWN_LABELS: dict[str, str] = {
     "lesion": "A lesion had a label of its own where its cohort gave one.",
 }
 
+SUPPORT = "- It is an SVM: it holds the standardised values of training lesions, its support vectors."
+
 
 def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
     """The model card, Markdown (Mitchell et al., FAT* 2019).
@@ -53,13 +55,14 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
         )
     lines += [
         "",
-        "The AUROC is the mean over folds, each network tested on patients that it had not seen. It is the",
-        "figure of the way to make such a network on this cohort, not of this ensemble on another.",
+        "The AUROC is the mean over folds, each model tested on patients that it had not seen. It is the",
+        "figure of the way to make such a model on this cohort, not of this ensemble on another.",
         "",
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",
         f"- {OWN_LABELS[run.config['cohort'].get('labels', 'patient')]}",
+        *[SUPPORT] * (run.config["model"]["kind"] == "svm"),
         "- Threshold: the mean of those of the folds, each chosen on validation patients.",
         "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",

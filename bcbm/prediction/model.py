@@ -27,6 +27,7 @@ from bcbm.runs.predictions import calibrated
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    from bcbm.baselines.trained import TrainedBaseline
     from bcbm.model.module import LesionModule
 
 
@@ -86,12 +87,26 @@ class TrainedNetwork:
 
 
 @dataclass(frozen=True)
+class TraditionalModel:
+    """One training of a fold of a traditional model; attributes as those of `TrainedNetwork`."""
+
+    baseline: "TrainedBaseline"
+    fold: int
+    seed: int
+    thresholds: Mapping[str, float]
+
+    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """As `TrainedNetwork.predict`."""
+        return self.baseline.predict(lesions.data(config))
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """What a model's folder holds, each file held against its sum.
 
     Attributes:
         folder: where it lies; `identity`: a sum of all that is in it.
-        networks: its ensemble.
+        networks: its ensemble, all of one kind.
         targets: that it predicts.
         leaky: its run was.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
@@ -103,7 +118,7 @@ class TrainedModel:
 
     folder: Path
     identity: str
-    networks: tuple[TrainedNetwork, ...]
+    networks: tuple[TrainedNetwork | TraditionalModel, ...]
     targets: tuple[str, ...]
     leaky: bool
     radiomics: Mapping[str, str]
@@ -128,14 +143,14 @@ def read_model(folder: Path) -> TrainedModel:
     Raises:
         InputError: it is not a model, a file is missing or has a byte changed, or a newer version wrote it.
     """
-    own = check_bundle(folder)["bcbm"]
+    metadata = check_bundle(folder)
+    own = metadata["bcbm"]
     with readable(folder, AGAIN):
-        networks = tuple(_network(folder, name) for name in own["networks"])
         return TrainedModel(
             folder,
             bundle_sum(folder),
-            networks,
-            tuple(networks[0].module.task.targets),
+            tuple(_member(folder, name) for name in own["networks"]),
+            tuple(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()),
             bool(own["leaky"]),
             own["radiomics"],
             own["steps"],
@@ -145,16 +160,28 @@ def read_model(folder: Path) -> TrainedModel:
         )
 
 
-def _network(folder: Path, name: str) -> TrainedNetwork:
+def _member(folder: Path, name: str) -> TrainedNetwork | TraditionalModel:
+    weights, rest = network_files(name)
+    content = read_part(folder, rest)
+    thresholds = without_nulls(content["thresholds"])
+    if "network" in content:
+        module = _network(content["network"], folder / weights)
+        return TrainedNetwork(module, content["fold"], content["seed"], content["batch_size"], thresholds)
+    from safetensors.numpy import load_file
+
+    from bcbm.baselines.trained import from_parts
+
+    baseline = from_parts(content["baseline"], load_file(folder / weights))
+    return TraditionalModel(baseline, content["fold"], content["seed"], thresholds)
+
+
+def _network(settings: Mapping[str, Any], weights: Path) -> "LesionModule":
     from safetensors.torch import load_file
 
     from bcbm.model.module import LesionModule
     from bcbm.model.trained import lay_out
 
-    weights, rest = network_files(name)
-    content = read_part(folder, rest)
-    module = LesionModule(**content["network"], loaded="")
-    module.load_state_dict(load_file(folder / weights))
+    module = LesionModule(**settings, loaded="")
+    module.load_state_dict(load_file(weights))
     lay_out(module)
-    thresholds = without_nulls(content["thresholds"])
-    return TrainedNetwork(module, content["fold"], content["seed"], content["batch_size"], thresholds)
+    return module

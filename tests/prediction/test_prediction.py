@@ -362,11 +362,65 @@ def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted
     assert sets.stack().nunique() > 1
 
 
-def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
-    place, table_cohort, tmp_path
+@pytest.fixture(scope="module")
+def tables(place, table_cohort):
+    """The cohort of workbooks as a table, which is read in a moment."""
+    write_manifest(read_download(table_cohort), place / "tables")
+    return place / "tables"
+
+
+TRADITIONAL = {
+    "forest": ["task.modalities=[radiomics,position,clinical,burden]", "features.harmonise=manufacturer"],
+    "svm": ["task.modalities=[radiomics,acquisition]", "seeds=2"],
+}
+
+
+@pytest.mark.parametrize("kind", TRADITIONAL)
+def test_a_traditional_model_predicts_elsewhere_as_in_its_run_and_is_nothing_but_numbers(
+    kind, place, tables, tmp_path
 ):
-    root = tmp_path / "cohort"  # as a table, which is read in a moment
-    write_manifest(read_download(table_cohort), root)
+    words = [f"cohort.root={tables}", f"run.root={tmp_path}", *SMALL, f"model.kind={kind}"]
+    finished = read_run(run(compose([*words, "baseline.trees=20", *TRADITIONAL[kind]]), QUIET))
+    console = Console(record=True, width=200, file=io.StringIO())
+    export(finished.folder, tmp_path / "model", console)
+    trained = read_model(tmp_path / "model")
+    for number in (0, 1):
+        (tmp_path / str(number)).mkdir()
+        assert_same(*predicted_alone(trained, tables, finished, number, tmp_path / str(number)))
+    suffixes = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".yaml", ".safetensors", ".txt", ".md"}
+    card = (tmp_path / "model" / "docs" / "README.md").read_text()
+    assert {"support vectors" in text for text in (card, console.export_text())} == {kind == "svm"}
+    # One patient, of whom no column tells two lesions apart.
+    manifest = pd.read_csv(tables / "manifest.csv", dtype=str)
+    patient = manifest["patient"].iloc[0]
+    (tmp_path / "alone").mkdir()
+    manifest[manifest["patient"] == patient].to_csv(tmp_path / "alone" / "manifest.csv", index=False)
+    words = [str(tmp_path / "model"), f"out={tmp_path / 'out'}"]
+    alone, every = (answer([*words, f"cohort.root={root}"], QUIET) for root in (tmp_path / "alone", tables))
+    own = [
+        table[(table["level"] == "patient") & (table["patient_id"] == patient)] for table in (alone, every)
+    ]
+    assert own[0]["probability"].tolist() == own[1]["probability"].tolist()
+
+
+def test_a_traditional_model_that_says_something_else_than_its_run_is_not_exported(place, tables, tmp_path):
+    words = [f"cohort.root={tables}", f"run.root={tmp_path}", *SMALL, "model.kind=logistic_l2"]
+    folder = run(compose([*words, "task.modalities=[position]", "task.targets=[ER]"]), QUIET)
+    path = folder / "fold=1" / "model.json"
+    content = json.loads(path.read_text())
+    content["fitted"]["models"]["ER"]["intercept"] += 1e-9
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"fold=1.*ER"):
+        export(folder, tmp_path / "model", QUIET)
+    (path.parent / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        export(folder, tmp_path / "model", QUIET)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(place, tables, tmp_path):
+    root = tables
     words = [f"cohort.root={root}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
     words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
     leaky = run(compose(words), QUIET)
