@@ -127,9 +127,9 @@ def _area(rows: pd.DataFrame) -> AurocBlock:
 
 
 def _print(tests: Sequence[ModelDifference], console: Console) -> None:
-    title = "Two frozen models on the same patients: AUROC, first less second; q over all tests"
+    title = "Two frozen models on the same patients, AUROC; q over all tests"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in ("cohort, target", "first", "second", "difference", "q"):
+    for heading in ("cohort, target", "first", "second", "first - second", "q"):
         table.add_column(heading, justify="left" if heading.startswith("cohort") else "right")
     for test in tests:
         ends = f"[{signed(test['low'])}, {signed(test['high'])}]"

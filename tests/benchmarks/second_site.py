@@ -7,9 +7,9 @@ validation cohorts have 200 patients. A row a site and target: AUROC, calibratio
 score, frozen and after each recalibration inside the cohort, and how often conformal sets of 0.9 hold
 positive and negative patients.
 
-What is to be seen: at the second site the AUROC falls, which nothing mends, and probabilities are too high,
-which an intercept mends; sets hold what they promise at the first site, of both classes, though another
-prevalence alone would not harm them; at the second one, whose inputs are others, they need not.
+What is to be seen: at the second site probabilities are too high, as fewer patients are positive, which an
+intercept mends; the AUROC falls where the model went by what is measured less sharply there, which nothing
+mends; sets keep their promise at the first site, and need not at the second, whose inputs are others.
 """
 
 import sys
