@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from bcbm.prediction.bundle import METADATA, SUMS
 
@@ -29,17 +30,11 @@ def with_metadata(model: Path, folder: Path, **own: Any) -> Path:
 
 
 def changed_weights(model: Path, folder: Path) -> Path:
-    """A copy with other networks: every weight matrix upside down."""
+    """A copy with other weights: every array from its end to its start."""
     shutil.copytree(model, folder)
     for path in folder.glob("models/*.safetensors"):
-        tensors = load_file(path)
+        arrays = load_file(path)
         save_file(
-            {
-                name: tensor.flip(0).contiguous()
-                if tensor.is_floating_point() and tensor.ndim > 1
-                else tensor
-                for name, tensor in tensors.items()
-            },
-            path,
+            {name: np.flip(array, -1).copy() if array.ndim else array for name, array in arrays.items()}, path
         )
     return with_sums(folder)
