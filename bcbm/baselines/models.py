@@ -170,15 +170,12 @@ def fit_model(
 
 def _read_as(kind: str, columns: pd.DataFrame) -> dict[str, list[str]]:
     """The columns that are text (`kinds`), numbers that may be missing (`native`), and other numbers."""
-    kinds = [name for name in columns if not is_numeric_dtype(columns[name])]
+    names = [str(name) for name in columns]
+    kinds = [name for name in names if not is_numeric_dtype(columns[name])]
     # Native boosting, too, makes nothing of a column without a number.
-    native = [name for name in columns if kind == NATIVE and columns[name].notna().any()]
-    native = [name for name in native if name not in kinds]
-    return {
-        "native": native,
-        "numbers": [name for name in columns if name not in (*kinds, *native)],
-        "kinds": kinds,
-    }
+    native = [name for name in names if kind == NATIVE and columns[name].notna().any() and name not in kinds]
+    numbers = [name for name in names if name not in (*kinds, *native)]
+    return {"native": native, "numbers": numbers, "kinds": kinds}
 
 
 def _fit(
