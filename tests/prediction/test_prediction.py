@@ -20,8 +20,10 @@ from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
 from rich.console import Console
 
+from bcbm.baselines.trained import trained_baseline
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
-from bcbm.config.compose import compose
+from bcbm.cohort.splits import Split
+from bcbm.config.compose import compose, load
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES, RECORD, provenance
@@ -34,8 +36,10 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
+from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
 
 QUIET = Console(quiet=True)
@@ -401,47 +405,55 @@ TRADITIONAL = {
         *("task.modalities=[radiomics,position,clinical,burden]", "features.harmonise=manufacturer"),
         *("baseline.trees=20", "seeds=2"),
     ],
-    "svm": ["task.modalities=[radiomics]", "task.targets=[ER]"],
+    "svm": ["task.modalities=[radiomics]"],
 }
 
 
 @pytest.fixture(scope="module")
 def traditional(place, tables):
     """Finished runs of traditional models, by kind."""
-    words = [f"cohort.root={tables}", *SMALL]
+    words = [f"cohort.root={tables}", *SMALL, "task.targets=[ER]"]
     return {
         kind: run(compose([*words, *own, f"model.kind={kind}", f"run.root={place / kind}"]), QUIET)
         for kind, own in TRADITIONAL.items()
     }
 
 
+@pytest.fixture(scope="module")
+def exported(place, traditional):
+    """The folders of their models, and what the screen said of them, by kind."""
+    screens = {}
+    for kind, folder in traditional.items():
+        console = Console(record=True, width=200, file=io.StringIO())
+        export(folder, place / f"{kind}-model", console)
+        screens[kind] = place / f"{kind}-model", console.export_text()
+    return screens
+
+
 @pytest.mark.parametrize("kind", TRADITIONAL)
 def test_a_traditional_model_predicts_elsewhere_as_in_its_run_and_is_nothing_but_numbers(
-    kind, traditional, tables, tmp_path
+    kind, traditional, exported, tables, tmp_path
 ):
-    console = Console(record=True, width=200, file=io.StringIO())
-    export(traditional[kind], tmp_path / "model", console)
-    trained = read_model(tmp_path / "model")
-    assert_same(*predicted_alone(trained, tables, read_run(traditional[kind]), 0, tmp_path))
-    suffixes = {path.suffix for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    folder, screen = exported[kind]
+    assert_same(*predicted_alone(read_model(folder), tables, read_run(traditional[kind]), 0, tmp_path))
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert suffixes == {".json", ".yaml", ".safetensors", ".txt", ".md"}
-    card = (tmp_path / "model" / "docs" / "README.md").read_text()
-    assert {"support vectors" in text for text in (card, console.export_text())} == {kind == "svm"}
+    card = (folder / "docs" / "README.md").read_text()
+    assert {"support vectors" in text for text in (card, screen)} == {kind == "svm"}
 
 
-def test_one_patient_alone_is_predicted_as_among_others(traditional, tables, tmp_path):
+def test_one_patient_alone_is_predicted_as_among_others(exported, tables, tmp_path):
     """Of whom no clinical column tells two lesions apart."""
-    export(traditional["forest"], tmp_path / "model", QUIET)
     manifest = pd.read_csv(tables / "manifest.csv", dtype=str)
-    patient = manifest["patient"].iloc[0]
-    (tmp_path / "alone").mkdir()
-    manifest[manifest["patient"] == patient].to_csv(tmp_path / "alone" / "manifest.csv", index=False)
-    words = [str(tmp_path / "model"), f"out={tmp_path / 'out'}"]
-    alone, every = (answer([*words, f"cohort.root={root}"], QUIET) for root in (tmp_path / "alone", tables))
-    own = [
-        table[(table["level"] == "patient") & (table["patient_id"] == patient)] for table in (alone, every)
-    ]
-    assert len(own[0]) == 3 and own[0]["probability"].tolist() == own[1]["probability"].tolist()
+    patients = manifest["patient"].unique()[:2].tolist()
+    words = [str(exported["forest"][0]), f"out={tmp_path / 'out'}"]
+    said = []
+    for shown in (patients, patients[:1]):
+        (root := tmp_path / str(len(shown))).mkdir()
+        manifest[manifest["patient"].isin(shown)].to_csv(root / "manifest.csv", index=False)
+        table = answer([*words, f"cohort.root={root}"], QUIET)
+        said.append(table[(table["level"] == "patient") & (table["patient_id"] == patients[0])])
+    assert len(said[0]) == 1 and said[0]["probability"].tolist() == said[1]["probability"].tolist()
 
 
 def test_a_traditional_model_that_says_something_else_than_its_run_is_not_exported(traditional, tmp_path):
@@ -452,14 +464,14 @@ def test_a_traditional_model_that_says_something_else_than_its_run_is_not_export
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"fold=1.*ER"):
         export(folder, tmp_path / "model", QUIET)
-    (path.parent / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors"):
-        export(folder, tmp_path / "model", QUIET)
     assert not (tmp_path / "model").exists()
+    (path.parent / "model.safetensors").unlink()  # as a run of before has none
+    split = Split.from_json((folder / "split.json").read_text())
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        trained_baseline(FoldJob(load(folder / "config.yaml"), None, split, 1, RunFolder(folder)))
 
 
-def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(traditional, tables, tmp_path):
-    export(traditional["svm"], tmp_path / "model", QUIET)
+def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(exported, tables, tmp_path):
     manifest = pd.read_csv(tables / "manifest.csv", dtype={"study": str, "patient": str})
     patients = manifest["patient"].unique()
     copied = manifest[manifest["patient"].isin(patients[:10])].copy()
@@ -475,7 +487,7 @@ def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(tra
     (tmp_path / "other").mkdir()
     pd.concat([copied, others]).to_csv(tmp_path / "other" / "manifest.csv", index=False)
     console = Console(record=True, width=300, file=io.StringIO())
-    words = [str(tmp_path / "model"), f"cohort.root={tmp_path / 'other'}", f"out={tmp_path / 'out'}"]
+    words = [str(exported["svm"][0]), f"cohort.root={tmp_path / 'other'}", f"out={tmp_path / 'out'}"]
     table = answer(words, console)
     known = table[table["reason"] == ""].groupby("patient_id")["trained_on"].max()
     assert known[known.index.str.startswith("copy-")].all()
