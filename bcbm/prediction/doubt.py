@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance
 
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight
@@ -217,6 +216,8 @@ def fit_reference(vectors: np.ndarray, patients: pd.Series, shrinkage: float | N
         shrinkage: of the covariance; None: the best for these lesions. Distances grow as it falls, and it
             falls as lesions get more: what is to be compared has to have the same.
     """
+    from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance  # which predict does without
+
     rows, width = np.isfinite(vectors).all(axis=1), vectors.shape[1]
     if not rows.any():
         return Reference(np.zeros(width), np.zeros((width, width)), 1.0)

@@ -7,7 +7,6 @@ from bcbm.features.masks import open_mask
 from bcbm.features.volumes import read_stored
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.reading import studies_of
-from bcbm.report.figures.ingest import study_figure
 
 MOST = 20  # studies that are drawn
 
@@ -26,6 +25,8 @@ def study_pictures(lesions: Lesions, form: Form, folder: Path) -> dict[str, Path
     root = lesions.root
     if root is None or "appearance" not in lesions.values:
         return {}
+    from bcbm.report.figures.ingest import study_figure  # a second to import
+
     table = lesions.entering
     names = list(dict.fromkeys(table.loc[table["image_path"] != "", "study_id"]))[:MOST]
     files = {}
