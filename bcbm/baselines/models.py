@@ -92,25 +92,6 @@ def class_weight(labels: npt.ArrayLike, patients: pd.Series, train: np.ndarray) 
     return (float(per_patient.sum()) - positives) / max(positives, 1e-12)
 
 
-def fit_predict(
-    kind: str,
-    settings: Baseline,
-    columns: pd.DataFrame,
-    labels: npt.ArrayLike,
-    weights: np.ndarray,
-    patients: pd.Series,
-    test: np.ndarray,
-    seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Fit on the rows that have a weight, see `fit_model`, predict the rows `test`.
-
-    Returns:
-        Probabilities (T,) in the order of `test`, and what was fitted, as plain lists.
-    """
-    model, described = fit_model(kind, settings, columns, labels, weights, patients, seed)
-    return model.predict(columns.iloc[test]), described
-
-
 def fit_model(
     kind: str,
     settings: Baseline,

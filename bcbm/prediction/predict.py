@@ -68,14 +68,9 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
     config, lesions = prepared(model, config, console)
-    with progress_bar(console, "predicting", len(model.networks)) as advance:
-        members, encoded = [], []
-        for network in model.networks:
-            members.append(network.predict(lesions, config))
-            encoded.append(network.encoded(lesions, config))
-            advance(1)
-    judged = model.doubt.judged(lesions, [seen for seen in encoded if seen is not None])
-    table = with_doubt(prediction_rows(model, lesions, members, config.predict.coverage), judged)
+    table = predicted(model, config, lesions, console)
+    judged = doubted(model, config, lesions, console)
+    table = with_doubt(table, judged)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
     write_whole(out / "predictions.csv", spreadsheet_csv(table))
@@ -106,6 +101,27 @@ def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Con
             text = f"the model was trained on published radiomics, and these are extracted by {listed(own)}"
             print_line(console, f"[yellow]note[/] {text}")
     return config, lesions
+
+
+def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
+    """What a model says of lesions that are `prepared` for it: the table of `prediction_rows`."""
+    with progress_bar(console, "predicting", len(model.networks)) as advance:
+        members = []
+        for network in model.networks:
+            members.append(network.predict(lesions, config))
+            advance(1)
+    return prediction_rows(model, lesions, members, config.predict.coverage)
+
+
+def doubted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
+    """How odd the patients of lesions that are `prepared` for a model are, see `Doubt.judged`."""
+    with progress_bar(console, "comparing with the training", len(model.networks)) as advance:
+        encoded = []
+        for network in model.networks:
+            if (seen := network.encoded(lesions, config)) is not None:
+                encoded.append(seen)
+            advance(1)
+    return model.doubt.judged(lesions, encoded)
 
 
 def prediction_rows(
