@@ -30,18 +30,8 @@ from bcbm.terminal.words import listed, print_line, say
 
 TABLE = "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
-COLUMNS += [
-    "decision",
-    "set",
-    "lesions",
-    "apart",
-    "apart_share",
-    "trained_on",
-    "doubt",
-    "odd",
-    "leaky",
-    "reason",
-]
+COLUMNS += ["decision", "set", "lesions", "apart", "apart_share", "trained_on", "doubt", "odd", "leaky"]
+COLUMNS += ["reason"]
 DOUBT = ("doubt", "odd")  # columns of it that are the patient's
 SHOWN = 20  # patients that the screen lists
 NAMED = 5  # patients that a note names
