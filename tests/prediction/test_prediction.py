@@ -492,7 +492,13 @@ def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(exp
     known = table[table["reason"] == ""].groupby("patient_id")["trained_on"].max()
     assert known[known.index.str.startswith("copy-")].all()
     assert not known[known.index.str.startswith("new-")].any()
-    assert "near copies" in console.export_text() and "copy-" in console.export_text()
+    screen, page = console.export_text(), (tmp_path / "out" / "report.html").read_text()
+    assert "near copies" in screen and "copy-" in screen
+    # And what is in no training lesion together is unlike them.
+    odd = table[table["level"] == "patient"].groupby("patient_id")["odd"].first()
+    assert odd[odd.index.str.startswith("new-")].str.contains("radiomics").mean() > 0.8
+    assert (odd[odd.index.str.startswith("copy-")] != "").mean() <= 0.2
+    assert "unlike the patients that the model was trained on" in screen and "Doubt:" in page
 
 
 def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(place, tables, tmp_path):
