@@ -81,7 +81,9 @@ class FittedModel:
         if self.content["single"]:
             values = values.astype(np.float32)
         node = np.repeat(tree["first"][None], len(values), axis=0)
-        while (inner := tree["left"][node] >= 0).any():
+        for _ in range(len(tree["left"])):  # no path is longer, whatever a file says
+            if not (inner := tree["left"][node] >= 0).any():
+                break
             cells = values[rows, tree["feature"][node]]
             below_threshold = cells <= tree["threshold"][node]
             goes_left = np.where(np.isnan(cells), tree["missing_left"][node], below_threshold)

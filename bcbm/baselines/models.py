@@ -92,25 +92,6 @@ def class_weight(labels: npt.ArrayLike, patients: pd.Series, train: np.ndarray) 
     return (float(per_patient.sum()) - positives) / max(positives, 1e-12)
 
 
-def fit_predict(
-    kind: str,
-    settings: Baseline,
-    columns: pd.DataFrame,
-    labels: npt.ArrayLike,
-    weights: np.ndarray,
-    patients: pd.Series,
-    test: np.ndarray,
-    seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Fit on the rows that have a weight, see `fit_model`, predict the rows `test`.
-
-    Returns:
-        Probabilities (T,) in the order of `test`, and what was fitted, as plain lists.
-    """
-    model, described = fit_model(kind, settings, columns, labels, weights, patients, seed)
-    return model.predict(columns.iloc[test]), described
-
-
 def fit_model(
     kind: str,
     settings: Baseline,
@@ -170,15 +151,12 @@ def fit_model(
 
 def _read_as(kind: str, columns: pd.DataFrame) -> dict[str, list[str]]:
     """The columns that are text (`kinds`), numbers that may be missing (`native`), and other numbers."""
-    kinds = [name for name in columns if not is_numeric_dtype(columns[name])]
+    names = [str(name) for name in columns]
+    kinds = [name for name in names if not is_numeric_dtype(columns[name])]
     # Native boosting, too, makes nothing of a column without a number.
-    native = [name for name in columns if kind == NATIVE and columns[name].notna().any()]
-    native = [name for name in native if name not in kinds]
-    return {
-        "native": native,
-        "numbers": [name for name in columns if name not in (*kinds, *native)],
-        "kinds": kinds,
-    }
+    native = [name for name in names if kind == NATIVE and columns[name].notna().any() and name not in kinds]
+    numbers = [name for name in names if name not in (*kinds, *native)]
+    return {"native": native, "numbers": numbers, "kinds": kinds}
 
 
 def _fit(

@@ -21,7 +21,7 @@ class Primary(Modality):
             AbsentColumns: the cohort does not say it of one of them.
         """
         columns = self.columns_as_fitted(lesions, None)
-        if absent := [name for name in columns if columns[name].isna().all()]:
+        if absent := [str(name) for name in columns if columns[name].isna().all()]:
             reason = f"no status of the primary tumour: column {', '.join(absent)} is missing or empty"
             remedy = "add it, or leave its target out of task.targets, or primary out of task.modalities"
             raise AbsentColumns(Problem(lesions.clinical, reason, remedy))

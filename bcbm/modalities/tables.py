@@ -61,9 +61,10 @@ class Recorded(Modality):
 
     def _varying(self, lesions: LesionData) -> list[str]:
         text = self._text(lesions)
-        varying = [name for name in text if text[name].nunique() > 1]
+        known = [*self.numbers, *self.kinds]
+        varying = [name for name in known if text[name].nunique() > 1]
         if not varying:
-            reason = f"the columns {', '.join(text)} are missing, empty or the same everywhere"
+            reason = f"the columns {', '.join(known)} are missing, empty or the same everywhere"
             remedy = f"take the full table, or leave {self.name} out of task.modalities"
             raise AbsentColumns(Problem(lesions.clinical, reason, remedy))
         return varying

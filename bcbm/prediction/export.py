@@ -28,8 +28,10 @@ from bcbm.prediction.bundle import (
     write_bundle,
 )
 from bcbm.prediction.card import model_card
+from bcbm.prediction.doubt import fit_doubt
 from bcbm.prediction.metadata import metadata_of
-from bcbm.prediction.sets import out_of_fold
+from bcbm.prediction.model import TrainedNetwork
+from bcbm.prediction.sets import apart_out_of_fold, out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
@@ -46,7 +48,8 @@ from bcbm.terminal.words import print_line, say
 if TYPE_CHECKING:
     from bcbm.model.module import LesionModule
 
-Part = tuple[dict[str, Any], bytes]  # of a training: what it is beside its arrays, and these as safetensors
+# Of a training: what it is beside its arrays, these as safetensors, and what it sees in the lesions' images.
+Part = tuple[dict[str, Any], bytes, np.ndarray | None]
 
 # Of the configuration, what preparation and batches read; no place of a file is among it.
 PREPARED = {
@@ -73,27 +76,33 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         InputError: the run is not finished or LEAKY, its cohort has changed since, or there is something at
             `out`.
     """
+    from safetensors.numpy import save
+
     require_absent(out)
     run, config = read_run(folder), load(folder / "config.yaml")
     _check(run, config, leaky)
     with progress_bar(console, "exporting"):
-        lesions, split = prepare_as_fitted(run, config)
+        lesions, split = prepare_as_fitted(run, config, appearance=True)
         source = _radiomics_source(run, lesions)
         networks = _networks(run, config, lesions, split)
         files: dict[str, bytes | str] = {}
-        for name, (settings, arrays) in networks.items():
+        for name, (settings, arrays, _) in networks.items():
             weights, rest = network_files(name)
             files |= {weights: arrays, rest: strict_json(settings)}
         taken = steps(config, extracted=source.get("library") != "workbook")
         metadata = metadata_of(run, config, list(networks), source, taken)
-        training = training_of(lesions, config)
+        ranges = ranges_of(lesions)
+        doubt = fit_doubt(lesions, _seen(networks, lesions, split))
+        training = training_of(lesions, config, ranges) | {"scanners": doubt.kinds}
         files |= {
             METADATA: strict_json(metadata),
             EXPERIMENT: "# The configuration of a model that was exported; predict reads it.\n"
             + yaml.safe_dump(_prepared(config), sort_keys=False),
             TRAINING: strict_json(training),
-            RANGES: ranges_of(lesions),
-            OUT_OF_FOLD: strict_json({"blocks": out_of_fold(run.predictions)}),
+            RANGES: bytes(save(ranges | doubt.arrays)),
+            OUT_OF_FOLD: strict_json(
+                {"blocks": out_of_fold(run.predictions), "apart": apart_out_of_fold(run.predictions)}
+            ),
             RESULTS: strict_json(run.results),
             CARD: model_card(metadata, training, run),
         }
@@ -162,21 +171,22 @@ def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) 
                 **settings,
             },
             arrays,
+            encoded,
         )
-        for job, (settings, arrays) in zip(jobs, parts, strict=True)
+        for job, (settings, arrays, encoded) in zip(jobs, parts, strict=True)
     }
 
 
 def _of_networks(jobs: Sequence[FoldJob]) -> list[Part]:
     from bcbm.crossvalidation.trained import trained_modules
 
-    return [
-        (
-            {"batch_size": job.config.data.batch_size, "network": _without_places(module.hparams)},
-            _weights(module),
-        )
-        for job, module in zip(jobs, list(trained_modules(jobs)), strict=True)
-    ]
+    parts: list[Part] = []
+    for job, module in zip(jobs, list(trained_modules(jobs)), strict=True):
+        size = job.config.data.batch_size
+        network = TrainedNetwork(module, job.number, job.member, size, {})
+        settings = {"batch_size": size, "network": _without_places(module.hparams)}
+        parts.append((settings, _weights(module), network.encoded(job.lesions, job.config)))
+    return parts
 
 
 def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
@@ -200,7 +210,20 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
             if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
                 found = f"its model of {target} says of test patients what stands not in its predictions"
                 raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, AGAIN))
-    return [({"baseline": baseline.content}, bytes(save(baseline.arrays))) for baseline in trained]
+    return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
+
+
+def _seen(
+    networks: Mapping[str, Part], lesions: Lesions, split: Split
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What each network sees in the lesions, and the rows that it was trained on and tested on."""
+    seen = []
+    for settings, _, encoded in networks.values():
+        if encoded is not None:
+            parts = split.rows(lesions.entering, settings["fold"])
+            train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
+            seen.append((encoded, train, parts["test"]))
+    return seen
 
 
 def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bcbm.errors import readable
 from bcbm.prediction.bundle import (
     AGAIN,
     OUT_OF_FOLD,
+    RANGES,
     RESULTS,
     TRAINING,
     bundle_sum,
@@ -27,8 +28,11 @@ from bcbm.runs.predictions import calibrated
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
     from bcbm.baselines.trained import TrainedBaseline
     from bcbm.model.module import LesionModule
+    from bcbm.prediction.doubt import Doubt
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,39 @@ class TrainedNetwork:
             A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
             `patient_id`.
         """
-        import torch
-
-        from bcbm.data.datamodule import LesionDataModule
         from bcbm.model.trained import predicted_rows
         from bcbm.model.trainer import make_trainer, quiet
 
         quiet()
+        own, loader = self._loader(lesions, config)
+        trainer = make_trainer(own, [], [], Path())
+        batches: Any = trainer.predict(self.module, loader)
+        targets = own.task.targets
+        rows = predicted_rows(batches or [], targets).set_index("row")
+        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
+
+    def encoded(self, lesions: Lesions, config: Config) -> np.ndarray | None:
+        """What the encoder of images makes of each lesion, (N, F) float64, NaN of one without an image.
+
+        None where the network reads no images. Arguments as of `predict`.
+        """
+        import torch
+
+        image = self.module.network.image
+        if image is None:
+            return None
+        own, loader = self._loader(lesions, config)
+        with torch.inference_mode():
+            features = torch.cat([image.eval()(batch["image"].float()) for batch in loader]).double().numpy()
+        has = lesions.present[:, own.task.modalities.index("image")] > 0
+        return np.where(has[:, None], features, np.nan)
+
+    def _loader(self, lesions: Lesions, config: Config) -> tuple[Config, "DataLoader[Any]"]:
+        """The settings that the network was trained with, and the lesions in batches as its run predicted."""
+        import torch
+
+        from bcbm.data.datamodule import LesionDataModule
+
         torch.set_num_threads(1)  # as in training: the last digits depend on it
         precision = self.module.settings.precision
         if precision == "16-mixed":  # which a CPU has not
@@ -79,11 +109,7 @@ class TrainedNetwork:
         parts = {"test": np.arange(len(lesions.entering))}
         datamodule = LesionDataModule(lesions.data(own), parts, seed=0, present=lesions.present)
         datamodule.setup()
-        trainer = make_trainer(own, [], [], Path())
-        batches: Any = trainer.predict(self.module, datamodule.predict_dataloader()[1])
-        targets = own.task.targets
-        rows = predicted_rows(batches or [], targets).set_index("row")
-        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
+        return own, datamodule.predict_dataloader()[1]
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,10 @@ class TraditionalModel:
         """As `TrainedNetwork.predict`."""
         return self.baseline.predict(lesions.data(config))
 
+    def encoded(self, lesions: Lesions, config: Config) -> None:
+        """No traditional model reads images."""
+        return None
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -111,8 +141,9 @@ class TrainedModel:
         leaky: its run was.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
         steps: versions of the steps of preparation, by name.
-        training: what its training lesions were like, see `training_of`.
+        training: what its training lesions were like, see `training_of`; `ranges`: arrays of `ranges_of`.
         out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
+        apart: how far the lesions of such patients were apart, see `sets.apart_out_of_fold`.
         results: of its run.
     """
 
@@ -124,8 +155,17 @@ class TrainedModel:
     radiomics: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
+    ranges: Mapping[str, np.ndarray]
     out_of_fold: Sequence[Mapping[str, Any]]
+    apart: Mapping[str, Sequence[float]]
     results: Results
+
+    @property
+    def doubt(self) -> "Doubt":
+        """What says how odd a patient is among those of the training."""
+        from bcbm.prediction.doubt import doubt_from
+
+        return doubt_from(self.ranges, self.training["scanners"])
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -143,9 +183,12 @@ def read_model(folder: Path) -> TrainedModel:
     Raises:
         InputError: it is not a model, a file is missing or has a byte changed, or a newer version wrote it.
     """
+    from safetensors.numpy import load_file
+
     metadata = check_bundle(folder)
     own = metadata["bcbm"]
     with readable(folder, AGAIN):
+        unseen = read_part(folder, OUT_OF_FOLD)
         return TrainedModel(
             folder,
             bundle_sum(folder),
@@ -155,7 +198,9 @@ def read_model(folder: Path) -> TrainedModel:
             own["radiomics"],
             own["steps"],
             read_part(folder, TRAINING),
-            read_part(folder, OUT_OF_FOLD)["blocks"],
+            load_file(folder / RANGES),
+            unseen["blocks"],
+            unseen["apart"],
             without_nulls(read_part(folder, RESULTS)),
         )
 

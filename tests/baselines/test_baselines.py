@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 from bcbm.baselines import permuted_aurocs, train_baseline
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.fitted import FittedModel
-from bcbm.baselines.models import MostCorrelated, fit_model, fit_predict, training_weights
+from bcbm.baselines.models import MostCorrelated, fit_model, training_weights
 from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import make_split, stratified_folds
@@ -175,8 +175,8 @@ def cross_validated(columns, labels, patients, selected):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weights = training_weights(labels, patients, train, even=False, class_weights=True)
         settings = Baseline(selected=selected)
-        probability, _ = fit_predict("logistic_l2", settings, columns, labels, weights, patients, test, 0)
-        aurocs.append(auroc(labels[test], probability))
+        model, _ = fit_model("logistic_l2", settings, columns, labels, weights, patients, 0)
+        aurocs.append(auroc(labels[test], model.predict(columns.iloc[test])))
     return np.mean(aurocs)
 
 
@@ -211,10 +211,8 @@ def test_prevalence_is_the_share_of_positive_training_patients():
     labels = np.array([1.0] * 6 + [0, 0, 0])
     weights = training_weights(labels, patients, np.arange(8), even=False, class_weights=False)
     columns = pd.DataFrame({"x": np.arange(9.0)})
-    probability, described = fit_predict(
-        "prevalence", Baseline(), columns, labels, weights, patients, np.array([8]), 0
-    )
-    assert probability.tolist() == pytest.approx([1 / 3])
+    model, described = fit_model("prevalence", Baseline(), columns, labels, weights, patients, 0)
+    assert model.predict(columns.iloc[[8]]).tolist() == pytest.approx([1 / 3])
     assert described["prevalence"] == pytest.approx(1 / 3)
 
 
@@ -226,13 +224,11 @@ def test_missing_values_and_new_kinds_are_no_obstacle():
     columns.loc[::7, "x"] = np.nan
     patients = pd.Series(np.arange(40))
     weights = training_weights(labels, patients, np.arange(30), even=False, class_weights=True)
-    test = np.arange(30, 40)
-    probability, described = fit_predict(
-        "logistic_l2", Baseline(selected=0), columns, labels, weights, patients, test, 0
-    )
+    settings = Baseline(selected=0)
+    model, described = fit_model("logistic_l2", settings, columns, labels, weights, patients, 0)
     assert described["columns"] == ["x", "empty", "kind_GE"]
     assert np.isfinite([described["scale"], described["coefficients"]]).all()
-    assert auroc(labels[30:], probability) > 0.8
+    assert auroc(labels[30:], model.predict(columns.iloc[30:])) > 0.8
 
 
 @pytest.mark.parametrize(("kind", "least", "most"), [("hist_boosting", 0.95, 1), ("boosting", 0.2, 0.8)])
@@ -243,9 +239,8 @@ def test_that_a_number_is_missing_says_something_to_native_boosting_alone(kind, 
     columns["noise"], columns["kind"] = rng.normal(size=120), rng.choice(["GE", "Philips"], 120)
     patients = pd.Series(np.arange(120))
     weights = training_weights(labels, patients, np.arange(80), even=False, class_weights=True)
-    settings, test = Baseline(trees=20), np.arange(80, 120)
-    probability, described = fit_predict(kind, settings, columns, labels, weights, patients, test, 0)
-    assert least <= auroc(labels[test], probability) <= most
+    model, described = fit_model(kind, Baseline(trees=20), columns, labels, weights, patients, 0)
+    assert least <= auroc(labels[80:], model.predict(columns.iloc[80:])) <= most
     assert np.isfinite([described["mean"], described["scale"]]).all()
 
 
