@@ -81,7 +81,7 @@ def pipeline_aurocs(
         drawn = []
         for member in range(config.members):
             seed = fold_seed(config.seed, number, member)
-            predicted, _ = predict_targets(config, columns, table, train, parts["test"], number, seed)
+            predicted, *_ = predict_targets(config, columns, table, train, parts["test"], number, seed)
             drawn.append(patient_probabilities(config, tested, predicted))
         probability = ensemble(drawn)
         for target in targets:

@@ -37,13 +37,15 @@ def build_table(
     names: Mapping[str, NameReading] | None = None,
     survey: Survey | None = None,
     owner: Owner = "patient",
+    labelled: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
-    """Build the lesion table of a download; without any target, no lesion lacks a label.
+    """Build the lesion table of a download.
 
     Args:
         names: readings that replace the program's own (cohort.overrides).
         survey: measurements of the volumes; None where there are none or nothing needs them.
         owner: whose a label is (`cohort.labels`); with `lesion` the download has those of lesions.
+        labelled: exclude lesions without a label of any target; without any target, none lacks one.
 
     Returns:
         The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
@@ -93,7 +95,7 @@ def build_table(
         for reason in (SPLIT, SEVERAL):  # published twice, one may lack its files, but not the other's fault
             same = table["content"].isin(table.loc[table["reason"] == reason, "content"])
             exclude(table, same, reason)
-    if download.targets:
+    if download.targets and labelled:
         unlabelled = table[download.targets].isna().all(axis=1)
         exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
     return table, features, problems

@@ -58,6 +58,12 @@ class Synthetic:
     sequences: list[str] = key(
         ["t1c"], "images of a study: t1c, or also an invented flair", among="bcbm.config.schema:INVENTED"
     )
+    site: int = key(
+        1,
+        "hospital: 2 has other patients, fewer of them positive, fainter contrast and other voxels than 1",
+        least=1,
+        most=2,
+    )
 
 
 @dataclass
@@ -470,6 +476,13 @@ class Predict:
 
 
 @dataclass
+class Validate:
+    """A model held against the labels of other cohorts (`bcbm validate`)."""
+
+    out: str = key("validation", "folder of the page and `validation.json`; `out=DIR` for short")
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -522,6 +535,7 @@ class Config:
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
     predict: Predict = key(Predict, "")
+    validate: Validate = key(Validate, "")
 
     @property
     def members(self) -> int:

@@ -19,6 +19,7 @@ from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
+from bcbm.features.appearance import APPEARANCE, measure_appearance
 from bcbm.features.cards import Card
 from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
@@ -39,7 +40,7 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.reading import Labels, SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
 from bcbm.preparation.shells import measured_shells
 from bcbm.runs.finished import FinishedRun
 from bcbm.runs.joins import finished_folds
@@ -52,32 +53,36 @@ from bcbm.terminal.words import listed, print_line, say
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
-def prepare(config: Config, console: Console, labels: bool = True) -> Lesions:
+def prepare(
+    config: Config, console: Console, labels: Labels = "required", appearance: bool = False
+) -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
 
     Args:
         config: the experiment.
         console: gets problems, and what enters.
-        labels: a lesion without a label does not enter; false: none is read, and all are missing.
+        labels: as of `read_cohort`; those that are not read are missing.
+        appearance: say in numbers what the images look like, where they are read, see `measure_appearance`.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
     with disk_errors(config):
-        return _prepare(config, console, labels)
+        return _prepare(config, console, labels, appearance)
 
 
-def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]:
+def prepare_as_fitted(run: FinishedRun, config: Config, appearance: bool = False) -> tuple[Lesions, Split]:
     """The lesions of a finished run, prepared again without a word, and its folds.
 
     Args:
         run: the run.
         config: as its folder holds it.
+        appearance: as of `prepare`.
 
     Raises:
         InputError: its cohort has changed since, or a table of it says what the cohort does not.
     """
-    lesions = prepare(config, Console(quiet=True))
+    lesions = prepare(config, Console(quiet=True), appearance=appearance)
     if lesions.cohort != run.environment["cohort"]:
         problem = "the cohort has changed since it was fitted"
         raise InputError(Problem(str(run.folder), problem, "fit the experiment again, and take that run"))
@@ -86,7 +91,7 @@ def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]
     return lesions, split
 
 
-def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
+def _prepare(config: Config, console: Console, labels: Labels, appearance: bool) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
@@ -110,13 +115,14 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         config, console, volumes=volumes, register=register, radiomics=radiomics, labels=labels
     )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
-    if not labels:
-        table[config.task.targets] = np.nan
+    for target in config.task.targets if labels != "required" else []:
+        if labels == "none" or target not in table:
+            table[target] = np.nan
     for key, column in (
         ("split.holdout", config.split.holdout),
         ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
-        if column and labels:
+        if column and labels == "required":
             require_column(key, column, cohort.download)
         elif column and column not in table:
             table[column] = ""
@@ -125,7 +131,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        if not labels:
+        if labels != "required":
             remedy = "unpack the images, which the model needs"
         raise InputError(
             Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
@@ -201,14 +207,17 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     values = {name: value[enters] for name, value in values.items()}
     if perturb:
         values["perturbed"] = _perturbed(config, cohort, files[enters], console)
+    if appearance and cohort.survey is not None:
+        values["appearance"] = _appearance(config, cohort, files[enters], console)
     clinical = cohort.download.clinical
     lesions = Lesions(
         table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger
     )
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
+    lesions.root = cohort.download.root
     lesions.card = card.described() if card else None
-    if labels:
+    if labels == "required":
         lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
         _print("note", telling_problems(lesions.tellings), console)
     return lesions
@@ -335,6 +344,18 @@ def _perturbed(
         features = perturbed_features(studies, place, jobs, advance, axes=axes)
     missing = np.full((DRAWS, len(FEATURES)), np.nan)
     return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
+
+
+def _appearance(
+    config: Config, cohort: SurveyedCohort, entering: pd.DataFrame, console: Console
+) -> np.ndarray:
+    """What the images of the lesions that enter look like, (N, 17); NaN without one."""
+    studies = studies_of(entering, set(entering["lesion_id"]), form=config.cohort.form)
+    place = cohort.folder / "appearance"
+    with progress_bar(console, "looking at images", count_masks(studies), place) as advance:
+        numbers = measure_appearance(studies, place, config.prepared.jobs, advance)
+    missing = np.full(len(APPEARANCE), np.nan)
+    return np.stack([numbers.get(lesion, missing) for lesion in entering["lesion_id"]])
 
 
 def _crop_studies(config: Config, cohort: SurveyedCohort) -> list[Study]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from rich.console import Console
@@ -36,6 +37,8 @@ from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
+
+Labels = Literal["required", "known", "none"]  # of the targets: needed, read where there are any, not read
 
 
 @dataclass
@@ -111,7 +114,7 @@ def embedded_root(config: Config, console: Console) -> Path:
     synthetic = config.cohort.synthetic
     kind = "images" if synthetic.images else "table"
     name = f"synthetic-v{GENERATOR}-{synthetic.patients}-{synthetic.signal:g}-{kind}-{synthetic.seed}"
-    name = "-".join([name, *synthetic.sequences[1:]])
+    name = "-".join([name, *synthetic.sequences[1:], *([f"site{synthetic.site}"] * (synthetic.site > 1))])
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with progress_bar(console, "writing the synthetic cohort") as advance:
@@ -122,6 +125,7 @@ def embedded_root(config: Config, console: Console) -> Path:
                 images=synthetic.images,
                 sequences=synthetic.sequences,
                 seed=synthetic.seed,
+                site=synthetic.site,
                 extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
                 jobs=config.prepared.jobs,
                 progress=advance,
@@ -136,7 +140,7 @@ def read_cohort(
     volumes: bool,
     register: bool,
     radiomics: bool = True,
-    labels: bool = True,
+    labels: Labels = "required",
 ) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
@@ -144,13 +148,14 @@ def read_cohort(
         volumes: survey images and masks, where there are any.
         radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
-        labels: read them, and refuse a cohort that lacks those of `task.targets`.
+        labels: required: a cohort that lacks those of `task.targets` is refused, and a lesion without any
+            does not enter; known: both pass; none: no label is read.
 
     Raises:
         InputError: nothing can be done with this input.
     """
     roots = cohort_roots(config, console)
-    targets = known_targets(config.cohort.targets) if labels else {}
+    targets = known_targets(config.cohort.targets) if labels != "none" else {}
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
@@ -173,7 +178,7 @@ def read_cohort(
         download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
     columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
     download.targets = [target for target in download.targets if target in columns]
-    if labels:
+    if labels == "required":
         _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
@@ -215,7 +220,9 @@ def read_cohort(
                     advance,
                     overlap=config.cohort.overlap,
                 )
-    table, workbook, problems = build_table(download, names, survey, config.cohort.labels)
+    table, workbook, problems = build_table(
+        download, names, survey, config.cohort.labels, labelled=labels == "required"
+    )
     if left_out is not None:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
     unknown = sorted(set(names) - set(table["name"]))

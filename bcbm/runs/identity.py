@@ -28,7 +28,10 @@ PACKAGES = (
 
 
 # What may differ between two starts of the same run.
-NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest", "predict")
+NOT_IDENTITY = (
+    *("run", "tracking", "fold", "prepared", "bootstrap", "experiments"),
+    *("ingest", "predict", "validate"),
+)
 PLACES = {
     "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),
     "split": ("file",),

@@ -74,28 +74,42 @@ def _folds(config: "Config") -> str:
     return f"{split.repeats} x {split.folds} folds"
 
 
-def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
-    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
+def over_words(usage: str, work: "Callable[[list[str], Console], int]", keys: Sequence[str] = ()) -> int:
+    """Do what the words of the command line ask for; without any, or for help, print how it is used.
+
+    Args:
+        usage: the command's docstring.
+        work: of the words and the console; returns the exit status.
+        keys: as of `run_command`.
+    """
     words = sys.argv[1:]
     if not words or HELP & set(words):
-        print_help(usage)
+        print_help(usage, keys, asks_for_all(words))
         return 0
 
-    def work_on_all() -> int:
-        from pathlib import Path
-
+    def work_on_words() -> int:
         from rich.console import Console
+
+        return work(words, Console(highlight=False))
+
+    return errors_in_words(work_on_words)
+
+
+def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
+    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
+
+    def work_on_all(words: list[str], console: "Console") -> int:
+        from pathlib import Path
 
         from bcbm.terminal.log import logged
 
-        console = Console(highlight=False)
         for word in words:
             folder = run_folder(Path(word), console)
             with logged(console, folder):
                 work(folder, console)
         return 0
 
-    return errors_in_words(work_on_all)
+    return over_words(usage, work_on_all)
 
 
 def run_folder(path: "Path", console: "Console") -> "Path":

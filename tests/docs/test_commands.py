@@ -43,6 +43,7 @@ SMALL = {
     "cache": [],
     "export": [],
     "predict": ["prepared.jobs=1"],
+    "validate": ["prepared.jobs=1", "bootstrap=50"],
     "explain": [],
 }
 FINISHED = ("demo", "demo+fusion/gated")  # experiments of which `runs/<experiment>/TIME` is a finished run
