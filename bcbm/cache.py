@@ -7,7 +7,6 @@ tables, radiomics and crops, which are made again when they are needed, and the 
 test patients, which stays.
 """
 
-import sys
 from typing import TYPE_CHECKING
 
 from bcbm.terminal.words import say
@@ -53,20 +52,9 @@ def cache(words: list[str], console: "Console") -> int:
 
 def main() -> int:
     """List or clear the cache."""
-    from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import HELP, print_help
+    from bcbm.terminal.command import over_words
 
-    words = sys.argv[1:]
-    if HELP & set(words):
-        print_help(__doc__ or "")
-        return 0
-
-    def work() -> int:
-        from rich.console import Console
-
-        return cache(words, Console(highlight=False))
-
-    return errors_in_words(work)
+    return over_words(__doc__ or "", cache, required=False)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ whether its predictions are the same, bit for bit (exit status 0, else 1); keys 
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.crossvalidation.cross_validate import run
-from bcbm.terminal.command import errors_in_words, run_command
+from bcbm.terminal.command import over_words, run_command
 from bcbm.terminal.help import HELP
 
 if TYPE_CHECKING:
@@ -46,12 +45,10 @@ def main() -> int:
     words = sys.argv[1:]
     if HELP & set(words) or not any(word.startswith(AGAIN) for word in words):
         return run_command(__doc__ or "", fit, KEYS)
-    return errors_in_words(partial(_again, words))
+    return over_words(__doc__ or "", _again)
 
 
-def _again(words: list[str]) -> int:
-    from rich.console import Console
-
+def _again(words: list[str], console: "Console") -> int:
     from bcbm.config.reading import read_value
     from bcbm.crossvalidation.again import run_again
     from bcbm.errors import ConfigError
@@ -64,7 +61,7 @@ def _again(words: list[str]) -> int:
         pairs[name] = value
     folder = Path(pairs.pop("again"))
     settings = {name: read_value(value) for name, value in pairs.items()}
-    return run_again(folder, settings, Console(highlight=False))
+    return run_again(folder, settings, console)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ DIR is run.root, by default runs. `DIR/index.html` also leads to the pages of au
 sweep; the commands that train, compare or search write it anew when they end.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +17,20 @@ if TYPE_CHECKING:
     from bcbm.runs.overview import RunLine
 
 
-def overview(root: Path, console: "Console") -> int:
+def overview(words: list[str], console: "Console") -> int:
     """Print the runs of a folder and write its `index.html`.
 
     Raises:
+        ConfigError: several words, or one that is no folder's name.
         InputError: it is not there, or holds no run.
     """
-    from bcbm.errors import InputError, Problem
+    from bcbm.errors import ConfigError, InputError, Problem
     from bcbm.report.pages.overview import write_lines
     from bcbm.runs.overview import page_lines, run_lines
 
+    if len(words) > 1 or any("=" in word for word in words):
+        raise ConfigError(f"{' '.join(words)}: write one folder of runs, such as runs")
+    root = Path(words[0] if words else "runs")
     runs = run_lines(root)
     if not runs:
         found = "holds no run" if root.is_dir() else "is not there"
@@ -60,24 +63,9 @@ def _print(runs: list["RunLine"], console: "Console") -> None:
 
 def main() -> int:
     """List runs."""
-    from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import HELP, print_help
+    from bcbm.terminal.command import over_words
 
-    words = sys.argv[1:]
-    if HELP & set(words):
-        print_help(__doc__ or "")
-        return 0
-
-    def work() -> int:
-        from rich.console import Console
-
-        from bcbm.errors import ConfigError
-
-        if len(words) > 1 or any("=" in word for word in words):
-            raise ConfigError(f"{' '.join(words)}: write one folder of runs, such as runs")
-        return overview(Path(words[0] if words else "runs"), Console(highlight=False))
-
-    return errors_in_words(work)
+    return over_words(__doc__ or "", overview, required=False)
 
 
 if __name__ == "__main__":

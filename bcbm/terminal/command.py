@@ -74,16 +74,22 @@ def _folds(config: "Config") -> str:
     return f"{split.repeats} x {split.folds} folds"
 
 
-def over_words(usage: str, work: "Callable[[list[str], Console], int]", keys: Sequence[str] = ()) -> int:
-    """Do what the words of the command line ask for; without any, or for help, print how it is used.
+def over_words(
+    usage: str,
+    work: "Callable[[list[str], Console], int]",
+    keys: Sequence[str] = (),
+    required: bool = True,
+) -> int:
+    """Do what the words of the command line ask for; for help, print how it is used.
 
     Args:
         usage: the command's docstring.
         work: of the words and the console; returns the exit status.
         keys: as of `run_command`.
+        required: without any words, print how it is used.
     """
     words = sys.argv[1:]
-    if not words or HELP & set(words):
+    if (required and not words) or HELP & set(words):
         print_help(usage, keys, asks_for_all(words))
         return 0
 
