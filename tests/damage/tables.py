@@ -276,6 +276,11 @@ def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
 
 
+@kind("a feature that no lesion has", "table of radiomics", FEATURE, end=SAID)
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{FEATURE: ""}))
+
+
 @kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, -999)
