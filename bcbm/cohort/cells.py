@@ -21,6 +21,7 @@ REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
     "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
     "line break in a cell": "write it on one line; it may come from a quotation mark too many",
+    "hidden row": "it is read as any other; show it, or delete it if it is not to count",
     "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",

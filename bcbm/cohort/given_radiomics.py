@@ -87,5 +87,5 @@ def _last(depth: int, path: object) -> str:
 
 def _telling(paths: pd.Series) -> int:
     """How many names at the end of paths tell different files apart, two at least."""
-    files = paths.drop_duplicates()
+    files = paths.str.replace("\\", "/", regex=False).drop_duplicates()
     return next(depth for depth in count(2) if files.map(partial(_last, depth)).is_unique)

@@ -97,10 +97,8 @@ def each_study(
     work_on = workers(jobs, return_as="generator_unordered")
     for study, path, record in work_on(delayed(_make_record)(work, settings, *item) for item in missing):
         if record is None:
-            text, remedy = (
-                "it or a mask has changed while it was read",
-                "start again when nothing writes there",
-            )
+            text = "it or a mask has changed while it was read"
+            remedy = "start again when nothing writes to them any more"
             raise InputError(Problem(str(study.image), text, remedy))
         if progress:
             progress(len(study.masks))

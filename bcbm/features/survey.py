@@ -51,7 +51,7 @@ _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
-_SPIKE = 50.0  # times the mean of the brain that a voxel has at most; real scans reach 8
+_SPIKE = 50.0  # times the brain's mean beyond which a voxel rules how it is scaled; real scans reach 8
 _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 

@@ -272,6 +272,13 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
         published = workbook[list(FEATURES)].assign(library="workbook")
+        if empty := [name for name in FEATURES if published[name].isna().all()]:
+            text, remedy = (
+                f"no lesion has a value of {listed(empty, 5)}",
+                "fill the column, or extract radiomics",
+            )
+            problem = Problem("table of radiomics", text, remedy, "feature without any value")
+            cohort.problems += [problem] if len(empty) < len(FEATURES) else []
         if changed.any():
             text = "radiomics extracted for parts of masks, of whose whole the workbook's rows are"
             say(console, f"  {text}: {changed.sum()}")

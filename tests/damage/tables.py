@@ -67,6 +67,13 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
+@kind("a row that a filter hides", CLINICAL, "row 3", "hidden row", "BCBM-RadioGenomics-2-0", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    book[CLINICAL_WORKBOOK[1]].row_dimensions[3].hidden = True
+    book.save(root / CLINICAL)
+
+
 @kind("a receptor whose numbers mean two things", CLINICAL, "column ER", "2, 5", "cohort.readings")
 def _(root: Path) -> None:
     for row, cell in ((2, 2), (3, 5)):
@@ -267,6 +274,11 @@ def _(root: Path) -> None:
 @kind("a feature that is infinite", RADIOMICS, "row 2", FEATURE, "'inf'", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
+
+
+@kind("a feature that no lesion has", "table of radiomics", FEATURE, end=SAID)
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{FEATURE: ""}))
 
 
 @kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)

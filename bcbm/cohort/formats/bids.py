@@ -146,10 +146,8 @@ def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]
             remedy += f"; {chosen[study].name} counts"
             problems.append(Problem(study, found, remedy, "study with more than one image"))
         elif suffix == "T1w" and not enhanced:
-            found, remedy = (
-                f"{chosen[study].name} has no entity ce- of an agent",
-                "check that it shows contrast",
-            )
+            found = f"{chosen[study].name} has no entity ce- of an agent"
+            remedy = "check that it shows contrast"
             problems.append(Problem(study, found, remedy, "image without contrast by its name"))
     return chosen
 
@@ -213,10 +211,8 @@ def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:
     """The label values of lesions and their names, from the table beside a segmentation."""
     rows = read_rows(table, used=lambda _: True, odd=[])
     if not {"index", "name"} <= set(rows):
-        found, remedy = (
-            f"has the columns {', '.join(map(str, rows))}",
-            "BIDS names them index and name; it is not read",
-        )
+        found = f"has the columns {', '.join(map(str, rows))}"
+        remedy = "BIDS names them index and name; it is not read"
         problems.append(Problem(str(table), found, remedy, "table of labels"))
         return {}
     names: dict[int, str] = {}
@@ -253,11 +249,8 @@ def _studies(
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
     meanings = _meanings(root / "participants.json")
-    cells = (
-        _worded(persons, meanings, "participants.json", problems)
-        .set_index("participant_id")
-        .reindex(patients)
-    )
+    persons = _worded(persons, meanings, "participants.json", problems)
+    cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
         remedy = "its labels count as missing; add the row"
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))

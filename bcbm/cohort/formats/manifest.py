@@ -177,9 +177,8 @@ def _require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]
     """InputError for ids that hold what separates studies from lesions, or have lost digits."""
     problems = []
     for name in {"patient", "study"} & set(table):
-        for row, cell in (texts if path.suffix == ".parquet" else table)[
-            name
-        ].items():  # which keeps integers
+        cells = texts[name] if path.suffix == ".parquet" else table[name]  # Parquet keeps integers whole
+        for row, cell in cells.items():
             if digits_lost(cell):
                 found = f"{name} '{cell}' is a number of which a spreadsheet has dropped digits"
                 remedy = "write the ids as text, from where they are whole"

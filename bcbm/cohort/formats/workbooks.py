@@ -21,6 +21,7 @@ from bcbm.errors import InputError, Problem
 
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 SHOWN = 40  # signs of a file that is no workbook
+HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an .xls begins, and a workbook that a password locks
@@ -70,7 +71,7 @@ def read_workbook(
         raise InputError(
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
         ) from error
-    odd += [cell for cell in lacking if used(cell.column)]
+    odd += [cell for cell in lacking if cell.kind == HIDDEN or used(cell.column)]
     again = frame.columns.duplicated()
     twice = sorted(filter(used, set(frame.columns[again])))
     if twice:
@@ -188,6 +189,11 @@ def _read_sheet(
             odd.append(
                 OddCell(f"{path.name}, sheet {sheet}", top, heading, content, f"{value}", "merged cells")
             )
+    for number in sorted(layout.hidden):
+        filled = [pair for pair in zip(head, table.get(number - 2, []), strict=False) if pair[1] != ""]
+        for heading, value in filled[:1]:
+            text = f"{value}"
+            odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, text, HIDDEN))
     ordered = dict(sorted(table.items()))
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
@@ -200,10 +206,12 @@ class _Layout:
         merged: areas of merged cells: first column and row, last column and row, from 1.
         in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
             loses what does not.
+        hidden: numbers of rows that a filter or a person hides; they are read.
     """
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     in_order: bool = True
+    hidden: set[int] = field(default_factory=set)
 
 
 def _layout(path: Path, sheet: str) -> _Layout:
@@ -233,6 +241,8 @@ def _layout(path: Path, sheet: str) -> _Layout:
                 if row in rows:
                     raise _doubled(path, sheet, f"row {row}")
                 rows.add(row)
+                if element.get("hidden") in ("1", "true"):
+                    layout.hidden.add(row)
                 column, columns = 0, set()
             elif name == "c":
                 before = column
