@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from layouts import write_manifest
-from models import changed_weights, with_metadata
+from models import with_metadata
 from rich.console import Console
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -208,8 +208,10 @@ def test_a_leaky_model_says_so_on_the_screen_on_the_page_and_in_the_file(model, 
     assert content["leaky"] and "LEAKY" in console.export_text() and "verdict leaky" in page
 
 
-def test_two_models_are_paired_on_the_same_patients(model, strangers, once, tmp_path):
-    other = changed_weights(model, tmp_path / "other")
+def test_two_models_are_paired_on_the_same_patients(model, trained_on, strangers, once, tmp_path):
+    words = [f"cohort.root={trained_on}", f"run.root={tmp_path / 'runs'}", *SMALL, "baseline.selected=5"]
+    other = tmp_path / "other"
+    export(run(compose(["task.modalities=[radiomics]", *words]), QUIET), other, QUIET)
     root = f"cohort.root={strangers[1]}"
     tests = compare_models([str(other), str(model), root, f"out={tmp_path / 'out'}", *FEW], QUIET)
     assert [test["target"] for test in tests] == ["ER", "PR", "HER2"]
