@@ -6,9 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import load_file, save_file
-
 from bcbm.prediction.bundle import METADATA, SUMS
 
 
@@ -26,15 +23,4 @@ def with_metadata(model: Path, folder: Path, **own: Any) -> Path:
     metadata = json.loads((folder / METADATA).read_text())
     metadata["bcbm"] |= own
     (folder / METADATA).write_text(json.dumps(metadata))
-    return with_sums(folder)
-
-
-def changed_weights(model: Path, folder: Path) -> Path:
-    """A copy with other weights: every array from its end to its start."""
-    shutil.copytree(model, folder)
-    for path in folder.glob("models/*.safetensors"):
-        arrays = load_file(path)
-        save_file(
-            {name: np.flip(array, -1).copy() if array.ndim else array for name, array in arrays.items()}, path
-        )
     return with_sums(folder)

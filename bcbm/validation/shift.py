@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.models import fit_predict, training_weights
+from bcbm.baselines.models import fit_model, training_weights
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema import Baseline
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
-from bcbm.prediction.bundle import RANGES
 from bcbm.prediction.model import TrainedModel
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.shift import kinds_apart, outside_range, standardised_differences
@@ -39,8 +38,6 @@ class Shift(TypedDict):
 
 def training_shift(model: TrainedModel, cohort: FrozenCohort) -> Shift:
     """The shift of every input that the model's folder has a summary of; lesions weigh the same, as there."""
-    from safetensors.numpy import load_file
-
     entering, training = cohort.lesions.entering, model.training
     low, high = training["volume"][MIDDLE]
     volume = entering["volume"].dropna().to_numpy()
@@ -58,8 +55,8 @@ def training_shift(model: TrainedModel, cohort: FrozenCohort) -> Shift:
             }
         )
     rows: list[dict[str, Any]] = []
-    ranges = load_file(model.folder / RANGES)
-    if ranges and "radiomics" in cohort.lesions.values:
+    ranges = model.ranges
+    if "mean" in ranges and "radiomics" in cohort.lesions.values:
         logs = signed_log(cohort.lesions.values["radiomics"])
         logs = logs[np.isfinite(logs).all(axis=1)]
         difference = standardised_differences(
@@ -108,8 +105,8 @@ def cohorts_told_apart(cohorts: list[FrozenCohort]) -> list[dict[str, Any]]:
         for number in range(FOLDS):
             train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             weights = training_weights(label, patients, train, even=False, class_weights=True)
-            said, _ = fit_predict("logistic_l2", Baseline(), columns, label, weights, patients, test, 0)
-            rows.loc[test, "probability"] = said
+            fitted, _ = fit_model("logistic_l2", Baseline(), columns, label, weights, patients, 0)
+            rows.loc[test, "probability"] = fitted.predict(columns.iloc[test])
         by_patient = rows.groupby(["repeat", "fold", "patient_id"], as_index=False).mean()
         area = contrast([cross_validated_area(by_patient)], [1.0], 0.5)
         ends = {"auroc": area.estimate, "auroc_low": area.low, "auroc_high": area.high}
