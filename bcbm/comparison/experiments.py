@@ -1,5 +1,6 @@
 """What a comparison is made of: read from its words, and checked before the first experiment is trained."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bcbm.config.compose import compose, load, plain
 from bcbm.config.places import experiment_folders, experiment_name, settings_folder
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Problem
+from bcbm.terminal.words import say
 
 if TYPE_CHECKING:  # the help of the command has no use for tables
     from bcbm.comparison.differences import Row
@@ -69,6 +71,30 @@ def value_of(name: str, settings: Sequence[str]) -> str | None:
     """What the words say of a key; the last counts, None where none does."""
     values = [word.partition("=")[2] for word in settings if word.startswith(f"{name}=")]
     return values[-1] if values else None
+
+
+def without_repetitions(
+    candidates: Sequence[Candidate], against: str | None, console: Console
+) -> list[Candidate]:
+    """The candidates without experiments that differ from another in their name alone, which are said.
+
+    Groups that stand on one base name it again, each in its own words, and it is trained once.
+
+    Args:
+        candidates: runs that are there, which all stay, and experiments.
+        against: the name of the reference, which stays.
+        console: gets a line a repetition.
+    """
+    chosen: dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=lambda candidate: candidate.name != against):
+        if candidate.config is None:
+            chosen[str(candidate.folder)] = candidate
+            continue
+        first = chosen.setdefault(json.dumps(_content(candidate.config), sort_keys=True), candidate).config
+        if first is not None and first.experiment != candidate.config.experiment:
+            say(console, f"{candidate.config.experiment} is {first.experiment} by another name: trained once")
+    stay = list(chosen.values())
+    return [candidate for candidate in candidates if candidate in stay]
 
 
 @dataclass(frozen=True)
