@@ -126,7 +126,7 @@ def trainable(
     """
     from bcbm.baselines.columns import table_columns
     from bcbm.cohort.splits import split_as
-    from bcbm.comparison.differences import require_one_cohort, require_one_split
+    from bcbm.comparison.differences import require_one_cohort, require_one_split, split_name
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.modalities.tables import AbsentColumns
     from bcbm.preparation.prepare import prepare
@@ -150,7 +150,8 @@ def trainable(
                     if config.model.kind != "network":
                         table_columns(lesions.data(config))
                     split = split_as(lesions.table, config)
-                    splits[config.experiment] = split.unit, split.hash
+                    name = split_name(split.unit, config.task.random_labels)
+                    splits[config.experiment] = name, split.hash
                     cohorts[config.experiment] = lesions.cohort
                 usable.append(candidate)
             except AbsentColumns as error:
@@ -167,11 +168,12 @@ def trainable(
 
 
 def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:
-    """The label that the others are compared with where none is named: one that is not LEAKY, if there is.
+    """The label that the others are compared with where none is named: not LEAKY and no control, if there is.
 
     It is the one that changes nothing of the base experiment, else the first that predicts most targets.
     """
-    candidates = [row for row in rows if not row.run.results["leaky"]] or list(rows)
+    candidates = [row for row in rows if not row.run.results["leaky"] and row.run.random_labels is None]
+    candidates = candidates or list(rows)
     with suppress(ConfigError):  # the words need not suit a base that none of them stands on
         base = _content(compose(settings))
         for row in candidates:

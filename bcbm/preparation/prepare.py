@@ -14,9 +14,10 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.patient_labels import contradicted, converted
+from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
 from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
+from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.cards import Card
@@ -192,6 +193,10 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     _print("note", notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()
+    if labels and config.task.random_labels is not None:
+        targets = [target for target in known_targets(config.cohort.targets) if target in table]
+        seed, owner = [config.task.random_labels], config.cohort.labels
+        table.loc[enters, targets] = permute_labels(table[enters], targets, seed, owner)[targets]
     entering = table[enters].reset_index(drop=True)
     if entering.empty:
         raise InputError(

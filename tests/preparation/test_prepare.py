@@ -77,6 +77,23 @@ def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tm
     assert not lesions.values["crops"][row].any() and np.isfinite(lesions.values["radiomics"][row]).all()
 
 
+def test_random_labels_are_those_of_other_patients_and_the_same_again(table_cohort, tmp_path):
+    words = ["task.modalities=[radiomics,position]", "task.targets=[ER]"]
+    true = prepared(table_cohort, tmp_path, *words)[0]
+    dealt = [prepared(table_cohort, tmp_path, *words, f"task.random_labels={n}")[0] for n in (0, 0, 1)]
+    columns = ["patient_id", "ER", "PR", "HER2"]
+    assert (dealt[0].entering.groupby("patient_id")[columns[1:]].nunique(dropna=False) == 1).all(axis=None)
+    counts = [
+        lesions.entering.drop_duplicates("patient_id")["ER"].value_counts() for lesions in (true, *dealt)
+    ]
+    assert all(count.sort_index().equals(counts[0].sort_index()) for count in counts)
+    first, again, other = (lesions.entering[columns] for lesions in dealt)
+    assert first.equals(again) and not first.equals(other) and not first.equals(true.entering[columns])
+    for lesions in dealt:  # the table that the run keeps, and that its predictions are held against
+        table = lesions.table[~lesions.table["excluded"]].reset_index(drop=True)
+        assert table.equals(lesions.entering)
+
+
 def test_strict_stops_with_every_problem(broken, tmp_path):
     root, bad = broken
     with pytest.raises(InputError) as caught:
