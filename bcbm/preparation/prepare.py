@@ -286,7 +286,10 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
 def _compare(
     workbook: pd.DataFrame, values: pd.DataFrame, config: Config, folder: Path, console: Console
 ) -> list[Problem]:
-    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs."""
+    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs.
+
+    Where every lesion differs it is one problem: then it is the files that are others, and no study.
+    """
     compared, differing = compare_radiomics(workbook, values), differing_lesions(workbook, values)
     write_whole(folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
     write_whole(folder / "radiomics-differing.csv", spreadsheet_csv(differing.reset_index()))
@@ -299,6 +302,12 @@ def _compare(
     )
     problems = []
     studies = np.array([str(lesion).partition("/")[0] for lesion in differing.index], object)
+    many = len(set(studies))
+    if len(differing) == count and many > 1 and not differing["diameters"].all():
+        text = f"all {count} lesions that it knows, of {many} studies, differ from what is extracted"
+        remedy = "check that images and masks are those of the workbook, at their resolution; the extracted "
+        remedy += f"values count, and {folder / 'radiomics-differing.csv'} lists the lesions"
+        return [Problem("radiomics workbook", text, remedy, "radiomics differ from the workbook")]
     for study, lesions in differing.groupby(studies):
         worst, names = lesions.iloc[0], [lesion.partition("/")[2] for lesion in lesions.index]
         text = (
