@@ -111,7 +111,7 @@ def _check(run: FinishedRun, config: Config, leaky: bool) -> None:
             Problem(str(run.folder), found, "export a run without features.shells and features.encoder")
         )
     if run.random_labels is not None:
-        found = f"is a control: {RANDOM_WORDS}"
+        found = f"is a control: its labels were {RANDOM_WORDS}"
         raise InputError(Problem(str(run.folder), found, "export a run without task.random_labels"))
     if run.results["leaky"] and not leaky:
         found = "is LEAKY: its folds share patients or lesions, and its figures are no results"
