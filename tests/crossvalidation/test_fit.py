@@ -1,5 +1,6 @@
 """The command itself: real processes, real files, from a cohort to its results."""
 
+import io
 import json
 import os
 import subprocess
@@ -10,6 +11,12 @@ import pytest
 import torch
 from commands import run_command
 from repository import HOME
+from rich.console import Console
+
+from bcbm.config.compose import compose
+from bcbm.crossvalidation.cross_validate import run
+from bcbm.errors import InputError
+from bcbm.prediction.export import export
 
 TABULAR = [
     "task.modalities=[radiomics,position]",
@@ -188,6 +195,20 @@ def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it
     # One-sided: without signal, cross-validation leans below 0.5 (the test has what the training lacks).
     assert all(figures["auroc_low"] < 0.5 for figures in aurocs["patient"])
     assert sum(leaky) / 3 > 0.6
+
+
+def test_the_control_of_a_network_that_remembers_patients_says_what_it_is_and_is_no_model(
+    table_cohort, tmp_path
+):
+    words = ["experiment=real+real/random_labels", f"cohort.root={table_cohort}", f"run.root={tmp_path}"]
+    words += ["features.radiomics=workbook", "cohort.position=name", f"prepared.root={tmp_path / 'prepared'}"]
+    words += ["trainer.max_epochs=1", "split.folds=2", *TABULAR[:1], *TABULAR[4:]]
+    screen = Console(file=io.StringIO(), width=200)
+    folder = run(compose(words), screen)
+    for text in (screen.file.getvalue(), (folder / "report.html").read_text()):
+        assert "LEAKY" in text and "RANDOM LABELS" in text and "task.random_labels" in text
+    with pytest.raises(InputError, match=r"is a control: .*task\.random_labels"):
+        export(folder, tmp_path / "model", screen, leaky=True)
 
 
 def test_errors_are_one_line_each_without_a_traceback(cache, tmp_path):

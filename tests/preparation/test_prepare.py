@@ -79,6 +79,23 @@ def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tm
     assert not lesions.values["crops"][row].any() and np.isfinite(lesions.values["radiomics"][row]).all()
 
 
+def test_random_labels_are_those_of_other_patients_and_the_same_again(table_cohort, tmp_path):
+    words = ["task.modalities=[radiomics,position]", "task.targets=[ER]"]
+    true = prepared(table_cohort, tmp_path, *words)[0]
+    dealt = [prepared(table_cohort, tmp_path, *words, f"task.random_labels={n}")[0] for n in (0, 0, 1)]
+    columns = ["patient_id", "ER", "PR", "HER2"]
+    assert (dealt[0].entering.groupby("patient_id")[columns[1:]].nunique(dropna=False) == 1).all(axis=None)
+    counts = [
+        lesions.entering.drop_duplicates("patient_id")["ER"].value_counts() for lesions in (true, *dealt)
+    ]
+    assert all(count.sort_index().equals(counts[0].sort_index()) for count in counts)
+    first, again, other = (lesions.entering[columns] for lesions in dealt)
+    assert first.equals(again) and not first.equals(other) and not first.equals(true.entering[columns])
+    for lesions in dealt:  # the table that the run keeps, and that its predictions are held against
+        table = lesions.table[~lesions.table["excluded"]].reset_index(drop=True)
+        assert table.equals(lesions.entering)
+
+
 def test_strict_stops_with_every_problem(broken, tmp_path):
     root, bad = broken
     with pytest.raises(InputError) as caught:
@@ -134,24 +151,38 @@ def test_a_second_preparation_works_nothing_out_again(cohort, tmp_path):
     assert written(tmp_path) == before
 
 
-def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_path):
-    study = "BCBM-RadioGenomics-1-0"
-    root = tmp_path / "small"
-    shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
+def with_other_means(cohort, root, studies, rows):
+    """Some studies of the cohort, with other means in the first rows of the workbook, which it returns."""
+    for study in studies:
+        shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
     for book, sheet in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK):
         frame = pd.read_excel(cohort / book, sheet_name=sheet, dtype=object, keep_default_na=False)
-        frame = frame[[study in cell for cell in frame.iloc[:, 0]]]
+        frame = frame[frame.iloc[:, 0].isin(studies)]
         if book == RADIOMICS_WORKBOOK[0]:
-            frame.iloc[0, frame.columns.get_loc("original_firstorder_Mean")] *= 2
-            name = frame.iloc[0, 1].removeprefix("mask_")
+            frame.iloc[:rows, frame.columns.get_loc("original_firstorder_Mean")] *= 2
         frame.to_excel(root / book, sheet_name=sheet, index=False)
-    _, text = prepared(root, tmp_path / "out", *EXTRACT)
+    return frame
+
+
+def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_path):
+    study = "BCBM-RadioGenomics-1-0"
+    frame = with_other_means(cohort, tmp_path / "small", [study], 1)
+    name = frame.iloc[0, 1].removeprefix("mask_")
+    _, text = prepared(tmp_path / "small", tmp_path / "out", *EXTRACT)
     count = len(frame)
     assert count > 1 and f"{count - 1} of {count} lesions" in text
     line = next(line for line in text.splitlines() if line.startswith(f"problem {study}:"))
     assert f"{name}: up to 1 of 107" in line and "original_firstorder_Mean" in line and "50%" in line
     listed = pd.read_csv(tmp_path / "out" / "radiomics-differing.csv")
     assert listed["lesion_id"].tolist() == [f"{study}/{name}"]
+
+
+def test_where_every_lesion_differs_from_the_workbook_it_is_said_once(cohort, tmp_path):
+    studies = ["BCBM-RadioGenomics-1-0", "BCBM-RadioGenomics-2-0"]
+    frame = with_other_means(cohort, tmp_path / "small", studies, None)
+    _, text = prepared(tmp_path / "small", tmp_path / "out", *EXTRACT)
+    (line,) = (line for line in text.splitlines() if line.startswith("problem "))
+    assert f"all {len(frame)} lesions" in line and "2 studies" in line and "radiomics-differing.csv" in line
 
 
 def test_the_radiomics_table_says_where_its_values_are_from(cohort, tmp_path):
