@@ -139,9 +139,10 @@ def errors_in_words(work: Callable[[], int]) -> int:
     A user's errors are shown in one line each, with status 2; what no words are known for is a fault of this
     program, with status 3.
     """
-    from bcbm.system.memory import ANY_WORK, require_address_space
+    from bcbm.system.memory import ANY_WORK, require_address_space, seldom_collected
     from bcbm.system.processes import Terminated, terminable
 
+    seldom_collected()
     any_surroundings()
     terminable()
     from rich.console import Console

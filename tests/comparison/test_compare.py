@@ -120,7 +120,7 @@ def without_acquisition(table_cohort, folder):
 def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(table_cohort, tmp_path):
     root = without_acquisition(table_cohort, tmp_path / "cohort")
     words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}"]
-    words += ["experiment=tcia_tabular", "split.repeats=1", *TABULAR[3:]]
+    words += ["experiment=tcia_tabular", "split.repeats=1", "task.targets=[ER]", *TABULAR[3:]]
     files = [f"experiments/baselines/{name}.yaml" for name in ("acquisition", "burden", "logistic_l2")]
     screen = io.StringIO()
     assert compare([*files, *words], Console(file=screen, width=200)) == 0

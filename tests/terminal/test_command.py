@@ -1,6 +1,7 @@
 """What the commands share: which runs a word names, and notes in one line."""
 
 import errno
+import gc
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import pytest
 from repository import HOME
 
 from bcbm.errors import Note
+from bcbm.system.memory import CONTAINERS
 from bcbm.terminal.command import errors_in_words, over_runs
 
 
@@ -82,6 +84,16 @@ def test_memory_that_ran_out_is_one_line_and_a_fault_of_the_program_has_a_status
     lines = capsys.readouterr().err.splitlines()
     assert (len(lines) == 1) == (status == 2)
     assert ("memory ran out" in lines[-1]) == (status == 2 and "space" not in str(error))
+
+
+def test_a_command_looks_for_circles_of_containers_less_often_than_python():
+    seen, before = [], gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        assert errors_in_words(lambda: seen.append(gc.get_threshold()) or 0) == 0
+    finally:
+        gc.set_threshold(*before)
+    assert seen == [(CONTAINERS, 10, 10)]
 
 
 @pytest.mark.parametrize("kilobytes", [100_000, 450_000, 800_000, 1_500_000, 3_000_000])

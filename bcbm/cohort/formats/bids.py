@@ -197,10 +197,10 @@ def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
         image = nibabel.Nifti1Image.from_filename(path)
         if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
             return {0: "dseg"}
-        found = np.unique(np.asanyarray(image.dataobj))
+        numbers = np.unique(np.asanyarray(image.dataobj))
     except Exception:  # whatever a library makes of a damaged file: the survey has words for it
         return {0: "dseg"}
-    labels = [int(value) for value in found if value > 0.5 and float(value).is_integer()]
+    labels = [int(value) for value in numbers if value > 0.5 and float(value).is_integer()]
     if not labels:
         remedy = "write label values as whole numbers from 1 on"
         problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree.ElementTree import iterparse
+from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import pandas as pd
@@ -63,8 +63,7 @@ def read_workbook(
     _require_bounded(path)
     try:
         _require_workbook(path)
-        _require_sheet(path, sheet)
-        frame, lacking = _read_sheet(path, sheet, percentages)
+        frame, lacking = _read_sheet(path, sheet, _part(path, sheet), percentages)
     except InputError:
         raise
     except Exception as error:
@@ -136,23 +135,28 @@ def _require_workbook(path: Path) -> None:
         raise InputError(Problem(str(path), found, remedy))
 
 
-def _require_sheet(path: Path, sheet: str) -> None:
-    """InputError, with the sheets that there are, for one that is not there."""
+def _part(path: Path, sheet: str) -> str:
+    """The file of a sheet inside its workbook.
+
+    Raises:
+        InputError: it is not there; with the sheets that there are.
+    """
     book = load_workbook(path, read_only=True)
     try:
-        names = book.sheetnames
+        if sheet in book.sheetnames:
+            part: str = book[sheet]._worksheet_path  # which openpyxl tells nowhere else
+            return part
     finally:
         book.close()
-    if sheet not in names:
-        found = f"has no sheet {sheet}; there are {', '.join(map(repr, names))}"
-        raise InputError(Problem(str(path), found, f"name the sheet {sheet}, or download the workbook again"))
+    text = f"has no sheet {sheet}; there are {', '.join(map(repr, book.sheetnames))}"
+    raise InputError(Problem(str(path), text, f"name the sheet {sheet}, or download the workbook again"))
 
 
 def _read_sheet(
-    path: Path, sheet: str, percentages: Callable[[str], bool]
+    path: Path, sheet: str, part: str, percentages: Callable[[str], bool]
 ) -> tuple[pd.DataFrame, list[OddCell]]:
     """A sheet, and its cells without a value."""
-    layout = _layout(path, sheet)
+    layout = _layout(path, sheet, part)
     written = _rows(path, sheet, stored=False, in_order=layout.in_order)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
     stored = _rows(path, sheet, stored=True, in_order=layout.in_order) if worked_out else written
@@ -214,45 +218,43 @@ class _Layout:
     hidden: set[int] = field(default_factory=set)
 
 
-def _layout(path: Path, sheet: str) -> _Layout:
+def _layout(path: Path, sheet: str, part: str) -> _Layout:
     """The layout of a sheet, whatever program wrote its XML.
 
     Raises:
         InputError: a row or a cell stands in it twice, or a cell in a row that is not its own.
     """
-    book = load_workbook(path, read_only=True)
-    try:
-        part = book[sheet]._worksheet_path  # which openpyxl tells nowhere else
-    finally:
-        book.close()
     layout = _Layout()
     rows: set[int] = set()
     columns: set[int] = set()
     row = column = 0
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal row, column, columns
+        name, place = tag.rpartition("}")[2], attributes.get("r")
+        if name == "row":
+            before, row = row, int(float(place)) if place else row + 1
+            layout.in_order &= row > before
+            if row in rows:
+                raise _doubled(path, sheet, f"row {row}")
+            rows.add(row)
+            if attributes.get("hidden") in ("1", "true"):
+                layout.hidden.add(row)
+            column, columns = 0, set()
+        elif name == "c":
+            before = column
+            own, column = coordinate_to_tuple(place) if place else (row, column + 1)
+            layout.in_order &= column > before
+            if own != row or column in columns:
+                raise _doubled(path, sheet, f"cell {place}")
+            columns.add(column)
+        elif name == "mergeCell":
+            layout.merged.append(range_boundaries(attributes["ref"]))
+
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartElementHandler = begin
     with ZipFile(path) as parts, parts.open(part) as file:
-        for event, element in iterparse(file, ("start", "end")):
-            name, place = element.tag.rpartition("}")[2], element.get("r")
-            if event == "end":
-                if name in ("row", "mergeCells"):
-                    element.clear()
-            elif name == "row":
-                before, row = row, int(float(place)) if place else row + 1
-                layout.in_order &= row > before
-                if row in rows:
-                    raise _doubled(path, sheet, f"row {row}")
-                rows.add(row)
-                if element.get("hidden") in ("1", "true"):
-                    layout.hidden.add(row)
-                column, columns = 0, set()
-            elif name == "c":
-                before = column
-                own, column = coordinate_to_tuple(place) if place else (row, column + 1)
-                layout.in_order &= column > before
-                if own != row or column in columns:
-                    raise _doubled(path, sheet, f"cell {place}")
-                columns.add(column)
-            elif name == "mergeCell":
-                layout.merged.append(range_boundaries(element.get("ref")))
+        parser.ParseFile(file)
     return layout
 
 
