@@ -218,7 +218,7 @@ def _save(data: np.ndarray, path: Path, scanner: Scanner, step: int = 1) -> None
 
 @cache
 def _places(grid: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Where the voxels of a grid lie, mm along each axis, and which of them are brain, boolean on the grid."""
+    """Where the voxels of a grid lie, mm along each axis, and which of them are brain, booleans."""
     axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(grid, spacing, strict=True)]
     x, y, z = ((place / half) ** 2 for place, half in zip(axes, HALF, strict=True))
     return axes, x[:, None, None] + y[None, :, None] + z[None, None, :] <= 1
