@@ -115,7 +115,8 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Pairs of lesions of two patients with the same content, image, or file of a mask; excluded ones too."""
     images = {path: file_key(Path(path)) for path in set(table["image_path"]) if path}
     image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
-    masks = table["mask_path"].map(os.path.realpath).where(table["mask_path"] != "", table["lesion_id"])
+    drawn = (table["mask_path"] != "") & (table["image_path"] != "")
+    masks = table["mask_path"].map(os.path.realpath).where(drawn, table["lesion_id"])
     pairs = []
     for shared in (table["content"], image, masks):
         for _, group in table.groupby(shared):
