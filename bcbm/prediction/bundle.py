@@ -100,7 +100,7 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         found = f"is a model of format {version}, written by bcbm {author}, and bcbm {__version__} reads "
         raise InputError(Problem(str(folder), f"{found}format {FORMAT}", f"install bcbm {author} or later"))
     if version < FORMAT:
-        found = f"is a model of format {version}, of before bcbm {__version__}, which reads format {FORMAT}"
+        found = f"is a model of format {version}, and bcbm {__version__} reads format {FORMAT}"
         raise InputError(Problem(str(folder), found, "export its run again"))
     if absent := {METADATA, *ALWAYS, *networks} - names:
         raise InputError(Problem(str(folder / SUMS), f"does not name {min(absent)}", AGAIN))

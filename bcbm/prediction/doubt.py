@@ -216,8 +216,6 @@ def fit_reference(vectors: np.ndarray, patients: pd.Series, shrinkage: float | N
         shrinkage: of the covariance; None: the best for these lesions. Distances grow as it falls, and it
             falls as lesions get more: what is to be compared has to have the same.
     """
-    from sklearn.covariance import ledoit_wolf_shrinkage, shrunk_covariance  # which predict does without
-
     rows, width = np.isfinite(vectors).all(axis=1), vectors.shape[1]
     if not rows.any():
         return Reference(np.zeros(width), np.zeros((width, width)), 1.0)
@@ -226,12 +224,26 @@ def fit_reference(vectors: np.ndarray, patients: pd.Series, shrinkage: float | N
     mean = share @ values
     inverse = 1 / np.maximum(np.sqrt(share @ (values - mean) ** 2), LEAST_SCALE)
     standard = (values - mean) * inverse * np.sqrt(share * len(values))[:, None]
+    covariance = standard.T @ standard / len(values)
+    variance = float(np.trace(covariance)) / width
     if shrinkage is None:
-        shrinkage = float(ledoit_wolf_shrinkage(standard, assume_centered=True))
-    covariance = shrunk_covariance(standard.T @ standard / len(values), shrinkage)
+        shrinkage = _shrinkage(standard, covariance, variance)
+    covariance = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(width)
     spread, axes = np.linalg.eigh(covariance)
     root = axes / np.sqrt(np.maximum(spread, FLOOR)) @ axes.T
     return Reference(mean, inverse[:, None] * root, shrinkage)
+
+
+def _shrinkage(rows: np.ndarray, covariance: np.ndarray, variance: float) -> float:
+    """How far to shrink the covariance of centred rows (N, F) towards `variance` times the identity, 0 to 1.
+
+    Ledoit and Wolf, J Multivar Anal 88:365, 2004, lemma 3.2 to 3.4: the noise of the covariance over its
+    distance from the identity.
+    """
+    count = len(rows)
+    noise = float(((rows**2).sum(axis=1) ** 2).sum() / count - (covariance**2).sum()) / count
+    distance = float(((covariance - variance * np.eye(len(covariance))) ** 2).sum())
+    return min(noise / distance, 1.0) if distance > 0 and noise > 0 else 0.0
 
 
 def lesion_vectors(lesions: Lesions) -> dict[str, np.ndarray]:

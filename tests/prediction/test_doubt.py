@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load, save
 from scipy.ndimage import gaussian_filter, shift
+from sklearn.covariance import LedoitWolf
 
 from bcbm.features.appearance import APPEARANCE, INTENSITIES, measure_appearance
 from bcbm.features.records import Study
-from bcbm.prediction.doubt import MEASURES, doubt_from, fit_doubt
+from bcbm.prediction.doubt import MEASURES, doubt_from, fit_doubt, fit_reference
 from bcbm.preparation.lesions import Lesions
 
 WIDTH = 24  # radiomics of drawn lesions
@@ -76,6 +77,21 @@ def test_an_unknown_measure_and_an_unknown_scanner_are_told_apart():
     table = doubt.judged(lesions_of(new), [])
     assert table["radiomics"].isna().all() and table["scanner"].isna().tolist() == [True, False, False, False]
     assert table.loc["P1", "scanner"] == 1 and table.loc["P2", "scanner"] < 0.9
+
+
+def test_a_distance_is_that_of_mahalanobis_under_the_covariance_of_ledoit_and_wolf():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 12)) @ rng.normal(size=(12, 12))
+    reference = fit_reference(vectors, pd.Series(range(40)))
+    standard = (vectors - vectors.mean(axis=0)) / vectors.std(axis=0)
+    known = LedoitWolf(assume_centered=True).fit(standard)
+    assert reference.shrinkage == pytest.approx(known.shrinkage_)
+    expected = np.log(np.sqrt(known.mahalanobis(standard) / 12))
+    assert reference.distance(vectors) == pytest.approx(expected)
+    # A patient weighs the same with its lesion written once and ten times.
+    often = np.concatenate([vectors, np.repeat(vectors[:1], 9, axis=0)])
+    owners = pd.Series([*range(40), *[0] * 9])
+    assert fit_reference(often, owners).mean == pytest.approx(reference.mean)
 
 
 def head(rng):
