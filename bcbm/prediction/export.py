@@ -37,7 +37,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
 from bcbm.preparation.steps import steps
-from bcbm.runs.finished import FinishedRun, read_run
+from bcbm.runs.finished import FOLD_ANEW, FinishedRun, read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
@@ -197,7 +197,7 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
     """
     from safetensors.numpy import save
 
-    from bcbm.baselines.trained import AGAIN, trained_baseline
+    from bcbm.baselines.trained import trained_baseline
 
     trained = [trained_baseline(job) for job in jobs]
     by_fold: dict[int, list[pd.DataFrame]] = {}
@@ -208,8 +208,8 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
         own = ensemble(tables).set_index(jobs[0].lesions.entering["lesion_id"])
         for target, rows in run.predictions[run.predictions["fold"] == number].groupby("target"):
             if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
-                found = f"its model of {target} says of test patients what stands not in its predictions"
-                raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, AGAIN))
+                found = f"its model of {target} says other things of its test lesions than its predictions"
+                raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, FOLD_ANEW))
     return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
 
 
