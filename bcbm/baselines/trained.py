@@ -12,12 +12,12 @@ from bcbm.baselines.fitted import FittedModel
 from bcbm.errors import InputError, Problem, readable
 from bcbm.modalities.base import LesionData
 from bcbm.preparation.fold_job import FoldJob
+from bcbm.runs.finished import FOLD_ANEW
 from bcbm.runs.predictions import calibrated
 from bcbm.statistics.recalibration import Calibrator
 from bcbm.system.files import read_json
 
 DESCRIPTION, ARRAYS = "model.json", "model.safetensors"  # of a fold
-AGAIN = "remove its fold and run the same fit command again"
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def trained_baseline(job: FoldJob) -> TrainedBaseline:
     path = job.home / ARRAYS
     if not path.is_file():
         found = "is not there: the version of bcbm that trained the fold left no model"
-        raise InputError(Problem(str(path), found, AGAIN))
-    content = read_json(job.home / DESCRIPTION, AGAIN)
-    with readable(job.home, AGAIN):
+        raise InputError(Problem(str(path), found, FOLD_ANEW))
+    content = read_json(job.home / DESCRIPTION, FOLD_ANEW)
+    with readable(job.home, FOLD_ANEW):
         fitted = {**content["fitted"], "calibration": content["calibration"]}
         return from_parts(fitted, load(path.read_bytes()))

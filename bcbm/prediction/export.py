@@ -38,7 +38,7 @@ from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
 from bcbm.preparation.steps import steps
 from bcbm.report.words import RANDOM_WORDS
-from bcbm.runs.finished import FinishedRun, read_run
+from bcbm.runs.finished import FOLD_ANEW, FinishedRun, read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
@@ -201,7 +201,7 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
     """
     from safetensors.numpy import save
 
-    from bcbm.baselines.trained import AGAIN, trained_baseline
+    from bcbm.baselines.trained import trained_baseline
 
     trained = [trained_baseline(job) for job in jobs]
     by_fold: dict[int, list[pd.DataFrame]] = {}
@@ -212,8 +212,8 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
         own = ensemble(tables).set_index(jobs[0].lesions.entering["lesion_id"])
         for target, rows in run.predictions[run.predictions["fold"] == number].groupby("target"):
             if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
-                found = f"its model of {target} says of test patients what stands not in its predictions"
-                raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, AGAIN))
+                found = f"its model of {target} says other things of its test lesions than its predictions"
+                raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, FOLD_ANEW))
     return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
 
 
