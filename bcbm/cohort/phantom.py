@@ -6,6 +6,7 @@ drawn here asks for a new `synthetic.GENERATOR`.
 
 import gzip
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
@@ -215,6 +216,14 @@ def _save(data: np.ndarray, path: Path, scanner: Scanner, step: int = 1) -> None
     path.write_bytes(gzip.compress(nib.Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
 
 
+@cache
+def _places(grid: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Where the voxels of a grid lie, mm along each axis, and which of them are brain, booleans."""
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(grid, spacing, strict=True)]
+    x, y, z = ((place / half) ** 2 for place, half in zip(axes, HALF, strict=True))
+    return axes, x[:, None, None] + y[None, :, None] + z[None, None, :] <= 1
+
+
 def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """T1 look-alike on the site's grid, int16, zero outside the brain, and the masks (same, bool) by name."""
     scanner = patient.scanner
@@ -223,9 +232,7 @@ def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.nda
     rng = np.random.default_rng([patient.seed, 4, patient.index, session])
     gain, contrast, bright = look.uniform(0.7, 1.4), look.uniform(0.08, 0.2), look.uniform(*scanner.bright)
     texture, grain = look.uniform(0.04, 0.2), look.uniform(0.6, 1.6)
-    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(grid, spacing, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    brain = ((points / HALF) ** 2).sum(-1) <= 1
+    axes, brain = _places(grid, tuple(spacing.tolist()))
     matter = gaussian_filter(look.standard_normal(grid, dtype=np.float32), 3.5, truncate=2.5)
     matter = matter + 0.9 * matter[::-1]  # the hemispheres mirror each other, not quite
     image = gain * 300 * (1 + contrast * np.tanh(1.5 * matter / matter.std()))
@@ -237,7 +244,9 @@ def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.nda
         high = np.clip((blob.centre + reach) / spacing + np.array(grid) / 2 + 1, 0, grid).astype(int)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         boxes.append(box)
-        masks.append((blob.level(points[box], GROWTH**session) <= 1) & brain[box])
+        inside = [place[span] for place, span in zip(axes, box, strict=True)]
+        points = np.stack(np.meshgrid(*inside, indexing="ij"), -1)
+        masks.append((blob.level(points, GROWTH**session) <= 1) & brain[box])
         distances.append(distance_transform_edt(~masks[-1], sampling=spacing))
     for blob, box, distance in zip(patient.blobs, boxes, distances, strict=True):
         image[box] *= 1 + scanner.ring * blob.ring * ((distance > 2) & (distance <= 6))

@@ -73,6 +73,11 @@ def build_table(
         _agree_on_labels(studies, download.targets, problems, owner)
     _agree_on_labels(studies, primary, problems)  # the primary tumour is always a patient's
     studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
+    for column in studies.columns.intersection(table.columns).drop("study_id"):
+        remedy = "give it another name to keep it"
+        text = f"its column '{column}' is left out: the lesion table has one of that name"
+        problems.append(Problem(download.clinical, text, remedy, "column by a name of the lesion table"))
+        studies = studies.drop(columns=column)
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)
     link_near(table, near_features(features))
@@ -117,7 +122,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         problems.append(
             Problem(
                 lesion,
-                f"its content (within rounding or mirrored) or its image is that of {other}, another patient",
+                f"its content (but for rounding or mirrored), image or mask is {other}'s, another patient",
                 "find out whose it is; both are excluded",
                 "same content in two patients",
             )

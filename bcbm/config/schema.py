@@ -225,6 +225,12 @@ class Task:
     aggregate: Literal["mean", "max", "noisy_or", "largest", "attention"] = key(
         "mean", "how lesions become a patient; attention is trained on bags of a patient's lesions"
     )
+    random_labels: int | None = key(
+        None,
+        "seed by which the labels are dealt out anew among the patients that enter, a control that nothing "
+        "can predict; empty: labels as they are",
+        least=0,
+    )
 
 
 @dataclass

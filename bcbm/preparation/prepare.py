@@ -14,9 +14,10 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.patient_labels import contradicted, converted
+from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
 from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
+from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.appearance import APPEARANCE, measure_appearance
@@ -189,6 +190,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
         exclude(table, nowhere, f"no {config.split.holdout} to hold out")
+    cohort.require_same_files()
     files, table = table, portable(table, cohort.download.root)
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:
@@ -198,6 +200,10 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     _print("note", notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()
+    if labels and config.task.random_labels is not None:
+        targets = [target for target in known_targets(config.cohort.targets) if target in table]
+        seed, owner = [config.task.random_labels], config.cohort.labels
+        table.loc[enters, targets] = permute_labels(table[enters], targets, seed, owner)[targets]
     entering = table[enters].reset_index(drop=True)
     if entering.empty:
         raise InputError(
@@ -271,6 +277,13 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
         published = workbook[list(FEATURES)].assign(library="workbook")
+        if empty := [name for name in FEATURES if published[name].isna().all()]:
+            text, remedy = (
+                f"no lesion has a value of {listed(empty, 5)}",
+                "fill the column, or extract radiomics",
+            )
+            problem = Problem("table of radiomics", text, remedy, "feature without any value")
+            cohort.problems += [problem] if len(empty) < len(FEATURES) else []
         if changed.any():
             text = "radiomics extracted for parts of masks, of whose whole the workbook's rows are"
             say(console, f"  {text}: {changed.sum()}")
@@ -290,7 +303,10 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
 def _compare(
     workbook: pd.DataFrame, values: pd.DataFrame, config: Config, folder: Path, console: Console
 ) -> list[Problem]:
-    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs."""
+    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs.
+
+    Where every lesion differs it is one problem: then it is the files that are others, and no study.
+    """
     compared, differing = compare_radiomics(workbook, values), differing_lesions(workbook, values)
     write_whole(folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
     write_whole(folder / "radiomics-differing.csv", spreadsheet_csv(differing.reset_index()))
@@ -303,6 +319,12 @@ def _compare(
     )
     problems = []
     studies = np.array([str(lesion).partition("/")[0] for lesion in differing.index], object)
+    many = len(set(studies))
+    if len(differing) == count and many > 1 and not differing["diameters"].all():
+        text = f"all {count} lesions that it knows, of {many} studies, differ from what is extracted"
+        remedy = "check that images and masks are those of the workbook, at their resolution; the extracted "
+        remedy += f"values count, and {folder / 'radiomics-differing.csv'} lists the lesions"
+        return [Problem("radiomics workbook", text, remedy, "radiomics differ from the workbook")]
     for study, lesions in differing.groupby(studies):
         worst, names = lesions.iloc[0], [lesion.partition("/")[2] for lesion in lesions.index]
         text = (

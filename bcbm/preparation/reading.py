@@ -32,7 +32,7 @@ from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
-from bcbm.system.content import file_sum
+from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.terminal.progress import progress_bar
@@ -57,6 +57,7 @@ class SurveyedCohort:
         notes: what is decided already, such as patients with several spellings, masks of several lesions, and
             images whose header has two forms.
         extract: whether radiomics are extracted: they have to be, or there is no table of them.
+        keys: what each image and mask held when it was first looked at, by path.
     """
 
     download: Download
@@ -69,6 +70,7 @@ class SurveyedCohort:
     problems: list[Problem]
     notes: list[Problem]
     extract: bool
+    keys: dict[str, bytes]
 
     @property
     def changed(self) -> pd.Series:
@@ -79,6 +81,17 @@ class SurveyedCohort:
         if self.survey is None:
             return pd.Series(False, index=self.table.index)
         return self.table["voxels"] < self.table["drawn"]
+
+    def require_same_files(self) -> None:
+        """Refuse to go on with files of which one has been replaced, as each step reads them again.
+
+        Raises:
+            InputError: it names each.
+        """
+        changed = [path for path, key in self.keys.items() if file_key(Path(path)) != key]
+        remedy = "start again when nothing writes to it any more"
+        if changed:
+            raise InputError(*(Problem(path, "has changed while it was read", remedy) for path in changed))
 
 
 def cache_folder() -> Path:
@@ -184,6 +197,8 @@ def read_cohort(
         extract = True
         say(console, "  no table of radiomics: they are extracted from images and masks")
     volumes = volumes or (radiomics and extract)
+    files = download.segmentations.filter(regex="^(image_|mask_path)") if volumes else pd.DataFrame()
+    keys = {path: file_key(Path(path)) for path in sorted({*files.to_numpy().ravel()}) if path}
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
@@ -227,7 +242,7 @@ def read_cohort(
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
     return SurveyedCohort(
-        download, content, folder, ledger, table, workbook, survey, problems, notes, extract
+        download, content, folder, ledger, table, workbook, survey, problems, notes, extract, keys
     )
 
 

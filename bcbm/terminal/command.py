@@ -74,16 +74,22 @@ def _folds(config: "Config") -> str:
     return f"{split.repeats} x {split.folds} folds"
 
 
-def over_words(usage: str, work: "Callable[[list[str], Console], int]", keys: Sequence[str] = ()) -> int:
-    """Do what the words of the command line ask for; without any, or for help, print how it is used.
+def over_words(
+    usage: str,
+    work: "Callable[[list[str], Console], int]",
+    keys: Sequence[str] = (),
+    required: bool = True,
+) -> int:
+    """Do what the words of the command line ask for; for help, print how it is used.
 
     Args:
         usage: the command's docstring.
         work: of the words and the console; returns the exit status.
         keys: as of `run_command`.
+        required: without any words, print how it is used.
     """
     words = sys.argv[1:]
-    if not words or HELP & set(words):
+    if (required and not words) or HELP & set(words):
         print_help(usage, keys, asks_for_all(words))
         return 0
 
@@ -133,9 +139,10 @@ def errors_in_words(work: Callable[[], int]) -> int:
     A user's errors are shown in one line each, with status 2; what no words are known for is a fault of this
     program, with status 3.
     """
-    from bcbm.system.memory import ANY_WORK, require_address_space
+    from bcbm.system.memory import ANY_WORK, require_address_space, seldom_collected
     from bcbm.system.processes import Terminated, terminable
 
+    seldom_collected()
     any_surroundings()
     terminable()
     from rich.console import Console
@@ -173,6 +180,9 @@ def _in_words(error: Exception) -> list[str]:
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; correct it and run the same command again: "
         return [text + "finished work is kept"]
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        text = f"'{error.object}' holds signs that {error.encoding} lacks, in which names of files are here"
+        return [f"{text}; set PYTHONUTF8=1 or LC_ALL=C.UTF-8, and run the same command again"]
     return []
 
 

@@ -36,6 +36,7 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
+from bcbm.prediction.study import study_files
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
@@ -259,6 +260,20 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):
+    for name in ("image", "image_t2", "mask_met"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    image, masks, others = study_files(tmp_path, ["t2"])
+    assert (image.name, others["t2"].name) == ("S_image.nii.gz", "S_image_t2.nii.gz") and len(masks) == 1
+    (tmp_path / "S_image_t2.nii.gz").rename(tmp_path / "S_image_t2flair.nii.gz")
+    with pytest.raises(InputError, match="holds 2 files"):
+        study_files(tmp_path, ["t2"])
+    for name in ("image_t2", "image_t2_n4"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    with pytest.raises(InputError, match="2 images of t2"):
+        study_files(tmp_path, ["t2"])
 
 
 BAD = {
