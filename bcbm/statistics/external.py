@@ -24,6 +24,7 @@ from bcbm.statistics.operating import proportion_interval
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.power import smallest_auroc
 from bcbm.statistics.probabilities import probability_block
+from bcbm.statistics.resampling import percentile_interval, resampled_auprcs, resampled_counts
 from bcbm.statistics.results import (
     AurocBlock,
     CalibrationBlock,
@@ -149,7 +150,11 @@ def frozen_block(rows: pd.DataFrame, area: Area, tests: int, resamples: int, see
     """
     labels, probability, count = rows["label"], rows["probability"], len(rows)
     block = cast(FrozenBlock, ranking_block(rows, area, "patient", resamples, seed))
+    values = probability.to_numpy(np.float64)
     ends = {
+        "auprc": lambda weights: resampled_auprcs(
+            labels.to_numpy(), values, np.arange(count), weights, np.zeros(count)
+        ),
         "brier": mean_under(squares(rows)),
         "scaled_brier": ratio_under(squares(rows), squares(rows, "prevalence")),
         "log_loss": mean_under(surprises(rows)),
@@ -246,13 +251,9 @@ def against_primary(rows: pd.DataFrame, status: pd.Series) -> Conversion | None:
 def bootstrap_difference(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float]:
-    """The accelerated bootstrap interval of the difference of two AUROCs on the same patients, (N,) each."""
-    return accelerated_interval(
-        lambda weights: weighted_aurocs(labels, first, weights) - weighted_aurocs(labels, second, weights),
-        len(labels),
-        resamples,
-        seed,
-    )
+    """The percentile bootstrap interval of the difference of two AUROCs on the same patients, (N,) each."""
+    drawn = resampled_counts(np.random.default_rng(seed), len(labels), resamples)
+    return percentile_interval(weighted_aurocs(labels, first, drawn) - weighted_aurocs(labels, second, drawn))
 
 
 _CLASSES = {"positives": 1, "negatives": 0}

@@ -86,6 +86,9 @@ def accelerated_interval(statistic: Weighted, count: int, resamples: int, seed: 
 def intercept_interval(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Ends:
     """Calibration in the large with slope 1: the shifts of the logit that a score test does not refuse.
 
+    The variance is that of the residuals (a robust score test; Boos, Am Stat 46:327, 1992): a model whose
+    slope is not 1 has others than its probabilities say, and an interval by these held down to 79 %.
+
     Args:
         labels: 0 or 1, (N,).
         probabilities: (N,).
@@ -99,8 +102,8 @@ def intercept_interval(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> E
         return NOWHERE
 
     def outside(shift: float) -> float:
-        p = expit(x + shift)
-        return float((positive.sum() - p.sum()) ** 2 - TWO_SIDED**2 * (p * (1 - p)).sum())
+        residuals = positive - expit(x + shift)
+        return float(residuals.sum() ** 2 - TWO_SIDED**2 * (residuals**2).sum())
 
     return _end(outside, centre, -1.0), _end(outside, centre, 1.0)
 

@@ -6,7 +6,7 @@ patients are drawn of each prevalence and AUROC, and each candidate says where t
 
 - AUROC: score (`bcbm.statistics.area`), DeLong on the plain scale and on the logit, percentile, accelerated.
 - average precision, Brier score, scaled Brier score, log loss: percentile and accelerated bootstrap.
-- calibration in the large: Wald, score test; slope: Wald, likelihood ratio.
+- calibration in the large: Wald, robust score test; slope: Wald, likelihood ratio.
 - sensitivity, specificity, PPV, NPV at the frozen threshold: Wilson.
 - the difference of two models' AUROC on the same patients: DeLong, score, percentile, accelerated.
 
@@ -112,7 +112,7 @@ def intervals(rows, seed):
     ends["difference of AUROC", "DeLong"] = test["low"], test["high"]
     slope, intercept = calibration(labels, p)
     ends["calibration in the large", "Wald"] = wald_intercept(p, intercept)
-    ends["calibration in the large", "score"] = intercept_interval(labels, p)
+    ends["calibration in the large", "robust score"] = intercept_interval(labels, p)
     ends["calibration slope", "Wald"] = wald_slope(labels, p, slope)
     ends["calibration slope", "likelihood ratio"] = slope_interval(labels, p)
     wilson = wilson_intervals(labels, p >= THRESHOLD, rows["repeat"])
