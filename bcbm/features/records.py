@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bcbm.errors import Note
+from bcbm.errors import InputError, Note, Problem
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
 from bcbm.system.content import file_key, file_sum
@@ -66,6 +66,7 @@ def each_study(
         The study, the path that its other files begin with, its record.
 
     Raises:
+        InputError: a file has changed while it was read; what was finished stays.
         OSError: the folder cannot be written or the disk is full; what was finished stays.
 
     Warns:
@@ -94,7 +95,11 @@ def each_study(
         warnings.warn(text, Note, stacklevel=2)
     missing.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     work_on = workers(jobs, return_as="generator_unordered")
-    for study, path, record in work_on(delayed(_make_record)(work, *item) for item in missing):
+    for study, path, record in work_on(delayed(_make_record)(work, settings, *item) for item in missing):
+        if record is None:
+            text = "it or a mask has changed while it was read"
+            remedy = "start again when nothing writes to them any more"
+            raise InputError(Problem(str(study.image), text, remedy))
         if progress:
             progress(len(study.masks))
         yield study, path, record
@@ -117,8 +122,13 @@ def _stored_record(path: Path) -> Record | None:
     return record if whole else None
 
 
-def _make_record(work: Work, study: Study, path: Path) -> tuple[Study, Path, Record]:
+def _make_record(
+    work: Work, settings: dict[str, Any], study: Study, path: Path
+) -> tuple[Study, Path, Record | None]:
+    """A record, kept; None where it is of other files than its address: one was replaced meanwhile."""
     record = work(study, path)
+    if _address(study, settings) != path.name:
+        return study, path, None
     endings = record.get("files", ())
     record["sums"] = {ending: file_sum(Path(f"{path}{ending}")) for ending in endings}
     if not record.get("again"):

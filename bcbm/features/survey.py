@@ -16,7 +16,9 @@ from bcbm.cohort.measurements import (
     NOT_STRIPPED,
     RESCALED,
     SCRAP,
+    SPIKED,
     SPREAD,
+    TOO_FINE,
     TURNED,
     UNPLACED,
     Brain,
@@ -42,13 +44,15 @@ from bcbm.features.volumes import (
 )
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 4, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 5, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
+_SPIKE = 50.0  # times the brain's mean beyond which a voxel rules how it is scaled; real scans reach 8
+_FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -110,6 +114,12 @@ def survey_cohort(
         for lesion, text in record["values"].items():
             remedy = f"cohort.label_value={value} counts"
             notes.append(Problem(lesion, text, remedy, "several label values"))
+        for lesion, text in record["odd"].items():
+            remedy = "check the mask: they count as background"
+            problems.append(Problem(lesion, text, remedy, "mask with values that are no label"))
+        for lesion, text in record["unused"].items():
+            remedy = "nothing to do if these are no lesions; else give each a row, or a name"
+            notes.append(Problem(lesion, text, remedy, "label values of no lesion"))
     table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
     pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
     for listed in (problems, notes):
@@ -190,9 +200,11 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
     """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
     what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `divisions`
     (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
-    `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
+    `odd` (of masks with voxels that are no label), `unused` (of files with label values of no lesion, by its
+    first lesion), `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not
+    be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
-    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": []}
+    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": [], "odd": {}, "unused": {}}
     try:
         image = open_volume(study.image, study.form)
         _require_brain(image)
@@ -208,10 +220,14 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
         apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
         record["forms"] = next((words for words in apart if words[1]), [])
     regions: dict[str, tuple[str, _Region, float]] = {}  # of masks and parts: the mask, where, how large
+    unused: dict[Path, tuple[str, dict[float, int]]] = {}  # a lesion of the file, and what none has yet
     for lesion, path in study.masks.items():
         own = study.parts.get(lesion, MaskPart()).value  # a label value of its own, as a table may give it
         try:
-            start, values = _drawn(image, path, study.form)
+            start, values, odd = _drawn(image, path, study.form)
+            record["odd"] |= {lesion: odd} if odd else {}
+            if own:
+                unused.setdefault(path, (lesion, dict(label_values(values))))[1].pop(own, None)
             region, text = _chosen(values, own or value, path.name)
             packed, measures = _measure(image, brain, start, region, path.name)
         except MaskError as error:
@@ -236,6 +252,9 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
                 parts.append(measures | drawn)
                 regions[f"{lesion}/{number}"] = lesion, packed, measures["voxels"]
         record["divisions"][lesion] = [parts, strays]
+    for path, (lesion, counts) in unused.items():
+        if counts:
+            record["unused"][lesion] = f"{path.name} holds {_labels_text(list(counts.items()))} too"
     for first, second in combinations(sorted(regions), 2):
         (mask, one, a), (other_mask, other, b) = regions[first], regions[second]
         if mask != other_mask and (common := _common(one, other)):
@@ -284,6 +303,14 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         )
         remedy = "strip the skull again, or correct its spacing; intensities are scaled by what is left"
         doubts.append([SCRAP, text, remedy])
+    finest = float(min(image.grid.GetSpacing()))
+    if finest < _FINE:
+        text = f"has voxels of {finest:.3g} mm: no head is scanned so finely, they may be centimetres"
+        doubts.append([TOO_FINE, text, "correct the spacing in the header, of image and masks alike"])
+    mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
+    if high > _SPIKE * mean:
+        text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
+        doubts.append([SPIKED, text, "look at the image; features.crop_intensity=percentile heeds no spike"])
     remedy = "give it as it was before; its radiomics are not those of other images"
     if below > _NEGATIVE * (brain + below):
         share = below / (brain + below)
@@ -295,8 +322,9 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
     return doubts
 
 
-def _drawn(image: Volume, path: Path, form: Form) -> tuple[np.ndarray, np.ndarray]:
-    """The box of a mask, its start (z, y, x) and the values in it; MaskError where it cannot be used."""
+def _drawn(image: Volume, path: Path, form: Form) -> tuple[np.ndarray, np.ndarray, str]:
+    """The box of a mask, its start (z, y, x) and the values in it, and which of the whole are no label, in
+    words; MaskError where it cannot be used."""
     try:
         mask = open_volume(path, form)
     except VolumeError as error:
@@ -311,14 +339,26 @@ def _drawn(image: Volume, path: Path, form: Form) -> tuple[np.ndarray, np.ndarra
             "empty mask", f"{path.name} holds no voxel above 0.5 (values from {low:g} to {high:g})"
         )
     values = np.array(mask.values[box])  # a copy: where ITK read the file, a view outlives its memory
-    return np.array([part.start for part in box]), values
+    return np.array([part.start for part in box]), values, _no_labels(mask.values, path.name)
+
+
+def _no_labels(values: np.ndarray, name: str) -> str:
+    """How many voxels of a mask are below 0 or not finite, in words; "" where none is, but for rounding."""
+    low = int((values < -0.5).sum()) if values.dtype.kind != "u" else 0
+    wild = int((~np.isfinite(values)).sum()) if values.dtype.kind == "f" else 0
+    words = [f"{count} voxels {what}" for count, what in ((low, "below 0"), (wild, "not finite")) if count]
+    return f"{name} holds {' and '.join(words)}" if words else ""
+
+
+def _labels_text(labels: list[tuple[float, int]]) -> str:
+    words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
+    return f"the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
 
 
 def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]:
     """The voxels of the lesion, and where they have one of several values all of these in words."""
     labels = label_values(values)
-    words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
-    text = f"{name} holds the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
+    text = f"{name} holds {_labels_text(labels)}"
     if len(labels) > 1 and not value:
         remedy = "set cohort.label_value, or draw each in a mask of its own"
         raise MaskError("several label values", text, remedy)

@@ -37,6 +37,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
 from bcbm.preparation.steps import steps
+from bcbm.report.words import RANDOM_WORDS
 from bcbm.runs.finished import FOLD_ANEW, FinishedRun, read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
@@ -122,6 +123,9 @@ def _check(run: FinishedRun, config: Config, leaky: bool) -> None:
         raise InputError(
             Problem(str(run.folder), found, "export a run without features.shells and features.encoder")
         )
+    if run.random_labels is not None:
+        found = f"is a control: its labels were {RANDOM_WORDS}"
+        raise InputError(Problem(str(run.folder), found, "export a run without task.random_labels"))
     if run.results["leaky"] and not leaky:
         found = "is LEAKY: its folds share patients or lesions, and its figures are no results"
         remedy = "fit with split.unit=patient, or write leaky=true, which the model will say for ever"

@@ -19,6 +19,7 @@ from bcbm.prediction.pictures import study_pictures
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
+from bcbm.preparation.reading import Labels
 from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
 from bcbm.runs.predictions import ensemble
@@ -74,8 +75,16 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     return table
 
 
-def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Config, Lesions]:
+def prepared(
+    model: TrainedModel, config: Config, console: Console, labels: Labels = "none"
+) -> tuple[Config, Lesions]:
     """The lesions of a cohort, prepared as those that a model was trained on, and the settings of that.
+
+    Args:
+        model: to be used on them.
+        config: the model's own, with the cohort in it.
+        console: gets what is wrong with the cohort.
+        labels: as of `read_cohort`.
 
     Raises:
         InputError: a step of preparation, or the library of radiomics, has another version than in training.
@@ -84,7 +93,7 @@ def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Con
     if extracted:
         config = replace(config, features=replace(config.features, radiomics="extract"))
     _require_steps(model, config, extracted)
-    lesions = prepare(config, console, labels=False, appearance=True)
+    lesions = prepare(config, console, labels=labels, appearance=True)
     if model.radiomics.get("library") == "workbook":
         made = pd.read_parquet(lesions.folder / "radiomics.parquet", columns=["library"])["library"]
         if own := sorted(set(made) - {"workbook"}):

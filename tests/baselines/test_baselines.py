@@ -24,8 +24,9 @@ from bcbm.baselines import permuted_aurocs, train_baseline
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.fitted import FittedModel
 from bcbm.baselines.models import MostCorrelated, fit_model, training_weights
-from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
+from bcbm.baselines.permutation import pipeline_aurocs
 from bcbm.cohort.near import signed_log
+from bcbm.cohort.patient_labels import permute_labels
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose

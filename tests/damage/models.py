@@ -58,3 +58,13 @@ def _(model: Path) -> None:
 @kind("a model of an earlier format", f"format {FORMAT - 1}", "export its run again", **MODEL)
 def _(model: Path) -> None:
     write_format(model, FORMAT - 1, "0.4.0")
+
+
+@kind("a model held against one cohort twice", "cohort.root=", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return ["cohort.root=DIR"]
+
+
+@kind("a model compared with a folder that is none", "2 folders", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return [str(model.parent)]

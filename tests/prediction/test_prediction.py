@@ -1,6 +1,5 @@
 """A model says elsewhere what its run said, or says why it does not."""
 
-import hashlib
 import io
 import json
 import re
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from layouts import write_manifest
+from models import with_sums
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
 from rich.console import Console
@@ -36,6 +36,7 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
+from bcbm.prediction.study import study_files
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
@@ -85,13 +86,6 @@ def command(monkeypatch):
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def with_sums(folder):
-    """Write the sums of a model anew, as whoever had changed it on purpose would."""
-    names = [line.split("  ", 1)[1] for line in (folder / SUMS).read_text().splitlines()]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines))
 
 
 def predicted_alone(trained, root, run, number, place):
@@ -266,6 +260,20 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):
+    for name in ("image", "image_t2", "mask_met"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    image, masks, others = study_files(tmp_path, ["t2"])
+    assert (image.name, others["t2"].name) == ("S_image.nii.gz", "S_image_t2.nii.gz") and len(masks) == 1
+    (tmp_path / "S_image_t2.nii.gz").rename(tmp_path / "S_image_t2flair.nii.gz")
+    with pytest.raises(InputError, match="holds 2 files"):
+        study_files(tmp_path, ["t2"])
+    for name in ("image_t2", "image_t2_n4"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    with pytest.raises(InputError, match="2 images of t2"):
+        study_files(tmp_path, ["t2"])
 
 
 BAD = {
