@@ -57,6 +57,7 @@ class FrozenCohort:
                 "patient_probability": patients["probability"].loc[owners].to_numpy(),
                 "threshold": lesions["threshold"].to_numpy(),
                 "label": own.loc[keys].to_numpy(float),
+                "split_hash": self.lesions.cohort,  # none was divided: all are of the cohort of this content
             }
         )
 
