@@ -12,7 +12,8 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.cards import Card, read_card
 from bcbm.features.records import Study, each_study
-from bcbm.preparation.reading import SurveyedCohort, count_masks
+from bcbm.preparation.reading import SurveyedCohort
+from bcbm.preparation.studies import count_masks
 from bcbm.system.lazy import imported
 from bcbm.terminal.progress import progress_bar
 

@@ -39,8 +39,9 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.reading import SurveyedCohort, disk_errors, read_cohort
 from bcbm.preparation.shells import measured_shells
+from bcbm.preparation.studies import count_masks, studies_of
 from bcbm.runs.finished import FinishedRun
 from bcbm.runs.joins import finished_folds
 from bcbm.system.files import write_whole
