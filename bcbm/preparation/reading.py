@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem, out_of_memory
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.survey import register_cohort, survey_cohort
-from bcbm.preparation.studies import count_masks, studies_of
+from bcbm.preparation.studies import count_masks, read_studies, studies_of
 from bcbm.system.content import file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -122,6 +122,7 @@ def read_cohort(
     register: bool,
     radiomics: bool = True,
     labels: bool = True,
+    following: Collection[str] = (),
 ) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
@@ -130,6 +131,8 @@ def read_cohort(
         radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
         labels: read them, and refuse a cohort that lacks those of `task.targets`.
+        following: what else is worked out of the volumes while their files are read, of `radiomics`,
+            `shells` and `crops`.
 
     Raises:
         InputError: nothing can be done with this input.
@@ -183,6 +186,12 @@ def read_cohort(
     if volumes and download.has_images:
         studies = studies_of(download.segmentations, form=config.cohort.form)
         place, value = folder / "survey", config.cohort.label_value or 0
+        steps = set(following) | ({"registration"} if register else set())
+        if "radiomics" in steps and not extract:
+            steps = steps - {"radiomics"} | {"parts"}
+        if steps:
+            with progress_bar(console, "reading images and masks", count_masks(studies), folder) as advance:
+                read_studies(config, download, names, folder, steps, advance)
         with progress_bar(console, "surveying images and masks", count_masks(studies), place) as advance:
             survey = survey_cohort(studies, place, config.prepared.jobs, advance, value=value)
         download, survey = divide(download, survey, config.cohort.parts, names, value)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import Command
+from readings import counted_readings
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -129,6 +130,34 @@ def test_a_second_preparation_works_nothing_out_again(cohort, tmp_path):
         and first.values["crops"].where == again.values["crops"].where
     )
     prepared(cohort, tmp_path, *EXTRACT, "cohort.policy=largest")
+    assert written(tmp_path) == before
+
+
+def test_each_file_is_read_once_for_all_steps_and_a_step_that_is_lacking_alone_is_made(cohort, tmp_path):
+    words = [*EXTRACT, "task.modalities=[image,radiomics]", "cohort.position=image"]
+    with counted_readings() as readings:
+        first, _ = prepared(cohort, tmp_path, *words)
+    volumes = {path.name for path in cohort.rglob("*.nii.gz")}
+    assert readings == dict.fromkeys(volumes, 1)
+    assert {part.name for part in tmp_path.iterdir()} >= {"survey", "registration", "radiomics", "crops"}
+    shutil.rmtree(tmp_path / "crops")
+    before = written(tmp_path)
+    again, _ = prepared(cohort, tmp_path, *words)
+    after = written(tmp_path)
+    assert {path: after[path] for path in before} == before and len(after) > len(before)
+    assert all(np.array_equal(crop, same) for crop, same in zip(first.values["crops"], again.values["crops"], strict=True))
+
+
+def test_crops_do_not_depend_on_which_lesions_enter(cohort, tmp_path):
+    words = ["task.modalities=[image]", "task.targets=[HER2]"]
+    prepared(cohort, tmp_path, *words)
+    before = written(tmp_path)
+    excluded = tmp_path / "excluded.csv"
+    lesion = next(cohort.rglob("*_mask_*"))
+    study, _, name = lesion.name.removesuffix(".nii.gz").partition("_mask_")
+    excluded.write_text(f"lesion,reason\n{study}/{name},drawn elsewhere\n")
+    left, _ = prepared(cohort, tmp_path, *words, f"cohort.exclude={excluded}")
+    assert f"{study}/{name}" not in set(left.entering["lesion_id"])
     assert written(tmp_path) == before
 
 
