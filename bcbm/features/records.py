@@ -69,7 +69,7 @@ def read_once(
 ) -> None:
     """Make the records that studies lack of several steps; each file is read and unpacked once for all.
 
-    `each_study` then finds them. What is damaged is left to it, and what cannot be read.
+    `each_study` then finds them, and makes what is damaged again.
 
     Args:
         studies: each with the steps that follow the first one.

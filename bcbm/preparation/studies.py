@@ -11,6 +11,7 @@ import pandas as pd
 from bcbm.cohort.download import Download
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.parts import Policy, part_numbers
+from bcbm.cohort.patient_labels import OWNERS, Owner
 from bcbm.cohort.table import LESIONS
 from bcbm.config.schema import Config, Features
 from bcbm.features.crops import CropSettings, crops_step
@@ -88,10 +89,10 @@ def read_studies(
     """
     features, cohort, rows = config.features, config.cohort, download.segmentations
     value = cohort.label_value or 0
-    has_all = IMAGE.absent(LesionData(rows, {}, config)) == ""
+    cut = (IMAGE.absent(LesionData(rows, {}, config)) == "") & _labelled(download, cohort.labels)
     cropped = {
         study.image: study
-        for study in studies_of(rows[has_all], sequences=config.task.sequences[1:], form=cohort.form)
+        for study in studies_of(rows[cut], sequences=config.task.sequences[1:], form=cohort.form)
     }
     radiomics = radiomics_step(folder / "radiomics", axes=features.axes)
     steps = {
@@ -113,6 +114,16 @@ def read_studies(
         plans.append((study, [Following(*item) for item in chosen]))
     survey = survey_step(folder / "survey", value)
     read_once(plans, survey, jobs=config.prepared.jobs, progress=progress)
+
+
+def _labelled(download: Download, owner: Owner) -> pd.Series:
+    """Whether a segmentation may have a label, a boolean a row; without targets none needs one."""
+    rows, studies = download.segmentations, download.studies
+    if owner == "lesion" or not download.targets:
+        return pd.Series(True, index=rows.index)
+    owners = studies[OWNERS[owner]]
+    labelled = owners.isin(owners[studies[download.targets].notna().any(axis=1)])
+    return rows["study_id"].isin(studies.loc[labelled, "study_id"])
 
 
 @dataclass(frozen=True)
