@@ -33,6 +33,7 @@ def _audit(config: "Config", console: "Console") -> int:
     from bcbm.preparation.reading import read_cohort
     from bcbm.report.figures.audit import audit_figures
     from bcbm.report.pages.audit import write_page
+    from bcbm.report.pages.overview import write_overview
     from bcbm.system.files import strict_json, write_whole
     from bcbm.terminal.progress import progress_bar
 
@@ -45,6 +46,7 @@ def _audit(config: "Config", console: "Console") -> int:
         images, form = cohort.survey is not None, config.cohort.form
         figures = audit_figures(cohort.table, content["flow"], Path(drawings), images, form, brains)
         write_page(content, figures, folder / "audit.html")
+    write_overview(Path(config.run.root))
     report(cohort.table, [], console)
     _print(content, console)
     say(console, f"pictures and every finding: {folder.absolute() / 'audit.html'}")

@@ -9,31 +9,39 @@ against=NAME is the one that the others are compared with; default: of those tha
 changes nothing of the base, else the first that predicts most targets. Runs of different cohorts, by their
 content, are refused unless across=true, which marks every figure. --wandb also makes a W&B workspace
 of their runs (pip install 'bcbm[wandb]').
+
+    python -m bcbm.compare MODEL OTHER cohort.root=DIR [out=DIR]
+
+Two models that bcbm export has written are tested on the same patients, nothing refitted (DeLong, and a
+bootstrap of patients).
 """
 
-import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 KEYS = ("experiment", "experiments", "seed", "bootstrap", "cohort", "split", "run")
 
 
+def _compare(words: list[str], console: "Console") -> int:
+    from bcbm.validation.request import names_models
+
+    if names_models(words):
+        from bcbm.validation.compare import compare_models
+
+        compare_models(words, console)
+        return 0
+    from bcbm.comparison.compare import compare
+
+    return compare(words, console)
+
+
 def main() -> int:
     """Compare experiments."""
-    from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import HELP, asks_for_all, print_help
+    from bcbm.terminal.command import over_words
 
-    words = sys.argv[1:]
-    if not words or HELP & set(words):
-        print_help(__doc__ or "", KEYS, asks_for_all(words))
-        return 0
-
-    def work() -> int:
-        from rich.console import Console
-
-        from bcbm.comparison.compare import compare
-
-        return compare(words, Console(highlight=False))
-
-    return errors_in_words(work)
+    return over_words(__doc__ or "", _compare, KEYS)
 
 
 if __name__ == "__main__":

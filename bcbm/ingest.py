@@ -10,39 +10,35 @@ manifest.csv is written that names them. Its labels come from a table by the hos
 (labels=FILE), or are filled in by hand; then: cohort.root=DIR.
 """
 
-import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 KEYS = ("ingest", "prepared.jobs", "cohort.same_patients", "cohort.targets")
 SHORT = ("out=", "labels=")  # for ingest.out and ingest.labels
 
 
+def _ingest(words: list[str], console: "Console") -> int:
+    from pathlib import Path
+
+    from bcbm.config.compose import compose
+    from bcbm.errors import ConfigError
+    from bcbm.imaging.ingest import ingest
+
+    folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+    if len(folders) != 1:
+        raise ConfigError(f"ingest: {len(folders)} folders are named; name the one of your files")
+    settings = [word for word in words if word not in folders]
+    config = compose(["ingest." + word if word.startswith(SHORT) else word for word in settings])
+    return ingest(Path(folders[0]).expanduser(), config, console)
+
+
 def main() -> int:
     """Make a cohort of a hospital's files."""
-    from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import HELP, asks_for_all, print_help
+    from bcbm.terminal.command import over_words
 
-    words = sys.argv[1:]
-    if not words or HELP & set(words):
-        print_help(__doc__ or "", KEYS, asks_for_all(words))
-        return 0
-
-    def work() -> int:
-        from pathlib import Path
-
-        from rich.console import Console
-
-        from bcbm.config.compose import compose
-        from bcbm.errors import ConfigError
-        from bcbm.imaging.ingest import ingest
-
-        folders = [word for word in words if "=" not in word or Path(word).is_dir()]
-        if len(folders) != 1:
-            raise ConfigError(f"ingest: {len(folders)} folders are named; name the one of your files")
-        settings = [word for word in words if word not in folders]
-        config = compose(["ingest." + word if word.startswith(SHORT) else word for word in settings])
-        return ingest(Path(folders[0]).expanduser(), config, Console(highlight=False))
-
-    return errors_in_words(work)
+    return over_words(__doc__ or "", _ingest, KEYS)
 
 
 if __name__ == "__main__":

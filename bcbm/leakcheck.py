@@ -31,6 +31,7 @@ def leakcheck(config: "Config", console: "Console") -> int:
     from bcbm.preparation.prepare import prepare
     from bcbm.preparation.reading import disk_errors
     from bcbm.report.figures.leakage import leakage_figure
+    from bcbm.report.pages.overview import write_overview
     from bcbm.statistics.leakage import check_name
     from bcbm.system.files import strict_json, write_whole
 
@@ -42,6 +43,7 @@ def leakcheck(config: "Config", console: "Console") -> int:
         folder = Path(config.run.root) / "leakcheck" / lesions.cohort / name
         write_whole(folder / "leakcheck.json", strict_json(content))
         leakage_figure(content, folder / "leakcheck.png")
+        write_overview(Path(config.run.root))
     _print(content, console)
     text = f"figure and every draw: {folder.absolute() / 'leakcheck.png'}, leakcheck.json"
     say(console, text)

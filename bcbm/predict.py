@@ -9,30 +9,26 @@ written to out=DIR, by default predictions. Exit status: 0 all patients predicte
 fault of the program.
 """
 
-import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 KEYS = ("cohort", "prepared", "predict", "trainer.accelerator")
 
 
+def _predict(words: list[str], console: "Console") -> int:
+    from bcbm.prediction.request import answer
+
+    table = answer(words, console)
+    return int(((table["level"] == "patient") & (table["reason"] != "")).any())
+
+
 def main() -> int:
     """Predict a cohort or a study."""
-    from bcbm.terminal.command import errors_in_words
-    from bcbm.terminal.help import HELP, asks_for_all, print_help
+    from bcbm.terminal.command import over_words
 
-    words = sys.argv[1:]
-    if not words or HELP & set(words):
-        print_help(__doc__ or "", KEYS, asks_for_all(words))
-        return 0
-
-    def work() -> int:
-        from rich.console import Console
-
-        from bcbm.prediction.request import answer
-
-        table = answer(words, Console(highlight=False))
-        return int(((table["level"] == "patient") & (table["reason"] != "")).any())
-
-    return errors_in_words(work)
+    return over_words(__doc__ or "", _predict, KEYS)
 
 
 if __name__ == "__main__":

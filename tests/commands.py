@@ -19,6 +19,7 @@ from pathlib import Path
 from repository import HOME
 
 STACK = (
+    "bcbm.system.orphan",  # first, as `bcbm.system.processes.load_stack` has it
     *("bcbm.model.fold", "bcbm.baselines", "bcbm.crossvalidation.choice", "bcbm.crossvalidation.parallel"),
     *(
         "bcbm.crossvalidation.results",

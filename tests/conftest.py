@@ -13,6 +13,9 @@ import pytest
 
 from bcbm.cohort.synthetic import write_cohort
 from bcbm.features.radiomics import extract_cohort
+from bcbm.system.memory import seldom_collected
+
+seldom_collected()  # before the tests' modules are imported
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ ORDER = (
     {"model", "baselines"},
     {"crossvalidation"},
     {"comparison", "explanation", "prediction"},
-    {"search"},
+    {"search", "validation"},
 )
 ROOMS = set().union(*ORDER)
 MOST = 0.18  # of all lines, in one room

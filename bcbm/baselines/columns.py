@@ -1,10 +1,13 @@
 """What a traditional model reads: the columns of each modality, a row a lesion, nothing fitted yet."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from bcbm.modalities import MODALITIES
-from bcbm.modalities.base import LesionData
+from bcbm.modalities.base import LesionData, Modality
 
 
 def table_columns(lesions: LesionData, train: np.ndarray | None = None) -> pd.DataFrame:
@@ -20,7 +23,24 @@ def table_columns(lesions: LesionData, train: np.ndarray | None = None) -> pd.Da
     Raises:
         AbsentColumns: none of the columns of clinical or acquisition tells two lesions apart.
     """
-    modalities = [MODALITIES[name] for name in lesions.config.task.modalities]
     if train is None:
-        return pd.concat([modality.columns(lesions) for modality in modalities], axis=1)
-    return pd.concat([modality.fold_columns(lesions, train) for modality in modalities], axis=1)
+        return _beside([modality.columns(lesions) for _, modality in _modalities(lesions)])
+    return columns_as_fitted(lesions, fit_columns(lesions, train))
+
+
+def fit_columns(lesions: LesionData, train: np.ndarray) -> dict[str, Any]:
+    """What the columns of each modality need to know of the rows `train`, plain, by modality."""
+    return {name: modality.fit_columns(lesions, train) for name, modality in _modalities(lesions)}
+
+
+def columns_as_fitted(lesions: LesionData, fitted: Mapping[str, Any]) -> pd.DataFrame:
+    """`table_columns` with what `fit_columns` gave of a fold, of the same lesions or of others."""
+    return _beside([MODALITIES[name].columns_as_fitted(lesions, own) for name, own in fitted.items()])
+
+
+def _modalities(lesions: LesionData) -> list[tuple[str, Modality]]:
+    return [(name, MODALITIES[name]) for name in lesions.config.task.modalities]
+
+
+def _beside(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, axis=1)

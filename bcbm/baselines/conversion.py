@@ -1,5 +1,6 @@
 """The baseline of no conversion: a metastasis has the receptors of its primary tumour."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,12 @@ def unconverted(
         share = np.full(2, (counts["sum"].sum() + 1) / (counts["size"].sum() + 2))
     weight = counts["size"].to_numpy() + 2
     unknown = float(share @ weight / weight.sum())
-    tested = status[test]
-    probability = np.where(np.isnan(tested), unknown, share[np.nan_to_num(tested).astype(int)])
     described = {"positive_primary": float(share[1]), "negative_primary": float(share[0]), "unknown": unknown}
-    return probability, {"patients": len(known), **described}
+    return from_primary(status[test], described), {"patients": len(known), **described}
+
+
+def from_primary(primary: npt.ArrayLike, shares: Mapping[str, float]) -> np.ndarray:
+    """Probabilities (N,) by the status of the primary, 1, 0 or NaN, from what `unconverted` has fitted."""
+    status = np.asarray(primary, np.float64)
+    known = np.where(status == 1, shares["positive_primary"], shares["negative_primary"])
+    return np.where(np.isnan(status), shares["unknown"], known)

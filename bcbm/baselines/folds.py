@@ -1,15 +1,17 @@
 """One fold of a traditional model, from its patients to its prediction table."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from safetensors.numpy import save
 
-from bcbm.baselines.columns import table_columns
-from bcbm.baselines.models import class_weight, fit_predict, training_weights
+from bcbm.baselines.columns import columns_as_fitted, fit_columns, table_columns
+from bcbm.baselines.fitted import FittedModel
+from bcbm.baselines.models import class_weight, fit_model, training_weights
+from bcbm.baselines.trained import ARRAYS, DESCRIPTION, TrainedBaseline
 from bcbm.cohort.labels import PRIMARY
 from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.patient_labels import patient_labels
@@ -28,7 +30,8 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     """Fit a fold, one model a target, and hand in what it predicts.
 
     Fitted on train, it predicts validation, which gives the thresholds; nothing stops early, so it is then
-    fitted again on train and validation, and predicts test. `fold=K/model.json` holds what both have fitted.
+    fitted again on train and validation, and predicts test. `fold=K/model.json` says what both have fitted;
+    with `fold=K/model.safetensors` beside it, it is the model.
 
     Raises:
         LeakError: two parts share a patient or a lesion's content.
@@ -38,15 +41,19 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     table, parts = lesions.entering, job.parts
     check_leak(table, parts, split.leaky)
     train, validation, test = parts["train"], parts["validation"], parts["test"]
-    columns = table_columns(lesions.data(config), train)
-    validation_predictions, for_threshold = predict_targets(
+    data = lesions.data(config)
+    columns = table_columns(data, train)
+    validation_predictions, for_threshold, _ = predict_targets(
         config, columns, table, train, validation, number, job.seed
     )
     fitting = np.sort(np.concatenate([train, validation]))
-    columns = table_columns(lesions.data(config), fitting)
-    test_predictions, for_test = predict_targets(config, columns, table, fitting, test, number, job.seed)
+    columns = columns_as_fitted(data, fitted := fit_columns(data, fitting))
+    test_predictions, for_test, models = predict_targets(
+        config, columns, table, fitting, test, number, job.seed
+    )
     predicted = pd.concat([validation_predictions, test_predictions], ignore_index=True)
-    calibrators = job.calibrators(predicted)
+    trained = TrainedBaseline(fitted, models, job.calibrators(predicted))
+    content = trained.content
     described = {
         "kind": config.model.kind,
         "modalities": config.task.modalities,
@@ -54,9 +61,11 @@ def train_baseline(job: FoldJob, console: Console) -> None:
         "split_hash": split.hash,
         "for_threshold": for_threshold,
         "for_test": for_test,
-        "calibration": {target: asdict(calibrator) for target, calibrator in calibrators.items()},
+        "calibration": content.pop("calibration"),
+        "fitted": content,
     }
-    write_whole(job.home / "model.json", json.dumps(described, indent=1))
+    write_whole(job.home / ARRAYS, save(trained.arrays))
+    write_whole(job.home / DESCRIPTION, json.dumps(described, indent=1))
     job.hand_in(predicted)
     say(
         console,
@@ -74,17 +83,17 @@ def predict_targets(
     test: np.ndarray,
     number: int,
     seed: int,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, FittedModel]]:
     """Fit every target on `train` in fold `number`, predict `test`.
 
     Returns:
         `row`, and of each target a probability and the weight of a positive in training, `weight_<target>`,
-        (T, 1 + 2 R), and what was fitted, by target.
+        (T, 1 + 2 R), what was fitted in words, and the models, both by target.
 
     Raises:
-        InputError: as `fit_predict`, naming fold and target.
+        InputError: as `fit_model`, naming fold and target.
     """
-    predicted, described = pd.DataFrame({"row": test}), {}
+    predicted, described, models = pd.DataFrame({"row": test}), {}, {}
     kind = config.model.kind
     weighed = config.loss.class_weights and kind not in ("prevalence", "no_conversion")
     for target in config.task.targets:
@@ -94,20 +103,20 @@ def predict_targets(
         )
         predicted[f"weight_{target}"] = class_weight(labels, patients, train) if weighed else 1.0
         try:
-            predicted[target], described[target] = fit_predict(
+            models[target], described[target] = fit_model(
                 kind,
                 config.baseline,
                 columns[[PRIMARY + target]] if kind == "no_conversion" else columns,
                 labels,
                 weights,
                 patients,
-                test,
                 seed,
             )
         except InputError as error:
             (problem,) = error.problems
             raise InputError(Problem(f"fold {number}, {target}", problem.found, problem.remedy)) from None
-    return predicted, described
+        predicted[target] = models[target].predict(columns.iloc[test])
+    return predicted, described, models
 
 
 def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:

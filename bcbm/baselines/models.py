@@ -23,6 +23,7 @@ from sklearn.svm import SVC
 from sklearn.utils import Tags
 
 from bcbm.baselines.conversion import unconverted
+from bcbm.baselines.fitted import FittedModel, fitted_model
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight, stratified_folds
 from bcbm.config.schema import Baseline
@@ -91,17 +92,16 @@ def class_weight(labels: npt.ArrayLike, patients: pd.Series, train: np.ndarray) 
     return (float(per_patient.sum()) - positives) / max(positives, 1e-12)
 
 
-def fit_predict(
+def fit_model(
     kind: str,
     settings: Baseline,
     columns: pd.DataFrame,
     labels: npt.ArrayLike,
     weights: np.ndarray,
     patients: pd.Series,
-    test: np.ndarray,
     seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Fit on the rows that have a weight, predict the rows `test`.
+) -> tuple[FittedModel, dict[str, Any]]:
+    """Fit on the rows that have a weight.
 
     Signed log, median imputation, one-hot coding, scaling and selection are fitted on the rows with a weight
     and applied to the others. `hist_boosting` imputes nothing: its trees send missing numbers to one side.
@@ -113,11 +113,10 @@ def fit_predict(
         labels: 1, 0 or NaN, (N,); read only where there is a weight.
         weights: of the rows to fit on, 0 elsewhere, (N,), from `training_weights`.
         patients: of each row, (N,).
-        test: the rows to predict.
         seed: of whatever is random.
 
     Returns:
-        Probabilities (T,) in the order of `test`, and what was fitted, as plain lists.
+        The model, and in words and plain lists what was fitted.
 
     Raises:
         InputError: fewer than two classes, or for `svm` fewer than two patients of a class, to fit on.
@@ -131,38 +130,46 @@ def fit_predict(
         remedy = "leave the target out of task.targets, or use fewer folds"
         raise InputError(Problem("labels", problem, remedy))
     if kind == "no_conversion":
-        return unconverted(columns.iloc[:, 0], labels, patients, rows, test)
+        _, described = unconverted(columns.iloc[:, 0], labels, patients, rows, rows)
+        content = {"form": "primary", "column": columns.columns[0], **described}
+        return FittedModel(content, {}), described
     inside = columns.iloc[rows]
     fitted = _fit(kind, settings, inside, y, w, seed)
     described = {"patients": len(set(owners)), "lesions": len(rows), **_describe(fitted)}
+    read = _read_as(kind, inside)
     if kind != "svm":
-        return fitted.predict_proba(columns.iloc[test])[:, 1], described
+        return fitted_model(fitted, read), described
     decisions = np.empty(len(rows))
     fold = stratified_folds(owners, y, min(INNER, smaller), np.random.default_rng(seed))
     for number in np.unique(fold):
         out = fold == number
         inner = _fit(kind, settings, inside[~out], y[~out], w[~out], seed)
         decisions[out] = inner.decision_function(inside[out])
-    slope, intercept = _sigmoid(decisions, y, w)
-    logit = slope * fitted.decision_function(columns.iloc[test]) + intercept
-    return 1 / (1 + np.exp(-logit)), {**described, "sigmoid": [slope, intercept]}
+    sigmoid = _sigmoid(decisions, y, w)
+    return fitted_model(fitted, read, sigmoid), {**described, "sigmoid": list(sigmoid)}
+
+
+def _read_as(kind: str, columns: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns that are text (`kinds`), numbers that may be missing (`native`), and other numbers."""
+    names = [str(name) for name in columns]
+    kinds = [name for name in names if not is_numeric_dtype(columns[name])]
+    # Native boosting, too, makes nothing of a column without a number.
+    native = [name for name in names if kind == NATIVE and columns[name].notna().any() and name not in kinds]
+    numbers = [name for name in names if name not in (*kinds, *native)]
+    return {"native": native, "numbers": numbers, "kinds": kinds}
 
 
 def _fit(
     kind: str, settings: Baseline, columns: pd.DataFrame, y: np.ndarray, w: np.ndarray, seed: int
 ) -> Pipeline:
-    kinds = [name for name in columns if not is_numeric_dtype(columns[name])]
-    # Native boosting, too, makes nothing of a column without a number.
-    native = [name for name in columns if kind == NATIVE and columns[name].notna().any()]
-    native = [name for name in native if name not in kinds]
-    numbers = [name for name in columns if name not in (*kinds, *native)]
+    read = _read_as(kind, columns)
     logs = FunctionTransformer(signed_log, feature_names_out="one-to-one")
     filled = SimpleImputer(strategy="median", keep_empty_features=True)
     encode = ColumnTransformer(
         [
-            ("native", logs, native),
-            ("numbers", make_pipeline(logs, filled), numbers),
-            ("kinds", OneHotEncoder(handle_unknown="ignore", sparse_output=False), kinds),
+            ("native", logs, read["native"]),
+            ("numbers", make_pipeline(logs, filled), read["numbers"]),
+            ("kinds", OneHotEncoder(handle_unknown="ignore", sparse_output=False), read["kinds"]),
         ],
         verbose_feature_names_out=False,
     )

@@ -1,7 +1,5 @@
 """The whole pipeline on permuted labels: what it finds where there is nothing to find."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from joblib import delayed
@@ -9,7 +7,7 @@ from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
 from bcbm.baselines.folds import patient_probabilities, predict_targets
-from bcbm.cohort.patient_labels import OWNERS, Owner
+from bcbm.cohort.patient_labels import permute_labels
 from bcbm.cohort.splits import Split, make_split
 from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
@@ -81,7 +79,7 @@ def pipeline_aurocs(
         drawn = []
         for member in range(config.members):
             seed = fold_seed(config.seed, number, member)
-            predicted, _ = predict_targets(config, columns, table, train, parts["test"], number, seed)
+            predicted, *_ = predict_targets(config, columns, table, train, parts["test"], number, seed)
             drawn.append(patient_probabilities(config, tested, predicted))
         probability = ensemble(drawn)
         for target in targets:
@@ -99,26 +97,6 @@ def pipeline_aurocs(
             tables.append(lesion_rows)
     patients = patient_level(pd.concat(tables, ignore_index=True), by_fold=True)
     return {str(target): cross_validated_area(rows).auroc for target, rows in patients.groupby("target")}
-
-
-def permute_labels(
-    table: pd.DataFrame, targets: Sequence[str], seed: list[int], owner: Owner = "patient"
-) -> pd.DataFrame:
-    """The table with all labels of its patients, (T) at a time, dealt out anew.
-
-    Where studies or lesions have labels of their own, a patient gets the pattern of another: of its studies,
-    in a random order, as large a part is positive, negative and of no label. One at least has the label that
-    the other patient has, so that labels of patients are dealt out as they are.
-    """
-    units = table.drop_duplicates(OWNERS[owner])
-    labels, rng = units[list(targets)].to_numpy(np.float64), np.random.default_rng(seed)
-    patients = [rows for _, rows in sorted(units.groupby("patient_id").indices.items())]
-    dealt = np.empty_like(labels)
-    for rows, place in zip(patients, rng.permutation(len(patients)), strict=True):
-        pattern = -np.sort(-labels[patients[place]], axis=0)  # positive first, then negative, then missing
-        dealt[rng.permutation(rows)] = pattern[np.arange(len(rows)) * len(pattern) // len(rows)]
-    given = pd.DataFrame(dealt, units[OWNERS[owner]], list(targets)).loc[table[OWNERS[owner]]]
-    return table.assign(**{target: given[target].to_numpy() for target in targets})
 
 
 def _permuted(

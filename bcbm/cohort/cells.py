@@ -19,6 +19,9 @@ LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
 REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
+    "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
+    "line break in a cell": "write it on one line; it may come from a quotation mark too many",
+    "hidden row": "it is read as any other; show it, or delete it if it is not to count",
     "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",
@@ -32,6 +35,7 @@ REMEDIES = {
 }
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _SIMPLE = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
+_POWER = re.compile(r"\d([.,]\d+)?E\+\d+", re.ASCII)
 _COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)
 _QUANTITY = re.compile(r"(>=?|≥)?\s*([-+]?[.,\d]+)\s*([a-z][a-z. ]*)?(\+)?", re.ASCII | re.IGNORECASE)
@@ -44,7 +48,7 @@ _UNITS = {1.0: "y yr yrs year years yo", 1 / 12: "m mo month months", 7 / 365.25
 _DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
 # Least, most, and what a number with a unit is multiplied by.
 _AGE = (0.0, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
-_FIELD = (0.01, 25.0, {"t": 1.0, "tesla": 1.0})
+_FIELD = (0.01, 12.0, {"t": 1.0, "tesla": 1.0})
 _SPACING = (0.01, 25.0, {"mm": 1.0})
 _TIME = (0.0, 1e5, {"ms": 1.0, "s": 1000.0})
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
@@ -125,6 +129,20 @@ def identifier(cell: object) -> str:
     return "" if cell is None else " ".join(str(cell).split())
 
 
+def digits_lost(cell: object) -> bool:
+    """Whether an id that is a number has lost digits in a spreadsheet, so that two may be one.
+
+    It shows long ones in powers of ten, and keeps 15 digits.
+
+    Example:
+        >>> digits_lost("1.23457E+12"), digits_lost(12345678901234500), digits_lost("12345678901234567")
+        (True, True, False)
+    """
+    if isinstance(cell, int | float):
+        return abs(cell) >= 1e15
+    return bool(_POWER.fullmatch(str(cell).strip()))
+
+
 def words(cell: object) -> Reading:
     """A cell that should hold words; whatever it holds counts as its text."""
     kind = "date" if hasattr(cell, "isoformat") else ""
@@ -149,7 +167,7 @@ def milliseconds(cell: object) -> Reading:
 def year(cell: object) -> Reading:
     """A year; of a date, its year."""
     reading = number(cell)
-    if 1900 <= reading.value <= 2100:
+    if 1900 <= reading.value <= 2100 and reading.value.is_integer():
         return reading
     text = cell.isoformat() if isinstance(cell, date) else _latin(str(cell)).strip()
     matches = [match for pattern in _DATES if (match := pattern.fullmatch(text))]
@@ -181,6 +199,7 @@ def pixel_spacing(cell: object) -> Reading:
     return Reading(joined if changed else text, readings[0].value, kind)
 
 
+PLACEHOLDERS = (-99.0, -999.0, -9999.0, -99999.0)  # that stand for a missing number in many tables
 LARGEST = 1e30  # a feature of radiomics; the largest of real lesions have 1e11
 _LEAST = 1e-9  # mm, mm2, mm3 and fractions of what is there at all
 # Least and most of features of shape; a sphericity may round to a little more than 1.
@@ -227,7 +246,8 @@ def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[flo
 
     def read(cell: object) -> Reading:
         reading = number(cell)
-        if math.isnan(reading.value) or least <= reading.value <= most:
+        possible = least <= reading.value <= most and reading.value not in PLACEHOLDERS
+        if math.isnan(reading.value) or possible:
             return reading
         return Reading(kind="number beyond belief")
 

@@ -1,6 +1,7 @@
 """One lesion, one row: exact copies, several masks over one lesion, and copies across patients."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,11 +112,13 @@ def same_lesions(
 
 
 def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of lesions of two patients with the same content, or on the same image; excluded ones too."""
+    """Pairs of lesions of two patients with the same content, image, or file of a mask; excluded ones too."""
     images = {path: file_key(Path(path)) for path in set(table["image_path"]) if path}
     image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
+    drawn = (table["mask_path"] != "") & (table["image_path"] != "")
+    masks = table["mask_path"].map(os.path.realpath).where(drawn, table["lesion_id"])
     pairs = []
-    for shared in (table["content"], image):
+    for shared in (table["content"], image, masks):
         for _, group in table.groupby(shared):
             if group["patient_id"].nunique() > 1:
                 first = group["lesion_id"].iloc[0]

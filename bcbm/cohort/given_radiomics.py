@@ -1,6 +1,9 @@
 """Radiomics that were extracted elsewhere, from any table with PyRadiomics' names."""
 
+import re
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +13,17 @@ from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 
+SETTINGS = ("diagnostics_Versions_PyRadiomics", "diagnostics_Configuration_Settings")
+_LABEL = re.compile(r"'label': \d+,? ?")  # a setting that tells lesions apart
+NOBODYS = "/"  # the key of a lesion that no row of a mask is of
+
 
 def with_radiomics(download: Download, path: Path) -> Download:
     """The download with the features of a table in place of its own.
 
     A row is a lesion's by the columns `study` and `name`, or by `mask`, the file of its mask as PyRadiomics'
-    command line writes it: the names of file and folder have to agree, not the place of the folder.
+    command line writes it: the names of file and folder have to agree, and of as many folders above as tell
+    masks apart, not the place of these.
 
     Raises:
         InputError: the table cannot be read, has no feature, or does not say whose its rows are.
@@ -37,8 +45,16 @@ def with_radiomics(download: Download, path: Path) -> Download:
         keys = table["study"].map(identifier) + "/" + table["name"].map(identifier)
         own = rows["study_id"] + "/" + rows["name"]
     else:
-        keys, own = table["mask"].map(_last), rows["mask_path"].map(_last)
-    problems = list(download.problems)
+        depth = _telling(rows["mask_path"])
+        keys, own = table["mask"].map(partial(_last, depth)), rows["mask_path"].map(partial(_last, depth))
+    problems = [*download.problems, *_mixed(path.name, table)]
+    shared = own.duplicated(keep=False) & (own != "")  # a mask of several label values
+    for lesion in (rows["study_id"] + "/" + rows["name"])[shared]:
+        remedy = "give the table the columns study and name; its radiomics count as missing"
+        problems.append(
+            Problem(lesion, "its mask is that of other lesions too", remedy, "radiomics of no lesion")
+        )
+    own = own.mask(shared | (own == ""), NOBODYS)
     again = keys.duplicated()
     for number in keys.index[again]:
         problems.append(row_twice(f"{path.name} row {number}", keys[number]))
@@ -51,7 +67,25 @@ def with_radiomics(download: Download, path: Path) -> Download:
     return replace(download, segmentations=rows, features=features, problems=problems, odd_cells=odd)
 
 
-def _last(path: object) -> str:
-    """The folder and the name of a file, however its path is written; "" for none."""
+def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:
+    """That rows were made by several versions or settings of PyRadiomics, as its command line writes them."""
+    problems = []
+    for column in SETTINGS:
+        if column in table:
+            texts = table[column].map(identifier).str.replace(_LABEL, "", regex=True)
+            if (count := texts[texts != ""].nunique()) > 1:
+                found, remedy = f"its rows have {count} different {column}", "extract all of them in one way"
+                problems.append(Problem(name, found, remedy, "radiomics of several settings"))
+    return problems
+
+
+def _last(depth: int, path: object) -> str:
+    """The name of a file behind those of the folders above it, `depth` names, however its path is written."""
     parts = str(path).replace("\\", "/").split("/")
-    return "/".join(parts[-2:])
+    return "/".join(parts[-depth:])
+
+
+def _telling(paths: pd.Series) -> int:
+    """How many names at the end of paths tell different files apart, two at least."""
+    files = paths.str.replace("\\", "/", regex=False).drop_duplicates()
+    return next(depth for depth in count(2) if files.map(partial(_last, depth)).is_unique)

@@ -130,6 +130,7 @@ def read_labels(
                 refused.append(Problem(f"{table}, column {heading}", f"{label}: {error}", remedy))
                 continue
             problems += _problems(label, target, texts, statuses, table, rows)
+            problems += _passed_over(name, heading, cells, table) if label == name else []
             values = {label: [status.label for status in statuses]}
             if name in RECEPTORS:
                 values |= _low(label, targets, texts, statuses)
@@ -244,6 +245,16 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     text = "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
     kinds = {reading.target: kind for reading in others if (kind := reading.why.partition(AS)[2])}
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
+
+
+def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:
+    """One a column that may be a receptor's too, says something else, and is not read."""
+    own = [cell_text(cell) for cell in cells[heading]]
+    others = [str(name) for name in cells.columns if receptor_of(str(name)) == receptor and name != heading]
+    others = [name for name in others if [cell_text(cell) for cell in cells[name]] != own]
+    remedy = f"remove one, or call the one that counts {receptor}"
+    found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]
+    return [Problem(table, text, remedy, "receptor in two columns") for text in found]
 
 
 def _plain(heading: str) -> str:

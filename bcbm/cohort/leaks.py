@@ -34,11 +34,13 @@ def count_leaks(lesions: pd.DataFrame, split: "Split") -> list[LeakFold]:
         split: its folds.
     """
     entering = lesions[~lesions["excluded"].astype(bool)]
+    owner, content_of = entering["patient_id"].to_numpy(object), entering["content"].to_numpy(object)
+    known = entering["content"].notna().to_numpy()
     folds: list[LeakFold] = []
     for number, fold in enumerate(split.folds):
-        parts = {part: entering.iloc[rows] for part, rows in split.rows(entering, number).items()}
-        patients = {part: set(rows["patient_id"]) for part, rows in parts.items()}
-        content = {part: set(rows["content"].dropna()) for part, rows in parts.items()}
+        parts = split.rows(entering, number)
+        patients = {part: set(owner[rows]) for part, rows in parts.items()}
+        content = {part: set(content_of[rows[known[rows]]]) for part, rows in parts.items()}
         folds.append(
             {
                 "fold": number,

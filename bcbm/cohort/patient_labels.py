@@ -8,6 +8,7 @@ tensors, follow the same rule in `model.attention.any_of_bag`.
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from bcbm.errors import Problem
@@ -71,3 +72,23 @@ def contradicted(table: pd.DataFrame, targets: Sequence[str]) -> list[Problem]:
             remedy = f"correct one; that of {other} counts"
             problems.append(Problem(str(lesion), text, remedy, "one lesion with two labels"))
     return problems
+
+
+def permute_labels(
+    table: pd.DataFrame, targets: Sequence[str], seed: list[int], owner: Owner = "patient"
+) -> pd.DataFrame:
+    """The table with all labels of its patients, (T) at a time, dealt out anew.
+
+    Where studies or lesions have labels of their own, a patient gets the pattern of another: of its studies,
+    in a random order, as large a part is positive, negative and of no label. One at least has the label that
+    the other patient has, so that labels of patients are dealt out as they are.
+    """
+    units = table.drop_duplicates(OWNERS[owner])
+    labels, rng = units[list(targets)].to_numpy(np.float64), np.random.default_rng(seed)
+    patients = [rows for _, rows in sorted(units.groupby("patient_id").indices.items())]
+    dealt = np.empty_like(labels)
+    for rows, place in zip(patients, rng.permutation(len(patients)), strict=True):
+        pattern = -np.sort(-labels[patients[place]], axis=0)  # positive first, then negative, then missing
+        dealt[rng.permutation(rows)] = pattern[np.arange(len(rows)) * len(pattern) // len(rows)]
+    given = pd.DataFrame(dealt, units[OWNERS[owner]], list(targets)).loc[table[OWNERS[owner]]]
+    return table.assign(**{target: given[target].to_numpy() for target in targets})

@@ -23,13 +23,15 @@ def bare(identifier: str) -> str:
     """What is left of an id without case, blanks, dashes, dots and the leading zeros of its numbers.
 
     Dashes of every kind, underscores and dots are one dash between two digits and nothing elsewhere: `A-1-2`
-    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like.
+    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like, and
+    7.0, which programs make of a number, as 7.
 
     Example:
         >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7")
         (True, False)
     """
-    signs = (_plain(sign) for sign in unicodedata.normalize("NFKC", identifier).casefold())
+    whole = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", unicodedata.normalize("NFKC", identifier).casefold())
+    signs = (_plain(sign) for sign in whole)
     text = re.sub("0*([0-9]+)", r"\1", "".join(signs).translate(_LOOK_ALIKES))
     return re.sub("(?<![0-9])-|-(?![0-9])", "", re.sub("-+", "-", text))
 

@@ -6,14 +6,14 @@ drawn here asks for a new `synthetic.GENERATOR`.
 
 import gzip
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-GRID = (100, 120, 66)  # voxels
-SPACING, HALF = np.array([1.5, 1.5, 2.0]), np.array([70.0, 85.0, 60.0])  # mm; half axes of the brain
+HALF = np.array([70.0, 85.0, 60.0])  # mm; half axes of the brain
 FLAIR_STEP = 2  # slices of the grid from one of FLAIR to the next
 GROWTH = 1.08  # of every radius, from one session to the next
 
@@ -38,6 +38,28 @@ STRUCTURES = {"BrainStem": (0, 12, -27, 10), "OpticChiasm": (0, -22, -20, 4.5), 
 _STEP = (np.arange(64) + 0.5) / 32 - 1  # a Fibonacci sphere: heights, then turns of the golden angle
 _SPHERE = np.stack([np.cos(2.4 * np.arange(64)), np.sin(2.4 * np.arange(64)), np.ones(64)], 1)
 _SPHERE *= np.stack([np.sqrt(1 - _STEP**2), np.sqrt(1 - _STEP**2), _STEP], 1)
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """How a site scans.
+
+    Attributes:
+        grid: voxels along each axis, (3,), and `spacing`, their edges in mm, (3,).
+        bright: between which factors a lesion is brighter than the brain.
+        ring: what a ring value of 1 adds to the tissue 2-6 mm around a lesion, as a share.
+    """
+
+    grid: tuple[int, int, int]
+    spacing: np.ndarray
+    bright: tuple[float, float]
+    ring: float
+
+
+SCANNERS = {
+    1: Scanner((100, 120, 66), np.array([1.5, 1.5, 2.0]), (1.4, 2.0), 0.25),
+    2: Scanner((125, 150, 44), np.array([1.2, 1.2, 3.0]), (1.15, 1.5), 0.12),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Patient:
-    """What is drawn once a patient: blobs, masks drawn again as (name, blob, mm added), sessions."""
+    """What is drawn once a patient: blobs, masks drawn again as (name, blob, mm added), sessions, site."""
 
     index: int
     seed: int
@@ -77,6 +99,12 @@ class Patient:
     extras: list[tuple[str, int, float]]
     sessions: int
     twin: bool  # the last session is published again under the next number
+    site: int = 1
+
+    @property
+    def scanner(self) -> Scanner:
+        """That of the patient's site."""
+        return SCANNERS[self.site]
 
     def studies(self) -> list[str]:
         """Names of the studies, the published copy last."""
@@ -135,7 +163,9 @@ def _name(rng: np.random.Generator, taken: set[str], region: str, side: int) -> 
     return name
 
 
-def draw_patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles: set[str]) -> Patient:
+def draw_patient(
+    seed: int, index: int, signs: np.ndarray, sessions: int, roles: set[str], site: int = 1
+) -> Patient:
     """Draw one patient; `signs` (3,) are the directions of ring, shape and region."""
     rng = np.random.default_rng([seed, 1, index])
     ring, shape = signs[:2] * rng.normal(1, 0.25, 2)
@@ -172,53 +202,63 @@ def draw_patient(seed: int, index: int, signs: np.ndarray, sessions: int, roles:
         ]
         if role in roles
     ]
-    return Patient(index, seed, blobs, extras, sessions, "twin" in roles)
+    return Patient(index, seed, blobs, extras, sessions, "twin" in roles, site)
 
 
-def _save(data: np.ndarray, path: Path, step: int = 1) -> None:
+def _save(data: np.ndarray, path: Path, scanner: Scanner, step: int = 1) -> None:
     """A NIfTI file in LPS storage; gzip without name and time, so that equal data are equal bytes.
 
     Args:
         data: on the grid, or every `step`th slice of it from the lowest on.
     """
-    affine = np.diag([*SPACING * [-1, -1, step], 1])
-    affine[:3, 3] = -(np.array(GRID) - 1) / 2 * SPACING * [-1, -1, 1]
+    affine = np.diag([*scanner.spacing * [-1, -1, step], 1])
+    affine[:3, 3] = -(np.array(scanner.grid) - 1) / 2 * scanner.spacing * [-1, -1, 1]
     path.write_bytes(gzip.compress(nib.Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
 
 
+@cache
+def _places(grid: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Where the voxels of a grid lie, mm along each axis, and which of them are brain, booleans."""
+    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(grid, spacing, strict=True)]
+    x, y, z = ((place / half) ** 2 for place, half in zip(axes, HALF, strict=True))
+    return axes, x[:, None, None] + y[None, :, None] + z[None, None, :] <= 1
+
+
 def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """T1 look-alike (100, 120, 66), int16, zero outside the brain, and the masks (same, bool) by name."""
+    """T1 look-alike on the site's grid, int16, zero outside the brain, and the masks (same, bool) by name."""
+    scanner = patient.scanner
+    grid, spacing = scanner.grid, scanner.spacing
     look = np.random.default_rng([patient.seed, 3, patient.index])
     rng = np.random.default_rng([patient.seed, 4, patient.index, session])
-    gain, contrast, bright = look.uniform(0.7, 1.4), look.uniform(0.08, 0.2), look.uniform(1.4, 2.0)
+    gain, contrast, bright = look.uniform(0.7, 1.4), look.uniform(0.08, 0.2), look.uniform(*scanner.bright)
     texture, grain = look.uniform(0.04, 0.2), look.uniform(0.6, 1.6)
-    axes = [(np.arange(n) - (n - 1) / 2) * s for n, s in zip(GRID, SPACING, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    brain = ((points / HALF) ** 2).sum(-1) <= 1
-    matter = gaussian_filter(look.standard_normal(GRID, dtype=np.float32), 3.5, truncate=2.5)
+    axes, brain = _places(grid, tuple(spacing.tolist()))
+    matter = gaussian_filter(look.standard_normal(grid, dtype=np.float32), 3.5, truncate=2.5)
     matter = matter + 0.9 * matter[::-1]  # the hemispheres mirror each other, not quite
     image = gain * 300 * (1 + contrast * np.tanh(1.5 * matter / matter.std()))
     level = gain * 300 * rng.uniform(0.97, 1.03)
     boxes, masks, distances = [], [], []
     for blob in patient.blobs:
         reach = blob.axes(GROWTH**session).max() + 9
-        low = np.clip((blob.centre - reach) / SPACING + np.array(GRID) / 2, 0, None).astype(int)
-        high = np.clip((blob.centre + reach) / SPACING + np.array(GRID) / 2 + 1, 0, GRID).astype(int)
+        low = np.clip((blob.centre - reach) / spacing + np.array(grid) / 2, 0, None).astype(int)
+        high = np.clip((blob.centre + reach) / spacing + np.array(grid) / 2 + 1, 0, grid).astype(int)
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         boxes.append(box)
-        masks.append((blob.level(points[box], GROWTH**session) <= 1) & brain[box])
-        distances.append(distance_transform_edt(~masks[-1], sampling=SPACING))
+        inside = [place[span] for place, span in zip(axes, box, strict=True)]
+        points = np.stack(np.meshgrid(*inside, indexing="ij"), -1)
+        masks.append((blob.level(points, GROWTH**session) <= 1) & brain[box])
+        distances.append(distance_transform_edt(~masks[-1], sampling=spacing))
     for blob, box, distance in zip(patient.blobs, boxes, distances, strict=True):
-        image[box] *= 1 + 0.25 * blob.ring * ((distance > 2) & (distance <= 6))
+        image[box] *= 1 + scanner.ring * blob.ring * ((distance > 2) & (distance <= 6))
     for blob, box, mask in zip(patient.blobs, boxes, masks, strict=True):
         if blob.kind != "structure":
             noise = gaussian_filter(rng.standard_normal(mask.shape), grain)
             base = bright if blob.kind == "lesion" else 0.4
             image[box] = np.where(mask, level * base * (1 + texture * noise / noise.std()), image[box])
-    image = np.where(brain, np.clip(image + rng.normal(0, 6, GRID), 1, 4000), 0).astype(np.int16)
+    image = np.where(brain, np.clip(image + rng.normal(0, 6, grid), 1, 4000), 0).astype(np.int16)
     named = {}
     for name, n, margin in patient.masks():
-        named[name] = np.zeros(GRID, bool)
+        named[name] = np.zeros(grid, bool)
         named[name][boxes[n]] = (distances[n] <= margin) & brain[boxes[n]]
     return image, named
 
@@ -226,7 +266,7 @@ def render(patient: Patient, session: int) -> tuple[np.ndarray, dict[str, np.nda
 def render_flair(
     patient: Patient, session: int, image: np.ndarray, masks: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """FLAIR look-alike of a rendered session, int16, every second slice (100, 120, 33).
+    """FLAIR look-alike of a rendered session, int16, every second slice.
 
     Tissue is inverted, lesions are grey, and what lies 2-6 mm around them is bright, the more so the larger
     the patient's ring value.
@@ -234,11 +274,11 @@ def render_flair(
     rng = np.random.default_rng([patient.seed, 8, patient.index, session])
     kinds = {name: patient.blobs[n].kind for name, n, _ in patient.masks()}
     lesion = np.any([mask for name, mask in masks.items() if kinds[name] == "lesion"], axis=0)
-    brain, distance = image > 0, distance_transform_edt(~lesion, sampling=SPACING)
+    brain, distance = image > 0, distance_transform_edt(~lesion, sampling=patient.scanner.spacing)
     level = float(np.median(image[brain]))
     flair = np.where(lesion, 1.1 * level, 1.6 * level - 0.6 * image)
     flair *= 1 + (0.3 + 0.2 * patient.hidden()[0]) * ((distance > 2) & (distance <= 6))
-    flair = np.clip(flair + rng.normal(0, 8, GRID), 1, 4000)
+    flair = np.clip(flair + rng.normal(0, 8, image.shape), 1, 4000)
     return np.where(brain, flair, 0).astype(np.int16)[:, :, ::FLAIR_STEP]
 
 
@@ -249,8 +289,8 @@ def write_studies(folder: Path, patient: Patient, session: int, flair: bool = Fa
     last = session == patient.sessions - 1
     for study in patient.studies()[session : None if last else session + 1]:
         (folder / study).mkdir(parents=True)
-        _save(image, folder / study / f"{study}_image_ss_n4.nii.gz")
+        _save(image, folder / study / f"{study}_image_ss_n4.nii.gz", patient.scanner)
         if second is not None:
-            _save(second, folder / study / f"{study}_image_flair_ss_n4.nii.gz", FLAIR_STEP)
+            _save(second, folder / study / f"{study}_image_flair_ss_n4.nii.gz", patient.scanner, FLAIR_STEP)
         for name, mask in masks.items():
-            _save(mask.astype(np.float32), folder / study / f"{study}_mask_{name}.nii.gz")
+            _save(mask.astype(np.float32), folder / study / f"{study}_mask_{name}.nii.gz", patient.scanner)

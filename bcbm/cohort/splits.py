@@ -55,7 +55,7 @@ class Split:
 
     def rows(self, table: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
         """Row numbers of train, validation and test in a lesion table."""
-        units = unit_ids(table, self.unit)
+        units = pd.Index(unit_ids(table, self.unit).to_numpy(object), dtype=object)
         chosen = self.folds[fold]
         parts = {"train": chosen.train, "validation": chosen.validation, "test": chosen.test}
         return {part: np.flatnonzero(units.isin(names)) for part, names in parts.items()}

@@ -30,6 +30,8 @@ GENERATOR = 3  # counts up whenever the same seed draws or writes something else
 RECEPTORS = ("ER", "PR", "HER2")
 WEIGHTS = np.array([[0.65, 0.25, 0.35], [0.25, 0.65, 0.35], [0.35, 0.35, 0.65]])  # of ring, shape, region
 LOGIT_SCALE = 5.0  # puts the best AUROC near 0.95 at signal 1
+# Of the second site: other patients of the same seed, fewer positives, and without volumes other features.
+OTHER_PATIENTS, RARER, OTHER_FEATURES, COARSER = 1_000_003, -2.0, 0.7, 0.3
 IMAGES = "BCBM-RadioGenomics_Images_Masks_Dec2024"
 CLINICAL_HEADINGS = (
     "ID",
@@ -45,8 +47,9 @@ CLINICAL_HEADINGS = (
 )
 
 
-def draw_patients(patients: int, seed: int) -> list[Patient]:
+def draw_patients(patients: int, seed: int, site: int = 1) -> list[Patient]:
     """Everything but pixels and labels; all eight sign patterns are equally common."""
+    seed += OTHER_PATIENTS * (site - 1)
     rng = np.random.default_rng([seed, 0])
     pattern, order = rng.permutation(patients) % 8, rng.permutation(patients)
     signs = np.stack([pattern & 1, pattern >> 1 & 1, pattern >> 2], 1) * 2 - 1
@@ -60,11 +63,11 @@ def draw_patients(patients: int, seed: int) -> list[Patient]:
     roles[order[2 % patients]].add("again")
     for patient in order[-1 - (patients >= 24) :]:
         roles[patient].add("many")
-    return [draw_patient(seed, i, signs[i], int(sessions[i]), roles[i]) for i in range(patients)]
+    return [draw_patient(seed, i, signs[i], int(sessions[i]), roles[i], site) for i in range(patients)]
 
 
 def draw_labels(
-    hidden: np.ndarray, signal: float, seed: int, images: bool
+    hidden: np.ndarray, signal: float, seed: int, images: bool, site: int = 1
 ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Probabilities (N, 3), labels (N, 3; 1, 0 or NaN) and the best AUROC a receptor.
 
@@ -73,11 +76,13 @@ def draw_labels(
         signal: 0 draws coins; 1 is the default ceiling.
         seed: of the draw, of the 8 % missing labels and of the one patient without any.
         images: whether there are volumes to see the ring in.
+        site: at 2 the same hidden values make fewer positives.
     """
+    seed += OTHER_PATIENTS * (site - 1)
     rng = np.random.default_rng([seed, 2])
     weights = WEIGHTS * [images, 1, 1]
     weights *= WEIGHTS.sum(1, keepdims=True) / weights.sum(1, keepdims=True)
-    p = 1 / (1 + np.exp(-signal * LOGIT_SCALE * hidden @ weights.T))
+    p = 1 / (1 + np.exp(-signal * LOGIT_SCALE * hidden @ weights.T - RARER * (site - 1)))
     n = len(p)
     labels, best = np.empty((n, 3)), {}
     unlabelled = rng.integers(n)
@@ -100,11 +105,14 @@ def _invent(patient: Patient, columns: list[str]) -> dict[str, np.ndarray]:
     """Feature rows (107,) by `study/mask` where there are no volumes.
 
     Shape columns follow from the ellipsoid. The others are fixed loadings on eight factors of the patient
-    and on the lesion's own scatter: siblings resemble each other, and labels have no part in it.
+    and on the lesion's own scatter: siblings resemble each other, and labels have no part in it. The second
+    site measures shapes less sharply, and multiplies each other column by a factor of its own.
     """
     rows = {}
-    fixed = np.random.default_rng(107)
+    fixed, second = np.random.default_rng(107), patient.site == 2
     scale, loads = fixed.uniform(0, 6, len(columns)), fixed.normal(0, 0.25, (len(columns), 8))
+    scale = scale + second * fixed.normal(0, OTHER_FEATURES, len(columns))
+    blur = COARSER if second else 0.02
     rng = np.random.default_rng([patient.seed, 5, patient.index])
     factors = rng.normal(size=8)
     own = [factors + rng.normal(0, 0.35, 8) for _ in patient.blobs]
@@ -113,7 +121,7 @@ def _invent(patient: Patient, columns: list[str]) -> dict[str, np.ndarray]:
         for name, n, margin in patient.masks():
             draw = np.random.default_rng([patient.seed, 6, patient.index, session, n, int(margin)])
             values = np.exp(scale + loads @ own[n] + draw.normal(0, 0.05, len(columns)))
-            a, b, c = (patient.blobs[n].axes(GROWTH**session) + margin) * np.exp(draw.normal(0, 0.02, 3))
+            a, b, c = (patient.blobs[n].axes(GROWTH**session) + margin) * np.exp(draw.normal(0, blur, 3))
             b, c = max(b, c), min(b, c)
             volume = 4 / 3 * np.pi * a * b * c
             area = 4 * np.pi * (((a * b) ** 1.6 + (a * c) ** 1.6 + (b * c) ** 1.6) / 3) ** (1 / 1.6)
@@ -160,8 +168,10 @@ def _clinical(patient: Patient, labels: np.ndarray) -> list[list[Any]]:
     maker = str(rng.choice(["SIEMENS", "GE MEDICAL SYSTEMS", "Philips"]))
     signs = [None if np.isnan(label) else "+" if label else "-" for label in labels]
     years = [year + min(n, patient.sessions - 1) for n in range(len(patient.studies()))]
+    edge = f"{patient.scanner.spacing[0]:g}"
+    tesla = 3.0 if field_strength != (patient.site == 2) else 1.5
     return [
-        [study, age, when, "1.5\\1.5", maker, 3.0 if field_strength else 1.5, "F", *signs]
+        [study, age, when, f"{edge}\\{edge}", maker, tesla, "F", *signs]
         for study, when in zip(patient.studies(), years, strict=True)
     ]
 
@@ -175,6 +185,7 @@ def write_cohort(
     seed: int,
     extract: Extract,
     sequences: Sequence[str] = ("t1c",),
+    site: int = 1,
     jobs: int = -1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
@@ -189,6 +200,8 @@ def write_cohort(
         extract: radiomics of `[(image, {key: mask})]`, as `features.radiomics.extract_cohort`; its answer to
             an empty list names the columns. Passed in, because cohort stands below features.
         sequences: t1c, or t1c and flair: what every study has an image of.
+        site: 1, or 2: other patients of the same kind, fewer of them positive, scanned with fainter contrast
+            and other voxels.
         jobs: processes that write volumes.
         progress: called with 1 for each session written.
 
@@ -197,9 +210,9 @@ def write_cohort(
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root} is not empty: delete it or choose another cohort.root")
-    people = draw_patients(patients, seed)
+    people = draw_patients(patients, seed, site)
     hidden = np.array([person.hidden() for person in people])
-    p, labels, best = draw_labels(hidden, signal, seed, images)
+    p, labels, best = draw_labels(hidden, signal, seed, images, site)
     partial = root.with_name(f".{root.name}.partial-{os.getpid()}")
     partial.mkdir(parents=True)
     try:
@@ -246,6 +259,7 @@ def write_cohort(
         truth = {str(n): dict(zip(RECEPTORS, row.round(6).tolist(), strict=True)) for n, row in enumerate(p)}
         settings: dict[str, Any] = {"seed": seed, "patients": patients, "signal": signal, "images": images}
         settings |= {"sequences": list(sequences)} if len(sequences) > 1 else {}
+        settings |= {"site": site} if site > 1 else {}
         description = {"generator": GENERATOR, **settings, "best": best, "probability": truth}
         (partial / "cohort.json").write_text(json.dumps(description, indent=1))
         try:

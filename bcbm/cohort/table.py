@@ -37,13 +37,15 @@ def build_table(
     names: Mapping[str, NameReading] | None = None,
     survey: Survey | None = None,
     owner: Owner = "patient",
+    labelled: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
-    """Build the lesion table of a download; without any target, no lesion lacks a label.
+    """Build the lesion table of a download.
 
     Args:
         names: readings that replace the program's own (cohort.overrides).
         survey: measurements of the volumes; None where there are none or nothing needs them.
         owner: whose a label is (`cohort.labels`); with `lesion` the download has those of lesions.
+        labelled: exclude lesions without a label of any target; without any target, none lacks one.
 
     Returns:
         The lesion table, not yet settled (`settle`), the radiomics table (indexed by lesion_id, same rows)
@@ -71,6 +73,11 @@ def build_table(
         _agree_on_labels(studies, download.targets, problems, owner)
     _agree_on_labels(studies, primary, problems)  # the primary tumour is always a patient's
     studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
+    for column in studies.columns.intersection(table.columns).drop("study_id"):
+        remedy = "give it another name to keep it"
+        text = f"its column '{column}' is left out: the lesion table has one of that name"
+        problems.append(Problem(download.clinical, text, remedy, "column by a name of the lesion table"))
+        studies = studies.drop(columns=column)
     table = table.merge(studies, on="study_id", how="left")
     table["content"] = content_of(table, features)
     link_near(table, near_features(features))
@@ -88,7 +95,7 @@ def build_table(
         for reason in (SPLIT, SEVERAL):  # published twice, one may lack its files, but not the other's fault
             same = table["content"].isin(table.loc[table["reason"] == reason, "content"])
             exclude(table, same, reason)
-    if download.targets:
+    if download.targets and labelled:
         unlabelled = table[download.targets].isna().all(axis=1)
         exclude(table, unlabelled, UNLABELLED[not set(download.targets) <= set(TARGETS)])
     return table, features, problems
@@ -115,7 +122,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         problems.append(
             Problem(
                 lesion,
-                f"its content (within rounding or mirrored) or its image is that of {other}, another patient",
+                f"its content (but for rounding or mirrored), image or mask is {other}'s, another patient",
                 "find out whose it is; both are excluded",
                 "same content in two patients",
             )

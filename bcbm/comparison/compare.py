@@ -3,6 +3,7 @@
 import json
 import shlex
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bcbm.comparison.experiments import (
     reference_of,
     trainable,
     value_of,
+    without_repetitions,
 )
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
@@ -33,6 +35,7 @@ def compare(words: list[str], console: Console) -> int:
     """
     from bcbm.comparison.differences import Row, compare_runs, distinct_labels
     from bcbm.comparison.page import portable, write_comparison
+    from bcbm.report.pages.overview import write_overview
     from bcbm.runs.finished import read_run
     from bcbm.system.files import strict_json, write_whole
 
@@ -46,7 +49,8 @@ def compare(words: list[str], console: Console) -> int:
         raise ConfigError(f"across={word}: write true to compare runs of different cohorts, or false")
     across = word == "true"
     names = [word for word in words if "=" not in word]
-    candidates = [candidate for word in names for candidate in candidates_named(word, settings)]
+    groups = [candidates_named(word, settings) for word in names]
+    candidates = without_repetitions(list(chain.from_iterable(groups)), against, console)
     if len(candidates) < 2:
         count = "one experiment" if candidates else "no experiment"
         raise ConfigError(f"{count} to compare; name a folder of them, or at least two")
@@ -84,13 +88,17 @@ def compare(words: list[str], console: Console) -> int:
         )
     with progress_bar(console, "testing differences"):
         comparison = compare_runs(rows, reference, across)
-    name = _name(names, settings, labels) + ("+across" if comparison["across"] else "")
+    whole_groups = all(len(group) > 1 for group in groups)
+    name = _name(names if whole_groups else [], settings, labels) + (
+        "+across" if comparison["across"] else ""
+    )
     root = Path(config.run.root)
     home = root / "compare" / name
     comparison = portable(comparison, home, root)
     missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
     page = write_comparison(comparison, rows, name, home, root, missing)
+    write_overview(root)
     print_comparison(comparison, console)
     for experiment in left_out:
         say(console, f"left out: {experiment.name}: {experiment.reason}")
@@ -142,8 +150,9 @@ def _written(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _name(names: list[str], settings: list[str], labels: list[str]) -> str:
-    """What the comparison is called: its group on its base, or its experiments."""
-    if len(names) == 1:
-        return f"{base_name(settings)}+{Path(names[0]).resolve().name}".replace("/", "-")
+def _name(groups: list[str], settings: list[str], labels: list[str]) -> str:
+    """What the comparison is called: its groups on their base or, where it names others, its experiments."""
+    if groups:
+        names = "-".join(Path(group).resolve().name for group in groups)
+        return f"{base_name(settings)}+{names}".replace("/", "-")
     return "-".join(labels).replace("/", "-").replace(" ", "_")[:100]

@@ -14,7 +14,8 @@ from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.paired import benjamini_hochberg, paired_difference
 from bcbm.statistics.results import Comparison, ExperimentFigures, PairedTest
 
-OTHER_SPLIT, OTHER_COHORT = "other split", "other cohort"
+OTHER_SPLIT, OTHER_COHORT, OTHER_LABELS = "other split", "other cohort", "other labels"
+RANDOM = "RANDOM LABELS"  # behind the name of an experiment whose labels were dealt out anew
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Row:
 
 def distinct_labels(runs: Sequence[FinishedRun]) -> list[str]:
     """The shortest names, from the last word to name and time, under which no two runs are the same."""
-    names = [run.config["experiment"] for run in runs]
+    names = [run.config["experiment"] + f" {RANDOM}" * (run.random_labels is not None) for run in runs]
     for label in (
         [name.split("/")[-1].split("+")[-1] for name in names],
         [name.split("+")[-1] for name in names],
@@ -39,12 +40,17 @@ def distinct_labels(runs: Sequence[FinishedRun]) -> list[str]:
     return [f"{text} ({number})" for number, text in enumerate(label, 1)]
 
 
+def split_name(unit: str, random_labels: int | None) -> str:
+    """What a split keeps whole, and the labels that its folds are stratified over, if not the cohort's."""
+    return unit if random_labels is None else f"{unit} over random labels {random_labels}"
+
+
 def require_one_split(labels: Sequence[str], splits: Sequence[tuple[str, str]]) -> None:
     """Refuse runs that keep the same unit whole in other folds: neither paired nor a leak to be shown.
 
     Args:
         labels: of the experiments.
-        splits: unit and hash of each.
+        splits: name and hash of each.
 
     Raises:
         InputError: naming two experiments and both hashes.
@@ -93,7 +99,9 @@ def compare_runs(rows: Sequence[Row], reference: str, across: bool = False) -> C
     require_one_cohort([row.label for row in rows], cohorts, across)
     for cohort in dict.fromkeys(cohorts):
         own = [row for row in rows if row.run.environment["cohort"] == cohort]
-        splits = [(row.run.split["unit"], row.run.split["hash"]) for row in own]
+        splits = [
+            (split_name(row.run.split["unit"], row.run.random_labels), row.run.split["hash"]) for row in own
+        ]
         require_one_split([row.label for row in own], splits)
     base = next(row for row in rows if row.label == reference)
     targets = in_order(target for row in rows for target in row.run.results["receptors"])
@@ -160,6 +168,8 @@ def _chosen(block: Mapping[str, Any], keys: Sequence[str]) -> dict[str, float]:
 
 def _test(run: FinishedRun, base: FinishedRun, target: str) -> PairedTest:
     """One target of one experiment against the reference."""
+    if run.random_labels != base.random_labels:
+        return {"reason": OTHER_LABELS}
     if run.split["hash"] != base.split["hash"]:
         return {"reason": OTHER_SPLIT}
     ours, theirs = (

@@ -1,5 +1,6 @@
 """What a comparison is made of: read from its words, and checked before the first experiment is trained."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bcbm.config.compose import compose, load, plain
 from bcbm.config.places import experiment_folders, experiment_name, settings_folder
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Problem
+from bcbm.terminal.words import say
 
 if TYPE_CHECKING:  # the help of the command has no use for tables
     from bcbm.comparison.differences import Row
@@ -71,6 +73,30 @@ def value_of(name: str, settings: Sequence[str]) -> str | None:
     return values[-1] if values else None
 
 
+def without_repetitions(
+    candidates: Sequence[Candidate], against: str | None, console: Console
+) -> list[Candidate]:
+    """The candidates without experiments that differ from another in their name alone, which are said.
+
+    Groups that stand on one base name it again, each in its own words, and it is trained once.
+
+    Args:
+        candidates: runs that are there, which all stay, and experiments.
+        against: the name of the reference, which stays.
+        console: gets a line a repetition.
+    """
+    chosen: dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=lambda candidate: candidate.name != against):
+        if candidate.config is None:
+            chosen[str(candidate.folder)] = candidate
+            continue
+        first = chosen.setdefault(json.dumps(_content(candidate.config), sort_keys=True), candidate).config
+        if first is not None and first.experiment != candidate.config.experiment:
+            say(console, f"{candidate.config.experiment} is {first.experiment} by another name: trained once")
+    stay = list(chosen.values())
+    return [candidate for candidate in candidates if candidate in stay]
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """An experiment that this cohort cannot give its columns: where they are missing, and which."""
@@ -100,7 +126,7 @@ def trainable(
     """
     from bcbm.baselines.columns import table_columns
     from bcbm.cohort.splits import split_as
-    from bcbm.comparison.differences import require_one_cohort, require_one_split
+    from bcbm.comparison.differences import require_one_cohort, require_one_split, split_name
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.modalities.tables import AbsentColumns
     from bcbm.preparation.prepare import prepare
@@ -124,7 +150,8 @@ def trainable(
                     if config.model.kind != "network":
                         table_columns(lesions.data(config))
                     split = split_as(lesions.table, config)
-                    splits[config.experiment] = split.unit, split.hash
+                    name = split_name(split.unit, config.task.random_labels)
+                    splits[config.experiment] = name, split.hash
                     cohorts[config.experiment] = lesions.cohort
                 usable.append(candidate)
             except AbsentColumns as error:
@@ -141,11 +168,12 @@ def trainable(
 
 
 def reference_of(rows: "Sequence[Row]", settings: list[str]) -> str:
-    """The label that the others are compared with where none is named: one that is not LEAKY, if there is.
+    """The label that the others are compared with where none is named: not LEAKY and no control, if there is.
 
     It is the one that changes nothing of the base experiment, else the first that predicts most targets.
     """
-    candidates = [row for row in rows if not row.run.results["leaky"]] or list(rows)
+    candidates = [row for row in rows if not row.run.results["leaky"] and row.run.random_labels is None]
+    candidates = candidates or list(rows)
     with suppress(ConfigError):  # the words need not suit a base that none of them stands on
         base = _content(compose(settings))
         for row in candidates:

@@ -58,6 +58,12 @@ class Synthetic:
     sequences: list[str] = key(
         ["t1c"], "images of a study: t1c, or also an invented flair", among="bcbm.config.schema:INVENTED"
     )
+    site: int = key(
+        1,
+        "hospital: 2 has other patients, fewer of them positive, fainter contrast and other voxels than 1",
+        least=1,
+        most=2,
+    )
 
 
 @dataclass
@@ -218,6 +224,12 @@ class Task:
     )
     aggregate: Literal["mean", "max", "noisy_or", "largest", "attention"] = key(
         "mean", "how lesions become a patient; attention is trained on bags of a patient's lesions"
+    )
+    random_labels: int | None = key(
+        None,
+        "seed by which the labels are dealt out anew among the patients that enter, a control that nothing "
+        "can predict; empty: labels as they are",
+        least=0,
     )
 
 
@@ -470,6 +482,13 @@ class Predict:
 
 
 @dataclass
+class Validate:
+    """A model held against the labels of other cohorts (`bcbm validate`)."""
+
+    out: str = key("validation", "folder of the page and `validation.json`; `out=DIR` for short")
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -522,6 +541,7 @@ class Config:
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
     predict: Predict = key(Predict, "")
+    validate: Validate = key(Validate, "")
 
     @property
     def members(self) -> int:

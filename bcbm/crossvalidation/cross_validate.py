@@ -57,7 +57,7 @@ def _run(
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
-    from bcbm.report.words import leak_in_words
+    from bcbm.report.words import RANDOM_WORDS, leak_in_words
     from bcbm.runs.finished import CARD_FILE
     from bcbm.runs.folder import RunFolder
     from bcbm.runs.joins import finished_folds
@@ -80,6 +80,8 @@ def _run(
     block = split_block(split, count_leaks(lesions.table, split))
     if is_leaky(block):
         print_line(console, f"[bold red]LEAKY[/] {leak_in_words(block)}; no figure of this run is a result")
+    if config.task.random_labels is not None:
+        print_line(console, f"[bold red]RANDOM LABELS[/] {RANDOM_WORDS}; no figure of this run is a result")
     folder = RunFolder.open(
         config,
         lesions.cohort,

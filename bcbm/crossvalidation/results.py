@@ -11,13 +11,12 @@ from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Note, Problem
 from bcbm.runs.figures import figures_of
-from bcbm.runs.finished import FinishedRun, read_config, read_results
+from bcbm.runs.finished import FinishedRun, read_config, read_results, read_run
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.joins import ANEW, RunTables, read_tables
+from bcbm.runs.joins import RunTables, read_tables
 from bcbm.runs.ledger import enter
 from bcbm.runs.predictions import KEY
 from bcbm.statistics.results import LedgerBlock, Results
-from bcbm.system.files import read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -98,11 +97,10 @@ def page(folder: RunFolder, finished: FinishedRun | None = None) -> Path:
     from bcbm.report.pages.run import write_report
     from bcbm.statistics.leakage import fitting_check
 
-    cohort = read_json(folder.path / "environment.json", ANEW)["cohort"]
-    config = load(folder.path / "config.yaml")
-    checks = Path(config.run.root) / "leakcheck" / cohort
-    task = config.task
-    leakcheck = fitting_check(checks, task.modalities, task.targets, config.split.unit)
+    finished = finished or read_run(folder.path)
+    task, split = finished.config["task"], finished.config["split"]
+    checks = Path(finished.config["run"]["root"]) / "leakcheck" / finished.environment["cohort"]
+    leakcheck = fitting_check(checks, task["modalities"], task["targets"], split["unit"])
     return write_report(folder.path, leakcheck, finished)
 
 

@@ -1,24 +1,47 @@
 """The networks that a run has left, each held against the training that it claims to come from."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+from bcbm.cohort.splits import Split
+from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
 from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.model.module import LesionModule
 from bcbm.preparation.fold_job import FoldJob
+from bcbm.preparation.lesions import Lesions
+from bcbm.runs.folder import RunFolder
 from bcbm.runs.tables import read_with_sum, sum_of
 from bcbm.terminal.words import listed
 
 
+def fold_jobs(config: Config, lesions: Lesions, split: Split, folder: RunFolder) -> list[FoldJob]:
+    """The folds of a run, each with the configuration that was chosen for it, if one was.
+
+    Args:
+        config: of the run.
+        lesions: its own, prepared again.
+        split: its folds.
+        folder: where it lies.
+    """
+    jobs = [FoldJob(config, lesions, split, number, folder) for number in range(len(split.folds))]
+    return [replace(job, config=stored_choice(job) or config) for job in jobs]
+
+
 def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
-    """Refuse trainings of which one has left no network of its own, see `trained_module`.
+    """Refuse trainings of which one has left no network of its own; none is kept, see `trained_modules`."""
+    for _ in trained_modules(jobs):
+        pass
+
+
+def trained_modules(jobs: Sequence[FoldJob]) -> Iterator[LesionModule]:
+    """The network of each training, one after the other, see `trained_module`.
 
     Raises:
-        InputError: all that is wrong with their checkpoints.
+        InputError: behind the last, all that is wrong with their checkpoints.
 
     Warns:
         Note: an earlier version has written them, without sums.
@@ -26,7 +49,7 @@ def require_checkpoints(jobs: Sequence[FoldJob]) -> None:
     problems: list[Problem] = []
     for job in jobs:
         try:
-            trained_module(job)
+            yield trained_module(job)
         except InputError as error:
             problems += error.problems
     if problems:

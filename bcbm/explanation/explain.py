@@ -1,7 +1,6 @@
 """What a finished run looks at: beside its tables and in its report."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,12 +8,10 @@ from rich.console import Console
 
 from bcbm.config.compose import load
 from bcbm.config.schema import Config
-from bcbm.crossvalidation.choice import stored_choice
 from bcbm.crossvalidation.results import page
 from bcbm.errors import InputError, Problem
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
-from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.terminal.progress import progress_bar
@@ -28,7 +25,7 @@ def explain(folder: RunFolder, console: Console) -> None:
         InputError: the run is not finished or a traditional model's, its cohort has changed since, or a table
             or checkpoint is not what it says.
     """
-    from bcbm.crossvalidation.trained import members, require_checkpoints, trained_module
+    from bcbm.crossvalidation.trained import fold_jobs, members, require_checkpoints, trained_module
     from bcbm.explanation.ablation import EncodedLesions
     from bcbm.model.fold import fold_data
     from bcbm.preparation.prepare import prepare_as_fitted
@@ -40,8 +37,7 @@ def explain(folder: RunFolder, console: Console) -> None:
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []
     pictures: list[dict[str, Any]] = []
-    jobs = [FoldJob(config, lesions, split, number, folder) for number in range(len(split.folds))]
-    jobs = [replace(job, config=stored_choice(job) or config) for job in jobs]
+    jobs = fold_jobs(config, lesions, split, folder)
     require_checkpoints([member for job in jobs for member in members(job)])
     with progress_bar(console, "explaining folds", len(split.folds)) as advance:
         for number, (job, fold) in enumerate(zip(jobs, split.folds, strict=True)):

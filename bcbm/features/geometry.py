@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
 SINGLE = 352  # bytes before the voxels of a single NIfTI file without extensions
+FARTHEST = 2**24  # bytes before the voxels, with extensions; those of real files have some thousand
 FORMS_APART = "qform and sform disagree"  # a kind of problem
 Form = Literal["agree", "qform", "sform"]
 Grid = sitk.Image | sitk.ImageFileReader  # whatever knows size, spacing, origin and direction
@@ -55,7 +56,7 @@ def nifti_header(path: Path) -> "Nifti1Header | None":
         raise VolumeError(f"{path.name} is NIfTI-2, which ITK does not read", "save it as NIfTI-1")
     if header is not None and path.name.endswith((".nii", ".nii.gz")):
         first = float(header["vox_offset"])
-        if not (first >= SINGLE and first.is_integer()):
+        if not (SINGLE <= first <= FARTHEST and first.is_integer()):
             text = f"its voxels begin at byte {first:g}, where its header or none is (vox_offset)"
             raise VolumeError(f"{path.name}: {text}", "save it again with a tool that writes NIfTI-1")
     return header

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bcbm.errors import Note
+from bcbm.errors import InputError, Note, Problem
 from bcbm.features.files import Files
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
@@ -91,9 +91,11 @@ def read_once(
             progress(len(study.masks))
     lacking.sort(key=lambda item: -len(item[0].masks))  # a giant that starts last would keep all waiting
     work_on = workers(jobs, return_as="generator_unordered")
-    for masks in work_on(delayed(_complete)(*item) for item in lacking):
+    for study, whole in work_on(delayed(_complete)(*item) for item in lacking):
+        if not whole:
+            raise _replaced(study)
         if progress:
-            progress(masks)
+            progress(len(study.masks))
 
 
 def each_study(
@@ -120,6 +122,7 @@ def each_study(
         The study, the path that its other files begin with, its record.
 
     Raises:
+        InputError: a file has changed while it was read; what was finished stays.
         OSError: the folder cannot be written or the disk is full; what was finished stays.
 
     Warns:
@@ -149,6 +152,8 @@ def each_study(
     missing.sort(key=lambda item: -len(item[0].masks))  # as in `read_once`
     work_on = workers(jobs, return_as="generator_unordered")
     for study, path, record in work_on(delayed(_make_record)(step, *item) for item in missing):
+        if record is None:
+            raise _replaced(study)
         if progress:
             progress(len(study.masks))
         yield study, path, record
@@ -182,21 +187,35 @@ def _lacks(study: Study, first: Step, following: Sequence[Following]) -> bool:
     return not all(_file(_place(part, step)).is_file() for part, step in parts)
 
 
-def _complete(study: Study, first: Step, following: Sequence[Following]) -> int:
-    """Make what a study lacks, and tell how many masks it has."""
+def _complete(study: Study, first: Step, following: Sequence[Following]) -> tuple[Study, bool]:
+    """Make what a study lacks; false where a file of it was replaced meanwhile."""
     files, path = Files(study.form), _place(study, first)
     record = _stored_record(path) or _make_record(first, study, path, files)[2]
+    if record is None:
+        return study, False
     for step, choose in following:
         part = choose(record)
-        if part and not _file(place := _place(part, step)).is_file():
-            _make_record(step, part, place, files)
-    return len(study.masks)
+        if part is None or _file(place := _place(part, step)).is_file():
+            continue
+        replaced = _place(study, first) != path  # what was read before belongs under no new address
+        if replaced or _make_record(step, part, place, files)[2] is None:
+            return study, False
+    return study, True
+
+
+def _replaced(study: Study) -> InputError:
+    text = "it or a mask has changed while it was read"
+    remedy = "start again when nothing writes to them any more"
+    return InputError(Problem(str(study.image), text, remedy))
 
 
 def _make_record(
     step: Step, study: Study, path: Path, files: Files | None = None
-) -> tuple[Study, Path, Record]:
+) -> tuple[Study, Path, Record | None]:
+    """A record, kept; None where it is of other files than its address: one was replaced meanwhile."""
     record = step.work(study, path, files or Files(study.form))
+    if _place(study, step) != path:
+        return study, path, None
     endings = record.get("files", ())
     record["sums"] = {ending: file_sum(Path(f"{path}{ending}")) for ending in endings}
     if not record.get("again"):

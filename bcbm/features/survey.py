@@ -16,7 +16,9 @@ from bcbm.cohort.measurements import (
     NOT_STRIPPED,
     RESCALED,
     SCRAP,
+    SPIKED,
     SPREAD,
+    TOO_FINE,
     TURNED,
     UNPLACED,
     Brain,
@@ -35,13 +37,15 @@ from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 4, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 5, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
+_SPIKE = 50.0  # times the brain's mean beyond which a voxel rules how it is scaled; real scans reach 8
+_FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -104,6 +108,12 @@ def survey_cohort(
         for lesion, text in record["values"].items():
             remedy = f"cohort.label_value={value} counts"
             notes.append(Problem(lesion, text, remedy, "several label values"))
+        for lesion, text in record["odd"].items():
+            remedy = "check the mask: they count as background"
+            problems.append(Problem(lesion, text, remedy, "mask with values that are no label"))
+        for lesion, text in record["unused"].items():
+            remedy = "nothing to do if these are no lesions; else give each a row, or a name"
+            notes.append(Problem(lesion, text, remedy, "label values of no lesion"))
     table = pd.DataFrame.from_dict(masks, orient="index", columns=list(MASK_COLUMNS), dtype=float)
     pairs = pd.DataFrame(sorted(overlaps), columns=["one", "other", "shared", "dice"])
     for listed in (problems, notes):
@@ -188,9 +198,11 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
     """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
     what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `divisions`
     (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
-    `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not be read."""
+    `odd` (of masks with voxels that are no label), `unused` (of files with label values of no lesion, by its
+    first lesion), `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not
+    be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
-    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": []}
+    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": [], "odd": {}, "unused": {}}
     try:
         image = files.volume(study.image)
         _require_brain(image)
@@ -206,10 +218,15 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
         apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
         record["forms"] = next((words for words in apart if words[1]), [])
     regions: dict[str, tuple[str, Region, float]] = {}  # of masks and parts: the mask, where, how large
+    unused: dict[Path, tuple[str, dict[float, int]]] = {}  # a lesion of the file, and what none has yet
     for lesion, path in study.masks.items():
         own = study.parts.get(lesion, MaskPart()).value  # a label value of its own, as a table may give it
         try:
             box = _drawn(image, path, files)
+            odd = _no_labels(box, path.name)
+            record["odd"] |= {lesion: odd} if odd else {}
+            if own:
+                unused.setdefault(path, (lesion, dict(label_values(box.values))))[1].pop(own, None)
             region, text = _chosen(box, own or value, path.name)
             measures = _measure(image, brain, region, path.name)
         except MaskError as error:
@@ -235,6 +252,9 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
                 parts.append(measures | drawn)
                 regions[f"{lesion}/{number}"] = lesion, part, measures["voxels"]
         record["divisions"][lesion] = [parts, strays]
+    for path, (lesion, counts) in unused.items():
+        if counts:
+            record["unused"][lesion] = f"{path.name} holds {_labels_text(list(counts.items()))} too"
     for first, second in combinations(sorted(regions), 2):
         (mask, one, a), (other_mask, other, b) = regions[first], regions[second]
         if mask != other_mask and (common := one.shared(other)):
@@ -283,6 +303,14 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         )
         remedy = "strip the skull again, or correct its spacing; intensities are scaled by what is left"
         doubts.append([SCRAP, text, remedy])
+    finest = float(min(image.grid.GetSpacing()))
+    if finest < _FINE:
+        text = f"has voxels of {finest:.3g} mm: no head is scanned so finely, they may be centimetres"
+        doubts.append([TOO_FINE, text, "correct the spacing in the header, of image and masks alike"])
+    mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
+    if high > _SPIKE * mean:
+        text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
+        doubts.append([SPIKED, text, "look at the image; features.crop_intensity=percentile heeds no spike"])
     remedy = "give it as it was before; its radiomics are not those of other images"
     if below > _NEGATIVE * (brain + below):
         share = below / (brain + below)
@@ -311,12 +339,23 @@ def _drawn(image: Volume, path: Path, files: Files) -> Box:
     return box
 
 
+def _no_labels(box: Box, name: str) -> str:
+    """How many voxels of a mask are below 0 or not finite, in words; "" where none is, but for rounding."""
+    counts = ((box.below, "below 0"), (box.wild, "not finite"))
+    words = [f"{count} voxels {what}" for count, what in counts if count]
+    return f"{name} holds {' and '.join(words)}" if words else ""
+
+
+def _labels_text(labels: list[tuple[float, int]]) -> str:
+    words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
+    return f"the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
+
+
 def _chosen(box: Box, value: int, name: str) -> tuple[Region, str]:
     """The voxels of the lesion, in all that is drawn, and where they have one of several values all of these
     in words."""
     labels = label_values(box.values)
-    words = [f"{label:g} ({count} voxels)" for label, count in labels[:_LISTED]]
-    text = f"{name} holds the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
+    text = f"{name} holds {_labels_text(labels)}"
     if len(labels) > 1 and not value:
         remedy = "set cohort.label_value, or draw each in a mask of its own"
         raise MaskError("several label values", text, remedy)

@@ -154,11 +154,14 @@ class Volume(NamedTuple):
 
 class Box(NamedTuple):
     """What of a volume is above 0.5: the values in its box (z, y, x), none where nothing is, where the box
-    starts (z, y, x), and what knows the volume's grid."""
+    starts (z, y, x), what knows the volume's grid, and how many voxels of the whole are `below` 0, but for
+    rounding, or `wild`, not finite."""
 
     values: np.ndarray
     start: np.ndarray
     grid: Grid
+    below: int
+    wild: int
 
 
 def placed_box(values: np.ndarray, start: list[int], grid: Grid) -> sitk.Image:
@@ -181,7 +184,9 @@ def open_volume(path: Path, form: Form = "agree") -> Volume:
 
 def open_box(path: Path, form: Form = "agree") -> Box:
     """The box of what is above 0.5 in a volume, same errors; of a usual .nii.gz no more is ever in memory."""
-    return _opened(path, form, _box, lambda volume: Box(*_boxed(volume.values), volume.grid))
+    return _opened(
+        path, form, _box, lambda volume: Box(*_boxed(volume.values), volume.grid, *_odd(volume.values))
+    )
 
 
 def _opened(
@@ -258,16 +263,24 @@ def _box(file: gzip.GzipFile, reader: sitk.ImageFileReader, header: "Nifti1Heade
     """The box of what follows in `file`; only slices in which something is drawn are kept meanwhile."""
     width, height, depth = reader.GetSize()
     empty, drawn = np.empty((height, width), header.get_data_dtype()), dict[int, np.ndarray]()
+    odd = np.zeros(2, int)
     for place in range(depth):
         values = np.empty_like(empty)
         _fill(file, values)
+        odd += _odd(values)
         if np.fmax.reduce(values, axis=None) > 0.5:
             drawn[place] = values
     _read_to_end(file, 0, _padding(header))
     first, last = min(drawn, default=0), max(drawn, default=-1)
     slices = [drawn.get(place, np.zeros_like(empty)) for place in range(first, last + 1)]
     values, start = _boxed(np.stack(slices) if slices else np.empty((0, height, width), empty.dtype))
-    return Box(values, start + np.array([first, 0, 0]), reader)
+    return Box(values, start + np.array([first, 0, 0]), reader, *odd.tolist())
+
+
+def _odd(values: np.ndarray) -> np.ndarray:
+    """How many values are below 0, but for rounding, and how many are not finite."""
+    below = int((values < -0.5).sum()) if values.dtype.kind != "u" else 0
+    return np.array([below, int((~np.isfinite(values)).sum()) if values.dtype.kind == "f" else 0])
 
 
 def _boxed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,9 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     with readable(path, "correct it or move it away: its labels are not overwritten"):
-        table = text_rows(path)
+        table = text_rows(path).dropna(how="all", ignore_index=True)
+        if (short := table.isna().any(axis=1)).any():
+            raise ValueError(f"line {int(short.argmax()) + 2} has fewer cells than there are headings")
         if table.columns.duplicated().any():
             raise ValueError("two columns have one heading")
         if absent := [name for name in ("study", "mask") if name not in table]:

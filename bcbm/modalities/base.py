@@ -91,8 +91,18 @@ class Modality:
         """
         raise TypeError(f"{type(self).__name__} has no columns; write them, or tabular = False")
 
-    def fold_columns(self, lesions: LesionData, train: np.ndarray) -> pd.DataFrame:
-        """`columns` with what is fitted on the lesions of a fold's rows `train` applied to all of them."""
+    def fit_columns(self, lesions: LesionData, train: np.ndarray) -> Any:
+        """What `columns_as_fitted` needs to know of the cohort and of a fold's rows `train`; plain lists,
+        numbers and dictionaries."""
+        return None
+
+    def columns_as_fitted(self, lesions: LesionData, fitted: Any) -> pd.DataFrame:
+        """`columns` as a model reads them that was fitted on other lesions, which a single one has too.
+
+        Args:
+            lesions: N lesions, of the cohort of the fold or of another.
+            fitted: what `fit_columns` has given.
+        """
         return self.columns(lesions)
 
     def blocks(self, config: Config) -> dict[str, list[int]]:

@@ -1,7 +1,7 @@
 """Radiomics: the 107 features of PyRadiomics, those of shells, and what is fitted of them in training."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,19 +111,27 @@ class Radiomics(Modality):
         shells = lesions.config.features.shells if "shells" in lesions.values else []
         return pd.DataFrame(_measured(lesions), columns=column_names(shells))
 
-    def fold_columns(self, lesions: LesionData, train: np.ndarray) -> pd.DataFrame:
-        """Those that are stable, harmonised, see `fit`, on the scale that they came in."""
-        columns, features = self.columns(lesions), lesions.config.features
+    def fit_columns(self, lesions: LesionData, train: np.ndarray) -> dict[str, Any]:
+        """Which columns are stable and how groups are harmonised, see `fit`; empty where neither is on."""
+        features = lesions.config.features
         if not features.harmonise and not features.stable:
-            return columns
-        fitted = self.fold_fit(lesions, train)
+            return {}
+        fitted, columns = self.fold_fit(lesions, train), dict[str, Any]()
         if features.harmonise:
-            group = groups(lesions.table[features.harmonise])
+            columns["combat"] = fitted["combat"]
+        if features.stable:
+            columns["unstable"] = (~(np.array(fitted["icc"]) >= features.stable)).tolist()
+        return columns
+
+    def columns_as_fitted(self, lesions: LesionData, fitted: Mapping[str, Any]) -> pd.DataFrame:
+        """Those that are stable, harmonised, on the scale that they came in."""
+        columns = self.columns(lesions)
+        if "combat" in fitted:
+            group = groups(lesions.table[lesions.config.features.harmonise])
             logs = apply_combat(signed_log(columns.to_numpy()), group, fitted["combat"])
             columns = pd.DataFrame(from_signed_log(logs), columns=columns.columns)
-        if features.stable:
-            unstable = ~(np.array(fitted["icc"]) >= features.stable)
-            columns = columns.drop(columns=columns.columns[: len(FEATURES)][unstable])
+        if "unstable" in fitted:
+            columns = columns.drop(columns=columns.columns[: len(FEATURES)][fitted["unstable"]])
         return columns
 
     def fold_fit(self, lesions: LesionData, train: np.ndarray) -> dict[str, Any]:

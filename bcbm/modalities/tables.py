@@ -36,16 +36,21 @@ class Recorded(Modality):
         Raises:
             AbsentColumns: none does.
         """
-        known = (*self.numbers, *self.kinds)
-        text = lesions.table.reindex(columns=list(known), fill_value="").astype(str)
-        text = text.apply(lambda cells: cells.str.strip())
-        varying = [name for name in known if text[name].nunique() > 1]
-        if not varying:
-            reason = f"the columns {', '.join(known)} are missing, empty or the same everywhere"
-            remedy = f"take the full table, or leave {self.name} out of task.modalities"
-            raise AbsentColumns(Problem(lesions.clinical, reason, remedy))
+        return self.columns_as_fitted(lesions, self._varying(lesions))
+
+    def fit_columns(self, lesions: LesionData, train: np.ndarray) -> list[str]:
+        """The names of the columns that vary in the cohort.
+
+        Raises:
+            AbsentColumns: none does.
+        """
+        return self._varying(lesions)
+
+    def columns_as_fitted(self, lesions: LesionData, fitted: Sequence[str]) -> pd.DataFrame:
+        """The columns of these names; those that the cohort lacks are missing."""
+        text = self._text(lesions)
         columns = {}
-        for name in varying:
+        for name in fitted:
             if name in self.kinds:
                 columns[name] = text[name]
             else:
@@ -53,6 +58,21 @@ class Recorded(Modality):
                     text[name].map(lambda cell, read=READERS[name]: read(cell).value).astype(np.float64)
                 )
         return pd.DataFrame(columns)
+
+    def _varying(self, lesions: LesionData) -> list[str]:
+        text = self._text(lesions)
+        known = [*self.numbers, *self.kinds]
+        varying = [name for name in known if text[name].nunique() > 1]
+        if not varying:
+            reason = f"the columns {', '.join(known)} are missing, empty or the same everywhere"
+            remedy = f"take the full table, or leave {self.name} out of task.modalities"
+            raise AbsentColumns(Problem(lesions.clinical, reason, remedy))
+        return varying
+
+    def _text(self, lesions: LesionData) -> pd.DataFrame:
+        known = [*self.numbers, *self.kinds]
+        text = lesions.table.reindex(columns=known, fill_value="").astype(str)
+        return text.apply(lambda cells: cells.str.strip())
 
 
 class Burden(Modality):

@@ -4,7 +4,7 @@
 |---|---|
 | `configs/metadata.json` | what MONAI's tools read of a bundle, and ours under `bcbm` |
 | `configs/experiment.yaml` | the configuration that preparation needs |
-| `models/NAME.safetensors`, `.json` | the weights of a network, and all else that it is |
+| `models/NAME.safetensors`, `.json` | the arrays of a network or traditional model, and all else of it |
 | `training.json`, `ranges.safetensors` | what the training lesions were like, taken together |
 | `out-of-fold.json` | probabilities of patients that a fold had not seen, by class, for conformal sets |
 | `results.json` | the figures of its run |
@@ -23,7 +23,7 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import read_json, write_whole
 from bcbm.system.version import __version__
 
-FORMAT = 1  # counts up whenever an earlier version could not read what is written
+FORMAT = 2  # counts up whenever another version could not read what is written
 METADATA, EXPERIMENT = "configs/metadata.json", "configs/experiment.yaml"
 TRAINING, RANGES, RESULTS = "training.json", "ranges.safetensors", "results.json"
 OUT_OF_FOLD = "out-of-fold.json"
@@ -99,6 +99,9 @@ def check_bundle(folder: Path) -> dict[str, Any]:
     if version > FORMAT:
         found = f"is a model of format {version}, written by bcbm {author}, and bcbm {__version__} reads "
         raise InputError(Problem(str(folder), f"{found}format {FORMAT}", f"install bcbm {author} or later"))
+    if version < FORMAT:
+        found = f"is a model of format {version}, and bcbm {__version__} reads format {FORMAT}"
+        raise InputError(Problem(str(folder), found, "export its run again"))
     if absent := {METADATA, *ALWAYS, *networks} - names:
         raise InputError(Problem(str(folder / SUMS), f"does not name {min(absent)}", AGAIN))
     return metadata

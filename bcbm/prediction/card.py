@@ -8,6 +8,15 @@ from bcbm.runs.finished import FinishedRun
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
 
+# What is known of a lesion's own status, by cohort.labels.
+OWN_LABELS: dict[str, str] = {
+    "patient": "Lesions of a patient share its label, so a lesion's own status is not known.",
+    "study": "Lesions of a study share its label, so a lesion's own status is not known.",
+    "lesion": "A lesion had a label of its own where its cohort gave one.",
+}
+
+SUPPORT = "- It is an SVM: it holds the standardised values of training lesions, its support vectors."
+
 
 def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
     """The model card, Markdown (Mitchell et al., FAT* 2019).
@@ -21,6 +30,8 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
     if own["leaky"]:
         words = leak_in_words(run.results["split"])
         lines += [f"**LEAKY: {words}. No figure here is a result.**", ""]
+    if training["invented"]:
+        lines += ["**A program has drawn its training patients: what it says of others means nothing.**", ""]
     lines += [
         metadata["description"],
         "",
@@ -44,13 +55,14 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
         )
     lines += [
         "",
-        "The AUROC is the mean over folds, each network tested on patients that it had not seen. It is the",
-        "figure of the way to make such a network on this cohort, not of this ensemble on another.",
+        "The AUROC is the mean over folds, each model tested on patients that it had not seen. It is the",
+        "figure of the way to make such a model on this cohort, not of this ensemble on another.",
         "",
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",
-        "- Lesions of a patient share its label, so a lesion's own status is not known.",
+        f"- {OWN_LABELS[run.config['cohort'].get('labels', 'patient')]}",
+        *[SUPPORT] * (run.config["model"]["kind"] == "svm"),
         "- Threshold: the mean of those of the folds, each chosen on validation patients.",
         "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",

@@ -1,16 +1,17 @@
 """From a finished run to a model on disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from rich.console import Console
 
 from bcbm.cohort.splits import Split
-from bcbm.config.compose import load, override, plain
+from bcbm.config.compose import load, plain
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import provenance
@@ -27,15 +28,19 @@ from bcbm.prediction.bundle import (
     write_bundle,
 )
 from bcbm.prediction.card import model_card
+from bcbm.prediction.doubt import fit_doubt
 from bcbm.prediction.metadata import metadata_of
-from bcbm.prediction.sets import out_of_fold
+from bcbm.prediction.model import TrainedNetwork
+from bcbm.prediction.sets import apart_out_of_fold, out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
 from bcbm.preparation.steps import steps
+from bcbm.report.words import RANDOM_WORDS
 from bcbm.runs.finished import FinishedRun, read_run
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
 from bcbm.system.words import counted, size
 from bcbm.terminal.progress import progress_bar
@@ -43,6 +48,9 @@ from bcbm.terminal.words import print_line, say
 
 if TYPE_CHECKING:
     from bcbm.model.module import LesionModule
+
+# Of a training: what it is beside its arrays, these as safetensors, and what it sees in the lesions' images.
+Part = tuple[dict[str, Any], bytes, np.ndarray | None]
 
 # Of the configuration, what preparation and batches read; no place of a file is among it.
 PREPARED = {
@@ -57,7 +65,7 @@ PREPARED = {
 
 
 def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> None:
-    """Write the networks of a run as a model: an ensemble, and all that it takes to use it elsewhere.
+    """Write what the folds of a run have trained as a model: an ensemble, with all that its use takes.
 
     Args:
         folder: of the run.
@@ -66,49 +74,58 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         leaky: export a LEAKY run too, which the model then says for ever.
 
     Raises:
-        InputError: the run is not finished, LEAKY or a traditional model's, its cohort has changed since, or
-            there is something at `out`.
+        InputError: the run is not finished or LEAKY, its cohort has changed since, or there is something at
+            `out`.
     """
+    from safetensors.numpy import save
+
     require_absent(out)
     run, config = read_run(folder), load(folder / "config.yaml")
     _check(run, config, leaky)
     with progress_bar(console, "exporting"):
-        lesions, split = prepare_as_fitted(run, config)
+        lesions, split = prepare_as_fitted(run, config, appearance=True)
         source = _radiomics_source(run, lesions)
         networks = _networks(run, config, lesions, split)
         files: dict[str, bytes | str] = {}
-        for name, (module, settings) in networks.items():
+        for name, (settings, arrays, _) in networks.items():
             weights, rest = network_files(name)
-            files[weights] = _weights(module)
-            files[rest] = strict_json(settings)
+            files |= {weights: arrays, rest: strict_json(settings)}
         taken = steps(config, extracted=source.get("library") != "workbook")
         metadata = metadata_of(run, config, list(networks), source, taken)
-        training = training_of(lesions, config)
+        ranges = ranges_of(lesions)
+        doubt = fit_doubt(lesions, _seen(networks, lesions, split))
+        training = training_of(lesions, config, ranges) | {"scanners": doubt.kinds}
         files |= {
             METADATA: strict_json(metadata),
             EXPERIMENT: "# The configuration of a model that was exported; predict reads it.\n"
             + yaml.safe_dump(_prepared(config), sort_keys=False),
             TRAINING: strict_json(training),
-            RANGES: ranges_of(lesions),
-            OUT_OF_FOLD: strict_json({"blocks": out_of_fold(run.predictions)}),
+            RANGES: bytes(save(ranges | doubt.arrays)),
+            OUT_OF_FOLD: strict_json(
+                {"blocks": out_of_fold(run.predictions), "apart": apart_out_of_fold(run.predictions)}
+            ),
             RESULTS: strict_json(run.results),
             CARD: model_card(metadata, training, run),
         }
         write_bundle(out, files)
     if run.results["leaky"]:
         print_line(console, "[bold red]LEAKY[/] the model says so wherever it is used")
-    say(console, f"model of {counted(len(networks), 'network')}, {size(bytes_of(out))}: {out.absolute()}")
+    if config.model.kind == "svm":
+        text = "an SVM holds the standardised values of training lesions, its support vectors"
+        print_line(console, f"[yellow]note[/] {text}: whoever has the model has these")
+    kind = "network" if config.model.kind == "network" else "model"
+    say(console, f"model of {counted(len(networks), kind)}, {size(bytes_of(out))}: {out.absolute()}")
 
 
 def _check(run: FinishedRun, config: Config, leaky: bool) -> None:
-    if config.model.kind != "network":
-        found = f"is a run of model.kind={config.model.kind}, and only networks are exported"
-        raise InputError(Problem(str(run.folder), found, "export a run of model.kind=network"))
     if config.features.shells or config.features.encoder:
         found = "reads shells or vectors of a pretrained network, which predict does not make yet"
         raise InputError(
             Problem(str(run.folder), found, "export a run without features.shells and features.encoder")
         )
+    if run.random_labels is not None:
+        found = f"is a control: its labels were {RANDOM_WORDS}"
+        raise InputError(Problem(str(run.folder), found, "export a run without task.random_labels"))
     if run.results["leaky"] and not leaky:
         found = "is LEAKY: its folds share patients or lesions, and its figures are no results"
         remedy = "fit with split.unit=patient, or write leaky=true, which the model will say for ever"
@@ -141,34 +158,76 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     return own
 
 
-def _networks(
-    run: FinishedRun, config: Config, lesions: Lesions, split: Split
-) -> dict[str, tuple["LesionModule", dict[str, Any]]]:
-    """Each trained network by name, with all that it is beside its weights."""
-    from bcbm.crossvalidation.trained import members, require_checkpoints, trained_module
+def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> dict[str, Part]:
+    """What each training has left, by name: what it is beside its arrays, and these."""
+    from bcbm.crossvalidation.trained import fold_jobs, members
 
-    folder = RunFolder(run.folder)
     thresholds = run.predictions.groupby(["fold", "target"])["threshold"].first()
-    jobs = [
-        member
-        for number in range(len(split.folds))
-        for member in members(
-            FoldJob(override(config, run.chosen.get(number, {})), lesions, split, number, folder)
+    folds = fold_jobs(config, lesions, split, RunFolder(run.folder))
+    jobs = [member for job in folds for member in members(job)]
+    parts = _of_networks(jobs) if config.model.kind == "network" else _of_baselines(jobs, run)
+    return {
+        f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1): (
+            {
+                "fold": job.number,
+                "seed": job.member,
+                "thresholds": {name: float(thresholds[job.number, name]) for name in config.task.targets},
+                **settings,
+            },
+            arrays,
+            encoded,
         )
-    ]
-    require_checkpoints(jobs)
-    networks = {}
-    for job in jobs:
-        module = trained_module(job)
-        settings = {
-            "fold": job.number,
-            "seed": job.member,
-            "batch_size": job.config.data.batch_size,
-            "thresholds": {name: float(thresholds[job.number, name]) for name in config.task.targets},
-            "network": _without_places(module.hparams),
-        }
-        networks[f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1)] = module, settings
-    return networks
+        for job, (settings, arrays, encoded) in zip(jobs, parts, strict=True)
+    }
+
+
+def _of_networks(jobs: Sequence[FoldJob]) -> list[Part]:
+    from bcbm.crossvalidation.trained import trained_modules
+
+    parts: list[Part] = []
+    for job, module in zip(jobs, list(trained_modules(jobs)), strict=True):
+        size = job.config.data.batch_size
+        network = TrainedNetwork(module, job.number, job.member, size, {})
+        settings = {"batch_size": size, "network": _without_places(module.hparams)}
+        parts.append((settings, _weights(module), network.encoded(job.lesions, job.config)))
+    return parts
+
+
+def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
+    """Each held against what its run said of the test lesions of its fold.
+
+    Raises:
+        InputError: it says something else.
+    """
+    from safetensors.numpy import save
+
+    from bcbm.baselines.trained import AGAIN, trained_baseline
+
+    trained = [trained_baseline(job) for job in jobs]
+    by_fold: dict[int, list[pd.DataFrame]] = {}
+    for job, baseline in zip(jobs, trained, strict=True):
+        probability, _ = baseline.predict(job.lesions.data(job.config))
+        by_fold.setdefault(job.number, []).append(probability)
+    for number, tables in by_fold.items():
+        own = ensemble(tables).set_index(jobs[0].lesions.entering["lesion_id"])
+        for target, rows in run.predictions[run.predictions["fold"] == number].groupby("target"):
+            if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
+                found = f"its model of {target} says of test patients what stands not in its predictions"
+                raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, AGAIN))
+    return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
+
+
+def _seen(
+    networks: Mapping[str, Part], lesions: Lesions, split: Split
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """What each network sees in the lesions, and the rows that it was trained on and tested on."""
+    seen = []
+    for settings, _, encoded in networks.values():
+        if encoded is not None:
+            parts = split.rows(lesions.entering, settings["fold"])
+            train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
+            seen.append((encoded, train, parts["test"]))
+    return seen
 
 
 def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def metadata_of(
     Args:
         run: that is exported.
         config: its configuration.
-        networks: names of its trained networks.
+        networks: names of its trainings.
         radiomics: what has made the radiomics that they read.
         taken: versions of the steps of preparation.
     """
@@ -46,7 +46,8 @@ def metadata_of(
         "required_packages_version": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
         "name": f"{run.config['experiment']}: {', '.join(targets)}",
         "task": f"{', '.join(targets)} of brain metastases from {', '.join(config.task.modalities)}",
-        "description": f"{warning}An ensemble of the {len(networks)} networks of a cross-validation by bcbm.",
+        "description": f"{warning}An ensemble of the {len(networks)} models ({run.config['model']['kind']}) "
+        "of a cross-validation by bcbm.",
         "authorship": "those who ran bcbm",
         "copyright": environment.get("citation") or "not stated",
         "data_source": f"cohort of content {environment['cohort']}",

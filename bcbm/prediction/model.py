@@ -14,6 +14,7 @@ from bcbm.errors import readable
 from bcbm.prediction.bundle import (
     AGAIN,
     OUT_OF_FOLD,
+    RANGES,
     RESULTS,
     TRAINING,
     bundle_sum,
@@ -27,7 +28,11 @@ from bcbm.runs.predictions import calibrated
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+    from bcbm.baselines.trained import TrainedBaseline
     from bcbm.model.module import LesionModule
+    from bcbm.prediction.doubt import Doubt
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,39 @@ class TrainedNetwork:
             A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
             `patient_id`.
         """
-        import torch
-
-        from bcbm.data.datamodule import LesionDataModule
         from bcbm.model.trained import predicted_rows
         from bcbm.model.trainer import make_trainer, quiet
 
         quiet()
+        own, loader = self._loader(lesions, config)
+        trainer = make_trainer(own, [], [], Path())
+        batches: Any = trainer.predict(self.module, loader)
+        targets = own.task.targets
+        rows = predicted_rows(batches or [], targets).set_index("row")
+        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
+
+    def encoded(self, lesions: Lesions, config: Config) -> np.ndarray | None:
+        """What the encoder of images makes of each lesion, (N, F) float64, NaN of one without an image.
+
+        None where the network reads no images. Arguments as of `predict`.
+        """
+        import torch
+
+        image = self.module.network.image
+        if image is None:
+            return None
+        own, loader = self._loader(lesions, config)
+        with torch.inference_mode():
+            features = torch.cat([image.eval()(batch["image"].float()) for batch in loader]).double().numpy()
+        has = lesions.present[:, own.task.modalities.index("image")] > 0
+        return np.where(has[:, None], features, np.nan)
+
+    def _loader(self, lesions: Lesions, config: Config) -> tuple[Config, "DataLoader[Any]"]:
+        """The settings that the network was trained with, and the lesions in batches as its run predicted."""
+        import torch
+
+        from bcbm.data.datamodule import LesionDataModule
+
         torch.set_num_threads(1)  # as in training: the last digits depend on it
         precision = self.module.settings.precision
         if precision == "16-mixed":  # which a CPU has not
@@ -78,11 +109,25 @@ class TrainedNetwork:
         parts = {"test": np.arange(len(lesions.entering))}
         datamodule = LesionDataModule(lesions.data(own), parts, seed=0, present=lesions.present)
         datamodule.setup()
-        trainer = make_trainer(own, [], [], Path())
-        batches: Any = trainer.predict(self.module, datamodule.predict_dataloader()[1])
-        targets = own.task.targets
-        rows = predicted_rows(batches or [], targets).set_index("row")
-        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
+        return own, datamodule.predict_dataloader()[1]
+
+
+@dataclass(frozen=True)
+class TraditionalModel:
+    """One training of a fold of a traditional model; attributes as those of `TrainedNetwork`."""
+
+    baseline: "TrainedBaseline"
+    fold: int
+    seed: int
+    thresholds: Mapping[str, float]
+
+    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """As `TrainedNetwork.predict`."""
+        return self.baseline.predict(lesions.data(config))
+
+    def encoded(self, lesions: Lesions, config: Config) -> None:
+        """No traditional model reads images."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -91,26 +136,36 @@ class TrainedModel:
 
     Attributes:
         folder: where it lies; `identity`: a sum of all that is in it.
-        networks: its ensemble.
+        networks: its ensemble, all of one kind.
         targets: that it predicts.
         leaky: its run was.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
         steps: versions of the steps of preparation, by name.
-        training: what its training lesions were like, see `training_of`.
+        training: what its training lesions were like, see `training_of`; `ranges`: arrays of `ranges_of`.
         out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
+        apart: how far the lesions of such patients were apart, see `sets.apart_out_of_fold`.
         results: of its run.
     """
 
     folder: Path
     identity: str
-    networks: tuple[TrainedNetwork, ...]
+    networks: tuple[TrainedNetwork | TraditionalModel, ...]
     targets: tuple[str, ...]
     leaky: bool
     radiomics: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
+    ranges: Mapping[str, np.ndarray]
     out_of_fold: Sequence[Mapping[str, Any]]
+    apart: Mapping[str, Sequence[float]]
     results: Results
+
+    @property
+    def doubt(self) -> "Doubt":
+        """What says how odd a patient is among those of the training."""
+        from bcbm.prediction.doubt import doubt_from
+
+        return doubt_from(self.ranges, self.training["scanners"])
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -128,33 +183,50 @@ def read_model(folder: Path) -> TrainedModel:
     Raises:
         InputError: it is not a model, a file is missing or has a byte changed, or a newer version wrote it.
     """
-    own = check_bundle(folder)["bcbm"]
+    from safetensors.numpy import load_file
+
+    metadata = check_bundle(folder)
+    own = metadata["bcbm"]
     with readable(folder, AGAIN):
-        networks = tuple(_network(folder, name) for name in own["networks"])
+        unseen = read_part(folder, OUT_OF_FOLD)
         return TrainedModel(
             folder,
             bundle_sum(folder),
-            networks,
-            tuple(networks[0].module.task.targets),
+            tuple(_member(folder, name) for name in own["networks"]),
+            tuple(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()),
             bool(own["leaky"]),
             own["radiomics"],
             own["steps"],
             read_part(folder, TRAINING),
-            read_part(folder, OUT_OF_FOLD)["blocks"],
+            load_file(folder / RANGES),
+            unseen["blocks"],
+            unseen["apart"],
             without_nulls(read_part(folder, RESULTS)),
         )
 
 
-def _network(folder: Path, name: str) -> TrainedNetwork:
+def _member(folder: Path, name: str) -> TrainedNetwork | TraditionalModel:
+    weights, rest = network_files(name)
+    content = read_part(folder, rest)
+    thresholds = without_nulls(content["thresholds"])
+    if "network" in content:
+        module = _network(content["network"], folder / weights)
+        return TrainedNetwork(module, content["fold"], content["seed"], content["batch_size"], thresholds)
+    from safetensors.numpy import load_file
+
+    from bcbm.baselines.trained import from_parts
+
+    baseline = from_parts(content["baseline"], load_file(folder / weights))
+    return TraditionalModel(baseline, content["fold"], content["seed"], thresholds)
+
+
+def _network(settings: Mapping[str, Any], weights: Path) -> "LesionModule":
     from safetensors.torch import load_file
 
     from bcbm.model.module import LesionModule
     from bcbm.model.trained import lay_out
 
-    weights, rest = network_files(name)
-    content = read_part(folder, rest)
-    module = LesionModule(**content["network"], loaded="")
-    module.load_state_dict(load_file(folder / weights))
+    module = LesionModule(**settings, loaded="")
+    module.load_state_dict(load_file(weights))
     lay_out(module)
-    thresholds = without_nulls(content["thresholds"])
-    return TrainedNetwork(module, content["fold"], content["seed"], content["batch_size"], thresholds)
+    return module

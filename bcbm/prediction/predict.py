@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,14 @@ from rich.markup import escape
 
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.prediction.doubt import MEASURES
 from bcbm.prediction.model import TrainedModel
-from bcbm.prediction.sets import patient_sets
-from bcbm.prediction.training import content_sums
+from bcbm.prediction.overlap import trained_on
+from bcbm.prediction.pictures import study_pictures
+from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare
+from bcbm.preparation.reading import Labels
 from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
 from bcbm.runs.predictions import ensemble
@@ -27,8 +31,11 @@ from bcbm.terminal.words import listed, print_line, say
 
 TABLE = "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
-COLUMNS += ["decision", "set", "lesions", "trained_on", "leaky", "reason"]
+COLUMNS += ["decision", "set", "lesions", "apart", "apart_share", "trained_on", "doubt", "odd", "leaky"]
+COLUMNS += ["reason"]
+DOUBT = ("doubt", "odd")  # columns of it that are the patient's
 SHOWN = 20  # patients that the screen lists
+NAMED = 5  # patients that a note names
 
 
 def predict(model: TrainedModel, config: Config, out: Path, console: Console) -> pd.DataFrame:
@@ -41,7 +48,7 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         console: gets what is wrong with the cohort, and the predictions of a few patients.
 
     Returns:
-        The table, see `prediction_rows`.
+        The table, see `prediction_rows` and `with_doubt`.
 
     Raises:
         InputError: nothing can be predicted, or its radiomics would be others than those of the training.
@@ -52,24 +59,32 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
     config, lesions = prepared(model, config, console)
-    with progress_bar(console, "predicting", len(model.networks)) as advance:
-        members = []
-        for network in model.networks:
-            members.append(network.predict(lesions, config))
-            advance(1)
-    table = prediction_rows(model, lesions, members, config.predict.coverage)
+    table = predicted(model, config, lesions, console)
+    judged = doubted(model, config, lesions, console)
+    table = with_doubt(table, judged)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
     write_whole(out / "predictions.csv", spreadsheet_csv(table))
     page = out / "report.html"
-    write_page(page, table, model.results, model.training, config.predict.coverage)
+    worded = judged.rename(columns=MEASURES)
+    with TemporaryDirectory() as folder:
+        pictures = study_pictures(lesions, config.cohort.form, Path(folder))
+        write_page(page, table, worded, pictures, model.results, model.training, config.predict.coverage)
     _report(table, model, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
 
 
-def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Config, Lesions]:
+def prepared(
+    model: TrainedModel, config: Config, console: Console, labels: Labels = "none"
+) -> tuple[Config, Lesions]:
     """The lesions of a cohort, prepared as those that a model was trained on, and the settings of that.
+
+    Args:
+        model: to be used on them.
+        config: the model's own, with the cohort in it.
+        console: gets what is wrong with the cohort.
+        labels: as of `read_cohort`.
 
     Raises:
         InputError: a step of preparation, or the library of radiomics, has another version than in training.
@@ -78,13 +93,34 @@ def prepared(model: TrainedModel, config: Config, console: Console) -> tuple[Con
     if extracted:
         config = replace(config, features=replace(config.features, radiomics="extract"))
     _require_steps(model, config, extracted)
-    lesions = prepare(config, console, labels=False)
+    lesions = prepare(config, console, labels=labels, appearance=True)
     if model.radiomics.get("library") == "workbook":
         made = pd.read_parquet(lesions.folder / "radiomics.parquet", columns=["library"])["library"]
         if own := sorted(set(made) - {"workbook"}):
             text = f"the model was trained on published radiomics, and these are extracted by {listed(own)}"
             print_line(console, f"[yellow]note[/] {text}")
     return config, lesions
+
+
+def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
+    """What a model says of lesions that are `prepared` for it: the table of `prediction_rows`."""
+    with progress_bar(console, "predicting", len(model.networks)) as advance:
+        members = []
+        for network in model.networks:
+            members.append(network.predict(lesions, config))
+            advance(1)
+    return prediction_rows(model, lesions, members, config.predict.coverage)
+
+
+def doubted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
+    """How odd the patients of lesions that are `prepared` for a model are, see `Doubt.judged`."""
+    with progress_bar(console, "comparing with the training", len(model.networks)) as advance:
+        encoded = []
+        for network in model.networks:
+            if (seen := network.encoded(lesions, config)) is not None:
+                encoded.append(seen)
+            advance(1)
+    return model.doubt.judged(lesions, encoded)
 
 
 def prediction_rows(
@@ -102,31 +138,40 @@ def prediction_rows(
         coverage: of the sets of patients, see `patient_sets`.
 
     Returns:
-        COLUMNS: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks), `spread`
-        (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
-        behind it, `trained_on` (whether one of them is a training lesion), `leaky`, and in place of a
-        prediction the `reason` why there is none.
+        COLUMNS but DOUBT: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks),
+        `spread` (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
+        behind it, of a patient with several `apart` (see `sets.apart`) and `apart_share` (see
+        `sets.less_apart`), `trained_on` (whether one of them is a training lesion or a near copy of one),
+        `leaky`, and in place of a prediction the `reason` why there is none.
     """
     by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
     entering = lesions.entering
-    known = set(model.training["contents"])
-    seen = pd.Series([sum_ in known for sum_ in content_sums(entering["content"], model.training["salt"])])
+    seen = trained_on(model, lesions) != ""
     patients = pd.DataFrame({"patient_id": by_patient[0].index, "study_id": "", "lesion_id": ""})
     counts = entering.groupby("patient_id")
     patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()
     patients["trained_on"] = seen.groupby(entering["patient_id"]).any().loc[patients["patient_id"]].to_numpy()
     rows = entering[["patient_id", "study_id", "lesion_id"]].assign(lesions=1, trained_on=seen)
     sets = patient_sets(model.out_of_fold, [net.fold for net in model.networks], by_patient, coverage)
+    far = apart(ensemble(by_lesion), entering["patient_id"]).loc[patients["patient_id"]]
     table = pd.concat(
         [
-            _predicted(model, "patient", patients, by_patient, sets),
-            _predicted(model, "lesion", rows, by_lesion, None),
+            _predicted(model, "patient", patients, by_patient, sets, far),
+            _predicted(model, "lesion", rows, by_lesion, None, None),
             _unpredicted(lesions.table, patients["patient_id"]),
         ],
         ignore_index=True,
     )
     texts = dict.fromkeys(["patient_id", "study_id", "lesion_id", "target", "decision", "set", "reason"], str)
-    return table.assign(leaky=model.leaky)[COLUMNS].astype(texts)
+    columns = [name for name in COLUMNS if name not in DOUBT]
+    return table.assign(leaky=model.leaky)[columns].astype(texts)
+
+
+def with_doubt(table: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    """The table of predictions with `doubt` and `odd` of the patient of each row, see `Doubt.judged`."""
+    own = judged.reindex(table["patient_id"])
+    doubted = table.assign(doubt=own["doubt"].to_numpy(), odd=own["odd"].fillna("").to_numpy())
+    return doubted[COLUMNS].astype({"odd": str})
 
 
 def _predicted(
@@ -135,6 +180,7 @@ def _predicted(
     rows: pd.DataFrame,
     members: Sequence[pd.DataFrame],
     sets: pd.DataFrame | None,
+    far: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Rows of one level, target by target."""
     mean = ensemble(members)
@@ -152,6 +198,8 @@ def _predicted(
                 threshold=threshold,
                 decision="" if np.isnan(threshold) else positive,
                 set="" if sets is None else sets[target].to_numpy(),
+                apart=np.nan if far is None else far[target].to_numpy(),
+                apart_share=np.nan if far is None else less_apart(model.apart[target], far[target]),
                 reason="",
             )
         )
@@ -166,7 +214,7 @@ def _unpredicted(table: pd.DataFrame, predicted: pd.Series) -> pd.DataFrame:
     reasons = alone.groupby("patient_id")["reason"].agg(lambda texts: "; ".join(dict.fromkeys(texts)))
     patients = pd.DataFrame({"patient_id": reasons.index, "reason": reasons.to_numpy(), "level": "patient"})
     rows = pd.concat([patients.assign(study_id="", lesion_id="", lesions=0), lesions], ignore_index=True)
-    numbers = dict.fromkeys(("probability", "spread", "threshold"), np.nan)
+    numbers = dict.fromkeys(("probability", "spread", "threshold", "apart", "apart_share"), np.nan)
     return rows.assign(target="", decision="", set="", trained_on=False, **numbers)
 
 
@@ -204,11 +252,13 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
             for row in rows.itertuples()
         ]
         say(console, f"  {name}  {'; '.join(parts)}")
-    if seen := int(patients.loc[patients["trained_on"], "patient_id"].nunique()):
-        text = (
-            f"the model was trained on lesions of {counted(seen, 'of these patients', 'of these patients')}"
-        )
-        print_line(console, f"[yellow]note[/] {text}: what it says of them shows nothing")
+    if seen := sorted(patients.loc[patients["trained_on"], "patient_id"].unique()):
+        text = f"the model was trained on lesions, or near copies of lesions, of {listed(seen, NAMED)}"
+        print_line(console, f"[yellow]note[/] {escape(text)}: what it says of them shows nothing")
+    odd = patients[patients["odd"] != ""].drop_duplicates("patient_id")
+    for row in odd.head(SHOWN).itertuples():
+        text = f"{row.patient_id}: unlike the patients that the model was trained on; {row.odd}"
+        print_line(console, f"[yellow]doubt[/] {escape(text)}")
     failed = table[table["reason"] != ""]
     for row in failed[failed["level"] == "patient"].itertuples():
         print_line(console, f"[yellow]problem[/] {escape(f'{row.patient_id}: not predicted; {row.reason}')}")

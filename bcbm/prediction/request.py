@@ -1,6 +1,6 @@
 """What the words of `predict` ask for: a model, and the patients that it is used on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,10 +42,10 @@ def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
         raise ConfigError(
             "predict: say what to predict: cohort.root=DIR, a study's folder, or image= and mask="
         )
-    _check_settings(settings)
+    check_settings("predict", settings, GROUPS)
     model = read_model(places[0])
     settings = [f"predict.{word}" if word.startswith("out=") else word for word in settings]
-    settings = [f"experiment={places[0] / EXPERIMENT}", "augment.where=device", *settings]
+    settings = [*base_settings(places[0]), *settings]
     with TemporaryDirectory() as folder:
         if own or len(places) == 2:
             settings.append(f"cohort.root={_study(Path(folder), own, places[1:], compose(settings))}")
@@ -68,12 +68,26 @@ def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config
     return write_study(folder, image.name.split(".nii")[0], image, masks, {}, config.cohort.label_value)
 
 
-def _check_settings(settings: Sequence[str]) -> None:
-    """Refuse to change what a model was trained with."""
+def base_settings(model: Path) -> list[str]:
+    """The words that stand before those of a user: the configuration in a model's folder."""
+    return [f"experiment={model / EXPERIMENT}", "augment.where=device"]
+
+
+def check_settings(verb: str, settings: Sequence[str], groups: Collection[str]) -> None:
+    """Refuse to change what a model was trained with.
+
+    Args:
+        verb: of the command.
+        settings: its words with a value.
+        groups: of keys that may be set, as far as the model has not set them, and single keys.
+
+    Raises:
+        ConfigError: a key that is the model's.
+    """
     for word in settings:
         name = word.partition("=")[0].lstrip("-")
         group, _, key = name.partition(".")
         if name in ("out", "trainer.accelerator", *FREE):
             continue
-        if group not in GROUPS or key in PREPARED.get(group, ()):
-            raise ConfigError(f"predict: {name} is the model's, as it was trained; leave it out")
+        if group not in groups or key in PREPARED.get(group, ()):
+            raise ConfigError(f"{verb}: {name} is the model's, as it was trained; leave it out")

@@ -1,4 +1,5 @@
-"""Conformal sets of a model's patients, from what its run said of patients that each fold had not seen."""
+"""What its run said of patients that each fold had not seen, and what that says of a model's patients: their
+conformal sets, and whether their lesions disagree more than those did."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +32,45 @@ def out_of_fold(predictions: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for (fold, target), rows in patients.groupby(["fold", "target"])
     ]
+
+
+def apart(probability: pd.DataFrame, patients: pd.Series) -> pd.DataFrame:
+    """How far the lesions of each patient are apart: the standard deviation of their probabilities.
+
+    Args:
+        probability: of lesions, (N, R), a column a target.
+        patients: ids, (N,).
+
+    Returns:
+        A row a patient, by `patient_id`; NaN of one with a single lesion.
+    """
+    groups = probability.groupby(patients.to_numpy())
+    several = groups.size() > 1
+    return groups.std(ddof=0).where(several, axis=0).rename_axis("patient_id")
+
+
+def apart_out_of_fold(predictions: pd.DataFrame) -> dict[str, list[float]]:
+    """How far the lesions of patients with several were apart to the fold that had not seen them, by target;
+    sorted; over repeats their mean.
+
+    Args:
+        predictions: the prediction table of a run.
+    """
+    lesions = predictions.pivot(
+        index=["repeat", "lesion_id", "patient_id"], columns="target", values="probability"
+    ).reset_index()
+    tables = [
+        apart(rows[predictions["target"].unique().tolist()], rows["patient_id"])
+        for _, rows in lesions.groupby("repeat")
+    ]
+    means = pd.concat(tables).groupby(level=0).mean()
+    return {str(target): sorted(means[target].dropna().tolist()) for target in means}
+
+
+def less_apart(training: Sequence[float], values: pd.Series) -> np.ndarray:
+    """The share of training patients whose lesions were less far apart, (N,); NaN where nothing is known."""
+    shares = np.searchsorted(np.asarray(training), values.to_numpy()) / max(len(training), 1)
+    return np.where(values.isna() | (len(training) == 0), np.nan, shares)
 
 
 def patient_sets(

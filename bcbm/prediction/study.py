@@ -1,5 +1,6 @@
 """A single study as a cohort: an image and its masks, or a folder of both, as a table that formats read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,12 +20,18 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
     Names hold `_image` and `_mask_`, as in the download and in what `ingest` writes.
 
     Raises:
-        InputError: it has not one image, or no mask.
+        InputError: it has not one image, several of a sequence, or no mask.
     """
     volumes = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
-    others = {
-        sequence: path for sequence in sequences for path in volumes if f"_image_{sequence}" in path.name
-    }
+    others: dict[str, Path] = {}
+    for sequence in sequences:
+        named = re.compile(rf"_image_{re.escape(sequence)}[_.]")  # t2 is not t2flair
+        paths = [path for path in volumes if named.search(path.name)]
+        if len(paths) > 1:
+            found = f"holds {len(paths)} images of {sequence}: {', '.join(path.name for path in paths)}"
+            raise InputError(Problem(str(folder), found, "keep one"))
+        if paths:
+            others[sequence] = paths[0]
     images = [path for path in volumes if "_image" in path.name and path not in others.values()]
     masks = [path for path in volumes if "_mask" in path.name]
     if len(images) != 1 or not masks:

@@ -28,6 +28,7 @@ class Lesions:
         clinical: the name of the table that labels and acquisition columns come from, for messages.
         tellings: how well each column of the modalities that are on tells each target alone.
         citation: how the cohort is cited and licensed; "" where nobody says.
+        root: of the download, from which the tables name files.
         card: what is known of the pretrained network of `deep_features`, see `Card.described`; None without.
     """
 
@@ -41,6 +42,7 @@ class Lesions:
     ledger: Path | None = None
     tellings: list[Telling] = field(default_factory=list)
     citation: str = ""
+    root: Path | None = None
     card: dict[str, Any] | None = None
 
     def data(self, config: Config) -> LesionData:

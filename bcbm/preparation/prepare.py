@@ -14,11 +14,13 @@ from bcbm.cohort.acquisition import patient_groups, require_column
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
-from bcbm.cohort.patient_labels import contradicted, converted
+from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
 from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
+from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
+from bcbm.features.appearance import APPEARANCE, measure_appearance
 from bcbm.features.cards import Card
 from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropStore, prepare_crops
@@ -39,7 +41,7 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import SurveyedCohort, disk_errors, read_cohort
+from bcbm.preparation.reading import Labels, SurveyedCohort, disk_errors, read_cohort
 from bcbm.preparation.shells import measured_shells
 from bcbm.preparation.studies import count_masks, crop_settings, studies_of
 from bcbm.runs.finished import FinishedRun
@@ -53,32 +55,36 @@ from bcbm.terminal.words import listed, print_line, say
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
-def prepare(config: Config, console: Console, labels: bool = True) -> Lesions:
+def prepare(
+    config: Config, console: Console, labels: Labels = "required", appearance: bool = False
+) -> Lesions:
     """Read the cohort, make what is missing, say what is wrong and what enters.
 
     Args:
         config: the experiment.
         console: gets problems, and what enters.
-        labels: a lesion without a label does not enter; false: none is read, and all are missing.
+        labels: as of `read_cohort`; those that are not read are missing.
+        appearance: say in numbers what the images look like, where they are read, see `measure_appearance`.
 
     Raises:
         InputError: nothing can be done with this input, or `cohort.strict` and there is any problem.
     """
     with disk_errors(config):
-        return _prepare(config, console, labels)
+        return _prepare(config, console, labels, appearance)
 
 
-def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]:
+def prepare_as_fitted(run: FinishedRun, config: Config, appearance: bool = False) -> tuple[Lesions, Split]:
     """The lesions of a finished run, prepared again without a word, and its folds.
 
     Args:
         run: the run.
         config: as its folder holds it.
+        appearance: as of `prepare`.
 
     Raises:
         InputError: its cohort has changed since, or a table of it says what the cohort does not.
     """
-    lesions = prepare(config, Console(quiet=True))
+    lesions = prepare(config, Console(quiet=True), appearance=appearance)
     if lesions.cohort != run.environment["cohort"]:
         problem = "the cohort has changed since it was fitted"
         raise InputError(Problem(str(run.folder), problem, "fit the experiment again, and take that run"))
@@ -87,7 +93,7 @@ def prepare_as_fitted(run: FinishedRun, config: Config) -> tuple[Lesions, Split]
     return lesions, split
 
 
-def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
+def _prepare(config: Config, console: Console, labels: Labels, appearance: bool) -> Lesions:
     modalities = {name: MODALITIES[name] for name in MODALITIES if name in config.task.modalities}
     needs = {need for modality in modalities.values() for need in modality.needs}
     images, radiomics = "crops" in needs, "radiomics" in needs
@@ -122,13 +128,14 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         following=following,
     )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
-    if not labels:
-        table[config.task.targets] = np.nan
+    for target in config.task.targets if labels != "required" else []:
+        if labels == "none" or target not in table:
+            table[target] = np.nan
     for key, column in (
         ("split.holdout", config.split.holdout),
         ("features.harmonise", config.features.harmonise if radiomics else None),
     ):
-        if column and labels:
+        if column and labels == "required":
             require_column(key, column, cohort.download)
         elif column and column not in table:
             table[column] = ""
@@ -137,7 +144,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"
         remedy = "set task.modalities=[radiomics,position] and features.radiomics=workbook, "
         remedy += "or unpack the images"
-        if not labels:
+        if labels != "required":
             remedy = "unpack the images, which the model needs"
         raise InputError(
             Problem(str(cohort.download.root), f"has no images, but {setting}", remedy), *problems
@@ -195,6 +202,7 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
         known = patient_groups(table[~table["excluded"]], config.split.holdout)
         nowhere = table["patient_id"].isin(known.index[known == ""])
         exclude(table, nowhere, f"no {config.split.holdout} to hold out")
+    cohort.require_same_files()
     files, table = table, portable(table, cohort.download.root)
     write_whole(cohort.folder / "lesions.parquet", table.to_parquet())
     if config.cohort.strict and problems:
@@ -204,6 +212,10 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     _print("note", notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()
+    if labels and config.task.random_labels is not None:
+        targets = [target for target in known_targets(config.cohort.targets) if target in table]
+        seed, owner = [config.task.random_labels], config.cohort.labels
+        table.loc[enters, targets] = permute_labels(table[enters], targets, seed, owner)[targets]
     entering = table[enters].reset_index(drop=True)
     if entering.empty:
         raise InputError(
@@ -212,14 +224,17 @@ def _prepare(config: Config, console: Console, labels: bool) -> Lesions:
     values = {name: value[enters] for name, value in values.items()}
     if perturb:
         values["perturbed"] = _perturbed(config, cohort, files[enters], console)
+    if appearance and cohort.survey is not None:
+        values["appearance"] = _appearance(config, cohort, files[enters], console)
     clinical = cohort.download.clinical
     lesions = Lesions(
         table, entering, values, present[enters], cohort.content, cohort.folder, clinical, cohort.ledger
     )
     own = cohort.download.citation if config.cohort.root else ""  # the embedded cohort only looks like one
     lesions.citation = config.cohort.citation or own
+    lesions.root = cohort.download.root
     lesions.card = card.described() if card else None
-    if labels:
+    if labels == "required":
         lesions.tellings = tellings(lesions.data(config), config.task.modalities, config.task.targets)
         _print("note", telling_problems(lesions.tellings), console)
     return lesions
@@ -274,6 +289,13 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             remedy = "use the workbook of the download, or features.radiomics=extract"
             raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
         published = workbook[list(FEATURES)].assign(library="workbook")
+        if empty := [name for name in FEATURES if published[name].isna().all()]:
+            text, remedy = (
+                f"no lesion has a value of {listed(empty, 5)}",
+                "fill the column, or extract radiomics",
+            )
+            problem = Problem("table of radiomics", text, remedy, "feature without any value")
+            cohort.problems += [problem] if len(empty) < len(FEATURES) else []
         if changed.any():
             text = "radiomics extracted for parts of masks, of whose whole the workbook's rows are"
             say(console, f"  {text}: {changed.sum()}")
@@ -293,7 +315,10 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
 def _compare(
     workbook: pd.DataFrame, values: pd.DataFrame, config: Config, folder: Path, console: Console
 ) -> list[Problem]:
-    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs."""
+    """Say how extracted radiomics agree with the workbook's, and return a problem a study that differs.
+
+    Where every lesion differs it is one problem: then it is the files that are others, and no study.
+    """
     compared, differing = compare_radiomics(workbook, values), differing_lesions(workbook, values)
     write_whole(folder / "radiomics-compared.csv", spreadsheet_csv(compared.reset_index()))
     write_whole(folder / "radiomics-differing.csv", spreadsheet_csv(differing.reset_index()))
@@ -306,6 +331,12 @@ def _compare(
     )
     problems = []
     studies = np.array([str(lesion).partition("/")[0] for lesion in differing.index], object)
+    many = len(set(studies))
+    if len(differing) == count and many > 1 and not differing["diameters"].all():
+        text = f"all {count} lesions that it knows, of {many} studies, differ from what is extracted"
+        remedy = "check that images and masks are those of the workbook, at their resolution; the extracted "
+        remedy += f"values count, and {folder / 'radiomics-differing.csv'} lists the lesions"
+        return [Problem("radiomics workbook", text, remedy, "radiomics differ from the workbook")]
     for study, lesions in differing.groupby(studies):
         worst, names = lesions.iloc[0], [lesion.partition("/")[2] for lesion in lesions.index]
         text = (
@@ -346,6 +377,18 @@ def _perturbed(
         features = perturbed_features(studies, place, jobs, advance, axes=axes)
     missing = np.full((DRAWS, len(FEATURES)), np.nan)
     return np.stack([features.get(lesion, missing) for lesion in entering["lesion_id"]])
+
+
+def _appearance(
+    config: Config, cohort: SurveyedCohort, entering: pd.DataFrame, console: Console
+) -> np.ndarray:
+    """What the images of the lesions that enter look like, (N, 17); NaN without one."""
+    studies = studies_of(entering, set(entering["lesion_id"]), form=config.cohort.form)
+    place = cohort.folder / "appearance"
+    with progress_bar(console, "looking at images", count_masks(studies), place) as advance:
+        numbers = measure_appearance(studies, place, config.prepared.jobs, advance)
+    missing = np.full(len(APPEARANCE), np.nan)
+    return np.stack([numbers.get(lesion, missing) for lesion in entering["lesion_id"]])
 
 
 def _crop_studies(config: Config, cohort: SurveyedCohort) -> list[Study]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from rich.console import Console
@@ -29,11 +30,13 @@ from bcbm.errors import InputError, Problem, out_of_memory
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.survey import register_cohort, survey_cohort
 from bcbm.preparation.studies import count_masks, read_studies, studies_of
-from bcbm.system.content import file_sum
+from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
+
+Labels = Literal["required", "known", "none"]  # of the targets: needed, read where there are any, not read
 
 
 @dataclass
@@ -52,6 +55,7 @@ class SurveyedCohort:
         notes: what is decided already, such as patients with several spellings, masks of several lesions, and
             images whose header has two forms.
         extract: whether radiomics are extracted: they have to be, or there is no table of them.
+        keys: what each image and mask held when it was first looked at, by path.
     """
 
     download: Download
@@ -64,6 +68,7 @@ class SurveyedCohort:
     problems: list[Problem]
     notes: list[Problem]
     extract: bool
+    keys: dict[str, bytes]
 
     @property
     def changed(self) -> pd.Series:
@@ -74,6 +79,17 @@ class SurveyedCohort:
         if self.survey is None:
             return pd.Series(False, index=self.table.index)
         return self.table["voxels"] < self.table["drawn"]
+
+    def require_same_files(self) -> None:
+        """Refuse to go on with files of which one has been replaced, as each step reads them again.
+
+        Raises:
+            InputError: it names each.
+        """
+        changed = [path for path, key in self.keys.items() if file_key(Path(path)) != key]
+        remedy = "start again when nothing writes to it any more"
+        if changed:
+            raise InputError(*(Problem(path, "has changed while it was read", remedy) for path in changed))
 
 
 def cache_folder() -> Path:
@@ -96,7 +112,7 @@ def embedded_root(config: Config, console: Console) -> Path:
     synthetic = config.cohort.synthetic
     kind = "images" if synthetic.images else "table"
     name = f"synthetic-v{GENERATOR}-{synthetic.patients}-{synthetic.signal:g}-{kind}-{synthetic.seed}"
-    name = "-".join([name, *synthetic.sequences[1:]])
+    name = "-".join([name, *synthetic.sequences[1:], *([f"site{synthetic.site}"] * (synthetic.site > 1))])
     root = cache_folder() / name
     if not (root / "cohort.json").is_file():
         with progress_bar(console, "writing the synthetic cohort") as advance:
@@ -107,6 +123,7 @@ def embedded_root(config: Config, console: Console) -> Path:
                 images=synthetic.images,
                 sequences=synthetic.sequences,
                 seed=synthetic.seed,
+                site=synthetic.site,
                 extract=lambda studies: extract_cohort(studies, config.prepared.jobs, None),
                 jobs=config.prepared.jobs,
                 progress=advance,
@@ -121,7 +138,7 @@ def read_cohort(
     volumes: bool,
     register: bool,
     radiomics: bool = True,
-    labels: bool = True,
+    labels: Labels = "required",
     following: Collection[str] = (),
 ) -> SurveyedCohort:
     """Read a cohort into its lesion table.
@@ -130,7 +147,8 @@ def read_cohort(
         volumes: survey images and masks, where there are any.
         radiomics: survey them too where radiomics have to be extracted.
         register: register the studies to the template too.
-        labels: read them, and refuse a cohort that lacks those of `task.targets`.
+        labels: required: a cohort that lacks those of `task.targets` is refused, and a lesion without any
+            does not enter; known: both pass; none: no label is read.
         following: what else is worked out of the volumes while their files are read, of `radiomics`,
             `shells` and `crops`.
 
@@ -138,7 +156,7 @@ def read_cohort(
         InputError: nothing can be done with this input.
     """
     roots = cohort_roots(config, console)
-    targets = known_targets(config.cohort.targets) if labels else {}
+    targets = known_targets(config.cohort.targets) if labels != "none" else {}
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")
@@ -161,7 +179,7 @@ def read_cohort(
         download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
     columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
     download.targets = [target for target in download.targets if target in columns]
-    if labels:
+    if labels == "required":
         _require_targets(config, download)
     download, notes = same_patients(download, config.cohort.same_patients)
     names = read_overrides(Path(config.cohort.names).expanduser()) if config.cohort.names else {}
@@ -180,6 +198,8 @@ def read_cohort(
         extract = True
         say(console, "  no table of radiomics: they are extracted from images and masks")
     volumes = volumes or (radiomics and extract)
+    files = download.segmentations.filter(regex="^(image_|mask_path)") if volumes else pd.DataFrame()
+    keys = {path: file_key(Path(path)) for path in sorted({*files.to_numpy().ravel()}) if path}
     if volumes and not download.has_images:
         text = f"  no images in {download.images}: masks are not checked, positions come from names"
         say(console, text)
@@ -207,7 +227,9 @@ def read_cohort(
                     advance,
                     overlap=config.cohort.overlap,
                 )
-    table, workbook, problems = build_table(download, names, survey, config.cohort.labels)
+    table, workbook, problems = build_table(
+        download, names, survey, config.cohort.labels, labelled=labels == "required"
+    )
     if left_out is not None:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
     unknown = sorted(set(names) - set(table["name"]))
@@ -227,7 +249,7 @@ def read_cohort(
             content = hashlib.sha256((content + repr(changes)).encode()).hexdigest()[:16]
     notes += survey.notes if survey else []
     return SurveyedCohort(
-        download, content, folder, ledger, table, workbook, survey, problems, notes, extract
+        download, content, folder, ledger, table, workbook, survey, problems, notes, extract, keys
     )
 
 

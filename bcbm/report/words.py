@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 UNDEFINED = "n/a (one class)"
 ACROSS = "‡"  # behind every figure of a comparison of runs of different cohorts
 ACROSS_WORDS = "the runs are of different cohorts; a difference need not be one of the models"
+RANDOM_WORDS = "dealt out anew among the patients (task.random_labels)"
 
 
 def leak_in_words(split: "SplitBlock") -> str:

@@ -77,6 +77,11 @@ class FinishedRun:
         return {number: read_json(files[number], FOLD_ANEW) for number in sorted(files)}
 
     @property
+    def random_labels(self) -> int | None:
+        """The seed by which its labels were dealt out anew, as of a control; None of any other run."""
+        return self.config["task"].get("random_labels")  # a run of before 0.4 knows no such key
+
+    @property
     def chosen_by(self) -> str | None:
         """The search whose choice on a whole cohort this run was trained with; None of any other run."""
         return self.config.get("chosen_by")

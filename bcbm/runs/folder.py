@@ -14,7 +14,7 @@ import pandas as pd
 from bcbm.config.compose import to_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, Note, note_if_long
-from bcbm.runs.identity import environment, fingerprint
+from bcbm.runs.identity import environment, fingerprint, lock_file
 from bcbm.runs.owner import sole_owner
 from bcbm.runs.predictions import read_predictions
 from bcbm.runs.tables import RUN, write_table, write_with_sum
@@ -25,6 +25,8 @@ from bcbm.system.version import __version__
 from bcbm.terminal.words import listed
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
+NAME = "%Y-%m-%d_%H-%M-%S"  # of a run's folder: when it was begun
+LOCK = "requirements.txt"  # of a run: the exact versions that pip installs again
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
 
 
@@ -74,7 +76,7 @@ class RunFolder:
         with sole_owner({f"opening a run in {opening}": opening / ".opening.owner"}, PATIENCE):
             if (path := _existing(config, home, identity)) is not None:
                 return cls(path)
-            now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            now = datetime.now().strftime(NAME)
             path = Path(config.run.folder) if config.run.folder else home / now
             while not config.run.folder and path.exists():
                 path = path.with_name(path.name + "+")
@@ -84,6 +86,7 @@ class RunFolder:
             surroundings = environment(config, cohort, split_hash, identity) | {"best": best}
             surroundings["citation"] = citation
             surroundings["ledger"] = str(ledger.absolute()) if ledger else None
+            folder.write(LOCK, lock_file())
             folder.write("environment.json", json.dumps(surroundings, indent=1))
             return folder
 

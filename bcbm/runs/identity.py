@@ -5,9 +5,13 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bcbm.config.compose import plain, to_yaml
 from bcbm.config.places import checkout
@@ -24,7 +28,10 @@ PACKAGES = (
 
 
 # What may differ between two starts of the same run.
-NOT_IDENTITY = ("run", "tracking", "fold", "prepared", "bootstrap", "experiments", "ingest", "predict")
+NOT_IDENTITY = (
+    *("run", "tracking", "fold", "prepared", "bootstrap", "experiments"),
+    *("ingest", "predict", "validate"),
+)
 PLACES = {
     "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),
     "split": ("file",),
@@ -78,10 +85,7 @@ def _leave_out_hardware(trainer: dict[str, Any]) -> None:
 def environment(config: Config, cohort: str, split_hash: str, identity: str) -> dict[str, Any]:
     """Versions, commit, seed and hashes: what it takes to run it again."""
     return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
-        "commit": _commit(),
+        **surroundings(),
         "seed": config.seed,
         "cohort": cohort,
         "split": split_hash,
@@ -89,6 +93,55 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
         "settings": settings_sum(read_value(to_yaml(config))),
         "checksums": "sha256",  # beside every table
     }
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, commit and machine that a run is trained with."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
+        "commit": _commit(),
+    }
+
+
+def lock_file() -> str:
+    """The exact versions of bcbm and of all that it stands on, as `pip install -r` takes them.
+
+    A version of a build alone, as in `2.8.0+cpu`, is on no public index: it stands behind its line.
+    """
+    lines = [f"# Python {platform.python_version()}", f"bcbm=={__version__}"]
+    for name, exact in sorted(_below("bcbm").items()):
+        public, _, build = exact.partition("+")
+        lines.append(f"{name}=={public}" + (f"  # built as {exact}" if build else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _below(root: str) -> dict[str, str]:
+    """By name, the versions of what a distribution needs, of those that are installed, itself left out."""
+    versions: dict[str, str] = {}
+    waiting = [(name, "") for name in PACKAGES] + [(root, extra) for extra in ["", *_extras(root)]]
+    seen = set(waiting)
+    while waiting:
+        name, extra = waiting.pop()
+        with suppress(PackageNotFoundError):
+            about = distribution(name).metadata
+            versions[canonicalize_name(name)] = about["Version"]
+            for text in about.get_all("Requires-Dist") or []:
+                needed = Requirement(text)
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    further = {(needed.name, of) for of in ["", *needed.extras]} - seen
+                    seen |= further
+                    waiting += further
+    versions.pop(canonicalize_name(root), None)
+    return versions
+
+
+def _extras(name: str) -> list[str]:
+    try:
+        return distribution(name).metadata.get_all("Provides-Extra") or []
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return []
 
 
 def _commit() -> str:

@@ -25,6 +25,7 @@ from bcbm.terminal.words import listed
 
 ANEW = "fit the experiment again in another run folder"
 CHECKSUMS = "checksums"  # key of environment.json: the run has a sum beside every table
+TEXTS = ("lesion_id", "patient_id", "target", "split_hash")  # columns of a prediction table
 SETTINGS = "settings"  # key of environment.json: the sum of what config.yaml holds
 
 
@@ -141,7 +142,8 @@ class _Owners:
         self.split, self.targets = split, targets
         self.entering = lesions[~lesions["excluded"].astype(bool)].reset_index(drop=True)
         self.labels = self.entering[list(targets)].to_numpy(dtype=float, na_value=np.nan)
-        self._lesions, self._units = pd.Index(self.entering["lesion_id"]), unit_ids(self.entering, split.unit)
+        texts = self.entering["lesion_id"], unit_ids(self.entering, split.unit), self.entering["patient_id"]
+        self._lesions, self._units, self._patients = (pd.Index(text, dtype=object) for text in texts)
 
     def fold_problems(self, path: Path, table: pd.DataFrame, number: int) -> list[Problem]:
         """What a fold's prediction table says that is not so, or cannot be.
@@ -153,15 +155,16 @@ class _Owners:
         """
         if absent := [name for name in COLUMNS if name not in table]:
             return [Problem(str(path), f"has no column {listed(absent)}", REMEDY)]
+        table = table.astype(dict.fromkeys(TEXTS, object))  # compared often: Arrow's texts take far longer
         fold = self.split.folds[number]
         found = []
         claims = {"fold": number, "repeat": fold.repeat, "split_hash": self.split.hash}
         for column, value in claims.items():
-            if others := sorted(map(str, set(table[column]) - {value})):
+            if others := sorted(map(str, set(table[column].unique()) - {value})):
                 found.append(f"says {column} {listed(others, 3)} in place of {value}")
-        lesion = self._lesions.get_indexer(pd.Index(table["lesion_id"]))
+        lesion = self._lesions.get_indexer(pd.Index(table["lesion_id"], dtype=object))
         target = pd.Index(self.targets).get_indexer(pd.Index(table["target"]))
-        tested = self._units.isin(fold.test).to_numpy()
+        tested = self._units.isin(fold.test)
         own = (lesion >= 0) & (target >= 0) & tested[lesion]
         times = np.zeros_like(self.labels, dtype=int)
         np.add.at(times, (lesion[own], target[own]), 1)
@@ -176,7 +179,7 @@ class _Owners:
         if repeated := int(table.duplicated(KEY).sum()):
             found.append(f"holds {repeated} predictions twice")
         shared, lesion, target = table[own], lesion[own], target[own]
-        label, patient = self.labels[lesion, target], self.entering["patient_id"].to_numpy()[lesion]
+        label, patient = self.labels[lesion, target], self._patients.to_numpy()[lesion]
         claimed = shared["label"].to_numpy(dtype=float, na_value=np.nan)
         for column, noun, owned, same in (
             ("label", "labels", label, (claimed == label) | (np.isnan(claimed) & np.isnan(label))),

@@ -38,11 +38,12 @@ def training_labels(lesions: pd.DataFrame, split: Split, targets: list[str]) -> 
     Returns:
         Column fold and a column a target, a row a fold and patient.
     """
+    owner, labels = pd.factorize(lesions["patient_id"], sort=True)[0], lesions[targets]
     tables = []
     for number in range(len(split.folds)):
         parts = split.rows(lesions, number)
-        rows = lesions.iloc[np.concatenate([parts["train"], parts["validation"]])]
-        tables.append(patient_labels(rows[targets], rows["patient_id"]).assign(fold=number))
+        rows = np.concatenate([parts["train"], parts["validation"]])
+        tables.append(patient_labels(labels.iloc[rows], owner[rows]).assign(fold=number))
     return pd.concat(tables, ignore_index=True)
 
 

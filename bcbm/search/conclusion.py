@@ -17,6 +17,7 @@ from bcbm.comparison.differences import Row, compare_runs, mean_difference
 from bcbm.comparison.page import portable, write_comparison
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.schema import Config
+from bcbm.report.pages.overview import write_overview
 from bcbm.report.pages.search import LEAST, in_words, write_search
 from bcbm.runs.finished import read_run
 from bcbm.runs.identity import environment
@@ -88,6 +89,7 @@ def conclude(
         facts=provenance,
         commands=commands,
     )
+    write_overview(Path(config.run.root))
     say(console, f"report: {page}")
     return page
 

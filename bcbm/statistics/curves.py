@@ -13,10 +13,25 @@ def roc_curve(rows: pd.DataFrame, over: str = "repeat") -> tuple[Floats, Floats]
         rows: labelled rows of one target with repeat, fold, label and probability.
         over: repeat or fold: rows of which are ranked together; those of one class are left out.
     """
-    parts = [part for _, part in rows.groupby(over) if part["label"].nunique() == 2]
-    if not parts:
+    return _vertical_mean(_corners(rows, over))
+
+
+def roc_curves(rows: pd.DataFrame, over: str) -> list[tuple[Floats, Floats]]:
+    """The curve of each repeat or fold of both classes, in order, as `roc_curve` of its rows alone."""
+    return [_vertical_mean([curve]) for curve in _corners(rows, over)]
+
+
+def _corners(rows: pd.DataFrame, over: str) -> list[tuple[Floats, Floats]]:
+    """Corners of the ROC curve of each repeat or fold that has both classes."""
+    labels, scores = rows["label"].to_numpy(float), rows["probability"].to_numpy()
+    parts = rows.groupby(over).indices.values()
+    return [_roc(*_by_score(labels[part], scores[part])) for part in parts if len(set(labels[part])) == 2]
+
+
+def _vertical_mean(curves: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The mean height of curves at every 1 - specificity that one of them has; empty for none."""
+    if not curves:
         return np.empty(0), np.empty(0)
-    curves = [_roc(*_by_score(part)) for part in parts]
     grid = np.unique(np.concatenate([x for x, _ in curves]))
     foot = np.mean([np.interp(-grid, -x[::-1], y[::-1]) for x, y in curves], axis=0)
     head = np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
@@ -36,7 +51,7 @@ def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
         return np.empty(0), np.empty(0)
     curves = []
     for _, repeat in rows.groupby("repeat"):
-        labels, last_of_tie = _by_score(repeat)
+        labels, last_of_tie = _by_score(repeat["label"].to_numpy(float), repeat["probability"].to_numpy())
         true_positives = np.cumsum(labels)[last_of_tie]
         new = np.diff(true_positives, prepend=0) > 0  # a threshold that finds nobody adds no area
         curves.append((true_positives[new] / true_positives[-1], (true_positives / (last_of_tie + 1))[new]))
@@ -45,11 +60,10 @@ def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     return np.append(0, np.repeat(grid, 2)[:-1]), np.repeat(np.mean(heights, axis=0), 2)
 
 
-def _by_score(rows: pd.DataFrame) -> tuple[Floats, np.ndarray]:
+def _by_score(labels: Floats, scores: Floats) -> tuple[Floats, np.ndarray]:
     """Labels from the highest score down, and the last place of each run of equal scores."""
-    order = np.argsort(-rows["probability"].to_numpy(), kind="stable")
-    scores = rows["probability"].to_numpy()[order]
-    return rows["label"].to_numpy(float)[order], np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    order = np.argsort(-scores, kind="stable")
+    return labels[order], np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
 
 
 def _roc(labels: Floats, last_of_tie: np.ndarray) -> tuple[Floats, Floats]:

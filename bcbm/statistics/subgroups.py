@@ -68,12 +68,13 @@ def subgroup_tests(patients: pd.DataFrame, levels: pd.DataFrame, targets: list[s
         Hochberg over all tests. A subgroup of one level gives none.
     """
     tests: list[SubgroupTest] = []
+    columns = ["repeat", "fold", "patient_id", "label", "probability"]
+    rows_of = {target: patients.loc[patients["target"] == target, columns] for target in targets}
     for subgroup in map(str, levels):
         names = levels[subgroup].cat.categories
         if len(names) < 2:
             continue
-        for target in targets:
-            rows = patients[patients["target"] == target]
+        for target, rows in rows_of.items():
             level = rows["patient_id"].map(levels[subgroup]).astype("object")
             blocks, areas = [], []
             for name in names:

@@ -44,24 +44,28 @@ def derived(predictions: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     table["label"], table["subtype"] = hr_status(label), subtypes(label)
     training = training.reindex(columns=["fold", *NEEDED])
     hr, subtype, labels = hr_status(training), subtypes(training), training[NEEDED].to_numpy(np.float64)
-    tables = []
-    for fold, rows in table.groupby("fold"):
+    columns = ["probability", "prevalence", *SUBTYPES, *(f"prevalence {name}" for name in SUBTYPES)]
+    probabilities, places = p.to_numpy(), table.groupby("fold").indices
+    figures = [np.empty((0, len(columns)))]
+    for fold, rows in places.items():
         trained = (training["fold"] == fold).to_numpy()
-        cells = joint(p.loc[rows.index].to_numpy(), association(labels[trained]))
+        cells = joint(probabilities[rows], association(labels[trained]))
         triple_negative, her2_only = cells[:, 0, 0, 0], cells[:, 0, 0, 1]
         her2 = cells[..., 1].sum(axis=(1, 2))
-        probabilities = [1 - her2 - triple_negative, her2 - her2_only, her2_only, triple_negative]
         shares = subtype[trained].value_counts(normalize=True).reindex(SUBTYPES, fill_value=0.0)
-        tables.append(
-            rows.assign(
-                probability=1 - her2_only - triple_negative,
-                prevalence=hr[trained].mean(),
-                **dict(zip(SUBTYPES, probabilities, strict=True)),
-                **{f"prevalence {name}": share for name, share in shares.items()},
+        figures.append(
+            np.column_stack(
+                [
+                    *(1 - her2_only - triple_negative, np.full(len(rows), hr[trained].mean())),
+                    *(1 - her2 - triple_negative, her2 - her2_only, her2_only, triple_negative),
+                    np.tile(shares.to_numpy(), (len(rows), 1)),
+                ]
             )
         )
-    columns = ["probability", "prevalence", *SUBTYPES, *(f"prevalence {name}" for name in SUBTYPES)]
-    return (pd.concat(tables) if tables else table.reindex(columns=[*table, *columns])).reset_index()
+    table = table.iloc[np.concatenate([np.empty(0, int), *places.values()])]
+    return pd.concat(
+        [table, pd.DataFrame(np.concatenate(figures), table.index, columns)], axis=1
+    ).reset_index()
 
 
 def hr_status(labels: pd.DataFrame) -> pd.Series:

@@ -8,6 +8,8 @@ import signal
 import sys
 from types import FrameType
 
+from bcbm.system.memory import seldom_collected
+
 LOOK = 0.5  # seconds between two looks
 SERVER, PARENT = os.getpid(), os.getppid()
 
@@ -20,3 +22,4 @@ def _end_if_orphaned(number: int, frame: FrameType | None) -> None:
 if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
     signal.signal(signal.SIGALRM, _end_if_orphaned)
     signal.setitimer(signal.ITIMER_REAL, LOOK, LOOK)
+    seldom_collected()

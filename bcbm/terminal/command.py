@@ -74,28 +74,48 @@ def _folds(config: "Config") -> str:
     return f"{split.repeats} x {split.folds} folds"
 
 
-def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
-    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
+def over_words(
+    usage: str,
+    work: "Callable[[list[str], Console], int]",
+    keys: Sequence[str] = (),
+    required: bool = True,
+) -> int:
+    """Do what the words of the command line ask for; for help, print how it is used.
+
+    Args:
+        usage: the command's docstring.
+        work: of the words and the console; returns the exit status.
+        keys: as of `run_command`.
+        required: without any words, print how it is used.
+    """
     words = sys.argv[1:]
-    if not words or HELP & set(words):
-        print_help(usage)
+    if (required and not words) or HELP & set(words):
+        print_help(usage, keys, asks_for_all(words))
         return 0
 
-    def work_on_all() -> int:
-        from pathlib import Path
-
+    def work_on_words() -> int:
         from rich.console import Console
+
+        return work(words, Console(highlight=False))
+
+    return errors_in_words(work_on_words)
+
+
+def over_runs(usage: str, work: "Callable[[Path, Console], object]") -> int:
+    """Do the work on every run folder that the command line names, or the newest of an experiment's."""
+
+    def work_on_all(words: list[str], console: "Console") -> int:
+        from pathlib import Path
 
         from bcbm.terminal.log import logged
 
-        console = Console(highlight=False)
         for word in words:
             folder = run_folder(Path(word), console)
             with logged(console, folder):
                 work(folder, console)
         return 0
 
-    return errors_in_words(work_on_all)
+    return over_words(usage, work_on_all)
 
 
 def run_folder(path: "Path", console: "Console") -> "Path":
@@ -119,9 +139,10 @@ def errors_in_words(work: Callable[[], int]) -> int:
     A user's errors are shown in one line each, with status 2; what no words are known for is a fault of this
     program, with status 3.
     """
-    from bcbm.system.memory import ANY_WORK, require_address_space
+    from bcbm.system.memory import ANY_WORK, require_address_space, seldom_collected
     from bcbm.system.processes import Terminated, terminable
 
+    seldom_collected()
     any_surroundings()
     terminable()
     from rich.console import Console
@@ -159,6 +180,9 @@ def _in_words(error: Exception) -> list[str]:
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}; correct it and run the same command again: "
         return [text + "finished work is kept"]
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        text = f"'{error.object}' holds signs that {error.encoding} lacks, in which names of files are here"
+        return [f"{text}; set PYTHONUTF8=1 or LC_ALL=C.UTF-8, and run the same command again"]
     return []
 
 

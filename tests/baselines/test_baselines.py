@@ -9,11 +9,24 @@ import pytest
 from commands import run_command
 from repository import EXPERIMENTS
 from rich.console import Console
+from safetensors.numpy import load, save
+from sklearn.base import clone
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from bcbm.baselines import permuted_aurocs, train_baseline
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.models import MostCorrelated, fit_predict, training_weights
-from bcbm.baselines.permutation import permute_labels, pipeline_aurocs
+from bcbm.baselines.fitted import FittedModel
+from bcbm.baselines.models import MostCorrelated, fit_model, training_weights
+from bcbm.baselines.permutation import pipeline_aurocs
+from bcbm.cohort.near import signed_log
+from bcbm.cohort.patient_labels import permute_labels
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose
@@ -163,8 +176,8 @@ def cross_validated(columns, labels, patients, selected):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         weights = training_weights(labels, patients, train, even=False, class_weights=True)
         settings = Baseline(selected=selected)
-        probability, _ = fit_predict("logistic_l2", settings, columns, labels, weights, patients, test, 0)
-        aurocs.append(auroc(labels[test], probability))
+        model, _ = fit_model("logistic_l2", settings, columns, labels, weights, patients, 0)
+        aurocs.append(auroc(labels[test], model.predict(columns.iloc[test])))
     return np.mean(aurocs)
 
 
@@ -199,10 +212,8 @@ def test_prevalence_is_the_share_of_positive_training_patients():
     labels = np.array([1.0] * 6 + [0, 0, 0])
     weights = training_weights(labels, patients, np.arange(8), even=False, class_weights=False)
     columns = pd.DataFrame({"x": np.arange(9.0)})
-    probability, described = fit_predict(
-        "prevalence", Baseline(), columns, labels, weights, patients, np.array([8]), 0
-    )
-    assert probability.tolist() == pytest.approx([1 / 3])
+    model, described = fit_model("prevalence", Baseline(), columns, labels, weights, patients, 0)
+    assert model.predict(columns.iloc[[8]]).tolist() == pytest.approx([1 / 3])
     assert described["prevalence"] == pytest.approx(1 / 3)
 
 
@@ -214,13 +225,11 @@ def test_missing_values_and_new_kinds_are_no_obstacle():
     columns.loc[::7, "x"] = np.nan
     patients = pd.Series(np.arange(40))
     weights = training_weights(labels, patients, np.arange(30), even=False, class_weights=True)
-    test = np.arange(30, 40)
-    probability, described = fit_predict(
-        "logistic_l2", Baseline(selected=0), columns, labels, weights, patients, test, 0
-    )
+    settings = Baseline(selected=0)
+    model, described = fit_model("logistic_l2", settings, columns, labels, weights, patients, 0)
     assert described["columns"] == ["x", "empty", "kind_GE"]
     assert np.isfinite([described["scale"], described["coefficients"]]).all()
-    assert auroc(labels[30:], probability) > 0.8
+    assert auroc(labels[30:], model.predict(columns.iloc[30:])) > 0.8
 
 
 @pytest.mark.parametrize(("kind", "least", "most"), [("hist_boosting", 0.95, 1), ("boosting", 0.2, 0.8)])
@@ -231,10 +240,51 @@ def test_that_a_number_is_missing_says_something_to_native_boosting_alone(kind, 
     columns["noise"], columns["kind"] = rng.normal(size=120), rng.choice(["GE", "Philips"], 120)
     patients = pd.Series(np.arange(120))
     weights = training_weights(labels, patients, np.arange(80), even=False, class_weights=True)
-    settings, test = Baseline(trees=20), np.arange(80, 120)
-    probability, described = fit_predict(kind, settings, columns, labels, weights, patients, test, 0)
-    assert least <= auroc(labels[test], probability) <= most
+    model, described = fit_model(kind, Baseline(trees=20), columns, labels, weights, patients, 0)
+    assert least <= auroc(labels[80:], model.predict(columns.iloc[80:])) <= most
     assert np.isfinite([described["mean"], described["scale"]]).all()
+
+
+SETTINGS = Baseline(trees=30, selected=0)
+REFERENCES = {
+    "logistic_l1": LogisticRegression(l1_ratio=1, solver="liblinear", max_iter=1000, random_state=0),
+    "logistic_l2": LogisticRegression(max_iter=1000),
+    "svm": SVC(),
+    "forest": RandomForestClassifier(30, min_weight_fraction_leaf=0.03, random_state=0),
+    "boosting": GradientBoostingClassifier(
+        n_estimators=30, learning_rate=0.05, subsample=0.5, min_weight_fraction_leaf=0.03, random_state=0
+    ),
+    "hist_boosting": HistGradientBoostingClassifier(
+        max_iter=30, learning_rate=0.05, min_samples_leaf=3, early_stopping=False
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFERENCES)
+def test_a_fitted_model_says_what_scikit_learn_does_of_each_lesion_alone_too(kind):
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 2.0
+    columns = pd.DataFrame(rng.normal(size=(120, 8)), columns=[f"c{number}" for number in range(8)])
+    columns["c0"] += labels
+    if kind == "hist_boosting":
+        columns.iloc[::5, 1] = np.nan
+    patients, train = pd.Series(np.arange(120)), np.arange(90)
+    weights = training_weights(labels, patients, train, even=False, class_weights=True)
+    model, described = fit_model(kind, SETTINGS, columns, labels, weights, patients, 0)
+    stored = load(save({name: np.ascontiguousarray(array) for name, array in model.arrays.items()}))
+    model = FittedModel(json.loads(json.dumps(model.content)), stored)
+    logs = signed_log(columns.to_numpy())
+    values = StandardScaler().fit(logs[:90], sample_weight=weights[:90]).transform(logs)
+    reference = clone(REFERENCES[kind]).fit(values[:90], labels[:90], sample_weight=weights[:90])
+    if kind == "svm":
+        slope, intercept = described["sigmoid"]
+        expected = 1 / (1 + np.exp(-slope * reference.decision_function(values[90:]) - intercept))
+    else:
+        expected = reference.predict_proba(values[90:])[:, 1]
+    predicted = model.predict(columns[90:])
+    assert np.ptp(predicted) > 0.2 and predicted == pytest.approx(expected, abs=1e-12)
+    alone = [model.predict(columns[row : row + 1])[0] for row in range(90, 95)]
+    assert np.array_equal(predicted[:5], alone)
 
 
 def test_one_class_in_training_is_said_with_fold_and_target(config, lesions, tmp_path):

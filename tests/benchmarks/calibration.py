@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from bcbm.baselines.models import class_weight, fit_predict, training_weights
+from bcbm.baselines.models import class_weight, fit_model, training_weights
 from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema import Baseline
 from bcbm.errors import InputError
@@ -39,8 +39,8 @@ def cross_validated(count: int, area: float, model: str, rng: np.random.Generato
 
     def predicted(train: np.ndarray, test: np.ndarray) -> tuple[Floats, float]:
         weights = training_weights(labels, patients, train, even=False, class_weights=True)
-        probability, _ = fit_predict(model, SETTINGS, columns, labels, weights, patients, test, 0)
-        return probability, class_weight(labels, patients, train)
+        fitted, _ = fit_model(model, SETTINGS, columns, labels, weights, patients, 0)
+        return fitted.predict(columns.iloc[test]), class_weight(labels, patients, train)
 
     fold = stratified_folds(patients, labels, FOLDS, rng)
     table = {kind: np.empty(count) for kind in KINDS}

@@ -116,6 +116,62 @@ def test_what_is_missing_or_twice_is_said(tmp_path):
         read_bids(root)
 
 
+def test_a_file_in_the_folder_of_another_subject_or_session_is_not_read_and_said(tmp_path):
+    root = dataset(tmp_path / "bids")
+    image(root / "sub-1" / "anat" / "sub-2_label-met_mask.nii.gz")
+    image(root / "sub-2" / "ses-a" / "anat" / "sub-2_label-met_mask.nii.gz")
+    image(root / "sub-2" / "ses-b" / "anat" / "sub-2_ses-b_label-met_mask.nii.gz")
+    download = read_bids(root)
+    assert download.segmentations["study_id"].tolist() == ["sub-2_ses-b"]
+    said = [line for line in lines(download.problems) if "not read" in line]
+    assert ["sub-1/anat/sub-2_label" in line and "is of sub-2 " in line for line in said] == [True, False]
+    assert "in sub-2_ses-a: is of sub-2 " in said[1]
+
+
+def test_a_table_of_label_values_is_read_to_the_last_row_or_said(tmp_path):
+    root = dataset(tmp_path / "bids")
+    labels = np.zeros((4, 4, 4))
+    labels[0, 0, :2], labels[2, 2, :2] = 1, 3
+    image(root / "sub-1" / "anat" / "sub-1_dseg.nii.gz", labels)
+    table = root / "sub-1" / "anat" / "sub-1_dseg.tsv"
+    table.write_text("index\tname\n0\tnothing\n1\tleft\n1\tright\n1.5\tback\ntwo\tfront\n2\tBrain\n")
+    download = read_bids(root)
+    assert download.segmentations[["name", "mask_value"]].to_numpy().tolist() == [["left", 1]]
+    said = [line for line in lines(download.problems) if "dseg.tsv" in line]
+    for row, fact in ((4, "label value 1"), (5, "'1.5'"), (6, "'two'")):
+        assert any(f"row {row}: " in line and fact in line for line in said), (row, said)
+    assert len(said) == 3
+    table.write_text("Index,Name\n1,left\n")
+    download = read_bids(root)
+    assert download.segmentations["name"].tolist() == ["lesion-1", "lesion-3"]
+    assert sum("dseg.tsv" in line and "index and name" in line for line in lines(download.problems)) == 1
+
+
+def test_levels_described_in_words_of_the_field_are_what_they_say_and_others_are_said(tmp_path):
+    root = dataset(tmp_path / "bids", "participant_id\tER\tPR\nsub-1\t0\t0\nsub-2\t1\t1\n")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    image(root / "sub-2" / "ses-a" / "anat" / "sub-2_ses-a_label-met_mask.nii.gz")
+    levels = {"0": "estrogen receptor positive", "1": "negative (<1 %)"}
+    other = {"0": "seen by the second reader", "1": "negative"}
+    described = {"ER": {"Levels": levels}, "PR": {"Levels": other}}
+    (root / "participants.json").write_text(json.dumps(described))
+    download = read_bids(root)
+    assert download.studies["ER"].tolist() == [1, 0, 0]
+    said = [line for line in lines(download.problems) if "participants.json" in line]
+    assert len(said) == 1 and "PR 0" in said[0] and "second reader" in said[0]
+
+
+def test_masks_of_a_study_in_several_places_and_an_image_without_an_agent_are_said(tmp_path):
+    root = dataset(tmp_path / "bids")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    image(root / "derivatives" / "second" / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    plain = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.nii.gz"
+    plain.rename(plain.with_name("sub-1_ce-none_T1w.nii.gz"))
+    said = lines(read_bids(root).problems)
+    assert any("sub-1: has masks in 2 places: anat, second" in line for line in said)
+    assert any("sub-1_ce-none_T1w.nii.gz has no entity ce-" in line for line in said)
+
+
 @pytest.mark.skipif(not shutil.which("bids-validator"), reason="the validator of BIDS (npm) is not here")
 def test_the_dataset_of_these_tests_is_bids_by_its_own_validator(cohort, tmp_path):
     write_bids(read_download(cohort), tmp_path / "bids")

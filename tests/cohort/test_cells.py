@@ -320,6 +320,8 @@ def test_a_label_by_numbers_takes_decimal_commas_and_other_digits_and_says_so():
         ("shape_MeshVolume", "-1"),
         ("firstorder_Mean", 1e300),
         ("firstorder_Mean", "-1e31"),
+        ("firstorder_Mean", -999),
+        ("glcm_ClusterShade", "-9999.0"),
     ],
 )
 def test_a_feature_that_cannot_be_is_missing_and_listed(feature, cell):

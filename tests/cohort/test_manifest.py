@@ -10,6 +10,7 @@ from rich.console import Console
 from bcbm.cohort.formats import format_name
 from bcbm.cohort.formats.manifest import content_hash, read_manifest
 from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.table import build_table
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare
@@ -148,6 +149,9 @@ def test_files_are_looked_for_from_the_table_on_and_what_is_not_there_is_said(tm
         ("patient,ER\nA,+\n", ("names no lesion", "mask")),
         ("patient,name,ER\nA/B,x,+\n", ("row 2", "A/B", "slash")),
         ("patient,name,ER,er\nA,x,+,-\n", ("ER", "several columns")),
+        ('patient,name,ER\nA,"x,+\nB,"y,-\nC,z,+\n', ("manifest.csv", "line 3", "quotation mark")),
+        ("patient,name,ER\nA,x,+,-\n", ("manifest.csv", "row 2", "4 cells", "3 headings")),
+        ("patient,name,ER\n1.23457E+12,x,+\n", ("row 2", "1.23457E+12", "dropped digits")),
         ("patient,name,ER\nA,x,+\n".encode("utf-16").decode("latin-1"), ("manifest.csv",)),
     ],
 )
@@ -164,3 +168,48 @@ def test_two_tables_in_a_folder_are_one_question(tmp_path):
     with pytest.raises(InputError, match="manifest.csv and manifest.tsv".replace(".", "[.]")):
         read_manifest(root)
     assert read_manifest(root / "manifest.tsv").targets == ["ER"]
+
+
+def test_a_row_that_may_have_slipped_is_said_with_its_row_and_column(tmp_path):
+    text = 'patient,name,ER,PR\nA,+,-\n\nB,"y\n,1",-,+\nC,z,+,-\n'
+    download = read_manifest(written(tmp_path / "own", text))
+    assert [(cell.row, cell.column, cell.kind) for cell in download.odd_cells] == [
+        (2, "PR", "fewer cells than headings"),
+        (4, "name", "line break in a cell"),
+    ]
+
+
+def test_a_study_belongs_to_one_patient_whatever_the_numbers_of_both_are(tmp_path):
+    rows = ["1,1,a,+", "1,12,a,+", "12,,a,-", "1,1-2,b,+", "1-2,,b,-", "P1,P1-3,a,+"]
+    download = read_manifest(written(tmp_path / "own", "\n".join(["patient,study,name,ER", *rows]) + "\n"))
+    studies = download.studies.set_index("study_id")["patient_id"].to_dict()
+    assert studies == {"1": "1", "1-12": "1", "12": "12", "1-1-2": "1", "1-2": "1-2", "P1-3": "P1"}
+    assert not download.problems
+
+
+@pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])
+def test_what_says_that_there_is_no_patient_is_no_id_of_one(tmp_path, cell):
+    download = read_manifest(written(tmp_path / "own", f"patient,name,ER\n{cell},x,+\nA,x,+\n{cell},y,-\n"))
+    assert download.studies["patient_id"].tolist() == ["A"]
+    assert [line.split(";")[0] for line in lines(download.problems)] == [
+        f"manifest.csv row {row}: no patient ('{cell}')" for row in (2, 4)
+    ]
+
+
+def test_an_id_of_more_digits_than_a_workbook_keeps_is_refused(tmp_path):
+    (root := tmp_path / "own").mkdir()
+    table = pd.DataFrame({"patient": [12345678901234567, 2], "name": "x", "ER": "+"})
+    table.to_parquet(root / "manifest.parquet")
+    assert read_manifest(root).studies["patient_id"].tolist() == ["12345678901234567", "2"]
+    (root / "manifest.parquet").unlink()
+    table.to_excel(root / "manifest.xlsx", index=False)
+    with pytest.raises(InputError, match=r"row 2.*dropped digits"):
+        read_manifest(root)
+
+
+@pytest.mark.parametrize("column", ["volume", "mask_path", "category"])
+def test_a_column_by_a_name_of_the_lesion_table_is_left_out_and_said(tmp_path, column):
+    root = written(tmp_path / "own", f"patient,name,ER,{column},ward\nA,left frontal,+,7,x\n")
+    table, _, problems = build_table(read_manifest(root))
+    assert str(table[column].iloc[0]) != "7" and table["ward"].tolist() == ["x"]
+    assert [f"'{column}'" in line and "manifest.csv" in line for line in lines(problems)] == [True]

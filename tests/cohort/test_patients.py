@@ -74,6 +74,11 @@ def test_a_dash_between_numbers_keeps_them_apart():
     assert bare("A-1-2") == bare("a_01.2") == bare("A1\u20142")
 
 
+def test_a_number_that_a_program_has_given_a_fraction_is_the_number():
+    assert bare("7.0") == bare("07") == bare(" 7.00 ") != bare("70")
+    assert bare("A7.0") != bare("A7") and bare("7.01") != bare("7")
+
+
 @pytest.mark.parametrize("dash", "\u2010\u2013\u2212")
 def test_a_session_behind_another_dash_is_of_the_same_patient(dash):
     assert patient_of(f"{P}-1{dash}2") == f"{P}-1"

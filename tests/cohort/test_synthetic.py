@@ -166,3 +166,28 @@ def test_table_only_cohort_has_workbooks_and_no_images(tmp_path: Path) -> None:
     assert truth["generator"] == GENERATOR
     assert truth["seed"] == 0 and len(truth["probability"]) == 60 and not truth["images"]
     assert all(0.88 <= value <= 0.99 for value in truth["best"].values())
+
+
+def test_the_second_site_has_other_patients_fewer_positives_and_another_scanner(tmp_path: Path) -> None:
+    first, second = (draw_patients(200, 3, site) for site in (1, 2))
+    places = [{tuple(blob.centre) for patient in site for blob in patient.blobs} for site in (first, second)]
+    assert len(places[0] & places[1]) <= 3, "the fixed structures alone"
+    shares = [
+        np.nanmean(draw_labels(np.array([p.hidden() for p in site]), 1.0, 3, True, number)[1])
+        for number, site in enumerate((first, second), start=1)
+    ]
+    assert shares[1] < shares[0] - 0.1
+    contrasts = []
+    for site in (first, second):
+        patient = next(p for p in site if len(p.blobs) == 1)
+        image, masks = render(patient, 0)
+        (mask,) = (mask for name, mask in masks.items() if name == patient.blobs[0].name)
+        assert image.shape == patient.scanner.grid
+        size = mask.sum() * patient.scanner.spacing.prod()
+        assert size == pytest.approx(4 / 3 * np.pi * patient.blobs[0].radius ** 3, rel=0.1)
+        contrasts.append(image[mask].mean() / np.median(image[image > 0]))
+    assert contrasts[0] > 1.35 and 1 < contrasts[1] < 1.6
+    write_cohort(tmp_path / "two", patients=4, signal=1, images=False, seed=3, extract=serial, site=2)
+    assert json.loads((tmp_path / "two" / "cohort.json").read_text())["site"] == 2
+    _, clinical = sheets(tmp_path / "two")
+    assert set(clinical["Pixel Spacing"]) == {"1.2\\1.2"}

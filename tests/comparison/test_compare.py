@@ -120,7 +120,7 @@ def without_acquisition(table_cohort, folder):
 def test_experiments_whose_columns_the_cohort_lacks_are_left_out_and_said_to_be(table_cohort, tmp_path):
     root = without_acquisition(table_cohort, tmp_path / "cohort")
     words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}"]
-    words += ["experiment=tcia_tabular", "split.repeats=1", *TABULAR[3:]]
+    words += ["experiment=tcia_tabular", "split.repeats=1", "task.targets=[ER]", *TABULAR[3:]]
     files = [f"experiments/baselines/{name}.yaml" for name in ("acquisition", "burden", "logistic_l2")]
     screen = io.StringIO()
     assert compare([*files, *words], Console(file=screen, width=200)) == 0
@@ -185,6 +185,32 @@ def test_a_single_task_is_blank_where_it_predicts_nothing(compared):
     assert comparison["rows"][1]["mean"] is None and list(comparison["rows"][1]["receptors"]) == ["ER"]
     assert [test["target"] for test in comparison["tests"]] == ["ER"]
     assert (folder / "comparison.png").stat().st_size > 5000
+
+
+def test_what_several_groups_name_again_is_trained_once(table_cohort, tmp_path, monkeypatch):
+    root = f"cohort.root={table_cohort}"
+    words = [root, f"prepared.root={tmp_path / 'p'}", f"run.root={tmp_path / 'runs'}", "task.targets=[ER]"]
+    words += ["experiment=tcia_tabular", "split.repeats=1", "task.modalities=[position]", *TABULAR[2:]]
+    screen = io.StringIO()
+    groups = ["experiments/weighting", "experiments/sampling"]
+    assert compare([*groups, *words, "against=patient"], Console(file=screen, width=200)) == 0
+    line = "tcia_tabular+weighting/on is tcia_tabular+sampling/patient by another name: trained once"
+    assert line in screen.getvalue()
+    folder = tmp_path / "runs" / "compare" / "tcia_tabular+weighting-sampling"
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in comparison["rows"]] == ["off", "even", "patient"]
+    assert comparison["reference"] == "patient"
+
+
+def test_a_control_of_random_labels_is_marked_and_never_paired(runs, tmp_path):
+    control = write_run(tmp_path / "control", "split.repeats=2", "task.random_labels=0", "split.seed=1")
+    words = [str(control), str(runs / "image"), f"run.root={tmp_path}", "bootstrap=50"]
+    assert compare(words, Console(quiet=True)) == 0  # though its folds are others
+    (folder,) = (tmp_path / "compare").iterdir()
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [row["label"] for row in comparison["rows"]] == ["demo RANDOM LABELS", "image"]
+    assert comparison["reference"] == "image"
+    assert {test["reason"] for test in comparison["tests"]} == {"other labels"}
 
 
 def test_a_leak_stands_beside_and_is_marked_and_never_paired(compared):

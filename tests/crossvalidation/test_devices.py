@@ -30,6 +30,7 @@ TABULAR = [
         "task.modalities=[radiomics,position]",
         "cohort.synthetic.images=false",
         "cohort.synthetic.patients=40",
+        "task.targets=[ER]",
     ),
     *("trainer.max_epochs=4", "data.batch_size=32", "data.workers=0", "bootstrap=50"),
 ]
@@ -201,18 +202,24 @@ def test_torchrun_s_ranks_find_one_folder_and_end_where_one_process_does(cache, 
 
 def test_the_ranks_that_lightning_starts_write_into_the_first_one_s_folder(cache, tmp_path):
     words = [*TABULAR, "tracking=csv", "split.folds=2", "seeds=2"]
-    process = fit_by_ranks(cache, tmp_path, *words, "trainer.devices=2", "trainer.accelerator=cpu")
+    process = fit_by_ranks(
+        cache, tmp_path, *words, "task.targets=[ER,PR,HER2]", "trainer.devices=2", "trainer.accelerator=cpu"
+    )
     (folder,) = (tmp_path / "demo").iterdir()
     assert all((folder / f"fold={number}/seed=1/checkpoints/best.ckpt").is_file() for number in range(2))
     assert not list(folder.rglob(".rank=*")) and not list(folder.rglob("predicted.parquet"))
-    assert len(table(tmp_path)) and (folder / "results.json").is_file()
+    lesions = pd.read_parquet(folder / "lesions.parquet")
+    entering = lesions.loc[~lesions["excluded"], "lesion_id"]
+    assert sorted(table(tmp_path)["lesion_id"]) == sorted([*entering] * 3)  # once a target
+    assert (folder / "results.json").is_file()
     assert process.stdout.count("experiment demo") == 1
 
 
 def test_folds_side_by_side_give_what_they_give_one_after_the_other(cache, tmp_path):
-    words = [*TABULAR, "split.folds=3", "seeds=2", "tracking.mode=offline"]
-    fit(cache, tmp_path / "row", *words, "trainer.devices=1")
-    process = fit(cache, tmp_path / "side", *words, "trainer.parallel=folds", "trainer.devices=2")
+    words = [*TABULAR, "split.folds=3", "seeds=2"]
+    fit(cache, tmp_path / "row", *words, "tracking=csv", "trainer.devices=1")
+    two = ["trainer.parallel=folds", "trainer.devices=2", "tracking.mode=offline"]
+    process = fit(cache, tmp_path / "side", *words, *two)
     pd.testing.assert_frame_equal(table(tmp_path / "side"), table(tmp_path / "row"))
     assert all(f"fold {number}, seed 1: 4 epochs" in process.stdout for number in range(3))
     (folder,) = (tmp_path / "side" / "demo").iterdir()
@@ -222,7 +229,7 @@ def test_folds_side_by_side_give_what_they_give_one_after_the_other(cache, tmp_p
         for name in ("row", "side")
     ]
     assert len(results) == 2 and results[0] == results[1]
-    again = fit(cache, tmp_path / "side", *words, "trainer.devices=1")  # goes on with them
+    again = fit(cache, tmp_path / "side", *words, "tracking=csv", "trainer.devices=1")  # goes on with them
     assert again.stdout.count("finished before") == 3
 
 

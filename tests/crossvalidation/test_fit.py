@@ -1,7 +1,7 @@
 """The command itself: real processes, real files, from a cohort to its results."""
 
+import io
 import json
-import os
 import subprocess
 import sys
 
@@ -10,6 +10,12 @@ import pytest
 import torch
 from commands import run_command
 from repository import HOME
+from rich.console import Console
+
+from bcbm.config.compose import compose
+from bcbm.crossvalidation.cross_validate import run
+from bcbm.errors import InputError
+from bcbm.prediction.export import export
 
 TABULAR = [
     "task.modalities=[radiomics,position]",
@@ -29,19 +35,6 @@ def fit(cache, runs, *words):
     return run_command("fit", f"run.root={runs}", *words, BCBM_CACHE=str(cache), **ALONE)
 
 
-def fit_by_python(cache, runs, *words):
-    """The command as it is typed, for what starts processes of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "bcbm.fit", f"run.root={runs}", *words],
-        cwd=HOME,
-        env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1", **ALONE},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=600,
-    )
-
-
 def only_run(runs, experiment="demo"):
     (folder,) = (runs / experiment).iterdir()
     return folder
@@ -56,7 +49,7 @@ def cache(tmp_path_factory):
 def demo(cache, tmp_path_factory):
     """The demo, cut short: three modalities, images and W&B offline."""
     runs = tmp_path_factory.mktemp("runs")
-    words = ("cohort.synthetic.patients=24", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
+    words = ("cohort.synthetic.patients=12", "split.folds=2", "trainer.max_epochs=2", "bootstrap=200")
     process = fit(cache, runs, *words)
     assert process.returncode == 0, process.stderr
     return only_run(runs), process.stdout
@@ -121,7 +114,7 @@ def test_wandb_is_offline_without_a_key_one_run_a_fold_and_a_summary(demo):
 
 
 def test_the_same_seed_gives_identical_tables_and_another_seed_does_not(cache, tmp_path):
-    words = [*TABULAR, "split.folds=2"]
+    words = [*TABULAR, "split.folds=2", "task.targets=[ER]"]
     for name in ("a", "b"):
         assert fit(cache, tmp_path / name, *words).returncode == 0
     assert fit(cache, tmp_path / "c", *words, "seed=1").returncode == 0
@@ -131,7 +124,7 @@ def test_the_same_seed_gives_identical_tables_and_another_seed_does_not(cache, t
 
 
 def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_path):
-    words = [*TABULAR, "split.folds=2", "model.kind=prevalence"]
+    words = [*TABULAR, "split.folds=2", "model.kind=prevalence", "task.targets=[ER]"]
     assert fit(cache, tmp_path, *words).returncode == 0
     folder = only_run(tmp_path)
     first = json.loads((folder / "results.json").read_text())["receptors"]["ER"]["patient"]
@@ -151,18 +144,6 @@ def test_one_fold_alone_waits_for_the_others(cache, tmp_path):
     folder = only_run(tmp_path)
     assert process.returncode == 0 and (folder / "fold=1/predictions.parquet").is_file()
     assert not (folder / "results.json").exists() and "[0]" in process.stdout
-
-
-def test_two_processes_predict_every_lesion_once(cache, tmp_path):
-    words = (*TABULAR, "split.folds=2", "trainer.devices=2", "trainer.accelerator=cpu")
-    process = fit_by_python(cache, tmp_path, *words)
-    assert process.returncode == 0, process.stderr
-    folder = only_run(tmp_path)
-    table, lesions = (
-        pd.read_parquet(folder / "predictions.parquet"),
-        pd.read_parquet(folder / "lesions.parquet"),
-    )
-    assert sorted(table["lesion_id"]) == sorted(list(lesions.loc[~lesions["excluded"], "lesion_id"]) * 3)
 
 
 def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it(cache, tmp_path):
@@ -190,6 +171,20 @@ def test_the_leak_shows_with_random_labels_and_the_honest_split_does_not_have_it
     assert sum(leaky) / 3 > 0.6
 
 
+def test_the_control_of_a_network_that_remembers_patients_says_what_it_is_and_is_no_model(
+    table_cohort, tmp_path
+):
+    words = ["experiment=real+real/random_labels", f"cohort.root={table_cohort}", f"run.root={tmp_path}"]
+    words += ["features.radiomics=workbook", "cohort.position=name", f"prepared.root={tmp_path / 'prepared'}"]
+    words += ["trainer.max_epochs=1", "split.folds=2", *TABULAR[:1], *TABULAR[4:]]
+    screen = Console(file=io.StringIO(), width=200)
+    folder = run(compose(words), screen)
+    for text in (screen.file.getvalue(), (folder / "report.html").read_text()):
+        assert "LEAKY" in text and "RANDOM LABELS" in text and "task.random_labels" in text
+    with pytest.raises(InputError, match=r"is a control: .*task\.random_labels"):
+        export(folder, tmp_path / "model", screen, leaky=True)
+
+
 def test_errors_are_one_line_each_without_a_traceback(cache, tmp_path):
     for words, message in (
         (["split.fold=3"], "split.folds"),
@@ -208,7 +203,7 @@ def test_real_patients_run_without_images_and_without_problems(cache, tmp_path, 
         "bootstrap=200",
         "trainer.devices=1",
     ]
-    process = fit(cache, tmp_path, "experiment=tcia_tabular", *words)
+    process = fit(cache, tmp_path, "experiment=tcia_tabular", "split.repeats=1", "split.folds=2", *words)
     assert process.returncode == 0, process.stderr
     assert "problem" not in process.stdout
     assert (

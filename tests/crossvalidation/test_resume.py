@@ -25,6 +25,7 @@ from bcbm.runs.folder import PATIENCE, RunFolder
 from bcbm.runs.identity import fingerprint
 
 COHORT = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2"]
+COHORT += ["task.targets=[ER]"]
 WORDS = [
     *("task.modalities=[radiomics,position]", *COHORT, "data.batch_size=16", "data.workers=1"),
     *("trainer.patience=999", "tracking=csv", "bootstrap=50", "trainer.devices=1"),

@@ -86,6 +86,11 @@ def _(root: Path) -> None:
     _header(mask_of(root, FIRST), 108, "f", 0)
 
 
+@kind("voxels that begin beyond any file", LESION, "vox_offset", **MASK)
+def _(root: Path) -> None:
+    _header(mask_of(root, FIRST), 108, "f", 1e25)
+
+
 @kind("a mask of NIfTI-2", LESION, "NIfTI-2", **MASK)
 def _(root: Path) -> None:
     path = mask_of(root, FIRST)
@@ -140,6 +145,26 @@ def _(root: Path) -> None:
 @kind("an image that holds more slices than its header says", FIRST, "goes on behind the voxels", **IMAGE)
 def _(root: Path) -> None:
     _header(image_of(root, FIRST), 46, "h", SIZE - 1)
+
+
+@kind(
+    "a mask with voxels below 0 and not finite",
+    LESION,
+    "2 voxels below 0",
+    "3 voxels",
+    end=SAID,
+    words=IMAGES,
+)
+def _(root: Path) -> None:
+    values = values_of(mask_of(root, FIRST)).astype(np.float32)
+    values[0, 0, :2], values[0, 1, :3] = -1, np.nan
+    save(mask_of(root, FIRST), values)
+
+
+@kind("a mask that is a link to another patient's", FIRST, SECOND, "mask", end=SAID, lost=2, words=IMAGES)
+def _(root: Path) -> None:
+    mask_of(root, FIRST).unlink()
+    mask_of(root, FIRST).symlink_to(mask_of(root, SECOND))
 
 
 @kind("an empty mask", LESION, "no voxel", **MASK)
@@ -328,6 +353,25 @@ def _(root: Path) -> None:
 @kind("masks of two patients exchanged", FIRST, SECOND, "64 mm3", "80 mm3", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     _exchange(mask_of(root, FIRST), mask_of(root, SECOND))
+
+
+@kind("an image with a spike", f"{FIRST}_image", "times the mean", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values[9, 9, 9] = 1e6
+    save(image_of(root, FIRST), values)
+
+
+@kind("an image and a mask in centimetres", f"{FIRST}_image", "0.1 mm", "centimetres", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        save(path, values_of(path), AFFINE @ np.diag([0.1, 0.1, 0.1, 1]))
+
+
+@kind("another sequence in the place of the image", FIRST, "_image_flair.nii.gz", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    path.rename(path.with_name(f"{FIRST}_image_flair.nii.gz"))
 
 
 @kind("images of two patients exchanged", FIRST, "mean intensity", end=SAID, words=IMAGES)

@@ -40,11 +40,31 @@ def _(model: Path) -> None:
     (model / SUMS).write_text("".join(line for line in lines if WEIGHTS not in line))
 
 
+def write_format(model: Path, number: int, author: str) -> None:
+    """Have a model say that another version has written it, sums and all."""
+    text = (model / METADATA).read_text()
+    other = text.replace(f'"format": {FORMAT}', f'"format": {number}').replace(__version__, author)
+    (model / METADATA).write_text(other)
+    sums = (model / SUMS).read_text()
+    old, new = (hashlib.sha256(content.encode()).hexdigest() for content in (text, other))
+    (model / SUMS).write_text(sums.replace(old, new))
+
+
 @kind("a model of a newer format", "bcbm 9.9.0", f"format {FORMAT + 1}", **MODEL)
 def _(model: Path) -> None:
-    text = (model / METADATA).read_text()
-    newer = text.replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}').replace(__version__, "9.9.0")
-    (model / METADATA).write_text(newer)
-    sums = (model / SUMS).read_text()
-    old, new = (hashlib.sha256(content.encode()).hexdigest() for content in (text, newer))
-    (model / SUMS).write_text(sums.replace(old, new))
+    write_format(model, FORMAT + 1, "9.9.0")
+
+
+@kind("a model of an earlier format", f"format {FORMAT - 1}", "export its run again", **MODEL)
+def _(model: Path) -> None:
+    write_format(model, FORMAT - 1, "0.4.0")
+
+
+@kind("a model held against one cohort twice", "cohort.root=", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return ["cohort.root=DIR"]
+
+
+@kind("a model compared with a folder that is none", "2 folders", **{**MODEL, "command": "validate"})
+def _(model: Path) -> list[str]:
+    return [str(model.parent)]

@@ -67,6 +67,13 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
+@kind("a row that a filter hides", CLINICAL, "row 3", "hidden row", "BCBM-RadioGenomics-2-0", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    book[CLINICAL_WORKBOOK[1]].row_dimensions[3].hidden = True
+    book.save(root / CLINICAL)
+
+
 @kind("a receptor whose numbers mean two things", CLINICAL, "column ER", "2, 5", "cohort.readings")
 def _(root: Path) -> None:
     for row, cell in ((2, 2), (3, 5)):
@@ -269,6 +276,21 @@ def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "inf")
 
 
+@kind("a feature that no lesion has", "table of radiomics", FEATURE, end=SAID)
+def _(root: Path) -> None:
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{FEATURE: ""}))
+
+
+@kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, -999)
+
+
+@kind("two columns of one receptor that disagree", CLINICAL, "'ER status'", "'ER'", "not read", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
+
+
 @kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)
@@ -312,6 +334,26 @@ def _(root: Path) -> list[str]:
 @kind("a corrected name of no lesion", "no segmentation is named left-nowhere", end=SAID)
 def _(root: Path) -> list[str]:
     return _names(root, "left-nowhere,lesion,left,frontal")
+
+
+@kind("a quotation mark that opens and does not close", "names.csv", "line 3", "quotation mark")
+def _(root: Path) -> list[str]:
+    return _names(root, f'"{NAME},lesion,left,frontal\n"right-parietal,lesion,right,parietal')
+
+
+@kind("a row with more cells than headings", "names.csv", "row 2", "5 cells", "4 headings")
+def _(root: Path) -> list[str]:
+    return _names(root, f"{NAME},lesion,left,frontal,parietal")
+
+
+@kind("a field strength without its decimal point", CLINICAL, "row 2", "'15'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
+
+
+@kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "counts as 2014", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Year", 2014.5)
 
 
 @kind("a misspelt column of corrected names", "names.csv", "'hemishpere'", "'hemisphere'")

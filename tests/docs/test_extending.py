@@ -14,15 +14,13 @@ ENTRY_POINTS = re.findall(
     r'```toml\n\[project\.entry-points\."([\w.]+)"\]\n(\w+) = "([\w:]+)"\n```', PAGE, re.DOTALL
 )
 WORDS = {
-    "bcbm.encoders": ["model.encoder=tiny", "task.modalities=[image]", "cohort.synthetic.patients=16"],
-    "bcbm.modalities": [
-        *("task.modalities=[radiomics,age]", "cohort.synthetic.images=false", "cohort.synthetic.patients=24"),
-    ],
+    "bcbm.encoders": ["model.encoder=tiny", "task.modalities=[image]"],
+    "bcbm.modalities": ["task.modalities=[radiomics,age]"],
 }
 
 
 @pytest.mark.parametrize(("group", "name", "address"), ENTRY_POINTS)
-def test_a_worked_example_runs_to_the_end(group, name, address, tmp_path):
+def test_a_worked_example_runs_to_the_end(group, name, address, cohort, tmp_path):
     site = tmp_path / "site"
     about = site / f"{name}-1.0.dist-info"
     about.mkdir(parents=True)
@@ -30,7 +28,8 @@ def test_a_worked_example_runs_to_the_end(group, name, address, tmp_path):
     (site / f"{module}.py").write_text(MODULES[module])
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {address}\n")
-    words = [*WORDS[group], "split.folds=2", "trainer.max_epochs=1", "bootstrap=20", "tracking=csv"]
+    words = [*WORDS[group], f"cohort.root={cohort}", "task.targets=[ER]", "split.folds=2"]
+    words += ["trainer.max_epochs=1", "bootstrap=20", "tracking=csv"]
     done = run_command(
         "fit",
         *words,

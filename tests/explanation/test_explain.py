@@ -22,7 +22,7 @@ from bcbm.config.compose import compose, load
 from bcbm.config.schema import Config, Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
-from bcbm.crossvalidation.trained import require_checkpoints, trained_module
+from bcbm.crossvalidation.trained import fold_jobs, require_checkpoints, trained_module, trained_modules
 from bcbm.errors import InputError, Note
 from bcbm.explanation.ablation import EncodedLesions
 from bcbm.explanation.explain import explain
@@ -297,6 +297,25 @@ def test_every_bad_checkpoint_is_named_before_any_work(job):
     with pytest.raises(InputError) as error:
         require_checkpoints(jobs)
     assert [problem.where for problem in error.value.problems] == [str(checkpoint(each)) for each in jobs]
+
+
+def test_each_network_is_read_once_with_the_choice_of_its_fold(job, monkeypatch):
+    folder = job.folder
+    folder.write("fold=1/tuning.json", json.dumps({"chosen": {"model.trunk": 7}}))
+    jobs = fold_jobs(job.config, None, job.split, folder)
+    assert [each.config.model.trunk for each in jobs[:2]] == [job.config.model.trunk, 7]
+    counted = []
+    whole = LesionModule.load_from_checkpoint
+    monkeypatch.setattr(
+        LesionModule,
+        "load_from_checkpoint",
+        lambda *args, **kwargs: counted.append(1) or whole(*args, **kwargs),
+    )
+    modules = list(trained_modules(jobs[:2]))
+    assert len(counted) == len(modules) == 2
+    checkpoint(jobs[1]).unlink()
+    with pytest.raises(InputError, match="fold=1"):
+        list(trained_modules(jobs[:2]))
 
 
 def test_a_table_that_was_changed_is_not_explained(explained, tmp_path):

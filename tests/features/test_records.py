@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bcbm.errors import Note
+from bcbm.errors import InputError, Note
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Step, Study, each_study
@@ -61,6 +61,18 @@ def test_a_record_under_the_name_of_another_is_made_again_and_said(tmp_path, oth
         Path(f"{first}{ending}").write_bytes(Path(f"{second}{ending}").read_bytes())
     with pytest.warns(Note, match=r"kept: 1 record .* made again"):
         assert labels({"kind": 1}) == expected
+
+
+def test_a_file_replaced_while_it_is_read_leaves_no_record_of_either(tmp_path):
+    (image := tmp_path / "image").write_bytes(b"before")
+
+    def label(study, path):
+        study.image.write_bytes(b"behind")
+        return {"label": study.image.read_bytes().hex()}
+
+    with pytest.raises(InputError, match=r"image: .*changed while it was read"):
+        list(each_study([Study(image, {})], label, tmp_path / "kept", {}, jobs=1))
+    assert not list((tmp_path / "kept").glob("*.json"))
 
 
 @pytest.mark.filterwarnings("ignore::bcbm.errors.Note")

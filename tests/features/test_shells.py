@@ -10,6 +10,7 @@ from damage.given import write_download
 from rich.console import Console
 from scipy.spatial.distance import cdist
 
+from bcbm.baselines.columns import table_columns
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config, Features
 from bcbm.errors import ConfigError, InputError
@@ -128,7 +129,7 @@ def test_stability_judges_the_lesion_and_leaves_its_shells():
     lesions = LesionData(table, values, Config(features=Features(stable=0.75, shells=[3.0])))
     fitted = RADIOMICS.fold_fit(lesions, np.arange(15))
     assert np.count_nonzero(fitted["scale"]) == 50 + 93
-    assert list(RADIOMICS.fold_columns(lesions, np.arange(15))) == [*FEATURES[:50], *shell_columns([3])]
+    assert list(table_columns(lesions, np.arange(15))) == [*FEATURES[:50], *shell_columns([3])]
 
 
 def test_shells_need_images(table_cohort, tmp_path):

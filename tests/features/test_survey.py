@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
-from bcbm.cohort.measurements import SCRAP, SPREAD
+from bcbm.cohort.measurements import SCRAP, SPIKED, SPREAD, TOO_FINE
+from bcbm.features.masks import MaskPart
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
 
@@ -189,3 +190,33 @@ def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_pa
         with pytest.raises(AssertionError, match="was read"):
             survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1)
     assert survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1).masks.loc["met", "voxels"] == 27
+
+
+def test_voxels_of_a_mask_that_are_no_label_are_counted_and_said(tmp_path):
+    mask = box((8, 8, 6)).astype(np.float32)
+    mask[0, 0, :3], mask[1, 0, :2], mask[2, 0, 0] = -1, np.nan, -0.1  # the last by a resampling
+    survey = surveyed(tmp_path, brain(), {"met": mask})
+    (problem,) = survey.problems
+    assert problem.where == "met" and "3 voxels below 0 and 2 voxels not finite" in problem.found
+    assert survey.masks.loc["met", "voxels"] == 64 and not survey.unusable
+
+
+def test_label_values_that_no_lesion_has_are_said_once_a_file(tmp_path):
+    labels = sum(value * box((place, place, 6), 2) for value, place in ((1, 4), (2, 8), (3, 12)))
+    save(tmp_path / "image.nii.gz", brain())
+    save(mask := tmp_path / "dseg.nii.gz", labels)
+    parts = {"S/a": MaskPart(1), "S/b": MaskPart(2)}
+    study = Study(tmp_path / "image.nii.gz", dict.fromkeys(parts, mask), {}, parts)
+    survey = survey_cohort([study], tmp_path / "survey", 1)
+    (note,) = survey.notes
+    assert note.where == "S/a" and "dseg.nii.gz" in note.found and "3 (8 voxels)" in note.found
+    assert survey.masks["voxels"].tolist() == [8, 8] and not survey.problems
+
+
+@pytest.mark.parametrize(("change", "affine", "kind"), [(1e6, LPS, SPIKED), (0, LPS * 0.1, TOO_FINE)])
+def test_an_image_with_a_spike_or_in_centimetres_is_in_doubt(tmp_path, change, affine, kind):
+    image = brain()
+    image[10, 10, 8] += change
+    survey = surveyed(tmp_path, image, {"met": box((8, 8, 6))}, affine)
+    (problem,) = survey.problems
+    assert problem.kind == kind and survey.doubts == {problem.where: [kind]}

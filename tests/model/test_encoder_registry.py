@@ -50,8 +50,8 @@ def fit(package, tmp_path, *words):
     return run_command("fit", *settings, PYTHONPATH=path, BCBM_CACHE=str(tmp_path / "cache"))
 
 
-def test_an_encoder_of_an_installed_package_is_trained_to_the_end(package, tmp_path):
-    process = fit(package, tmp_path, f"run.folder={tmp_path / 'run'}")
+def test_an_encoder_of_an_installed_package_is_trained_to_the_end(package, cohort, tmp_path):
+    process = fit(package, tmp_path, f"cohort.root={cohort}", f"run.folder={tmp_path / 'run'}")
     assert process.returncode == 0, process.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert set(results["receptors"]) == {"ER", "PR", "HER2"}

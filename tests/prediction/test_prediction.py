@@ -1,11 +1,12 @@
 """A model says elsewhere what its run said, or says why it does not."""
 
-import hashlib
 import io
 import json
+import re
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,25 +15,32 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 from layouts import write_manifest
+from models import with_sums
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
 from rich.console import Console
 
+from bcbm.baselines.trained import trained_baseline
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
-from bcbm.config.compose import compose
+from bcbm.cohort.splits import Split
+from bcbm.config.compose import compose, load
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES, RECORD, provenance
 from bcbm.features.survey import SURVEY
 from bcbm.predict import main
 from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, TRAINING, write_bundle
+from bcbm.prediction.card import model_card
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS, prepared
 from bcbm.prediction.request import answer
-from bcbm.prediction.sets import patient_sets
+from bcbm.prediction.sets import apart, less_apart, patient_sets
+from bcbm.prediction.study import study_files
+from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
+from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
 
 QUIET = Console(quiet=True)
@@ -80,13 +88,6 @@ def command(monkeypatch):
         signal.signal(number, handler)
 
 
-def with_sums(folder):
-    """Write the sums of a model anew, as whoever had changed it on purpose would."""
-    names = [line.split("  ", 1)[1] for line in (folder / SUMS).read_text().splitlines()]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines))
-
-
 def predicted_alone(trained, root, run, number, place):
     """What the networks of a fold say of its test lesions, prepared anew from the files, without a label."""
     rows = run.predictions[run.predictions["fold"] == number]
@@ -95,7 +96,7 @@ def predicted_alone(trained, root, run, number, place):
     words = [f"experiment={trained.folder / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
     config = compose([*words, f"cohort.root={root}", f"cohort.exclude={place / 'out.csv'}"])
     config, lesions = prepared(trained, config, QUIET)
-    assert lesions.entering[["ER", "PR", "HER2"]].isna().all(axis=None)
+    assert lesions.entering[list(trained.targets)].isna().all(axis=None)
     members = [network.predict(lesions, config) for network in trained.networks if network.fold == number]
     assert len(members) == run.config["seeds"]
     by_lesion, by_patient = map(ensemble, zip(*members, strict=True))
@@ -254,8 +255,25 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
         assert any(patient in line and reason in line for line in screen.splitlines()[-4:]), screen
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Research only" in page and "no image file" in page and "script" not in page
+    assert page.count("data:image/png") == 2  # a study each
+    assert {"doubt", "odd"} <= set(table) and not patients["odd"].any()  # twelve patients are too few
+    assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):
+    for name in ("image", "image_t2", "mask_met"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    image, masks, others = study_files(tmp_path, ["t2"])
+    assert (image.name, others["t2"].name) == ("S_image.nii.gz", "S_image_t2.nii.gz") and len(masks) == 1
+    (tmp_path / "S_image_t2.nii.gz").rename(tmp_path / "S_image_t2flair.nii.gz")
+    with pytest.raises(InputError, match="holds 2 files"):
+        study_files(tmp_path, ["t2"])
+    for name in ("image_t2", "image_t2_n4"):
+        (tmp_path / f"S_{name}.nii.gz").touch()
+    with pytest.raises(InputError, match="2 images of t2"):
+        study_files(tmp_path, ["t2"])
 
 
 BAD = {
@@ -333,6 +351,34 @@ def test_a_model_of_drawn_patients_says_so_and_one_of_a_hospitals_does_not(model
         }
 
 
+@pytest.mark.parametrize("owner", ["patient", "study", "lesion"])
+def test_the_card_says_who_owns_a_label_and_who_has_drawn_the_patients(owner, model, fitted):
+    run_of_owner = replace(fitted, config={**fitted.config, "cohort": {"labels": owner}})
+    metadata, training = (json.loads((model / name).read_text()) for name in (METADATA, TRAINING))
+    card = model_card(metadata, training, run_of_owner)
+    shared = {"patient", "study", "lesion"} & set(re.findall(r"of a (\w+) share its label", card))
+    assert shared == {owner} - {"lesion"}
+    drawn = model_card(metadata, training | {"invented": True}, run_of_owner)
+    assert "A program has drawn" in drawn and "A program has drawn" not in card
+
+
+def test_how_far_lesions_disagree_is_held_against_patients_that_a_fold_had_not_seen(model, fitted):
+    """Worked out one patient at a time, from the run's table."""
+    trained = read_model(model)
+    table = fitted.predictions
+    for target in trained.targets:
+        rows = table[table["target"] == target]
+        lesions = [own["probability"] for _, own in rows.groupby("patient_id") if len(own) > 1]
+        expected = sorted(np.std(own.to_numpy()) for own in lesions)
+        assert expected and trained.apart[target] == pytest.approx(expected)
+    said = pd.DataFrame({"ER": [0.2, 0.6, 0.5]})
+    far = apart(said, pd.Series(["a", "a", "b"]))["ER"]
+    assert far["a"] == pytest.approx(0.2) and np.isnan(far["b"])
+    shares = less_apart([0.1, 0.15, 0.3], far)
+    assert shares[0] == pytest.approx(2 / 3) and np.isnan(shares[1])
+    assert np.isnan(less_apart([], far)).all()
+
+
 def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted):
     """Worked out one patient at a time, from the run's table, by counting."""
     trained = read_model(model)
@@ -355,11 +401,116 @@ def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted
     assert sets.stack().nunique() > 1
 
 
-def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
-    place, table_cohort, tmp_path
+@pytest.fixture(scope="module")
+def tables(place, table_cohort):
+    """The cohort of workbooks as a table, which is read in a moment."""
+    write_manifest(read_download(table_cohort), place / "tables")
+    return place / "tables"
+
+
+TRADITIONAL = {
+    "forest": [
+        *("task.modalities=[radiomics,position,clinical,burden]", "features.harmonise=manufacturer"),
+        *("baseline.trees=20", "seeds=2"),
+    ],
+    "svm": ["task.modalities=[radiomics]"],
+}
+
+
+@pytest.fixture(scope="module")
+def traditional(place, tables):
+    """Finished runs of traditional models, by kind."""
+    words = [f"cohort.root={tables}", *SMALL, "task.targets=[ER]"]
+    return {
+        kind: run(compose([*words, *own, f"model.kind={kind}", f"run.root={place / kind}"]), QUIET)
+        for kind, own in TRADITIONAL.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def exported(place, traditional):
+    """The folders of their models, and what the screen said of them, by kind."""
+    screens = {}
+    for kind, folder in traditional.items():
+        console = Console(record=True, width=200, file=io.StringIO())
+        export(folder, place / f"{kind}-model", console)
+        screens[kind] = place / f"{kind}-model", console.export_text()
+    return screens
+
+
+@pytest.mark.parametrize("kind", TRADITIONAL)
+def test_a_traditional_model_predicts_elsewhere_as_in_its_run_and_is_nothing_but_numbers(
+    kind, traditional, exported, tables, tmp_path
 ):
-    root = tmp_path / "cohort"  # as a table, which is read in a moment
-    write_manifest(read_download(table_cohort), root)
+    folder, screen = exported[kind]
+    assert_same(*predicted_alone(read_model(folder), tables, read_run(traditional[kind]), 0, tmp_path))
+    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".yaml", ".safetensors", ".txt", ".md"}
+    card = (folder / "docs" / "README.md").read_text()
+    assert {"support vectors" in text for text in (card, screen)} == {kind == "svm"}
+
+
+def test_one_patient_alone_is_predicted_as_among_others(exported, tables, tmp_path):
+    """Of whom no clinical column tells two lesions apart."""
+    manifest = pd.read_csv(tables / "manifest.csv", dtype=str)
+    patients = manifest["patient"].unique()[:2].tolist()
+    words = [str(exported["forest"][0]), f"out={tmp_path / 'out'}"]
+    said = []
+    for shown in (patients, patients[:1]):
+        (root := tmp_path / str(len(shown))).mkdir()
+        manifest[manifest["patient"].isin(shown)].to_csv(root / "manifest.csv", index=False)
+        table = answer([*words, f"cohort.root={root}"], QUIET)
+        said.append(table[(table["level"] == "patient") & (table["patient_id"] == patients[0])])
+    assert len(said[0]) == 1 and said[0]["probability"].tolist() == said[1]["probability"].tolist()
+
+
+def test_a_traditional_model_that_says_something_else_than_its_run_is_not_exported(traditional, tmp_path):
+    folder = shutil.copytree(traditional["svm"], tmp_path / "run")
+    path = folder / "fold=1" / "model.json"
+    content = json.loads(path.read_text())
+    content["fitted"]["models"]["ER"]["intercept"] += 1e-9
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"fold=1.*ER"):
+        export(folder, tmp_path / "model", QUIET)
+    assert not (tmp_path / "model").exists()
+    (path.parent / "model.safetensors").unlink()  # as a run of before has none
+    split = Split.from_json((folder / "split.json").read_text())
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        trained_baseline(FoldJob(load(folder / "config.yaml"), None, split, 1, RunFolder(folder)))
+
+
+def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(exported, tables, tmp_path):
+    manifest = pd.read_csv(tables / "manifest.csv", dtype={"study": str, "patient": str})
+    patients = manifest["patient"].unique()
+    copied = manifest[manifest["patient"].isin(patients[:10])].copy()
+    copied["patient"] = "copy-" + copied["patient"]
+    copied["study"] = "copy-" + copied["study"]
+    copied[list(FEATURES)] = copied[list(FEATURES)].map(lambda value: float(f"{value:.4g}"))
+    others = manifest[manifest["patient"].isin(patients[10:])].copy()
+    others["patient"], others["study"] = "new-" + others["patient"], "new-" + others["study"]
+    # Mixed among lesions, each feature by itself: values that are usual, together in no training lesion.
+    draws = np.random.default_rng(0)
+    for names in np.array_split(FEATURES, 8):
+        others[list(names)] = others[list(names)].to_numpy()[draws.permutation(len(others))]
+    (tmp_path / "other").mkdir()
+    pd.concat([copied, others]).to_csv(tmp_path / "other" / "manifest.csv", index=False)
+    console = Console(record=True, width=300, file=io.StringIO())
+    words = [str(exported["svm"][0]), f"cohort.root={tmp_path / 'other'}", f"out={tmp_path / 'out'}"]
+    table = answer(words, console)
+    known = table[table["reason"] == ""].groupby("patient_id")["trained_on"].max()
+    assert known[known.index.str.startswith("copy-")].all()
+    assert not known[known.index.str.startswith("new-")].any()
+    screen, page = console.export_text(), (tmp_path / "out" / "report.html").read_text()
+    assert "near copies" in screen and "copy-" in screen
+    # And what is in no training lesion together is unlike them.
+    odd = table[table["level"] == "patient"].groupby("patient_id")["odd"].first()
+    assert odd[odd.index.str.startswith("new-")].str.contains("radiomics").mean() > 0.8
+    assert (odd[odd.index.str.startswith("copy-")] != "").mean() <= 0.2
+    assert "unlike the patients that the model was trained on" in screen and "Doubt:" in page
+
+
+def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(place, tables, tmp_path):
+    root = tables
     words = [f"cohort.root={root}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
     words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
     leaky = run(compose(words), QUIET)

@@ -8,7 +8,9 @@ from fits import fit
 from layouts import write_bids, write_manifest
 from rich.console import Console
 
+from bcbm.cohort.download import Download
 from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.given_radiomics import with_radiomics
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare
@@ -83,6 +85,8 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     table = pd.concat([download.segmentations[["study_id", "name"]], download.features], axis=1)
     table = table.rename(columns={"study_id": "Study", "name": "Name"})
     table["diagnostics_Versions_Numpy"] = "1.26"
+    settings = [f"{{'binWidth': 25, 'label': {row % 3}}}" for row in range(len(table))]
+    table["diagnostics_Configuration_Settings"] = settings
     table["original_firstorder_Mean"] += 1
     path = tmp_path / "features.csv"
     pd.concat([table, table.iloc[:1]]).to_csv(path, index=False)
@@ -90,9 +94,31 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     lesions = prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
     change = lesions.values["radiomics"] - plain.values["radiomics"]
     assert (change.sum(axis=1).round(6) == 1).all() and (abs(change) > 1e-9).sum() == len(change)
+    assert not [line for line in map(str, with_radiomics(download, path).problems) if "different" in line]
+    settings[0] = "{'binWidth': 5, 'label': 0}"
+    table.assign(diagnostics_Configuration_Settings=settings).to_csv(path, index=False)
+    said = [line for line in map(str, with_radiomics(download, path).problems) if "different" in line]
+    assert len(said) == 1 and "features.csv" in said[0] and "2 different diagnostics_Config" in said[0]
     table.drop(columns="Name").to_csv(path, index=False)
     with pytest.raises(InputError, match="whose it is"):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
+
+
+def test_radiomics_by_the_file_of_a_mask_are_of_that_mask_alone(tmp_path):
+    places = ["P1/ses-1", "P2/ses-1", "P2/ses-1", "P3/ses-1", ""]
+    paths = [f"/here/{place}/mask.nii.gz" if place else "" for place in places]
+    rows = pd.DataFrame(
+        {"study_id": list("abcde"), "name": "x", "mask_path": paths, "mask_value": [0, 1, 2, 0, 0]}
+    )
+    blank = Download(tmp_path, "", tmp_path, True, rows, pd.DataFrame(index=rows.index), pd.DataFrame(), [])
+    lines = ["Mask,original_firstorder_Mean"]
+    lines += [f"C:\\data\\P{number}\\ses-1\\mask.nii.gz,{number}" for number in (1, 2, 3)]
+    (path := tmp_path / "features.csv").write_text("\n".join([*lines, ",7"]) + "\n")
+    download = with_radiomics(blank, path)
+    means = download.features["original_firstorder_Mean"]
+    assert means[[0, 3]].tolist() == [1, 3] and means[[1, 2, 4]].isna().all()
+    said = "\n".join(map(str, download.problems))
+    assert all(fact in said for fact in ("b/x: its mask is that of other lesions", "c/x: its mask", "row 5"))
 
 
 def test_studies_keep_their_receptors_and_the_page_counts_the_patients_of_both(table_cohort, tmp_path):

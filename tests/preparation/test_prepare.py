@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import Command
+from damage.given import SECOND, mask_of, save, values_of, write_download
 from readings import counted_readings
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.preparation.prepare import prepare, report
+from bcbm.preparation.reading import read_cohort
 
 
 def prepared(root, folder, *words):
@@ -25,10 +27,27 @@ def prepared(root, folder, *words):
     return prepare(compose([*base, *words]), console), console.file.getvalue()
 
 
+def part_of(cohort, root, studies):
+    """The images of some studies of a download, and their rows of its workbooks."""
+    for study in studies:
+        shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
+    for book, sheet in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK):
+        table = pd.read_excel(cohort / book, sheet_name=sheet, dtype=object, keep_default_na=False)
+        table[table.iloc[:, 0].isin(studies)].to_excel(root / book, sheet_name=sheet, index=False)
+
+
+@pytest.fixture(scope="module")
+def few(cohort, tmp_path_factory):
+    """Five patients of the cohort, where what is tested asks for no more. Read only, as that is."""
+    root, patients = tmp_path_factory.mktemp("few") / "cohort", "BCBM-RadioGenomics-[1-5]-*"
+    part_of(cohort, root, [study.name for study in (cohort / IMAGE_FOLDER).glob(patients)])
+    return root
+
+
 @pytest.fixture
-def broken(cohort, tmp_path):
-    """The cohort with one empty mask and one truncated mask, both of lesions that enter: root, lesion ids."""
-    root = shutil.copytree(cohort, tmp_path / "broken")
+def broken(few, tmp_path):
+    """A cohort with one empty mask and one truncated mask, both of lesions that enter: root, lesion ids."""
+    root = shutil.copytree(few, tmp_path / "broken")
     masks = sorted((root / IMAGE_FOLDER).rglob("*_mask_*-tumor*.nii.gz"))
     masks = [mask for mask in masks if "margin" not in mask.name and mask.parent.name.endswith("-0")]
     empty, cut = masks[0], masks[-1]
@@ -78,6 +97,23 @@ def test_a_lesion_that_lacks_a_modality_is_kept_without_it_when_asked(cohort, tm
     assert not lesions.values["crops"][row].any() and np.isfinite(lesions.values["radiomics"][row]).all()
 
 
+def test_random_labels_are_those_of_other_patients_and_the_same_again(table_cohort, tmp_path):
+    words = ["task.modalities=[radiomics,position]", "task.targets=[ER]"]
+    true = prepared(table_cohort, tmp_path, *words)[0]
+    dealt = [prepared(table_cohort, tmp_path, *words, f"task.random_labels={n}")[0] for n in (0, 0, 1)]
+    columns = ["patient_id", "ER", "PR", "HER2"]
+    assert (dealt[0].entering.groupby("patient_id")[columns[1:]].nunique(dropna=False) == 1).all(axis=None)
+    counts = [
+        lesions.entering.drop_duplicates("patient_id")["ER"].value_counts() for lesions in (true, *dealt)
+    ]
+    assert all(count.sort_index().equals(counts[0].sort_index()) for count in counts)
+    first, again, other = (lesions.entering[columns] for lesions in dealt)
+    assert first.equals(again) and not first.equals(other) and not first.equals(true.entering[columns])
+    for lesions in dealt:  # the table that the run keeps, and that its predictions are held against
+        table = lesions.table[~lesions.table["excluded"]].reset_index(drop=True)
+        assert table.equals(lesions.entering)
+
+
 def test_strict_stops_with_every_problem(broken, tmp_path):
     root, bad = broken
     with pytest.raises(InputError) as caught:
@@ -119,44 +155,47 @@ def written(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-def test_each_file_is_read_once_and_a_second_preparation_makes_only_what_is_lacking(cohort, tmp_path):
+def test_each_file_is_read_once_and_a_second_preparation_makes_only_what_is_lacking(few, tmp_path):
     with counted_readings() as readings:
-        first, text = prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
-    assert readings == dict.fromkeys((path.name for path in cohort.rglob("*.nii.gz")), 1)
+        first, text = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    assert readings == dict.fromkeys((path.name for path in few.rglob("*.nii.gz")), 1)
     assert "107 of 107 features" in text and str(tmp_path / "radiomics-compared.csv") in text
     before = written(tmp_path)
-    again, _ = prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    again, _ = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
     assert written(tmp_path) == before and len(before) > 10
     assert (
         np.array_equal(first.values["radiomics"], again.values["radiomics"])
         and first.values["crops"].where == again.values["crops"].where
     )
-    prepared(cohort, tmp_path, *EXTRACT, "cohort.policy=largest")
+    prepared(few, tmp_path, *EXTRACT, "cohort.policy=largest")
     assert written(tmp_path) == before
     lesion, excluded = first.entering["lesion_id"].iloc[0], tmp_path / "excluded.csv"
     excluded.write_text(f"lesion,reason\n{lesion},drawn elsewhere\n")
-    left, _ = prepared(cohort, tmp_path, *EXTRACT, f"cohort.exclude={excluded}")
+    left, _ = prepared(few, tmp_path, *EXTRACT, f"cohort.exclude={excluded}")
     assert lesion not in set(left.entering["lesion_id"]) and written(tmp_path) == before
     crops = {path for path in before if path.parent.name == "crops"}
     for path in crops:
         path.unlink()
-    prepared(cohort, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
     after = written(tmp_path)
     assert after.keys() == before.keys() and {path for path in after if after[path] != before[path]} == crops
 
 
+def with_other_means(cohort, root, studies, rows):
+    """Some studies of the cohort, with other means in the first rows of the workbook, which it returns."""
+    part_of(cohort, root, studies)
+    book, sheet = RADIOMICS_WORKBOOK
+    frame = pd.read_excel(root / book, sheet_name=sheet, dtype=object, keep_default_na=False)
+    frame.iloc[:rows, frame.columns.get_loc("original_firstorder_Mean")] *= 2
+    frame.to_excel(root / book, sheet_name=sheet, index=False)
+    return frame
+
+
 def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_path):
     study = "BCBM-RadioGenomics-1-0"
-    root = tmp_path / "small"
-    shutil.copytree(cohort / IMAGE_FOLDER / study, root / IMAGE_FOLDER / study)
-    for book, sheet in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK):
-        frame = pd.read_excel(cohort / book, sheet_name=sheet, dtype=object, keep_default_na=False)
-        frame = frame[[study in cell for cell in frame.iloc[:, 0]]]
-        if book == RADIOMICS_WORKBOOK[0]:
-            frame.iloc[0, frame.columns.get_loc("original_firstorder_Mean")] *= 2
-            name = frame.iloc[0, 1].removeprefix("mask_")
-        frame.to_excel(root / book, sheet_name=sheet, index=False)
-    _, text = prepared(root, tmp_path / "out", *EXTRACT)
+    frame = with_other_means(cohort, tmp_path / "small", [study], 1)
+    name = frame.iloc[0, 1].removeprefix("mask_")
+    _, text = prepared(tmp_path / "small", tmp_path / "out", *EXTRACT)
     count = len(frame)
     assert count > 1 and f"{count - 1} of {count} lesions" in text
     line = next(line for line in text.splitlines() if line.startswith(f"problem {study}:"))
@@ -165,11 +204,19 @@ def test_lesions_that_differ_from_the_workbook_are_named_by_study(cohort, tmp_pa
     assert listed["lesion_id"].tolist() == [f"{study}/{name}"]
 
 
-def test_the_radiomics_table_says_where_its_values_are_from(cohort, tmp_path):
-    prepared(cohort, tmp_path, *EXTRACT)
+def test_where_every_lesion_differs_from_the_workbook_it_is_said_once(cohort, tmp_path):
+    studies = ["BCBM-RadioGenomics-1-0", "BCBM-RadioGenomics-2-0"]
+    frame = with_other_means(cohort, tmp_path / "small", studies, None)
+    _, text = prepared(tmp_path / "small", tmp_path / "out", *EXTRACT)
+    (line,) = (line for line in text.splitlines() if line.startswith("problem "))
+    assert f"all {len(frame)} lesions" in line and "2 studies" in line and "radiomics-differing.csv" in line
+
+
+def test_the_radiomics_table_says_where_its_values_are_from(few, tmp_path):
+    prepared(few, tmp_path, *EXTRACT)
     extracted = pd.read_parquet(tmp_path / "radiomics.parquet")
     assert extracted["library"].str.contains("pyradiomics").all() and extracted["settings"].notna().all()
-    prepared(cohort, tmp_path, "task.modalities=[radiomics]")
+    prepared(few, tmp_path, "task.modalities=[radiomics]")
     assert set(pd.read_parquet(tmp_path / "radiomics.parquet")["library"]) == {"workbook"}
 
 
@@ -200,19 +247,19 @@ PLACED = ("task.modalities=[position]", "cohort.position=image")
 
 
 @pytest.fixture(scope="module")
-def placed(cohort, tmp_path_factory):
-    """The cohort with every study registered: lesions, and where the records lie."""
+def placed(few, tmp_path_factory):
+    """A cohort with every study registered: lesions, and where the records lie."""
     folder = tmp_path_factory.mktemp("placed")
-    return prepared(cohort, folder, *PLACED)[0], folder
+    return prepared(few, folder, *PLACED)[0], folder
 
 
-def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(cohort, placed):
+def test_coordinates_place_lesions_and_say_where_they_differ_from_the_names(few, placed):
     lesions, folder = placed
     entering = lesions.entering
     assert set(entering["position_source"]) == {"image"}
     assert entering[["mni_x", "mni_y", "mni_z"]].notna().all().all()
     before = written(folder)
-    prepared(cohort, folder, *PLACED)
+    prepared(few, folder, *PLACED)
     assert written(folder) == before
 
 
@@ -223,23 +270,23 @@ def process(root, folder, *words):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(cohort, tmp_path_factory):
+def undisturbed(few, tmp_path_factory):
     """What a preparation that nobody kills gives."""
     return prepared(
-        cohort, tmp_path_factory.mktemp("new"), "features.radiomics=extract", "features.crop_size=16"
+        few, tmp_path_factory.mktemp("new"), "features.radiomics=extract", "features.crop_size=16"
     )[0]
 
 
 @pytest.mark.parametrize("step", ["survey", "radiomics", "crops"])
-def test_killed_in_any_step_it_goes_on_and_ends_the_same(cohort, tmp_path, step, undisturbed):
+def test_killed_in_any_step_it_goes_on_and_ends_the_same(few, tmp_path, step, undisturbed):
     out = tmp_path / "killed"
-    killed = process(cohort, out, "features.radiomics=extract")
+    killed = process(few, out, "features.radiomics=extract")
     while not list((out / step).glob("*.json")) and killed.poll() is None:
         pass
     killed.kill()
     killed.communicate()
     before = written(out)
-    lesions, _ = prepared(cohort, out, "features.radiomics=extract", "features.crop_size=16")
+    lesions, _ = prepared(few, out, "features.radiomics=extract", "features.crop_size=16")
     assert before and all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert lesions.table.equals(undisturbed.table)
     assert np.array_equal(lesions.values["radiomics"], undisturbed.values["radiomics"])
@@ -296,19 +343,19 @@ def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
         assert names.read_text().endswith("tumor,cavity,\n")
 
 
-def test_what_a_person_says_of_a_place_counts_before_the_coordinates(cohort, placed, tmp_path):
+def test_what_a_person_says_of_a_place_counts_before_the_coordinates(few, placed, tmp_path):
     plain, folder = placed
     name = plain.entering["name"].iloc[0]
     names = tmp_path / "names.csv"
     names.write_text(f"name,region\n{name},brainstem\n")
-    corrected, _ = prepared(cohort, folder, *PLACED, f"cohort.names={names}")
+    corrected, _ = prepared(few, folder, *PLACED, f"cohort.names={names}")
     row = corrected.table.query("name == @name").iloc[0]
     assert (row["region"], row["position_source"]) == ("brainstem", "person")
 
 
-def test_a_mask_that_fails_does_not_take_the_lesion_with_it(cohort, tmp_path):
+def test_a_mask_that_fails_does_not_take_the_lesion_with_it(few, tmp_path):
     """A line of voxels inside a lesion: the shorter name would stand for it, but has no radiomics."""
-    root = shutil.copytree(cohort, tmp_path / "line")
+    root = shutil.copytree(few, tmp_path / "line")
     masks = sorted(root.rglob("*-0_mask_*-tumor.nii.gz"))
     mask = masks[0]
     volume = nib.load(mask)
@@ -325,17 +372,30 @@ def test_a_mask_that_fails_does_not_take_the_lesion_with_it(cohort, tmp_path):
     assert table.loc[str(short.relative_to(root)), "reason"].startswith("radiomics failed")
 
 
-def test_a_damaged_record_or_store_is_made_again(cohort, tmp_path):
+def test_a_damaged_record_or_store_is_made_again(few, tmp_path):
     words = ["task.modalities=[image]"]
-    first, _ = prepared(cohort, tmp_path, *words)
+    first, _ = prepared(few, tmp_path, *words)
     next((tmp_path / "survey").glob("*.json")).write_text("")
     next((tmp_path / "crops").glob("*.npy")).write_bytes(b"")
-    again, _ = prepared(cohort, tmp_path, *words)
+    again, _ = prepared(few, tmp_path, *words)
     assert all(
         np.array_equal(first.values["crops"][i], again.values["crops"][i])
         for i in range(len(first.values["crops"]))
     )
     assert all(path.stat().st_size for path in tmp_path.rglob("*.npy"))
+
+
+def test_a_mask_replaced_behind_its_survey_is_named_before_a_table_is_written(tmp_path):
+    write_download(tmp_path / "download")
+    words = [f"cohort.root={tmp_path / 'download'}", f"prepared.root={tmp_path / 'out'}", "prepared.jobs=1"]
+    config = compose([*words, "cohort.position=name"])
+    cohort = read_cohort(config, Console(quiet=True), volumes=True, register=False)
+    cohort.require_same_files()
+    path = mask_of(tmp_path / "download", SECOND)
+    save(path, np.roll(values_of(path), 1))
+    with pytest.raises(InputError, match="changed while it was read") as raised:
+        cohort.require_same_files()
+    assert [problem.where for problem in raised.value.problems] == [str(path)]
 
 
 def test_the_download_is_never_written_to(cohort):
@@ -351,8 +411,8 @@ def test_coordinates_without_images_are_refused(table_cohort, tmp_path):
         prepared(table_cohort, tmp_path, *words, "features.coordinates=true")
 
 
-def test_two_preparations_at_once_end_the_same(cohort, tmp_path):
-    runs = [process(cohort, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
+def test_two_preparations_at_once_end_the_same(few, tmp_path):
+    runs = [process(few, tmp_path / "out", "features.radiomics=extract") for _ in range(2)]
     said = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert not list((tmp_path / "out").rglob("*.partial"))

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -12,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from commands import Command
 from optuna import TrialPruned
-from repository import HOME
 from rich.console import Console
 
 from bcbm.cohort.splits import make_split
@@ -61,25 +59,8 @@ def start(cache, tmp_path):
     file.write_text(SWEEP)
 
     def process(*words):
-        words = [
-            sys.executable,
-            "-m",
-            "bcbm.sweep",
-            f"sweep={file}",
-            f"run.root={tmp_path}",
-            "refit=false",
-            *TABULAR,
-            *words,
-        ]
-        return subprocess.Popen(
-            words,
-            cwd=HOME,
-            env={**os.environ, "BCBM_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        words = [f"sweep={file}", f"run.root={tmp_path}", "refit=false", *TABULAR, *words]
+        return Command("sweep", *words, BCBM_CACHE=str(cache))
 
     return process
 

@@ -21,7 +21,7 @@ from bcbm.report.screen import print_table
 from bcbm.statistics.aggregate import aggregate
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.calibration import calibration
-from bcbm.statistics.curves import roc_curve
+from bcbm.statistics.curves import roc_curve, roc_curves
 from bcbm.statistics.metrics import auprc, auroc, brier, patient_level
 from bcbm.statistics.power import planned_area, smallest_auroc
 from bcbm.statistics.probabilities import training_labels
@@ -300,6 +300,17 @@ def test_the_area_under_the_drawn_curve_is_the_reported_auroc() -> None:
     x, y = roc_curve(patient_level(table.query("target == 'ER'")), "fold")
     reported = results_of(table)["receptors"]["ER"]["patient"]["auroc"]
     assert np.trapezoid(y, x) == pytest.approx(reported, abs=1e-12)
+
+
+def test_the_curve_of_each_fold_is_that_of_its_rows_alone() -> None:
+    patients = patient_level(predictions(repeats=2).query("target == 'ER'"), by_fold=True)
+    folds = [fold for _, fold in patients.groupby("fold") if fold["label"].nunique() == 2]
+    curves = roc_curves(patients, "fold")
+    assert len(curves) == len(folds) > 2
+    for (x, y), fold in zip(curves, folds, strict=True):
+        np.testing.assert_array_equal([x, y], roc_curve(fold, "fold"))
+        area = roc_auc_score(fold["label"], fold["probability"])
+        assert np.trapezoid(y, x) == pytest.approx(area, abs=1e-12)
 
 
 def test_the_block_of_a_target_holds_the_figures_of_its_patients() -> None:

@@ -1,6 +1,7 @@
 """What the commands share: which runs a word names, and notes in one line."""
 
 import errno
+import gc
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import pytest
 from repository import HOME
 
 from bcbm.errors import Note
+from bcbm.system.memory import CONTAINERS
 from bcbm.terminal.command import errors_in_words, over_runs
 
 
@@ -84,6 +86,16 @@ def test_memory_that_ran_out_is_one_line_and_a_fault_of_the_program_has_a_status
     assert ("memory ran out" in lines[-1]) == (status == 2 and "space" not in str(error))
 
 
+def test_a_command_looks_for_circles_of_containers_less_often_than_python():
+    seen, before = [], gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        assert errors_in_words(lambda: seen.append(gc.get_threshold()) or 0) == 0
+    finally:
+        gc.set_threshold(*before)
+    assert seen == [(CONTAINERS, 10, 10)]
+
+
 @pytest.mark.parametrize("kilobytes", [100_000, 450_000, 800_000, 1_500_000, 3_000_000])
 def test_a_limit_that_no_library_can_be_loaded_under_is_refused_at_once_in_one_line(kilobytes, tmp_path):
     def limit():
@@ -123,3 +135,15 @@ def test_a_second_ctrl_c_ends_at_once_in_words():
         errors = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in errors and "run the same command again" in errors
+
+
+def test_a_name_that_the_system_cannot_write_is_one_line_with_what_to_set(tmp_path):
+    """Where names of files are ASCII: an old cluster whose locale is C, and Python is not told of UTF-8."""
+    name = str(tmp_path / "t\u00e4ter")
+    surroundings = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = "import sys; from bcbm.terminal.command import errors_in_words\n"
+    command += f"import os; sys.exit(errors_in_words(lambda: os.stat({name!a})))"
+    done = subprocess.run([sys.executable, "-c", command], env=surroundings, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "ascii" in line and "PYTHONUTF8=1" in line

@@ -8,21 +8,23 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, identifier, read_texts
+from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in, read_description
 from bcbm.cohort.formats.tables import read_rows, row_twice
-from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
+from bcbm.pathology.receptors import read_statuses, receptor_of
+from bcbm.pathology.statuses import Meanings
 
 PARTICIPANTS = "participants.tsv"
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
@@ -36,6 +38,7 @@ SIDECAR = {
     "InstitutionName": ("site", 0.0),
 }
 _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
+_CONTRAST = re.compile(r"_ce-(?!(none|no|pre|without|native)_)", re.IGNORECASE)
 _ENTITY = re.compile(r"_([a-z]+)-([A-Za-z0-9]+)")
 
 
@@ -112,22 +115,39 @@ def _anatomy(folder: Path, pattern: str) -> list[Path]:
     return sorted([*folder.glob(f"sub-*/anat/{pattern}"), *folder.glob(f"sub-*/ses-*/anat/{pattern}")])
 
 
+def _in_place(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
+    """The files whose names say the subject and the session in whose folder they lie."""
+    for path in paths:
+        inner, outer = path.parents[1].name, path.parents[2].name
+        place = inner if inner.startswith("sub-") else f"{outer}_{inner}"
+        if (study := _study_of(path)) == place:
+            yield path
+        else:
+            found, remedy = f"is of {study or 'nobody'} by its name", "move or rename it; it is not read"
+            problems.append(Problem(f"{path}, in {place}", found, remedy, "file in another's folder"))
+
+
 def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]:
     """The image of every study; of several the first with a contrast agent."""
     groups: dict[str, list[Path]] = {}
-    for path in _anatomy(root, "sub-*.nii*"):
-        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold():
-            groups.setdefault(_study_of(path), []).append(path)
+    paths = [
+        path
+        for path in _anatomy(root, "sub-*.nii*")
+        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()
+    ]
+    for path in _in_place(paths, problems):
+        groups.setdefault(_study_of(path), []).append(path)
     chosen = {}
     for study, paths in groups.items():
-        enhanced = [path for path in paths if "_ce-" in path.name]
+        enhanced = [path for path in paths if _CONTRAST.search(path.name)]
         chosen[study] = (enhanced or paths)[0]
         if len(enhanced or paths) > 1:
             found, remedy = f"has {len(enhanced or paths)} {suffix} images", "keep one"
             remedy += f"; {chosen[study].name} counts"
             problems.append(Problem(study, found, remedy, "study with more than one image"))
         elif suffix == "T1w" and not enhanced:
-            found, remedy = f"{chosen[study].name} has no entity ce-", "check that it shows contrast"
+            found = f"{chosen[study].name} has no entity ce- of an agent"
+            remedy = "check that it shows contrast"
             problems.append(Problem(study, found, remedy, "image without contrast by its name"))
     return chosen
 
@@ -135,9 +155,10 @@ def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]
 def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, int]]:
     """Every lesion by its study: the mask, a name of its own, and its label value, 0 where it is the mask."""
     lesions: list[tuple[str, Path, str, int]] = []
+    places: dict[str, set[str]] = {}
     for folder in (root, *sorted(path for path in root.glob("derivatives/*") if path.is_dir())):
         for suffix in ("mask", "dseg"):
-            for path in _anatomy(folder, f"sub-*_{suffix}.nii*"):
+            for path in _in_place(_anatomy(folder, f"sub-*_{suffix}.nii*"), problems):
                 entities = dict(_ENTITY.findall(path.name))
                 words = [entities[name] for name in ("label", "desc") if name in entities]
                 if any(word.casefold() == other.casefold() for word in words for other in NOT_LESIONS):
@@ -147,6 +168,12 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
                 )
                 named = _named_values(path, problems) if suffix == "dseg" else {0: name}
                 lesions += [(_study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
+                places.setdefault(_study_of(path), set()).add(folder.name if folder != root else "anat")
+    for study, folders in places.items():
+        if len(folders) > 1:
+            found = f"has masks in {len(folders)} places: {', '.join(sorted(folders))}"
+            remedy = "keep one reader's; lesions of all count, and of those that overlap one"
+            problems.append(Problem(study, found, remedy, "masks in several places"))
     return _numbered(lesions)
 
 
@@ -164,23 +191,41 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
 def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
     """The label values of a segmentation and their names, from the table beside it or from its voxels."""
     stem = path.name.partition(".")[0]
-    if (table := path.with_name(f"{stem}.tsv")).is_file():
-        rows = read_rows(table, used=lambda _: True, odd=[])
-        if {"index", "name"} <= set(rows):
-            values = pd.to_numeric(rows["index"], errors="coerce")
-            return {int(v): str(n) for v, n in zip(values, rows["name"], strict=True) if v > 0}
+    if (table := path.with_name(f"{stem}.tsv")).is_file() and (names := _table_values(table, problems)):
+        return names
     try:
         image = nibabel.Nifti1Image.from_filename(path)
         if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
             return {0: "dseg"}
-        found = np.unique(np.asanyarray(image.dataobj))
+        numbers = np.unique(np.asanyarray(image.dataobj))
     except Exception:  # whatever a library makes of a damaged file: the survey has words for it
         return {0: "dseg"}
-    labels = [int(value) for value in found if value > 0.5 and float(value).is_integer()]
+    labels = [int(value) for value in numbers if value > 0.5 and float(value).is_integer()]
     if not labels:
         remedy = "write label values as whole numbers from 1 on"
         problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))
     return dict.fromkeys(labels, "")
+
+
+def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:
+    """The label values of lesions and their names, from the table beside a segmentation."""
+    rows = read_rows(table, used=lambda _: True, odd=[])
+    if not {"index", "name"} <= set(rows):
+        found = f"has the columns {', '.join(map(str, rows))}"
+        remedy = "BIDS names them index and name; it is not read"
+        problems.append(Problem(str(table), found, remedy, "table of labels"))
+        return {}
+    names: dict[int, str] = {}
+    for row, cell, name in rows[["index", "name"]].itertuples():
+        value = number(cell).value
+        if not (value >= 0 and value.is_integer()):
+            found, remedy = f"index '{cell}' is no label value", "write a whole number; the row is not read"
+            problems.append(Problem(f"{table} row {row}", found, remedy, "table of labels"))
+        elif value in names:
+            problems.append(row_twice(f"{table} row {row}", f"label value {value:g}"))
+        elif value and identifier(name).casefold() not in map(str.casefold, NOT_LESIONS):
+            names[int(value)] = identifier(name)
+    return names
 
 
 def _studies(
@@ -204,7 +249,8 @@ def _studies(
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
     meanings = _meanings(root / "participants.json")
-    cells = _worded(persons, meanings).set_index("participant_id").reindex(patients)
+    persons = _worded(persons, meanings, "participants.json", problems)
+    cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
         remedy = "its labels count as missing; add the row"
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
@@ -255,7 +301,8 @@ def _add_sessions(
     if "session_id" not in table:
         raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
     table = _distinct(table, "session_id", "ses-", path, problems)
-    table = _worded(table, meanings | _meanings(path.with_suffix(".json"))).replace("n/a", "")
+    description = path.with_suffix(".json")
+    table = _worded(table, meanings | _meanings(description), description.name, problems).replace("n/a", "")
     for row in table.to_dict("records"):
         study = f"{patient}_{row['session_id']}"
         if study not in cells.index:
@@ -283,14 +330,41 @@ def _meanings(path: Path) -> dict[str, dict[str, str]]:
     return meanings
 
 
-def _worded(table: pd.DataFrame, meanings: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
-    """Cells as their levels are described, where that is one word; a description of more says too much."""
+def _worded(
+    table: pd.DataFrame, meanings: Mapping[str, Mapping[str, str]], where: str, problems: list[Problem]
+) -> pd.DataFrame:
+    """Cells as their levels are described: by one word, or of a receptor by more that are understood.
+
+    Args:
+        table: as read.
+        meanings: of levels, by column.
+        where: what describes them, for messages.
+        problems: gets the descriptions of a receptor's cells that are not understood.
+    """
     table = table.copy()
     for name, levels in meanings.items():
-        if name in table:
-            words = {level: word for level, word in levels.items() if len(word.split()) == 1}
-            table[name] = [words.get(str(cell), cell) for cell in table[name]]
+        if name not in table:
+            continue
+        cells = [str(cell) for cell in table[name]]
+        words = {level: text for level, text in levels.items() if len(text.split()) == 1 or text == level}
+        for level in sorted(set(cells) & set(levels) - set(words)):
+            if not (receptor := receptor_of(name.removeprefix(PRIMARY))):
+                continue
+            if _is_understood(receptor, levels[level]):
+                words[level] = levels[level]
+            else:
+                found = f"{name} {level} is '{levels[level]}', which is not understood"
+                remedy = "describe it as positive or negative; the cells count as they stand"
+                problems.append(Problem(where, found, remedy, "level not understood"))
+        table[name] = [words.get(text, cell) for text, cell in zip(cells, table[name], strict=True)]
     return table
+
+
+def _is_understood(receptor: str, text: str) -> bool:
+    try:
+        return read_statuses(receptor, [text])[0].readable
+    except Meanings:
+        return False
 
 
 def _described(image: Path | None) -> dict[str, str]:

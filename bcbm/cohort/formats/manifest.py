@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_numbers, read_texts
+from bcbm.cohort.cells import READERS, OddCell, digits_lost, identifier, number, read_numbers, read_texts
 from bcbm.cohort.download import FEATURE, LABEL, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
@@ -31,6 +31,7 @@ from bcbm.system.content import file_key
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
+NOBODY = ("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", ".")  # no id of a patient
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -78,12 +79,13 @@ def read_manifest(
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
         raise InputError(Problem(str(path), found, "write a row a lesion, with the id of its patient"))
     texts = {name: _texts(table, name) for name in (*COLUMNS, *(f"image_{name}" for name in sequences))}
-    nobody = texts["patient"] == ""
+    nobody = texts["patient"].str.casefold().isin(NOBODY)
     for row in table.index[nobody]:
-        remedy = "write the patient there; the row is not read"
-        problems.append(Problem(f"{path.name} row {row}", "no patient", remedy, "row without patient"))
+        cell, remedy = texts["patient"][row], "write the patient there; the row is not read"
+        found = f"no patient ('{cell}')" if cell else "no patient"
+        problems.append(Problem(f"{path.name} row {row}", found, remedy, "row without patient"))
     table, texts = table[~nobody], {name: cells[~nobody] for name, cells in texts.items()}
-    _require_ids(path, texts)
+    _require_ids(path, table, texts)
     patients, studies = texts["patient"], _study_ids(texts)
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
@@ -171,9 +173,16 @@ def _texts(table: pd.DataFrame, name: str) -> pd.Series:
     return cells.map(identifier).astype(str)
 
 
-def _require_ids(path: Path, texts: Mapping[str, pd.Series]) -> None:
-    """InputError for ids that hold what separates studies from lesions."""
+def _require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]) -> None:
+    """InputError for ids that hold what separates studies from lesions, or have lost digits."""
     problems = []
+    for name in {"patient", "study"} & set(table):
+        cells = texts[name] if path.suffix == ".parquet" else table[name]  # Parquet keeps integers whole
+        for row, cell in cells.items():
+            if digits_lost(cell):
+                found = f"{name} '{cell}' is a number of which a spreadsheet has dropped digits"
+                remedy = "write the ids as text, from where they are whole"
+                problems.append(Problem(f"{path.name} row {row}", found, remedy))
     for name in ("patient", "study", "name"):
         for row in texts[name].index[texts[name].str.contains("/", regex=False)]:
             found, remedy = f"{name} '{texts[name][row]}' holds a slash", "write another sign"
@@ -184,9 +193,17 @@ def _require_ids(path: Path, texts: Mapping[str, pd.Series]) -> None:
 
 def _study_ids(texts: Mapping[str, pd.Series]) -> pd.Series:
     """The study of each row, which belongs to one patient: the patient's id goes before what lacks it."""
-    patient, study = texts["patient"], texts["study"]
-    own = [s if s.startswith(p) else f"{p}-{s}" if s else p for p, s in zip(patient, study, strict=True)]
-    return pd.Series(own, index=patient.index, dtype=str)
+    patients, studies = texts["patient"], texts["study"]
+    longer = [f"{p}-{s}" if s else p for p, s in zip(patients, studies, strict=True)]
+    own = [s if _begins(s, p) else n for p, s, n in zip(patients, studies, longer, strict=True)]
+    owners = patients.groupby(own).nunique()
+    own = [n if owners[s] > 1 else s for s, n in zip(own, longer, strict=True)]
+    return pd.Series(own, index=patients.index, dtype=str)
+
+
+def _begins(study: str, patient: str) -> bool:
+    """Whether a study's id begins with its patient's: that of 1 is in 1 and 1-2, and not in 12."""
+    return study.startswith(patient) and not study[len(patient) : len(patient) + 1].isalnum()
 
 
 def _names(texts: Mapping[str, pd.Series]) -> list[str]:

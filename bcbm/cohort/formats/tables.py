@@ -1,5 +1,7 @@
 """Tables of a cohort in any of the usual files: CSV, TSV, XLSX and Parquet."""
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +51,7 @@ def read_rows(
         found = f"has {path.stat().st_size / 1e9:.1f} GB, more than the {MOST / 1e9:.1f} GB that are read"
         raise InputError(Problem(str(path), found, "leave out what is no row of a lesion or a study"))
     try:
-        frame = _parquet(path) if path.suffix == ".parquet" else text_rows(path).map(unguarded)
+        frame = _parquet(path) if path.suffix == ".parquet" else text_rows(path)
     except UnicodeDecodeError:
         raise InputError(Problem(str(path), "is not UTF-8", "save it as CSV in UTF-8")) from None
     except Exception as error:  # whatever the parsers make of such a file
@@ -58,10 +60,27 @@ def read_rows(
     frame.columns = pd.Index([str(heading).strip() for heading in frame.columns])
     if twice := sorted(filter(used, set(frame.columns[frame.columns.duplicated()]))):
         raise InputError(*(Problem(str(path), f"has two columns '{name}'", "keep one") for name in twice))
-    frame = frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")].set_axis(
-        range(2, len(frame) + 2)
-    )
+    frame = frame.set_axis(range(2, len(frame) + 2))
+    if path.suffix != ".parquet":
+        odd += _slipped(path, frame, used)
+        frame = frame.fillna("").map(unguarded)
+    frame = frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")]
     return frame[(frame != "").any(axis=1)]
+
+
+def _slipped(path: Path, frame: pd.DataFrame, used: Callable[[str], bool]) -> list[OddCell]:
+    """What says that cells of a text may stand in other columns or rows than they should."""
+    odd = []
+    lacking = frame.isna()
+    for row in frame.index[lacking.any(axis=1) & ~lacking.all(axis=1)]:
+        heading = str(frame.columns[lacking.loc[row].argmax()])
+        odd.append(OddCell(path.name, int(row), heading, "", "", "fewer cells than headings"))
+    for heading in filter(used, dict.fromkeys(frame.columns)):
+        for row, cell in frame[heading].items():
+            if isinstance(cell, str) and len(cell.splitlines()) > 1:
+                shown = " ".join(cell.split())
+                odd.append(OddCell(path.name, int(str(row)), heading, shown, shown, "line break in a cell"))
+    return odd
 
 
 def read_corrected(path: Path, key: str) -> pd.DataFrame:
@@ -113,18 +132,27 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def text_rows(path: Path) -> pd.DataFrame:
-    """A CSV or TSV, its cells as they stand; commas, semicolons or tabs part them."""
+    """A CSV or TSV, its cells as they stand; commas, semicolons or tabs part them; None behind a short row.
+
+    Raises:
+        ValueError: there is no row, one has more cells than there are headings, or a quotation mark is not
+            closed where its cell ends: it would swallow the rows up to the next one.
+    """
     text = path.read_bytes().decode("utf-8-sig")
     head = text.splitlines()[0] if text else ""
     separator = "\t" if path.suffix == ".tsv" else max(_SEPARATORS, key=head.count)
-    rows = pd.read_csv(
-        path,
-        sep=separator,
-        header=None,  # pandas would rename the second of two equal headings
-        dtype=str,
-        keep_default_na=False,
-        index_col=False,
-        skip_blank_lines=False,
-        encoding="utf-8-sig",
-    )
-    return rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis=1).reset_index(drop=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[list[str | None]] = []
+    try:
+        for cells in reader:
+            rows.append([*cells])
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}; look for a quotation mark too many") from None
+    if not rows:
+        raise ValueError("no row")
+    width = len(rows[0])
+    for number, row in enumerate(rows, 1):
+        if len(row) > width:
+            raise ValueError(f"row {number} has {len(row)} cells, and there are {width} headings")
+        row += [None] * (width - len(row))
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)

@@ -6,6 +6,7 @@ Source: doi 10.7937/RRSE-W278. Nothing here writes into the download.
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -221,6 +222,10 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
                     "study with more than one image" if image_files else "study without image",
                 )
             )
+        elif image_files[0] not in (published, folder / f"{study}_image.nii.gz"):
+            text = f"its only image is {image_files[0].name}, which counts as the post-contrast T1"
+            remedy = f"rename it to {published.name}, or take it out if it is another sequence"
+            problems.append(Problem(str(folder), text, remedy, "image by another name"))
         masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
         volumes = {path for path in folder.iterdir() if ".nii" in path.name.lower()}
         for stray in sorted(volumes - {*image_files, *masks, *known}):
@@ -283,8 +288,12 @@ def _writable(name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """What is left of a name without signs, but for a plus and those between two digits: 1-1 is not 11."""
-    return re.sub(r"(?<!\d)-|-(?!\d)", "", re.sub(r"[^\w+]+|_+", "-", name.lower()))
+    """What is left of a name without signs, but for a plus and those between two digits: 1-1 is not 11.
+
+    Letters with marks are one however a disk writes them (NFC).
+    """
+    plain = unicodedata.normalize("NFC", name).lower()
+    return re.sub(r"(?<!\d)-|-(?!\d)", "", re.sub(r"[^\w+]+|_+", "-", plain))
 
 
 def _join(

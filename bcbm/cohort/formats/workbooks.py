@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree.ElementTree import iterparse
+from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import pandas as pd
@@ -21,6 +21,7 @@ from bcbm.errors import InputError, Problem
 
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 SHOWN = 40  # signs of a file that is no workbook
+HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an .xls begins, and a workbook that a password locks
@@ -62,15 +63,14 @@ def read_workbook(
     _require_bounded(path)
     try:
         _require_workbook(path)
-        _require_sheet(path, sheet)
-        frame, lacking = _read_sheet(path, sheet, percentages)
+        frame, lacking = _read_sheet(path, sheet, _part(path, sheet), percentages)
     except InputError:
         raise
     except Exception as error:
         raise InputError(
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
         ) from error
-    odd += [cell for cell in lacking if used(cell.column)]
+    odd += [cell for cell in lacking if cell.kind == HIDDEN or used(cell.column)]
     again = frame.columns.duplicated()
     twice = sorted(filter(used, set(frame.columns[again])))
     if twice:
@@ -135,23 +135,28 @@ def _require_workbook(path: Path) -> None:
         raise InputError(Problem(str(path), found, remedy))
 
 
-def _require_sheet(path: Path, sheet: str) -> None:
-    """InputError, with the sheets that there are, for one that is not there."""
+def _part(path: Path, sheet: str) -> str:
+    """The file of a sheet inside its workbook.
+
+    Raises:
+        InputError: it is not there; with the sheets that there are.
+    """
     book = load_workbook(path, read_only=True)
     try:
-        names = book.sheetnames
+        if sheet in book.sheetnames:
+            part: str = book[sheet]._worksheet_path  # which openpyxl tells nowhere else
+            return part
     finally:
         book.close()
-    if sheet not in names:
-        found = f"has no sheet {sheet}; there are {', '.join(map(repr, names))}"
-        raise InputError(Problem(str(path), found, f"name the sheet {sheet}, or download the workbook again"))
+    text = f"has no sheet {sheet}; there are {', '.join(map(repr, book.sheetnames))}"
+    raise InputError(Problem(str(path), text, f"name the sheet {sheet}, or download the workbook again"))
 
 
 def _read_sheet(
-    path: Path, sheet: str, percentages: Callable[[str], bool]
+    path: Path, sheet: str, part: str, percentages: Callable[[str], bool]
 ) -> tuple[pd.DataFrame, list[OddCell]]:
     """A sheet, and its cells without a value."""
-    layout = _layout(path, sheet)
+    layout = _layout(path, sheet, part)
     written = _rows(path, sheet, stored=False, in_order=layout.in_order)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
     stored = _rows(path, sheet, stored=True, in_order=layout.in_order) if worked_out else written
@@ -188,6 +193,11 @@ def _read_sheet(
             odd.append(
                 OddCell(f"{path.name}, sheet {sheet}", top, heading, content, f"{value}", "merged cells")
             )
+    for number in sorted(layout.hidden):
+        filled = [pair for pair in zip(head, table.get(number - 2, []), strict=False) if pair[1] != ""]
+        for heading, value in filled[:1]:
+            text = f"{value}"
+            odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, text, HIDDEN))
     ordered = dict(sorted(table.items()))
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
@@ -200,49 +210,51 @@ class _Layout:
         merged: areas of merged cells: first column and row, last column and row, from 1.
         in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
             loses what does not.
+        hidden: numbers of rows that a filter or a person hides; they are read.
     """
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     in_order: bool = True
+    hidden: set[int] = field(default_factory=set)
 
 
-def _layout(path: Path, sheet: str) -> _Layout:
+def _layout(path: Path, sheet: str, part: str) -> _Layout:
     """The layout of a sheet, whatever program wrote its XML.
 
     Raises:
         InputError: a row or a cell stands in it twice, or a cell in a row that is not its own.
     """
-    book = load_workbook(path, read_only=True)
-    try:
-        part = book[sheet]._worksheet_path  # which openpyxl tells nowhere else
-    finally:
-        book.close()
     layout = _Layout()
     rows: set[int] = set()
     columns: set[int] = set()
     row = column = 0
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal row, column, columns
+        name, place = tag.rpartition("}")[2], attributes.get("r")
+        if name == "row":
+            before, row = row, int(float(place)) if place else row + 1
+            layout.in_order &= row > before
+            if row in rows:
+                raise _doubled(path, sheet, f"row {row}")
+            rows.add(row)
+            if attributes.get("hidden") in ("1", "true"):
+                layout.hidden.add(row)
+            column, columns = 0, set()
+        elif name == "c":
+            before = column
+            own, column = coordinate_to_tuple(place) if place else (row, column + 1)
+            layout.in_order &= column > before
+            if own != row or column in columns:
+                raise _doubled(path, sheet, f"cell {place}")
+            columns.add(column)
+        elif name == "mergeCell":
+            layout.merged.append(range_boundaries(attributes["ref"]))
+
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartElementHandler = begin
     with ZipFile(path) as parts, parts.open(part) as file:
-        for event, element in iterparse(file, ("start", "end")):
-            name, place = element.tag.rpartition("}")[2], element.get("r")
-            if event == "end":
-                if name in ("row", "mergeCells"):
-                    element.clear()
-            elif name == "row":
-                before, row = row, int(float(place)) if place else row + 1
-                layout.in_order &= row > before
-                if row in rows:
-                    raise _doubled(path, sheet, f"row {row}")
-                rows.add(row)
-                column, columns = 0, set()
-            elif name == "c":
-                before = column
-                own, column = coordinate_to_tuple(place) if place else (row, column + 1)
-                layout.in_order &= column > before
-                if own != row or column in columns:
-                    raise _doubled(path, sheet, f"cell {place}")
-                columns.add(column)
-            elif name == "mergeCell":
-                layout.merged.append(range_boundaries(element.get("ref")))
+        parser.ParseFile(file)
     return layout
 
 

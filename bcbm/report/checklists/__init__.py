@@ -26,7 +26,7 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
     """
     holds = {"metrics": metrics.conditions(run)}
     checklists = []
-    for checklist in yaml.safe_load(Path(__file__).with_name("items.yaml").read_text(encoding="utf-8")):
+    for checklist in _checklists():
         answers = ANSWERS[checklist["key"]](run, shared_patients)
         conditions = holds.get(checklist["key"], {})
         unknown = Answer("not reported") if checklist["key"] == "claim" else BLANK
@@ -41,4 +41,19 @@ def filled_checklists(run: FinishedRun, shared_patients: int) -> list[dict[str, 
         ]
         left = sum(item["answer"].status in OPEN for item in items)
         checklists.append({**checklist, "conditions": condition_rows, "items": items, "open": left})
+    return checklists
+
+
+def checklist(key: str) -> dict[str, Any]:
+    """A checklist by its key, nothing answered yet.
+
+    Raises:
+        KeyError: there is none of that key.
+    """
+    return {content["key"]: content for content in _checklists()}[key]
+
+
+def _checklists() -> list[dict[str, Any]]:
+    path = Path(__file__).with_name("items.yaml")
+    checklists: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return checklists

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bcbm.cohort.patient_labels import patient_labels
-from bcbm.features.shells import shell_names
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.position import COORDINATES, PLACES
 from bcbm.modalities.radiomics import column_names
@@ -90,8 +89,11 @@ def preprocessing(config: dict[str, Any]) -> str:
 
 def _shells(features: dict[str, Any]) -> str:
     """The shells around the lesion whose radiomics are read, in words; empty where none is."""
-    shells = shell_names(features.get("shells", []))
-    return f", and of shells {listed(shells)} mm around the lesion" if shells else ""
+    if not (edges := features.get("shells", [])):
+        return ""
+    from bcbm.features.shells import shell_names
+
+    return f", and of shells {listed(shell_names(edges))} mm around the lesion"
 
 
 def radiomics_columns(config: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
 from bcbm.statistics.calibration import reliability
-from bcbm.statistics.curves import precision_recall_curve, roc_curve
+from bcbm.statistics.curves import precision_recall_curve, roc_curve, roc_curves
 from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.metrics import labelled, patient_level
 
@@ -43,12 +43,13 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """
     from matplotlib.collections import LineCollection
 
+    all_patients = patient_level(predictions, by_fold=True)
     with _panels(results, path, "sensitivity") as panels:
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
-            patients = patient_level(rows, by_fold=True)
-            curves = [np.column_stack(roc_curve(fold)) for _, fold in patients.groupby("fold")]
+            patients = _target_rows(all_patients, target)
+            curves = [np.column_stack(curve) for curve in roc_curves(patients, "fold")]
             axes.add_collection(LineCollection(curves, colors=FOLD, linewidths=0.8))
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
@@ -60,6 +61,7 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
 
 def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
+    all_patients = patient_level(predictions)
     with _panels(results, path, "precision") as panels:
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
@@ -70,16 +72,17 @@ def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: P
             label = f"lesions  {interval(block['lesion'], 'auprc')}, not independent"
             axes.plot(*precision_recall_curve(labelled(rows)), **_dashed(LESION), label=label)
             label = f"patients  {interval(patient, 'auprc')}"
-            curve = precision_recall_curve(patient_level(rows))
+            curve = precision_recall_curve(_target_rows(all_patients, target))
             axes.plot(*curve, color=PATIENT, linewidth=2.4, label=label)
             _legend(axes, "recall", "average precision [95 % interval]")
 
 
 def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
+    all_patients = patient_level(predictions)
     with _panels(results, path, "observed share of positives") as panels:
         for target, axes in panels.items():
-            patients = patient_level(_target_rows(predictions, target))
+            patients = _target_rows(all_patients, target)
             patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
             counts, edges = np.histogram(patients["probability"], bins=20, range=(0, 1))
@@ -109,11 +112,11 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
     Elkin, Medical Decision Making 26:565, 2006); over thresholds around the share of positives, with the
     pointwise interval of the bootstrap of patients.
     """
+    all_patients = patient_level(predictions)
     with _panels(results, path, "net benefit", square=False) as panels:
         top = 0.05
         for target, axes in panels.items():
-            rows = _target_rows(predictions, target)
-            patients = patient_level(rows)
+            rows, patients = _target_rows(predictions, target), _target_rows(all_patients, target)
             thresholds = sensible_thresholds(float(patients["label"].mean()))
             if len(thresholds):
                 curve = net_benefit(patients["label"], patients["probability"], thresholds)
@@ -168,13 +171,16 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
 
 
 def with_primary(predictions: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with the status of the primary tumour as `primary`, where the lesion table has any."""
+    """Predictions with the status of the primary tumour as `primary`, where the lesion table has any.
+
+    Without what no curve reads, as every curve takes the rows of every target.
+    """
     names = [name for name in predictions["target"].unique() if PRIMARY + name in lesions]
     columns = {name: lesions.set_index("lesion_id")[PRIMARY + name] for name in names}
-    if not names:
-        return predictions
-    status = pd.concat(columns, names=["target"]).rename("primary")
-    return predictions.join(status, on=["target", "lesion_id"])
+    if names:
+        status = pd.concat(columns, names=["target"]).rename("primary")
+        predictions = predictions.join(status, on=["target", "lesion_id"])
+    return predictions.drop(columns=["lesion_id", "split_hash"])
 
 
 def primary_status(rows: pd.DataFrame) -> pd.Series:
@@ -214,8 +220,8 @@ def _panels(results: Results, path: Path, ylabel: str, square: bool = True) -> I
     save_png(figure, path)
 
 
-def _target_rows(predictions: pd.DataFrame, target: str) -> pd.DataFrame:
-    return predictions[predictions["target"] == target]
+def _target_rows(table: pd.DataFrame, target: str) -> pd.DataFrame:
+    return table[table["target"] == target]
 
 
 def _dashed(color: str) -> dict[str, Any]:

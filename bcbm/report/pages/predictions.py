@@ -4,22 +4,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bcbm.report.pages.page import write_html
+from bcbm.report.pages.page import embedded, write_html
 from bcbm.statistics.results import Results
 
+LISTED = 50  # patients whose measures are drawn
 LEVELS = ("patient", "lesion")
 
 
 def write_page(
-    path: Path, table: pd.DataFrame, results: Results, training: Mapping[str, Any], coverage: float
+    path: Path,
+    table: pd.DataFrame,
+    judged: pd.DataFrame,
+    pictures: Mapping[str, Path],
+    results: Results,
+    training: Mapping[str, Any],
+    coverage: float,
 ) -> None:
     """Write the page, whole or not at all; it names patients as their cohort does.
 
     Args:
         path: the HTML file.
         table: of predictions.
+        judged: how odd its patients are: a column a measure, under its words, then `doubt` and `odd`.
+        pictures: of its studies, by name.
         results: of the model's run.
         training: counts of its training lesions.
         coverage: of the sets.
@@ -32,11 +42,28 @@ def write_page(
         path,
         targets=list(results["receptors"]),
         levels=levels,
+        doubts=_doubts(judged),
+        pictures={name: embedded(file.parent, file.name) for name, file in pictures.items()},
         failed=[dict(zip(failed.columns, row, strict=True)) for row in failed.itertuples(index=False)],
         results=results,
         training=training,
         coverage=coverage,
     )
+
+
+def _doubts(judged: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of the oddest patients what is odd about them, in the order of the table."""
+    measures = judged.drop(columns=["doubt", "odd"])
+    shown = set(judged["doubt"].nlargest(LISTED, keep="all").index)
+    return [
+        {
+            "patient": str(patient),
+            "odd": judged.at[patient, "odd"],
+            "measures": [(name, None if np.isnan(share) else float(share)) for name, share in row.items()],
+        }
+        for patient, row in measures.iterrows()
+        if patient in shown
+    ]
 
 
 def _rows(table: pd.DataFrame, name: str) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from bcbm.report.pages.subgroups import (
     single_patients,
     subgroup_content,
 )
-from bcbm.report.words import leak_in_words, ledger_in_words
+from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
@@ -76,6 +76,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         leak=leak,
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
+        random_words=RANDOM_WORDS if finished.random_labels is not None else "",
         leakcheck=_leakcheck(leakcheck),
         tellings=tellings,
         examples=most_confident(lesion_rows, names),

@@ -1,0 +1,1 @@
+"""A frozen model held against the labels of other cohorts, and two models against each other."""

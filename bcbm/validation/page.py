@@ -1,0 +1,114 @@
+"""A validation as one page: the headline first, the rest folded."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bcbm.prediction.model import TrainedModel
+from bcbm.report.figures.run import decision_figure, reliability_figure, with_primary
+from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.pages.subgroups import subgroup_content
+from bcbm.report.words import number
+from bcbm.statistics import beside_auroc
+from bcbm.statistics.external import ExternalResults
+from bcbm.statistics.results import Results
+from bcbm.terminal.words import listed
+from bcbm.validation.checklist import filled_checklist
+from bcbm.validation.cohorts import FrozenCohort
+from bcbm.validation.figures import forest_figure
+
+if TYPE_CHECKING:
+    from bcbm.validation.validate import Validation
+
+SURE = 0.05  # false discovery rate under which a target counts as predicted
+SHIFTED = 0.5  # standardised difference that counts as a shift of an input
+FEATURES = 10  # most shifted ones that are listed
+
+
+def write_page(
+    path: Path, validation: "Validation", model: TrainedModel, cohorts: Sequence[FrozenCohort]
+) -> Path:
+    """Write the page, and its figures into `figures/` beside it; returns the page.
+
+    Args:
+        path: the HTML file.
+        validation: of these cohorts.
+        model: that was held against them.
+        cohorts: whose predictions the curves are of.
+    """
+    folder = path.parent / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    forest_figure(validation, folder / "forest.png")
+    shown = []
+    for place, (block, cohort) in enumerate(zip(validation["cohorts"], cohorts, strict=True)):
+        known = known_targets(block["results"])
+        tests = block["results"]["subgroups"]
+        shown.append(
+            {
+                **block,
+                "known": known,
+                "curves": _curves(folder, place, block["results"], model, cohort) if known else {},
+                "subgroups": subgroup_content(tests, known) if tests else None,
+                "shifted": shifted(block["shift"]["radiomics"]),
+            }
+        )
+    write_html(
+        "validation.html.j2",
+        path,
+        validation=validation,
+        cohorts=shown,
+        beside=beside_auroc("patient"),
+        verdict=verdict(validation),
+        forest=embedded(folder, "forest.png"),
+        checklist=filled_checklist(validation, model, cohorts),
+        features=FEATURES,
+    )
+    return path
+
+
+def known_targets(results: ExternalResults) -> list[str]:
+    """Targets that have figures."""
+    return [target for target, block in results["receptors"].items() if "patient" in block]
+
+
+def verdict(validation: "Validation") -> tuple[str, str]:
+    """The result in a line, and its kind: clean, warn or leaky."""
+    if validation["leaky"]:
+        return "LEAKY: the model was exported from a LEAKY run. No figure here is a result.", "leaky"
+    parts, held = [], False
+    for cohort in validation["cohorts"]:
+        blocks = {name: cohort["results"]["receptors"][name] for name in known_targets(cohort["results"])}
+        above = [
+            name
+            for name, block in blocks.items()
+            if block["patient"]["auroc"] > 0.5 and block["patient"]["q"] < SURE
+        ]
+        words = f"better than chance for {listed(above)}" if above else "not shown to be better than chance"
+        parts.append(f"{cohort['name']}: {words if blocks else 'no figure'}")
+        held |= bool(above)
+    return "; ".join(parts), "clean" if held else "warn"
+
+
+def shifted(radiomics: Sequence[Mapping[str, Any]]) -> str:
+    """How many features have shifted, in words; empty where none is read."""
+    if not radiomics:
+        return ""
+    moved = [row for row in radiomics if abs(row["difference"]) >= SHIFTED]
+    text = f"{len(moved)} of {len(radiomics)} radiomics features are shifted by {SHIFTED:g} or more"
+    return f"{text}, most {radiomics[0]['feature']} ({number(radiomics[0]['difference'])})"
+
+
+def _curves(
+    folder: Path, place: int, results: ExternalResults, model: TrainedModel, cohort: FrozenCohort
+) -> dict[str, str]:
+    """Calibration and decision curves, as addresses that hold them."""
+    split = {"unit": model.results["split"]["unit"]}
+    blocks = {target: results["receptors"][target] for target in known_targets(results)}
+    drawn = cast(Results, {"receptors": blocks, "leaky": model.leaky, "split": split})
+    predictions = with_primary(cohort.predictions(), cohort.lesions.entering)
+    pictures = {}
+    for name, draw in {"calibration": reliability_figure, "decision": decision_figure}.items():
+        file = f"{name}-{place}.png"
+        draw(predictions, drawn, folder / file)
+        pictures[name] = embedded(folder, file)
+    return pictures

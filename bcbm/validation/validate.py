@@ -1,0 +1,171 @@
+"""A frozen model on one or several cohorts, from its words to its page."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from rich.console import Console
+
+from bcbm.prediction.model import TrainedModel, read_model
+from bcbm.report.figures.run import primary_status, with_primary
+from bcbm.statistics.area import cross_validated_area, holding_models_fixed
+from bcbm.statistics.external import (
+    Conversion,
+    ExternalResults,
+    SetShares,
+    against_primary,
+    external_results,
+    held_shares,
+)
+from bcbm.statistics.metrics import patient_level
+from bcbm.statistics.pooling import Pooled, random_effects
+from bcbm.statistics.updating import Updated, cross_validated_update
+from bcbm.system.files import strict_json, write_whole
+from bcbm.terminal.progress import progress_bar
+from bcbm.terminal.words import print_line, say
+from bcbm.validation.cohorts import FrozenCohort, frozen_cohort, require_apart
+from bcbm.validation.page import write_page
+from bcbm.validation.request import requested
+from bcbm.validation.screen import print_validation
+from bcbm.validation.shift import Shift, cohorts_told_apart, training_shift
+
+CONTENT, PAGE = "validation.json", "report.html"
+
+
+class CohortValidation(TypedDict):
+    """One cohort: who is in it, every figure, and by target what recalibration, sets and the primary give."""
+
+    name: str
+    content: str
+    patients: int
+    lesions: int
+    results: ExternalResults
+    recalibrated: dict[str, dict[str, Updated]]
+    sets: dict[str, dict[str, SetShares]]
+    primary: dict[str, Conversion]
+    shift: Shift
+
+
+class Validation(TypedDict):
+    """The content of `validation.json`."""
+
+    model: str
+    leaky: bool
+    invented: bool
+    targets: list[str]
+    coverage: float
+    training: dict[str, dict[str, float]]
+    cohorts: list[CohortValidation]
+    pooled: NotRequired[dict[str, Pooled]]
+    told_apart: NotRequired[list[dict[str, Any]]]
+
+
+def validate(words: Sequence[str], console: Console) -> Validation:
+    """Do what the words of a command line ask for; writes `validation.json` and `report.html`.
+
+    Raises:
+        ConfigError: they do not name a model and a cohort, or change a setting of the model.
+        InputError: the model or a cohort cannot be used, or the model was trained on some of it.
+    """
+    request = requested("validate", words, models=1)
+    model = read_model(request.models[0])
+    if model.leaky:
+        print_line(console, "[bold red]LEAKY[/] this model was exported from a LEAKY run")
+    cohorts = []
+    for name in request.cohorts:
+        say(console, f"cohort {name}")
+        cohorts.append(frozen_cohort(model, request.config(request.models[0], name), name, console))
+    require_apart(cohorts)
+    with progress_bar(console, "working out figures"):
+        validation = validated(model, cohorts)
+    out = Path(cohorts[0].config.validate.out).expanduser()
+    page = write_page(out / PAGE, validation, model, cohorts)
+    write_whole(out / CONTENT, strict_json(validation))
+    print_validation(validation, console)
+    say(console, f"report: {page.absolute()}, with {CONTENT} beside it")
+    return validation
+
+
+def validated(model: TrainedModel, cohorts: Sequence[FrozenCohort]) -> Validation:
+    """Every figure of a model on cohorts."""
+    shares = training_shares(model)
+    content: Validation = {
+        "model": model.identity,
+        "leaky": model.leaky,
+        "invented": bool(model.training["invented"]),
+        "targets": list(model.targets),
+        "coverage": cohorts[0].config.predict.coverage,
+        "training": {
+            target: {
+                **model.training["labels"][target],
+                "auroc": model.results["receptors"][target]["patient"]["auroc"],
+                "auroc_low": model.results["receptors"][target]["patient"]["auroc_low"],
+                "auroc_high": model.results["receptors"][target]["patient"]["auroc_high"],
+            }
+            for target in model.targets
+        },
+        "cohorts": [_cohort(model, cohort, shares) for cohort in cohorts],
+    }
+    if len(cohorts) > 1:
+        content["pooled"] = _pooled(model.targets, cohorts, content["cohorts"])
+        content["told_apart"] = cohorts_told_apart(list(cohorts))
+    return content
+
+
+def training_shares(model: TrainedModel) -> dict[str, float]:
+    """The share of positives among the training patients of a model, by target."""
+    labels = model.training["labels"]
+    counts = {target: (labels[target]["positive"], labels[target]["negative"]) for target in model.targets}
+    return {
+        target: positive / (positive + negative) if positive + negative else math.nan
+        for target, (positive, negative) in counts.items()
+    }
+
+
+def _cohort(model: TrainedModel, cohort: FrozenCohort, shares: dict[str, float]) -> CohortValidation:
+    config, predictions, entering = cohort.config, cohort.predictions(), cohort.lesions.entering
+    draws, seed = config.bootstrap, config.seed
+    results = external_results(predictions, shares, entering, resamples=draws, seed=seed)
+    known = [target for target, block in results["receptors"].items() if "patient" in block]
+    patients = patient_level(predictions)
+    own = {target: patients[patients["target"] == target] for target in known}
+    primaries = with_primary(predictions, entering)
+    statuses = {target: primary_status(primaries[primaries["target"] == target]) for target in known}
+    conversions = {target: against_primary(own[target], statuses[target]) for target in known}
+    return {
+        "name": cohort.name,
+        "content": cohort.lesions.cohort,
+        "patients": int(entering["patient_id"].nunique()),
+        "lesions": len(entering),
+        "results": results,
+        "recalibrated": {target: cross_validated_update(own[target], draws, seed) for target in known},
+        "sets": {
+            target: held_shares(labels, sets)
+            for target in model.targets
+            if len(labels := cohort.labels[target].dropna())
+            and len(sets := cohort.sets(target).loc[labels.index])
+        },
+        "primary": {target: block for target, block in conversions.items() if block is not None},
+        "shift": training_shift(model, cohort),
+    }
+
+
+def _pooled(
+    targets: Sequence[str], cohorts: Sequence[FrozenCohort], blocks: Sequence[CohortValidation]
+) -> dict[str, Pooled]:
+    """The mean AUROC over cohorts of each target that two of them have figures of."""
+    pooled = {}
+    for target in targets:
+        aurocs, variances = [], []
+        for cohort, block in zip(cohorts, blocks, strict=True):
+            if "patient" not in block["results"]["receptors"][target]:
+                continue
+            patients = patient_level(cohort.predictions())
+            area = holding_models_fixed(cross_validated_area(patients[patients["target"] == target]))
+            aurocs.append(area.auroc)
+            # An AUROC of 1 has no variance at itself, and a cohort is weighed by it.
+            variances.append(area.variance(min(max(area.auroc, 0.02), 0.98)))
+        if len(aurocs) > 1:
+            pooled[target] = random_effects(aurocs, variances)
+    return pooled

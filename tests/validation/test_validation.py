@@ -1,0 +1,242 @@
+"""A frozen model on other cohorts says what its predictions say, refuses whom it knows, invents nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from layouts import write_manifest
+from models import with_metadata
+from rich.console import Console
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.synthetic import write_cohort
+from bcbm.config.compose import compose
+from bcbm.crossvalidation.cross_validate import run
+from bcbm.errors import ConfigError, InputError
+from bcbm.features.radiomics import extract_cohort
+from bcbm.prediction.export import export
+from bcbm.prediction.model import read_model
+from bcbm.prediction.request import answer
+from bcbm.report.words import with_interval
+from bcbm.validation.compare import compare_models
+from bcbm.validation.request import names_models
+from bcbm.validation.validate import CONTENT, PAGE, validate
+
+QUIET = Console(quiet=True)
+SMALL = ["split.folds=2", "model.kind=logistic_l2", "prepared.jobs=1", "tracking.to=[]", "bootstrap=20"]
+FEW = ["prepared.jobs=1", "bootstrap=50"]
+PATIENTS = 16  # of each cohort of strangers
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder to work in, the cache of all that these tests prepare."""
+    folder = tmp_path_factory.mktemp("validation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BCBM_CACHE", str(folder / "cache"))
+        patch.setattr("bcbm.crossvalidation.results.page", lambda *run: folder)  # a report that none reads
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trained_on(place, table_cohort):
+    """The cohort of the model, as a table, which is read in a moment."""
+    write_manifest(read_download(table_cohort), place / "own")
+    return place / "own"
+
+
+@pytest.fixture(scope="module")
+def model(place, trained_on):
+    """The folder of a model of tables. Read only: copy it to change it."""
+    words = [f"cohort.root={trained_on}", "run.root=runs", "task.modalities=[radiomics,position]", *SMALL]
+    export(run(compose(words), QUIET), place / "model", QUIET)
+    return place / "model"
+
+
+@pytest.fixture(scope="module")
+def strangers(place):
+    """Two cohorts of other patients, one of each site, as tables."""
+    roots = {}
+    for site in (1, 2):
+        root = place / f"written-{site}"
+        settings = {"patients": PATIENTS, "signal": 1.0, "images": False, "seed": 7, "jobs": 1}
+        write_cohort(root, site=site, extract=lambda studies: extract_cohort(studies, 1), **settings)
+        write_manifest(read_download(root), place / f"site{site}")
+        roots[site] = place / f"site{site}"
+    return roots
+
+
+@pytest.fixture(scope="module")
+def once(model, strangers, place):
+    """The model on the strangers of its own site: the content, the folder and the screen."""
+    console = Console(record=True, width=100)
+    words = [str(model), f"cohort.root={strangers[1]}", f"out={place / 'once'}", *FEW]
+    return validate(words, console), place / "once", console.export_text()
+
+
+def changed(root: Path, folder: Path, **columns) -> Path:
+    """A copy of a cohort's table with columns of one value; None takes the column away."""
+    table = pd.read_csv(root / "manifest.csv", dtype={"patient": str})
+    for name, value in columns.items():
+        rest = table.drop(columns=name, errors="ignore")
+        table = rest if value is None else pd.concat([rest, pd.Series(value, table.index, name=name)], axis=1)
+    folder.mkdir()
+    table.to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+def test_figures_are_those_of_the_models_own_predictions_and_of_its_thresholds(
+    model, strangers, once, tmp_path
+):
+    root = f"cohort.root={strangers[1]}"
+    content, folder, screen = once
+    predicted = answer([str(model), root, f"out={tmp_path / 'predicted'}", "prepared.jobs=1"], QUIET)
+    rows = pd.read_csv(strangers[1] / "manifest.csv", dtype={"patient": str}).drop_duplicates("patient")
+    patients = predicted[predicted["level"] == "patient"]
+    (cohort,) = content["cohorts"]
+    for target in ("ER", "PR", "HER2"):
+        truth = rows.set_index("patient")[target].map({"+": 1, "-": 0}).dropna()
+        said = patients[patients["target"] == target].set_index("patient_id")
+        said = said.loc[said.index.isin(truth.index)]
+        label, probability = truth[said.index], said["probability"]
+        block = cohort["results"]["receptors"][target]["patient"]
+        assert block["auroc"] == pytest.approx(roc_auc_score(label, probability))
+        assert block["brier"] == pytest.approx(brier_score_loss(label, probability))
+        called = probability >= read_model(model).thresholds[target]
+        assert block["operating"]["sensitivity"] == pytest.approx(called[label == 1].mean())
+        assert block["operating"]["npv"] == pytest.approx((label[~called] == 0).mean(), nan_ok=True)
+        assert block["auroc_low"] < block["auroc"] <= block["auroc_high"]
+        sets = said["set"].isin(["positive", "undecided"])[label == 1].mean()
+        assert cohort["sets"][target]["positive"]["held"] == pytest.approx(sets)
+        assert cohort["recalibrated"][target]["frozen"]["brier"] == block["brier"]
+        assert with_interval(block) in screen
+    stored = json.loads((folder / CONTENT).read_text())
+    auroc = stored["cohorts"][0]["results"]["receptors"]["ER"]["patient"]["auroc"]
+    assert auroc == cohort["results"]["receptors"]["ER"]["patient"]["auroc"]
+    page = (folder / PAGE).read_text()
+    assert with_interval(cohort["results"]["receptors"]["PR"]["patient"]) in page
+    assert page.count("data:image/png") == 3 and "<script" not in page and "TRIPOD+AI" in page
+    assert not [name for name in rows["patient"] if name in page], "a page that is passed on names nobody"
+
+
+def test_patients_that_the_model_was_trained_on_are_refused_also_among_others(
+    model, trained_on, strangers, tmp_path, monkeypatch
+):
+    own = pd.read_csv(trained_on / "manifest.csv", dtype=str)
+    one = own["patient"].iloc[-1]
+    own = own[own["patient"] == one].assign(patient="STRANGE")  # ids tell nothing
+    mixed = pd.concat([own, pd.read_csv(strangers[1] / "manifest.csv", dtype=str)])
+    (tmp_path / "mixed").mkdir()
+    mixed.to_csv(tmp_path / "mixed" / "manifest.csv", index=False)
+    for root, named in ((trained_on, "patients"), (tmp_path / "mixed", "STRANGE")):
+        with pytest.raises(InputError, match=r"cohort\.exclude") as caught:
+            validate([str(model), f"cohort.root={root}", f"out={tmp_path / 'out'}", *FEW], QUIET)
+        assert named in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr("bcbm.validation.validate.write_page", lambda path, *content: path)  # none reads it
+    (tmp_path / "without.csv").write_text("patient,reason\nSTRANGE,trained on\n")
+    words = [f"cohort.root={tmp_path / 'mixed'}", f"cohort.exclude={tmp_path / 'without.csv'}"]
+    content = validate([str(model), *words, f"out={tmp_path / 'out'}", *FEW], QUIET)
+    assert content["cohorts"][0]["patients"] == PATIENTS
+
+
+def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, strangers, tmp_path):
+    few = changed(strangers[1], tmp_path / "few", ER=None, PR="+")
+    none = changed(strangers[2], tmp_path / "none", ER=None, PR=None, HER2=None)
+    console = Console(record=True, width=300)
+    words = [str(model), f"cohort.root={few}", f"cohort.root={none}", f"out={tmp_path / 'out'}", *FEW]
+    content = validate(words, console)
+    blocks = content["cohorts"][0]["results"]["receptors"]
+    assert "patient" in blocks["HER2"] and not {"patient", "lesion"} & {*blocks["ER"], *blocks["PR"]}
+    assert blocks["ER"]["unlabelled"] == blocks["PR"]["positives"] == PATIENTS
+    screen, page = console.export_text(), (tmp_path / "out" / PAGE).read_text()
+    for text in (screen, page):
+        assert blocks["ER"]["reason"] in text and blocks["PR"]["reason"] in text
+    assert "ER" not in content["cohorts"][0]["recalibrated"] and "ER" not in content["cohorts"][0]["sets"]
+    assert all("reason" in block for block in content["cohorts"][1]["results"]["receptors"].values())
+    assert content["cohorts"][1]["shift"]["radiomics"] and not content["pooled"]
+
+
+def test_several_cohorts_are_pooled_and_told_apart_and_the_second_site_is_shifted(model, strangers, tmp_path):
+    words = [f"cohort.root={root}" for root in strangers.values()]
+    content = validate([str(model), *words, f"out={tmp_path / 'out'}", *FEW], QUIET)
+    assert [cohort["name"] for cohort in content["cohorts"]] == ["site1", "site2"]
+    aurocs = [cohort["results"]["receptors"]["ER"]["patient"]["auroc"] for cohort in content["cohorts"]]
+    pooled = content["pooled"]["ER"]
+    assert min(aurocs) <= pooled["auroc"] <= max(aurocs) and pooled["cohorts"] == 2
+    (pair,) = content["told_apart"]
+    assert pair["auroc_low"] > 0.6, "its scanner multiplies the features"
+    near, far = (
+        np.mean([abs(row["difference"]) for row in cohort["shift"]["radiomics"]])
+        for cohort in content["cohorts"]
+    )
+    assert far > near + 0.2
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert "a new cohort" in page and page.count("data:image/png") == 5
+
+
+def test_the_same_patients_in_two_cohorts_are_refused(model, strangers, tmp_path):
+    again = changed(strangers[1], tmp_path / "again", age=50)
+    words = [str(model), f"cohort.root={strangers[1]}", f"cohort.root={again}", f"out={tmp_path / 'out'}"]
+    with pytest.raises(InputError, match=f"{PATIENTS} patients"):
+        validate([*words, *FEW], QUIET)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="twice"):
+        validate([*words[:2], words[1], *FEW], QUIET)
+
+
+def test_the_primary_stands_beside_a_leaky_model_which_says_that_it_is_one(model, strangers, tmp_path):
+    table = pd.read_csv(strangers[1] / "manifest.csv", dtype={"patient": str})
+    root = changed(strangers[1], tmp_path / "known", primary_ER=table["ER"])
+    leaky = with_metadata(model, tmp_path / "leaky", leaky=True)
+    console = Console(record=True, width=200)
+    content = validate([str(leaky), f"cohort.root={root}", f"out={tmp_path / 'out'}", *FEW], console)
+    block = content["cohorts"][0]["primary"]["ER"]
+    assert block["primary"]["auroc"] == 1 and block["converted"] == 0
+    assert block["model"]["auroc"] - 1 == pytest.approx(block["difference"]["difference"])
+    page = (tmp_path / "out" / PAGE).read_text()
+    assert "Against no conversion" in page and "verdict leaky" in page
+    assert content["leaky"] and "LEAKY" in console.export_text()
+
+
+def test_two_models_are_paired_on_the_same_patients(model, trained_on, strangers, once, tmp_path):
+    words = [f"cohort.root={trained_on}", f"run.root={tmp_path / 'runs'}", *SMALL, "baseline.selected=5"]
+    other = tmp_path / "other"
+    export(run(compose(["task.modalities=[radiomics]", *words]), QUIET), other, QUIET)
+    root = f"cohort.root={strangers[1]}"
+    tests = compare_models([str(other), str(model), root, f"out={tmp_path / 'out'}", *FEW], QUIET)
+    assert [test["target"] for test in tests] == ["ER", "PR", "HER2"]
+    for test in tests:
+        block = once[0]["cohorts"][0]["results"]["receptors"][test["target"]]["patient"]
+        assert test["second"]["auroc"] == pytest.approx(block["auroc"])
+        assert test["difference"] == pytest.approx(test["first"]["auroc"] - test["second"]["auroc"])
+        assert test["low"] <= test["difference"] <= test["high"]
+        assert test["bootstrap_low"] <= test["difference"] <= test["bootstrap_high"]
+        assert (test["p"] < 0.05) == (test["low"] > 0 or test["high"] < 0) and test["q"] > 0.999 * test["p"]
+    stored = json.loads((tmp_path / "out" / "models-compared.json").read_text())
+    assert stored["tests"] == tests and len(set(stored["models"])) == 2
+    assert names_models([str(model), str(other), root]) and not names_models(["experiments/modalities"])
+    with pytest.raises(ConfigError, match="same"):
+        compare_models([str(model), str(shutil.copytree(model, tmp_path / "twin")), root], QUIET)
+
+
+BAD = {
+    "a setting of the model": (["features.crop_size=8", "cohort.root=."], "features.crop_size"),
+    "no cohort": ([], "cohort.root=DIR"),
+    "two models": (["model", "cohort.root=."], "2 folders"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_asked_for_is_one_line(case, model, tmp_path, monkeypatch):
+    words, fact = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        validate([str(model), *words], QUIET)
+    assert fact in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
