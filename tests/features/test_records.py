@@ -66,12 +66,12 @@ def test_a_record_under_the_name_of_another_is_made_again_and_said(tmp_path, oth
 def test_a_file_replaced_while_it_is_read_leaves_no_record_of_either(tmp_path):
     (image := tmp_path / "image").write_bytes(b"before")
 
-    def label(study, path):
+    def label(study, path, files):
         study.image.write_bytes(b"behind")
         return {"label": study.image.read_bytes().hex()}
 
     with pytest.raises(InputError, match=r"image: .*changed while it was read"):
-        list(each_study([Study(image, {})], label, tmp_path / "kept", {}, jobs=1))
+        list(each_study([Study(image, {})], Step(label, tmp_path / "kept", {}), jobs=1))
     assert not list((tmp_path / "kept").glob("*.json"))
 
 
