@@ -1,6 +1,6 @@
 """Lesions that were drawn together: a mask whose parts do not touch becomes as many lesions, or none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ def divide(
     """
     rows = download.segmentations
     ids = rows["study_id"] + "/" + rows["name"]
+    taken = set(ids)
     masks: dict[Any, Any] = survey.masks.to_dict("index")
     unusable = dict(survey.unusable)
     problems, notes = list(survey.problems), list(survey.notes)
@@ -50,25 +51,23 @@ def divide(
         if division is None or (names.get(name) or read_name(name)).category not in LESIONS:
             continue
         del masks[lesion], renamed[lesion]
-        own = [f"{lesion}/{number}" for number in range(1, len(division.parts) + 1)]
-        split = policy == "split" and len(own) > 1
-        refused = _refused(lesion, division, policy, set(own) & set(ids)) if len(own) > 1 else None
-        if refused:
+        own = part_numbers(lesion, len(division.parts), policy, taken)
+        if not own:
             unusable[lesion] = SEVERAL
-            problems.append(refused)
+            problems.append(_refused(lesion, division, policy, taken))
             continue
-        if split:
-            unusable[lesion], parts[row] = SPLIT, len(own)
-        else:
+        if lesion in own:
             numbers[row] = 1
+        else:
+            unusable[lesion], parts[row] = SPLIT, len(own)
         notes += _notes(lesion, division, policy)
-        for surveyed, part in zip(own, division.parts if split else division.parts[:1], strict=False):
-            renamed[surveyed] = surveyed if split else lesion
+        for name, number in own.items():
+            renamed[f"{lesion}/{number}"], part = name, division.parts[number - 1]
             if isinstance(part, Problem):
-                unusable[renamed[surveyed]] = part.kind
-                problems.append(replace(part, where=renamed[surveyed]))
+                unusable[name] = part.kind
+                problems.append(replace(part, where=name))
             else:
-                masks[renamed[surveyed]] = part
+                masks[name] = part
     pairs = {column: survey.overlaps[column].map(renamed) for column in ("one", "other")}
     table = pd.DataFrame.from_dict(masks, orient="index", columns=survey.masks.columns, dtype=float)
     changed = replace(
@@ -83,14 +82,29 @@ def divide(
     return _with_rows(download, numbers, parts, value), changed
 
 
-def _refused(lesion: str, division: Division, policy: Policy, taken: set[str]) -> Problem | None:
-    """Why a mask of several parts is not used; None where it is."""
-    if policy == "refuse":
-        remedy = "set cohort.parts=split or largest, or draw each in a mask of its own"
-    elif policy == "split" and taken:
-        remedy = f"rename {min(taken)}, whose name a part would have"
-    else:
-        return None
+def part_numbers(lesion: str, count: int, policy: Policy, taken: Set[str]) -> dict[str, int]:
+    """The lesions that a mask in pieces becomes, and which of its parts, the largest is 1, each one is.
+
+    Args:
+        lesion: its lesion_id.
+        count: how many parts it has, beside stray voxels.
+        taken: the lesion_ids of all masks; with `split` no part may have one of them.
+
+    Returns:
+        Numbers by lesion_id; none where the mask is refused.
+    """
+    if count == 1 or policy == "largest":
+        return {lesion: 1}
+    own = {f"{lesion}/{number}": number for number in range(1, count + 1)}
+    return {} if policy == "refuse" or own.keys() & taken else own
+
+
+def _refused(lesion: str, division: Division, policy: Policy, taken: Set[str]) -> Problem:
+    """Why a mask of several parts is not used."""
+    remedy = "set cohort.parts=split or largest, or draw each in a mask of its own"
+    if policy == "split":
+        own = part_numbers(lesion, len(division.parts), policy, set())
+        remedy = f"rename {min(own.keys() & taken)}, whose name a part would have"
     return Problem(lesion, _parts_text(division), f"{remedy}; the lesion is excluded", SEVERAL)
 
 

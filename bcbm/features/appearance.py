@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bcbm.features.files import Files
 from bcbm.features.geometry import require_same_grid
-from bcbm.features.masks import open_mask
-from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import Volume, bounding_box, open_volume
+from bcbm.features.masks import spans
+from bcbm.features.records import Record, Step, Study, each_study
+from bcbm.features.volumes import Volume, bounding_box
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95, 0.995)
 # Against the median of the brain: quantiles, mean steps from voxel to voxel along the three axes, sorted, and
@@ -27,6 +28,11 @@ _RECORD = 1  # counts up whenever a record would look different
 _LEAST = 1e-6  # of what a logarithm is taken of
 
 
+def appearance_step(folder: Path) -> Step:
+    """What measures a study; as `measure_appearance`."""
+    return Step(appearance_of, folder, {"appearance": _RECORD})
+
+
 def measure_appearance(
     studies: Iterable[Study], folder: Path, jobs: int, progress: Callable[[int], None] | None = None
 ) -> dict[str, np.ndarray]:
@@ -36,19 +42,18 @@ def measure_appearance(
     `folder`, so a second call reads no volume.
     """
     numbers: dict[str, np.ndarray] = {}
-    settings = {"appearance": _RECORD}
-    for _, _, record in each_study(studies, appearance_of, folder, settings, jobs=jobs, progress=progress):
+    for _, _, record in each_study(studies, appearance_step(folder), jobs=jobs, progress=progress):
         for lesion, contrast in record["lesions"].items():
             row = [*record["intensities"], contrast, *record["geometry"]]
             numbers[lesion] = np.array(row, np.float64)
     return numbers
 
 
-def appearance_of(study: Study, _path: Path) -> Record:
+def appearance_of(study: Study, _path: Path, files: Files) -> Record:
     """The record of one study: `intensities` without `lesion`, `geometry`, and the contrast of `lesions`."""
     record: Record = {"intensities": [], "geometry": [], "lesions": {}, "again": False}
     try:
-        image = open_volume(study.image, study.form)
+        image = files.volume(study.image)
     except ValueError:
         return {**record, "again": True}
     if (box := bounding_box((image.values > 0).view(np.uint8))) is None:
@@ -63,12 +68,12 @@ def appearance_of(study: Study, _path: Path) -> Record:
     record["geometry"] = _geometry(image, brain)
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion), study.form)
-            require_same_grid(image.grid, mask.grid)
+            region = files.region(path, study.parts.get(lesion))
+            require_same_grid(image.grid, region.grid)
         except ValueError:
             record["again"] = True
             continue
-        inside = image.values[mask.values > 0.5]
+        inside = image.values[spans(region.start, region.stop)][region.inside]
         if inside.size:
             record["lesions"][lesion] = _logs([float(inside.mean(dtype=np.float64)) / median])[0]
     return record
@@ -77,10 +82,10 @@ def appearance_of(study: Study, _path: Path) -> Record:
 def _step(values: np.ndarray, brain: np.ndarray, axis: int, order: int) -> float:
     """The mean absolute difference, of an order, between neighbours in the brain along an axis; 0: none."""
     size = values.shape[axis] - order
-    spans = [[slice(None)] * 3 for _ in range(order + 1)]
-    for start, span in enumerate(spans):
+    parts = [[slice(None)] * 3 for _ in range(order + 1)]
+    for start, span in enumerate(parts):
         span[axis] = slice(start, start + max(size, 0))
-    inside = np.logical_and.reduce([brain[tuple(span)] for span in spans])
+    inside = np.logical_and.reduce([brain[tuple(span)] for span in parts])
     differences = np.abs(np.diff(values, order, axis=axis)[inside]) if size > 0 else np.empty(0)
     return float(differences.mean(dtype=np.float64)) if differences.size else 0.0
 

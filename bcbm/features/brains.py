@@ -1,17 +1,20 @@
 """Registered brains, small: each as it lies on the template, 3 mm a voxel, to be looked at and compared."""
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from bcbm.features.volumes import shrunk
 from bcbm.system.files import writing_whole
 
 SPACING = 3.0  # mm
 SHAPE = (61, 73, 61)  # z, y, x
 ORIGIN = (-90.0, -126.0, -72.0)  # x, y, z of the first voxel, MNI RAS mm: left and right of 0 are as far
 ENDING = ".npz"  # of the file that belongs with a registration's record
+_TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _BRIGHT = 99.0  # percentile of the brain that is white: metastases and vessels are brighter
 
 
@@ -23,7 +26,7 @@ def small_brain(image: sitk.Image, to_mni: np.ndarray) -> np.ndarray:
         to_mni: (4, 4), as `Registration` has it.
     """
     factors = [min(max(1, int(SPACING / 2 / step)), size) for step, size in _sizes(image)]
-    small = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), factors)  # averages: no aliasing
+    small = shrunk(image, factors)  # averages: no aliasing
     to_scan = np.linalg.inv(to_mni) @ np.diag([-1.0, -1.0, 1.0, 1.0])  # from the template's LPS mm
     place = sitk.AffineTransform(to_scan[:3, :3].ravel().tolist(), to_scan[:3, 3].tolist())
     values = sitk.GetArrayFromImage(sitk.Resample(small, _grid(), place, sitk.sitkLinear))
@@ -64,12 +67,17 @@ def likeness(brain: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     return float(as_is), float(turned)
 
 
+def template_path() -> Path:
+    """The file of the template, `nilearn.datasets.MNI152_FILE_PATH`, whose import would take a second."""
+    package = find_spec("nilearn")
+    assert package is not None and package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / _TEMPLATE
+
+
 @lru_cache(maxsize=1)
 def template_brain() -> np.ndarray:
     """The template itself, likewise."""
-    from nilearn.datasets import MNI152_FILE_PATH  # slow to import: a second
-
-    image = sitk.ReadImage(str(MNI152_FILE_PATH), sitk.sitkFloat32)
+    image = sitk.ReadImage(str(template_path()), sitk.sitkFloat32)
     return small_brain(image, np.diag([-1.0, -1.0, 1.0, 1.0]))
 
 

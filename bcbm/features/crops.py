@@ -11,10 +11,11 @@ import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt
 
 from bcbm.errors import Problem
-from bcbm.features.geometry import Form, VolumeError, require_same_grid
-from bcbm.features.masks import MaskPart, open_mask
-from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume, read_volume
+from bcbm.features.files import Files
+from bcbm.features.geometry import VolumeError, require_same_grid
+from bcbm.features.masks import Region
+from bcbm.features.records import Record, Step, Study, each_study
+from bcbm.features.volumes import UnreadableError, Volume, read_volume
 from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
@@ -39,6 +40,11 @@ class CropSettings:
     intensity: Intensity = "zscore"
 
 
+def crops_step(folder: Path, settings: CropSettings) -> Step:
+    """What cuts the crops of a study."""
+    return Step(partial(crop_study, settings=settings), folder, {"crops": RECORD, **asdict(settings)})
+
+
 def prepare_crops(
     studies: Iterable[Study],
     folder: Path,
@@ -59,9 +65,8 @@ def prepare_crops(
     requested = list(studies)
     where: dict[str, tuple[Path, int]] = {}
     problems: dict[str, Problem] = {}
-    work = partial(crop_study, settings=settings)
-    address = {"crops": RECORD, **asdict(settings)}
-    for study, path, record in each_study(requested, work, folder, address, jobs=jobs, progress=progress):
+    step = crops_step(folder, settings)
+    for study, path, record in each_study(requested, step, jobs=jobs, progress=progress):
         problems |= {lesion: Problem(lesion, *words) for lesion, words in record["problems"].items()}
         where |= {lesion: (_array(path), row) for row, lesion in enumerate(study.masks)}
     order = [lesion for study in requested for lesion in study.masks]
@@ -113,13 +118,13 @@ class CropStore:
         return {"where": self.where, "size": self.size, "channels": self.channels, "maps": {}}
 
 
-def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
+def crop_study(study: Study, path: Path, files: Files, *, settings: CropSettings) -> Record:
     """Write the crops of a study, a row a mask (0 where it has none), with the problems in the record.
 
     Row by row and not through a map: a full disk is then an OSError and not the end of the process.
     """
     try:
-        image = open_volume(study.image, study.form)
+        image = files.volume(study.image)
         levels = _levels(image.values, settings.intensity)
         others = {name: _sequence(name, path, study, settings) for name, path in study.others.items()}
     except VolumeError as error:
@@ -134,7 +139,8 @@ def crop_study(study: Study, path: Path, *, settings: CropSettings) -> Record:
         for lesion, mask in study.masks.items():
             row = np.zeros(shape, np.float16)
             try:
-                row = _cut(image, levels, mask, study.parts.get(lesion), study.form, settings, others)
+                region = files.region(mask, study.parts.get(lesion))
+                row = _cut(image, levels, region, mask.name, settings, others)
             except ValueError as error:
                 remedy = error.remedy if isinstance(error, VolumeError) else "correct the mask"
                 record["problems"][lesion] = [str(error), f"{remedy}; the lesion is excluded"]
@@ -197,25 +203,24 @@ def _sequence(name: str, path: Path, study: Study, settings: CropSettings) -> si
 def _cut(
     image: Volume,
     levels: tuple[float, float],
-    path: Path,
-    chosen: MaskPart | None,
-    form: Form,
+    region: Region,
+    name: str,
     settings: CropSettings,
     others: Mapping[str, sitk.Image],
 ) -> np.ndarray:
-    """The crop of a mask's lesion; only what its cube, or the lesion itself, reaches is rescaled."""
-    mask = open_mask(path, chosen, form)
-    require_same_grid(image.grid, mask.grid, path.name)
-    if (box := bounding_box(mask.values)) is None:
-        raise ValueError(f"{path.name} is empty")
-    low, high = np.array([(span.start, span.stop) for span in reversed(box)]).T  # x, y, z
-    centre = low + np.argwhere(mask.values[box] > 0.5).mean(axis=0)[::-1]
+    """The crop of a lesion from a mask of that name; only what its cube, or the lesion itself, reaches is
+    rescaled."""
+    require_same_grid(image.grid, region.grid, name)
+    if not region.inside.size:
+        raise ValueError(f"{name} is empty")
+    low, high = region.start[::-1], region.stop[::-1]  # x, y, z
+    centre = low + np.argwhere(region.inside).mean(axis=0)[::-1]
     half = settings.size * settings.spacing / 2 / np.array(image.grid.GetSpacing()) + 1
     start = np.clip(np.minimum(low, np.floor(centre - half)), 0, None).astype(int)
     stop = np.minimum(np.maximum(high, np.ceil(centre + half) + 1), image.grid.GetSize()).astype(int)
-    part, region = (volume.part(start.tolist(), (stop - start).tolist()) for volume in (image, mask))
-    region = sitk.DICOMOrient(region > 0.5, "LPS")
-    return crop(_rescaled(part, levels, settings.intensity), region, settings, others)
+    part = image.part(start.tolist(), (stop - start).tolist())
+    mask = sitk.DICOMOrient(region.image(start[::-1], stop[::-1]), "LPS")
+    return crop(_rescaled(part, levels, settings.intensity), mask, settings, others)
 
 
 def crop(

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from scipy.ndimage import center_of_mass, label
 
 from bcbm.features.geometry import Form, Grid, require_same_grid
-from bcbm.features.volumes import Volume, bounding_box, open_volume, point_of
+from bcbm.features.volumes import Box, Volume, bounding_box, open_box, placed_box, point_of
 
 STRAY_VOXELS, STRAY_SHARE = 3, 0.01  # a part with fewer voxels, or with less of the mask, is no lesion
 _TOUCHING = np.ones((3, 3, 3))  # voxels touch that share a corner
@@ -26,22 +26,64 @@ class MaskPart(NamedTuple):
     number: int = 0
 
 
-def open_mask(path: Path, part: MaskPart | None = None, form: Form = "agree") -> Volume:
-    """A mask whose voxels above 0.5 are the lesion's: the file as it is stored, or a part of it as 0 and 1.
+class Region(NamedTuple):
+    """The voxels of a lesion: booleans in their box (z, y, x), none where it is empty, where the box starts
+    (z, y, x), and what knows the volume's grid."""
 
-    Raises:
-        ValueError: as `open_volume`.
-    """
-    volume = open_volume(path, form)
-    if not part or not any(part) or (box := bounding_box(volume.values)) is None:
-        return volume
-    region = foreground(volume.values[box], part.value)
-    if part.number:
-        start = np.array([span.start for span in box])
-        region = separate(region, start, volume.grid)[0] == part.number
-    values = np.zeros(volume.values.shape, np.uint8)
-    values[box] = region
-    return Volume(values, volume.grid)
+    inside: np.ndarray
+    start: np.ndarray
+    grid: Grid
+
+    @property
+    def stop(self) -> np.ndarray:
+        """Where the box ends, z, y, x."""
+        return self.start + self.inside.shape
+
+    def meets(self, low: np.ndarray, high: np.ndarray) -> bool:
+        """Whether its box and that from `low` to `high`, z, y, x, have a voxel in common."""
+        return bool((np.maximum(self.start, low) < np.minimum(self.stop, high)).all())
+
+    def within(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Booleans (z, y, x): the lesion's voxels in the volume's box from `low` to `high`, z, y, x."""
+        inside = np.zeros(np.subtract(high, low), bool)
+        if self.meets(low, high):
+            first, last = np.maximum(self.start, low), np.minimum(self.stop, high)
+            inside[spans(first - low, last - low)] = self.inside[spans(first - self.start, last - self.start)]
+        return inside
+
+    def image(self, low: np.ndarray, high: np.ndarray) -> sitk.Image:
+        """The same as an image of 0 and 1, uint8, where it lies in space."""
+        return placed_box(self.within(low, high).astype(np.uint8), low[::-1].tolist(), self.grid)
+
+    def shared(self, other: "Region") -> int:
+        """How many voxels it has in common with another on its grid."""
+        if not self.meets(other.start, other.stop):
+            return 0
+        return int((self.inside & other.within(self.start, self.stop)).sum())
+
+
+def spans(low: np.ndarray, high: np.ndarray) -> tuple[slice, ...]:
+    """The box from `low` to `high` of an array."""
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+
+def lesion_region(box: Box, part: MaskPart | None = None) -> Region:
+    """What of a mask's file is the lesion: all that is drawn, or a part of it."""
+    value, number = part or MaskPart()
+    region = foreground(box.values, value)
+    if number and region.any():
+        region = separate(region, box.start, box.grid)[0] == number
+    if not (value or number):
+        return Region(region, box.start, box.grid)
+    inner = region_in(Volume(region, box.grid))
+    return inner._replace(start=inner.start + box.start)
+
+
+def region_in(volume: Volume) -> Region:
+    """Where a mask, whole in memory, is above 0.5."""
+    if not volume.values.size or (box := bounding_box(volume.values)) is None:
+        return Region(np.empty((0, 0, 0), bool), np.zeros(3, int), volume.grid)
+    return Region(volume.values[box] > 0.5, np.array([span.start for span in box]), volume.grid)
 
 
 def read_mask(
@@ -52,12 +94,12 @@ def read_mask(
     Raises:
         ValueError: unreadable, empty, or on another grid.
     """
-    volume = open_mask(path, part, form)
-    mask = sitk.DICOMOrient(volume.part([0, 0, 0], list(volume.grid.GetSize())), "LPS")
+    region = lesion_region(open_box(path, form), part)
+    mask = sitk.DICOMOrient(region.image(np.zeros(3, int), np.array(region.grid.GetSize()[::-1])), "LPS")
     require_same_grid(image, mask, path.name)
-    if bounding_box(volume.values) is None:
+    if not region.inside.size:
         raise ValueError(f"{path.name} is empty")
-    return mask > 0.5
+    return mask
 
 
 def foreground(values: np.ndarray, value: int = 0) -> np.ndarray:

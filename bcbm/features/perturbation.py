@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter, shift
 
+from bcbm.features.files import Files
 from bcbm.features.geometry import require_same_grid
-from bcbm.features.masks import open_mask
+from bcbm.features.masks import Region, region_in, spans
 from bcbm.features.radiomics import FEATURES, Axes, feature_values, provenance
-from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, open_volume
+from bcbm.features.records import Record, Step, Study, each_study
+from bcbm.features.volumes import UnreadableError, Volume
 
 DRAWS = 4  # contours of a lesion
 MOVED, GROWN = 0.5, 0.2  # at most: voxels along each axis, and the share of the volume, more or less
@@ -71,25 +71,25 @@ def perturbed_features(
     Raises:
         OSError: `folder` cannot be written.
     """
-    address = {"perturbed": _RECORD, "draws": DRAWS, "axes": axes, **provenance()}
-    work = partial(perturb_study, axes=axes)
+    settings = {"perturbed": _RECORD, "draws": DRAWS, "axes": axes, **provenance()}
+    step = Step(partial(perturb_study, axes=axes), folder, settings)
     values: dict[str, npt.NDArray[np.float64]] = {}
-    for _, _, record in each_study(studies, work, folder, address, jobs=jobs, progress=progress):
+    for _, _, record in each_study(studies, step, jobs=jobs, progress=progress):
         values |= {lesion: np.array(rows, np.float64) for lesion, rows in record["values"].items()}
     return values
 
 
-def perturb_study(study: Study, _path: Path, *, axes: Axes) -> Record:
+def perturb_study(study: Study, _path: Path, files: Files, *, axes: Axes) -> Record:
     """The record of one study: `values`, DRAWS rows of 107 a lesion."""
     record: Record = {"values": {}, "again": False}
     try:
-        image = open_volume(study.image, study.form)
+        image = files.volume(study.image)
     except ValueError as error:
         return {**record, "again": isinstance(error, UnreadableError)}
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion), study.form)
-            record["values"][lesion] = _lesion(image, mask, zlib.crc32(lesion.encode()), axes)
+            region = files.region(path, study.parts.get(lesion))
+            record["values"][lesion] = _lesion(image, region, zlib.crc32(lesion.encode()), axes)
         except UnreadableError:
             record["again"] = True
         except ValueError:  # an empty mask or another grid, which preparation has said
@@ -97,18 +97,16 @@ def perturb_study(study: Study, _path: Path, *, axes: Axes) -> Record:
     return record
 
 
-def _lesion(image: Volume, mask: Volume, seed: int, axes: Axes) -> list[list[float]]:
+def _lesion(image: Volume, region: Region, seed: int, axes: Axes) -> list[list[float]]:
     """DRAWS rows of 107; ValueError for an empty mask or one on another grid."""
-    require_same_grid(image.grid, mask.grid)
-    if (box := bounding_box(mask.values)) is None:
+    require_same_grid(image.grid, region.grid)
+    if not region.inside.size:
         raise ValueError("the mask is empty")
-    low = [max(0, span.start - ROOM) for span in box]
-    high = [min(span.stop + ROOM, full) for span, full in zip(box, mask.values.shape, strict=True)]
-    size = np.subtract(high, low).tolist()
-    part, region = (volume.part(low[::-1], size[::-1]) for volume in (image, mask))
-    inside = sitk.GetArrayFromImage(region) > 0.5
-    drawable = inside | (sitk.GetArrayViewFromImage(part) > 0)  # nobody draws into what was stripped off
-    cut = Volume(sitk.GetArrayViewFromImage(part), part)
+    low, high = np.maximum(region.start - ROOM, 0), np.minimum(region.stop + ROOM, image.values.shape)
+    part, values = image.part(low[::-1].tolist(), (high - low)[::-1].tolist()), image.values[spans(low, high)]
+    inside = region.within(low, high)
+    drawable = inside | (values > 0)  # nobody draws into what was stripped off
+    cut = Volume(values, part)
     draws = [np.random.default_rng([seed, draw]) for draw in range(DRAWS)]
     return [_drawn(cut, inside, drawable, rng, axes) for rng in draws]
 
@@ -119,7 +117,7 @@ def _drawn(
     """The features inside one contour, NaN where PyRadiomics has none for it."""
     contour = perturbed_mask(mask, image.grid.GetSpacing()[::-1], drawable, rng)
     try:
-        return feature_values(image, Volume(contour.astype(np.uint8), image.grid), {}, axes)
+        return feature_values(image, region_in(Volume(contour, image.grid)), {}, axes)
     except (MemoryError, OSError):
         raise
     except Exception:  # PyRadiomics raises nearly all there are, of a line of voxels for example

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
+from bcbm.features.files import Files
 from bcbm.features.geometry import require_same_grid
-from bcbm.features.masks import open_mask
-from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, last_line, open_volume
+from bcbm.features.masks import Region, region_in
+from bcbm.features.records import Record, Step, Study, each_study
+from bcbm.features.volumes import UnreadableError, Volume, last_line
 
 _FAMILIES = {
     "shape": "Elongation Flatness LeastAxisLength MajorAxisLength Maximum2DDiameterColumn "
@@ -93,9 +94,15 @@ def extract_lesion(
         ValueError: the mask is empty, a single voxel or a line of voxels, or lies on another grid.
         Exception: whatever else PyRadiomics raises; its message is the reason.
     """
-    volume, region = (Volume(sitk.GetArrayViewFromImage(stored), stored) for stored in (image, mask))
+    volume, drawn = (Volume(sitk.GetArrayViewFromImage(stored), stored) for stored in (image, mask))
     volume, settings = _normalised(volume, settings or {})
-    return dict(zip(FEATURES, feature_values(volume, region, settings, axes), strict=True))
+    return dict(zip(FEATURES, feature_values(volume, region_in(drawn), settings, axes), strict=True))
+
+
+def radiomics_step(folder: Path, settings: dict[str, Any] | None = None, axes: Axes = "patient") -> Step:
+    """What extracts the features of a study's lesions; as `extract_cohort`."""
+    work = partial(extract_study, settings=settings or {}, axes=axes)
+    return Step(work, folder, {"radiomics": RECORD, "axes": axes, **provenance(settings)})
 
 
 def extract_cohort(
@@ -127,11 +134,9 @@ def extract_cohort(
     requested = [Study(*study) for study in studies]
     values: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
-    work = partial(extract_study, settings=settings or {}, axes=axes)
-    address = {"radiomics": RECORD, "axes": axes, **provenance(settings)}
     with TemporaryDirectory() as passing:
-        place = folder or Path(passing)
-        for _, _, record in each_study(requested, work, place, address, jobs=jobs, progress=progress):
+        step = radiomics_step(folder or Path(passing), settings, axes)
+        for _, _, record in each_study(requested, step, jobs=jobs, progress=progress):
             values |= record["values"]
             failures |= record["failures"]
     order = [lesion for study in requested for lesion in study.masks]
@@ -201,19 +206,19 @@ def differing_lesions(workbook: pd.DataFrame, extracted: pd.DataFrame) -> pd.Dat
     return table.sort_values("largest_difference", ascending=False, kind="stable")
 
 
-def extract_study(study: Study, _path: Path, *, settings: dict[str, Any], axes: Axes) -> Record:
-    """The record of one study, every file read once: `values`, 107 a lesion, or `failures`, the reasons."""
+def extract_study(study: Study, _path: Path, files: Files, *, settings: dict[str, Any], axes: Axes) -> Record:
+    """The record of one study: `values`, 107 a lesion, or `failures`, the reasons."""
     record: Record = {"values": {}, "failures": {}, "again": False}
     try:
-        image, settings = _normalised(open_volume(study.image, study.form), settings)
+        image, settings = _normalised(files.volume(study.image), settings)
     except ValueError as error:
         record["failures"] = dict.fromkeys(study.masks, str(error))
         record["again"] = isinstance(error, UnreadableError)
         return record
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion), study.form)
-            record["values"][lesion] = feature_values(image, mask, settings, axes)
+            region = files.region(path, study.parts.get(lesion))
+            record["values"][lesion] = feature_values(image, region, settings, axes)
         except (MemoryError, OSError):  # of the machine, not of the lesion: never kept as its failure
             raise
         except UnreadableError as error:
@@ -244,19 +249,19 @@ def _normalised(image: Volume, settings: dict[str, Any]) -> tuple[Volume, dict[s
 
 def feature_values(
     image: Volume,
-    mask: Volume,
+    region: Region,
     settings: dict[str, Any],
     axes: Axes,
     names: Sequence[str] = FEATURES,
 ) -> list[float]:
-    """The values of these features, in that order, where `mask` > 0.5; raises as `extract_lesion`."""
-    require_same_grid(image.grid, mask.grid)
+    """The values of these features, in that order, of a lesion's voxels; raises as `extract_lesion`."""
+    require_same_grid(image.grid, region.grid)
     extractor = _extractor(settings)
     if names is not FEATURES:
         extractor.disableAllFeatures()
         for family in {name.split("_")[1] for name in names}:
             extractor.enableFeatureClassByName(family)
-    crops = _crop(image, mask, extractor.settings)
+    crops = _crop(image, region, extractor.settings)
     if axes == "patient":
         code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.grid.GetDirection())
         order = [next(place for place, letter in enumerate(code) if letter in pair) for pair in _PAIRS]
@@ -266,8 +271,8 @@ def feature_values(
     return [float(np.real(values[name])) for name in names]
 
 
-def _crop(image: Volume, mask: Volume, settings: dict[str, Any]) -> tuple[sitk.Image, sitk.Image]:
-    """Image and binary mask cut to the mask's bounding box and a margin.
+def _crop(image: Volume, region: Region, settings: dict[str, Any]) -> tuple[sitk.Image, sitk.Image]:
+    """Image and binary mask cut to the lesion's bounding box and a margin.
 
     Under resampling they are cut at their far ends only: PyRadiomics lays the lattice from the corner, and a
     value or mask half way between voxels falls to the side that the last digit of a coordinate says.
@@ -275,20 +280,19 @@ def _crop(image: Volume, mask: Volume, settings: dict[str, Any]) -> tuple[sitk.I
     Raises:
         ValueError: an empty mask, or one of a single voxel.
     """
-    box = bounding_box(mask.values)
-    if box is None:
+    if not region.inside.size:
         raise ValueError("the mask is empty: no voxel above 0.5")
-    if all(span.stop - span.start == 1 for span in box):
+    if region.inside.shape == (1, 1, 1):
         raise ValueError("the mask is a single voxel: PyRadiomics needs at least two dimensions")
-    low, high = np.array([(span.start, span.stop) for span in reversed(box)]).T  # x, y, z
+    low, high = region.start[::-1], region.stop[::-1]  # x, y, z
     margin, resampled = np.full(3, _MARGIN), settings["resampledPixelSpacing"]
     start = np.maximum(low - margin, 0)
     if resampled is not None and settings["interpolator"] is not None:
         ratio = np.array(resampled) / image.grid.GetSpacing()
         margin = np.ceil((settings["padDistance"] + 2) * np.maximum(ratio, 1)).astype(int) + _SPLINE
         start = np.zeros(3, int)
-    size = np.minimum(high + margin, image.grid.GetSize()) - start
-    crop = image.part(start.tolist(), size.tolist())
-    region = sitk.Cast(mask.part(start.tolist(), size.tolist()) > 0.5, sitk.sitkUInt8)
-    region.CopyInformation(crop)  # the image's grid to the last digit
-    return crop, region
+    stop = np.minimum(high + margin, image.grid.GetSize())
+    crop = image.part(start.tolist(), (stop - start).tolist())
+    mask = region.image(start[::-1], stop[::-1])
+    mask.CopyInformation(crop)  # the image's grid to the last digit
+    return crop, mask

@@ -13,6 +13,9 @@ import SimpleITK as sitk
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
+from bcbm.features.brains import template_path
+from bcbm.features.volumes import shrunk
+
 _GRID = 4.0  # mm: a finer grid costs time and does not place a lobe better
 _SMOOTHING = 2.0  # mm, standard deviation; 3 and 4 were less exact, and 4 lost its way once in 12
 _PAD = 5  # voxels of background, so that the template's samples always fall inside the scan
@@ -91,8 +94,7 @@ def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
     """The scan near 4 mm, clipped and smoothed, and the part (0..1) of each voxel that is brain."""
     sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
     factors = [min(max(1, round(_GRID / step)), size) for step, size in sizes]
-    brain = sitk.BinShrink(sitk.Cast(image > 0, sitk.sitkFloat32), factors)
-    small = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), factors)  # averages: no aliasing
+    brain, small = shrunk(image, factors, share=True), shrunk(image, factors)  # averages: no aliasing
     values = sitk.GetArrayViewFromImage(small)[sitk.GetArrayViewFromImage(brain) >= 0.5]
     if values.size:  # metastases and vessels would take most of the metric's bins
         small = sitk.Clamp(small, sitk.sitkFloat32, 0.0, float(np.percentile(values, 98)))
@@ -104,9 +106,7 @@ def _coarse(image: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
 @lru_cache(maxsize=1)
 def template() -> tuple[sitk.Image, sitk.Image, sitk.Image]:
     """The template as `_coarse` gives it, and the mask where samples are drawn."""
-    from nilearn.datasets import MNI152_FILE_PATH  # slow to import: a second
-
-    image, brain = _coarse(sitk.ReadImage(str(MNI152_FILE_PATH), sitk.sitkFloat32))
+    image, brain = _coarse(sitk.ReadImage(str(template_path()), sitk.sitkFloat32))
     distance = sitk.SignedMaurerDistanceMap(brain > 0.5, squaredDistance=False, useImageSpacing=True)
     return image, brain, distance < _MARGIN
 

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from bcbm.cohort.duplicates import SAME_LESION
+from bcbm.features.files import Files
 from bcbm.features.geometry import require_same_grid
-from bcbm.features.masks import open_mask
+from bcbm.features.masks import Region, region_in, spans
 from bcbm.features.radiomics import FEATURES, feature_values, provenance
-from bcbm.features.records import Record, Study, each_study
-from bcbm.features.volumes import UnreadableError, Volume, bounding_box, last_line, open_volume
+from bcbm.features.records import Record, Step, Study, each_study
+from bcbm.features.volumes import UnreadableError, Volume, last_line
 
 # The shape of a shell is that of its lesion, of the skull and of its neighbours: no feature of the tissue.
 SHELL_FEATURES = tuple(name for name in FEATURES if not name.startswith("original_shape_"))
@@ -35,13 +36,6 @@ class Shells(NamedTuple):
 
     values: dict[str, npt.NDArray[np.float64]]
     missing: dict[str, dict[str, str]]
-
-
-class _Region(NamedTuple):
-    """The voxels of a mask, booleans in its box, and where the box starts, z, y, x."""
-
-    start: np.ndarray
-    inside: np.ndarray
 
 
 def shell_names(edges: Sequence[float]) -> list[str]:
@@ -73,6 +67,12 @@ def shell_masks(
     return [around & (distance > low) & (distance <= high) for low, high in bounds]
 
 
+def shells_step(folder: Path, edges: Sequence[float]) -> Step:
+    """What measures the shells around a study's lesions."""
+    settings: dict[str, Any] = {"shells": _RECORD, "edges": list(edges), "least": LEAST, **provenance()}
+    return Step(partial(extract_study, edges=list(edges)), folder, settings)
+
+
 def extract_shells(
     studies: Iterable[Study],
     edges: Sequence[float],
@@ -89,37 +89,34 @@ def extract_shells(
     Raises:
         OSError: `folder` cannot be written.
     """
-    address: dict[str, Any] = {"shells": _RECORD, "edges": list(edges), "least": LEAST, **provenance()}
-    work = partial(extract_study, edges=list(edges))
-    shells = Shells({}, {})
-    for _, _, record in each_study(studies, work, folder, address, jobs=jobs, progress=progress):
+    step, shells = shells_step(folder, edges), Shells({}, {})
+    for _, _, record in each_study(studies, step, jobs=jobs, progress=progress):
         for lesion, rows in record["values"].items():
             shells.values[lesion] = np.array(rows, np.float64)
         shells.missing.update(record["missing"])
     return shells
 
 
-def extract_study(study: Study, _path: Path, *, edges: list[float]) -> Record:
+def extract_study(study: Study, _path: Path, files: Files, *, edges: list[float]) -> Record:
     """The record of one study: `values`, 93 a shell and lesion, and `missing`, shells and why they have none.
 
     A lesion whose mask cannot be used has none of both; what extracts the lesion itself says so.
     """
     record: Record = {"values": {}, "missing": {}, "again": False}
     try:
-        image = open_volume(study.image, study.form)
+        image = files.volume(study.image)
     except ValueError as error:
         return {**record, "again": isinstance(error, UnreadableError)}
-    regions: dict[str, _Region] = {}
+    regions: dict[str, Region] = {}
     for lesion, path in study.masks.items():
         try:
-            mask = open_mask(path, study.parts.get(lesion), study.form)
-            require_same_grid(image.grid, mask.grid)
+            region = files.region(path, study.parts.get(lesion))
+            require_same_grid(image.grid, region.grid)
         except ValueError as error:
             record["again"] |= isinstance(error, UnreadableError)
             continue
-        if (box := bounding_box(mask.values)) is not None:
-            start = np.array([span.start for span in box])
-            regions[lesion] = _Region(start, mask.values[box] > 0.5)
+        if region.inside.size:
+            regions[lesion] = region
     for lesion, region in regions.items():
         others = [other for name, other in regions.items() if name != lesion]
         rows: list[list[float]] = []
@@ -135,52 +132,32 @@ def extract_study(study: Study, _path: Path, *, edges: list[float]) -> Record:
 
 
 def _measured(
-    image: Volume, lesion: _Region, others: list[_Region], edges: list[float]
+    image: Volume, lesion: Region, others: list[Region], edges: list[float]
 ) -> Iterator[list[float] | str]:
     """The features of each shell, or why it has none."""
     spacing = np.array(image.grid.GetSpacing())[::-1]
     reach = np.ceil(edges[-1] / spacing).astype(int)
     low = np.maximum(lesion.start - reach, 0)
-    high = np.minimum(lesion.start + lesion.inside.shape + reach, image.values.shape)
+    high = np.minimum(lesion.stop + reach, image.values.shape)
     part = image.part(low[::-1].tolist(), (high - low)[::-1].tolist())
-    values = image.values[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    inside = np.pad(
-        lesion.inside, np.stack([lesion.start - low, high - lesion.start - lesion.inside.shape], 1)
-    )
+    values = image.values[spans(low, high)]
     allowed = values > 0
     for other in others:
-        if (place := _within(other, low, high)) and not _same(lesion, other):
-            allowed[place[0]] &= ~place[1]
-    for mask in shell_masks(inside, allowed, spacing, edges):
+        if other.meets(low, high) and not _same(lesion, other):
+            allowed &= ~other.within(low, high)
+    for mask in shell_masks(lesion.within(low, high), allowed, spacing, edges):
         if (count := int(mask.sum())) < LEAST:
             yield f"{count} voxels, fewer than {LEAST}"
             continue
         try:
-            volume = Volume(mask.astype(np.uint8), part)
-            yield feature_values(Volume(values, part), volume, {}, "stored", SHELL_FEATURES)
+            shell = region_in(Volume(mask, part))
+            yield feature_values(Volume(values, part), shell, {}, "stored", SHELL_FEATURES)
         except (MemoryError, OSError):  # of the machine, not of the lesion
             raise
         except Exception as error:  # PyRadiomics raises nearly all there are, of a flat shell for example
             yield last_line(error)
 
 
-def _within(
-    region: _Region, low: np.ndarray, high: np.ndarray
-) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]] | None:
-    """Where in the box from `low` to `high` a region's own box lies, and its voxels there; None where not."""
-    start = np.maximum(region.start, low)
-    stop = np.minimum(region.start + region.inside.shape, high)
-    if (start >= stop).any():
-        return None
-    here, there = (
-        tuple(slice(a, b) for a, b in zip(start - corner, stop - corner, strict=True))
-        for corner in (low, region.start)
-    )
-    return here, region.inside[there]
-
-
-def _same(first: _Region, second: _Region) -> bool:
+def _same(first: Region, second: Region) -> bool:
     """Whether two masks are drawn over one lesion: they share half of the smaller one."""
-    place = _within(second, first.start, first.start + first.inside.shape)
-    shared = int((first.inside[place[0]] & place[1]).sum()) if place else 0
-    return shared >= SAME_LESION * min(first.inside.sum(), second.inside.sum())
+    return first.shared(second) >= SAME_LESION * min(first.inside.sum(), second.inside.sum())

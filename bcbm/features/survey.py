@@ -1,11 +1,11 @@
 """One reading of every image and mask: what it measures, overlaps, where it lies, what is wrong with it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,19 +29,12 @@ from bcbm.cohort.measurements import (
 )
 from bcbm.errors import Problem
 from bcbm.features.brains import ENDING, save_brain, small_brain
-from bcbm.features.geometry import FORMS_APART, Form, VolumeError, forms_apart, require_same_grid
-from bcbm.features.masks import MaskPart, foreground, label_values, separate
-from bcbm.features.records import Record, Study, each_study
+from bcbm.features.files import Files
+from bcbm.features.geometry import FORMS_APART, VolumeError, forms_apart, require_same_grid
+from bcbm.features.masks import MaskPart, Region, foreground, label_values, separate, spans
+from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
-from bcbm.features.volumes import (
-    UnreadableError,
-    Volume,
-    bounding_box,
-    last_line,
-    open_volume,
-    point_of,
-    read_volume,
-)
+from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
 SURVEY, REGISTRATION = 5, 4  # each counts up whenever a record of its kind changes
@@ -56,15 +49,16 @@ _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in cent
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
-class _Region(NamedTuple):
-    """The voxels of a mask inside its box: the box's start and a packed array of its shape."""
+def survey_step(folder: Path, value: int = 0) -> Step:
+    """What surveys a study; as `survey_cohort`."""
+    settings = _SETTINGS | ({"value": value} if value else {})
+    return Step(partial(survey_study, value=value), folder, settings)
 
-    start: np.ndarray
-    shape: tuple[int, ...]
-    packed: np.ndarray
 
-    def voxels(self) -> np.ndarray:
-        return np.unpackbits(self.packed, count=int(np.prod(self.shape))).reshape(self.shape).astype(bool)
+def registration_step(folder: Path) -> Step:
+    """What registers a study, of which it needs the image alone."""
+    settings = {"registration": REGISTRATION} | {name: version(name) for name in ("SimpleITK", "nilearn")}
+    return Step(register_study, folder, settings)
 
 
 def survey_cohort(
@@ -87,8 +81,8 @@ def survey_cohort(
     doubts: dict[str, list[str]] = {}
     unusable: dict[str, str] = {}
     divisions: dict[str, Division] = {}
-    work, settings = partial(survey_study, value=value), _SETTINGS | ({"value": value} if value else {})
-    for study, _, record in each_study(studies, work, folder, settings, jobs=jobs, progress=progress):
+    step = survey_step(folder, value)
+    for study, _, record in each_study(studies, step, jobs=jobs, progress=progress):
         masks |= record["masks"]
         overlaps += record["overlaps"]
         if record["image"]:
@@ -128,8 +122,13 @@ def survey_cohort(
     return Survey(masks_table, pairs, unusable, problems, divisions, notes, doubts)
 
 
+def image_alone(study: Study) -> Study:
+    """What a study's registration depends on."""
+    return Study(study.image, {}, form=study.form)
+
+
 def register_cohort(
-    studies: Iterable[Study],
+    studies: Sequence[Study],
     survey: Survey,
     folder: Path,
     jobs: int,
@@ -143,14 +142,13 @@ def register_cohort(
     Args:
         overlap: of a brain with the template's, below which a registration has failed.
     """
-    settings = {"registration": REGISTRATION} | {name: version(name) for name in ("SimpleITK", "nilearn")}
-    count = (lambda _: progress(1)) if progress else None
-    for study, path, record in each_study(
-        studies, register_study, folder, settings, jobs=jobs, progress=count
-    ):
+    masks = {study.image: list(study.masks) for study in studies}
+    images = [image_alone(study) for study in studies]
+    step, count = registration_step(folder), (lambda _: progress(1)) if progress else None
+    for study, path, record in each_study(images, step, jobs=jobs, progress=count):
         if record["files"]:
             survey.brains[str(study.image)] = Brain(Path(f"{path}{ENDING}"), record["overlap"])
-        lesions = survey.masks.index.intersection(list(study.masks))
+        lesions = survey.masks.index.intersection(masks[study.image])
         if failure := record["failure"] or _too_little(record["overlap"], overlap):
             remedy = "look at the image; the position of its lesions counts as missing, unless "
             remedy += "cohort.position=name reads it from their names"
@@ -182,11 +180,11 @@ def _too_little(overlap: float, least: float) -> str:
     return f"registration to MNI failed: {text} (is the scan skull-stripped, with a background of 0?)"
 
 
-def register_study(study: Study, path: Path) -> Record:
+def register_study(study: Study, path: Path, files: Files) -> Record:
     """The record of one study: `to_mni`, the matrix (4, 4) from LPS mm to the template's RAS mm, `overlap`,
     `turn` (degrees) and, where there is none of them, `failure`; the small brain is a file beside it."""
     try:
-        image = read_volume(study.image, study.form)
+        image = files.volume(study.image).whole()
         registration = register(image)
     except ValueError as error:
         again, failure = isinstance(error, UnreadableError), last_line(error)
@@ -196,7 +194,7 @@ def register_study(study: Study, path: Path) -> Record:
     return {"to_mni": to_mni, "overlap": overlap, "turn": turn, "failure": "", "files": [ENDING]}
 
 
-def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
+def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> Record:
     """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
     what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `divisions`
     (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
@@ -206,7 +204,7 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
     record |= {"divisions": {}, "values": {}, "doubts": [], "forms": [], "odd": {}, "unused": {}}
     try:
-        image = open_volume(study.image, study.form)
+        image = files.volume(study.image)
         _require_brain(image)
     except VolumeError as error:
         kind, remedy = error.kind or "unusable image", f"{error.remedy}; its lesions are excluded"
@@ -219,45 +217,47 @@ def survey_study(study: Study, _path: Path, *, value: int = 0) -> Record:
     if study.form != "agree":
         apart = ([str(path), forms_apart(path)] for path in (study.image, *study.masks.values()))
         record["forms"] = next((words for words in apart if words[1]), [])
-    regions: dict[str, tuple[str, _Region, float]] = {}  # of masks and parts: the mask, where, how large
+    regions: dict[str, tuple[str, Region, float]] = {}  # of masks and parts: the mask, where, how large
     unused: dict[Path, tuple[str, dict[float, int]]] = {}  # a lesion of the file, and what none has yet
     for lesion, path in study.masks.items():
         own = study.parts.get(lesion, MaskPart()).value  # a label value of its own, as a table may give it
         try:
-            start, values, odd = _drawn(image, path, study.form)
+            box = _drawn(image, path, files)
+            odd = _no_labels(box, path.name)
             record["odd"] |= {lesion: odd} if odd else {}
             if own:
-                unused.setdefault(path, (lesion, dict(label_values(values))))[1].pop(own, None)
-            region, text = _chosen(values, own or value, path.name)
-            packed, measures = _measure(image, brain, start, region, path.name)
+                unused.setdefault(path, (lesion, dict(label_values(box.values))))[1].pop(own, None)
+            region, text = _chosen(box, own or value, path.name)
+            measures = _measure(image, brain, region, path.name)
         except MaskError as error:
             record["failures"][lesion] = [error.kind, str(error), f"{error.remedy}; the lesion is excluded"]
             record["again"] |= error.kind == "unreadable mask"
             continue
-        drawn = {"drawn": int(region.sum() if own else (values > 0.5).sum())}
+        drawn = {"drawn": int((region.inside if own else box.values > 0.5).sum())}
         record["masks"][lesion] = measures | drawn
         record["values"] |= {lesion: text} if text and not own else {}
-        regions[lesion] = lesion, packed, measures["voxels"]
-        numbers, count, strays = separate(region, start, image.grid)
+        regions[lesion] = lesion, region, measures["voxels"]
+        numbers, count, strays = separate(region.inside, box.start, image.grid)
         if count == 1 and not strays:
             continue
         parts: list[dict[str, float] | list[str]] = []
         for number in range(1, count + 1):
+            part = region._replace(inside=numbers == number)
             try:
-                packed, measures = _measure(image, brain, start, numbers == number, path.name)
+                measures = _measure(image, brain, part, path.name)
             except MaskError as error:
                 remedy = f"{error.remedy}; the lesion is excluded"
                 parts.append([error.kind, f"part {number} of {error}", remedy])
             else:
                 parts.append(measures | drawn)
-                regions[f"{lesion}/{number}"] = lesion, packed, measures["voxels"]
+                regions[f"{lesion}/{number}"] = lesion, part, measures["voxels"]
         record["divisions"][lesion] = [parts, strays]
     for path, (lesion, counts) in unused.items():
         if counts:
             record["unused"][lesion] = f"{path.name} holds {_labels_text(list(counts.items()))} too"
     for first, second in combinations(sorted(regions), 2):
         (mask, one, a), (other_mask, other, b) = regions[first], regions[second]
-        if mask != other_mask and (common := _common(one, other)):
+        if mask != other_mask and (common := one.shared(other)):
             record["overlaps"].append([first, second, common / min(a, b), 2 * common / (a + b)])
     return record
 
@@ -322,31 +322,27 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
     return doubts
 
 
-def _drawn(image: Volume, path: Path, form: Form) -> tuple[np.ndarray, np.ndarray, str]:
-    """The box of a mask, its start (z, y, x) and the values in it, and which of the whole are no label, in
-    words; MaskError where it cannot be used."""
+def _drawn(image: Volume, path: Path, files: Files) -> Box:
+    """What is drawn in a mask; MaskError where it cannot be used."""
     try:
-        mask = open_volume(path, form)
+        box = files.box(path)
     except VolumeError as error:
         raise MaskError(error.kind or "unreadable mask", str(error), error.remedy) from None
     try:
-        require_same_grid(image.grid, mask.grid, path.name)
+        require_same_grid(image.grid, box.grid, path.name)
     except VolumeError as error:
         raise MaskError("mask on another grid", str(error), error.remedy) from None
-    if (box := bounding_box(mask.values)) is None:
-        low, high = mask.values.min(), mask.values.max()
-        raise MaskError(
-            "empty mask", f"{path.name} holds no voxel above 0.5 (values from {low:g} to {high:g})"
-        )
-    values = np.array(mask.values[box])  # a copy: where ITK read the file, a view outlives its memory
-    return np.array([part.start for part in box]), values, _no_labels(mask.values, path.name)
+    if not box.values.size:
+        values = open_volume(path, files.form).values
+        text = f"holds no voxel above 0.5 (values from {values.min():g} to {values.max():g})"
+        raise MaskError("empty mask", f"{path.name} {text}")
+    return box
 
 
-def _no_labels(values: np.ndarray, name: str) -> str:
+def _no_labels(box: Box, name: str) -> str:
     """How many voxels of a mask are below 0 or not finite, in words; "" where none is, but for rounding."""
-    low = int((values < -0.5).sum()) if values.dtype.kind != "u" else 0
-    wild = int((~np.isfinite(values)).sum()) if values.dtype.kind == "f" else 0
-    words = [f"{count} voxels {what}" for count, what in ((low, "below 0"), (wild, "not finite")) if count]
+    counts = ((box.below, "below 0"), (box.wild, "not finite"))
+    words = [f"{count} voxels {what}" for count, what in counts if count]
     return f"{name} holds {' and '.join(words)}" if words else ""
 
 
@@ -355,32 +351,31 @@ def _labels_text(labels: list[tuple[float, int]]) -> str:
     return f"the label values {', '.join(words)}" + " ..." * (len(labels) > _LISTED)
 
 
-def _chosen(values: np.ndarray, value: int, name: str) -> tuple[np.ndarray, str]:
-    """The voxels of the lesion, and where they have one of several values all of these in words."""
-    labels = label_values(values)
+def _chosen(box: Box, value: int, name: str) -> tuple[Region, str]:
+    """The voxels of the lesion, in all that is drawn, and where they have one of several values all of these
+    in words."""
+    labels = label_values(box.values)
     text = f"{name} holds {_labels_text(labels)}"
     if len(labels) > 1 and not value:
         remedy = "set cohort.label_value, or draw each in a mask of its own"
         raise MaskError("several label values", text, remedy)
-    region = foreground(values, value)
-    if not region.any():
+    inside = foreground(box.values, value)
+    if not inside.any():
         remedy = "correct the mask, or cohort.label_value"
         raise MaskError("mask without the label value", f"{text} and not {value}", remedy)
-    return region, text if len(labels) > 1 else ""
+    return Region(inside, box.start, box.grid), text if len(labels) > 1 else ""
 
 
-def _measure(
-    image: Volume, brain: int, start: np.ndarray, region: np.ndarray, name: str
-) -> tuple[_Region, dict[str, float]]:
-    """What a mask's region, booleans of a box from `start` on, measures in an image with so many voxels of
-    brain; MaskError if it cannot be used."""
-    values = image.values[tuple(slice(a, a + n) for a, n in zip(start, region.shape, strict=True))][region]
+def _measure(image: Volume, brain: int, region: Region, name: str) -> dict[str, float]:
+    """What a mask's region measures in an image with so many voxels of brain; MaskError if it cannot be
+    used."""
+    values = image.values[spans(region.start, region.stop)][region.inside]
     if len(values) == 1:
         raise MaskError("single-voxel mask", f"{name} is a single voxel")
     if not (values > 0).any():
         raise MaskError("mask outside the brain", f"{name} lies outside the stripped brain")
-    places = np.argwhere(region)
-    x, y, z = point_of(image.grid, np.mean(places, axis=0) + start)
+    places = np.argwhere(region.inside)
+    x, y, z = point_of(image.grid, np.mean(places, axis=0) + region.start)
     axes = np.reshape(image.grid.GetDirection(), (3, 3)) * image.grid.GetSpacing()
     spread = np.cov(places.T, bias=True)[::-1, ::-1] + np.eye(3) / 12  # a voxel is a box, not a point
     measures = {
@@ -395,17 +390,4 @@ def _measure(
         "mean": float(values.mean(dtype=np.float64)),
     }
     measures |= dict(zip(SPREAD, spread_columns(axes @ spread @ axes.T).tolist(), strict=True))
-    return _Region(start, region.shape, np.packbits(region)), measures
-
-
-def _common(first: _Region, second: _Region) -> int:
-    """Voxels that two masks share."""
-    low = np.maximum(first.start, second.start)
-    high = np.minimum(first.start + first.shape, second.start + second.shape)
-    if (low >= high).any():
-        return 0
-    parts = []
-    for region in (first, second):
-        span = zip(low - region.start, high - region.start, strict=True)
-        parts.append(region.voxels()[tuple(slice(a, b) for a, b in span)])
-    return int((parts[0] & parts[1]).sum())
+    return measures

@@ -4,8 +4,9 @@ import gzip
 import math
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,6 +17,7 @@ from bcbm.system.memory import available_memory
 if TYPE_CHECKING:
     from nibabel import Nifti1Header
 
+Opened = TypeVar("Opened")
 MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has fewer
 _BEYOND = 2**20  # bytes that may follow the voxels of a packed file that is no NIfTI
 _PACKED = 1032  # times that deflate packs at most (zlib.net/zlib_tech.html)
@@ -143,12 +145,33 @@ class Volume(NamedTuple):
     def part(self, start: list[int], size: list[int]) -> sitk.Image:
         """The box of `size` voxels from `start`, x, y, z."""
         box = tuple(slice(a, a + count) for a, count in zip(start[::-1], size[::-1], strict=True))
-        part = sitk.GetImageFromArray(self.values[box])
-        axes = np.reshape(self.grid.GetDirection(), (3, 3))
-        part.SetSpacing(self.grid.GetSpacing())
-        part.SetDirection(self.grid.GetDirection())
-        part.SetOrigin((self.grid.GetOrigin() + axes @ np.multiply(start, self.grid.GetSpacing())).tolist())
-        return part
+        return placed_box(self.values[box], start, self.grid)
+
+    def whole(self) -> sitk.Image:
+        """All of it, in LPS orientation."""
+        return sitk.DICOMOrient(self.part([0, 0, 0], list(self.grid.GetSize())), "LPS")
+
+
+class Box(NamedTuple):
+    """What of a volume is above 0.5: the values in its box (z, y, x), none where nothing is, where the box
+    starts (z, y, x), what knows the volume's grid, and how many voxels of the whole are `below` 0, but for
+    rounding, or `wild`, not finite."""
+
+    values: np.ndarray
+    start: np.ndarray
+    grid: Grid
+    below: int
+    wild: int
+
+
+def placed_box(values: np.ndarray, start: list[int], grid: Grid) -> sitk.Image:
+    """A box of values (z, y, x) that starts at a voxel, x, y, z, of a grid, where it lies in space."""
+    part = sitk.GetImageFromArray(values)
+    axes = np.reshape(grid.GetDirection(), (3, 3))
+    part.SetSpacing(grid.GetSpacing())
+    part.SetDirection(grid.GetDirection())
+    part.SetOrigin((grid.GetOrigin() + axes @ np.multiply(start, grid.GetSpacing())).tolist())
+    return part
 
 
 def open_volume(path: Path, form: Form = "agree") -> Volume:
@@ -156,6 +179,23 @@ def open_volume(path: Path, form: Form = "agree") -> Volume:
 
     ITK unpacks into an array of its own and then copies it. The grid is ITK's in any case.
     """
+    return _opened(path, form, _values, lambda volume: volume)
+
+
+def open_box(path: Path, form: Form = "agree") -> Box:
+    """The box of what is above 0.5 in a volume, same errors; of a usual .nii.gz no more is ever in memory."""
+    return _opened(
+        path, form, _box, lambda volume: Box(*_boxed(volume.values), volume.grid, *_odd(volume.values))
+    )
+
+
+def _opened(
+    path: Path,
+    form: Form,
+    unpacked: Callable[[gzip.GzipFile, sitk.ImageFileReader, "Nifti1Header"], Opened],
+    read: Callable[[Volume], Opened],
+) -> Opened:
+    """A volume, or what is needed of it: of a usual file as it is unpacked, of any other once it is read."""
     try:
         _require_file(path)
         header = nifti_header(path)
@@ -164,10 +204,10 @@ def open_volume(path: Path, form: Form = "agree") -> Volume:
         if header is None or affine is not None or not _usual(path, header):
             image = _read_by_itk(path, header, reader)
             image = image if affine is None else placed(image, affine)
-            return Volume(sitk.GetArrayViewFromImage(image), image)
+            return read(Volume(sitk.GetArrayViewFromImage(image), image))
         with gzip.open(path) as file:
             file.seek(int(header["vox_offset"]))
-            return Volume(_fill(file, reader.GetSize()[::-1], header), reader)
+            return unpacked(file, reader, header)
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
 
@@ -211,16 +251,81 @@ def _read_by_itk(path: Path, header: "Nifti1Header | None", reader: sitk.ImageFi
     return image
 
 
-def _fill(file: gzip.GzipFile, shape: tuple[int, ...], header: "Nifti1Header") -> np.ndarray:
+def _values(file: gzip.GzipFile, reader: sitk.ImageFileReader, header: "Nifti1Header") -> Volume:
     """The values that follow in `file`, read on to its end, where its checksum is; EOFError as there."""
-    values = np.empty(shape, header.get_data_dtype())
+    values = np.empty(reader.GetSize()[::-1], header.get_data_dtype())
+    _fill(file, values)
+    _read_to_end(file, 0, _padding(header))
+    return Volume(values, reader)
+
+
+def _box(file: gzip.GzipFile, reader: sitk.ImageFileReader, header: "Nifti1Header") -> Box:
+    """The box of what follows in `file`; only slices in which something is drawn are kept meanwhile."""
+    width, height, depth = reader.GetSize()
+    empty, drawn = np.empty((height, width), header.get_data_dtype()), dict[int, np.ndarray]()
+    odd = np.zeros(2, int)
+    for place in range(depth):
+        values = np.empty_like(empty)
+        _fill(file, values)
+        odd += _odd(values)
+        if np.fmax.reduce(values, axis=None) > 0.5:
+            drawn[place] = values
+    _read_to_end(file, 0, _padding(header))
+    first, last = min(drawn, default=0), max(drawn, default=-1)
+    slices = [drawn.get(place, np.zeros_like(empty)) for place in range(first, last + 1)]
+    values, start = _boxed(np.stack(slices) if slices else np.empty((0, height, width), empty.dtype))
+    return Box(values, start + np.array([first, 0, 0]), reader, *odd.tolist())
+
+
+def _odd(values: np.ndarray) -> np.ndarray:
+    """How many values are below 0, but for rounding, and how many are not finite."""
+    below = int((values < -0.5).sum()) if values.dtype.kind != "u" else 0
+    return np.array([below, int((~np.isfinite(values)).sum()) if values.dtype.kind == "f" else 0])
+
+
+def _boxed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of the box of what is above 0.5, which may outlive the memory of ITK, and its start."""
+    if not values.size or (box := bounding_box(values)) is None:
+        return np.empty((0, 0, 0), values.dtype), np.zeros(3, int)
+    return np.array(values[box]), np.array([span.start for span in box])
+
+
+def _fill(file: gzip.GzipFile, values: np.ndarray) -> None:
+    """Read what follows in `file` into an array; EOFError where that is too little."""
     room = values.data.cast("B")
     while len(room):
         if not (chunk := file.read(min(len(room), 2**20))):
             raise EOFError(_FEWER)
         room[: len(chunk)], room = chunk, room[len(chunk) :]
-    _read_to_end(file, 0, _padding(header))
-    return values
+
+
+def shrunk(image: sitk.Image, factors: list[int], *, share: bool = False) -> sitk.Image:
+    """The means of blocks of voxels, float32, to the last bit as `BinShrink` gives them of the whole.
+
+    Only the box that is not 0 is worked on, so that a head in a large field of view costs what a head does.
+
+    Args:
+        factors: edges of a block, x, y, z, voxels.
+        share: the part of each block that is above 0 in place of the mean.
+    """
+    counts = np.array(image.GetSize()) // factors
+    means = np.zeros(counts[::-1], np.float32)
+    if (box := bounding_box(sitk.GetArrayViewFromImage(image) != 0)) is not None:
+        spans = list(zip(reversed(box), factors, counts.tolist(), strict=True))
+        low = [span.start // factor for span, factor, _ in spans]
+        high = [min(-(-span.stop // factor), count) for span, factor, count in spans]
+        if all(a < b for a, b in zip(low, high, strict=True)):
+            size, start = np.multiply(np.subtract(high, low), factors), np.multiply(low, factors)
+            part = sitk.RegionOfInterest(image, size.tolist(), start.tolist())
+            blocks = sitk.BinShrink(sitk.Cast(part > 0 if share else part, sitk.sitkFloat32), factors)
+            inside = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
+            means[inside] = sitk.GetArrayViewFromImage(blocks)  # named above: a view keeps no image alive
+    first = sitk.BinShrink(sitk.RegionOfInterest(image, factors, [0, 0, 0]), factors)
+    result = sitk.GetImageFromArray(means)
+    result.SetSpacing(first.GetSpacing())
+    result.SetOrigin(first.GetOrigin())
+    result.SetDirection(first.GetDirection())
+    return result
 
 
 def read_volume(path: Path, form: Form = "agree") -> sitk.Image:

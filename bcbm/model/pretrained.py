@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bcbm.errors import ConfigError
 from bcbm.features.cards import NETWORKS, Card, read_card
+from bcbm.features.files import Files
 from bcbm.features.records import Record, Study
 from bcbm.model.tensors import TensorsError, read_tensors
 from bcbm.terminal.words import listed
@@ -115,7 +116,9 @@ def load_network(card: Card, size: int) -> PretrainedNetwork:
     return network
 
 
-def encode_study(study: Study, _path: Path, *, weights: Path, digest: str, size: int) -> Record:
+def encode_study(
+    study: Study, _path: Path, _files: Files, *, weights: Path, digest: str, size: int
+) -> Record:
     """The record of one study: `values`, a vector a lesion that has a crop.
 
     Crop by crop and on one thread of the CPU: a vector is then the same whatever stands beside it.

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from bcbm.features.geometry import Form
-from bcbm.features.masks import open_mask
-from bcbm.features.volumes import read_stored
+from bcbm.features.masks import lesion_region
+from bcbm.features.volumes import open_box, read_stored
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import studies_of
+from bcbm.preparation.studies import studies_of
 
 MOST = 20  # studies that are drawn
 
@@ -34,8 +36,12 @@ def study_pictures(lesions: Lesions, form: Form, folder: Path) -> dict[str, Path
         rows = table[table["study_id"] == name]
         paths = {key: [str(root / path) for path in rows[key]] for key in ("image_path", "mask_path")}
         for study in studies_of(rows.assign(**paths), form=form):
-            opened = [open_mask(path, study.parts.get(key), form) for key, path in study.masks.items()]
+            image = read_stored(study.image, form=form)
+            size = np.array(image.GetSize()[::-1])
+            masks = [
+                lesion_region(open_box(path, form), study.parts.get(key)).within(np.zeros(3, int), size)
+                for key, path in study.masks.items()
+            ]
             files[str(name)] = folder / f"{number}.png"
-            masks = [mask.values > 0.5 for mask in opened]
-            study_figure(read_stored(study.image, form=form), masks, files[str(name)])
+            study_figure(image, masks, files[str(name)])
     return files

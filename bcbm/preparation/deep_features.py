@@ -11,8 +11,9 @@ from rich.console import Console
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.features.cards import Card, read_card
-from bcbm.features.records import Study, each_study
-from bcbm.preparation.reading import SurveyedCohort, count_masks
+from bcbm.features.records import Step, Study, each_study
+from bcbm.preparation.reading import SurveyedCohort
+from bcbm.preparation.studies import count_masks
 from bcbm.system.lazy import imported
 from bcbm.terminal.progress import progress_bar
 
@@ -56,12 +57,12 @@ def deep_features(
         if (file := next((where[lesion][0] for lesion in study.masks if lesion in where), None))
     ]
     identity, size, place = card.identity(), config.features.crop_size, cohort.folder / "deep_features"
-    address = {"deep_features": _RECORD, **identity} | {name: version(name) for name in ("torch", "monai")}
+    settings = {"deep_features": _RECORD, **identity} | {name: version(name) for name in ("torch", "monai")}
     work = partial(imported(ENCODE), weights=card.weights, digest=identity["weights"], size=size)
+    step = Step(work, place, settings)
     vectors: dict[str, list[float]] = {}
     with progress_bar(console, "encoding crops", count_masks(cropped), place) as advance:
-        records = each_study(cropped, work, place, address, jobs=config.prepared.jobs, progress=advance)
-        for _, _, record in records:
+        for _, _, record in each_study(cropped, step, jobs=config.prepared.jobs, progress=advance):
             vectors |= record["values"]
     if broken := sorted(lesion for lesion, vector in vectors.items() if not np.isfinite(vector).all()):
         text = f"{card.network} gives numbers that are not finite for {len(broken)} crops"

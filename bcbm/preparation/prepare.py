@@ -23,7 +23,7 @@ from bcbm.errors import InputError, Note, Problem
 from bcbm.features.appearance import APPEARANCE, measure_appearance
 from bcbm.features.cards import Card
 from bcbm.features.contradictions import contradictions
-from bcbm.features.crops import CropSettings, CropStore, prepare_crops
+from bcbm.features.crops import CropStore, prepare_crops
 from bcbm.features.fingerprints import fingerprints, near_fingerprints
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import (
@@ -41,8 +41,9 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
-from bcbm.preparation.reading import Labels, SurveyedCohort, count_masks, disk_errors, read_cohort, studies_of
+from bcbm.preparation.reading import Labels, SurveyedCohort, disk_errors, read_cohort
 from bcbm.preparation.shells import measured_shells
+from bcbm.preparation.studies import count_masks, crop_settings, studies_of
 from bcbm.runs.finished import FinishedRun
 from bcbm.runs.joins import finished_folds
 from bcbm.system.files import write_whole
@@ -112,8 +113,19 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         modality.registered for modality in modalities.values()
     )
     volumes = images or asked or register or perturb or shells
+    following = [
+        *(["radiomics"] if radiomics else []),
+        *(["shells"] if shells else []),
+        *(["crops"] if images else []),
+    ]
     cohort = read_cohort(
-        config, console, volumes=volumes, register=register, radiomics=radiomics, labels=labels
+        config,
+        console,
+        volumes=volumes,
+        register=register,
+        radiomics=radiomics,
+        labels=labels,
+        following=following,
     )
     table, problems, extract = cohort.table, cohort.problems, cohort.extract
     for target in config.task.targets if labels != "required" else []:
@@ -380,26 +392,32 @@ def _appearance(
 
 
 def _crop_studies(config: Config, cohort: SurveyedCohort) -> list[Study]:
-    """The files of the lesions that could enter and have what a crop is cut from."""
-    table = cohort.table
-    ready = ~table["excluded"] & (IMAGE.absent(LesionData(table, {}, config)) == "")
-    lesions, sequences = set(table.loc[ready, "lesion_id"]), config.task.sequences[1:]
-    return studies_of(table, lesions, sequences, form=config.cohort.form)
+    """The files of the studies with a lesion that could enter and has what a crop is cut from.
+
+    With all of their sound lesions: a study's crops are then the same whatever else says which ones enter.
+    """
+    assert cohort.survey is not None
+    table, sequences = cohort.table, config.task.sequences[1:]
+    whole = (IMAGE.absent(LesionData(table, {}, config)) == "") & table["lesion_id"].isin(
+        cohort.survey.masks.index
+    )
+    ready = set(table.loc[whole & ~table["excluded"], "lesion_id"])
+    studies = studies_of(table, set(table.loc[whole, "lesion_id"]), sequences, form=config.cohort.form)
+    return [study for study in studies if ready & study.masks.keys()]
 
 
 def _crops(
     config: Config, cohort: SurveyedCohort, studies: list[Study], console: Console
 ) -> dict[str, tuple[Path, int]]:
-    """Where the crop of every lesion of these studies lies; one without is excluded with its reason."""
-    table, features = cohort.table, config.features
-    settings = CropSettings(
-        features.crop_size, features.crop_spacing, features.crop_margin, features.crop_intensity
-    )
-    place = cohort.folder / "crops"
+    """Where the crop of every lesion of these studies that could enter lies; one without is excluded with its
+    reason."""
+    table, settings, place = cohort.table, crop_settings(config.features), cohort.folder / "crops"
     with progress_bar(console, "cutting crops", count_masks(studies), place) as advance:
         where, failures = prepare_crops(studies, place, settings, jobs=config.prepared.jobs, progress=advance)
+    ready = set(table.loc[~table["excluded"], "lesion_id"])
+    failures = [problem for problem in failures if problem.where in ready]
     cohort.problems += failures
     if config.task.missing == "exclude":
         reasons = table["lesion_id"].map({problem.where: problem.found for problem in failures})
         exclude(table, reasons.notna(), reasons)
-    return where
+    return {lesion: row for lesion, row in where.items() if lesion in ready}

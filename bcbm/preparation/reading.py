@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +27,9 @@ from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem, out_of_memory
-from bcbm.features.geometry import Form
-from bcbm.features.masks import MaskPart
 from bcbm.features.radiomics import extract_cohort
-from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.preparation.studies import count_masks, read_studies, studies_of
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -141,6 +139,7 @@ def read_cohort(
     register: bool,
     radiomics: bool = True,
     labels: Labels = "required",
+    following: Collection[str] = (),
 ) -> SurveyedCohort:
     """Read a cohort into its lesion table.
 
@@ -150,6 +149,8 @@ def read_cohort(
         register: register the studies to the template too.
         labels: required: a cohort that lacks those of `task.targets` is refused, and a lesion without any
             does not enter; known: both pass; none: no label is read.
+        following: what else is worked out of the volumes while their files are read, of `radiomics`,
+            `shells` and `crops`.
 
     Raises:
         InputError: nothing can be done with this input.
@@ -205,6 +206,12 @@ def read_cohort(
     if volumes and download.has_images:
         studies = studies_of(download.segmentations, form=config.cohort.form)
         place, value = folder / "survey", config.cohort.label_value or 0
+        steps = set(following) | ({"registration"} if register else set())
+        if "radiomics" in steps and not extract:
+            steps = steps - {"radiomics"} | {"parts"}
+        if steps:
+            with progress_bar(console, "reading images and masks", count_masks(studies), folder) as advance:
+                read_studies(config, download, names, folder, steps, advance)
         with progress_bar(console, "surveying images and masks", count_masks(studies), place) as advance:
             survey = survey_cohort(studies, place, config.prepared.jobs, advance, value=value)
         download, survey = divide(download, survey, config.cohort.parts, names, value)
@@ -309,44 +316,3 @@ def disk_errors(config: Config) -> Iterator[None]:
         if isinstance(error, IsADirectoryError):
             remedy = "remove the folder of that name, which a file is to have"
         raise InputError(Problem(where, f"cannot be read or written ({error.strerror})", remedy)) from error
-
-
-def studies_of(
-    segmentations: pd.DataFrame,
-    lesions: set[str] | None = None,
-    sequences: Sequence[str] = (),
-    *,
-    form: Form,
-) -> list[Study]:
-    """The files of every study with an image, of these lesions or of all, with further sequences.
-
-    Args:
-        form: which form of a header to believe where the two disagree (cohort.form).
-    """
-    rows = segmentations[(segmentations["mask_path"] != "") & (segmentations["image_path"] != "")]
-    rows = rows.assign(lesion_id=rows["study_id"] + "/" + rows["name"])
-    if lesions is not None:
-        rows = rows[rows["lesion_id"].isin(lesions)]
-    for column in {"mask_value", "mask_part"} - set(rows):  # before the masks were looked at
-        rows[column] = 0
-    return [
-        Study(
-            Path(str(image)),
-            {str(k): Path(str(v)) for k, v in zip(part["lesion_id"], part["mask_path"], strict=True)},
-            {name: Path(str(part[f"image_{name}"].iloc[0])) for name in sequences},
-            {
-                lesion: MaskPart(value, number)
-                for lesion, value, number in zip(
-                    part["lesion_id"], part["mask_value"], part["mask_part"], strict=True
-                )
-                if value or number
-            },
-            form,
-        )
-        for image, part in rows.groupby("image_path")
-    ]
-
-
-def count_masks(studies: list[Study]) -> int:
-    """How many masks the studies have together."""
-    return sum(len(study.masks) for study in studies)

@@ -9,7 +9,8 @@ from bcbm.config.schema import Config
 from bcbm.errors import Problem
 from bcbm.features.radiomics import provenance
 from bcbm.features.shells import SHELL_FEATURES, extract_shells, shell_columns, shell_names
-from bcbm.preparation.reading import SurveyedCohort, count_masks, studies_of
+from bcbm.preparation.reading import SurveyedCohort
+from bcbm.preparation.studies import count_masks, studies_of
 from bcbm.system.files import write_whole
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar

@@ -17,7 +17,14 @@ from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.cohort.formats.workbooks import MOST, read_workbook
 from bcbm.errors import InputError
 from bcbm.features import volumes
-from bcbm.features.volumes import UnreadableError, open_volume, read_stored
+from bcbm.features.volumes import (
+    UnreadableError,
+    bounding_box,
+    open_box,
+    open_volume,
+    read_stored,
+    shrunk,
+)
 from bcbm.system.content import file_key
 
 MASKS = {
@@ -49,6 +56,50 @@ def test_an_image_that_is_none_costs_the_lesions_of_its_study(tmp_path, kind):
     survey = surveyed(tmp_path, make(tmp_path / "image.nii.gz"), {"met": box((8, 8, 6))})
     assert survey.unusable == {"met": f"unusable image: {survey.problems[0].found}"}
     assert fact in survey.problems[0].found
+
+
+KINDS = {
+    "bytes": box((8, 8, 6)),
+    "wide": box((8, 8, 6)).astype(np.float64) * 0.7,
+    "ends": box((0, 0, 0)) + box((16, 20, 12)),
+    "nan": np.where(box((3, 4, 5)), 1, np.nan).astype(np.float32),
+    "empty": np.zeros(SHAPE, np.int16),
+}
+
+
+@pytest.mark.parametrize("big_endian", [False, True])  # which ITK reads in place of us
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_box_of_what_is_drawn_is_that_of_the_whole_volume(tmp_path, kind, big_endian):
+    path = save(tmp_path / "mask.nii.gz", KINDS[kind], big_endian=big_endian)
+    drawn, volume = open_box(path), open_volume(path)
+    expected = bounding_box(volume.values)
+    if expected is None:
+        assert drawn.values.size == 0
+        return
+    assert drawn.start.tolist() == [span.start for span in expected]
+    np.testing.assert_array_equal(drawn.values, volume.values[expected])
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:-8]))
+    with pytest.raises(UnreadableError, match=path.name):
+        open_box(path)
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("kind", ["inside", "corner", "nothing"])
+def test_means_of_blocks_are_to_the_bit_those_of_itk(kind, share):
+    values = np.zeros((17, 23, 30), np.int16)
+    rng = np.random.default_rng(0)
+    if kind == "inside":
+        values[4:15, 9:20, 3:11] = rng.integers(-50, 900, (11, 11, 8))
+    elif kind == "corner":
+        values[16, 22, 29] = 700  # in the rest behind the last whole block
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((0.47, 0.5, 1.1))
+    image.SetOrigin((3.7, -81.3, 12.9))
+    wide = sitk.Cast(image > 0 if share else image, sitk.sitkFloat32)
+    own, expected = shrunk(image, [4, 3, 5], share=share), sitk.BinShrink(wide, [4, 3, 5])
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(own), sitk.GetArrayFromImage(expected))
+    for value in ("GetOrigin", "GetSpacing", "GetDirection"):
+        assert getattr(own, value)() == getattr(expected, value)()
 
 
 def test_what_goes_on_is_left_at_once_whoever_reads_it(tmp_path, monkeypatch):

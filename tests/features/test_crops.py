@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bcbm.features import crops
+from bcbm.features import crops, files
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.masks import read_mask
 from bcbm.features.records import Study
@@ -233,7 +233,7 @@ def refuse(*_):
 def test_the_second_call_reads_no_volume(tmp_path, monkeypatch):
     lesions = [study(tmp_path, {"a": box(8, 10, 7), "b": np.zeros(GRID)})]
     first, problems = made(lesions, tmp_path)
-    monkeypatch.setattr(crops, "open_volume", refuse)
+    monkeypatch.setattr(files, "open_volume", refuse)
     again, same = made(lesions, tmp_path)
     np.testing.assert_array_equal(first["S/a"], again["S/a"])
     assert problems == same and len(same) == 1

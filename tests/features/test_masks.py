@@ -6,11 +6,11 @@ import pytest
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
-from bcbm.features.masks import MaskPart, open_mask
+from bcbm.features.masks import MaskPart, lesion_region
 from bcbm.features.radiomics import FEATURES, extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
-from bcbm.features.volumes import point_of
+from bcbm.features.volumes import open_box, point_of
 
 SMALL, LARGE = box((4, 4, 4), 3), box((12, 14, 8), 4)
 BOTH = SMALL + LARGE
@@ -63,9 +63,9 @@ def test_numbers_do_not_depend_on_how_the_file_is_stored(tmp_path, flip):
     )
     path = tmp_path / "mask.nii.gz"
     nib.save(mask.as_reoriented(turn), path)
-    volume = open_mask(path, MaskPart(number=1))
-    x, _, _ = point_of(volume.grid, np.argwhere(volume.values).mean(axis=0))
-    assert volume.values.sum() == 64 and x == pytest.approx(5.5)
+    region = lesion_region(open_box(path), MaskPart(number=1))
+    x, _, _ = point_of(region.grid, region.start + np.argwhere(region.inside).mean(axis=0))
+    assert region.inside.sum() == 64 and x == pytest.approx(5.5)
 
 
 VALUES = {

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from radiomics import featureextractor
 
-from bcbm.features import radiomics
+from bcbm.features import files
 from bcbm.features.geometry import require_same_grid
 from bcbm.features.radiomics import (
     DIAMETERS,
@@ -236,7 +236,7 @@ def test_what_is_kept_is_read_and_settings_and_files_have_their_own(
     name = "original_firstorder_Entropy"
     assert coarse.loc["a", name] < first.loc["a", name]
     with monkeypatch.context() as patch:
-        patch.setattr(radiomics, "open_volume", None)
+        patch.setattr(files, "open_volume", None)
         again, same = extract()
         pd.testing.assert_frame_equal(again, first, check_exact=True)
         assert same == failures and extract(binWidth=50)[0].equals(coarse)

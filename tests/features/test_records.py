@@ -9,13 +9,13 @@ import pytest
 from bcbm.errors import InputError, Note
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
 from bcbm.features.radiomics import extract_cohort
-from bcbm.features.records import Study, each_study
+from bcbm.features.records import Step, Study, each_study
 from bcbm.features.survey import register_cohort, survey_cohort
 
 CONTENT = {"values": {"S/met": [0.1, -7.25e-9, float("nan")]}, "failures": {"S/täter": "is empty"}}
 
 
-def measure(study, path):
+def measure(study, path, files):
     """Works out a record with a file beside it."""
     Path(f"{path}.bin").write_bytes(bytes(range(40)))
     return {**CONTENT, "files": [".bin"]}
@@ -24,7 +24,7 @@ def measure(study, path):
 def kept(folder):
     """A study, and what `each_study` gives of it: its record and its file's bytes."""
     (image := folder / "image").write_bytes(b"voxels")
-    ((_, path, record),) = each_study([Study(image, {})], measure, folder / "kept", {}, jobs=1)
+    ((_, path, record),) = each_study([Study(image, {})], Step(measure, folder / "kept", {}), jobs=1)
     return json.dumps(record), Path(f"{path}.bin").read_bytes()
 
 
@@ -45,14 +45,13 @@ def test_a_record_under_the_name_of_another_is_made_again_and_said(tmp_path, oth
         (image := tmp_path / f"image{number}").write_bytes(bytes([number]))
         studies.append(Study(image, {"S/met": image}))
 
-    def label(study, path):
+    def label(study, path, files):
         Path(f"{path}.bin").write_bytes(content := study.image.read_bytes())
         return {"label": content.hex(), "files": [".bin"]}
 
     def labels(settings):
-        return {
-            path: record["label"] for _, path, record in each_study(studies, label, kept, settings, jobs=1)
-        }
+        records = each_study(studies, Step(label, kept, settings), jobs=1)
+        return {path: record["label"] for _, path, record in records}
 
     kept = tmp_path / "kept"
     expected = labels({"kind": 1})
@@ -67,12 +66,12 @@ def test_a_record_under_the_name_of_another_is_made_again_and_said(tmp_path, oth
 def test_a_file_replaced_while_it_is_read_leaves_no_record_of_either(tmp_path):
     (image := tmp_path / "image").write_bytes(b"before")
 
-    def label(study, path):
+    def label(study, path, files):
         study.image.write_bytes(b"behind")
         return {"label": study.image.read_bytes().hex()}
 
     with pytest.raises(InputError, match=r"image: .*changed while it was read"):
-        list(each_study([Study(image, {})], label, tmp_path / "kept", {}, jobs=1))
+        list(each_study([Study(image, {})], Step(label, tmp_path / "kept", {}), jobs=1))
     assert not list((tmp_path / "kept").glob("*.json"))
 
 

@@ -183,7 +183,7 @@ def test_a_second_survey_reads_no_volume_and_a_changed_mask_is_read_again(tmp_pa
         raise AssertionError("a volume was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("bcbm.features.survey.open_volume", refuse)
+        patch.setattr("bcbm.features.files.open_volume", refuse)
         again = survey_cohort([Study(*paths)], tmp_path / "kept", jobs=1)
         assert again.masks.equals(first.masks)
         save(paths[1]["met"], box((8, 8, 6), 3))

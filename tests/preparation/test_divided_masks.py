@@ -10,6 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 from drawings import claiming, endless, pipe
+from readings import counted_readings
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -80,8 +81,12 @@ def published(cohort, name):
 
 @pytest.fixture(scope="module")
 def split(together, tmp_path_factory):
-    """What preparation makes of them by default, with all modalities and places from the image."""
-    return prepared(together, tmp_path_factory.mktemp("split"), "cohort.position=image")
+    """What preparation makes of them by default, with all modalities, shells and places from the image."""
+    words = ["cohort.position=image", "features.shells=[3]"]
+    with counted_readings() as readings:
+        lesions, text = prepared(together, tmp_path_factory.mktemp("split"), *words)
+    assert set(readings.values()) == {1} and len(readings) == 1 + len(lesions.table["mask_path"].unique())
+    return lesions, text
 
 
 def test_each_part_is_a_lesion_where_it_lies(cohort, split):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from commands import Command
 from damage.given import SECOND, mask_of, save, values_of, write_download
+from readings import counted_readings
 from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
@@ -154,8 +155,10 @@ def written(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-def test_a_second_preparation_works_nothing_out_again(few, tmp_path):
-    first, text = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+def test_each_file_is_read_once_and_a_second_preparation_makes_only_what_is_lacking(few, tmp_path):
+    with counted_readings() as readings:
+        first, text = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    assert readings == dict.fromkeys((path.name for path in few.rglob("*.nii.gz")), 1)
     assert "107 of 107 features" in text and str(tmp_path / "radiomics-compared.csv") in text
     before = written(tmp_path)
     again, _ = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
@@ -166,6 +169,16 @@ def test_a_second_preparation_works_nothing_out_again(few, tmp_path):
     )
     prepared(few, tmp_path, *EXTRACT, "cohort.policy=largest")
     assert written(tmp_path) == before
+    lesion, excluded = first.entering["lesion_id"].iloc[0], tmp_path / "excluded.csv"
+    excluded.write_text(f"lesion,reason\n{lesion},drawn elsewhere\n")
+    left, _ = prepared(few, tmp_path, *EXTRACT, f"cohort.exclude={excluded}")
+    assert lesion not in set(left.entering["lesion_id"]) and written(tmp_path) == before
+    crops = {path for path in before if path.parent.name == "crops"}
+    for path in crops:
+        path.unlink()
+    prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    after = written(tmp_path)
+    assert after.keys() == before.keys() and {path for path in after if after[path] != before[path]} == crops
 
 
 def with_other_means(cohort, root, studies, rows):
