@@ -59,6 +59,9 @@ def training_shift(model: TrainedModel, cohort: FrozenCohort) -> Shift:
     if "mean" in ranges and "radiomics" in cohort.lesions.values:
         logs = signed_log(cohort.lesions.values["radiomics"])
         logs = logs[np.isfinite(logs).all(axis=1)]
+    else:
+        logs = np.empty((0, len(FEATURES)))
+    if len(logs) > 1:
         difference = standardised_differences(
             ranges["mean"], np.diag(ranges["covariance"]), logs.mean(axis=0), logs.var(axis=0, ddof=1)
         )

@@ -154,7 +154,9 @@ def test_a_batch_that_does_not_come_is_not_waited_for_without_end(monkeypatch):
         list(batches)
     assert "no batch came" in loading_failure(raised.value)[0]
     for process in multiprocessing.active_children():
-        process.kill()
+        with suppress(RuntimeError):  # the signal of its end, which may not come in another test
+            process.kill()
+            process.join(60)
 
 
 def shared_memory(monkeypatch, size):

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from bcbm.baselines.columns import table_columns
 from bcbm.config.compose import compose
-from bcbm.config.schema import Config, Features
+from bcbm.config.schema import Config, Features, Task
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES
 from bcbm.features.records import Study
@@ -126,7 +126,8 @@ def test_stability_judges_the_lesion_and_leaves_its_shells():
     noise = np.where(np.arange(107) < 50, 0.01, 5.0)
     values["perturbed"] = values["radiomics"][:, None] + rng.normal(size=(20, 4, 107)) * noise
     table = pd.DataFrame({"lesion_id": range(20), "patient_id": range(20)})
-    lesions = LesionData(table, values, Config(features=Features(stable=0.75, shells=[3.0])))
+    config = Config(features=Features(stable=0.75, shells=[3.0]), task=Task(modalities=["radiomics"]))
+    lesions = LesionData(table, values, config)
     fitted = RADIOMICS.fold_fit(lesions, np.arange(15))
     assert np.count_nonzero(fitted["scale"]) == 50 + 93
     assert list(table_columns(lesions, np.arange(15))) == [*FEATURES[:50], *shell_columns([3])]

@@ -49,6 +49,7 @@ def test_a_part_that_another_process_works_on_is_refused_by_its_number_until_tha
     assert problem.where == "fold 1" and f"PID {process.pid} on {other.host}" in problem.found
     assert not free.exists()  # the other part is given back
     process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     with sole_owner({"fold 1": file}):  # not reaped yet: a zombie works on nothing
         assert json.loads(file.read_text())["process"] == os.getpid()
     assert not file.exists()

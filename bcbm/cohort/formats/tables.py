@@ -135,8 +135,8 @@ def text_rows(path: Path) -> pd.DataFrame:
     """A CSV or TSV, its cells as they stand; commas, semicolons or tabs part them; None behind a short row.
 
     Raises:
-        ValueError: there is no row, one has more cells than there are headings, or a quotation mark is not
-            closed where its cell ends: it would swallow the rows up to the next one.
+        ValueError: there are no headings, a row has more cells than there are of them, or a quotation mark
+            is not closed where its cell ends: it would swallow the rows up to the next one.
     """
     text = path.read_bytes().decode("utf-8-sig")
     head = text.splitlines()[0] if text else ""
@@ -148,8 +148,8 @@ def text_rows(path: Path) -> pd.DataFrame:
             rows.append([*cells])
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}; look for a quotation mark too many") from None
-    if not rows:
-        raise ValueError("no row")
+    if not any(cell and cell.strip() for row in rows[:1] for cell in row):
+        raise ValueError("there are no headings in its first row")
     width = len(rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) > width:
