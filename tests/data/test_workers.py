@@ -27,6 +27,13 @@ pytestmark = pytest.mark.skipif(FORK is None, reason="loaders are not forked her
 
 
 @pytest.fixture
+def born():
+    """The processes that began since the test did: others of the same session may leave theirs to be used again."""
+    before = set(multiprocessing.active_children())
+    return lambda: sorted(set(multiprocessing.active_children()) - before, key=lambda process: process.pid)
+
+
+@pytest.fixture
 def loader():
     """Three training batches out of one process."""
     table, radiomics, _ = lesions_of(count=24)
@@ -57,7 +64,7 @@ def test_a_reader_that_hangs_up_is_no_error_of_the_loader_and_an_error_is(loader
     assert "KeyError: 'a key that nobody holds'" in capfd.readouterr().err
 
 
-def test_ctrl_c_is_the_readers_from_the_loaders_first_moment_on(loader, capfd):
+def test_ctrl_c_is_the_readers_from_the_loaders_first_moment_on(born, loader, capfd):
     class Moment:
         pass
 
@@ -66,7 +73,7 @@ def test_ctrl_c_is_the_readers_from_the_loaders_first_moment_on(loader, capfd):
     batches = iter(loader)
     del moment
     first = next(batches)
-    (process,) = multiprocessing.active_children()
+    (process,) = born()
     os.kill(process.pid, signal.SIGINT)
     assert len([first, *batches]) == 3
     assert capfd.readouterr().err == ""
@@ -102,10 +109,10 @@ def test_a_loader_ends_with_a_reader_that_was_killed_in_its_first_moment(loader)
     assert reader.exitcode == -signal.SIGKILL
 
 
-def test_a_signal_to_every_process_of_a_job_is_the_readers_and_its_own_ends_a_loader(loader, capfd):
+def test_a_signal_to_every_process_of_a_job_is_the_readers_and_its_own_ends_a_loader(born, loader, capfd):
     batches = iter(loader)
     first = next(batches)
-    (process,) = multiprocessing.active_children()
+    (process,) = born()
     subprocess.run(["kill", "-TERM", str(process.pid)], check=True)
     assert len([first, *batches]) == 3
     process.terminate()
@@ -113,10 +120,10 @@ def test_a_signal_to_every_process_of_a_job_is_the_readers_and_its_own_ends_a_lo
     assert process.exitcode == 0 and capfd.readouterr().err == ""
 
 
-def test_a_loader_that_is_killed_is_said_in_words(loader):
+def test_a_loader_that_is_killed_is_said_in_words(born, loader):
     batches = iter(loader)
     next(batches)
-    (process,) = multiprocessing.active_children()
+    (process,) = born()
     with pytest.raises(RuntimeError) as raised:
         process.kill()
         list(batches)
@@ -147,13 +154,13 @@ class Slow(torch.utils.data.Dataset):
         time.sleep(600)
 
 
-def test_a_batch_that_does_not_come_is_not_waited_for_without_end(monkeypatch):
+def test_a_batch_that_does_not_come_is_not_waited_for_without_end(born, monkeypatch):
     monkeypatch.setattr(loading, "LIMIT", 0.2)
     batches = TrainingLoader(Slow(), num_workers=1, worker_init_fn=lambda number: None)
     with pytest.raises(LoadingError) as raised:
         list(batches)
     assert "no batch came" in loading_failure(raised.value)[0]
-    for process in multiprocessing.active_children():
+    for process in born():
         with suppress(RuntimeError):  # the signal of its end, which may not come in another test
             process.kill()
             process.join(60)
