@@ -7,34 +7,24 @@ import socket
 from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bcbm.config.compose import plain
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.tracking import LONGEST, Tracker
+from bcbm.tracking.settings import is_private, sendable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning.pytorch.loggers import Logger
-    from wandb import Run
+    from wandb import Run, Table
+    from wandb.plot import CustomChart
 
     from bcbm.runs.finished import FinishedRun
+    from bcbm.tracking.summary import Summary
 
 JobType = Literal["fold", "trial", "summary"]
-# Where files lie on this machine, and what concerns the runs themselves.
-PRIVATE = (
-    "run",
-    "prepared",
-    "tracking",
-    "experiments",
-    "cohort.root",
-    "cohort.names",
-    "cohort.exclude",
-    "cohort.radiomics",
-    "split.file",
-    "model.weights",
-)
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
@@ -81,9 +71,9 @@ class WandbTracker(Tracker):
         """A run of the summary: figures, curves, and predictions under pseudonyms."""
         self.run = self.start("summary", "summary")
         if self.run is not None:
-            from bcbm.tracking.summary import send_summary
+            from bcbm.tracking.summary import summary_of
 
-            send_summary(self.run, run)
+            self.send_summary(summary_of(run))
         self.finish()
 
     def start_trial(self, name: str, settings: Mapping[str, object]) -> None:
@@ -100,6 +90,17 @@ class WandbTracker(Tracker):
         if self.run is not None:
             self.run.summary.update(dict(values))
         self.finish()
+
+    def send_summary(self, summary: "Summary") -> None:
+        """Fill the summary run; curves and confusion matrices are charts over their tables."""
+        import wandb
+
+        from bcbm.tracking.summary import OUT_OF_FOLD
+
+        assert self.run is not None
+        self.run.summary.update(summary.figures)
+        pictures = {name: wandb.Image(str(path)) for name, path in summary.pictures.items()}
+        self.run.log({**charts(summary), **pictures, OUT_OF_FOLD: _table(summary.tables[OUT_OF_FOLD])})
 
     def finish(self) -> None:
         """Finish the run that was started last."""
@@ -176,7 +177,7 @@ class WandbTracker(Tracker):
             program="bcbm",
             finish_timeout=PATIENCE,
         )
-        tried = {name: value for name, value in (parameters or {}).items() if not _is_private(name)}
+        tried = {name: value for name, value in (parameters or {}).items() if not is_private(name)}
         return wandb.init(
             id=secrets.token_hex(4),  # WANDB_RUN_ID would make one run of all
             project=self.settings.project,
@@ -193,18 +194,33 @@ class WandbTracker(Tracker):
         )
 
 
-def sendable(config: Config) -> dict[str, Any]:
-    """The resolved configuration without `PRIVATE`, also where `tune` names it."""
-    content = plain(config)
-    for name in PRIVATE:
-        room, _, last = name.rpartition(".")
-        del (content[room] if room else content)[last]
-    content["tune"] = {name: values for name, values in content["tune"].items() if not _is_private(name)}
-    return content
+def charts(summary: "Summary") -> dict[str, "CustomChart"]:
+    """W&B's own charts over the tables of curves and of confusion matrices."""
+    import wandb
+
+    from bcbm.tracking.summary import TITLES
+
+    drawn = {}
+    for name, table in summary.tables.items():
+        if name in TITLES:
+            title, xname = TITLES[name]
+            spec, fields = "wandb/lineseries/v0", {"step": "x", "lineKey": "line", "lineVal": "y"}
+            texts = {"title": summary.mark + title, "xname": xname}
+        elif name.startswith("confusion/"):
+            target = name.removeprefix("confusion/")
+            spec, fields = "wandb/confusion_matrix/v1", {"Actual": "actual", "Predicted": "predicted"}
+            fields["nPredictions"] = "patients"
+            texts = {"title": f"{summary.mark}{target} of patients at the thresholds of their folds"}
+        else:
+            continue
+        drawn[name] = wandb.plot_table(spec, _table(table), fields, texts)
+    return drawn
 
 
-def _is_private(name: str) -> bool:
-    return any(f"{name}.".startswith(f"{private}.") for private in PRIVATE)
+def _table(table: "pd.DataFrame") -> "Table":
+    import wandb
+
+    return wandb.Table(columns=[str(name) for name in table], data=table.to_numpy())
 
 
 def wandb_mode(mode: str) -> str:

@@ -12,7 +12,7 @@ from bcbm.cohort.table import portable
 from bcbm.comparison.compare import compare
 from bcbm.config.compose import compose
 from bcbm.report.pages.run import write_report
-from bcbm.tracking.wandb import sendable
+from bcbm.tracking.settings import sendable
 
 USER = "anna-schmidt"
 

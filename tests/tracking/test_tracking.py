@@ -33,8 +33,9 @@ from bcbm.runs.finished import read_run
 from bcbm.runs.identity import fingerprint
 from bcbm.statistics.metrics import patient_level
 from bcbm.tracking import group_name, tags, trackers_of
-from bcbm.tracking.summary import charts, figures, out_of_fold
-from bcbm.tracking.wandb import WandbTracker, sendable, wandb_mode
+from bcbm.tracking.settings import sendable
+from bcbm.tracking.summary import figures, out_of_fold, summary_of
+from bcbm.tracking.wandb import WandbTracker, charts, wandb_mode
 
 WORDS = [
     *("cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=50"),
@@ -136,13 +137,13 @@ def test_the_curves_are_those_of_the_results(runs):
     folder = folder_of(runs, "radiomics")
     results, predictions = (read_run(folder).results, read_run(folder).predictions)
     roc, calibration = table(folder, "curves/roc_table"), table(folder, "curves/calibration_table")
-    assert set(roc["lineKey"]) == {*RECEPTORS, "chance"}
+    assert set(roc["line"]) == {*RECEPTORS, "chance"}
     for target in RECEPTORS:
-        line = roc[roc["lineKey"] == target]
+        line = roc[roc["line"] == target]
         block = results["receptors"][target]["patient"]
-        assert np.trapezoid(line["lineVal"], line["step"]) == pytest.approx(block["auroc"])
-        assert calibration[calibration["lineKey"] == target]["lineVal"].between(0, 1).all()
-        cells = table(folder, f"confusion/{target}_table").set_index(["Actual", "Predicted"])["nPredictions"]
+        assert np.trapezoid(line["y"], line["x"]) == pytest.approx(block["auroc"])
+        assert calibration[calibration["line"] == target]["y"].between(0, 1).all()
+        cells = table(folder, f"confusion/{target}_table").set_index(["actual", "predicted"])["patients"]
         assert cells.sum() == block["positives"] + block["negatives"]
         right = cells[f"{target}+", f"{target}+"] / cells[f"{target}+"].sum()
         assert right == pytest.approx(block["operating"]["sensitivity"])
@@ -363,7 +364,8 @@ def test_only_the_first_rank_starts_runs(monkeypatch, tmp_path):
 
 def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
     finished = read_run(write_run(tmp_path / "run", "split.unit=lesion", "split.repeats=2"))
-    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in charts(finished).values())
+    drawn = charts(summary_of(finished))
+    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in drawn.values())
     table = out_of_fold(finished)
     assert "SECRET" not in table.to_csv() and len(table) == len(finished.predictions)
     named_figures = figures(finished.results)
@@ -372,7 +374,7 @@ def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
         and named_figures["ER/patient/auroc"] == finished.results["receptors"]["ER"]["patient"]["auroc"]
     )
     first = patient_level(finished.predictions)
-    cells = pd.DataFrame(charts(finished)["confusion/ER"].table.data)[2]
+    cells = pd.DataFrame(drawn["confusion/ER"].table.data)[2]
     rows = first[(first["target"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
     assert cells.sum() == len(rows)
 
