@@ -436,14 +436,14 @@ class Tracking:
 
     to: list[str] = key(
         ["wandb"],
-        "trackers beside the run folder, [] for none",
+        "trackers on top of the run folder, which is csv and is there in any case; [] for none",
         among="bcbm.tracking:TRACKERS",
         empty=True,
     )
     mode: Literal["auto", "online", "offline", "off"] = key(
         "auto", "W&B; auto: online with a key and a network, else offline; never asks"
     )
-    project: str = key("bcbm", "W&B project")
+    project: str = key("bcbm", "W&B project, MLflow experiment")
     entity: str | None = key(None, "W&B team or user")
     checkpoints: bool = key(False, "send each fold's checkpoint as an artifact (only when online)")
 

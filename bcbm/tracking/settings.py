@@ -1,6 +1,9 @@
 """The configuration as a tracker is sent it: without what names a place of this machine."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from bcbm.config.compose import plain
 from bcbm.config.schema import Config
@@ -26,10 +29,19 @@ def sendable(config: Config) -> dict[str, Any]:
     for name in PRIVATE:
         room, _, last = name.rpartition(".")
         del (content[room] if room else content)[last]
-    content["tune"] = {name: values for name, values in content["tune"].items() if not is_private(name)}
+    content["tune"] = tried(content["tune"])
     return content
 
 
-def is_private(name: str) -> bool:
-    """Whether a dotted key is one of `PRIVATE`, or inside one."""
+def settings_text(config: Config) -> str:
+    """The same as YAML, as Markdown shows it."""
+    return f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(sendable(config)))}```"
+
+
+def tried(settings: Mapping[str, object]) -> dict[str, object]:
+    """What a trial tries, by dotted key, without `PRIVATE`."""
+    return {name: value for name, value in settings.items() if not _is_private(name)}
+
+
+def _is_private(name: str) -> bool:
     return any(f"{name}.".startswith(f"{private}.") for private in PRIVATE)

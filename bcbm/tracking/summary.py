@@ -23,6 +23,7 @@ PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no i
 OUT_OF_FOLD = "out_of_fold"
 COLUMNS = ["repeat", "fold", "patient", "lesion", "target", "label", "probability"]
 COLUMNS += ["patient_probability", "threshold"]
+SIGNS = str.maketrans({"+": "pos", "-": "neg", "/": "_"})  # HR+/HER2-: no service takes all three in a name
 DIAGONAL = (0.0, 1.0), (0.0, 1.0)
 TITLES = {
     "curves/roc": ("ROC of patients: sensitivity", "1 - specificity"),
@@ -116,7 +117,7 @@ def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
     for column in ("patient", "lesion"):
         names = pseudonyms(finished.lesions[f"{column}_id"], salt)
         table[column] = table[f"{column}_id"].map(names).str[1:].astype(int)
-    table = table.sort_values(["patient", "lesion", "target", "repeat"])
+    table = table.sort_values(["patient", "lesion", "target", "repeat"], ignore_index=True)
     table["patient"] = "P" + table["patient"].astype(str)
     table["lesion"] = "L" + table["lesion"].astype(str)
     table = table[COLUMNS].astype(object)
@@ -125,7 +126,8 @@ def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
 
 def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
     for name, value in content.items():
+        place = prefix + name.translate(SIGNS)
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}/")
+            yield from _flat(value, f"{place}/")
         elif isinstance(value, int | float) and not math.isnan(value):
-            yield prefix + name, value
+            yield place, value

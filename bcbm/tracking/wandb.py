@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import socket
 from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -12,8 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.tracking import LONGEST, Tracker
-from bcbm.tracking.settings import is_private, sendable
+from bcbm.tracking import LONGEST, Tracker, part_name
+from bcbm.tracking.service import answers
+from bcbm.tracking.settings import sendable, tried
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ class WandbTracker(Tracker):
 
     def start_fold(self, number: int, seed: int) -> "Logger | None":
         """A run of the fold's training, which gets its curves."""
-        self.run = self.start(f"fold={number}" + f"-seed={seed}" * (seed > 0), "fold")
+        self.run = self.start(part_name(number, seed), "fold")
         if self.run is None:
             return None
         from lightning.pytorch.loggers import WandbLogger
@@ -177,7 +177,7 @@ class WandbTracker(Tracker):
             program="bcbm",
             finish_timeout=PATIENCE,
         )
-        tried = {name: value for name, value in (parameters or {}).items() if not is_private(name)}
+        trial = {"parameters": tried(parameters)} if parameters else {}
         return wandb.init(
             id=secrets.token_hex(4),  # WANDB_RUN_ID would make one run of all
             project=self.settings.project,
@@ -187,7 +187,7 @@ class WandbTracker(Tracker):
             name=f"{self.group}/{name}"[-LONGEST:],
             tags=self.tags,
             dir=str(self.folder),
-            config=self.content | ({"parameters": tried} if tried else {}),
+            config=self.content | trial,
             mode="online" if self.mode == "online" else "offline",
             reinit="finish_previous",
             settings=quiet,
@@ -237,7 +237,7 @@ def wandb_mode(mode: str) -> str:
     set_mode = os.environ.get("WANDB_MODE")
     if set_mode in {"offline", "disabled"}:
         return "offline" if set_mode == "offline" else "off"
-    return "online" if _has_key(address) and _answers(address) else "offline"
+    return "online" if _has_key(address) and answers(address) else "offline"
 
 
 def _has_key(address: SplitResult) -> bool:
@@ -247,12 +247,3 @@ def _has_key(address: SplitResult) -> bool:
         return netrc(os.environ.get("NETRC") or None).authenticators(address.netloc) is not None
     except (OSError, NetrcParseError):
         return False
-
-
-def _answers(address: SplitResult) -> bool:
-    try:
-        port = address.port or (80 if address.scheme == "http" else 443)
-        socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except (OSError, ValueError):  # or a port that is none
-        return False
-    return True

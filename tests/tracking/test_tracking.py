@@ -373,6 +373,7 @@ def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
         named_figures["leaky"] is True
         and named_figures["ER/patient/auroc"] == finished.results["receptors"]["ER"]["patient"]["auroc"]
     )
+    assert named_figures["subtype/counts/HRpos_HER2neg"] > 0  # no service takes the signs in a name
     first = patient_level(finished.predictions)
     cells = pd.DataFrame(drawn["confusion/ER"].table.data)[2]
     rows = first[(first["target"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
