@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.tracking import LONGEST, Tracker, part_name
-from bcbm.tracking.service import answers
+from bcbm.tracking.service import answers, store_id, stored_id
 from bcbm.tracking.settings import sendable, tried
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class WandbTracker(Tracker):
     def start(
         self, name: str, job_type: JobType, parameters: Mapping[str, object] | None = None
     ) -> "Run | None":
-        """Start a run; None where nothing is tracked.
+        """Start a run, or go on with it where it was begun before; None where nothing is tracked.
 
         A run of this process that is still alive is finished first. Figures that are logged together with
         `epoch` are drawn over it.
@@ -178,8 +178,11 @@ class WandbTracker(Tracker):
             finish_timeout=PATIENCE,
         )
         trial = {"parameters": tried(parameters)} if parameters else {}
+        run_id = stored_id(self.folder, "wandb", name) or secrets.token_hex(4)
+        store_id(self.folder, "wandb", name, run_id)
         return wandb.init(
-            id=secrets.token_hex(4),  # WANDB_RUN_ID would make one run of all
+            id=run_id,  # WANDB_RUN_ID would make one run of all
+            resume="allow",
             project=self.settings.project,
             entity=self.settings.entity,
             group=self.group,
