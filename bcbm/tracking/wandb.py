@@ -135,6 +135,7 @@ class WandbTracker(Tracker):
                 reason = " ".join(str(error).split())
                 raise ConfigError(f"tracking.mode=online: W&B refused ({reason}); try mode=auto") from None
             self.mode = "offline"  # for the rest of this experiment
+            wandb.teardown()  # else the id is in use
             run = self._init(name, job_type, parameters)
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
