@@ -85,12 +85,24 @@ class Service:
             "updateArtifactManifest": {"artifactManifest": manifest},
             "createArtifactFiles": {"files": {"edges": [{"node": spec} for spec in specs]}},
             "commitArtifact": {"artifact": {"id": "a", "digest": ""}},
+            "useArtifact": {"artifact": {"id": "a"}},
             "upsertView": {"view": {"id": "v", "name": variables.get("name")}, "inserted": True},
             "viewer": {"id": "w", "entity": "somebody", "username": "somebody", "flags": "{}"},
         }
         if "RunResumeStatus" in call["query"]:
             model = {"id": "p", "name": variables["project"], "entity": project["entity"]}
             return {"data": {"model": model | {"bucket": self.stored(variables["name"])}}}
+        if "query ArtifactByID" in call["query"]:
+            owner = {"id": "p", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ==", "name": "bcbm"}
+            owner["entity"] = {"id": "e", "name": "somebody"}
+            sequence = {"__typename": "ArtifactSequence", "id": "s", "name": "artifact", "project": owner}
+            artifact = {"id": "a", "artifactSequence": sequence, "versionIndex": 0, "tags": []}
+            artifact |= {"artifactType": {"name": "hashes"}, "description": None, "metadata": "{}"}
+            artifact |= {"ttlDurationSeconds": -1, "ttlIsInherited": True, "historyStep": None, "size": 1}
+            artifact |= {"state": "COMMITTED", "digest": "", "commitHash": None, "fileCount": 1}
+            return {
+                "data": {"artifact": artifact | {"createdAt": "2026-01-01", "updatedAt": None, "aliases": []}}
+            }
         if "upsertBucket(" in call["query"]:
             self.history.setdefault(variables["name"], [])
         self.calls.append((next((name for name in answers if f"{name}(" in call["query"]), ""), variables))

@@ -90,7 +90,7 @@ class MLflowTracker(LoggingTracker[MLFlowLogger]):
         return run_id
 
     def send_summary(self, logger: MLFlowLogger, summary: "Summary") -> None:
-        """Figures as metrics, pictures as files, tables as MLflow's."""
+        """Figures as metrics, pictures as files, tables as MLflow's, what went into the run as data sets."""
         self.attempt(_send, logger, summary)
 
     def attempt(
@@ -164,6 +164,10 @@ def _is_there(service: "MlflowClient", run_id: str) -> bool:
 
 
 def _send(logger: MLFlowLogger, summary: "Summary") -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
+    from bcbm.tracking.summary import LINEAGE
+
     service, run_id = logger.experiment, str(logger.run_id)
     figures = list(summary.figures.items())
     for start in range(0, len(figures), BATCH):
@@ -172,6 +176,11 @@ def _send(logger: MLFlowLogger, summary: "Summary") -> None:
         service.log_artifact(run_id, str(path), str(Path(name).parent))
     for name, table in summary.tables.items():
         service.log_table(run_id, table, f"{name}.json")
+    lineage = summary.tables[LINEAGE]
+    inputs = lineage[lineage["part"] == "all"]
+    pairs = zip(inputs["kind"], inputs["hash"], strict=True)
+    datasets = [DatasetInput(Dataset(kind, digest, "hash", "bcbm"), []) for kind, digest in pairs]
+    service.log_inputs(run_id, datasets)
 
 
 def _shown(address: str) -> str:

@@ -1,5 +1,6 @@
 """What every tracker shows of a finished run: figures, curves, and predictions under pseudonyms."""
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.results import Results
 
 PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no image of a patient
-OUT_OF_FOLD = "out_of_fold"
+OUT_OF_FOLD, LINEAGE = "out_of_fold", "lineage"
 COLUMNS = ["repeat", "fold", "patient", "lesion", "target", "label", "probability"]
 COLUMNS += ["patient_probability", "threshold"]
 SIGNS = str.maketrans({"+": "pos", "-": "neg", "/": "_"})  # HR+/HER2-: no service takes all three in a name
+LENGTH = 16  # digits of a hash
 DIAGONAL = (0.0, 1.0), (0.0, 1.0)
 TITLES = {
     "curves/roc": ("ROC of patients: sensitivity", "1 - specificity"),
@@ -39,8 +41,8 @@ class Summary:
     Attributes:
         figures: see `figures`.
         pictures: files by name, as `figures/roc`.
-        tables: `out_of_fold`, see there; those of `TITLES`, with columns line, x and y; and of each target
-            `confusion/ER`, with columns actual, predicted and patients.
+        tables: `out_of_fold` and `lineage`, see there; those of `TITLES`, with columns line, x and y; and of
+            each target `confusion/ER`, with columns actual, predicted and patients.
         mark: what stands before each title of a run that is LEAKY, else "".
     """
 
@@ -56,7 +58,7 @@ def summary_of(finished: FinishedRun) -> Summary:
     return Summary(
         figures=figures(finished.results),
         pictures={f"figures/{name}": finished.folder / "figures" / f"{name}.png" for name in PICTURES},
-        tables={OUT_OF_FOLD: out_of_fold(finished), **curves(finished)},
+        tables={OUT_OF_FOLD: out_of_fold(finished), LINEAGE: lineage(finished), **curves(finished)},
         mark=f"LEAKY ({leak_in_words(finished.results['split'])}): " if leaky else "",
     )
 
@@ -122,6 +124,24 @@ def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
     table["lesion"] = "L" + table["lesion"].astype(str)
     table = table[COLUMNS].astype(object)
     return table.where(table.notna(), None)
+
+
+def lineage(finished: FinishedRun) -> pd.DataFrame:
+    """What the run was made of and what it made, as hashes: columns kind, part and hash.
+
+    Runs of one cohort, one split or one lesion table have the same hash of it; weights have one a training.
+    """
+    rows = pd.util.hash_pandas_object(finished.lesions, index=False).to_numpy()
+    names = ",".join(map(str, finished.lesions.columns))
+    inputs = {name: str(finished.environment[name]) for name in ("cohort", "split")}
+    inputs["lesions"] = hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()[:LENGTH]
+    sums = sorted(finished.folder.glob("fold=*/**/checkpoints/best.sha256"))
+    weights = [
+        ("weights", "/".join(path.relative_to(finished.folder).parts[:-2]), path.read_text()[:LENGTH])
+        for path in sums
+    ]
+    table = [(name, "all", digest) for name, digest in inputs.items()] + weights
+    return pd.DataFrame(table, columns=["kind", "part", "hash"])
 
 
 def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:

@@ -1,8 +1,11 @@
 """Weights & Biases: the runs of an experiment or a search, and whether there are any."""
 
+import hashlib
+import json
 import os
 import re
 import secrets
+import warnings
 from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from bcbm.config.schema import Config
-from bcbm.errors import ConfigError
+from bcbm.errors import ConfigError, Note
 from bcbm.tracking import LONGEST, Tracker, part_name
 from bcbm.tracking.service import answers, store_id, stored_id
 from bcbm.tracking.settings import sendable, tried
@@ -95,12 +98,38 @@ class WandbTracker(Tracker):
         """Fill the summary run; curves and confusion matrices are charts over their tables."""
         import wandb
 
-        from bcbm.tracking.summary import OUT_OF_FOLD
+        from bcbm.tracking.summary import LINEAGE, OUT_OF_FOLD
 
         assert self.run is not None
         self.run.summary.update(summary.figures)
         pictures = {name: wandb.Image(str(path)) for name, path in summary.pictures.items()}
-        self.run.log({**charts(summary), **pictures, OUT_OF_FOLD: _table(summary.tables[OUT_OF_FOLD])})
+        tables = {name: _table(summary.tables[name]) for name in (OUT_OF_FOLD, LINEAGE)}
+        self.run.log({**charts(summary), **pictures, **tables})
+        if self.mode == "online" and answers(_address()):  # offline W&B takes no inputs of a run
+            try:
+                self.send_lineage(summary.tables[LINEAGE])
+            except Exception as error:  # whatever the service says
+                reason = next(iter(str(error).splitlines()), "")
+                warnings.warn(f"W&B did not take the lineage of the run ({reason})", Note, stacklevel=2)
+
+    def send_lineage(self, lineage: "pd.DataFrame") -> None:
+        """Send an artifact a kind, which holds hashes and nothing else: weights come out of the run, the
+        others went into it.
+        """
+        import wandb
+
+        assert self.run is not None
+        for name, rows in lineage.groupby("kind", sort=False):
+            kind, hashes = str(name), dict(zip(rows["part"], rows["hash"], strict=True))
+            content = json.dumps(hashes, sort_keys=True)
+            digest = hashes.get("all") or hashlib.sha256(content.encode()).hexdigest()[:16]
+            artifact = wandb.Artifact(f"{kind}-{digest}", kind, metadata=hashes)
+            with artifact.new_file("hashes.json", "w") as file:
+                file.write(content)
+            if kind == "weights":
+                self.run.log_artifact(artifact)
+            else:
+                self.run.use_artifact(artifact)
 
     def finish(self) -> None:
         """Finish the run that was started last."""
@@ -233,7 +262,7 @@ def wandb_mode(mode: str) -> str:
     Raises:
         ConfigError: online without a key.
     """
-    address = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    address = _address()
     if mode == "online" and not _has_key(address):
         raise ConfigError("tracking.mode=online needs a key: run `wandb login`, or set WANDB_API_KEY")
     if mode != "auto":
@@ -242,6 +271,10 @@ def wandb_mode(mode: str) -> str:
     if set_mode in {"offline", "disabled"}:
         return "offline" if set_mode == "offline" else "off"
     return "online" if _has_key(address) and answers(address) else "offline"
+
+
+def _address() -> SplitResult:
+    return urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
 
 
 def _has_key(address: SplitResult) -> bool:

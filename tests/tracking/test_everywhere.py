@@ -1,10 +1,12 @@
 """The same names, figures, tables and pseudonyms by every tracker, each read back by its own reader."""
 
+import hashlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.error import URLError
@@ -24,7 +26,7 @@ from bcbm.report.pages.run import write_report
 from bcbm.runs.finished import read_run
 from bcbm.tracking import TRACKERS, require_trackers, trackers_of
 from bcbm.tracking.settings import sendable
-from bcbm.tracking.summary import PICTURES, summary_of
+from bcbm.tracking.summary import LINEAGE, OUT_OF_FOLD, PICTURES, lineage, summary_of
 
 pytest.importorskip("tensorboard", reason="pip install 'bcbm[tensorboard]' brings it")
 pytest.importorskip("mlflow", reason="pip install 'bcbm[mlflow]' brings it")
@@ -123,16 +125,35 @@ def test_the_summary_has_the_same_figures_tables_and_pictures_in_every_tracker(r
         file = Path(service.download_artifacts(run.info.run_id, f"{name}.json", str(tmp_path)))
         mlflow_table = pd.DataFrame(**json.loads(file.read_text()))
         assert f"{name}.json" in run.data.tags["mlflow.loggedArtifacts"]  # it is shown as a table
-        content = sent.table(name if name == "out_of_fold" else f"{name}_table", place)
+        content = sent.table(name if name in (OUT_OF_FOLD, LINEAGE) else f"{name}_table", place)
         wandb_table = pd.DataFrame(content["data"], columns=content["columns"])
         assert list(table) == list(mlflow_table) == list(wandb_table) == list(rows(text(scalars, name)))
         assert len(table) == len(mlflow_table) == len(wandb_table) == len(rows(text(scalars, name)))
-        text_columns = [column for column in ("patient", "lesion", "line", "actual") if column in table]
+        text_columns = [
+            column for column in ("patient", "lesion", "line", "actual", "part", "hash") if column in table
+        ]
         for other in (mlflow_table, wandb_table, rows(text(scalars, name))):
             assert other[text_columns].equals(table[text_columns].astype(other[text_columns].dtypes))
     assert set(scalars.Tags()["images"]) == {f"figures/{name}" for name in PICTURES}
     files = {file.path for file in service.list_artifacts(run.info.run_id, "figures")}
     assert files == {f"figures/{name}.png" for name in PICTURES}
+
+
+def test_the_lineage_is_of_hashes_that_runs_share_and_mlflow_has_it_as_data_sets(root, folder):
+    finished = read_run(folder)
+    table = lineage(finished).set_index(["kind", "part"])["hash"]
+    assert table["cohort", "all"] == finished.environment["cohort"]
+    assert table["split", "all"] == finished.split["hash"]
+    for number in (0, 1):
+        weights = (folder / f"fold={number}" / "checkpoints" / "best.ckpt").read_bytes()
+        assert hashlib.sha256(weights).hexdigest().startswith(table["weights", f"fold={number}"])
+    other = finished.lesions.assign(excluded=True)
+    again = lineage(replace(finished, lesions=finished.lesions.copy())).set_index(["kind", "part"])["hash"]
+    changed = lineage(replace(finished, lesions=other)).set_index(["kind", "part"])["hash"]
+    assert again.equals(table) and changed["lesions", "all"] != table["lesions", "all"]
+    sets = runs_of(service_of(root))["summary"].inputs.dataset_inputs
+    digests = {entry.dataset.name: entry.dataset.digest for entry in sets}
+    assert digests == {kind: table[kind, "all"] for kind in ("cohort", "split", "lesions")}
 
 
 def test_every_part_has_the_settings_and_the_tags(root, folder):
@@ -292,7 +313,7 @@ def test_a_real_server_is_sent_the_same(tmp_path, monkeypatch):
                 and "mlflow.user" not in runs["summary"].data.tags
             )
             files = {file.path for file in client(address).list_artifacts(runs["summary"].info.run_id)}
-            assert files == {"figures", "curves", "confusion", "out_of_fold.json"}
+            assert files == {"figures", "curves", "confusion", "out_of_fold.json", "lineage.json"}
         finally:
             server.terminate()
 

@@ -34,7 +34,7 @@ from bcbm.runs.identity import fingerprint
 from bcbm.statistics.metrics import patient_level
 from bcbm.tracking import group_name, tags, trackers_of
 from bcbm.tracking.settings import sendable
-from bcbm.tracking.summary import figures, out_of_fold, summary_of
+from bcbm.tracking.summary import figures, lineage, out_of_fold, summary_of
 from bcbm.tracking.wandb import WandbTracker, charts, wandb_mode
 
 WORDS = [
@@ -250,6 +250,16 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
         if artifact["artifactTypeName"] == "model"
     ]
     assert models == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
+    hashes = {artifact["artifactTypeName"]: artifact["artifactCollectionName"] for artifact in artifacts}
+    run = read_run(folder)
+    digests = lineage(run).set_index(["kind", "part"])["hash"]
+    for kind in ("cohort", "split", "lesions"):
+        assert hashes[kind] == f"{kind}-{digests[kind, 'all']}"
+    assert hashes["weights"].startswith("weights-")
+    used = [request for field, request in service.calls if field == "useArtifact"]
+    assert len(used) == 3  # weights come out of a run
+    files = [json.loads(body) for body in service.received if body.startswith(b'{"fold=0": ')]
+    assert files == [digests["weights"].to_dict()]
     content = b"".join(service.received)
     assert b"ER/patient/auroc_low" in content and b"grad_norm" in content and b"network.trunk" in content
     texts = {"BCBM-RadioGenomics", *identifying(folder), str(tmp_path), str(cache), str(HOME)}
