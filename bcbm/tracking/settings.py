@@ -7,19 +7,12 @@ from omegaconf import OmegaConf
 
 from bcbm.config.compose import plain
 from bcbm.config.schema import Config
+from bcbm.runs.identity import NOT_IDENTITY, PLACES
 
-# Where files lie on this machine, and what concerns the runs themselves.
+# Where files lie on this machine, and what other commands than `fit` are asked for.
 PRIVATE = (
-    "run",
-    "prepared",
-    "tracking",
-    "experiments",
-    "cohort.root",
-    "cohort.names",
-    "cohort.exclude",
-    "cohort.radiomics",
-    "split.file",
-    "model.weights",
+    *(name for name in NOT_IDENTITY if name not in ("fold", "bootstrap")),
+    *(f"{room}.{name}" for room, names in PLACES.items() for name in names),
 )
 
 

@@ -7,8 +7,10 @@ import re
 import secrets
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from netrc import NetrcParseError, netrc
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 JobType = Literal["fold", "trial", "summary"]
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
+LASTING = Path("/var/tmp")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
 
@@ -48,6 +51,7 @@ class WandbTracker(Tracker):
         self.settings = config.tracking
         self.content = sendable(config)
         self.run: Run | None = None
+        os.environ.setdefault("WANDB_DATA_DIR", _staging())
 
     @classmethod
     def require(cls, config: Config) -> None:
@@ -203,6 +207,7 @@ class WandbTracker(Tracker):
             disable_code=True,
             x_disable_meta=True,
             x_disable_stats=True,
+            x_save_requirements=False,  # all that is installed, a house's own packages too
             host="unnamed",
             program="bcbm",
             finish_timeout=PATIENCE,
@@ -271,6 +276,22 @@ def wandb_mode(mode: str) -> str:
     if set_mode in {"offline", "disabled"}:
         return "offline" if set_mode == "offline" else "off"
     return "online" if _has_key(address) and answers(address) else "offline"
+
+
+def _staging() -> str:
+    """The folder where W&B lays copies until they are sent, whose place it sends with them.
+
+    By default that is in the home folder, which is named after a person. Offline they wait for `wandb sync`,
+    so this is the one that outlives a restart of the machine, as far as there is one.
+    """
+    if not hasattr(os, "getuid") or not LASTING.is_dir():
+        return mkdtemp(prefix="wandb-")
+    folder = LASTING / f"wandb-{os.getuid()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid == os.getuid():
+            return str(folder)
+    return mkdtemp(prefix="wandb-")  # somebody else has made that one
 
 
 def _address() -> SplitResult:

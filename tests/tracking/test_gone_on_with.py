@@ -71,7 +71,7 @@ def test_what_was_written_offline_in_two_starts_is_sent_as_one_run(tmp_path):
     with wandb_service() as service:
         environment = {**os.environ, "WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY}
         sync = [sys.executable, "-m", "wandb", "sync", *folders]
-        subprocess.run(sync, env=environment, check=True, capture_output=True, timeout=120)
+        subprocess.run(sync, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
         assert {run: [row["epoch"] for row in rows] for run, rows in service.history.items()} == {
             name: [0, 1, 2, 2, 3, 4]
         }

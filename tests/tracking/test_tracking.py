@@ -4,8 +4,10 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -211,6 +213,26 @@ def test_no_id_stands_in_any_byte_of_any_run_and_no_path_in_what_is_sent(runs, c
             assert [text for text in homes if text.encode() in content] == []
 
 
+def test_what_was_written_offline_is_sent_without_a_name_of_a_person_or_a_machine(runs, cache):
+    folder = folder_of(runs, "position")
+    names = {run.about.run_id for run in stored_runs(folder)}
+    with wandb_service() as service:
+        environment = {**os.environ, "WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY}
+        environment["WANDB_PROGRAM"] = "bcbm"  # as the documentation says: else the place of W&B's command
+        sync = [sys.executable, "-m", "wandb", "sync", *map(str, (folder / "wandb").glob("offline-run-*"))]
+        subprocess.run(sync, cwd=cache, env=environment, check=True, capture_output=True, timeout=120)
+    assert set(service.history) == names and len(names) == 3
+    starts = [call for field, call in service.calls if field == "upsertBucket"]
+    assert {(call["host"], call["program"]) for call in starts} == {("unnamed", "bcbm"), (None, None)}
+    assert not any(call.get(name) for call in starts for name in ("commit", "repo"))
+    files = {name for field, call in service.calls if field == "createRunFiles" for name in call["files"]}
+    assert {name for name in files if not name.startswith("media/")} == {"config.yaml", "wandb-summary.json"}
+    content = b"".join(service.received)
+    assert b"ER/patient/auroc_low" in content
+    texts = {*identifying(folder), str(runs), str(cache), str(HOME), f"{Path.home()}/", sys.executable}
+    assert [text for text in texts if text.encode() in content] == []
+
+
 def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
     (path,) = (runs / "compare").rglob("wandb-workspace.json")
     view = json.loads(path.read_text())
@@ -262,7 +284,14 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
     assert files == [digests["weights"].to_dict()]
     content = b"".join(service.received)
     assert b"ER/patient/auroc_low" in content and b"grad_norm" in content and b"network.trunk" in content
-    texts = {"BCBM-RadioGenomics", *identifying(folder), str(tmp_path), str(cache), str(HOME)}
+    texts = {
+        "BCBM-RadioGenomics",
+        *identifying(folder),
+        str(tmp_path),
+        str(cache),
+        str(HOME),
+        f"{Path.home()}/",
+    }
     assert [text for text in texts if text.encode() in content] == []
     loaded = next(body for body in service.received if b"network.trunk" in body)
     module = LesionModule.load_from_checkpoint(io.BytesIO(loaded), weights_only=True)
