@@ -250,6 +250,8 @@ def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
         place, _, key = metric.rpartition("summary_metrics.")
         assert key in (summary.summary if metric.startswith("summary_metrics.") else fold.summary), place
     assert {f"val/loss_{target}" for target in RECEPTORS} | MONITORED <= shown
+    for place in ("patient/calibration/slope", "patient/brier", "folds/mean", "folds/std"):
+        assert {f"summary_metrics.{target}/{place}" for target in RECEPTORS} <= shown
     assert {f"summary_metrics.{r}/patient/auroc_low" for r in RECEPTORS} | {
         "summary_metrics.mean/auroc"
     } <= shown
