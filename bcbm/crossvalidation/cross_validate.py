@@ -111,7 +111,7 @@ def _run(
         for number in sorted(set(requested) - set(missing)):
             say(console, f"fold {number}: finished before")
         at_once = folds_at_once(config, len(missing))
-        beside = max(at_once, config.trainer.ranks // config.trainer.num_nodes)
+        beside = max(at_once.first, config.trainer.ranks // config.trainer.num_nodes)
         if missing:
             for line in outlook(config, lesions, split):
                 say(console, line)
@@ -123,7 +123,7 @@ def _run(
         jobs = {
             number: FoldJob(
                 *(config, lesions, split, number, folder),
-                place=Place(before + 1, len(missing), at_once),
+                place=Place(before + 1, len(missing), at_once.first),
                 beside=beside,
             )
             for before, number in enumerate(missing)
@@ -133,11 +133,11 @@ def _run(
 
         def measured(number: int) -> None:
             """Say what the other folds will take, by the first that has ended."""
-            others = len(missing) - at_once
+            others = len(missing) - at_once.first
             if line := remaining(folder.fold(number), perf_counter() - began, others, at_once):
                 say(console, line)
 
-        if at_once > 1:
+        if at_once.first > 1:
             from bcbm.crossvalidation.parallel import side_by_side
 
             side_by_side(work, missing, at_once, console, measured)
