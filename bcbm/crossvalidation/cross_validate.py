@@ -47,14 +47,22 @@ def run(
 def _run(
     config: "Config", console: "Console", choices: Mapping[int, Mapping[str, Any]] | None, log: "RunLog"
 ) -> "Path":
+    from bcbm.crossvalidation.at_once import folds_at_once
+    from bcbm.crossvalidation.launch import check_launch
+    from bcbm.crossvalidation.parallel import STACK, side_by_side
+    from bcbm.crossvalidation.readiness import require_ready
+    from bcbm.system.processes import load_stack
+
+    check_launch(config)
+    require_ready(config)
+    if config.fold == "all" and folds_at_once(config, config.split.folds).first > 1:
+        load_stack(STACK)  # beside what comes before the folds
+
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
-    from bcbm.crossvalidation.at_once import folds_at_once
-    from bcbm.crossvalidation.launch import check_launch
     from bcbm.crossvalidation.outlook import outlook, remaining
-    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
@@ -66,8 +74,6 @@ def _run(
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
-    check_launch(config)
-    require_ready(config)
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
@@ -138,8 +144,6 @@ def _run(
                 say(console, line)
 
         if at_once.first > 1:
-            from bcbm.crossvalidation.parallel import side_by_side
-
             side_by_side(work, missing, at_once, console, measured)
         else:
             with folder.named_to_other_ranks():
