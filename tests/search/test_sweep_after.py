@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from bcbm.config.compose import compose, load, override, plain, to_yaml
+from bcbm.crossvalidation.choice import mean_auroc
 from bcbm.crossvalidation.cross_validate import run as fit
 from bcbm.report.figures.palette import PATIENT
 from bcbm.report.figures.parameters import Scale, ranked
@@ -389,6 +390,18 @@ def test_the_choice_stands_beside_the_default_with_a_test(real):
     words = "Mean AUROC of patients that no choice has seen"
     assert words in screens[1] and "Difference from demo as it is" in screens[1]
     page = home / "report.html"
+    best = json.loads((home / "best.json").read_text())
+    gaps = []
+    for number in (0, 1):
+        outer = mean_auroc(
+            pd.read_parquet(
+                only(only(folder / "demo+sweep" / "small")) / f"fold={number}/predictions.parquet"
+            )
+        )
+        inner = best[f"fold={number}"]["value"]
+        assert f"fold={number} {inner:.3f} {outer:.3f}" in text_of(page)
+        gaps.append(inner - outer)
+    assert f"What choosing promised: auroc of inner folds {sum(gaps) / 2:+.2f}" in text_of(page)
     assert words in text_of(page) and 'href="compare/report.html"' in page.read_text()
 
 
