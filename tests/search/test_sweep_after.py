@@ -405,6 +405,23 @@ def test_the_choice_stands_beside_the_default_with_a_test(real):
     assert words in text_of(page) and 'href="compare/report.html"' in page.read_text()
 
 
+def test_another_search_begins_with_what_this_one_has_found(real, tmp_path):
+    folder, home, _ = real
+    (tmp_path / "further.yaml").write_text(
+        SMALL.replace("  model.fusion: {categorical: [concat, gated]}\n", "")
+    )
+    words = [f"sweep={tmp_path / 'further.yaml'}", f"run.root={tmp_path}", *TABULAR, "outer=final"]
+    done = run_command(
+        "sweep", *words, f"warm={home}", "refit=false", timeout=600, BCBM_CACHE=str(folder / "cache")
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_csv(next(tmp_path.glob("sweeps/further/*/trials.csv")))
+    tried = trials.loc[trials["warm"].notna(), "model.dropout"]
+    assert len(tried) and set(tried) <= set(
+        read_sweep(home).trials.query("study == 'final'")["model.dropout"]
+    )
+
+
 def test_the_ready_experiment_of_a_real_sweep_runs_what_the_final_study_chose(real):
     _, home, screens = real
     path = home / "demo_small.yaml"
