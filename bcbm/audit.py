@@ -20,7 +20,7 @@ KEYS = ("cohort", "prepared", "features", "run")
 
 
 def audit(config: "Config", console: "Console") -> int:
-    """Inspect a cohort, write `<run.root>/audit/<content>/audit.{html,json}`, return the exit status."""
+    """Inspect a cohort, write its page, `audit.json` and Table 1, return the exit status."""
     from bcbm.preparation.reading import disk_errors
 
     with disk_errors(config):
@@ -34,6 +34,8 @@ def _audit(config: "Config", console: "Console") -> int:
     from bcbm.report.figures.audit import audit_figures
     from bcbm.report.pages.audit import write_page
     from bcbm.report.pages.overview import write_overview
+    from bcbm.report.tables import cohort_in_words
+    from bcbm.report.text_table import write_text_table
     from bcbm.system.files import strict_json, write_whole
     from bcbm.terminal.progress import progress_bar
 
@@ -46,6 +48,7 @@ def _audit(config: "Config", console: "Console") -> int:
         images, form = cohort.survey is not None, config.cohort.form
         figures = audit_figures(cohort.table, content["flow"], Path(drawings), images, form, brains)
         write_page(content, figures, folder / "audit.html")
+    write_text_table(cohort_in_words(content["table_one"]), folder / "table1")
     write_overview(Path(config.run.root))
     report(cohort.table, [], console)
     _print(content, console)

@@ -5,6 +5,7 @@ from typing import Any
 
 from bcbm.report.figures.registered import MOST
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.tables import cohort_in_words
 
 SHOWN = 20  # rows of a long table that are open at once
 MARKED = 0.05  # false discovery rate of the marked confounders
@@ -35,6 +36,7 @@ def write_page(audit: dict[str, Any], figures: dict[str, Path], path: Path) -> N
         "audit_page.html.j2",
         path,
         audit=audit,
+        patients=cohort_in_words(audit["table_one"]) if "table_one" in audit else None,
         groups=group_findings(audit["findings"]),
         marked=sum(test["q"] < MARKED for test in audit["confounders"]),
         pictures={name: embedded(file.parent, file.name) for name, file in figures.items()},

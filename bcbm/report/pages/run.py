@@ -25,6 +25,7 @@ from bcbm.report.pages.subgroups import (
     single_patients,
     subgroup_content,
 )
+from bcbm.report.tables import write_cohort_table
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
@@ -44,7 +45,7 @@ CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
 
 
 def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun | None = None) -> Path:
-    """Write `report.html` of a finished run, and its figures into `figures/`.
+    """Write `report.html` of a finished run, its figures into `figures/` and its tables into `tables/`.
 
     Args:
         run: the run folder.
@@ -73,6 +74,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         beside=beside_auroc("patient"),
         verdict=verdict(finished.results),
         flow=steps,
+        table_one=write_cohort_table(finished),
         leak=leak,
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
