@@ -3,10 +3,16 @@
 import math
 from collections.abc import Sequence
 
-from bcbm.report.text_table import TextTable, write_text_table
-from bcbm.report.words import share, signed, thousands
+import pandas as pd
+
+from bcbm.report.text_table import TextTable, booktabs, write_text_table
+from bcbm.report.words import RANDOM_WORDS, interval, leak_in_words, number, share, signed, thousands
 from bcbm.runs.finished import FinishedRun
+from bcbm.statistics import beside_auroc
+from bcbm.statistics.results import Results
 from bcbm.statistics.table_one import Row, TableOne, table_one
+from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 
 TABLES = "tables"  # folder of a run that holds them
 DASH = "\N{EN DASH}"  # where there is nothing to say
@@ -16,6 +22,11 @@ COHORT_NOTES = (
     "10.1002/sim.3697); of logarithms where medians stand. A patient's age, sex and scanner are those of the "
     "first study that enters.",
     "† Of lesions, each with its own label: lesions of one patient are not independent.",
+)
+RESULTS_NOTES = (
+    "Of patients, out of fold. AUROC: mean over folds; its interval and p, of 0.5, count that models would "
+    "be fitted anew; q: p after Benjamini and Hochberg. Other intervals hold the fitted models fixed.",
+    "† Of lesions, which are not independent.",
 )
 
 
@@ -30,11 +41,51 @@ def cohort_in_words(table: TableOne) -> TextTable:
     return TextTable(headings, [_cells(row, headings) for row in table["rows"]], COHORT_NOTES)
 
 
-def write_cohort_table(run: FinishedRun) -> TextTable:
-    """Write the first table of a run's article as `tables/table1.csv` and `.tex`; returns it."""
-    table = cohort_in_words(table_one(run.entering, run.config["task"]["targets"]))
-    write_text_table(table, run.folder / TABLES / "table1")
-    return table
+def results_in_words(results: Results) -> TextTable:
+    """The table of results of an article, a row a target and the mean."""
+    beside = beside_auroc("patient")
+    headings = ["", "AUROC [95 % CI]", "p", "q"]
+    headings += [entry.label + " [95 % CI]" * bool(entry.interval) for entry in beside.values()]
+    headings += ["slope", "intercept", "positive / negative", "lesion AUROC †"]
+    rows = []
+    for target, block in results["receptors"].items():
+        patient = block["patient"]
+        cells = [target, interval(patient), number(patient["p"], 3), number(patient["q"], 3)]
+        cells += [interval(patient, name, entry.digits) for name, entry in beside.items()]
+        cells += [number(patient["calibration"][name]) for name in ("slope", "intercept")]
+        cells += [f"{patient['positives']} / {patient['negatives']}", interval(block["lesion"])]
+        rows.append(cells)
+    if len(rows) > 1:
+        mean = ["mean", interval(results["mean"]), number(results["mean"]["p"], 3)]
+        rows.append(mean + [""] * (len(headings) - len(mean)))
+    return TextTable([("", heading) for heading in headings], rows, RESULTS_NOTES)
+
+
+def results_as_numbers(results: Results) -> pd.DataFrame:
+    """The figures of `results.json` in columns of the same names, a row a target and level; the mean last."""
+    rows = []
+    for target, block in results["receptors"].items():
+        for level, figures in (("patient", block["patient"]), ("lesion", block["lesion"])):
+            shown = {name: value for name, value in figures.items() if name != "coverage"}
+            folds = {f"folds_{name}": block["folds"][name] for name in ("mean", "std")}  # of patients
+            rows.append({"target": target, "level": level, **shown, **(folds if level == "patient" else {})})
+    rows.append({"target": "mean", "level": "patient", **results["mean"]})
+    return pd.json_normalize(rows, sep="_").assign(leaky=results["leaky"])
+
+
+def write_tables(run: FinishedRun) -> TextTable:
+    """Write the tables of a run's article into `tables/`; returns the first of them."""
+    cohort = cohort_in_words(table_one(run.entering, run.config["task"]["targets"]))
+    folder, alarm = run.folder / TABLES, ""
+    if run.results["leaky"]:
+        alarm = f"LEAKY: {leak_in_words(run.results['split'])}; no figure is a result"
+    elif run.random_labels is not None:
+        alarm = f"RANDOM LABELS, {RANDOM_WORDS}; no figure is a result"
+    numbers = results_as_numbers(run.results).assign(random_labels=run.random_labels)
+    write_text_table(cohort, folder / "table1")
+    write_whole(folder / "results.csv", spreadsheet_csv(numbers))
+    write_whole(folder / "results.tex", booktabs(results_in_words(run.results), alarm))
+    return cohort
 
 
 def _cells(row: Row, headings: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Tables of an article: who the patients are by target, as numbers, CSV, LaTeX and on the pages."""
 
+import json
 import math
 import re
 import shutil
@@ -144,5 +145,38 @@ def test_a_run_leaves_its_table_and_shows_it_folded(tmp_path):
     section = html.split('<details id="table1">')[1].split("</details>")[0]
     assert all(cell in section for row in words.rows for cell in row)
     assert (run / "tables" / "table1.tex").read_text().count("\\toprule") == 1
-    for name in ("table1.csv", "table1.tex"):
-        assert "SECRET" not in (run / "tables" / name).read_text()
+    for path in (run / "tables").iterdir():
+        assert "SECRET" not in path.read_text()
+
+
+def test_the_results_of_a_run_are_a_table_for_an_article(tmp_path):
+    run = write_run(tmp_path / "run")
+    write_report(run)
+    results = json.loads((run / "results.json").read_text())["receptors"]
+    table = pd.read_csv(run / "tables" / "results.csv").set_index(["target", "level"])
+    assert len(table) == 2 * len(results) + 1
+    latex = (run / "tables" / "results.tex").read_text()
+    rows = {line.split(" & ")[0]: line for line in latex.splitlines() if " & " in line}
+    for target, block in results.items():
+        for level in ("patient", "lesion"):
+            row = table.loc[(target, level)]
+            assert row["auroc_low"] == pytest.approx(block[level]["auroc_low"])
+            assert f"{block[level]['auroc']:.2f} [{block[level]['auroc_low']:.2f}" in rows[target]
+        assert table.loc[(target, "patient"), "calibration_slope"] == pytest.approx(
+            block["patient"]["calibration"]["slope"]
+        )
+        assert f"{block['patient']['positives']} / {block['patient']['negatives']}" in rows[target]
+    assert not table["leaky"].any() and "LEAKY" not in latex
+
+
+@pytest.mark.parametrize(
+    ("word", "mark"), [("split.unit=lesion", "LEAKY"), ("task.random_labels=3", "RANDOM LABELS")]
+)
+def test_figures_that_are_no_result_say_so_in_an_article_too(tmp_path, word, mark):
+    run = write_run(tmp_path / "run", word)
+    write_report(run)
+    assert mark in (run / "tables" / "results.tex").read_text().split("toprule")[0]
+    table = pd.read_csv(run / "tables" / "results.csv")
+    assert table["leaky"].all() == (mark == "LEAKY") and table["random_labels"].eq(3).all() == (
+        mark != "LEAKY"
+    )

@@ -25,7 +25,7 @@ from bcbm.report.pages.subgroups import (
     single_patients,
     subgroup_content,
 )
-from bcbm.report.tables import write_cohort_table
+from bcbm.report.tables import write_tables
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
 from bcbm.statistics import beside_auroc
@@ -74,7 +74,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         beside=beside_auroc("patient"),
         verdict=verdict(finished.results),
         flow=steps,
-        table_one=write_cohort_table(finished),
+        table_one=write_tables(finished),
         leak=leak,
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
