@@ -63,10 +63,8 @@ def booktabs(table: TextTable, alarm: str = "") -> str:
         alarm: above it and in bold, where its figures are no result.
     """
     columns = len(table.headings)
-    lines = [r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{@{{}}l{'r' * (columns - 1)}@{{}}}}"]
-    if alarm:
-        lines.append(_across(columns, rf"\textbf{{{escaped(alarm)}}}"))
-    lines.append(r"\toprule")
+    lines = [r"% needs \usepackage{booktabs}", *([rf"\textbf{{{escaped(alarm)}}}\par"] if alarm else [])]
+    lines += [rf"\begin{{tabular}}{{@{{}}l{'r' * (columns - 1)}@{{}}}}", r"\toprule"]
     if groups := table.groups:
         cells, rules, start = [], "", 1
         for name, width in groups:
@@ -76,8 +74,10 @@ def booktabs(table: TextTable, alarm: str = "") -> str:
         lines += [_line(cells), rules]
     lines += [_line([escaped(heading) for _, heading in table.headings]), r"\midrule"]
     lines += [_line([escaped(cell) for cell in row] + [""] * (columns - len(row))) for row in table.rows]
-    lines += [r"\bottomrule", *(_across(columns, rf"\footnotesize {escaped(note)}") for note in table.notes)]
-    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return (
+        "\n".join([*lines, *(rf"\par {{\footnotesize {escaped(note)}\par}}" for note in table.notes)]) + "\n"
+    )
 
 
 def escaped(text: str) -> str:
@@ -93,7 +93,3 @@ def escaped(text: str) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-def _across(columns: int, content: str) -> str:
-    return rf"\multicolumn{{{columns}}}{{@{{}}p{{0.95\linewidth}}@{{}}}}{{{content}}} \\"
