@@ -28,6 +28,7 @@ def audit(config: "Config", console: "Console") -> int:
 
 
 def _audit(config: "Config", console: "Console") -> int:
+    from bcbm.cohort.table import statuses_in_words
     from bcbm.preparation.audit import audit_content
     from bcbm.preparation.prepare import report
     from bcbm.preparation.reading import read_cohort
@@ -45,8 +46,10 @@ def _audit(config: "Config", console: "Console") -> int:
     write_whole(folder / "audit.json", strict_json(content))
     with TemporaryDirectory() as drawings, progress_bar(console, "drawing the page"):
         brains = cohort.survey.brains if cohort.survey else None
+        entering = cohort.table[~cohort.table["excluded"]]
+        statuses = statuses_in_words(entering, cohort.download.targets)
         images, form = cohort.survey is not None, config.cohort.form
-        figures = audit_figures(cohort.table, content["flow"], Path(drawings), images, form, brains)
+        figures = audit_figures(cohort.table, content["flow"], Path(drawings), statuses, images, form, brains)
         write_page(content, figures, folder / "audit.html")
     write_text_table(cohort_in_words(content["table_one"]), folder / "table1")
     write_overview(Path(config.run.root))

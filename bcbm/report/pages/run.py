@@ -9,13 +9,14 @@ import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.findings import doubtful_studies
-from bcbm.cohort.table import FLOW, flow
+from bcbm.cohort.table import FLOW, flow, statuses_in_words
 from bcbm.errors import readable
 from bcbm.report.checklists import filled_checklists
 from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
+from bcbm.report.figures.paper import write_paper_figures
 from bcbm.report.figures.subgroups import forest_figure, influence_figure
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
@@ -178,8 +179,11 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     predictions = draw.with_primary(run.predictions, run.lesions)
     for name, curve in CURVES.items():
         curve(predictions, run.results, folder / f"{name}.png")
-    flow_figure(steps, folder / "flow.png")
+    statuses = statuses_in_words(run.entering, run.config["task"]["targets"])
+    flow_figure(steps, folder / "flow.png", statuses)
     errors_figure(lesion_rows, run.results, folder / "errors.png")
+    if run.config.get("figures", {}).get("style") == "paper":  # a run of before knows no such key
+        write_paper_figures(run, steps, statuses)
     return {name: embedded(folder, f"{name}.png") for name in (*CURVES, "flow", "errors")}
 
 
