@@ -57,6 +57,7 @@ def _run(
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
+    from bcbm.report.live import live_run
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
     from bcbm.runs.finished import CARD_FILE
     from bcbm.runs.folder import RunFolder
@@ -128,7 +129,7 @@ def _run(
             )
             for before, number in enumerate(missing)
         }
-        work = partial(_train, jobs, trackers)
+        work, live = partial(_train, jobs, trackers), live_run(config, folder.path, len(split.folds))
         began = perf_counter()
 
         def measured(number: int) -> None:
@@ -140,7 +141,7 @@ def _run(
         if at_once > 1:
             from bcbm.crossvalidation.parallel import side_by_side
 
-            side_by_side(work, missing, at_once, console, measured)
+            side_by_side(work, missing, at_once, console, measured, live.table)
         else:
             with folder.named_to_other_ranks():
                 for number in missing:
@@ -184,6 +185,7 @@ def _finish(
 ) -> None:
     """Once all folds are there, evaluate and track the run."""
     from bcbm.crossvalidation.results import evaluate
+    from bcbm.report.live import live_run
     from bcbm.runs.finished import read_run
 
     missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
@@ -197,6 +199,7 @@ def _finish(
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
     evaluate(folder, console, lesions.ledger)
+    live_run(config, folder.path, len(split.folds)).finish()
     if trackers and not finished:
         run = read_run(folder.path)
         for tracker in trackers:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from bcbm.errors import InputError, Problem
 from bcbm.system.pool import end, how_ended, start
@@ -36,6 +36,7 @@ def side_by_side(
     at_once: int,
     console: Console,
     measured: Callable[[int], None] = lambda number: None,
+    above: Callable[[], RenderableType | None] = lambda: None,
 ) -> None:
     """Do the work of every number, `at_once` of them at a time, each in a process of its own.
 
@@ -48,13 +49,14 @@ def side_by_side(
         at_once: how many run side by side.
         console: where their lines appear.
         measured: called with the first that has ended.
+        above: what a terminal shows above the line of progress, if anything.
 
     Raises:
         InputError: a process was killed; or what the work itself raises.
     """
     load_stack(STACK)
     waiting, running = list(numbers), dict[int, RunningFold]()
-    with progress_bar(console, "folds", len(waiting)) as advance:
+    with progress_bar(console, "folds", len(waiting), above=above) as advance:
         try:
             while waiting or running:
                 for slot in sorted(set(range(at_once)) - set(running))[: len(waiting)]:
