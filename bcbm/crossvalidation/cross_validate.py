@@ -198,7 +198,7 @@ def _finish(
         table = permuted_aurocs(config, lesions, split, config.permutations, console)
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
-    evaluate(folder, console, lesions.ledger)
+    evaluate(folder, console, lesions.ledger, lesions)
     live_run(config, folder.path, len(split.folds)).finish()
     if trackers and not finished:
         run = read_run(folder.path)

@@ -26,9 +26,11 @@ from bcbm.report.pages.subgroups import (
     single_patients,
     subgroup_content,
 )
+from bcbm.report.pages.views import shown_views
 from bcbm.report.tables import write_tables
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+from bcbm.runs.views import REMEDY, VIEWS, read_views
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 from bcbm.statistics.summary import above_chance
@@ -83,6 +85,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         leakcheck=_leakcheck(leakcheck),
         tellings=tellings,
         examples=most_confident(lesion_rows, names),
+        views=_views(finished, lesion_rows, names),
         explanations=explanations,
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
@@ -185,6 +188,15 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     if run.config.get("figures", {}).get("style") == "paper":  # a run of before knows no such key
         write_paper_figures(run, steps, statuses)
     return {name: embedded(folder, f"{name}.png") for name in (*CURVES, "flow", "errors")}
+
+
+def _views(run: FinishedRun, lesion_rows: pd.DataFrame, names: dict[str, str]) -> list[dict[str, str]]:
+    """Lesions worth a look, those whose pictures are in the run folder."""
+    views, files = read_views(run.folder)
+    folder = run.folder / VIEWS
+    there = {lesion: name for lesion, name in files.items() if (folder / name).exists()}
+    pictures = {lesion: embedded(folder, name, REMEDY) for lesion, name in there.items()}
+    return shown_views(views, pictures, run.lesions, names, lesion_rows)
 
 
 def _subgroups(
