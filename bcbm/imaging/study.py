@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,8 +20,9 @@ from bcbm.imaging.volume import SeriesError, read_series, stack
 from bcbm.report.figures.ingest import study_figure
 from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
+from bcbm.system.words import counted
 
-VERSION = 2  # counts up whenever what is made of a study changes
+VERSION = 3  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -126,6 +128,9 @@ def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Regi
                 record["refused"].append([f"drawing {number}, {region.name}", region.refused])
             elif region.role == "other":
                 record["organs"].append(region.name)
+        if unnamed := sum(not region.named and region.mask is not None for region in drawn):
+            text = f"drawing {number}: {counted(unnamed, 'region')} without a word of the field in the name"
+            record["doubts"].append(f"{text}, taken for a lesion each")
         regions += drawn
     return regions
 
@@ -154,10 +159,16 @@ def _facts(series: Series) -> dict[str, Any]:
     return {
         "age": age_at(series),
         "sex": series.sex if series.sex in ("F", "M", "O") else None,
-        "manufacturer": next((name for name in _MAKERS if name.lower() in maker), None),
+        "manufacturer": next((name for name in _MAKERS if _is_made_by(name, maker)), None),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
         "pixel_spacing": stack(series.frames).frames[0].spacing[0],
     }
+
+
+def _is_made_by(name: str, text: str) -> bool:
+    """Whether a header names a maker: GE is not one of Agfa's `IMAGE`."""
+    forms = "ge|general electric" if name == "GE" else name.lower()
+    return bool(re.search(rf"(?<![a-z])(?:{forms})(?![a-z])", text))
 
 
 def _write(image: sitk.Image, path: Path) -> None:
