@@ -22,6 +22,8 @@ REMEDIES = {
     "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
     "line break in a cell": "write it on one line; it may come from a quotation mark too many",
     "hidden row": "it is read as any other; show it, or delete it if it is not to count",
+    "hidden column": "it is read as any other; show it, or delete it if it is not to count",
+    "struck-through cell": "empty it if it is not to count, or take the line away if it is",
     "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",

@@ -230,6 +230,27 @@ def _(root: Path) -> list[str]:
     return _labels(root, "MRN;ER", "MRN-first;5", "MRN-second;8")
 
 
+@kind("a table of labels without labels", "labels.csv", "ER status of", "none of labels", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER status of Dr. Doe", "MRN-first,+")
+
+
+@kind("a table of labels with two columns of ids", "labels.csv", "'patient' and 'MRN'", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,patient,ER", "MRN-first,MRN-second,+", "MRN-second,MRN-third,-")
+
+
+@kind("a table of labels with a code for unknown", "labels.csv", "column ER", "0, 1, 9", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,1", "MRN-second,0", "MRN-third,9")
+
+
+@kind("a label of one row and its ISH in another", "rows 2 and 3", "two HER2", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    rows = ("MRN-first,2+,not amplified", "MRN-first,3+,", "MRN-second,0,")
+    return _labels(root, "MRN,HER2,HER2 ISH", *rows)
+
+
 @kind("a label with a name in it", "row 3", "ER is not understood", **{**STUDY, "lost": 0})
 def _(root: Path) -> list[str]:
     return _labels(root, "MRN,ER", "MRN-first,90 %", "MRN-second,90 % (Dr. Doe)")
