@@ -154,21 +154,22 @@ def _brain_mask(plan: Plan, image: sitk.Image, regions: list[Region]) -> sitk.Im
 
 def _facts(series: Series) -> dict[str, Any]:
     """What the headers say that names nobody: numbers, and words of closed lists."""
-    maker = series.manufacturer.lower()
     numbers = {"field_strength": series.field_strength, "tr": series.tr, "te": series.te}
     return {
         "age": age_at(series),
         "sex": series.sex if series.sex in ("F", "M", "O") else None,
-        "manufacturer": next((name for name in _MAKERS if _is_made_by(name, maker)), None),
+        "manufacturer": maker(series),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
         "pixel_spacing": stack(series.frames).frames[0].spacing[0],
     }
 
 
-def _is_made_by(name: str, text: str) -> bool:
-    """Whether a header names a maker: GE is not one of Agfa's `IMAGE`."""
-    forms = "ge|general electric" if name == "GE" else name.lower()
-    return bool(re.search(rf"(?<![a-z])(?:{forms})(?![a-z])", text))
+def maker(series: Series) -> str | None:
+    """Who made the scanner, of those that are known, by whole words: `IMAGE` is no GE."""
+    text = series.manufacturer.lower()
+    forms = {name: name.lower() for name in _MAKERS} | {"GE": "ge|general electric"}
+    names = (name for name, form in forms.items() if re.search(rf"(?<![a-z])(?:{form})(?![a-z])", text))
+    return next(names, None)
 
 
 def _write(image: sitk.Image, path: Path) -> None:
