@@ -108,9 +108,9 @@ def read_given_labels(
         frame = pd.DataFrame({"owner": owners, "place": range(len(rows))}, index=table.index)
         for patient, own in frame[frame["owner"] != ""].groupby("owner"):
             pairs = {row: (rows[n], meanings[n]) for row, n in own["place"].items()}
-            told, chosen = _agreed(pairs, "HER2" if names == together else names[0])
-            remarks += told
-            cells[str(patient)] |= chosen
+            own_remarks, own_cells = _agreed(pairs, "HER2" if names == together else names[0])
+            remarks += own_remarks
+            cells[str(patient)] |= own_cells
     return GivenLabels(cells, remarks)
 
 
@@ -142,13 +142,15 @@ def _agreed(
         if strange := [str(row) for row, (cells, _) in rows.items() if cells[column].meaning == STRANGE]:
             text = f"{column} is not understood, and left out"
             remarks.append((f"{NAME}, row {listed(strange)}", text))
-    said = {
+    understood_rows = {
         row: (cells, meaning)
         for row, (cells, meaning) in rows.items()
         if any(cell.text for cell in cells.values())
         and not any(cell.meaning == STRANGE for cell in cells.values())
     }
-    known = {row: pair for row, pair in said.items() if pair[1].meaning != MISSING} or said
+    known = {
+        row: pair for row, pair in understood_rows.items() if pair[1].meaning != MISSING
+    } or understood_rows
     where = f"{NAME}, rows {listed([*map(str, known)])}"
     if len({meaning.meaning for _, meaning in known.values()}) > 1:
         return [*remarks, (where, f"one patient with two {name}: it is left out")], {}

@@ -67,7 +67,8 @@ def hormone_numbers(texts: Sequence[str]) -> Numbers:
     if any(_IRS.search(text) for text in others):
         raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
     percent = any(_SHARE.search(text) for text in others)
-    if not percent and {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0, *CODES}:
+    exact = not any(re.search("[<>-]", text) for text in bare)
+    if exact and not percent and {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0, *CODES}:
         codes = f"the plain numbers {shown} may be signs with a code for what is not known, or percentages"
         raise Meanings(codes, "write 'unknown' or '9 %'")
     if any(0 < value < 1 for value in values):

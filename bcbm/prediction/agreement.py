@@ -87,8 +87,8 @@ def _of_records(model: "TrainedModel") -> Iterator[str]:
             if target not in record:
                 yield f"it has no {words} of {target}"
     blocks = [(block["fold"], block["target"]) for block in model.out_of_fold]
-    wanting = {(network.fold, target) for network in model.networks for target in model.targets}
-    if sorted(blocks) != sorted(wanting):
+    expected = {(network.fold, target) for network in model.networks for target in model.targets}
+    if sorted(blocks) != sorted(expected):
         yield "its predictions out of fold are not those of its networks and targets"
     values = [value for block in model.out_of_fold for name in CLASSES for value in block[name]]
     if not all(0 <= value <= 1 for value in values):
