@@ -2,13 +2,11 @@
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
 
 import psutil
-import pytest
 from commands import Command, run_command
 from wandb_files import stored_runs
 from wandb_service import KEY, wandb_service
@@ -16,25 +14,24 @@ from wandb_service import KEY, wandb_service
 from bcbm.config.compose import compose
 from bcbm.tracking import trackers_of
 
-EPOCHS = 60
+EPOCHS = 40
 WORDS = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "fold=0"]
 WORDS += ["task.targets=[ER]", "task.modalities=[position]", "data.batch_size=16", "trainer.devices=1"]
 WORDS += [f"trainer.max_epochs={EPOCHS}", "trainer.patience=999", "tracking.to=[wandb]"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_fold_that_was_ended_goes_on_as_the_same_run_behind_what_was_sent(number, tmp_path):
+def test_a_killed_fold_goes_on_as_the_same_run_behind_what_was_sent(tmp_path):
     words = [*WORDS, f"run.folder={tmp_path / 'run'}"]
     with wandb_service() as service:
         environment = {"WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY, "BCBM_CACHE": str(tmp_path)}
-        ended = Command("fit", *words, **environment)
+        killed = Command("fit", *words, **environment)
         last = tmp_path / "run" / "fold=0" / "checkpoints" / "last.ckpt"
         while not last.is_file():
-            assert ended.poll() is None, ended.communicate()
+            assert killed.poll() is None, killed.communicate()
             time.sleep(0.01)
-        services = psutil.Process(ended.pid).children(recursive=True)
-        ended.send_signal(number)
-        ended.communicate()
+        services = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+        killed.communicate()
         psutil.wait_procs(services, timeout=60)
         ((run, rows),) = service.history.items()
         sent = list(rows)
@@ -43,10 +40,7 @@ def test_a_fold_that_was_ended_goes_on_as_the_same_run_behind_what_was_sent(numb
         starts = [call["name"] for field, call in service.calls if field == "upsertBucket"]
         assert set(starts) == set(service.history) == {run} and len(starts) > 2
         assert service.history[run][: len(sent)] == sent
-        epochs = [row["epoch"] for row in service.history[run] if "val/auroc" in row]
-        assert epochs[-1] == EPOCHS - 1
-        if number == signal.SIGTERM:  # an orderly end: all of it was sent
-            assert sent and epochs == list(range(EPOCHS))
+        assert service.history[run][-1]["epoch"] == EPOCHS - 1
 
 
 def started_and_left(folder, epochs):
