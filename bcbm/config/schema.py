@@ -489,6 +489,16 @@ class Validate:
 
 
 @dataclass
+class Figures:
+    """How a run's figures are drawn."""
+
+    style: Literal["page", "paper"] = key(
+        "page",
+        "for the page alone, or also for an article: PNG and SVG 84 and 174 mm wide, with their data as CSV",
+    )
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -538,6 +548,7 @@ class Config:
     loss: Loss = key(Loss, "")
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
+    figures: Figures = key(Figures, "")
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
     predict: Predict = key(Predict, "")

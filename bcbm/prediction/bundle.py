@@ -94,7 +94,9 @@ def check_bundle(folder: Path) -> dict[str, Any]:
                 raise InputError(Problem(str(folder / name), found, AGAIN))
     metadata: dict[str, Any] = read_json(folder / METADATA, AGAIN)
     with readable(folder / METADATA, AGAIN):
-        version, author = int(metadata["bcbm"]["format"]), metadata["bcbm"]["version"]
+        version, author = metadata["bcbm"]["format"], metadata["bcbm"]["version"]
+        if type(version) is not int or type(metadata["bcbm"].get("leaky", False)) is not bool:
+            raise ValueError("its format is no number, or whether it is leaky no yes or no")
         networks = [file for name in metadata["bcbm"]["networks"] for file in network_files(name)]
     if version > FORMAT:
         found = f"is a model of format {version}, written by bcbm {author}, and bcbm {__version__} reads "
