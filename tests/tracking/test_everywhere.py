@@ -15,15 +15,20 @@ from urllib.request import urlopen
 import numpy as np
 import pandas as pd
 import pytest
-from commands import run_command
+import wandb
+from batches import data_of, lesions_of, module_of, parts_of, trainer_of
 from finished_runs import write_run
+from lightning.pytorch.loggers import CSVLogger
 from repository import HOME
 from wandb_files import stored_runs
 
 from bcbm.config.compose import compose, flattened
+from bcbm.config.schema import Data
 from bcbm.errors import ConfigError, Note
+from bcbm.model.monitor import Monitor
 from bcbm.report.pages.run import write_report
 from bcbm.runs.finished import read_run
+from bcbm.runs.tables import write_with_sum
 from bcbm.tracking import TRACKERS, require_trackers, trackers_of
 from bcbm.tracking.settings import sendable
 from bcbm.tracking.summary import LINEAGE, OUT_OF_FOLD, PICTURES, lineage, summary_of
@@ -35,25 +40,39 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bcbm.tracking.mlflow import ADDRESS, client
 
-WORDS = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=20"]
-WORDS += ["trainer.max_epochs=2", "data.batch_size=64", "trainer.devices=1", "task.targets=[ER]"]
-WORDS += ["task.modalities=[position]", f"tracking.to=[{','.join(TRACKERS)}]"]
-ALONE = {"WANDB_API_KEY": "", "NETRC": "/nonexistent", ADDRESS: ""}
+WORDS = ["split.folds=2", "tracking.mode=offline", f"tracking.to=[{','.join(TRACKERS)}]"]
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """The root of a run that all trackers have followed."""
+    """The root of a run of two folds that all trackers have followed."""
     root = tmp_path_factory.mktemp("everywhere")
-    process = run_command("fit", *WORDS, f"run.root={root}", BCBM_CACHE=str(root / "cache"), **ALONE)
-    assert process.returncode == 0, process.stderr
+    folder = write_run(root / "demo" / "run", *WORDS)
+    write_report(folder)
+    table, radiomics, _ = lesions_of(48)
+    data = data_of(table, radiomics, None, parts_of(48), modalities=["position"], data=Data(batch_size=8))
+    config = compose([*WORDS, f"run.root={root}"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(ADDRESS, raising=False)
+        trackers = trackers_of(config, folder, "demo-run", ["network", "split-abc", "LEAKY"])
+        for number in (0, 1):
+            weights = folder / f"fold={number}" / "checkpoints" / "best.ckpt"
+            write_with_sum(weights, b"weights" * number)
+            started = [tracker.start_fold(number, 0) for tracker in trackers]
+            home = folder / f"fold={number}"
+            loggers = [CSVLogger(home, name="", version=""), *(logger for logger in started if logger)]
+            trainer_of(home, callbacks=[Monitor()], logger=loggers).fit(module_of(data), data)
+            for tracker in trackers:
+                tracker.end_fold(number, 0, weights)
+        for tracker in trackers:
+            tracker.end_run(read_run(folder))
+    wandb.teardown()
     return root
 
 
 @pytest.fixture(scope="module")
 def folder(root):
-    (folder,) = root.glob("demo/*")
-    return folder
+    return root / "demo" / "run"
 
 
 def approximately(figures):
@@ -171,7 +190,7 @@ def test_every_part_has_the_settings_and_the_tags(root, folder):
 
 def test_no_tracker_is_told_who_where_or_of_whom(root, folder):
     lesions = pd.read_parquet(folder / "lesions.parquet")
-    texts = {str(text) for name in ("patient_id", "study_id", "lesion_id", "name") for text in lesions[name]}
+    texts = {str(text) for name in ("patient_id", "study_id", "lesion_id") for text in lesions[name]}
     texts |= {str(root), str(HOME), sys.executable}
     files = [path for path in folder.glob("tensorboard/**/*") if path.is_file()]
     assert len(files) == 6

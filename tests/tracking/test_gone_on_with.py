@@ -5,67 +5,50 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
-import psutil
-import pytest
-from commands import Command, run_command
 from wandb_files import stored_runs
 from wandb_service import KEY, wandb_service
 
 from bcbm.config.compose import compose
 from bcbm.tracking import trackers_of
 
-EPOCHS = 60
-WORDS = ["cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "fold=0"]
-WORDS += ["task.targets=[ER]", "task.modalities=[position]", "data.batch_size=16", "trainer.devices=1"]
-WORDS += [f"trainer.max_epochs={EPOCHS}", "trainer.patience=999", "tracking.to=[wandb]"]
 
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_fold_that_was_ended_goes_on_as_the_same_run_behind_what_was_sent(number, tmp_path):
-    words = [*WORDS, f"run.folder={tmp_path / 'run'}"]
-    with wandb_service() as service:
-        environment = {"WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY, "BCBM_CACHE": str(tmp_path)}
-        ended = Command("fit", *words, **environment)
-        last = tmp_path / "run" / "fold=0" / "checkpoints" / "last.ckpt"
-        while not last.is_file():
-            assert ended.poll() is None, ended.communicate()
-            time.sleep(0.01)
-        services = psutil.Process(ended.pid).children(recursive=True)
-        ended.send_signal(number)
-        ended.communicate()
-        psutil.wait_procs(services, timeout=60)
-        ((run, rows),) = service.history.items()
-        sent = list(rows)
-        again = run_command("fit", *words, **environment)
-        assert again.returncode == 0, again.stderr
-        starts = [call["name"] for field, call in service.calls if field == "upsertBucket"]
-        assert set(starts) == set(service.history) == {run} and len(starts) > 2
-        assert service.history[run][: len(sent)] == sent
-        epochs = [row["epoch"] for row in service.history[run] if "val/auroc" in row]
-        assert epochs[-1] == EPOCHS - 1
-        if number == signal.SIGTERM:  # an orderly end: all of it was sent
-            assert sent and epochs == list(range(EPOCHS))
-
-
-def started_and_left(folder, epochs):
-    """Some epochs of a fold, offline."""
-    (tracker,) = trackers_of(compose(["tracking.to=[wandb]", "tracking.mode=offline"]), folder, "group", [])
+def fold(folder, mode, epochs, killed):
+    """Some epochs of a fold; a process that is killed is so after the last of them."""
+    (tracker,) = trackers_of(compose(["tracking.to=[wandb]", f"tracking.mode={mode}"]), folder, "group", [])
     logger = tracker.start_fold(0, 0)
     for epoch in epochs:
         logger.log_metrics({"epoch": epoch, "val/auroc": epoch / 10})
+    if killed:
+        os.kill(os.getpid(), signal.SIGKILL)
     tracker.end_fold(0, 0, None)
+
+
+def in_a_process(folder, mode, epochs, killed=False):
+    """The same in a process of its own, as a start of `fit` is."""
+    process = multiprocessing.get_context("fork").Process(target=fold, args=(folder, mode, epochs, killed))
+    process.start()
+    process.join(120)
+    assert process.exitcode == (-signal.SIGKILL if killed else 0)
+
+
+def test_a_killed_fold_goes_on_as_the_same_run_behind_what_was_sent(tmp_path, monkeypatch):
+    with wandb_service() as service:
+        monkeypatch.setenv("WANDB_BASE_URL", service.address)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        in_a_process(tmp_path, "online", range(3))
+        in_a_process(tmp_path, "online", range(3, 4), killed=True)
+        in_a_process(tmp_path, "online", range(3, 6))
+    starts = {call["name"] for field, call in service.calls if field == "upsertBucket"}
+    ((run, rows),) = service.history.items()
+    assert starts == {run} == {(tmp_path / "tracking" / "wandb" / "fold=0").read_text()}
+    epochs = [row["epoch"] for row in rows]  # what a killed process had not sent is not there
+    assert epochs[:3] == [0, 1, 2] and epochs[-3:] == [3, 4, 5] and len(epochs) in (6, 7)
 
 
 def test_what_was_written_offline_in_two_starts_is_sent_as_one_run(tmp_path):
     for epochs in (range(3), range(2, 5)):
-        process = multiprocessing.get_context("fork").Process(
-            target=started_and_left, args=(tmp_path, epochs)
-        )
-        process.start()
-        process.join(120)
-        assert process.exitcode == 0
+        in_a_process(tmp_path, "offline", epochs)
     (name,) = {run.about.run_id for run in stored_runs(tmp_path)}
     folders = [str(path) for path in (tmp_path / "wandb").glob("offline-run-*")]
     with wandb_service() as service:
