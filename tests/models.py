@@ -61,7 +61,9 @@ def predicted_alone(trained, root, run, number, place):
     assert lesions.entering[list(trained.targets)].isna().all(axis=None)
     members = [network.predict(lesions, config) for network in trained.networks if network.fold == number]
     assert len(members) == run.config["seeds"]
-    by_lesion, by_patient = map(ensemble, zip(*members, strict=True))
+    by_lesion, by_patient = (
+        ensemble([getattr(member, name) for member in members]) for name in ("lesions", "patients")
+    )
     return lesions.entering["lesion_id"].tolist(), by_lesion, by_patient, rows
 
 

@@ -189,7 +189,7 @@ def _of_networks(jobs: Sequence[FoldJob]) -> list[Part]:
         size = job.config.data.batch_size
         network = TrainedNetwork(module, job.number, job.member, size, {})
         settings = {"batch_size": size, "network": _without_places(module.hparams)}
-        parts.append((settings, _weights(module), network.encoded(job.lesions, job.config)))
+        parts.append((settings, _weights(module), network.predict(job.lesions, job.config).encoded))
     return parts
 
 

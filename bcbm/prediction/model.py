@@ -1,10 +1,11 @@
 """A model as it is used: its networks, thresholds and settings, from its folder."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +29,27 @@ from bcbm.runs.predictions import calibrated
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    import torch
     from torch.utils.data import DataLoader
 
     from bcbm.baselines.trained import TrainedBaseline
     from bcbm.model.module import LesionModule
     from bcbm.prediction.doubt import Doubt
+
+
+class Prediction(NamedTuple):
+    """What one training makes of lesions.
+
+    Attributes:
+        lesions: probabilities, a column a target, a row a lesion, in the order of `Lesions.entering`.
+        patients: the same, a row a patient, by `patient_id`.
+        encoded: what its encoder of images makes of each lesion, (N, F) float64, NaN of one without an
+            image; None where it reads no images.
+    """
+
+    lesions: pd.DataFrame
+    patients: pd.DataFrame
+    encoded: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -52,43 +69,30 @@ class TrainedNetwork:
     batch_size: int
     thresholds: Mapping[str, float]
 
-    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Probabilities of lesions and of their patients, as the run of the network worked them out.
+    def predict(self, lesions: Lesions, config: Config) -> Prediction:
+        """What the network makes of lesions, as its run worked it out; each is read once.
 
         Args:
             lesions: all that enter are predicted.
             config: what they were prepared with; its trainer says on what.
-
-        Returns:
-            A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
-            `patient_id`.
         """
+        import torch
+
         from bcbm.model.trained import predicted_rows
         from bcbm.model.trainer import make_trainer, quiet
 
         quiet()
         own, loader = self._loader(lesions, config)
-        trainer = make_trainer(own, [], [], Path())
-        batches: Any = trainer.predict(self.module, loader)
-        targets = own.task.targets
-        rows = predicted_rows(batches or [], targets).set_index("row")
-        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
-
-    def encoded(self, lesions: Lesions, config: Config) -> np.ndarray | None:
-        """What the encoder of images makes of each lesion, (N, F) float64, NaN of one without an image.
-
-        None where the network reads no images. Arguments as of `predict`.
-        """
-        import torch
-
-        image = self.module.network.image
+        image, features = self.module.network.image, list[torch.Tensor]()
+        with _watched(image, features) if image is not None else nullcontext():
+            batches: Any = make_trainer(own, [], [], Path()).predict(self.module, loader)
+        task = own.task
+        rows = predicted_rows(batches or [], task.targets).set_index("row")
+        tables = calibrated(self.module.calibrators, rows, lesions.entering, task.targets, task.aggregate)
         if image is None:
-            return None
-        own, loader = self._loader(lesions, config)
-        with torch.inference_mode():
-            features = torch.cat([image.eval()(batch["image"].float()) for batch in loader]).double().numpy()
-        has = lesions.present[:, own.task.modalities.index("image")] > 0
-        return np.where(has[:, None], features, np.nan)
+            return Prediction(*tables, None)
+        has = lesions.present[:, task.modalities.index("image")] > 0
+        return Prediction(*tables, np.where(has[:, None], torch.cat(features).double().numpy(), np.nan))
 
     def _loader(self, lesions: Lesions, config: Config) -> tuple[Config, "DataLoader[Any]"]:
         """The settings that the network was trained with, and the lesions in batches as its run predicted."""
@@ -121,13 +125,9 @@ class TraditionalModel:
     seed: int
     thresholds: Mapping[str, float]
 
-    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def predict(self, lesions: Lesions, config: Config) -> Prediction:
         """As `TrainedNetwork.predict`."""
-        return self.baseline.predict(lesions.data(config))
-
-    def encoded(self, lesions: Lesions, config: Config) -> None:
-        """No traditional model reads images."""
-        return None
+        return Prediction(*self.baseline.predict(lesions.data(config)), None)
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,16 @@ def read_model(folder: Path) -> TrainedModel:
             unseen["apart"],
             without_nulls(read_part(folder, RESULTS)),
         )
+
+
+@contextmanager
+def _watched(encoder: "torch.nn.Module", features: "list[torch.Tensor]") -> Iterator[None]:
+    """Add to `features` whatever an encoder gives meanwhile, (B, F) each."""
+    hook = encoder.register_forward_hook(lambda _, inputs, output: features.append(output.float().cpu()))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _member(folder: Path, name: str) -> TrainedNetwork | TraditionalModel:

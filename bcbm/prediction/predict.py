@@ -13,7 +13,7 @@ from rich.markup import escape
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.doubt import MEASURES
-from bcbm.prediction.model import TrainedModel
+from bcbm.prediction.model import Prediction, TrainedModel
 from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.pictures import study_pictures
 from bcbm.prediction.sets import apart, less_apart, patient_sets
@@ -59,8 +59,9 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
     config, lesions = prepared(model, config, console)
-    table = predicted(model, config, lesions, console)
-    judged = doubted(model, config, lesions, console)
+    members = predicted(model, config, lesions, console)
+    table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
+    judged = model.doubt.judged(lesions, [member.encoded for member in members if member.encoded is not None])
     table = with_doubt(table, judged)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
@@ -102,31 +103,21 @@ def prepared(
     return config, lesions
 
 
-def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
-    """What a model says of lesions that are `prepared` for it: the table of `prediction_rows`."""
+def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> list[Prediction]:
+    """What each network of a model makes of lesions that are `prepared` for it."""
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []
         for network in model.networks:
             members.append(network.predict(lesions, config))
             advance(1)
-    return prediction_rows(model, lesions, members, config.predict.coverage)
-
-
-def doubted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
-    """How odd the patients of lesions that are `prepared` for a model are, see `Doubt.judged`."""
-    with progress_bar(console, "comparing with the training", len(model.networks)) as advance:
-        encoded = []
-        for network in model.networks:
-            if (seen := network.encoded(lesions, config)) is not None:
-                encoded.append(seen)
-            advance(1)
-    return model.doubt.judged(lesions, encoded)
+    return members
 
 
 def prediction_rows(
     model: TrainedModel,
     lesions: Lesions,
-    members: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    members: Sequence[Prediction],
+    known: pd.Series,
     coverage: float,
 ) -> pd.DataFrame:
     """The table of predictions: patients first, then lesions, a row a target; those without one, last.
@@ -134,7 +125,8 @@ def prediction_rows(
     Args:
         model: that predicts.
         lesions: prepared.
-        members: what each of its networks says of lesions and patients, as `TrainedNetwork.predict`.
+        members: what each of its networks makes of them, see `predicted`.
+        known: what each lesion is to the model, see `trained_on`.
         coverage: of the sets of patients, see `patient_sets`.
 
     Returns:
@@ -144,9 +136,10 @@ def prediction_rows(
         `sets.less_apart`), `trained_on` (whether one of them is a training lesion or a near copy of one),
         `leaky`, and in place of a prediction the `reason` why there is none.
     """
-    by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
-    entering = lesions.entering
-    seen = trained_on(model, lesions) != ""
+    by_lesion, by_patient = (
+        [getattr(member, name) for member in members] for name in ("lesions", "patients")
+    )
+    entering, seen = lesions.entering, known != ""
     patients = pd.DataFrame({"patient_id": by_patient[0].index, "study_id": "", "lesion_id": ""})
     counts = entering.groupby("patient_id")
     patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()

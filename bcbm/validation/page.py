@@ -105,7 +105,7 @@ def _curves(
     split = {"unit": model.results["split"]["unit"]}
     blocks = {target: results["receptors"][target] for target in known_targets(results)}
     drawn = cast(Results, {"receptors": blocks, "leaky": model.leaky, "split": split})
-    predictions = with_primary(cohort.predictions(), cohort.lesions.entering)
+    predictions = with_primary(cohort.predictions, cohort.lesions.entering)
     pictures = {}
     for name, draw in {"calibration": reliability_figure, "decision": decision_figure}.items():
         file = f"{name}-{place}.png"

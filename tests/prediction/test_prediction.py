@@ -24,6 +24,7 @@ from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES
+from bcbm.model.encoders.image import ImageEncoder
 from bcbm.predict import main
 from bcbm.prediction.bundle import FORMAT, METADATA, SUMS, TRAINING, write_bundle
 from bcbm.prediction.card import model_card
@@ -109,6 +110,16 @@ def test_monai_reads_what_a_bundle_says_of_itself(model):
     assert parser["_meta_::monai_version"] == version("monai")
 
 
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many lesions each call of an encoder of images was given."""
+    counts, forward = [], ImageEncoder.forward
+    monkeypatch.setattr(
+        ImageEncoder, "forward", lambda self, crops: (counts.append(len(crops)), forward(self, crops))[1]
+    )
+    return counts
+
+
 def test_a_byte_that_is_changed_anywhere_is_refused_with_its_file(model, tmp_path):
     folder = shutil.copytree(model, tmp_path / "copy")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -168,7 +179,7 @@ def test_a_model_is_written_whole_or_not_at_all(tmp_path, fitted, model):
         export(fitted.folder, model, QUIET)
 
 
-def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command):
+def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command, encoded):
     whole = answer([str(model), f"cohort.root={cohort}", f"out={tmp_path / 'whole'}"], QUIET)
     assert list(whole) == COLUMNS and whole["trained_on"].sum() > 0
     stored = pd.read_parquet(tmp_path / "whole" / "predictions.parquet")
@@ -178,7 +189,11 @@ def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tm
     folder = cohort / IMAGE_FOLDER / lesions["study_id"].iloc[0]
     masks = sorted(folder.glob("*_mask_*"))
     (image,) = folder.glob("*_image*")
+    encoded.clear()
     by_folder = answer([str(model), str(folder), "prepared.jobs=1", f"out={tmp_path / 'folder'}"], QUIET)
+    assert sum(encoded) == 2 * by_folder.loc[by_folder["level"] == "lesion", "lesion_id"].nunique(), (
+        "each network reads a lesion once"
+    )
     files = f"mask={','.join(map(str, masks))}"
     assert command(model, f"image={image}", files, f"out={tmp_path / 'files'}") == 0
     by_files = pd.read_parquet(tmp_path / "files" / "predictions.parquet")
