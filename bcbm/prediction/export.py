@@ -1,9 +1,8 @@
 """From a finished run to a model on disk."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +29,7 @@ from bcbm.prediction.bundle import (
 from bcbm.prediction.card import model_card
 from bcbm.prediction.doubt import fit_doubt
 from bcbm.prediction.metadata import metadata_of
-from bcbm.prediction.model import TrainedNetwork
+from bcbm.prediction.model import TraditionalModel, TrainedNetwork, Training
 from bcbm.prediction.sets import apart_out_of_fold, out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.fold_job import FoldJob
@@ -45,12 +44,6 @@ from bcbm.system.files import bytes_of, strict_json
 from bcbm.system.words import counted, size
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
-
-if TYPE_CHECKING:
-    from bcbm.model.module import LesionModule
-
-# Of a training: what it is beside its arrays, these as safetensors, and what it sees in the lesions' images.
-Part = tuple[dict[str, Any], bytes, np.ndarray | None]
 
 # Of the configuration, what preparation and batches read; no place of a file is among it.
 PREPARED = {
@@ -87,13 +80,14 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         source = _radiomics_source(run, lesions)
         networks = _networks(run, config, lesions, split)
         files: dict[str, bytes | str] = {}
-        for name, (settings, arrays, _) in networks.items():
+        for name, network in networks.items():
+            settings, arrays = network.files()
             weights, rest = network_files(name)
             files |= {weights: arrays, rest: strict_json(settings)}
         taken = steps(config, extracted=source.get("library") != "workbook")
         metadata = metadata_of(run, config, list(networks), source, taken)
         ranges = ranges_of(lesions)
-        doubt = fit_doubt(lesions, _seen(networks, lesions, split))
+        doubt = fit_doubt(lesions, _seen(networks.values(), config, lesions, split))
         training = training_of(lesions, config, ranges) | {"scanners": doubt.kinds}
         files |= {
             METADATA: strict_json(metadata),
@@ -158,49 +152,40 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     return own
 
 
-def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> dict[str, Part]:
-    """What each training has left, by name: what it is beside its arrays, and these."""
+def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> dict[str, Training]:
+    """What the folds of a run have trained, by name."""
     from bcbm.crossvalidation.trained import fold_jobs, members
 
-    thresholds = run.predictions.groupby(["fold", "target"])["threshold"].first()
     folds = fold_jobs(config, lesions, split, RunFolder(run.folder))
     jobs = [member for job in folds for member in members(job)]
-    parts = _of_networks(jobs) if config.model.kind == "network" else _of_baselines(jobs, run)
-    return {
-        f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1): (
-            {
-                "fold": job.number,
-                "seed": job.member,
-                "thresholds": {name: float(thresholds[job.number, name]) for name in config.task.targets},
-                **settings,
-            },
-            arrays,
-            encoded,
-        )
-        for job, (settings, arrays, encoded) in zip(jobs, parts, strict=True)
-    }
+    trainings = _of_networks(jobs, run) if config.model.kind == "network" else _of_baselines(jobs, run)
+    names = [f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1) for job in jobs]
+    return dict(zip(names, trainings, strict=True))
 
 
-def _of_networks(jobs: Sequence[FoldJob]) -> list[Part]:
+def _thresholds(run: FinishedRun, fold: int) -> dict[str, float]:
+    """Those of a fold, by target."""
+    rows = run.predictions[run.predictions["fold"] == fold].drop_duplicates("target")
+    return {str(target): float(own) for target, own in zip(rows["target"], rows["threshold"], strict=True)}
+
+
+def _of_networks(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Training]:
     from bcbm.crossvalidation.trained import trained_modules
 
-    parts: list[Part] = []
-    for job, module in zip(jobs, list(trained_modules(jobs)), strict=True):
-        size = job.config.data.batch_size
-        network = TrainedNetwork(module, job.number, job.member, size, {})
-        settings = {"batch_size": size, "network": _without_places(module.hparams)}
-        parts.append((settings, _weights(module), network.predict(job.lesions, job.config).encoded))
-    return parts
+    return [
+        TrainedNetwork(
+            module, job.number, job.member, job.config.data.batch_size, _thresholds(run, job.number)
+        )
+        for job, module in zip(jobs, list(trained_modules(jobs)), strict=True)
+    ]
 
 
-def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
+def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Training]:
     """Each held against what its run said of the test lesions of its fold.
 
     Raises:
         InputError: it says something else.
     """
-    from safetensors.numpy import save
-
     from bcbm.baselines.trained import trained_baseline
 
     trained = [trained_baseline(job) for job in jobs]
@@ -214,31 +199,23 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
             if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
                 found = f"its model of {target} says other things of its test lesions than its predictions"
                 raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, FOLD_ANEW))
-    return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
+    return [
+        TraditionalModel(baseline, job.number, job.member, _thresholds(run, job.number))
+        for job, baseline in zip(jobs, trained, strict=True)
+    ]
 
 
 def _seen(
-    networks: Mapping[str, Part], lesions: Lesions, split: Split
+    networks: Iterable[Training], config: Config, lesions: Lesions, split: Split
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What each network sees in the lesions, and the rows that it was trained on and tested on."""
     seen = []
-    for settings, _, encoded in networks.values():
-        if encoded is not None:
-            parts = split.rows(lesions.entering, settings["fold"])
+    for network in networks:
+        if (
+            isinstance(network, TrainedNetwork)
+            and (encoded := network.predict(lesions, config).encoded) is not None
+        ):
+            parts = split.rows(lesions.entering, network.fold)
             train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
             seen.append((encoded, train, parts["test"]))
     return seen
-
-
-def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a network, without where its first weights lay."""
-    names = ("task", "model", "loss", "trainer", "fitted", "provenance", "calibration")
-    content = json.loads(json.dumps({name: hparams[name] for name in names}))
-    content["model"] |= {"weights": None, "encoder_training": "full"}
-    return dict(content)
-
-
-def _weights(module: "LesionModule") -> bytes:
-    from safetensors.torch import save
-
-    return bytes(save({name: value.contiguous() for name, value in module.state_dict().items()}))

@@ -1,5 +1,6 @@
 """A model as it is used: its networks, thresholds and settings, from its folder."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -69,6 +70,14 @@ class TrainedNetwork:
     batch_size: int
     thresholds: Mapping[str, float]
 
+    def files(self) -> tuple[dict[str, Any], bytes]:
+        """How it lies on disk: what it is beside its arrays, plain, and these as safetensors."""
+        from safetensors.torch import save
+
+        settings = {"batch_size": self.batch_size, "network": _without_places(self.module.hparams)}
+        arrays = {name: value.contiguous() for name, value in self.module.state_dict().items()}
+        return {**_place(self), **settings}, bytes(save(arrays))
+
     def predict(self, lesions: Lesions, config: Config) -> Prediction:
         """What the network makes of lesions, as its run worked it out; each is read once.
 
@@ -125,9 +134,18 @@ class TraditionalModel:
     seed: int
     thresholds: Mapping[str, float]
 
+    def files(self) -> tuple[dict[str, Any], bytes]:
+        """As `TrainedNetwork.files`."""
+        from safetensors.numpy import save
+
+        return {**_place(self), "baseline": self.baseline.content}, bytes(save(self.baseline.arrays))
+
     def predict(self, lesions: Lesions, config: Config) -> Prediction:
         """As `TrainedNetwork.predict`."""
         return Prediction(*self.baseline.predict(lesions.data(config)), None)
+
+
+Training = TrainedNetwork | TraditionalModel
 
 
 @dataclass(frozen=True)
@@ -149,7 +167,7 @@ class TrainedModel:
 
     folder: Path
     identity: str
-    networks: tuple[TrainedNetwork | TraditionalModel, ...]
+    networks: tuple[Training, ...]
     targets: tuple[str, ...]
     leaky: bool
     radiomics: Mapping[str, str]
@@ -205,6 +223,19 @@ def read_model(folder: Path) -> TrainedModel:
         )
 
 
+def _place(training: Training) -> dict[str, Any]:
+    """What a training says of itself on disk, whatever its kind."""
+    return {"fold": training.fold, "seed": training.seed, "thresholds": dict(training.thresholds)}
+
+
+def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a network, without where its first weights lay."""
+    names = ("task", "model", "loss", "trainer", "fitted", "provenance", "calibration")
+    content = json.loads(json.dumps({name: hparams[name] for name in names}))
+    content["model"] |= {"weights": None, "encoder_training": "full"}
+    return dict(content)
+
+
 @contextmanager
 def _watched(encoder: "torch.nn.Module", features: "list[torch.Tensor]") -> Iterator[None]:
     """Add to `features` whatever an encoder gives meanwhile, (B, F) each."""
@@ -215,7 +246,7 @@ def _watched(encoder: "torch.nn.Module", features: "list[torch.Tensor]") -> Iter
         hook.remove()
 
 
-def _member(folder: Path, name: str) -> TrainedNetwork | TraditionalModel:
+def _member(folder: Path, name: str) -> Training:
     weights, rest = network_files(name)
     content = read_part(folder, rest)
     thresholds = without_nulls(content["thresholds"])
