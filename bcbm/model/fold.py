@@ -63,7 +63,7 @@ def train_fold(
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
     choice = EpochChoice(config.trainer)
     keeper = Keeper(home / "checkpoints", interruption, choice, average)
-    progress = FoldProgress(console, job, config.trainer.max_epochs)
+    progress = FoldProgress(console, job.title, job.behind, config.trainer.max_epochs)
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
@@ -72,7 +72,7 @@ def train_fold(
     if trainer.world_size > 1 and not is_initialized():
         say(console, f"{job.name}: waiting until all {trainer.world_size} ranks are there")
     start = perf_counter()
-    _fit(trainer, module, datamodule, keeper.last if begun is not None else None, job.name)
+    fit_module(trainer, module, datamodule, keeper.last if begun is not None else None, job.name)
     if keeper.interrupted:
         for tracker in trackers:
             tracker.end_fold(job.number, job.member, None)
@@ -137,10 +137,16 @@ def begun_before(last: Path, module: LesionModule) -> int | None:
         return int(content["epoch"]) if same else None
 
 
-def _fit(
+def fit_module(
     trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None, name: str
 ) -> None:
     """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it.
+
+    Args:
+        trainer: that trains.
+        module: what is trained, and `datamodule`, on what.
+        last: a checkpoint to go on from.
+        name: of the training, for messages.
 
     Raises:
         InputError: a process that loads batches or another rank has ended.

@@ -13,7 +13,6 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
-from bcbm.preparation.fold_job import FoldJob
 from bcbm.system.processes import most_memory
 from bcbm.terminal.progress import LiveLine, fitting, left
 
@@ -110,12 +109,13 @@ class FoldProgress(Callback):
 
     Args:
         console: where.
-        job: the training; trainings that come behind it are taken to be as long as this one.
+        name: of the training.
+        behind: how many come behind it, which are taken to be as long as this one.
         epochs: of a training.
     """
 
-    def __init__(self, console: Console, job: FoldJob, epochs: int) -> None:
-        self.name, self.behind, self.epochs = job.title, job.behind, epochs
+    def __init__(self, console: Console, name: str, behind: float, epochs: int) -> None:
+        self.name, self.behind, self.epochs = name, behind, epochs
         self.epoch = self.first = 0
         self.losses: dict[str, float] = {}
         self.line = LiveLine(console, self.text, lambda: self.epoch / self.epochs, alone=False)

@@ -15,6 +15,11 @@ OWN_LABELS: dict[str, str] = {
     "lesion": "A lesion had a label of its own where its cohort gave one.",
 }
 
+# Of an ensemble, and of a training on all patients: what the figures are not of, where a threshold is from.
+ENSEMBLE = "not of this ensemble on another"
+REFIT = "not of this training on all\nits patients, which no patient is left to test"
+THRESHOLD = "the mean of those of the folds, each chosen on validation patients"
+REFIT_THRESHOLD = "chosen on what the models of the folds said of patients they had not seen"
 SUPPORT = "- It is an SVM: it holds the standardised values of training lesions, its support vectors."
 
 
@@ -56,14 +61,14 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
     lines += [
         "",
         "The AUROC is the mean over folds, each model tested on patients that it had not seen. It is the",
-        "figure of the way to make such a model on this cohort, not of this ensemble on another.",
+        f"figure of the way to make such a model on this cohort, {REFIT if own['refit'] else ENSEMBLE}.",
         "",
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",
         f"- {OWN_LABELS[run.config['cohort'].get('labels', 'patient')]}",
         *[SUPPORT] * (run.config["model"]["kind"] == "svm"),
-        "- Threshold: the mean of those of the folds, each chosen on validation patients.",
+        f"- Threshold: {REFIT_THRESHOLD if own['refit'] else THRESHOLD}.",
         "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",
         "## Use",

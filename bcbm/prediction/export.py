@@ -1,6 +1,7 @@
 """From a finished run to a model on disk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from bcbm.prediction.card import model_card
 from bcbm.prediction.doubt import fit_doubt
 from bcbm.prediction.metadata import metadata_of
 from bcbm.prediction.model import TraditionalModel, TrainedNetwork, Training
+from bcbm.prediction.refit import refit_on_all
 from bcbm.prediction.sets import apart_out_of_fold, out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.fold_job import FoldJob
@@ -57,7 +59,7 @@ PREPARED = {
 }
 
 
-def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> None:
+def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, refit: bool = False) -> None:
     """Write what the folds of a run have trained as a model: an ensemble, with all that its use takes.
 
     Args:
@@ -65,6 +67,7 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         out: of the model, which is made.
         console: gets a line of what was written.
         leaky: export a LEAKY run too, which the model then says for ever.
+        refit: write one training on all patients in place of the ensemble, see `refit_on_all`.
 
     Raises:
         InputError: the run is not finished or LEAKY, its cohort has changed since, or there is something at
@@ -78,16 +81,23 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
     with progress_bar(console, "exporting"):
         lesions, split = prepare_as_fitted(run, config, appearance=True)
         source = _radiomics_source(run, lesions)
-        networks = _networks(run, config, lesions, split)
+        jobs = _jobs(run, _here(config), lesions, split)
+        networks, predictions, described = _networks(run, jobs), run.predictions, None
+        seen = _seen(networks.values(), jobs[0].config, lesions, split)
+    if refit:
+        refitted = refit_on_all(run, jobs, list(networks.values()), console)
+        networks, predictions, described = refitted.networks, refitted.predictions, refitted.described
+    with progress_bar(console, "exporting"):
         files: dict[str, bytes | str] = {}
         for name, network in networks.items():
             settings, arrays = network.files()
             weights, rest = network_files(name)
             files |= {weights: arrays, rest: strict_json(settings)}
         taken = steps(config, extracted=source.get("library") != "workbook")
-        metadata = metadata_of(run, config, list(networks), source, taken)
+        metadata = metadata_of(run, config, list(networks), source, taken, described)
         ranges = ranges_of(lesions)
-        doubt = fit_doubt(lesions, _seen(networks.values(), config, lesions, split))
+        refitted_see = _encoded(networks.values(), lesions, jobs[0].config) if refit else []
+        doubt = fit_doubt(lesions, seen, refitted_see)
         training = training_of(lesions, config, ranges) | {"scanners": doubt.kinds}
         files |= {
             METADATA: strict_json(metadata),
@@ -96,7 +106,10 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
             TRAINING: strict_json(training),
             RANGES: bytes(save(ranges | doubt.arrays)),
             OUT_OF_FOLD: strict_json(
-                {"blocks": out_of_fold(run.predictions), "apart": apart_out_of_fold(run.predictions)}
+                {
+                    "blocks": out_of_fold(predictions, len(split.folds) if refit else None),
+                    "apart": apart_out_of_fold(predictions),
+                }
             ),
             RESULTS: strict_json(run.results),
             CARD: model_card(metadata, training, run),
@@ -152,13 +165,25 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     return own
 
 
-def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> dict[str, Training]:
-    """What the folds of a run have trained, by name."""
+def _here(config: Config) -> Config:
+    """The same on one device of this machine, whatever the run was trained on."""
+    accelerator: Any = "cpu" if config.trainer.accelerator == "cpu" else "auto"
+    trainer = replace(config.trainer, accelerator=accelerator, devices=1, num_nodes=1, profile=False)
+    return replace(config, trainer=trainer)
+
+
+def _jobs(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> list[FoldJob]:
+    """Every training of a run's folds."""
     from bcbm.crossvalidation.trained import fold_jobs, members
 
     folds = fold_jobs(config, lesions, split, RunFolder(run.folder))
-    jobs = [member for job in folds for member in members(job)]
-    trainings = _of_networks(jobs, run) if config.model.kind == "network" else _of_baselines(jobs, run)
+    return [member for job in folds for member in members(job)]
+
+
+def _networks(run: FinishedRun, jobs: Sequence[FoldJob]) -> dict[str, Training]:
+    """What the folds of a run have trained, by name."""
+    network = run.config["model"]["kind"] == "network"
+    trainings = _of_networks(jobs, run) if network else _of_baselines(jobs, run)
     names = [f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1) for job in jobs]
     return dict(zip(names, trainings, strict=True))
 
@@ -206,16 +231,20 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Training]:
 
 
 def _seen(
-    networks: Iterable[Training], config: Config, lesions: Lesions, split: Split
+    networks: Collection[Training], config: Config, lesions: Lesions, split: Split
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What each network sees in the lesions, and the rows that it was trained on and tested on."""
-    seen = []
-    for network in networks:
-        if (
-            isinstance(network, TrainedNetwork)
-            and (encoded := network.predict(lesions, config).encoded) is not None
-        ):
-            parts = split.rows(lesions.entering, network.fold)
-            train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
-            seen.append((encoded, train, parts["test"]))
+    folds, seen = [network.fold for network in networks], []
+    for fold, encoded in zip(folds, _encoded(networks, lesions, config), strict=False):  # none without images
+        parts = split.rows(lesions.entering, fold)
+        train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
+        seen.append((encoded, train, parts["test"]))
     return seen
+
+
+def _encoded(networks: Collection[Training], lesions: Lesions, config: Config) -> list[np.ndarray]:
+    """What each network sees in the lesions; nothing where they read no images."""
+    if "image" not in config.task.modalities:
+        return []
+    predictions = [network.predict(lesions, config) for network in networks]
+    return [prediction.encoded for prediction in predictions if prediction.encoded is not None]

@@ -27,6 +27,7 @@ from bcbm.prediction.bundle import (
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.finished import without_nulls
 from bcbm.runs.predictions import calibrated
+from bcbm.statistics.recalibration import Calibrator
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
@@ -78,12 +79,20 @@ class TrainedNetwork:
         arrays = {name: value.contiguous() for name, value in self.module.state_dict().items()}
         return {**_place(self), **settings}, bytes(save(arrays))
 
-    def predict(self, lesions: Lesions, config: Config) -> Prediction:
+    @property
+    def calibrators(self) -> Mapping[str, Calibrator]:
+        """From what it says to probabilities, by target."""
+        return self.module.calibrators
+
+    def predict(
+        self, lesions: Lesions, config: Config, calibrators: Mapping[str, Calibrator] | None = None
+    ) -> Prediction:
         """What the network makes of lesions, as its run worked it out; each is read once.
 
         Args:
             lesions: all that enter are predicted.
             config: what they were prepared with; its trainer says on what.
+            calibrators: in place of its own.
         """
         import torch
 
@@ -97,7 +106,8 @@ class TrainedNetwork:
             batches: Any = make_trainer(own, [], [], Path()).predict(self.module, loader)
         task = own.task
         rows = predicted_rows(batches or [], task.targets).set_index("row")
-        tables = calibrated(self.module.calibrators, rows, lesions.entering, task.targets, task.aggregate)
+        maps = calibrators or self.calibrators
+        tables = calibrated(maps, rows, lesions.entering, task.targets, task.aggregate)
         if image is None:
             return Prediction(*tables, None)
         has = lesions.present[:, task.modalities.index("image")] > 0
@@ -140,9 +150,17 @@ class TraditionalModel:
 
         return {**_place(self), "baseline": self.baseline.content}, bytes(save(self.baseline.arrays))
 
-    def predict(self, lesions: Lesions, config: Config) -> Prediction:
+    @property
+    def calibrators(self) -> Mapping[str, Calibrator]:
+        """As `TrainedNetwork.calibrators`."""
+        return self.baseline.calibrators
+
+    def predict(
+        self, lesions: Lesions, config: Config, calibrators: Mapping[str, Calibrator] | None = None
+    ) -> Prediction:
         """As `TrainedNetwork.predict`."""
-        return Prediction(*self.baseline.predict(lesions.data(config)), None)
+        baseline = replace(self.baseline, calibrators=calibrators or self.calibrators)
+        return Prediction(*baseline.predict(lesions.data(config)), None)
 
 
 Training = TrainedNetwork | TraditionalModel
@@ -157,6 +175,7 @@ class TrainedModel:
         networks: its ensemble, all of one kind.
         targets: that it predicts.
         leaky: its run was.
+        refitted: its networks were trained on all patients, and the figures are those of its run's folds.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
         steps: versions of the steps of preparation, by name.
         training: what its training lesions were like, see `training_of`; `ranges`: arrays of `ranges_of`.
@@ -170,6 +189,7 @@ class TrainedModel:
     networks: tuple[Training, ...]
     targets: tuple[str, ...]
     leaky: bool
+    refitted: bool
     radiomics: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
@@ -213,6 +233,7 @@ def read_model(folder: Path) -> TrainedModel:
             tuple(_member(folder, name) for name in own["networks"]),
             tuple(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()),
             bool(own["leaky"]),
+            own.get("refit") is not None,
             own["radiomics"],
             own["steps"],
             read_part(folder, TRAINING),

@@ -22,6 +22,7 @@ from bcbm.preparation.prepare import prepare
 from bcbm.preparation.reading import Labels
 from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
+from bcbm.report.words import REFITTED
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -58,6 +59,8 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     if model.training["invented"]:
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
+    if model.refitted:
+        print_line(console, f"[yellow]note[/] {REFITTED}")
     config, lesions = prepared(model, config, console)
     members = predicted(model, config, lesions, console)
     table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
@@ -70,7 +73,10 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     worded = judged.rename(columns=MEASURES)
     with TemporaryDirectory() as folder:
         pictures = study_pictures(lesions, config.cohort.form, Path(folder))
-        write_page(page, table, worded, pictures, model.results, model.training, config.predict.coverage)
+        write_page(
+            *(page, table, worded, pictures, model.results, model.training, config.predict.coverage),
+            refitted=model.refitted,
+        )
     _report(table, model, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
@@ -131,8 +137,8 @@ def prediction_rows(
 
     Returns:
         COLUMNS but DOUBT: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks),
-        `spread` (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
-        behind it, of a patient with several `apart` (see `sets.apart`) and `apart_share` (see
+        `spread` (their standard deviation; NaN with one), `threshold` and `decision` by it, `set` of a
+        patient, `lesions` behind it, of one with several `apart` (see `sets.apart`) and `apart_share` (see
         `sets.less_apart`), `trained_on` (whether one of them is a training lesion or a near copy of one),
         `leaky`, and in place of a prediction the `reason` why there is none.
     """
@@ -178,6 +184,8 @@ def _predicted(
     """Rows of one level, target by target."""
     mean = ensemble(members)
     spread = np.std([member.to_numpy(np.float64) for member in members], axis=0)
+    if len(members) == 1:
+        spread[:] = np.nan
     tables = []
     for column, target in enumerate(model.targets):
         probability, threshold = mean[target].to_numpy(), model.thresholds[target]
@@ -234,6 +242,11 @@ def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None
         raise InputError(*problems)
 
 
+def _beside(spread: float) -> str:
+    """The spread of an ensemble, for behind its mean."""
+    return "" if np.isnan(spread) else f" ± {spread:.2f}"
+
+
 def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
     """Print the patients, if they are few, and what has no prediction."""
     patients = table[(table["level"] == "patient") & (table["reason"] == "")]
@@ -241,7 +254,7 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
     for name in names[:SHOWN] if len(names) <= SHOWN else []:
         rows = patients[patients["patient_id"] == name]
         parts = [
-            f"{row.target} {row.probability:.2f} ± {row.spread:.2f} {row.decision}, set: {row.set}"
+            f"{row.target} {row.probability:.2f}{_beside(row.spread)} {row.decision}, set: {row.set}"
             for row in rows.itertuples()
         ]
         say(console, f"  {name}  {'; '.join(parts)}")

@@ -8,7 +8,7 @@ from bcbm.prediction.model import TrainedModel
 from bcbm.report.figures.run import decision_figure, reliability_figure, with_primary
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.report.pages.subgroups import subgroup_content
-from bcbm.report.words import number
+from bcbm.report.words import REFITTED, number
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.external import ExternalResults
 from bcbm.statistics.results import Results
@@ -62,6 +62,7 @@ def write_page(
         forest=embedded(folder, "forest.png"),
         checklist=filled_checklist(validation, model, cohorts),
         features=FEATURES,
+        refitted=REFITTED if validation["refitted"] else "",
     )
     return path
 

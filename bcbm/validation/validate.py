@@ -51,6 +51,7 @@ class Validation(TypedDict):
 
     model: str
     leaky: bool
+    refitted: bool
     invented: bool
     targets: list[str]
     coverage: float
@@ -92,6 +93,7 @@ def validated(model: TrainedModel, cohorts: Sequence[FrozenCohort]) -> Validatio
     content: Validation = {
         "model": model.identity,
         "leaky": model.leaky,
+        "refitted": model.refitted,
         "invented": bool(model.training["invented"]),
         "targets": list(model.targets),
         "coverage": cohorts[0].config.predict.coverage,
