@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from bcbm.config.compose import compose
-from bcbm.prediction.bundle import EXPERIMENT, METADATA, SUMS
+from bcbm.prediction.bundle import METADATA, SUMS
 from bcbm.prediction.predict import prepared
+from bcbm.prediction.request import base_settings
 from bcbm.runs.predictions import ensemble
 
 QUIET = Console(quiet=True)
@@ -55,7 +56,7 @@ def predicted_alone(trained, root, run, number, place):
     rows = run.predictions[run.predictions["fold"] == number]
     others = sorted(set(run.lesions["lesion_id"]) - set(rows["lesion_id"]))
     pd.DataFrame({"lesion": others, "reason": "not of this test"}).to_csv(place / "out.csv", index=False)
-    words = [f"experiment={trained.folder / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
+    words = [*base_settings(trained.folder), "prepared.jobs=1"]
     config = compose([*words, f"cohort.root={root}", f"cohort.exclude={place / 'out.csv'}"])
     config, lesions = prepared(trained, config, QUIET)
     assert lesions.entering[list(trained.targets)].isna().all(axis=None)

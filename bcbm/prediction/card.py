@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bcbm.prediction.bundle import ENCODER
 from bcbm.report.words import leak_in_words, with_interval
 from bcbm.runs.finished import FinishedRun
 from bcbm.system.words import counted
@@ -21,6 +22,18 @@ REFIT = "not of this training on all\nits patients, which no patient is left to 
 THRESHOLD = "the mean of those of the folds, each chosen on validation patients"
 REFIT_THRESHOLD = "chosen on what the models of the folds said of patients they had not seen"
 SUPPORT = "- It is an SVM: it holds the standardised values of training lesions, its support vectors."
+
+
+def _encoder(card: Mapping[str, Any]) -> list[str]:
+    """What is known of the pretrained network that it carries."""
+    return [
+        "## The pretrained network that it carries",
+        "",
+        f"{card['network']}, the weights of {card['file']} (SHA-256 {card['weights']}), as `{ENCODER}`.",
+        f"Source: {card['source']}. Licence: {card['licence']}. Trained on: {card['trained_on']}.",
+        f"Whether these hold patients who were tested: {card['test_patients']}.",
+        "",
+    ]
 
 
 def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
@@ -63,6 +76,7 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
         "The AUROC is the mean over folds, each model tested on patients that it had not seen. It is the",
         f"figure of the way to make such a model on this cohort, {REFIT if own['refit'] else ENSEMBLE}.",
         "",
+        *(_encoder(own["encoder"]) if own["encoder"] else []),
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",

@@ -14,9 +14,12 @@ from bcbm.cohort.splits import Split
 from bcbm.config.compose import load, plain
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.features.cards import Card, read_card
 from bcbm.features.radiomics import provenance
 from bcbm.prediction.bundle import (
     CARD,
+    ENCODER,
+    ENCODER_CARD,
     EXPERIMENT,
     METADATA,
     OUT_OF_FOLD,
@@ -45,14 +48,14 @@ from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
 from bcbm.system.words import counted, size
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import print_line, say
+from bcbm.terminal.words import listed, print_line, say
 
 # Of the configuration, what preparation and batches read; no place of a file is among it.
 PREPARED = {
     "cohort": ("policy", "position", "overlap", "form", "parts", "label_value", "targets"),
     "features": (
         *("radiomics", "axes", "crop_size", "crop_spacing", "crop_margin", "crop_intensity"),
-        *("harmonise", "coordinates"),
+        *("harmonise", "shells", "coordinates"),
     ),
     "task": ("targets", "modalities", "sequences", "missing", "aggregate"),
     "model": ("kind", "encoder", "stem", "stem_stride", "max_pool", "widen", "mask_channel"),
@@ -78,9 +81,11 @@ def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, re
     require_absent(out)
     run, config = read_run(folder), load(folder / "config.yaml")
     _check(run, config, leaky)
+    card = _encoder(run, config)
     with progress_bar(console, "exporting"):
         lesions, split = prepare_as_fitted(run, config, appearance=True)
         source = _radiomics_source(run, lesions)
+        taken = steps(config, extracted=source.get("library") != "workbook")
         jobs = _jobs(run, _here(config), lesions, split)
         networks, predictions, described = _networks(run, jobs), run.predictions, None
         seen = _seen(networks.values(), jobs[0].config, lesions, split)
@@ -93,8 +98,8 @@ def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, re
             settings, arrays = network.files()
             weights, rest = network_files(name)
             files |= {weights: arrays, rest: strict_json(settings)}
-        taken = steps(config, extracted=source.get("library") != "workbook")
-        metadata = metadata_of(run, config, list(networks), source, taken, described)
+        files |= _encoder_files(card)
+        metadata = metadata_of(run, config, list(networks), source, run.card, taken, described)
         ranges = ranges_of(lesions)
         refitted_see = _encoded(networks.values(), lesions, jobs[0].config) if refit else []
         doubt = fit_doubt(lesions, seen, refitted_see)
@@ -125,11 +130,6 @@ def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, re
 
 
 def _check(run: FinishedRun, config: Config, leaky: bool) -> None:
-    if config.features.shells or config.features.encoder:
-        found = "reads shells or vectors of a pretrained network, which predict does not make yet"
-        raise InputError(
-            Problem(str(run.folder), found, "export a run without features.shells and features.encoder")
-        )
     if run.random_labels is not None:
         found = f"is a control: its labels were {RANDOM_WORDS}"
         raise InputError(Problem(str(run.folder), found, "export a run without task.random_labels"))
@@ -154,15 +154,44 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     if "radiomics" not in lesions.values:
         return {}
     table = pd.read_parquet(lesions.folder / "radiomics.parquet")
-    if (table["library"] == "workbook").any():
-        return {"library": "workbook"}
-    own = provenance()
-    fitted = run.environment["versions"].get(own["library"])
-    if fitted != own["version"]:
-        found = f"read radiomics of {own['library']} {fitted}, and {own['version']} is installed"
-        remedy = f"install {own['library']}=={fitted}, or fit the experiment again"
+    published = bool((table["library"] == "workbook").any())
+    own = {"library": "workbook"} if published else provenance()
+    if published and "shells" not in lesions.values:
+        return own
+    made = provenance()
+    fitted = run.environment["versions"].get(made["library"])
+    if fitted != made["version"]:
+        found = f"read radiomics of {made['library']} {fitted}, and {made['version']} is installed"
+        remedy = f"install {made['library']}=={fitted}, or fit the experiment again"
         raise InputError(Problem(str(run.folder), found, remedy))
     return own
+
+
+def _encoder(run: FinishedRun, config: Config) -> Card | None:
+    """The pretrained network of a run's deep features; None where there are none.
+
+    Raises:
+        InputError: its weights are others than those that the run was fitted with.
+    """
+    if run.card is None:
+        return None
+    card = read_card(Path(str(config.features.encoder)).expanduser())
+    if changed := [name for name, value in card.identity().items() if run.card.get(name) != value]:
+        found = f"has not the {listed(changed)} that the run was fitted with"
+        raise InputError(Problem(str(card.weights), found, "put the file of then back"))
+    return card
+
+
+def _encoder_files(card: Card | None) -> dict[str, bytes | str]:
+    """A pretrained network and its card, as a model carries them."""
+    if card is None:
+        return {}
+    from safetensors.torch import save
+
+    from bcbm.model.pretrained import PretrainedNetwork
+
+    tensors = {name: values.contiguous() for name, values in PretrainedNetwork(card).tensors().items()}
+    return {ENCODER: bytes(save(tensors)), ENCODER_CARD: card.text()}
 
 
 def _here(config: Config) -> Config:

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bcbm.config.schema import Config
+from bcbm.features.radiomics import provenance
 from bcbm.prediction.bundle import FORMAT
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import FinishedRun
@@ -23,6 +24,7 @@ def metadata_of(
     config: Config,
     networks: Sequence[str],
     radiomics: Mapping[str, str],
+    encoder: Mapping[str, Any] | None,
     taken: Mapping[str, int],
     refit: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def metadata_of(
         config: its configuration.
         networks: names of its trainings.
         radiomics: what has made the radiomics that they read.
+        encoder: the card of the pretrained network that encodes crops, see `Card.described`; None without.
         taken: versions of the steps of preparation.
         refit: of trainings on all patients: the `folds` behind their settings, and their `epochs`.
     """
@@ -73,6 +76,8 @@ def metadata_of(
             "cohort": environment["cohort"],
             "split": environment["split"],
             "radiomics": dict(radiomics),
+            "shells": provenance() if "shells" in taken else {},
+            "encoder": encoder,
             "steps": dict(taken),
         },
     }

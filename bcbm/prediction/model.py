@@ -177,6 +177,7 @@ class TrainedModel:
         leaky: its run was.
         refitted: its networks were trained on all patients, and the figures are those of its run's folds.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
+        shells: the same of what made the radiomics of shells around the lesions.
         steps: versions of the steps of preparation, by name.
         training: what its training lesions were like, see `training_of`; `ranges`: arrays of `ranges_of`.
         out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
@@ -191,6 +192,7 @@ class TrainedModel:
     leaky: bool
     refitted: bool
     radiomics: Mapping[str, str]
+    shells: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
     ranges: Mapping[str, np.ndarray]
@@ -235,6 +237,7 @@ def read_model(folder: Path) -> TrainedModel:
             bool(own["leaky"]),
             own.get("refit") is not None,
             own["radiomics"],
+            own.get("shells", {}),
             own["steps"],
             read_part(folder, TRAINING),
             load_file(folder / RANGES),

@@ -232,12 +232,11 @@ def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None
             )
             remedy = "use the version of bcbm that its model card names, or export its run again"
             problems.append(Problem(str(model.folder), found, remedy))
-    if extracted and (others := {k: v for k, v in provenance().items() if model.radiomics.get(k) != v}):
-        words = listed(
-            [f"{name} {model.radiomics.get(name)}, here {value}" for name, value in others.items()]
-        )
-        remedy = f"install {model.radiomics['library']}=={model.radiomics['version']}"
-        problems.append(Problem(str(model.folder), f"reads radiomics of {words}", remedy))
+    for what, made in (("radiomics", model.radiomics if extracted else {}), ("shells", model.shells)):
+        if made and (others := {k: v for k, v in provenance().items() if made.get(k) != v}):
+            words = listed([f"{name} {made.get(name)}, here {value}" for name, value in others.items()])
+            remedy = f"install {made['library']}=={made['version']}"
+            problems.append(Problem(str(model.folder), f"reads {what} of {words}", remedy))
     if problems:
         raise InputError(*problems)
 

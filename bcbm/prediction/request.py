@@ -10,7 +10,7 @@ from rich.console import Console
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.prediction.bundle import EXPERIMENT
+from bcbm.prediction.bundle import ENCODER, EXPERIMENT
 from bcbm.prediction.export import PREPARED
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import predict
@@ -70,7 +70,8 @@ def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config
 
 def base_settings(model: Path) -> list[str]:
     """The words that stand before those of a user: the configuration in a model's folder."""
-    return [f"experiment={model / EXPERIMENT}", "augment.where=device"]
+    encoder = [f"features.encoder={model / ENCODER}"] if (model / ENCODER).is_file() else []
+    return [f"experiment={model / EXPERIMENT}", "augment.where=device", *encoder]
 
 
 def check_settings(verb: str, settings: Sequence[str], groups: Collection[str]) -> None:
