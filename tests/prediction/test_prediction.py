@@ -17,13 +17,25 @@ import safetensors.numpy
 from models import QUIET, SMALL, assert_same, predicted_alone, with_sums, workplace
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
+from pydicom.uid import generate_uid
 from rich.console import Console
+from scans import (
+    affine_of,
+    ball,
+    head,
+    mask_contours,
+    oblique,
+    write_segmentation,
+    write_series,
+    write_structures,
+)
 
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES
+from bcbm.imaging.ingest import ingest
 from bcbm.model.encoders.image import ImageEncoder
 from bcbm.predict import main
 from bcbm.prediction.bundle import FORMAT, METADATA, SUMS, TRAINING, write_bundle
@@ -237,6 +249,65 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def write_export(root, patients):
+    """DICOM files of patients of one session each, with a structure set or a segmentation of two lesions."""
+    grid, masks = (
+        affine_of(oblique()),
+        {"GTV lt frontal": ball((12, 12, 6), 4.5), "rt parietal": ball((5, 17, 4), 4)},
+    )
+    for number in range(patients):
+        folder, who = root / f"Doe Jane {number}", {"patient": f"MRN-{number}", "study": generate_uid()}
+        images = write_series(folder / "t1", head(seed=number), grid, **who)
+        if number:
+            write_segmentation(folder / "seg.dcm", masks, images)
+        else:
+            contours = {name: mask_contours(mask, grid) for name, mask in masks.items()}
+            write_structures(folder / "set.dcm", contours, images)
+
+
+def test_a_patients_dicom_files_are_predicted_as_the_cohort_that_ingest_makes_and_nobody_is_named(
+    model, place, tmp_path, command, capsys
+):
+    write_export(tmp_path / "export", 2)
+    words, cache = ["ingest.brain=none", "prepared.jobs=1"], place / "cache"
+    before = set(cache.rglob("*"))
+    for number in range(2):
+        source, out = tmp_path / "export" / f"Doe Jane {number}", tmp_path / f"out{number}"
+        given = f"dicom={source}" if number else str(source)
+        assert command(model, given, f"out={out}", "ingest.brain=none") == 0
+        table = pd.read_parquet(out / "predictions.parquet")
+        lesions = table[table["level"] == "lesion"]
+        assert set(table["patient_id"]) == {"P001"} and lesions["lesion_id"].nunique() == 2
+        assert "lt-frontal" in lesions["lesion_id"].iloc[0] and table["probability"].notna().all()
+        made = [path for folder in (out, cache) for path in folder.rglob("*") if path.is_file()]
+        for path in set(made) - before:
+            content = path.read_bytes()
+            names = (b"Doe Jane", b"Doe^Jane", b"MRN-", b"20200310", b"19600101")
+            assert not [name for name in names if name in content], path
+    assert "faces" in capsys.readouterr().err
+    ingest(source, compose([f"ingest.out={tmp_path / 'cohort'}", *words]), Console(quiet=True))
+    again = answer([str(model), f"cohort.root={tmp_path / 'cohort'}", f"out={tmp_path / 'again'}"], QUIET)
+    assert np.array_equal(again["probability"], table["probability"])
+
+
+def test_dicom_files_of_several_patients_or_of_none_or_without_their_readers_are_refused(
+    model, tmp_path, command, capsys, monkeypatch
+):
+    write_export(tmp_path / "export", 2)
+    write_series(tmp_path / "bare", head(), patient="MRN-7")
+    (tmp_path / "none").mkdir()
+    out = f"out={tmp_path / 'out'}"
+    for name, fact in (("export", "bcbm ingest"), ("bare", "no lesion can be used"), ("none", "0 patients")):
+        assert command(model, f"dicom={tmp_path / name}", "ingest.brain=none", out) == 2
+        assert fact in capsys.readouterr().err
+    assert command(model, f"dicom={tmp_path / 'bare'}", "image=a.nii.gz", out) == 2
+    assert command(model, f"dicom={tmp_path / 'bare'}", "ingest.labels=a.csv", out) == 2
+    assert "ingest.labels" in capsys.readouterr().err
+    monkeypatch.setattr("bcbm.imaging.ingest.find_spec", lambda name: None)
+    assert command(model, f"dicom={tmp_path / 'bare'}", "ingest.brain=none", out) == 2
+    assert "bcbm[ingest]" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):
