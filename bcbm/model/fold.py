@@ -22,7 +22,7 @@ from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trained import lay_out, predicted_rows
-from bcbm.model.trainer import curves, make_trainer, quiet
+from bcbm.model.trainer import ctrl_c_is_ctrl_c, curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.runs.identity import fingerprint
 from bcbm.system.files import write_whole
@@ -140,7 +140,7 @@ def begun_before(last: Path, module: LesionModule) -> int | None:
 def fit_module(
     trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None, name: str
 ) -> None:
-    """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it.
+    """Train.
 
     Args:
         trainer: that trains.
@@ -152,11 +152,8 @@ def fit_module(
         InputError: a process that loads batches or another rank has ended.
     """
     try:
-        trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
-    except SystemExit as ended:
-        if isinstance(ended.__context__, KeyboardInterrupt):
-            raise ended.__context__ from None
-        raise
+        with ctrl_c_is_ctrl_c():
+            trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
     except (RuntimeError, OSError) as error:
         failure = loading_failure(error)
         if (
@@ -188,7 +185,8 @@ def _predicted(
     trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, job: FoldJob
 ) -> pd.DataFrame:
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
-    batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
+    with ctrl_c_is_ctrl_c():
+        batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
     rows = predicted_rows(batches, job.config.task.targets)
     write_whole(job.home / f".rank={trainer.global_rank}.parquet", rows.to_parquet())
     trainer.strategy.barrier()

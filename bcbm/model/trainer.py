@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
         enable_model_summary=False,
         deterministic="warn",
     )
+
+
+@contextmanager
+def ctrl_c_is_ctrl_c() -> Iterator[None]:
+    """Raise what has interrupted a Trainer, which makes an exit of it."""
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
 
 
 def _cluster(ranks: int) -> ClusterEnvironment:

@@ -97,12 +97,12 @@ class TrainedNetwork:
         import torch
 
         from bcbm.model.trained import predicted_rows
-        from bcbm.model.trainer import make_trainer, quiet
+        from bcbm.model.trainer import ctrl_c_is_ctrl_c, make_trainer, quiet
 
         quiet()
         own, loader = self._loader(lesions, config)
         image, features = self.module.network.image, list[torch.Tensor]()
-        with _watched(image, features) if image is not None else nullcontext():
+        with ctrl_c_is_ctrl_c(), _watched(image, features) if image is not None else nullcontext():
             batches: Any = make_trainer(own, [], [], Path()).predict(self.module, loader)
         task = own.task
         rows = predicted_rows(batches or [], task.targets).set_index("row")

@@ -37,6 +37,7 @@ from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES
 from bcbm.imaging.ingest import ingest
 from bcbm.model.encoders.image import ImageEncoder
+from bcbm.model.module import LesionModule
 from bcbm.predict import main
 from bcbm.prediction.bundle import FORMAT, METADATA, SUMS, TRAINING, write_bundle
 from bcbm.prediction.card import model_card
@@ -249,6 +250,31 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def test_a_batch_that_was_interrupted_prepares_no_study_anew(model, place, cohort, tmp_path, monkeypatch):
+    rows = []
+    for number, study in enumerate(sorted((cohort / IMAGE_FOLDER).iterdir())[:2]):
+        (image,), mask = study.glob("*_image*"), min(study.glob("*_mask_*"))
+        rows.append({"patient": f"P{number}", "image": str(image), "mask": str(mask), "name": "left frontal"})
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    words = [str(model), f"cohort.root={tmp_path}", f"out={tmp_path / 'out'}", "prepared.jobs=1"]
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    before = set((place / "cache").glob("prepared-*"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LesionModule, "predict_step", interrupted)
+        answer(words, QUIET)
+    assert not (tmp_path / "out").exists()
+    (own,) = set((place / "cache").glob("prepared-*")) - before
+    records = [path for path in own.glob("*/*") if path.is_file()]
+    times = {path: path.stat().st_mtime_ns for path in records}
+    assert {"survey", "radiomics", "crops", "appearance"} <= {path.parent.name for path in records}
+    table = answer(words, QUIET)
+    assert table.loc[table["level"] == "patient", "patient_id"].nunique() == 2
+    assert {path: path.stat().st_mtime_ns for path in own.glob("*/*") if path.is_file()} == times
 
 
 def write_export(root, patients):

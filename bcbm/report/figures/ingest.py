@@ -28,15 +28,17 @@ def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> 
         path: the PNG to write.
     """
 
-    def upright(values: np.ndarray) -> np.ndarray:
-        part = sitk.GetImageFromArray(values.astype(np.uint8))
-        part.CopyInformation(image)
-        return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(part, "LPS")))
-
-    oriented = sitk.DICOMOrient(image, "LPS")
-    shown, spacing = sitk.GetArrayFromImage(oriented), oriented.GetSpacing()[::-1]
-    lesions = sorted(map(upright, masks), key=np.sum, reverse=True)
-    outlined = np.max(lesions, axis=0) if lesions else np.zeros_like(shown)
+    turn = sitk.DICOMOrientImageFilter()
+    turn.SetDesiredCoordinateOrientation("LPS")
+    oriented = turn.Execute(image)
+    shown, spacing = sitk.GetArrayViewFromImage(oriented), oriented.GetSpacing()[::-1]
+    order = [2 - axis for axis in turn.GetPermuteOrder()[::-1]]
+    flipped = tuple(axis for axis, flips in enumerate(turn.GetFlipAxes()[::-1]) if flips)
+    lesions = [np.flip(mask.transpose(order), flipped) for mask in masks]  # no copy of a volume
+    lesions = sorted(lesions, key=np.count_nonzero, reverse=True)
+    outlined = np.zeros(shown.shape, bool)
+    for lesion in lesions:
+        outlined |= lesion
     low, high = np.percentile(shown[shown > 0], [1, 99.5]) if (shown > 0).any() else (0, 1)
     others = lesions[1 : 1 + _MOST]
     rows = -(-len(others) // _ROW)
@@ -63,4 +65,8 @@ def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> 
 
 
 def _middle(mask: np.ndarray) -> np.ndarray:
-    return np.median(np.argwhere(mask), axis=0).astype(int)
+    """The median voxel of a mask, (3,)."""
+    box = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    low = np.array([places[0] for places in box])
+    inside = mask[tuple(slice(places[0], places[-1] + 1) for places in box)]
+    return low + np.median(np.argwhere(inside), axis=0).astype(int)
