@@ -31,12 +31,13 @@ def fit(config: "Config", console: "Console") -> int:
     from bcbm.system.processes import Terminated, rank, requeue
 
     try:
-        run(config, console)
+        folder = run(config, console)
     except Terminated as ended:
         requeue(ended)
         raise
-    if rank() == 0:
-        write_overview(Path(config.run.root))
+    root = Path(config.run.root)
+    if rank() == 0 and folder.resolve().is_relative_to(root.resolve()):
+        write_overview(root)
     return 0
 
 

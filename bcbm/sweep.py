@@ -1,9 +1,10 @@
 """Choose settings with Optuna, in every outer fold without its test patients.
 
     python -m bcbm.sweep sweep=NAME [workers=N] [storage=URL] [trials=N] [minutes=M] [outer=0,2,final]
-                         [refit=false] [experiment=BASE] [key=value ...]
+                         [refit=false] [warm=SWEEP] [experiment=BASE] [key=value ...]
 
 The outer folds are then trained with what was chosen, and compared with the experiment as it is.
+warm names the folder of an earlier sweep with the same folds, whose best settings each study tries early.
 """
 
 import sys

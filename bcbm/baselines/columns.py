@@ -24,7 +24,7 @@ def table_columns(lesions: LesionData, train: np.ndarray | None = None) -> pd.Da
         AbsentColumns: none of the columns of clinical or acquisition tells two lesions apart.
     """
     if train is None:
-        return _beside([modality.columns(lesions) for _, modality in _modalities(lesions)])
+        return pd.concat([modality.columns(lesions) for _, modality in _modalities(lesions)], axis=1)
     return columns_as_fitted(lesions, fit_columns(lesions, train))
 
 
@@ -35,12 +35,9 @@ def fit_columns(lesions: LesionData, train: np.ndarray) -> dict[str, Any]:
 
 def columns_as_fitted(lesions: LesionData, fitted: Mapping[str, Any]) -> pd.DataFrame:
     """`table_columns` with what `fit_columns` gave of a fold, of the same lesions or of others."""
-    return _beside([MODALITIES[name].columns_as_fitted(lesions, own) for name, own in fitted.items()])
+    columns = [MODALITIES[name].columns_as_fitted(lesions, own) for name, own in fitted.items()]
+    return pd.concat(columns, axis=1)
 
 
 def _modalities(lesions: LesionData) -> list[tuple[str, Modality]]:
     return [(name, MODALITIES[name]) for name in lesions.config.task.modalities]
-
-
-def _beside(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, axis=1)

@@ -73,8 +73,8 @@ def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:
     for column in SETTINGS:
         if column in table:
             texts = table[column].map(identifier).str.replace(_LABEL, "", regex=True)
-            if (count := texts[texts != ""].nunique()) > 1:
-                found, remedy = f"its rows have {count} different {column}", "extract all of them in one way"
+            if (kinds := texts[texts != ""].nunique()) > 1:
+                found, remedy = f"its rows have {kinds} different {column}", "extract all of them in one way"
                 problems.append(Problem(name, found, remedy, "radiomics of several settings"))
     return problems
 

@@ -3,7 +3,7 @@
 import multiprocessing
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bcbm.system.memory import available_memory
 
@@ -15,13 +15,33 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # CUDA, ROCm, Windows' s
 PROCESS, VOXEL = 2**30, 2**11
 
 
-def folds_at_once(config: "Config", folds: int) -> int:
+class AtOnce(NamedTuple):
+    """How many folds are trained side by side: so many at first, and so many as these end."""
+
+    first: int
+    then: int
+
+
+def folds_at_once(config: "Config", folds: int) -> AtOnce:
     """How many of the folds are trained at once.
 
     What `trainer.devices` and `trainer.parallel` say or, where `devices` is empty, one on a GPU; and on a CPU
     as many as there are cores and memory for, if a network is trained (a traditional model takes all cores
-    itself). The figures of a run do not depend on it.
+    itself); at first those too that would leave cores idle as the last. The figures of a run do not depend on
+    it.
     """
+    devices = _at_once_by_device(config, folds)
+    if devices is not None:
+        return AtOnce(devices, devices)
+    import joblib
+
+    room = available_memory() // _needed_memory(config)
+    at_once = max(1, min(folds, joblib.cpu_count() // (1 + config.data.workers), room))
+    return AtOnce(max(at_once, min(at_once + folds % at_once, room)), at_once)
+
+
+def _at_once_by_device(config: "Config", folds: int) -> int | None:
+    """What the configuration, the GPUs and the system leave of it; None: as many as the cores of a CPU."""
     trainer = config.trainer
     if trainer.parallel == "batches" and (trainer.devices or trainer.num_nodes > 1):
         return 1
@@ -33,10 +53,7 @@ def folds_at_once(config: "Config", folds: int) -> int:
         return 1
     if gpus := _gpus(trainer.accelerator):
         return min(gpus, folds) if trainer.parallel == "folds" else 1
-    import joblib
-
-    cores, memory = joblib.cpu_count() // (1 + config.data.workers), available_memory()
-    return max(1, min(folds, cores, memory // _needed_memory(config)))
+    return None
 
 
 def _gpus(accelerator: str) -> int:

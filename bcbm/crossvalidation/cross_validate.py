@@ -47,14 +47,22 @@ def run(
 def _run(
     config: "Config", console: "Console", choices: Mapping[int, Mapping[str, Any]] | None, log: "RunLog"
 ) -> "Path":
+    from bcbm.crossvalidation.at_once import folds_at_once
+    from bcbm.crossvalidation.launch import check_launch
+    from bcbm.crossvalidation.parallel import STACK, side_by_side
+    from bcbm.crossvalidation.readiness import require_ready
+    from bcbm.system.processes import load_stack
+
+    check_launch(config)
+    require_ready(config)
+    if config.fold == "all" and folds_at_once(config, config.split.folds).first > 1:
+        load_stack(STACK)  # beside what comes before the folds
+
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
-    from bcbm.crossvalidation.at_once import folds_at_once
-    from bcbm.crossvalidation.launch import check_launch
     from bcbm.crossvalidation.outlook import outlook, remaining
-    from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
@@ -66,8 +74,6 @@ def _run(
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
-    check_launch(config)
-    require_ready(config)
     if choices:
         chosen = json.dumps({fold: choice["chosen"] for fold, choice in choices.items()}, sort_keys=True)
         digest = hashlib.sha256(chosen.encode()).hexdigest()[:8]
@@ -111,7 +117,7 @@ def _run(
         for number in sorted(set(requested) - set(missing)):
             say(console, f"fold {number}: finished before")
         at_once = folds_at_once(config, len(missing))
-        beside = max(at_once, config.trainer.ranks // config.trainer.num_nodes)
+        beside = max(at_once.first, config.trainer.ranks // config.trainer.num_nodes)
         if missing:
             for line in outlook(config, lesions, split):
                 say(console, line)
@@ -123,7 +129,7 @@ def _run(
         jobs = {
             number: FoldJob(
                 *(config, lesions, split, number, folder),
-                place=Place(before + 1, len(missing), at_once),
+                place=Place(before + 1, len(missing), at_once.first),
                 beside=beside,
             )
             for before, number in enumerate(missing)
@@ -133,13 +139,11 @@ def _run(
 
         def measured(number: int) -> None:
             """Say what the other folds will take, by the first that has ended."""
-            others = len(missing) - at_once
+            others = len(missing) - at_once.first
             if line := remaining(folder.fold(number), perf_counter() - began, others, at_once):
                 say(console, line)
 
-        if at_once > 1:
-            from bcbm.crossvalidation.parallel import side_by_side
-
+        if at_once.first > 1:
             side_by_side(work, missing, at_once, console, measured)
         else:
             with folder.named_to_other_ranks():

@@ -7,6 +7,7 @@ from pathlib import Path
 from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
+from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.modalities import MODALITIES
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.power import given_area, planned_area, sample_size, smallest_auroc
@@ -50,7 +51,7 @@ def outlook(config: Config, lesions: Lesions, split: Split) -> list[str]:
     return lines
 
 
-def remaining(fold: Path, seconds: float, others: int, at_once: int) -> str:
+def remaining(fold: Path, seconds: float, others: int, at_once: AtOnce) -> str:
     """What the folds that are still to be trained take, by the first; empty where that is soon over.
 
     Args:
@@ -59,11 +60,11 @@ def remaining(fold: Path, seconds: float, others: int, at_once: int) -> str:
         others: how many folds have not begun.
         at_once: how many are trained side by side.
     """
-    ahead = seconds * math.ceil(others / at_once)
+    ahead = seconds * math.ceil(others / at_once.then) * at_once.then / at_once.first
     if ahead < LONG:
         return ""
     written = bytes_of(fold)
-    memory = most_memory() if at_once == 1 else None  # others train in processes of their own
+    memory = most_memory() if at_once.first == 1 else None  # others train in processes of their own
     taken = [duration(seconds), f"{size(written)} on disk"]
     taken += [f"{size(memory)} of memory"] if memory else []
     free = shutil.disk_usage(fold).free

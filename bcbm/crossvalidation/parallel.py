@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 
 from rich.console import Console
 
+from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.errors import InputError, Problem
 from bcbm.system.pool import end, how_ended, start
 from bcbm.system.processes import Terminated, ending_signals, held_back, load_stack, terminable
@@ -33,11 +34,11 @@ class RunningFold:
 def side_by_side(
     work: Work,
     numbers: Sequence[int],
-    at_once: int,
+    at_once: AtOnce,
     console: Console,
     measured: Callable[[int], None] = lambda number: None,
 ) -> None:
-    """Do the work of every number, `at_once` of them at a time, each in a process of its own.
+    """Do the work of every number, so many of them at a time, each in a process of its own.
 
     What they print appears here. If one fails, or this process is ended, all end; with `Terminated` each may
     come to a place that it can go on from.
@@ -45,7 +46,7 @@ def side_by_side(
     Args:
         work: a module's function or a partial of one; called with the number and a console.
         numbers: of the folds.
-        at_once: how many run side by side.
+        at_once: how many run side by side; more at first than then share all that the machine has.
         console: where their lines appear.
         measured: called with the first that has ended.
 
@@ -54,12 +55,16 @@ def side_by_side(
     """
     load_stack(STACK)
     waiting, running = list(numbers), dict[int, RunningFold]()
-    with progress_bar(console, "folds", len(waiting)) as advance:
+    places = at_once.first
+    with progress_bar(console, "folds", len(waiting), at_once=at_once.first) as advance:
         try:
             while waiting or running:
-                for slot in sorted(set(range(at_once)) - set(running))[: len(waiting)]:
+                free = sorted(set(range(places)) - set(running))
+                for slot in free[: max(0, min(len(waiting), places - len(running)))]:
                     with held_back(signal.SIGINT, *ending_signals()):  # a fold that is started is known
-                        running[slot] = _started(work, waiting.pop(0), slot, at_once, console)
+                        part = (slot, places) if places == at_once.then else (0, 1)
+                        running[slot] = _started(work, waiting.pop(0), *part, console)
+                places = at_once.then
                 for ready in wait([fold.output for fold in running.values()]):
                     slot, fold = next(item for item in running.items() if item[1].output is ready)
                     if _listen(fold, console):
@@ -74,10 +79,10 @@ def side_by_side(
             end([fold.process for fold in running.values()])
 
 
-def _started(work: Work, number: int, slot: int, at_once: int, console: Console) -> RunningFold:
+def _started(work: Work, number: int, slot: int, size: int, console: Console) -> RunningFold:
     output, sender = multiprocessing.Pipe(duplex=False)
     words = (work, number, sender, console.width)
-    process = start(_do, *words, name=f"fold {number}", slot=slot, size=at_once)
+    process = start(_do, *words, name=f"fold {number}", slot=slot, size=size)
     sender.close()  # the other end is then the only one, and its end is noticed
     return RunningFold(number, process, output)
 

@@ -116,6 +116,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     following = [
         *(["radiomics"] if radiomics else []),
         *(["shells"] if shells else []),
+        *(["appearance"] if appearance else []),
         *(["crops"] if images else []),
     ]
     cohort = read_cohort(
@@ -383,8 +384,7 @@ def _appearance(
     config: Config, cohort: SurveyedCohort, entering: pd.DataFrame, console: Console
 ) -> np.ndarray:
     """What the images of the lesions that enter look like, (N, 17); NaN without one."""
-    studies = studies_of(entering, set(entering["lesion_id"]), form=config.cohort.form)
-    place = cohort.folder / "appearance"
+    studies, place = cohort.drawn_studies(config.cohort.form), cohort.folder / "appearance"
     with progress_bar(console, "looking at images", count_masks(studies), place) as advance:
         numbers = measure_appearance(studies, place, config.prepared.jobs, advance)
     missing = np.full(len(APPEARANCE), np.nan)

@@ -23,11 +23,13 @@ from bcbm.cohort.parts import divide
 from bcbm.cohort.patients import same_patients
 from bcbm.cohort.pooled import pooled, site_names
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
-from bcbm.cohort.table import build_table
+from bcbm.cohort.table import LESIONS, build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem, out_of_memory
+from bcbm.features.geometry import Form
 from bcbm.features.radiomics import extract_cohort
+from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
 from bcbm.preparation.studies import count_masks, read_studies, studies_of
 from bcbm.system.content import file_key, file_sum
@@ -79,6 +81,17 @@ class SurveyedCohort:
         if self.survey is None:
             return pd.Series(False, index=self.table.index)
         return self.table["voxels"] < self.table["drawn"]
+
+    def drawn_studies(self, form: Form) -> list[Study]:
+        """The files of the studies with a sound lesion, with all that they have, whichever of them enter.
+
+        Args:
+            form: as of `studies_of`.
+        """
+        assert self.survey is not None
+        table = self.table
+        drawn = table["lesion_id"].isin(self.survey.masks.index) & table["category"].isin(LESIONS)
+        return studies_of(table, set(table.loc[drawn, "lesion_id"]), form=form)
 
     def require_same_files(self) -> None:
         """Refuse to go on with files of which one has been replaced, as each step reads them again.
@@ -150,7 +163,7 @@ def read_cohort(
         labels: required: a cohort that lacks those of `task.targets` is refused, and a lesion without any
             does not enter; known: both pass; none: no label is read.
         following: what else is worked out of the volumes while their files are read, of `radiomics`,
-            `shells` and `crops`.
+            `shells`, `appearance` and `crops`.
 
     Raises:
         InputError: nothing can be done with this input.

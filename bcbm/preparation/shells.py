@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from bcbm.cohort.table import LESIONS
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
 from bcbm.features.radiomics import provenance
 from bcbm.features.shells import SHELL_FEATURES, extract_shells, shell_columns, shell_names
 from bcbm.preparation.reading import SurveyedCohort
-from bcbm.preparation.studies import count_masks, studies_of
+from bcbm.preparation.studies import count_masks
 from bcbm.system.files import write_whole
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
@@ -24,10 +23,8 @@ def measured_shells(config: Config, cohort: SurveyedCohort, console: Console) ->
 
     They are written to `shells.parquet`; a note a shell says how many lesions lack it, and why.
     """
-    assert cohort.survey is not None
     table, edges = cohort.table, config.features.shells
-    drawn = table["lesion_id"].isin(cohort.survey.masks.index) & table["category"].isin(LESIONS)
-    studies = studies_of(table, set(table.loc[drawn, "lesion_id"]), form=config.cohort.form)
+    studies = cohort.drawn_studies(config.cohort.form)
     place = cohort.folder / "shells"
     with progress_bar(console, "extracting radiomics of shells", count_masks(studies), place) as advance:
         shells = extract_shells(studies, edges, place, config.prepared.jobs, advance)

@@ -14,6 +14,7 @@ from bcbm.cohort.parts import Policy, part_numbers
 from bcbm.cohort.patient_labels import OWNERS, Owner
 from bcbm.cohort.table import LESIONS
 from bcbm.config.schema import Config, Features
+from bcbm.features.appearance import appearance_step
 from bcbm.features.crops import CropSettings, crops_step
 from bcbm.features.geometry import Form
 from bcbm.features.masks import MaskPart
@@ -81,7 +82,7 @@ def read_studies(
     Args:
         names: readings that replace the program's own.
         following: any of `registration`, `radiomics` (of all lesions), `parts` (radiomics of those that are
-            less than what their file holds), `shells` and `crops`.
+            less than what their file holds), `shells`, `appearance` and `crops`.
         progress: called with the number of masks each study has, as it is done.
 
     Raises:
@@ -100,6 +101,7 @@ def read_studies(
         "radiomics": (radiomics, SoundLesions.all),
         "parts": (radiomics, SoundLesions.parts),
         "shells": (shells_step(folder / "shells", features.shells), SoundLesions.lesions),
+        "appearance": (appearance_step(folder / "appearance"), SoundLesions.lesions),
         "crops": (crops_step(folder / "crops", crop_settings(features)), SoundLesions.crops),
     }
     plans = []

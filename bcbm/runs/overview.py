@@ -79,9 +79,10 @@ def page_lines(root: Path) -> list[PageLine]:
     lines = []
     for kind, pattern in PAGES.items():
         for page in (root / kind).glob(pattern):
-            written = datetime.fromtimestamp(page.stat().st_mtime)
             name = "/".join(page.relative_to(root / kind).parts[:-1])
-            lines.append(PageLine(kind, name, page.relative_to(root).as_posix(), written))
+            with suppress(FileNotFoundError):  # removed after it was listed
+                written = datetime.fromtimestamp(page.stat().st_mtime)
+                lines.append(PageLine(kind, name, page.relative_to(root).as_posix(), written))
     return sorted(lines, key=lambda line: (line.written, line.place), reverse=True)
 
 
@@ -149,11 +150,16 @@ def _line(folder: Path, root: Path) -> RunLine:
 
 
 def _begun(folder: Path) -> datetime:
-    """When a run was begun, by its name; of one that was named otherwise, when its split was written."""
+    """When a run was begun, by its name; of one that was named otherwise, when its split was written.
+
+    Of one that was removed after it was listed, the beginning of 1970.
+    """
     with suppress(ValueError):
         return datetime.strptime(folder.name.rstrip("+"), NAME)
-    file = next(folder / name for name in ("split.json", "config.yaml") if (folder / name).is_file())
-    return datetime.fromtimestamp(file.stat().st_mtime)
+    for name in ("split.json", "config.yaml"):
+        with suppress(OSError):
+            return datetime.fromtimestamp((folder / name).stat().st_mtime)
+    return datetime.fromtimestamp(0)
 
 
 def _counts(name: str) -> bool:

@@ -19,13 +19,14 @@ from bcbm.comparison.screen import print_comparison
 from bcbm.config.schema import Config
 from bcbm.report.pages.overview import write_overview
 from bcbm.report.pages.search import LEAST, in_words, write_search
-from bcbm.runs.finished import read_run
+from bcbm.runs.finished import FinishedRun, read_run
 from bcbm.runs.identity import environment
 from bcbm.search.experiment import facts, write_experiment
-from bcbm.search.objective import FINAL
+from bcbm.search.objective import FINAL, figure
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
 from bcbm.search.storage import JOURNAL, hidden
+from bcbm.statistics.optimism import OptimismBlock, optimism
 from bcbm.system.files import read_json, strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
@@ -117,7 +118,8 @@ def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, An
     Both are runs like those of `bcbm.fit`: read if they are finished, continued if not.
 
     Returns:
-        comparison, see `compare_runs`; mean, the difference over targets; words, of that; page.
+        comparison, see `compare_runs`; mean, the difference over targets, and words, of that; optimism, see
+        there; page.
     """
     from bcbm.crossvalidation.cross_validate import run
 
@@ -139,7 +141,22 @@ def nested(sweep: SweepResult, config: Config, console: Console) -> dict[str, An
     print_comparison(comparison, console)
     words = f"Mean AUROC of patients that no choice has seen, chosen minus as it is: {in_words(mean)}"
     say(console, words)
-    return {"comparison": comparison, "mean": mean, "words": words, "page": page}
+    gaps = _optimism(sweep, chosen)
+    return {"comparison": comparison, "mean": mean, "words": words, "optimism": gaps, "page": page}
+
+
+def _optimism(sweep: SweepResult, chosen: FinishedRun) -> OptimismBlock | None:
+    """The figure that each fold's choice was made by, beside that of the fold's test patients.
+
+    None where it is the size of the network, which no patient can gainsay.
+    """
+    objective = sweep.plan["objective"][0]
+    if objective == "parameters":
+        return None
+    inner = {name: best.value for name, best in sweep.best.items() if name != FINAL}
+    tables = dict(iter(chosen.predictions.groupby("fold")))
+    outer = {name: figure(objective, tables[int(name.removeprefix("fold="))]) for name in inner}
+    return optimism(inner, outer, smaller=objective in SMALLER_IS_BETTER)
 
 
 def choices(sweep: SweepResult) -> dict[int, dict[str, Any]]:

@@ -96,7 +96,7 @@ def new_study(name: str, storage: BaseStorage, plan: Plan) -> Study:
 
 
 def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -> Study:
-    """Load or create a study, and queue the base experiment unless it has been tried."""
+    """Load or create a study; queue the base experiment and the paper's settings unless they were tried."""
     try:
         study = new_study(name, storage, plan)
     except DuplicatedStudyError:
@@ -107,6 +107,8 @@ def open_study(name: str, storage: BaseStorage, plan: Plan, default: Settings) -
     unqueued = [trial.number for trial in _unqueued(trials)]
     if all(trial.state == TrialState.FAIL and trial.number not in unqueued for trial in tried):
         study.enqueue_trial(default, user_attrs={"default": True})
+    if plan.paper and not any(trial.user_attrs.get("paper") for trial in trials):
+        study.enqueue_trial(plan.paper, user_attrs={"paper": True})
     return study
 
 
@@ -210,7 +212,7 @@ class Engine:
             home=self.home,
             study=search.study.study_name,
             trial=trial._trial_id,
-            pruner=None if trial.user_attrs.get("default") else search.study.pruner,
+            pruner=None if {"default", "paper"} & trial.user_attrs.keys() else search.study.pruner,
             reports=len(self.plan.objectives) == 1,
         )
         name = f"{search.name} trial {trial.number}"

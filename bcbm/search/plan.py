@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 
@@ -15,7 +15,8 @@ from bcbm.config.places import sweep_file, sweep_names
 from bcbm.config.reading import read_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.search.space import Parameter, read_space
+from bcbm.search.pruner import SameStepPruner
+from bcbm.search.space import Parameter, Settings, default_settings, read_space
 
 KEYS = ("experiment", "trials", "minutes", "objective", "sampler", "pruner", "space")
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
@@ -37,6 +38,8 @@ class Plan:
         sampler: `kind` and `seed`.
         pruner: `kind` and its settings.
         source: the file's content, from which the sweep's identity is made.
+        paper: the paper's own values of what is searched, as far as the space holds them; none where they are
+            those of the experiment.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Plan:
     sampler: Mapping[str, Any] = field(default_factory=lambda: {"kind": "tpe", "seed": 0})
     pruner: Mapping[str, Any] = field(default_factory=lambda: {"kind": "none"})
     source: Mapping[str, Any] = field(default_factory=dict)
+    paper: Settings = field(default_factory=dict)
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -65,7 +69,7 @@ class Plan:
         """The sampler of a trial, seeded by the draws before it: a study that goes on draws afresh."""
         kind, seed = self.sampler["kind"], (int(self.sampler["seed"]) * 1_000_003 + draws) % 2**32
         if kind == "tpe":
-            return TPESampler(seed=seed, constant_liar=True)  # trials side by side do not crowd one place
+            return TPESampler(seed=seed)
         if kind == "gp":
             return GPSampler(seed=seed)
         return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
@@ -74,7 +78,7 @@ class Plan:
         """The pruner; it compares trials at the same epoch of the same inner fold."""
         kind, settings = self.pruner["kind"], self.pruner
         if kind == "median":
-            return MedianPruner(settings.get("startup", 5), settings.get("warmup", 0))
+            return SameStepPruner(self.epochs, settings.get("startup", 5), settings.get("warmup", 0))
         if kind == "hyperband":
             return HyperbandPruner(
                 self.epochs, self.epochs * self.config.split.inner, settings.get("reduction", 3)
@@ -138,7 +142,16 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
         sampler=sampler,
         pruner=pruner,
         source={"space": content["space"], "objective": objectives, "sampler": sampler, "pruner": pruner},
+        paper=_paper(space, config),
     )
+
+
+def _paper(space: Sequence[Parameter], config: Config) -> Settings:
+    """The values of `experiment=paper`, where they are others than the experiment's own."""
+    settings = default_settings(space, compose(["experiment=paper", "cohort.root=."]))
+    settings = {p.key: settings[p.key] for p in space if p.key in settings and p.holds(settings[p.key])}
+    own = default_settings(space, config)
+    return {} if all(own.get(name) == value for name, value in settings.items()) else settings
 
 
 def _number(value: Any) -> float | None:

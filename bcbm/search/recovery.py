@@ -128,6 +128,8 @@ def _replay(
             study.enqueue_trial(outcome["settings"])
             facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
             facts |= {"default": True} if outcome["settings"] == default else {}
+            paper = plan.paper.items() <= outcome["settings"].items()
+            facts |= {"paper": True} if plan.paper and paper else {}
             facts |= {"withdrawn": True} if outcome["state"] == "failed" else {}  # it was tried again then
         trial = study.ask()
         if outcome is not None:

@@ -134,6 +134,7 @@ def _row(name: str, trial: FrozenTrial, objectives: list[str]) -> dict[str, Any]
         "last_value": trial.intermediate_values.get(trial.last_step) if trial.last_step is not None else None,
         "reason": known.get("reason"),
         "retry_of": known.get("retry_of"),
+        "warm": known.get("warm"),
         "started": trial.datetime_start,
         "ended": trial.datetime_complete,
         **trial.params,

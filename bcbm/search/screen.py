@@ -58,6 +58,8 @@ class Screen:
         words = [f"{search.name} trial {trial.number}: {trial.state.name.lower()}", value]
         if trial.state != TrialState.COMPLETE:
             words.append(f"({trial.user_attrs.get('reason', '')})")
+        words += [f"from {trial.user_attrs['warm']}"] if "warm" in trial.user_attrs else []
+        words += ["the paper's settings"] if trial.user_attrs.get("paper") else []
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))
         if left := self._left():
             words.append(f"({left} left in total)")

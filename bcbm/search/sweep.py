@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bcbm.search.plan import Plan
     from bcbm.search.results import SweepResult
 
-OWN_WORDS = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit")
+OWN_WORDS = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit", "warm")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     from bcbm.search.screen import Screen, print_best
     from bcbm.search.space import default_settings
     from bcbm.search.storage import open_storage
+    from bcbm.search.warm import earlier_trials, queue_earlier
     from bcbm.system.files import write_whole
     from bcbm.system.processes import load_stack
 
@@ -120,6 +121,9 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures))
     _require_same_storage(home / "sweep.yaml", address)
     default = default_settings(plan.space, config)
+    earlier = {}
+    if warm := request.own.get("warm"):
+        earlier = earlier_trials(Path(warm).expanduser(), plan.space, split.hash, address)
     names = {name: f"{plan.name}/{identity}/{name}" for name in study_measures}
     if address:
         storage = open_storage(address, home)
@@ -137,6 +141,8 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
         )
         for name in chosen
     ]
+    for search in searches:
+        queue_earlier(search.study, earlier.get(search.name, ()))
     done = False
     try:
         with Screen(console, searches, plan, workers) as screen:

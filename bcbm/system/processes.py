@@ -16,6 +16,7 @@ LAUNCHERS = (TORCHRUN, SRUN, "MASTER_ADDR")  # without one of these a rank is le
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 BESIDE = ("WORLD_SIZE", "NODE_RANK", "GROUP_RANK")  # what comes with a rank
 ORPHAN = "bcbm.system.orphan"  # the module that has a fork server end with its parent
+ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 LOOK = 0.5  # seconds between two looks for the process that has started this one
 
 # What a Slurm job asks for with `--signal`, shortly before its time is up; Windows has no such signal.
@@ -96,7 +97,11 @@ def terminable() -> None:
 
 
 def serve(parent: int) -> None:
-    """Leave Ctrl-C, which reaches every process of a terminal, to the parent, and end with that."""
+    """Leave Ctrl-C, which reaches every process of a terminal, to the parent, and end with that.
+
+    ITK works in one thread, as others of its kind do beside it; it reads that where it is loaded.
+    """
+    os.environ[ITK_THREADS] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

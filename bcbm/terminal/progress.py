@@ -1,5 +1,6 @@
 """Progress of long work: a line that is kept up to date on a terminal, one every half minute elsewhere."""
 
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -97,8 +98,10 @@ class Course:
         folder: what is written into it is counted as the disk that the work takes.
     """
 
-    def __init__(self, description: str, total: int | None, folder: Path | None = None) -> None:
-        self.description, self.total, self.folder = description, total, folder
+    def __init__(
+        self, description: str, total: int | None, folder: Path | None = None, at_once: int = 1
+    ) -> None:
+        self.description, self.total, self.folder, self.at_once = description, total, folder, at_once
         self.began, self.done, self.before = perf_counter(), 0, 0
         self.taken = bytes_of(folder) if folder else 0
 
@@ -121,8 +124,9 @@ class Course:
     @property
     def left(self) -> float | None:
         """Seconds that are left, at the pace so far; None where it is not known."""
-        worked = self.done - self.before
-        return self.seconds / worked * (self.total - self.done) if self.total and worked else None
+        worked = math.ceil((self.done - self.before) / self.at_once) * self.at_once
+        ahead = max(0, self.total - self.before - worked) if self.total else 0
+        return self.seconds / worked * ahead if self.total and worked else None
 
     def text(self, width: int) -> str:
         """The line of now."""
@@ -144,7 +148,11 @@ class Course:
 
 @contextmanager
 def progress_bar(
-    console: Console, description: str, total: int | None = None, folder: Path | None = None
+    console: Console,
+    description: str,
+    total: int | None = None,
+    folder: Path | None = None,
+    at_once: int = 1,
 ) -> Iterator[Callable[[int], None]]:
     """Show how work goes; yields what moves it on. Long work says what it will take as soon as that is known.
 
@@ -153,8 +161,9 @@ def progress_bar(
         description: what is done.
         total: of how many; None where nobody knows.
         folder: where it is written.
+        at_once: how many come to their end at about the same time, as they are done side by side.
     """
-    course, foreseen = Course(description, total, folder), False
+    course, foreseen = Course(description, total, folder, at_once), False
 
     def advance(count: int) -> None:
         nonlocal foreseen

@@ -24,11 +24,15 @@ WORDS += [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A finished run of two folds."""
+    """A finished run of two folds, outside the folder of runs."""
     folder = tmp_path_factory.mktemp("again") / "run"
-    process = run_command("fit", *WORDS, f"run.folder={folder}")
+    process = run_command("fit", *WORDS, f"run.folder={folder}", f"run.root={folder.parent / 'runs'}")
     assert process.returncode == 0, process.stderr
     return folder
+
+
+def test_no_list_is_written_where_the_run_does_not_lie(run):
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
 def test_a_run_again_is_the_same_and_says_so(run):

@@ -3,11 +3,13 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import lightning as L
 import numpy as np
@@ -22,6 +24,7 @@ from rich.console import Console
 
 from bcbm.config.compose import compose
 from bcbm.config.schema import Augment, Data, Loss
+from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.crossvalidation.parallel import side_by_side
 from bcbm.errors import ConfigError, InputError
 
@@ -248,19 +251,39 @@ def killed(number, console):
 
 
 def test_what_folds_print_is_seen_and_each_is_done_once(capsys):
-    side_by_side(quick, [0, 1, 2, 3, 4], 2, Console())
+    side_by_side(quick, [0, 1, 2, 3, 4], AtOnce(3, 2), Console())
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("folds: ")]
     assert sorted(lines) == [f"did {number}" for number in range(5)]
 
 
+def gathered(number, console, *, folder, count):
+    (folder / f"{number}").touch()
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < count:
+        assert time.monotonic() < end, "the others have not begun"
+        time.sleep(0.01)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    console.print(f"{number} on {cores}")
+
+
+def test_folds_that_would_be_alone_at_the_end_begin_with_the_first(tmp_path, capsys):
+    """Three at first, on all cores; two then, a share each."""
+    side_by_side(partial(gathered, folder=tmp_path, count=3), [0, 1, 2, 3, 4], AtOnce(3, 2), Console())
+    places = dict(re.findall(r"(\d) on (\d+)", capsys.readouterr().out))
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+        assert {places[number] for number in "012"} == {str(cores)}
+        assert {int(places[number]) for number in "34"} <= {cores // 2, -(-cores // 2)}
+
+
 def test_one_fold_that_fails_ends_the_others_with_its_own_word():
     with pytest.raises(ConfigError, match="fold one cannot be"):
-        side_by_side(failing, [0, 1], 2, Console(quiet=True))
+        side_by_side(failing, [0, 1], AtOnce(2, 2), Console(quiet=True))
 
 
 def test_a_fold_whose_process_is_killed_is_named():
     with pytest.raises(InputError, match=r"fold 7: its process was killed by SIGKILL"):
-        side_by_side(killed, [7], 2, Console(quiet=True))
+        side_by_side(killed, [7], AtOnce(2, 2), Console(quiet=True))
 
 
 def test_folds_side_by_side_end_with_their_parent_and_go_on(cache, tmp_path):

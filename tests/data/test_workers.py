@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(FORK is None, reason="loaders are not forked her
 
 @pytest.fixture
 def born():
-    """The processes that began since the test did: others of the same session may leave theirs to be used again."""
+    """The processes that began since the test did: other tests leave theirs to be used again."""
     before = set(multiprocessing.active_children())
     return lambda: sorted(set(multiprocessing.active_children()) - before, key=lambda process: process.pid)
 

@@ -21,10 +21,10 @@ from bcbm.preparation.prepare import prepare, report
 from bcbm.preparation.reading import read_cohort
 
 
-def prepared(root, folder, *words):
+def prepared(root, folder, *words, appearance=False):
     console = Console(file=io.StringIO(), width=200)
     base = [f"cohort.root={root}", f"prepared.root={folder}", "prepared.jobs=1", "features.crop_size=8"]
-    return prepare(compose([*base, *words]), console), console.file.getvalue()
+    return prepare(compose([*base, *words]), console, appearance=appearance), console.file.getvalue()
 
 
 def part_of(cohort, root, studies):
@@ -156,12 +156,13 @@ def written(folder):
 
 
 def test_each_file_is_read_once_and_a_second_preparation_makes_only_what_is_lacking(few, tmp_path):
+    words = *EXTRACT, "task.modalities=[image,radiomics]"
     with counted_readings() as readings:
-        first, text = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+        first, text = prepared(few, tmp_path, *words, appearance=True)
     assert readings == dict.fromkeys((path.name for path in few.rglob("*.nii.gz")), 1)
     assert "107 of 107 features" in text and str(tmp_path / "radiomics-compared.csv") in text
     before = written(tmp_path)
-    again, _ = prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    again, _ = prepared(few, tmp_path, *words, appearance=True)
     assert written(tmp_path) == before and len(before) > 10
     assert (
         np.array_equal(first.values["radiomics"], again.values["radiomics"])
@@ -176,7 +177,7 @@ def test_each_file_is_read_once_and_a_second_preparation_makes_only_what_is_lack
     crops = {path for path in before if path.parent.name == "crops"}
     for path in crops:
         path.unlink()
-    prepared(few, tmp_path, *EXTRACT, "task.modalities=[image,radiomics]")
+    prepared(few, tmp_path, *words)
     after = written(tmp_path)
     assert after.keys() == before.keys() and {path for path in after if after[path] != before[path]} == crops
 

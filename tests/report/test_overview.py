@@ -61,6 +61,15 @@ def test_a_damaged_run_is_there_with_its_damage(tmp_path, damage):
     assert "cannot be read" in write_overview(tmp_path).read_text()
 
 
+def test_what_is_gone_once_it_is_looked_at_ends_nothing(tmp_path):
+    write_run(tmp_path / "demo" / "run", "bootstrap=0")
+    for name in ("demo/gone/config.yaml", "compare/gone/report.html"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).symlink_to(tmp_path / "nothing")  # is listed, and not there
+    assert [line.state.partition(":")[0] for line in run_lines(tmp_path)] == ["finished", "cannot be read"]
+    assert "cannot be read" in write_overview(tmp_path).read_text()
+
+
 def test_a_browser_sorts_and_filters_and_runs_no_other_script(root):
     page = write_overview(root)
     text = page.read_text()

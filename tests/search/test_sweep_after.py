@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from bcbm.config.compose import compose, load, override, plain, to_yaml
+from bcbm.crossvalidation.choice import mean_auroc
 from bcbm.crossvalidation.cross_validate import run as fit
 from bcbm.report.figures.palette import PATIENT
 from bcbm.report.figures.parameters import Scale, ranked
@@ -389,7 +390,36 @@ def test_the_choice_stands_beside_the_default_with_a_test(real):
     words = "Mean AUROC of patients that no choice has seen"
     assert words in screens[1] and "Difference from demo as it is" in screens[1]
     page = home / "report.html"
+    best = json.loads((home / "best.json").read_text())
+    gaps = []
+    for number in (0, 1):
+        outer = mean_auroc(
+            pd.read_parquet(
+                only(only(folder / "demo+sweep" / "small")) / f"fold={number}/predictions.parquet"
+            )
+        )
+        inner = best[f"fold={number}"]["value"]
+        assert f"fold={number} {inner:.3f} {outer:.3f}" in text_of(page)
+        gaps.append(inner - outer)
+    assert f"What choosing promised: auroc of inner folds {sum(gaps) / 2:+.2f}" in text_of(page)
     assert words in text_of(page) and 'href="compare/report.html"' in page.read_text()
+
+
+def test_another_search_begins_with_what_this_one_has_found(real, tmp_path):
+    folder, home, _ = real
+    (tmp_path / "further.yaml").write_text(
+        SMALL.replace("  model.fusion: {categorical: [concat, gated]}\n", "")
+    )
+    words = [f"sweep={tmp_path / 'further.yaml'}", f"run.root={tmp_path}", *TABULAR, "outer=final"]
+    done = run_command(
+        "sweep", *words, f"warm={home}", "refit=false", timeout=600, BCBM_CACHE=str(folder / "cache")
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_csv(next(tmp_path.glob("sweeps/further/*/trials.csv")))
+    tried = trials.loc[trials["warm"].notna(), "model.dropout"]
+    assert len(tried) and set(tried) <= set(
+        read_sweep(home).trials.query("study == 'final'")["model.dropout"]
+    )
 
 
 def test_the_ready_experiment_of_a_real_sweep_runs_what_the_final_study_chose(real):

@@ -95,6 +95,16 @@ def test_a_study_tries_the_experiment_first_and_meets_its_budget(tmp_path, addre
     assert len(set(counted(more[0]))) == 7
 
 
+def test_the_paper_s_settings_are_tried_behind_the_experiment_and_once(tmp_path):
+    """As far as the space holds them: what it does not is drawn."""
+    budget = replace(plan(3), paper={"model.dropout": 0.45})
+    for trials in (2, 3):
+        (final,), _ = run(tmp_path, "quick", replace(budget, trials=trials))
+    default, paper, drawn = final.trials()
+    assert default.params == DEFAULT and paper.params["model.dropout"] == 0.45 and len(paper.params) == 2
+    assert drawn.params["model.dropout"] != 0.45 and "paper" not in drawn.user_attrs
+
+
 def test_minutes_are_a_budget_too(tmp_path):
     (final,), _ = run(tmp_path, "quick", plan(minutes=1e-9))
     assert states([final]) == {TrialState.COMPLETE: 1}

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,14 @@ from bcbm.search.engine import Engine
 from bcbm.search.recovery import recovered_storage
 
 TRIALS = 4
+BUDGET = replace(plan(TRIALS), paper={"model.dropout": 0.45})
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished search, and what its trials have found."""
     home = tmp_path_factory.mktemp("finished") / "home"
-    (search,), _ = run(home, "quick", plan(TRIALS), workers=2)
+    (search,), _ = run(home, "quick", BUDGET, workers=2)
     return home, facts(search.study)
 
 
@@ -36,8 +38,8 @@ def opened(home, console=None):
     """The study of a search whose journal was looked through."""
     screen = io.StringIO()
     names = {"final": "trivial/final"}
-    recovered_storage(home, names, plan(TRIALS), DEFAULT, Console(file=screen, width=500))
-    (search,) = searches(home, "quick", plan(TRIALS))
+    recovered_storage(home, names, BUDGET, DEFAULT, Console(file=screen, width=500))
+    (search,) = searches(home, "quick", BUDGET)
     return search, screen.getvalue()
 
 
@@ -79,8 +81,9 @@ def test_whatever_is_wrong_with_a_journal_its_trials_are_taken_up_again(finished
     damaged = b"".join(damage(lines))
     (home / "journal.log").write_bytes(damaged)
     search, screen = opened(home)
-    assert facts(search.study) == before and search.finished(plan(TRIALS))
-    assert [trial.number for trial in search.trials() if trial.user_attrs.get("default")] == [0]
+    assert facts(search.study) == before and search.finished(BUDGET)
+    for number, name in enumerate(("default", "paper")):
+        assert [trial.number for trial in search.trials() if trial.user_attrs.get(name)] == [number]
     assert (home / "journal.log.damaged").read_bytes() == damaged
     assert f"{home / 'journal.log'}" in screen and f"{TRIALS} taken up again, 0 without" in screen
     _, screen = opened(home)
@@ -132,7 +135,7 @@ def test_a_journal_that_is_damaged_while_a_parent_searches_is_made_anew_when_tha
         assert searching.wait() == 0
     search, screen = opened(tmp_path)
     assert f"{TRIALS} taken up again, 0 without" in screen
-    assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.finished(plan(TRIALS))
+    assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.finished(BUDGET)
 
 
 @pytest.mark.parametrize("line", [b"garbage\n", b"null\n"])

@@ -207,3 +207,12 @@ def test_steps_stand_for_the_same_epoch_in_all_trials():
     space, _ = read_space({"trainer.max_epochs": {"int": [4, 24]}}, compose())
     plan = read_plan("fusion", [], {})
     assert type(plan)(**{**vars(plan), "space": space}).epochs == 24
+
+
+def test_the_paper_s_settings_are_queued_where_they_are_others_than_the_experiment_s():
+    paper = compose(["experiment=paper", "cohort.root=."]).model
+    assert read_plan("fusion", [], {}).paper["model.trunk"] == paper.trunk != compose().model.trunk
+    same = [
+        f"model.{name}={getattr(paper, name)}" for name in ("fusion", "trunk", "dropout", "modality_dropout")
+    ]
+    assert read_plan("fusion", same, {}).paper == {}

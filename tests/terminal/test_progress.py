@@ -10,6 +10,7 @@ from finished_runs import write_run
 from rich.console import Console
 
 from bcbm.crossvalidation import results
+from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.crossvalidation.outlook import remaining
 from bcbm.model.monitor import FoldProgress
 from bcbm.preparation.fold_job import FoldJob, Place
@@ -74,6 +75,18 @@ def test_what_is_left_goes_by_what_was_worked_out_not_by_what_was_there(clock):
     assert "under 1 min left" in course.text(80)
 
 
+def test_what_is_done_side_by_side_ends_together(clock):
+    course = Course("folds", 5, at_once=3)
+    clock.seconds = 360
+    course.advance(1)
+    assert course.text(80) == "folds: 1 of 5, 4 min left"
+    course.advance(2)
+    assert course.text(80) == "folds: 3 of 5, 4 min left"
+    clock.seconds = 600
+    course.advance(2)
+    assert course.left == 0
+
+
 def test_long_work_says_what_it_takes_by_its_first_study(clock, tmp_path):
     log = io.StringIO()
     console = Console(file=log, width=200)
@@ -113,11 +126,12 @@ def test_short_work_says_nothing_of_the_kind(clock, tmp_path):
 
 def test_the_first_fold_tells_what_the_others_take(tmp_path):
     (tmp_path / "best.ckpt").write_bytes(bytes(2_000_000))
-    line = remaining(tmp_path, 50.0, 14, 1)
+    line = remaining(tmp_path, 50.0, 14, AtOnce(1, 1))
     assert "50 s" in line and "14 more folds in about 12 min" in line and "28 MB on disk" in line
-    assert "in about 6 min" in remaining(tmp_path, 50.0, 14, 2)
-    assert "1 more fold in" in remaining(tmp_path, 90.0, 1, 1)
-    assert remaining(tmp_path, 3.0, 14, 1) == ""
+    assert "in about 6 min" in remaining(tmp_path, 50.0, 14, AtOnce(2, 2))
+    assert "in about 4 min" in remaining(tmp_path, 50.0, 14, AtOnce(3, 2))  # which share two cores
+    assert "1 more fold in" in remaining(tmp_path, 90.0, 1, AtOnce(1, 1))
+    assert remaining(tmp_path, 3.0, 14, AtOnce(1, 1)) == ""
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])

@@ -42,7 +42,8 @@ def write_search(
         best: by study: settings, value, trial, default and pareto.
         missing: by study, what is left to be searched; the nested figure waits for the folds'.
         nested: `comparison` of the chosen settings with the experiment as it is, `mean`, their difference
-            over targets, and `page`, the comparison's own; None while it cannot be had.
+            over targets, `optimism`, see there, and `page`, the comparison's own; None while it cannot be
+            had.
         facts: provenance by name.
         commands: by what they are for.
 
