@@ -4,8 +4,9 @@
 
 Cohorts of 120 patients are drawn and cross-validated by logistic regression, 5 folds; the models of the folds
 then see 2,000 new patients, as `bcbm predict` has it; so does, in their place, one model of all patients, as
-`bcbm export ... refit=all` makes it. A row a prevalence and signal, and which of both: coverage of positive and
-of negative patients (mean over cohorts, and the standard deviation), and the share of sets with one status.
+`bcbm export RUN refit=all` makes it. A row a prevalence and signal, and which of both: coverage of positive
+and of negative patients (mean over cohorts, and the standard deviation), and the share of sets with one
+status.
 """
 
 import sys
