@@ -6,6 +6,8 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import session_of
+from bcbm.cohort.labels import cell_text
+from bcbm.cohort.spelling import folded
 from bcbm.errors import InputError, Problem
 
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
@@ -58,6 +60,6 @@ def ordered(names: set[str]) -> list[str]:
 
 
 def _group(cell: str) -> str:
-    text = " ".join(cell.casefold().split())
+    text = folded(cell_text(cell))
     number = NUMBER.fullmatch(text)
     return f"{float(number[1]):g}" if number else text

@@ -22,6 +22,8 @@ REMEDIES = {
     "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
     "line break in a cell": "write it on one line; it may come from a quotation mark too many",
     "hidden row": "it is read as any other; show it, or delete it if it is not to count",
+    "hidden column": "it is read as any other; show it, or delete it if it is not to count",
+    "struck-through cell": "empty it if it is not to count, or take the line away if it is",
     "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",
@@ -47,10 +49,11 @@ _MARKS = re.compile(r"[\\;x\xd7]|,\s")  # between the numbers of a spacing
 _UNITS = {1.0: "y yr yrs year years yo", 1 / 12: "m mo month months", 7 / 365.25: "w week weeks"}
 _DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
 # Least, most, and what a number with a unit is multiplied by.
-_AGE = (0.0, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
+_AGE = (0.01, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
 _FIELD = (0.01, 12.0, {"t": 1.0, "tesla": 1.0})
 _SPACING = (0.01, 25.0, {"mm": 1.0})
-_TIME = (0.0, 1e5, {"ms": 1.0, "s": 1000.0})
+_TIME = {"ms": 1.0, "s": 1000.0}
+_ECHO, _REPETITION = (0.05, 1e5, _TIME), (2.5, 1e5, _TIME)  # below, they are in seconds
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
 
 
@@ -159,21 +162,27 @@ def field_strength(cell: object) -> Reading:
     return _quantity(cell, *_FIELD)
 
 
-def milliseconds(cell: object) -> Reading:
-    """A repetition or echo time in ms."""
-    return _quantity(cell, *_TIME)
+def echo_time(cell: object) -> Reading:
+    """An echo time in ms."""
+    return _quantity(cell, *_ECHO)
+
+
+def repetition_time(cell: object) -> Reading:
+    """A repetition time in ms."""
+    return _quantity(cell, *_REPETITION)
 
 
 def year(cell: object) -> Reading:
-    """A year; of a date, its year."""
-    reading = number(cell)
-    if 1900 <= reading.value <= 2100 and reading.value.is_integer():
+    """A year, from 1900 to the present; of a date, its year."""
+    reading, present = number(cell), date.today().year
+    if 1900 <= reading.value <= present and reading.value.is_integer():
         return reading
     text = cell.isoformat() if isinstance(cell, date) else _latin(str(cell)).strip()
     matches = [match for pattern in _DATES if (match := pattern.fullmatch(text))]
-    if matches and 1900 <= int(matches[0][1]) <= 2100:
+    if matches and 1900 <= int(matches[0][1]) <= present:
         return Reading(matches[0][1], float(matches[0][1]), "date")
-    return Reading(kind=reading.kind or ("" if math.isnan(reading.value) else "number beyond belief"))
+    beyond = matches or not math.isnan(reading.value)
+    return Reading(kind="number beyond belief" if beyond else reading.kind)
 
 
 def pixel_spacing(cell: object) -> Reading:
@@ -221,8 +230,8 @@ READERS: dict[str, Callable[[object], Reading]] = {
     "field_strength": field_strength,
     "sex": words,
     "site": words,
-    "tr": milliseconds,
-    "te": milliseconds,
+    "tr": repetition_time,
+    "te": echo_time,
 }
 
 

@@ -317,7 +317,10 @@ def _shares(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
 
 def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:
     """The label of a cell such as "20,5", which is no plain value, and as what it counts."""
-    plain = number(text.removesuffix("%").rstrip()).text
+    bare = text.removesuffix("%").rstrip()
+    plain = number(bare).text
+    if plain == bare:  # a plain value that the target refuses
+        return math.nan, "missing"
     try:
         return target.label(plain), plain or "missing"
     except ValueError:

@@ -58,6 +58,27 @@ def near_features(values: npt.ArrayLike) -> Iterator[tuple[int, int]]:
                 yield int(rows[first]), int(rows[second])
 
 
+def nearest_of_others(
+    points: Floats, owners: npt.NDArray, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Of some points the nearest one of another owner, and how far it is; infinitely, where there is none.
+
+    Args:
+        points: all of them, (N, F).
+        owners: of each, (N,).
+        rows: numbers of those that are looked at, (M,).
+    """
+    sizes, nearest, far = (points**2).sum(axis=1), np.zeros(len(rows), np.int64), np.full(len(rows), np.inf)
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        squares = sizes[chunk, None] + sizes - 2 * points[chunk] @ points.T
+        squares[owners[chunk, None] == owners] = np.inf
+        place = squares.argmin(axis=1)
+        nearest[start : start + CHUNK] = place
+        far[start : start + CHUNK] = np.sqrt(np.maximum(squares[np.arange(len(chunk)), place], 0))
+    return nearest, far
+
+
 def near_pairs(points: Floats, radius: float, images: Iterable[Floats] = ()) -> Iterator[tuple[int, int]]:
     """Pairs of points, (N, F), whose Euclidean distance is at most `radius`.
 

@@ -10,13 +10,12 @@ from difflib import SequenceMatcher
 import pandas as pd
 
 from bcbm.cohort.download import LABEL, Download
+from bcbm.cohort.spelling import LOOK_ALIKES, folded
 from bcbm.errors import InputError, Problem
 
 KIND = "one patient under several spellings"
 LIKE = 0.9  # of the letters of two words, beyond which the rarer one counts as misspelt,
 COMMON = 4  # if the other stands in so many times as many ids
-# Small letters of Greek and Cyrillic, and the Latin ones that they or their capitals look like.
-_LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχавекмнорстухіјѕԁԛԝһ", "abezhikmnoptyxabekmhopctyxijsdqwh")
 
 
 def bare(identifier: str) -> str:
@@ -30,9 +29,9 @@ def bare(identifier: str) -> str:
         >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7")
         (True, False)
     """
-    whole = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", unicodedata.normalize("NFKC", identifier).casefold())
+    whole = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", folded(identifier))
     signs = (_plain(sign) for sign in whole)
-    text = re.sub("0*([0-9]+)", r"\1", "".join(signs).translate(_LOOK_ALIKES))
+    text = re.sub("0*([0-9]+)", r"\1", "".join(signs).translate(LOOK_ALIKES))
     return re.sub("(?<![0-9])-|-(?![0-9])", "", re.sub("-+", "-", text))
 
 

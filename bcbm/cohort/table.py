@@ -22,7 +22,7 @@ from bcbm.cohort.measurements import (
 )
 from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.near import joined, near_features
-from bcbm.cohort.patient_labels import OWNERS, Owner
+from bcbm.cohort.patient_labels import OWNERS, Owner, patient_labels
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.targets import PRIMARY, TARGETS
 from bcbm.errors import Problem
@@ -208,6 +208,17 @@ def flow(table: pd.DataFrame) -> list[tuple[str, int, int, int]]:
     steps.append(("analysed", table[~table["excluded"]]))
     return [
         (name, part["patient_id"].nunique(), part["study_id"].nunique(), len(part)) for name, part in steps
+    ]
+
+
+def statuses_in_words(entering: pd.DataFrame, targets: Iterable[str]) -> list[list[str]]:
+    """Of each target how many patients are what, as in `[ER, 61 positive, 48 negative, 10 unknown]`."""
+    names = list(targets)
+    labels = patient_labels(entering[names], entering["patient_id"])
+    counts = {"positive": labels == 1, "negative": labels == 0, "unknown": labels.isna()}
+    return [
+        [name, *(f"{int(members[name].sum()):,} {status}" for status, members in counts.items())]
+        for name in names
     ]
 
 

@@ -11,12 +11,14 @@ from typing import Any
 from bcbm.cohort.labels import EMPTY, cell_text
 from bcbm.cohort.labels import PRIMARY as PRIMARY
 from bcbm.cohort.labels import read_labels as read_labels
+from bcbm.cohort.spelling import folded, letters
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError
 from bcbm.pathology.statuses import is_unknown
 
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
 WORDS = ("column", "positive", "negative", "levels")
+CODES, FEW_DIGITS = (999.0, 9999.0, 99999.0), (9.0, 99.0)  # for missing; the latter where numbers are codes
 MISSPELT = 0.85  # of the letters of two words, from which on one may stand for the other
 # Names with a meaning of their own: columns of the lesion table, and entries beside targets in results.
 TAKEN = {
@@ -74,7 +76,8 @@ class Target:
         """1, 0, or NaN for a cell that is empty or says that nothing is known.
 
         Raises:
-            ValueError: the cell meets neither rule, or may be a word of the positive ones.
+            ValueError: the cell meets neither rule, may be a word of the positive ones, or is a number that
+                stands for a missing one, such as -99.
 
         Example:
             >>> Target("Ki-67", (">= 20",)).label("35 %")
@@ -83,6 +86,8 @@ class Target:
         text = cell_text(cell)
         if not text:
             return math.nan
+        if self._stands_for_missing(text):
+            raise ValueError(text)
         if any(_meets(text, rule) for rule in self.positive):
             return 1.0
         if any(_meets(text, rule) for rule in self.negative):
@@ -96,6 +101,16 @@ class Target:
             ):
                 return 0.0
         raise ValueError(text)
+
+    def _stands_for_missing(self, text: str) -> bool:
+        """Whether a cell is a number that none of these can be, and no rule names."""
+        value, named = _number(text), [_number(rule) for rule in (*self.positive, *self.negative)]
+        if value is None or value in named:
+            return False
+        least = min((number for number in (*self.bounds, *named) if number is not None), default=0.0)
+        if value < min(least, 0.0) or (text.endswith("%") and value > 100):
+            return True
+        return value in CODES or (not self.bounds and value in FEW_DIGITS)
 
     @property
     def bounds(self) -> list[float]:
@@ -173,14 +188,16 @@ def _meets(text: str, rule: str) -> bool:
     number = _number(text)
     if comparison := _COMPARISON.fullmatch(rule):
         return number is not None and bool(COMPARISONS[comparison[1]](number, float(comparison[2])))
-    return text.lower() == rule.lower() or (number is not None and number == _number(rule))
+    return folded(text) == folded(rule) or (number is not None and number == _number(rule))
 
 
 def _nearly(text: str, rule: str) -> bool:
-    """Whether a text holds the words of a rule among others, or a misspelling of one of them.
+    """Whether a text holds the words of a rule among others, or a misspelling or look-alike of one of them.
 
     Words of which one is longer by a syllable at its front, such as `non`, say the opposite.
     """
+    if letters(text) == letters(rule):
+        return True
     text, rule = text.lower(), rule.lower()
     if re.search(rf"(?<!\w){re.escape(rule)}(?!\w)", text):
         return True

@@ -51,6 +51,9 @@ def compare(words: list[str], console: Console) -> int:
     names = [word for word in words if "=" not in word]
     groups = [candidates_named(word, settings) for word in names]
     candidates = without_repetitions(list(chain.from_iterable(groups)), against, console)
+    places = [candidate.folder.resolve() for candidate in candidates if candidate.folder]
+    if len(set(places)) < len(places):
+        raise ConfigError("a run is named twice; name each once")
     if len(candidates) < 2:
         count = "one experiment" if candidates else "no experiment"
         raise ConfigError(f"{count} to compare; name a folder of them, or at least two")

@@ -436,14 +436,14 @@ class Tracking:
 
     to: list[str] = key(
         ["wandb"],
-        "trackers beside the run folder, [] for none",
+        "trackers on top of the run folder, which is csv and is there in any case; [] for none",
         among="bcbm.tracking:TRACKERS",
         empty=True,
     )
     mode: Literal["auto", "online", "offline", "off"] = key(
         "auto", "W&B; auto: online with a key and a network, else offline; never asks"
     )
-    project: str = key("bcbm", "W&B project")
+    project: str = key("bcbm", "W&B project, MLflow experiment")
     entity: str | None = key(None, "W&B team or user")
     checkpoints: bool = key(False, "send each fold's checkpoint as an artifact (only when online)")
 
@@ -507,6 +507,16 @@ class Validate:
 
 
 @dataclass
+class Figures:
+    """How a run's figures are drawn."""
+
+    style: Literal["page", "paper"] = key(
+        "page",
+        "for the page alone, or also for an article: PNG and SVG 84 and 174 mm wide, with their data as CSV",
+    )
+
+
+@dataclass
 class Run:
     """Where a run is written."""
 
@@ -556,6 +566,7 @@ class Config:
     loss: Loss = key(Loss, "")
     trainer: Trainer = key(Trainer, "")
     tracking: Tracking = key(Tracking, "")
+    figures: Figures = key(Figures, "")
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
     export: Export = key(Export, "")

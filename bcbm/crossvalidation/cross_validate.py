@@ -65,6 +65,7 @@ def _run(
     from bcbm.crossvalidation.outlook import outlook, remaining
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
+    from bcbm.report.live import live_run
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
     from bcbm.runs.finished import CARD_FILE
     from bcbm.runs.folder import RunFolder
@@ -134,7 +135,7 @@ def _run(
             )
             for before, number in enumerate(missing)
         }
-        work = partial(_train, jobs, trackers)
+        work, live = partial(_train, jobs, trackers), live_run(config, folder.path, len(split.folds))
         began = perf_counter()
 
         def measured(number: int) -> None:
@@ -144,7 +145,7 @@ def _run(
                 say(console, line)
 
         if at_once.first > 1:
-            side_by_side(work, missing, at_once, console, measured)
+            side_by_side(work, missing, at_once, console, measured, live.table)
         else:
             with folder.named_to_other_ranks():
                 for number in missing:
@@ -188,6 +189,7 @@ def _finish(
 ) -> None:
     """Once all folds are there, evaluate and track the run."""
     from bcbm.crossvalidation.results import evaluate
+    from bcbm.report.live import live_run
     from bcbm.runs.finished import read_run
 
     missing = [number for number in range(len(split.folds)) if folder.predictions(number) is None]
@@ -200,7 +202,8 @@ def _finish(
         table = permuted_aurocs(config, lesions, split, config.permutations, console)
         folder.write("permutations.parquet", table)
     finished = (folder.path / "results.json").is_file()
-    evaluate(folder, console, lesions.ledger)
+    evaluate(folder, console, lesions.ledger, lesions)
+    live_run(config, folder.path, len(split.folds)).finish()
     if trackers and not finished:
         run = read_run(folder.path)
         for tracker in trackers:

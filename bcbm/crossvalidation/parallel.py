@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.errors import InputError, Problem
@@ -37,6 +37,7 @@ def side_by_side(
     at_once: AtOnce,
     console: Console,
     measured: Callable[[int], None] = lambda number: None,
+    above: Callable[[], RenderableType | None] = lambda: None,
 ) -> None:
     """Do the work of every number, so many of them at a time, each in a process of its own.
 
@@ -49,6 +50,7 @@ def side_by_side(
         at_once: how many run side by side; more at first than then share all that the machine has.
         console: where their lines appear.
         measured: called with the first that has ended.
+        above: what a terminal shows above the line of progress, if anything.
 
     Raises:
         InputError: a process was killed; or what the work itself raises.
@@ -56,7 +58,7 @@ def side_by_side(
     load_stack(STACK)
     waiting, running = list(numbers), dict[int, RunningFold]()
     places = at_once.first
-    with progress_bar(console, "folds", len(waiting), at_once=at_once.first) as advance:
+    with progress_bar(console, "folds", len(waiting), at_once=at_once.first, above=above) as advance:
         try:
             while waiting or running:
                 free = sorted(set(range(places)) - set(running))

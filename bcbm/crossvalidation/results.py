@@ -10,6 +10,7 @@ from rich.console import Console
 from bcbm.cohort.leaks import LeakFold, count_leaks
 from bcbm.config.compose import load
 from bcbm.errors import InputError, Note, Problem
+from bcbm.preparation.lesions import Lesions
 from bcbm.runs.figures import figures_of
 from bcbm.runs.finished import FinishedRun, read_config, read_results, read_run
 from bcbm.runs.folder import RunFolder
@@ -21,7 +22,9 @@ from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 
-def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) -> Results:
+def evaluate(
+    folder: RunFolder, console: Console, ledger: Path | None = None, lesions: Lesions | None = None
+) -> Results:
     """Merge the folds of a run and write its results, figures and report; returns the results.
 
     This is the look at a run's test patients that the ledger of its cohort counts.
@@ -30,10 +33,12 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
         folder: of the run.
         console: gets the table of results.
         ledger: of its cohort; default: where it was when the run was begun.
+        lesions: that it was trained on, where they are at hand: those worth a look are drawn anew.
 
     Raises:
         InputError: folds are missing, or a table says what its owner does not.
     """
+    from bcbm.imaging.views import record_views
     from bcbm.report.screen import print_table
     from bcbm.runs.chosen_columns import chosen_columns
     from bcbm.statistics.seeds import seeds_block
@@ -57,7 +62,10 @@ def evaluate(folder: RunFolder, console: Console, ledger: Path | None = None) ->
         if chosen := chosen_columns(folder.path, targets):
             results["stability"] = {target: stability_block(table) for target, table in chosen.items()}
         folder.write_results(results)
-        report = page(folder, _finished(folder, tables, leaks))
+        finished = _finished(folder, tables, leaks)
+        if lesions is not None:
+            record_views(finished, lesions, config.cohort.form)
+        report = page(folder, finished)
     print_table(results, console)
     say(console, f"report: {report.absolute()}")
     return results

@@ -12,7 +12,7 @@ import pandas as pd
 from bcbm.cohort.cells import identifier
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
-from bcbm.imaging.headers import Series
+from bcbm.imaging.headers import ALIKE, Series
 from bcbm.imaging.volume import SeriesError, stack
 from bcbm.terminal.words import listed
 
@@ -24,7 +24,7 @@ _T1 = "t1 t1w t1c t1ce t1gd mprage spgr fspgr bravo flash tfe vibe thrive fame l
 _T2 = "t2 t2w"
 _OTHER = """
     flair dwi adc trace dti swi swan tof mra mrv angio perf perfusion pwi dsc dce asl cbf cbv mtt ttp bold
-    fmri ciss fiesta pd pdw stir subtraction mip spectro
+    fmri ciss fiesta pd pdw stir subtraction sub mip spectro
 """
 _LOCALISER = "localizer localiser loc scout survey topogram aahscout aahead"
 _WITH = """
@@ -123,6 +123,10 @@ def _refused(series: Series, words: Sequence[str]) -> str:
         return "has texts burned into its pixels, which may name the patient"
     if {"PROJECTION IMAGE", "MIP", "MAX_IP"} & set(series.image_type):
         return "a projection"
+    if "MOSAIC" in series.image_type:
+        return "several slices in one plane, as a mosaic"
+    if series.mixed:
+        return f"its files differ in {listed([ALIKE[name] for name in sorted(series.mixed)])}"
     try:
         stack(series.frames, series.thickness)
     except SeriesError as error:
@@ -132,7 +136,9 @@ def _refused(series: Series, words: Sequence[str]) -> str:
 
 def _weighting(series: Series, words: Sequence[str]) -> str:
     """T1, other, or "" where neither words nor times say it."""
-    if set(words) & _WORDS["T1"] and not set(words) & (_WORDS["T2"] | {"tof", "swi", "mip", "subtraction"}):
+    if set(words) & _WORDS["T1"] and not set(words) & (
+        _WORDS["T2"] | {"tof", "swi", "mip", "subtraction", "sub"}
+    ):
         return "T1"
     if set(words) & (_WORDS["T2"] | _WORDS["other"]) or series.angiography.upper() == "Y":
         return "other"

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,12 +36,14 @@ class Region(NamedTuple):
         role: `lesion`, `brain`, or `other` for organs and aids.
         mask: booleans (z, y, x) on the image's grid; None where it is refused or not a lesion's.
         refused: why, in words; "" where it is read.
+        named: whether a word of its name is the field's; a lesion without one is so only as it is drawn.
     """
 
     name: str
     role: str
     mask: np.ndarray | None
     refused: str = ""
+    named: bool = True
 
 
 class DrawingError(ValueError):
@@ -85,7 +88,32 @@ def _role(name: str, organ: bool) -> str:
     return "other" if organ or letters in _NO_LESION or read_name(name).category == "structure" else "lesion"
 
 
+def _region(text: str, role: str, mask: np.ndarray | None, refused: str) -> Region:
+    """A region by the free text that names it."""
+    name = plain_name(text)
+    return Region(name, role, mask, refused, name != "lesion" or bool(_TUMOUR.search(text)))
+
+
+def _require_distinct(numbers: Iterable[object]) -> None:
+    """DrawingError for two regions of one number, by which their outlines are found."""
+    if twice := [number for number, count in Counter(map(str, numbers)).items() if count > 1]:
+        raise DrawingError(f"several of its regions have the number {twice[0]}")
+
+
+def _require_whole(mask: np.ndarray) -> None:
+    """DrawingError for a slice that is left out of a lesion."""
+    slices = np.flatnonzero(mask.any(axis=(1, 2)))
+    for before in slices[:-1][np.diff(slices) == 2]:
+        if (mask[before] & mask[before + 2]).any():
+            raise DrawingError(f"nothing is drawn on slice {before + 2}, between two that it covers")
+
+
 def _structures(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[Region]:
+    for items, keyword in (
+        (content.get("StructureSetROISequence"), "ROINumber"),
+        (content.get("ROIContourSequence"), "ReferencedROINumber"),
+    ):
+        _require_distinct(item[keyword].value for item in items or ())
     kinds = {
         int(item.ReferencedROINumber): str(item.get("RTROIInterpretedType") or "").upper()
         for item in content.get("RTROIObservationsSequence") or ()
@@ -103,26 +131,28 @@ def _structures(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[
                 mask = contour_mask(contours.get(number, ()), image)
             except DrawingError as error:
                 refused = str(error)
-        yield Region(plain_name(name), role, mask, refused)
+        yield _region(name, role, mask, refused)
 
 
 def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray:
     """The voxels whose centres lie within the contours of a region, booleans (z, y, x).
 
-    A contour inside another one cuts a hole (even-odd rule, PS3.3 C.8.8.6.3).
+    A contour inside another one cuts a hole (even-odd rule, PS3.3 C.8.8.6.3); one that is written twice
+    counts once.
 
     Args:
         contours: items of a ContourSequence, points in LPS mm.
         image: whose slices they are drawn on.
 
     Raises:
-        DrawingError: there are none, some are not closed, or they lie between slices, on other planes,
-            outside the image, or on every second slice only.
+        DrawingError: there are none, some are not closed, two overlap in part, or they lie between slices,
+            on other planes, outside the image, or leave slices out.
     """
     mask = np.zeros(image.GetSize()[::-1], bool)
     to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing())
     if not contours:
         raise DrawingError("it has no contour")
+    areas: dict[int, dict[frozenset[tuple[float, ...]], np.ndarray]] = {}
     for contour in contours:
         if not str(contour.ContourGeometricType).startswith("CLOSED"):
             raise DrawingError("it has a contour that is not closed")
@@ -136,12 +166,21 @@ def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray
         size = np.array(image.GetSize())
         if not 0 <= number < size[2] or (index[:, :2] < -1).any() or (index[:, :2] > size[:2]).any():
             raise DrawingError("a contour lies outside the image")
-        mask[number] ^= filled(index[:, :2], mask.shape[1:])
+        others, corners = areas.setdefault(number, {}), frozenset(map(tuple, index.round(3).tolist()))
+        if corners in others:
+            continue
+        area = filled(index[:, :2], mask.shape[1:])
+        for other in others.values():
+            if 0 < (area & other).sum() < min(area.sum(), other.sum()):
+                raise DrawingError(f"two of its contours overlap in part on slice {number + 1}")
+        others[corners] = area
+        mask[number] ^= area
     slices = np.flatnonzero(mask.any(axis=(1, 2)))
     if not slices.size:
         raise DrawingError("no voxel's centre lies within its contours")
     if slices.size > 2 and (apart := int(np.diff(slices).min())) > 1:
         raise DrawingError(f"its contours lie {apart} slices apart: it was drawn on another series")
+    _require_whole(mask)
     return mask
 
 
@@ -169,6 +208,7 @@ def filled(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _segments(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[Region]:
     from highdicom.seg import Segmentation
 
+    _require_distinct(item.SegmentNumber for item in content.SegmentSequence)
     segmentation = Segmentation.from_dataset(content, copy=False)
     for number in segmentation.segment_numbers:
         item = segmentation.get_segment_description(number)
@@ -180,9 +220,10 @@ def _segments(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[Re
             volume = segmentation.get_volume(segment_numbers=[number], combine_segments=False)
             try:
                 mask = _on_grid(np.squeeze(volume.array, -1) > 0.5, volume.affine, image)
+                _require_whole(mask)
             except DrawingError as error:
-                refused = str(error)
-        yield Region(plain_name(name), role, mask, refused)
+                mask, refused = None, str(error)
+        yield _region(name, role, mask, refused)
 
 
 def _on_grid(values: np.ndarray, affine: np.ndarray, image: sitk.Image) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bcbm.cohort.patients import bare
 from bcbm.system.pool import workers
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ _NUMBERS = {
     "ti": "InversionTime",
     "thickness": "SliceThickness",
 }
+# What all files of a volume have in common, in words; numbers up to rounding.
+ALIKE = {
+    "frame_of_reference": "frame of reference",
+    "photometric": "photometric interpretation",
+    "te": "echo time",
+    "birth_date": "date of birth",
+}
+_ROUNDED = 0.01
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
 _TAGS = [
     *_TEXTS.values(),
@@ -78,7 +87,10 @@ class Frame(NamedTuple):
 
 @dataclass
 class Series:
-    """A series of images as its headers describe it; texts are "" and numbers NaN where they do not."""
+    """A series of images as its headers describe it; texts are "" and numbers NaN where they do not.
+
+    `mixed` names those of ALIKE in which its files differ; of all else the first file counts.
+    """
 
     uid: str = ""
     study_uid: str = ""
@@ -107,6 +119,19 @@ class Series:
     image_type: tuple[str, ...] = ()
     sequence: tuple[str, ...] = ()
     frames: list[Frame] = field(default_factory=list)
+    mixed: set[str] = field(default_factory=set)
+
+    def join(self, part: "Series") -> None:
+        """Take up another file of the series, and of what its header says otherwise what is `mixed`."""
+        for name in ALIKE:
+            own, other = getattr(self, name), getattr(part, name)
+            numbers = isinstance(own, float) and math.isclose(own, other, rel_tol=_ROUNDED)
+            if own == own and other == other and own != other and not numbers:
+                self.mixed.add(name)
+        self.mixed |= part.mixed
+        if part.burned_in.upper() == "YES":
+            self.burned_in = part.burned_in
+        self.frames += part.frames
 
     @property
     def is_image(self) -> bool:
@@ -121,6 +146,18 @@ class Drawing(NamedTuple):
     kind: str
     series: frozenset[str]
     frames_of_reference: frozenset[str]
+    patient_id: str
+    study_uid: str
+
+    def names(self, series: Series) -> bool:
+        """Whether it says that it is drawn on a series: by its uid or, without any, by its frame."""
+        if self.series:
+            return series.uid in self.series
+        return bool({series.frame_of_reference} & self.frames_of_reference)
+
+    def may_be_of(self, series: Series) -> bool:
+        """Whether its patient is that of a series, as far as it names one; some programs copy uids."""
+        return not self.patient_id or bare(self.patient_id) == bare(series.patient_id)
 
 
 class Scan(NamedTuple):
@@ -162,7 +199,7 @@ def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | Non
         for part in some:
             whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
             if whole is not part:
-                whole.frames += part.frames
+                whole.join(part)
         drawings += drawn
         unreadable += broken
         if progress:
@@ -186,7 +223,9 @@ def _read(paths: Sequence[str]) -> Scan:
             else:
                 part = _series(header)
                 whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
-                whole.frames += _frames(path, header)
+                part.frames = _frames(path, header)
+                if whole is not part:
+                    whole.join(part)
         except Exception:  # whatever pydicom makes of a damaged file
             unreadable.append(path)
     return Scan(list(series.values()), drawings, unreadable)
@@ -223,6 +262,8 @@ def _frames(path: str, header: "Dataset") -> list[Frame]:
     if not groups:
         place = [_numbers(header, name) for name in ("ImagePositionPatient", "ImageOrientationPatient")]
         return [Frame(path, 0, place[0], place[1], _numbers(header, "PixelSpacing"), shape)]
+    if int(header.NumberOfFrames) != len(groups):
+        raise ValueError("frames without a description")
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     frames = []
     for index, group in enumerate(groups):
@@ -265,7 +306,8 @@ def _drawing(path: str, header: "Dataset") -> Drawing:
                 series.add(_text(item, "SeriesInstanceUID"))
     for region in header.get("StructureSetROISequence") or ():
         frames.add(_text(region, "ReferencedFrameOfReferenceUID"))
-    return Drawing(path, kind, frozenset(series - {""}), frozenset(frames - {""}))
+    owner = _text(header, "PatientID"), _text(header, "StudyInstanceUID")
+    return Drawing(path, kind, frozenset(series - {""}), frozenset(frames - {""}), *owner)
 
 
 def _text(item: "Dataset", keyword: str) -> str:
@@ -287,4 +329,4 @@ def _number(item: "Dataset", keyword: str) -> float:
 
 def _numbers(item: "Dataset | None", keyword: str) -> tuple[float, ...]:
     value = item.get(keyword) if item is not None else None
-    return tuple(map(float, value or ()))
+    return (float(value),) if isinstance(value, float) else tuple(map(float, value or ()))

@@ -1,6 +1,7 @@
 """A folder of an hospital's files made a cohort: pseudonyms, images, masks, a manifest and a page."""
 
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -29,6 +30,12 @@ from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
+LIKE_DICOM = (
+    ".dcm",
+    ".ima",
+    ".gz",
+    ".zip",
+)  # how the names of files end that hold images, packed or headless
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
 
@@ -50,7 +57,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if not source.is_dir():
         raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
     with progress_bar(console, "looking at files"):
-        dicom = dicom_files(source)
+        dicom, rest = dicom_files(source)
     if not dicom:
         return _ingest_volumes(source, config, console)
     out = _require(source, config)
@@ -64,6 +71,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     plans = _plans(studies, headers.drawings, config)
     records = _work(plans, out, config, console)
     refused = _refused(records, reasons, headers, plans) + given.remarks
+    if count := sum(path.suffix.lower() in LIKE_DICOM for path in rest):
+        refused.append((counted(count, "file"), f"named {', '.join(LIKE_DICOM)} and no DICOM file: not read"))
     rows = [row for record in records for row in _rows(record)]
     dates = key.dates(config.ingest.year)
     lesions, others = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
@@ -100,7 +109,7 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
         InputError: nobody's files, or several patients', or no lesion is drawn on a series that can be used.
     """
     out = _require(source, replace(config, ingest=replace(config.ingest, out=str(out))))
-    headers = _headers(dicom_files(source), config, console)
+    headers = _headers(dicom_files(source)[0], config, console)
     key = extend_key(Key({}), headers.series, config.cohort.same_patients)
     if (patients := len(set(key.patients().values()))) != 1:
         found = (
@@ -120,9 +129,11 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
         raise InputError(Problem(str(source), "no lesion can be used, for the reasons above", remedy))
 
 
-def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files in a folder and below."""
-    return [path for path in folder.absolute().rglob("*") if path.is_file() and is_dicom(path)]
+def dicom_files(folder: Path) -> tuple[list[Path], set[Path]]:
+    """The DICOM files in a folder and below, and the others."""
+    paths = [path for path in folder.absolute().rglob("*") if path.is_file()]
+    dicom = [path for path in paths if is_dicom(path)]
+    return dicom, set(paths).difference(dicom)
 
 
 def _headers(files: Sequence[Path], config: Config, console: Console) -> Scan:
@@ -216,11 +227,15 @@ def _candidates(headers: Scan, key: Key) -> dict[str, list[Candidate]]:
         studies.setdefault(key.study(series), []).append(series)
     return {
         study: [
-            Candidate(series, index, sum(series.uid in drawing.series for drawing in headers.drawings))
+            Candidate(series, index, sum(_is_drawn_on(drawing, series) for drawing in headers.drawings))
             for index, series in enumerate(sorted(members, key=_place), 1)
         ]
         for study, members in sorted(studies.items(), key=lambda item: _number(item[0]))
     }
+
+
+def _is_drawn_on(drawing: Drawing, series: Series) -> bool:
+    return series.uid in drawing.series and drawing.may_be_of(series)
 
 
 def _place(series: Series) -> tuple[float, str]:
@@ -243,16 +258,18 @@ def _plans(studies: dict[str, list[Candidate]], drawings: Sequence[Drawing], con
         for candidate in candidates:
             if not candidate.chosen:
                 continue
-            series = candidate.series
-            frames = {series.frame_of_reference} - {""}
-            members = [
-                drawing
-                for drawing in drawings
-                if series.uid in drawing.series
-                or (not drawing.series and drawing.frames_of_reference & frames)
-            ]
-            plans.append(Plan(study, series, candidate.index, members, config.ingest.brain))
+            plans.append(Plan(study, candidate.series, candidate.index, [], config.ingest.brain))
+    for drawing in drawings:
+        if len(fit := _plans_of(drawing, plans)) == 1:
+            fit[0].drawings.append(drawing)
     return plans
+
+
+def _plans_of(drawing: Drawing, plans: Sequence[Plan]) -> list[Plan]:
+    """The plan of the series that a drawing is of; none, or several, where that is not one."""
+    fit = [plan for plan in plans if drawing.names(plan.series) and drawing.may_be_of(plan.series)]
+    own = [plan for plan in fit if plan.series.study_uid == drawing.study_uid]
+    return own if len(fit) > 1 and len(own) == 1 else fit
 
 
 def _work(plans: Sequence[Plan], out: Path, config: Config, console: Console) -> list[dict[str, Any]]:
@@ -290,6 +307,15 @@ def _rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _reason(drawing: Drawing, plans: Sequence[Plan]) -> str:
+    """Why a drawing is read with no study."""
+    if len(_plans_of(drawing, plans)) > 1:
+        return "drawn on series of several studies, and nothing says on which: not read"
+    if any(drawing.names(plan.series) for plan in plans):
+        return "of another PatientID than the series that it is drawn on: not read"
+    return "drawn on no series that was chosen"
+
+
 def _refused(
     records: Sequence[dict[str, Any]], reasons: dict[str, str], headers: Scan, plans: Sequence[Plan]
 ) -> list[tuple[str, str]]:
@@ -302,10 +328,10 @@ def _refused(
         if record["image"] and not record["lesions"]:
             rows.append((record["study"], "no mask of a lesion is drawn on it: the image alone is written"))
     used = {drawing.path for plan in plans for drawing in plan.drawings}
-    if unused := sum(drawing.path not in used for drawing in headers.drawings):
-        text = "drawn on no series that was chosen"
+    reasons_of = Counter(_reason(drawing, plans) for drawing in headers.drawings if drawing.path not in used)
+    for text, count in reasons_of.items():
         rows.append(
-            (counted(unused, "structure set or segmentation", "structure sets or segmentations"), text)
+            (counted(count, "structure set or segmentation", "structure sets or segmentations"), text)
         )
     if headers.unreadable:
         rows.append((counted(len(headers.unreadable), "DICOM file"), "damaged: cannot be read"))

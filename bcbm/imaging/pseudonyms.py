@@ -14,6 +14,7 @@ from bcbm.imaging.headers import Series
 from bcbm.system.files import write_whole
 
 COLUMNS = ("patient", "study", "PatientID", "StudyInstanceUID", "StudyDate")
+OLDEST = 115  # years
 _REMEDY = "restore the key, or write into another folder"
 
 
@@ -159,7 +160,8 @@ def _date(text: str) -> date | None:
 def age_at(series: Series) -> int | None:
     """Whole years at the study, from its header's age or date of birth; 90 for whoever is older than 89.
 
-    Ages beyond 89 identify (45 CFR 164.514(b)(2), Safe Harbor).
+    None where neither says it, or what they say is no woman's or man's age: programs that take names away
+    write 000Y or a birth in 1900. Ages beyond 89 identify (45 CFR 164.514(b)(2), Safe Harbor).
     """
     years: float | None = None
     text, born, day = series.age, _date(series.birth_date), _date(series.date)
@@ -167,4 +169,4 @@ def age_at(series: Series) -> int | None:
         years = int(text[:-1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[text[-1]]
     elif born and day:
         years = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
-    return None if years is None or years < 0 else min(int(years), 90)
+    return None if years is None or not 1 <= years < OLDEST else min(int(years), 90)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,8 +20,9 @@ from bcbm.imaging.volume import SeriesError, read_series, stack
 from bcbm.report.figures.ingest import study_figure
 from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
+from bcbm.system.words import counted
 
-VERSION = 2  # counts up whenever what is made of a study changes
+VERSION = 3  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -126,6 +128,9 @@ def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Regi
                 record["refused"].append([f"drawing {number}, {region.name}", region.refused])
             elif region.role == "other":
                 record["organs"].append(region.name)
+        if unnamed := sum(not region.named and region.mask is not None for region in drawn):
+            text = f"drawing {number}: {counted(unnamed, 'region')} without a word of the field in the name"
+            record["doubts"].append(f"{text}, taken for a lesion each")
         regions += drawn
     return regions
 
@@ -149,15 +154,22 @@ def _brain_mask(plan: Plan, image: sitk.Image, regions: list[Region]) -> sitk.Im
 
 def _facts(series: Series) -> dict[str, Any]:
     """What the headers say that names nobody: numbers, and words of closed lists."""
-    maker = series.manufacturer.lower()
     numbers = {"field_strength": series.field_strength, "tr": series.tr, "te": series.te}
     return {
         "age": age_at(series),
         "sex": series.sex if series.sex in ("F", "M", "O") else None,
-        "manufacturer": next((name for name in _MAKERS if name.lower() in maker), None),
+        "manufacturer": maker(series),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
         "pixel_spacing": stack(series.frames).frames[0].spacing[0],
     }
+
+
+def maker(series: Series) -> str | None:
+    """Who made the scanner, of those that are known, by whole words: `IMAGE` is no GE."""
+    text = series.manufacturer.lower()
+    forms = {name: name.lower() for name in _MAKERS} | {"GE": "ge|general electric"}
+    names = (name for name, form in forms.items() if re.search(rf"(?<![a-z])(?:{form})(?![a-z])", text))
+    return next(names, None)
 
 
 def _write(image: sitk.Image, path: Path) -> None:

@@ -38,7 +38,9 @@ def stack(frames: Sequence[Frame], thickness: float = math.nan) -> Stack:
         SeriesError: slices in several orientations, sizes or spacings, two in one place, missing ones,
             uneven distances, a gap between slices, or a gantry tilt.
     """
-    if any(not (frame.position and frame.orientation and frame.spacing) for frame in frames):
+    if not frames:
+        raise SeriesError("none of its slices can be read")
+    if not all(map(_is_placed, frames)):
         raise SeriesError("the header of a slice does not say where it lies or how large its voxels are")
     if len(frames) < 2:
         raise SeriesError("has one slice, which is no volume")
@@ -80,6 +82,13 @@ def stack(frames: Sequence[Frame], thickness: float = math.nan) -> Stack:
     affine[:3, :3] = np.stack([row * between_columns, column * between_rows, normal * step], axis=1)
     affine[:3, 3] = positions[0]
     return Stack(order, affine)
+
+
+def _is_placed(frame: Frame) -> bool:
+    """Whether a slice says where it lies and how large its voxels are."""
+    parts = (frame.position, frame.orientation, frame.spacing)
+    whole = [len(part) for part in parts] == [3, 6, 2]
+    return whole and bool(np.isfinite(np.concatenate(parts)).all()) and min(frame.spacing) > 0
 
 
 def _require_alike(frames: Sequence[Frame]) -> None:

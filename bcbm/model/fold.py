@@ -24,6 +24,7 @@ from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trained import lay_out, predicted_rows
 from bcbm.model.trainer import ctrl_c_is_ctrl_c, curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
+from bcbm.report.live import live_run
 from bcbm.runs.identity import fingerprint
 from bcbm.system.files import write_whole
 from bcbm.system.processes import Terminated
@@ -63,7 +64,8 @@ def train_fold(
     average = Average(decay=config.trainer.ema) if config.trainer.ema else None
     choice = EpochChoice(config.trainer)
     keeper = Keeper(home / "checkpoints", interruption, choice, average)
-    progress = FoldProgress(console, job.title, job.behind, config.trainer.max_epochs)
+    live = live_run(config, job.folder.path, len(split.folds)) if job.folder.identity else None
+    progress = FoldProgress(console, job.title, job.behind, config.trainer.max_epochs, live)
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]

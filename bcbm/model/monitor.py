@@ -13,6 +13,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
+from bcbm.report.live import LiveRun
 from bcbm.system.processes import most_memory
 from bcbm.terminal.progress import LiveLine, fitting, left
 
@@ -112,13 +113,18 @@ class FoldProgress(Callback):
         name: of the training.
         behind: how many come behind it, which are taken to be as long as this one.
         epochs: of a training.
+        live: the run, whose trainings a terminal shows above the line, and whose page is renewed.
     """
 
-    def __init__(self, console: Console, name: str, behind: float, epochs: int) -> None:
+    def __init__(
+        self, console: Console, name: str, behind: float, epochs: int, live: LiveRun | None = None
+    ) -> None:
         self.name, self.behind, self.epochs = name, behind, epochs
         self.epoch = self.first = 0
         self.losses: dict[str, float] = {}
-        self.line = LiveLine(console, self.text, lambda: self.epoch / self.epochs, alone=False)
+        self.live = live
+        above = live.table if live else lambda: None
+        self.line = LiveLine(console, self.text, lambda: self.epoch / self.epochs, alone=False, above=above)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the line."""
@@ -141,6 +147,8 @@ class FoldProgress(Callback):
         names = ("train/loss", "val/loss", "val/auroc")
         metrics = trainer.callback_metrics
         self.losses = {name: float(metrics[name]) for name in names if name in metrics}
+        if self.live and trainer.is_global_zero:
+            self.live.renew()
 
     def text(self, width: int) -> str:
         """The line of now."""

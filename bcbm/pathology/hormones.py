@@ -27,6 +27,7 @@ from bcbm.pathology.statuses import (
 
 PERCENT, LOW = 1.0, 10.0  # of stained nuclei: positive from, low-positive up to
 ALLRED, H_SCORE, IRS = 3.0, 10.0, 3.0  # positive from; the last two are read in two ways below, but for 0
+CODES = (9.0, 99.0)  # for what is not known, beside 0 and 1
 SHOWN = 8  # numbers of a column that a message lists
 _H = re.compile(
     rf"\bh[- ]?score\s*[:=]?\s*{BOUND}{NUMBER}(?:\s*/\s*300)?|"
@@ -66,6 +67,10 @@ def hormone_numbers(texts: Sequence[str]) -> Numbers:
     if any(_IRS.search(text) for text in others):
         raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
     percent = any(_SHARE.search(text) for text in others)
+    exact = not any(re.search("[<>-]", text) for text in bare)
+    if exact and not percent and {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0, *CODES}:
+        codes = f"the plain numbers {shown} may be signs with a code for what is not known, or percentages"
+        raise Meanings(codes, "write 'unknown' or '9 %'")
     if any(0 < value < 1 for value in values):
         raise Meanings(f"the plain numbers {shown} may be shares or percentages", "write '90 %'")
     if values[-1] > 100 or h_score:

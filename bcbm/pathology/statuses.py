@@ -53,7 +53,8 @@ _VOCABULARY = {
     "negative": "- neg negative negativ false no nein absent",
     "unknown": """
         equivocal unknown missing pending indeterminate inconclusive unclear na nd unk ? unbekannt ausstehend
-        fraglich unklar
+        fraglich unklar tbd null #n/a unbek unkn insufficient inconnu inconnue desconocido desconocida
+        sconosciuto sconosciuta onbekend ukendt okänd nieznany
     """,
     "noise": """
         status score ihc of in the tumor tumour cells nuclei nuclear staining stained strong strongly moderate
@@ -64,7 +65,8 @@ _VOCABULARY = {
 KINDS = {word: kind for kind, words in _VOCABULARY.items() for word in words.split()}
 NOT_DONE = re.compile(
     r"\b(?:not|never) (?:done|known|available|performed|tested|assessed|evaluated|evaluable|determined|"
-    r"reported|applicable|recorded)\b|(?<!\w)n\.?/?a\.?(?!\w)|(?<!\w)n/?d(?!\w)|(?<!\w)k\.? ?a\.?(?!\w)|"
+    r"reported|applicable|recorded|sent|stated|given|examined|specified)\b|(?<!\w)n\.?v\.?t\.?(?!\w)|"
+    r"(?<!\w)n\.?/?a\.?(?!\w)|(?<!\w)n/?d(?!\w)|(?<!\w)k\.? ?a\.?(?!\w)|"
     r"\b(?:nicht (?:durchgeführt|bekannt|bestimmt|bestimmbar|untersucht|vorhanden)|keine angaben?)\b"
 )
 _AFTER = r"(?:\s*[:=]\s*|\s+|-(?=[a-z])|(?=[+-])|$)"  # what follows the name of a receptor
@@ -101,7 +103,7 @@ def is_unknown(cell: str) -> bool:
         (True, True, True, False)
     """
     text = plain(cell)
-    return KINDS.get(text) == "unknown" or bool(NOT_DONE.fullmatch(text))
+    return KINDS.get(text.rstrip(".") or text) == "unknown" or bool(NOT_DONE.fullmatch(text))
 
 
 def unreadable(why: str) -> Status:

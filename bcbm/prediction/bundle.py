@@ -29,6 +29,7 @@ METADATA, EXPERIMENT = "configs/metadata.json", "configs/experiment.yaml"
 TRAINING, RANGES, RESULTS = "training.json", "ranges.safetensors", "results.json"
 OUT_OF_FOLD = "out-of-fold.json"
 ENCODER, ENCODER_CARD = "models/encoder.safetensors", "models/encoder.yaml"
+REFITTED = "all"  # the name of a training on all patients
 CARD, SUMS = "docs/README.md", "checksums.txt"
 ALWAYS = (EXPERIMENT, TRAINING, RANGES, OUT_OF_FOLD, RESULTS, CARD)  # in every model, beside its networks
 PLACE = 66  # where the name of a file begins in its line of SUMS
@@ -96,7 +97,9 @@ def check_bundle(folder: Path) -> dict[str, Any]:
                 raise InputError(Problem(str(folder / name), found, AGAIN))
     metadata: dict[str, Any] = read_json(folder / METADATA, AGAIN)
     with readable(folder / METADATA, AGAIN):
-        version, author = int(metadata["bcbm"]["format"]), metadata["bcbm"]["version"]
+        version, author = metadata["bcbm"]["format"], metadata["bcbm"]["version"]
+        if type(version) is not int or type(metadata["bcbm"].get("leaky", False)) is not bool:
+            raise ValueError("its format is no number, or whether it is leaky no yes or no")
         networks = [file for name in metadata["bcbm"]["networks"] for file in network_files(name)]
         networks += [ENCODER, ENCODER_CARD] if metadata["bcbm"].get("encoder") else []
     if version > FORMAT:

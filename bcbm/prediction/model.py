@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bcbm.config.reading import read_yaml
 from bcbm.config.schema import Config, Model
 from bcbm.errors import readable
+from bcbm.prediction.agreement import column_faults, require_agreement
 from bcbm.prediction.bundle import (
     AGAIN,
+    EXPERIMENT,
     OUT_OF_FOLD,
     RANGES,
     RESULTS,
@@ -70,6 +73,34 @@ class TrainedNetwork:
     seed: int
     batch_size: int
     thresholds: Mapping[str, float]
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """What it was trained for, as a configuration says it."""
+        return dict(self.module.hparams["task"])
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """What it predicts."""
+        return list(self.task["targets"])
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """What it reads."""
+        return list(self.task["modalities"])
+
+    @property
+    def calibrated(self) -> Sequence[str]:
+        """The targets that it has a calibrator of."""
+        return list(self.module.calibrators)
+
+    @property
+    def faults(self) -> Iterator[str]:
+        """What no export writes."""
+        if not all(bool(value.isfinite().all()) for value in self.module.state_dict().values()):
+            yield "has weights that are no numbers"
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            yield f"was given {self.batch_size!r} lesions at once"
 
     def files(self) -> tuple[dict[str, Any], bytes]:
         """How it lies on disk: what it is beside its arrays, plain, and these as safetensors."""
@@ -143,6 +174,29 @@ class TraditionalModel:
     fold: int
     seed: int
     thresholds: Mapping[str, float]
+
+    task = None  # which it keeps no record of
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """What it predicts."""
+        return list(self.baseline.models)
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """What it reads."""
+        return list(self.baseline.columns)
+
+    @property
+    def calibrated(self) -> Sequence[str]:
+        """The targets that it has a calibrator of."""
+        return list(self.baseline.calibrators)
+
+    @property
+    def faults(self) -> Iterator[str]:
+        """What no export writes."""
+        for model in self.baseline.models.values():
+            yield from column_faults(model.content.get("columns", ()))
 
     def files(self) -> tuple[dict[str, Any], bytes]:
         """As `TrainedNetwork.files`."""
@@ -221,7 +275,8 @@ def read_model(folder: Path) -> TrainedModel:
     """Read a model.
 
     Raises:
-        InputError: it is not a model, a file is missing or has a byte changed, or a newer version wrote it.
+        InputError: it is not a model, a file is missing or has a byte changed, a newer version wrote it, or
+            its files do not belong together.
     """
     from safetensors.numpy import load_file
 
@@ -229,7 +284,7 @@ def read_model(folder: Path) -> TrainedModel:
     own = metadata["bcbm"]
     with readable(folder, AGAIN):
         unseen = read_part(folder, OUT_OF_FOLD)
-        return TrainedModel(
+        model = TrainedModel(
             folder,
             bundle_sum(folder),
             tuple(_member(folder, name) for name in own["networks"]),
@@ -245,6 +300,8 @@ def read_model(folder: Path) -> TrainedModel:
             unseen["apart"],
             without_nulls(read_part(folder, RESULTS)),
         )
+        require_agreement(model, own["networks"], read_yaml(folder / EXPERIMENT))
+        return model
 
 
 def _place(training: Training) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from rich.markup import escape
 
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.imaging.pictures import study_pictures
 from bcbm.prediction.doubt import MEASURES
 from bcbm.prediction.model import Prediction, TrainedModel
 from bcbm.prediction.overlap import trained_on
-from bcbm.prediction.pictures import study_pictures
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare

@@ -11,6 +11,7 @@ from rich.console import Console
 from bcbm.cohort.splits import Fold, Split
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.prediction.bundle import REFITTED
 from bcbm.prediction.model import Prediction, TraditionalModel, TrainedNetwork, Training
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
@@ -18,8 +19,6 @@ from bcbm.runs.finished import FinishedRun
 from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.operating import youden_threshold
 from bcbm.statistics.recalibration import Calibrator, fit_calibrator
-
-NAME = "all"  # of the training, in the model's folder
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def refit_on_all(
         own = [training for training in folds if training.seed == member]
         scores = _of_unseen(run.predictions, own, lesions, split, config)
         curves = _curves(config, scores)
-        name = NAME + f"-seed={member}" * (config.members > 1)
+        name = REFITTED + f"-seed={member}" * (config.members > 1)
         networks[name] = _trained(job, curves, epochs, console)
         unseen.append(_calibrated(scores, curves))
     columns = ["probability", "patient_probability"]

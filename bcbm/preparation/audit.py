@@ -17,6 +17,7 @@ from bcbm.preparation.columns import RECORDS, telling_problems, tellings
 from bcbm.preparation.orientation import orientation_problems
 from bcbm.preparation.reading import SurveyedCohort
 from bcbm.statistics.confounders import confounders
+from bcbm.statistics.table_one import table_one
 from bcbm.statistics.telling import Telling
 
 
@@ -59,6 +60,7 @@ def _content(cohort: SurveyedCohort, problems: list[Problem], related: list[dict
         "agreement": agreement(table),
         "confounders": related,
         "burden": burden(table),
+        "table_one": table_one(table[~table["excluded"]], cohort.download.targets),
     }
 
 

@@ -10,13 +10,12 @@ from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.errors import readable
 from bcbm.preparation.lesions import Lesions
+from bcbm.runs.curves import PREDICTED
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import fit_calibrators, prediction_table
 from bcbm.statistics.recalibration import Calibrator
 from bcbm.system.files import write_whole
 from bcbm.system.seeds import fold_seed
-
-PREDICTED = "predicted.parquet"  # of a training whose fold has others to come
 
 
 @dataclass(frozen=True)

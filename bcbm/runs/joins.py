@@ -206,6 +206,18 @@ def _first(rows: pd.DataFrame) -> str:
     return f"{rows['lesion_id'].iloc[0]}, {rows['target'].iloc[0]}"
 
 
+def _require_surroundings(environment: Mapping[str, Any]) -> None:
+    """KeyError or ValueError for what no run writes about itself."""
+    if absent := {"commit", "cohort", "identity"} - set(environment):
+        raise KeyError(min(absent))
+    if not isinstance(environment["versions"], dict):
+        raise ValueError("its versions are no names with values")
+    best = environment.get("best") or {}
+    known = [value for value in best.values() if value is not None]
+    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in known):
+        raise ValueError("what the best model can reach is no AUROC")
+
+
 @dataclass
 class _Check:
     """A run folder while its tables are read: what its records say, and every problem so far."""
@@ -226,6 +238,8 @@ class _Check:
         environment = read_json(folder / "environment.json", ANEW)
         with readable(folder / "environment.json", ANEW):
             known = environment["split"]
+            if CHECKSUMS in environment:
+                _require_surroundings(environment)
             check = cls(folder, environment, split, content)
             for owner, value in (("the file itself", content["hash"]), ("environment.json", known)):
                 if value != split.hash:

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from bcbm.config.compose import flattened, renamed
 from bcbm.config.reading import read_value
 from bcbm.runs.finished import read_results
@@ -144,7 +146,7 @@ def _line(folder: Path, root: Path) -> RunLine:
                 for name, block in {**blocks, "mean": figures["mean"]}.items()
             },
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, YAMLError) as error:
         damage = " ".join(str(error).split()).replace(str(folder), place)
         return RunLine(place, begun, folder.parent.name, f"cannot be read: {damage}")
 

@@ -46,7 +46,7 @@ def recovered_storage(
         differing = [
             f"{name} trial {number} is not what its own {RESULT} says"
             for name, study in studies.items()
-            for number in _differing(storage, study, _outcomes(home / f"study={name}"))
+            for number in _differing(storage, study, _outcomes(home / f"study={name}", plan))
         ]
         if not differing:
             return storage
@@ -66,7 +66,7 @@ def recovered_storage(
     storage = open_storage(None, home)
     taken, lost = 0, 0
     for name, study_name in studies.items():
-        outcomes = _outcomes(home / f"study={name}")
+        outcomes = _outcomes(home / f"study={name}", plan)
         if outcomes:
             _replay(new_study(study_name, storage, plan), outcomes, plan, default)
         finished = sum(outcome is not None for outcome in outcomes)
@@ -112,10 +112,30 @@ def _differing(
                 yield number
 
 
-def _outcomes(folder: Path) -> list[Mapping[str, Any] | None]:
-    """What each trial of a study has left, by its number; None where it has left nothing."""
+def _outcomes(folder: Path, plan: Plan) -> list[Mapping[str, Any] | None]:
+    """What each trial of a study has left, by its number; None where that is nothing, or no result."""
     numbers = {int(path.name.removeprefix("trial=")) for path in folder.glob("trial=*")}
-    return [outcome_of(folder / f"trial={number}") for number in range(max(numbers, default=-1) + 1)]
+    outcomes = [outcome_of(folder / f"trial={number}") for number in range(max(numbers, default=-1) + 1)]
+    return [outcome if outcome and _is_result(outcome, plan) else None for outcome in outcomes]
+
+
+def _is_result(outcome: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a trial of this plan can have left this."""
+    if outcome["state"] not in STATES or not isinstance(outcome["settings"], dict):
+        return False
+    values = outcome.get("values")
+    if outcome["state"] != "complete":
+        return True
+    return (
+        isinstance(values, list)
+        and len(values) == len(plan.objectives)
+        and all(isinstance(value, int | float) for value in values)
+        and all(
+            abs(value) <= 1  # AUROC and Brier score
+            for name, value in zip(plan.objectives, values, strict=True)
+            if name != "parameters"
+        )
+    )
 
 
 def _replay(
@@ -134,6 +154,8 @@ def _replay(
         trial = study.ask()
         if outcome is not None:
             suggest(trial, plan.space)
+            if trial.params != outcome["settings"]:  # which do not belong to the space
+                outcome, facts = None, {"reason": LOST, "withdrawn": True}
         for name, fact in facts.items():
             trial.set_user_attr(name, fact)
         state = STATES[outcome["state"]] if outcome is not None else TrialState.FAIL

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.statistics.metrics import Floats
+from bcbm.statistics.resampling import resampled_counts
 
 
 def roc_curve(rows: pd.DataFrame, over: str = "repeat") -> tuple[Floats, Floats]:
@@ -38,6 +39,46 @@ def _vertical_mean(curves: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]
     return np.repeat(grid, 2), np.stack([foot, head], axis=1).ravel()
 
 
+def roc_band(rows: pd.DataFrame, grid: Floats, resamples: int, seed: int) -> tuple[Floats, Floats, Floats]:
+    """The mean ROC curve of the folds over a grid of 1 - specificity, with its pointwise 95 % band.
+
+    Patients are drawn with replacement and each fold's curve is that of its drawn patients; the band holds
+    the middle 95 % of the vertical means of those curves (Macskassy, Provost and Rosset, ICML 2005). It is
+    pointwise: a whole curve leaves it more often than in 5 %. The fitted models stand still. A fold of which
+    a draw has one class only is no part of that draw.
+
+    Args:
+        rows: labelled rows of one target with fold, patient_id, label and probability.
+        grid: values of 1 - specificity, (G,).
+        resamples: draws of patients, B.
+        seed: of those; the same seed gives the same band.
+
+    Returns:
+        Sensitivity, low and high, (G,) each, at a jump the upper end; NaN where no fold has both classes.
+    """
+    names, patient = np.unique(rows["patient_id"].to_numpy(), return_inverse=True)
+    drawn = resampled_counts(np.random.default_rng(seed), len(names), resamples)
+    weights = np.vstack([np.ones((1, len(names))), drawn])
+    labels, scores = rows["label"].to_numpy() == 1, rows["probability"].to_numpy(np.float64)
+    total, folds = np.zeros((len(weights), len(grid))), np.zeros((len(weights), 1))
+    for part in rows.groupby("fold").indices.values():
+        positive, negative = part[labels[part]], part[~labels[part]]
+        own, other = weights[:, patient[positive]], weights[:, patient[negative]]
+        both = (own.sum(axis=1) > 0) & (other.sum(axis=1) > 0)
+        own, other = (side[both] / side[both].sum(axis=1, keepdims=True) for side in (own, other))
+        above, equal = (
+            (scores[negative, None] > scores[positive]),
+            (scores[negative, None] == scores[positive]),
+        )
+        total[both] += _heights(own, other @ above, other @ equal, equal.any(axis=0), grid)
+        folds[both] += 1
+    means = np.divide(total, folds, out=np.full(total.shape, np.nan), where=folds > 0)
+    if not folds[0, 0]:
+        return means[0], means[0], means[0]
+    low, high = np.nanpercentile(means[1:], [2.5, 97.5], axis=0)
+    return means[0], low, high
+
+
 def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """Recall and precision as steps, the vertical mean over repeats; empty for one class.
 
@@ -58,6 +99,26 @@ def precision_recall_curve(rows: pd.DataFrame) -> tuple[Floats, Floats]:
     grid = np.unique(np.concatenate([recall for recall, _ in curves]))
     heights = [precision[np.searchsorted(recall, grid)] for recall, precision in curves]
     return np.append(0, np.repeat(grid, 2)[:-1]), np.repeat(np.mean(heights, axis=0), 2)
+
+
+def _heights(own: Floats, above: Floats, equal: Floats, tied: np.ndarray, grid: Floats) -> Floats:
+    """Sensitivity over a grid of 1 - specificity, (B, G).
+
+    Args:
+        own: weight of each positive row, all of a draw together 1, (B, P).
+        above: weight of the negative rows that lie above it, and `equal`, of those of its score, (B, P).
+        tied: which positive rows have such, (P,).
+        grid: (G,).
+    """
+    draws, size = len(own), len(grid) + 1
+    first = np.searchsorted(grid, above[:, ~tied] - 1e-12) + size * np.arange(draws)[:, None]
+    steps: Floats = np.bincount(first.ravel(), own[:, ~tied].ravel(), draws * size).astype(np.float64)
+    heights: Floats = np.cumsum(steps.reshape(draws, size), axis=1)[:, :-1]
+    for place in np.flatnonzero(tied):  # equal scores make one slanted step
+        beyond, slant = grid - above[:, [place]] + 1e-12, equal[:, [place]]
+        share = np.divide(beyond, slant, out=(beyond >= 0).astype(np.float64), where=slant > 0)
+        heights += own[:, [place]] * np.clip(share, 0, 1)
+    return heights
 
 
 def _by_score(labels: Floats, scores: Floats) -> tuple[Floats, np.ndarray]:

@@ -27,11 +27,11 @@ def write_whole(path: Path, content: bytes | str, private: bool = False) -> None
 
 
 def strict_json(content: Any) -> str:
-    """JSON that every reader takes, with null for NaN, such as an undefined figure.
+    """JSON that every reader takes, with null for what is undefined (NaN) or without end (infinite).
 
     Example:
-        >>> strict_json({"auroc": [0.5, float("nan")]}).split()
-        ['{', '"auroc":', '[', '0.5,', 'null', ']', '}']
+        >>> strict_json({"auroc": [0.5, float("nan"), -float("inf")]}).split()
+        ['{', '"auroc":', '[', '0.5,', 'null,', 'null', ']', '}']
     """
     return json.dumps(_with_nulls(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
@@ -41,7 +41,7 @@ def _with_nulls(content: Any) -> Any:
         return {name: _with_nulls(item) for name, item in content.items()}
     if isinstance(content, list | tuple):
         return [_with_nulls(item) for item in content]
-    return None if isinstance(content, float) and math.isnan(content) else content
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_json(path: Path, remedy: str, kind: type = dict) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -34,6 +34,7 @@ class LiveLine:
         text: makes the line, of at most so many columns.
         share: how much is done, from 0 to 1; None where nobody knows.
         alone: a thread prints it; else `tick` does, which whoever starts processes by fork has to call.
+        above: what a terminal shows above it, if anything.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class LiveLine:
         text: Callable[[int], str],
         share: Callable[[], float | None],
         alone: bool = True,
+        above: Callable[[], RenderableType | None] = lambda: None,
     ) -> None:
-        self.console, self.text, self.share = console, text, share
+        self.console, self.text, self.share, self.above = console, text, share, above
         self.ended, self.printed = threading.Event(), perf_counter()
         self.live: Live | None = None
         self.thread: threading.Thread | None = None
@@ -79,14 +81,15 @@ class LiveLine:
         while not self.ended.wait(EVERY):
             say(self.console, self.text(LOGGED))
 
-    def _rendered(self) -> Table:
+    def _rendered(self) -> Group:
         width = self.console.width
         text = Text(self.text(width), no_wrap=True)
         table = Table.grid(padding=(0, 1, 0, 0))
         room, share = width - text.cell_len - 1, self.share()
         bar = [ProgressBar(1, share or 0, width=room, pulse=share is None)] if room >= BAR else []
         table.add_row(text, *bar)
-        return table
+        above = self.above()
+        return Group(table) if above is None else Group(above, table)
 
 
 class Course:
@@ -153,6 +156,7 @@ def progress_bar(
     total: int | None = None,
     folder: Path | None = None,
     at_once: int = 1,
+    above: Callable[[], RenderableType | None] = lambda: None,
 ) -> Iterator[Callable[[int], None]]:
     """Show how work goes; yields what moves it on. Long work says what it will take as soon as that is known.
 
@@ -162,6 +166,7 @@ def progress_bar(
         total: of how many; None where nobody knows.
         folder: where it is written.
         at_once: how many come to their end at about the same time, as they are done side by side.
+        above: what a terminal shows above it, if anything.
     """
     course, foreseen = Course(description, total, folder, at_once), False
 
@@ -173,7 +178,7 @@ def progress_bar(
             if outlook := course.outlook():
                 say(console, outlook)
 
-    line = LiveLine(console, course.text, lambda: course.share)
+    line = LiveLine(console, course.text, lambda: course.share, above=above)
     line.start()
     try:
         yield advance

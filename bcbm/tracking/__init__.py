@@ -1,9 +1,11 @@
 """What follows a run on top of its folder: a tracker a service, each in a file of its own, by name."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 from bcbm.system.processes import rank
 
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
 LONGEST = 128  # characters of a group's name: W&B's limit
 
-TRACKERS = {"wandb": "bcbm.tracking.wandb:WandbTracker"}
+TRACKERS = {
+    "csv": "bcbm.tracking:Tracker",  # the run folder, whose tables are written in any case
+    "wandb": "bcbm.tracking.wandb:WandbTracker",
+    "tensorboard": "bcbm.tracking.tensorboard:TensorBoardTracker",
+    "mlflow": "bcbm.tracking.mlflow:MLflowTracker",
+}
 
 
 class Tracker:
@@ -71,6 +78,17 @@ def require_trackers(config: "Config") -> None:
         imported(TRACKERS[name]).require(config)
 
 
+def require_package(name: str) -> None:
+    """Refuse a service whose package, an extra of bcbm of the same name, is not installed.
+
+    Raises:
+        ConfigError: with the command that installs it.
+    """
+    if find_spec(name) is None:
+        remedy = f"run pip install 'bcbm[{name}]', or leave it out"
+        raise ConfigError(f"tracking.to: {name} is not installed; {remedy}")
+
+
 def trackers_of(config: "Config", folder: Path, group: str, tags: list[str]) -> list[Tracker]:
     """A tracker for each name of `tracking.to`, in that order; none on other ranks than the first.
 
@@ -84,6 +102,11 @@ def trackers_of(config: "Config", folder: Path, group: str, tags: list[str]) -> 
 def group_name(experiment: str, folder: Path) -> str:
     """The group of an experiment's parts: one a run folder."""
     return f"{experiment}-{folder.name}"[-LONGEST:]
+
+
+def part_name(fold: int, seed: int) -> str:
+    """What a fold's training is called inside the group; the first has seed 0."""
+    return f"fold={fold}" + f"-seed={seed}" * (seed > 0)
 
 
 def tags(config: "Config", split_hash: str, leaky: bool) -> list[str]:

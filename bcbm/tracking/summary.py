@@ -1,11 +1,13 @@
-"""What a finished run shows in W&B: figures with intervals, curves, and predictions under pseudonyms."""
+"""What every tracker shows of a finished run: figures, curves, and predictions under pseudonyms."""
 
-from __future__ import annotations
-
+import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.errors import pseudonyms
@@ -18,30 +20,46 @@ from bcbm.statistics.curves import precision_recall_curve, roc_curve
 from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.results import Results
 
-if TYPE_CHECKING:
-    from wandb import Run
-    from wandb.plot import CustomChart
-
 PICTURES = (*CURVES, "flow", "errors")  # of `figures/`: counts and curves, no image of a patient
-COLUMNS: list[str | int] = ["repeat", "fold", "patient", "lesion", "target", "label", "probability"]
+OUT_OF_FOLD, LINEAGE = "out_of_fold", "lineage"
+COLUMNS = ["repeat", "fold", "patient", "lesion", "target", "label", "probability"]
 COLUMNS += ["patient_probability", "threshold"]
+SIGNS = str.maketrans({"+": "pos", "-": "neg", "/": "_"})  # HR+/HER2-: no service takes all three in a name
+LENGTH = 16  # digits of a hash
 DIAGONAL = (0.0, 1.0), (0.0, 1.0)
-Lines = dict[str, tuple[Iterable[float], Iterable[float]]]
+TITLES = {
+    "curves/roc": ("ROC of patients: sensitivity", "1 - specificity"),
+    "curves/precision_recall": ("precision of patients", "recall"),
+    "curves/calibration": ("observed share of positives", "predicted probability"),
+}  # what a curve draws upwards, and over what
 
 
-def send_summary(run: Run, finished: FinishedRun) -> None:
-    """Fill the summary run of a finished run folder."""
-    import wandb
+@dataclass(frozen=True)
+class Summary:
+    """What every tracker is sent of a finished run, under the same names.
 
-    run.summary.update(figures(finished.results))
-    pictures = {f"figures/{name}": finished.folder / "figures" / f"{name}.png" for name in PICTURES}
-    table = out_of_fold(finished)
-    run.log(
-        {
-            **charts(finished),
-            **{name: wandb.Image(str(path)) for name, path in pictures.items()},
-            "out_of_fold": wandb.Table(columns=COLUMNS, data=table.to_numpy()),
-        }
+    Attributes:
+        figures: see `figures`.
+        pictures: files by name, as `figures/roc`.
+        tables: `out_of_fold` and `lineage`, see there; those of `TITLES`, with columns line, x and y; and of
+            each target `confusion/ER`, with columns actual, predicted and patients.
+        mark: what stands before each title of a run that is LEAKY, else "".
+    """
+
+    figures: dict[str, float]
+    pictures: dict[str, Path]
+    tables: dict[str, pd.DataFrame]
+    mark: str
+
+
+def summary_of(finished: FinishedRun) -> Summary:
+    """The summary of a run folder whose figures are drawn."""
+    leaky = finished.results["leaky"]
+    return Summary(
+        figures=figures(finished.results),
+        pictures={f"figures/{name}": finished.folder / "figures" / f"{name}.png" for name in PICTURES},
+        tables={OUT_OF_FOLD: out_of_fold(finished), LINEAGE: lineage(finished), **curves(finished)},
+        mark=f"LEAKY ({leak_in_words(finished.results['split'])}): " if leaky else "",
     )
 
 
@@ -53,47 +71,42 @@ def figures(results: Results) -> dict[str, float]:
     return dict(_flat(named, ""))
 
 
-def charts(finished: FinishedRun) -> dict[str, CustomChart]:
+def curves(finished: FinishedRun) -> dict[str, pd.DataFrame]:
     """ROC, precision-recall and calibration curves of patients, and their confusion matrices.
 
     Calibration and confusion are those of the first repeat, whose rows are independent; a patient is called
     positive from the threshold of its fold on.
     """
-    import wandb
+    lines: dict[str, list[pd.DataFrame]] = {name: [] for name in TITLES}
+    matrices = {}
 
-    mark = f"LEAKY ({leak_in_words(finished.results['split'])}): " if finished.results["leaky"] else ""
-    patients = patient_level(finished.predictions)
-    by_target = {str(name): rows for name, rows in patients.groupby("target", sort=False)}
-    roc: Lines = {"chance": DIAGONAL}
-    recall: Lines = {}
-    fits: Lines = {"perfect": DIAGONAL}
-    drawn = {}
-    for target, rows in by_target.items():
-        roc[target] = roc_curve(rows, "fold")
-        recall[target] = precision_recall_curve(rows)
+    def add(curve: str, line: str, points: tuple[Any, Any]) -> None:
+        x, y = (np.asarray(values, dtype=float) for values in points)
+        lines[f"curves/{curve}"].append(pd.DataFrame({"line": line, "x": x, "y": y}))
+
+    add("roc", "chance", DIAGONAL)
+    add("calibration", "perfect", DIAGONAL)
+    for name, rows in patient_level(finished.predictions).groupby("target", sort=False):
+        target = str(name)
+        add("roc", target, roc_curve(rows, "fold"))
+        add("precision_recall", target, precision_recall_curve(rows))
         rows = rows[rows["repeat"] == rows["repeat"].min()]
         bins = reliability(rows["label"], rows["probability"], BINS)
-        fits[target] = bins["predicted"], bins["observed"]
-        rows = rows[rows["threshold"].notna()]
-        drawn[f"confusion/{target}"] = wandb.plot.confusion_matrix(
-            y_true=rows["label"].astype(int).tolist(),
-            preds=(rows["probability"] >= rows["threshold"]).astype(int).tolist(),
-            class_names=[f"{target}-", f"{target}+"],
-            title=f"{mark}{target} of patients at the thresholds of their folds",
-        )
-    for name, lines, title, xname in (
-        ("roc", roc, "ROC of patients: sensitivity", "1 - specificity"),
-        ("precision_recall", recall, "precision of patients", "recall"),
-        ("calibration", fits, "observed share of positives", "predicted probability"),
-    ):
-        drawn[f"curves/{name}"] = wandb.plot.line_series(
-            [[float(value) for value in x] for x, _ in lines.values()],
-            [[float(value) for value in y] for _, y in lines.values()],
-            keys=list(lines),
-            title=mark + title,
-            xname=xname,
-        )
-    return drawn
+        add("calibration", target, (bins["predicted"], bins["observed"]))
+        matrices[f"confusion/{target}"] = _confusion(rows[rows["threshold"].notna()], target)
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in lines.items()} | matrices
+
+
+def _confusion(rows: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Counts of patients by what they are and what they are called, in words as `ER+`."""
+    words = {False: f"{target}-", True: f"{target}+"}
+    label, called = rows["label"] == 1, rows["probability"] >= rows["threshold"]
+    cells = [
+        (words[actual], words[predicted], int(((label == actual) & (called == predicted)).sum()))
+        for actual in words
+        for predicted in words
+    ]
+    return pd.DataFrame(cells, columns=["actual", "predicted", "patients"])
 
 
 def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
@@ -106,16 +119,35 @@ def out_of_fold(finished: FinishedRun) -> pd.DataFrame:
     for column in ("patient", "lesion"):
         names = pseudonyms(finished.lesions[f"{column}_id"], salt)
         table[column] = table[f"{column}_id"].map(names).str[1:].astype(int)
-    table = table.sort_values(["patient", "lesion", "target", "repeat"])
+    table = table.sort_values(["patient", "lesion", "target", "repeat"], ignore_index=True)
     table["patient"] = "P" + table["patient"].astype(str)
     table["lesion"] = "L" + table["lesion"].astype(str)
     table = table[COLUMNS].astype(object)
     return table.where(table.notna(), None)
 
 
+def lineage(finished: FinishedRun) -> pd.DataFrame:
+    """What the run was made of and what it made, as hashes: columns kind, part and hash.
+
+    Runs of one cohort, one split or one lesion table have the same hash of it; weights have one a training.
+    """
+    rows = pd.util.hash_pandas_object(finished.lesions, index=False).to_numpy()
+    names = ",".join(map(str, finished.lesions.columns))
+    inputs = {name: str(finished.environment[name]) for name in ("cohort", "split")}
+    inputs["lesions"] = hashlib.sha256(names.encode() + rows.tobytes()).hexdigest()[:LENGTH]
+    sums = sorted(finished.folder.glob("fold=*/**/checkpoints/best.sha256"))
+    weights = [
+        ("weights", "/".join(path.relative_to(finished.folder).parts[:-2]), path.read_text()[:LENGTH])
+        for path in sums
+    ]
+    table = [(name, "all", digest) for name, digest in inputs.items()] + weights
+    return pd.DataFrame(table, columns=["kind", "part", "hash"])
+
+
 def _flat(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
     for name, value in content.items():
+        place = prefix + name.translate(SIGNS)
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}/")
+            yield from _flat(value, f"{place}/")
         elif isinstance(value, int | float) and not math.isnan(value):
-            yield prefix + name, value
+            yield place, value

@@ -1,41 +1,37 @@
 """Weights & Biases: the runs of an experiment or a search, and whether there are any."""
 
+import hashlib
+import json
 import os
 import re
 import secrets
-import socket
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from bcbm.config.compose import plain
 from bcbm.config.schema import Config
-from bcbm.errors import ConfigError
-from bcbm.tracking import LONGEST, Tracker
+from bcbm.errors import ConfigError, Note
+from bcbm.tracking import LONGEST, Tracker, part_name
+from bcbm.tracking.service import answers, store_id, stored_id
+from bcbm.tracking.settings import sendable, tried
 
 if TYPE_CHECKING:
+    import pandas as pd
     from lightning.pytorch.loggers import Logger
-    from wandb import Run
+    from wandb import Run, Table
+    from wandb.plot import CustomChart
 
     from bcbm.runs.finished import FinishedRun
+    from bcbm.tracking.summary import Summary
 
 JobType = Literal["fold", "trial", "summary"]
-# Where files lie on this machine, and what concerns the runs themselves.
-PRIVATE = (
-    "run",
-    "prepared",
-    "tracking",
-    "experiments",
-    "cohort.root",
-    "cohort.names",
-    "cohort.exclude",
-    "cohort.radiomics",
-    "split.file",
-    "model.weights",
-)
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
+LASTING = Path("/var/tmp")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
 
@@ -55,6 +51,7 @@ class WandbTracker(Tracker):
         self.settings = config.tracking
         self.content = sendable(config)
         self.run: Run | None = None
+        os.environ.setdefault("WANDB_DATA_DIR", _staging())
 
     @classmethod
     def require(cls, config: Config) -> None:
@@ -64,7 +61,7 @@ class WandbTracker(Tracker):
 
     def start_fold(self, number: int, seed: int) -> "Logger | None":
         """A run of the fold's training, which gets its curves."""
-        self.run = self.start(f"fold={number}" + f"-seed={seed}" * (seed > 0), "fold")
+        self.run = self.start(part_name(number, seed), "fold")
         if self.run is None:
             return None
         from lightning.pytorch.loggers import WandbLogger
@@ -81,9 +78,9 @@ class WandbTracker(Tracker):
         """A run of the summary: figures, curves, and predictions under pseudonyms."""
         self.run = self.start("summary", "summary")
         if self.run is not None:
-            from bcbm.tracking.summary import send_summary
+            from bcbm.tracking.summary import summary_of
 
-            send_summary(self.run, run)
+            self.send_summary(summary_of(run))
         self.finish()
 
     def start_trial(self, name: str, settings: Mapping[str, object]) -> None:
@@ -101,6 +98,43 @@ class WandbTracker(Tracker):
             self.run.summary.update(dict(values))
         self.finish()
 
+    def send_summary(self, summary: "Summary") -> None:
+        """Fill the summary run; curves and confusion matrices are charts over their tables."""
+        import wandb
+
+        from bcbm.tracking.summary import LINEAGE, OUT_OF_FOLD
+
+        assert self.run is not None
+        self.run.summary.update(summary.figures)
+        pictures = {name: wandb.Image(str(path)) for name, path in summary.pictures.items()}
+        tables = {name: _table(summary.tables[name]) for name in (OUT_OF_FOLD, LINEAGE)}
+        self.run.log({**charts(summary), **pictures, **tables})
+        if self.mode == "online" and answers(_address()):  # offline W&B takes no inputs of a run
+            try:
+                self.send_lineage(summary.tables[LINEAGE])
+            except Exception as error:  # whatever the service says
+                reason = next(iter(str(error).splitlines()), "")
+                warnings.warn(f"W&B did not take the lineage of the run ({reason})", Note, stacklevel=2)
+
+    def send_lineage(self, lineage: "pd.DataFrame") -> None:
+        """Send an artifact a kind, which holds hashes and nothing else: weights come out of the run, the
+        others went into it.
+        """
+        import wandb
+
+        assert self.run is not None
+        for name, rows in lineage.groupby("kind", sort=False):
+            kind, hashes = str(name), dict(zip(rows["part"], rows["hash"], strict=True))
+            content = json.dumps(hashes, sort_keys=True)
+            digest = hashes.get("all") or hashlib.sha256(content.encode()).hexdigest()[:16]
+            artifact = wandb.Artifact(f"{kind}-{digest}", kind, metadata=hashes)
+            with artifact.new_file("hashes.json", "w") as file:
+                file.write(content)
+            if kind == "weights":
+                self.run.log_artifact(artifact)
+            else:
+                self.run.use_artifact(artifact)
+
     def finish(self) -> None:
         """Finish the run that was started last."""
         if self.run is not None:
@@ -110,7 +144,7 @@ class WandbTracker(Tracker):
     def start(
         self, name: str, job_type: JobType, parameters: Mapping[str, object] | None = None
     ) -> "Run | None":
-        """Start a run; None where nothing is tracked.
+        """Start a run, or go on with it where it was begun before; None where nothing is tracked.
 
         A run of this process that is still alive is finished first. Figures that are logged together with
         `epoch` are drawn over it.
@@ -134,6 +168,7 @@ class WandbTracker(Tracker):
                 reason = " ".join(str(error).split())
                 raise ConfigError(f"tracking.mode=online: W&B refused ({reason}); try mode=auto") from None
             self.mode = "offline"  # for the rest of this experiment
+            wandb.teardown()  # else the id is in use
             run = self._init(name, job_type, parameters)
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
@@ -172,13 +207,17 @@ class WandbTracker(Tracker):
             disable_code=True,
             x_disable_meta=True,
             x_disable_stats=True,
+            x_save_requirements=False,  # all that is installed, a house's own packages too
             host="unnamed",
             program="bcbm",
             finish_timeout=PATIENCE,
         )
-        tried = {name: value for name, value in (parameters or {}).items() if not _is_private(name)}
+        trial = {"parameters": tried(parameters)} if parameters else {}
+        run_id = stored_id(self.folder, "wandb", name) or secrets.token_hex(4)
+        store_id(self.folder, "wandb", name, run_id)
         return wandb.init(
-            id=secrets.token_hex(4),  # WANDB_RUN_ID would make one run of all
+            id=run_id,  # WANDB_RUN_ID would make one run of all
+            resume="allow",
             project=self.settings.project,
             entity=self.settings.entity,
             group=self.group,
@@ -186,25 +225,40 @@ class WandbTracker(Tracker):
             name=f"{self.group}/{name}"[-LONGEST:],
             tags=self.tags,
             dir=str(self.folder),
-            config=self.content | ({"parameters": tried} if tried else {}),
+            config=self.content | trial,
             mode="online" if self.mode == "online" else "offline",
             reinit="finish_previous",
             settings=quiet,
         )
 
 
-def sendable(config: Config) -> dict[str, Any]:
-    """The resolved configuration without `PRIVATE`, also where `tune` names it."""
-    content = plain(config)
-    for name in PRIVATE:
-        room, _, last = name.rpartition(".")
-        del (content[room] if room else content)[last]
-    content["tune"] = {name: values for name, values in content["tune"].items() if not _is_private(name)}
-    return content
+def charts(summary: "Summary") -> dict[str, "CustomChart"]:
+    """W&B's own charts over the tables of curves and of confusion matrices."""
+    import wandb
+
+    from bcbm.tracking.summary import TITLES
+
+    drawn = {}
+    for name, table in summary.tables.items():
+        if name in TITLES:
+            title, xname = TITLES[name]
+            spec, fields = "wandb/lineseries/v0", {"step": "x", "lineKey": "line", "lineVal": "y"}
+            texts = {"title": summary.mark + title, "xname": xname}
+        elif name.startswith("confusion/"):
+            target = name.removeprefix("confusion/")
+            spec, fields = "wandb/confusion_matrix/v1", {"Actual": "actual", "Predicted": "predicted"}
+            fields["nPredictions"] = "patients"
+            texts = {"title": f"{summary.mark}{target} of patients at the thresholds of their folds"}
+        else:
+            continue
+        drawn[name] = wandb.plot_table(spec, _table(table), fields, texts)
+    return drawn
 
 
-def _is_private(name: str) -> bool:
-    return any(f"{name}.".startswith(f"{private}.") for private in PRIVATE)
+def _table(table: "pd.DataFrame") -> "Table":
+    import wandb
+
+    return wandb.Table(columns=[str(name) for name in table], data=table.to_numpy())
 
 
 def wandb_mode(mode: str) -> str:
@@ -213,7 +267,7 @@ def wandb_mode(mode: str) -> str:
     Raises:
         ConfigError: online without a key.
     """
-    address = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+    address = _address()
     if mode == "online" and not _has_key(address):
         raise ConfigError("tracking.mode=online needs a key: run `wandb login`, or set WANDB_API_KEY")
     if mode != "auto":
@@ -221,7 +275,27 @@ def wandb_mode(mode: str) -> str:
     set_mode = os.environ.get("WANDB_MODE")
     if set_mode in {"offline", "disabled"}:
         return "offline" if set_mode == "offline" else "off"
-    return "online" if _has_key(address) and _answers(address) else "offline"
+    return "online" if _has_key(address) and answers(address) else "offline"
+
+
+def _staging() -> str:
+    """The folder where W&B lays copies until they are sent, whose place it sends with them.
+
+    By default that is in the home folder, which is named after a person. Offline they wait for `wandb sync`,
+    so this is the one that outlives a restart of the machine, as far as there is one.
+    """
+    if not hasattr(os, "getuid") or not LASTING.is_dir():
+        return mkdtemp(prefix="wandb-")
+    folder = LASTING / f"wandb-{os.getuid()}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid == os.getuid():
+            return str(folder)
+    return mkdtemp(prefix="wandb-")  # somebody else has made that one
+
+
+def _address() -> SplitResult:
+    return urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
 
 
 def _has_key(address: SplitResult) -> bool:
@@ -231,12 +305,3 @@ def _has_key(address: SplitResult) -> bool:
         return netrc(os.environ.get("NETRC") or None).authenticators(address.netloc) is not None
     except (OSError, NetrcParseError):
         return False
-
-
-def _answers(address: SplitResult) -> bool:
-    try:
-        port = address.port or (80 if address.scheme == "http" else 443)
-        socket.create_connection((address.hostname or "", port), timeout=3).close()
-    except (OSError, ValueError):  # or a port that is none
-        return False
-    return True

@@ -63,6 +63,18 @@ def comparison_workspace(comparison: Comparison, name: str, tracking: Tracking) 
                 is_open=True,
             ),
             ws.Section(
+                name="Calibration of patients",
+                panels=[
+                    _bars(f"{target}: {title}", f"{target}/patient/{place}")
+                    for title, place in (("slope, 1 is right", "calibration/slope"), ("Brier", "brier"))
+                    for target in targets
+                ],
+            ),
+            ws.Section(
+                name="AUROC over folds, mean and standard deviation",
+                panels=[_bars(target, f"{target}/folds/mean", f"{target}/folds/std") for target in targets],
+            ),
+            ws.Section(
                 name="Losses",
                 panels=[_over_epochs(f"loss of {r}", f"train/loss_{r}", f"val/loss_{r}") for r in targets],
                 is_open=True,
@@ -92,10 +104,15 @@ def definition(workspace: ws.Workspace) -> str:
 
 def _interval(place: str, title: str) -> panels.BarPlot:
     """Lower end, AUROC and upper end; W&B draws no whiskers of a run's own."""
+    plot = _bars(title, *(f"{place}/{key}" for key in ("auroc_low", "auroc", "auroc_high")))
+    plot.range_x = (0, 1)
+    return plot
+
+
+def _bars(title: str, *figures: str) -> panels.BarPlot:
     return panels.BarPlot(
         title=title,
-        metrics=[panels.SummaryMetric(f"{place}/{key}") for key in ("auroc_low", "auroc", "auroc_high")],
-        range_x=(0, 1),
+        metrics=[panels.SummaryMetric(figure) for figure in figures],
         groupby=GROUP,
         groupby_aggfunc="mean",
     )

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bcbm.imaging.views import drawn_views
 from bcbm.prediction.model import TrainedModel
+from bcbm.report.figures.errors import pseudonyms, with_lesions
 from bcbm.report.figures.run import decision_figure, reliability_figure, with_primary
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.report.pages.subgroups import subgroup_content
+from bcbm.report.pages.views import shown_views
 from bcbm.report.words import REFITTED, number
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.external import ExternalResults
@@ -49,6 +52,7 @@ def write_page(
                 "known": known,
                 "curves": _curves(folder, place, block["results"], model, cohort) if known else {},
                 "subgroups": subgroup_content(tests, known) if tests else None,
+                "views": _views(folder / f"views-{place}", cohort),
                 "shifted": shifted(block["shift"]["radiomics"]),
             }
         )
@@ -97,6 +101,16 @@ def shifted(radiomics: Sequence[Mapping[str, Any]]) -> str:
     moved = [row for row in radiomics if abs(row["difference"]) >= SHIFTED]
     text = f"{len(moved)} of {len(radiomics)} radiomics features are shifted by {SHIFTED:g} or more"
     return f"{text}, most {radiomics[0]['feature']} ({number(radiomics[0]['difference'])})"
+
+
+def _views(folder: Path, cohort: FrozenCohort) -> list[dict[str, str]]:
+    """Lesions worth a look, where the images were read; patients under pseudonyms."""
+    lesions = cohort.lesions
+    rows = with_lesions(cohort.predictions, lesions.entering)
+    views, files = drawn_views(rows, lesions, cohort.config.cohort.form, folder)
+    pictures = {lesion: embedded(folder, file.name) for lesion, file in files.items()}
+    patients = pseudonyms(lesions.table["patient_id"], lesions.cohort)
+    return shown_views(views, pictures, lesions.table, patients, rows)
 
 
 def _curves(

@@ -17,10 +17,12 @@ from bcbm.cohort.cells import (
     LISTED,
     LONGEST,
     age,
+    echo_time,
     field_strength,
     number,
     pixel_spacing,
     read_numbers,
+    repetition_time,
     words,
     year,
 )
@@ -367,3 +369,17 @@ def test_columns_of_a_model_are_whole_numbers_of_cells_and_no_part_of_one():
 def test_real_tables_hold_plain_values_only(shared):
     for name in ("bcbm-radiogenomics", "bcbm-images"):
         assert read_download(shared / name).odd_cells == []
+
+
+@pytest.mark.parametrize(
+    ("read", "cell"),
+    [
+        *((age, cell) for cell in (0, "0", "000Y")),
+        *((year, cell) for cell in (datetime.date.today().year + 1, "2999", "01.02.2999")),
+        *((repetition_time, cell) for cell in (0, "1.9", 0.5)),
+        *((echo_time, cell) for cell in (0, "0.0025", 0.015)),
+    ],
+)
+def test_what_stands_for_nothing_or_is_in_another_unit_counts_as_missing_and_is_listed(read, cell):
+    reading = read(cell)
+    assert math.isnan(reading.value) and reading.kind in ("number beyond belief", "not a number")

@@ -77,9 +77,12 @@ def problems_of(table, *words):
 
 def test_one_group_has_one_spelling():
     cells = pd.Series(
-        ["3", "3.0", "3T", " 3 Tesla", "1.5", "0.5\\0.5", "GE  Medical", "ge medical ", "", None]
+        [
+            *("3", "3.0", "3T", " 3 Tesla", "\uff13", "1.5", "0.5\\0.5"),
+            *("GE  Medical", "ge medical ", "ge\u00a0medical\u200b", "", None),
+        ]
     )
-    assert groups(cells).tolist() == ["3"] * 4 + ["1.5", "0.5"] + ["ge medical"] * 2 + ["", ""]
+    assert groups(cells).tolist() == ["3"] * 5 + ["1.5", "0.5"] + ["ge medical"] * 3 + ["", ""]
 
 
 def test_the_first_study_with_a_value_decides():

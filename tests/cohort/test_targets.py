@@ -316,3 +316,35 @@ def test_a_cell_that_excel_shows_in_per_cent_counts_as_shown(clinical_cohort, tm
     assert math.isnan(read.studies["ki67"][2])  # 0.25 beside "5 %": a share or a percentage
     (problem,) = read.problems
     assert "row 4" in problem.where and "0.25" in problem.found and "share" in problem.remedy
+
+
+PLAIN = {"numbers": (">= 20",), "words": ("high", "III"), "codes": ("1",), "accents": ("\u00e9lev\u00e9",)}
+
+
+@pytest.mark.parametrize(
+    ("rules", "cell", "label"),
+    [
+        *(("numbers", cell, None) for cell in ("-99", "-1", "999", "9999", "120 %", "-5 %")),
+        *(("numbers", cell, 1.0) for cell in ("99", "120", "100 %")),
+        *(("words", cell, None) for cell in ("h\u0456gh", "h igh", "lII", "h\u00edgh")),
+        *(("words", cell, 1.0) for cell in ("\uff28\uff29\uff27\uff28", "\u2162", "HIGH")),
+        *(("words", cell, math.nan) for cell in ("tbd", "unk.", "not sent", "inconnu", "#N/A")),
+        *(("words", cell, 0.0) for cell in ("low", "II")),
+        *(("codes", cell, None) for cell in ("9", "99", "-1")),
+        *(("codes", cell, 0.0) for cell in ("0", "2", "8")),
+        *(("accents", cell, 1.0) for cell in ("\u00e9lev\u00e9", "e\u0301leve\u0301", "\u00c9LEV\u00c9")),
+        ("accents", "eleve", None),
+    ],
+)
+def test_what_stands_for_another_word_or_for_no_number_is_no_negative(rules, cell, label):
+    target = Target("column", PLAIN[rules])
+    if label is None:
+        with pytest.raises(ValueError, match=re.escape(cell)):
+            target.label(cell)
+    else:
+        assert target.label(cell) == pytest.approx(label, nan_ok=True)
+
+
+def test_a_rule_may_name_what_else_would_stand_for_a_missing_number():
+    assert Target("column", ("9",), ("-1",)).label("9") == 1.0
+    assert Target("column", (">= -2",)).label("-1") == 1.0

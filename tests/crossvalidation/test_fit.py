@@ -71,7 +71,10 @@ def test_a_run_folder_holds_what_is_needed_to_run_it_again(demo):
         "fold=0/metrics.csv",
         "fold=1/predictions.parquet",
         "fold=0/checkpoints/best.ckpt",
+        "views/0.png",
     } <= names
+    live = (folder / "live.html").read_text()
+    assert "2 of 2 trainings finished" in live and "refresh" not in live
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["split"] == json.loads((folder / "split.json").read_text())["hash"]
     assert environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])

@@ -1,6 +1,7 @@
 """Exports of a scanner: series that are no volume, drawings that do not fit, patients nobody can tell."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from damage.kind import SAID, kind
 
 EXPORTED = 2  # patients, each with a study and a lesion
 FIRST, SECOND = "first", "second"
+FRAME = "1.2.3"
 EXPORT: dict[str, Any] = {"command": "ingest", "given": "export", "words": ()}
 STUDY = {**EXPORT, "end": SAID, "lost": 1}  # costs its study, or its lesion
 
@@ -109,6 +111,87 @@ def _(root: Path) -> None:
     drawn(root, change)
 
 
+@kind("contours that overlap in part", "P00", "gtv-left-frontal", "overlap", "slice 7", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        contours = item.ROIContourSequence[0].ContourSequence
+        other = deepcopy(contours[2])
+        points = [float(value) for value in other.ContourData]
+        other.ContourData = [value + 2.5 * (place % 3 == 0) for place, value in enumerate(points)]
+        contours.append(other)
+
+    drawn(root, change)
+
+
+@kind("a lesion of which a slice is left out", "P00", "gtv-left-frontal", "slice 7", **STUDY)
+def _(root: Path) -> None:
+    drawn(root, lambda item: item.ROIContourSequence[0].ContourSequence.pop(2))
+
+
+@kind("two regions of one number", "P00", "drawing 1", "number 1", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        item.StructureSetROISequence.append(deepcopy(item.StructureSetROISequence[0]))
+
+    drawn(root, change)
+
+
+@kind("a structure set of another patient's id", "1 structure set", "PatientID", **STUDY)
+def _(root: Path) -> None:
+    drawn(root, lambda item: setattr(item, "PatientID", f"MRN-{SECOND}"))
+
+
+@kind("a structure set that may be of two studies", "1 structure set", "several studies", **STUDY)
+def _(root: Path) -> None:
+    def change(item: Any) -> None:
+        item.PatientID = item.StudyInstanceUID = ""
+        item.ReferencedFrameOfReferenceSequence = None
+        for region in item.StructureSetROISequence:
+            region.ReferencedFrameOfReferenceUID = FRAME
+
+    for name in (FIRST, SECOND):
+        edit(root / name / "t1", lambda number, item: setattr(item, "FrameOfReferenceUID", FRAME))
+    (root / SECOND / "rt" / "set.dcm").unlink()
+    drawn(root, change)
+    images = [pydicom.dcmread(path) for path in (root / SECOND / "t1").glob("*.dcm")]
+    lesion = mask_contours(ball((12, 12, 6), 4.5), affine_of(AXIAL))
+    write_structures(root / SECOND / "rt" / "set.dcm", {"GTV left frontal": lesion}, images)
+
+
+@kind("a region whose name says nothing", "P00", "drawing 1", "1 region", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    drawn(root, lambda item: setattr(item.StructureSetROISequence[0], "ROIName", "edema"))
+
+
+@kind("a slice with inverted grey levels", "P00", "photometric", **STUDY)
+def _(root: Path) -> None:
+    each(
+        root,
+        lambda number, item: setattr(item, "PhotometricInterpretation", f"MONOCHROME{1 + (number != 5)}"),
+    )
+
+
+@kind("a series in two frames of reference", "P00", "frame of reference", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: number > 5 and setattr(item, "FrameOfReferenceUID", FRAME))
+
+
+@kind("a text in the pixels of one slice", "P00", "burned into", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: number == 5 and setattr(item, "BurnedInAnnotation", "YES"))
+
+
+@kind("a voxel size of nothing", "P00", "how large its voxels are", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "PixelSpacing", [0, 0]))
+
+
+@kind("DICOM files without their beginning", "12 files", "no DICOM file", **STUDY)
+def _(root: Path) -> None:
+    for path in slices(root):
+        path.write_bytes(path.read_bytes()[132:])
+
+
 @kind("a study without a patient's id", "PatientID", **EXPORT)
 def _(root: Path) -> None:
     each(root, lambda number, item: setattr(item, "PatientID", ""))
@@ -145,6 +228,27 @@ def _(root: Path) -> list[str]:
 @kind("a table of labels whose numbers mean two things", "labels.csv", "column ER", "5, 8", **EXPORT)
 def _(root: Path) -> list[str]:
     return _labels(root, "MRN;ER", "MRN-first;5", "MRN-second;8")
+
+
+@kind("a table of labels without labels", "labels.csv", "ER status of", "none of labels", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER status of Dr. Doe", "MRN-first,+")
+
+
+@kind("a table of labels with two columns of ids", "labels.csv", "'patient' and 'MRN'", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,patient,ER", "MRN-first,MRN-second,+", "MRN-second,MRN-third,-")
+
+
+@kind("a table of labels with a code for unknown", "labels.csv", "column ER", "0, 1, 9", **EXPORT)
+def _(root: Path) -> list[str]:
+    return _labels(root, "MRN,ER", "MRN-first,1", "MRN-second,0", "MRN-third,9")
+
+
+@kind("a label of one row and its ISH in another", "rows 2 and 3", "two HER2", **{**STUDY, "lost": 0})
+def _(root: Path) -> list[str]:
+    rows = ("MRN-first,2+,not amplified", "MRN-first,3+,", "MRN-second,0,")
+    return _labels(root, "MRN,HER2,HER2 ISH", *rows)
 
 
 @kind("a label with a name in it", "row 3", "ER is not understood", **{**STUDY, "lost": 0})

@@ -105,6 +105,16 @@ def _(run: Path) -> None:
     _cut(run / "environment.json")
 
 
+@kind("the environment of a run without its versions", "environment.json", "versions", **RUN)
+def _(run: Path) -> None:
+    _environment(run, versions=None)
+
+
+@kind("a best figure that is no AUROC", "environment.json", "AUROC", **RUN)
+def _(run: Path) -> None:
+    _environment(run, best={"ER": 7})
+
+
 @kind("a configuration that is not YAML", "config.yaml", "not readable as YAML", **RUN)
 def _(run: Path) -> None:
     (run / "config.yaml").write_text("split: [1, 2")
@@ -152,9 +162,21 @@ def _(run: Path) -> list[str]:
 @kind("two runs of different cohorts", "across=true", given="run", words=(), command="compare")
 def _(run: Path) -> list[str]:
     second = _second(run)
-    path = run / "environment.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"cohort": "another"}))
+    _environment(run, cohort="another")
     return [second]
+
+
+@kind("a run compared with itself", "named twice", given="run", words=(), command="compare")
+def _(run: Path) -> list[str]:
+    link = run.parent / "link"
+    link.symlink_to(run)
+    return [str(link)]
+
+
+def _environment(run: Path, **values: object) -> None:
+    """Write other values into what a run tells of its surroundings."""
+    path = run / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def _second(run: Path) -> str:

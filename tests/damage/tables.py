@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 from openpyxl import load_workbook
+from openpyxl.styles import Font
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
 from damage.given import FIRST, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
@@ -72,6 +73,30 @@ def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)
     book[CLINICAL_WORKBOOK[1]].row_dimensions[3].hidden = True
     book.save(root / CLINICAL)
+
+
+@kind("a column that is hidden", CLINICAL, "column ER", "hidden column", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    book[CLINICAL_WORKBOOK[1]].column_dimensions["B"].hidden = True
+    book.save(root / CLINICAL)
+
+
+@kind("a label that is struck through", CLINICAL, "row 2", "ER", "struck-through", "missing", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    book[CLINICAL_WORKBOOK[1]]["B2"].font = Font(strike=True)
+    book.save(root / CLINICAL)
+
+
+@kind("a code for a label that is not known", CLINICAL, "column ER", "0, 1, 9", "cohort.readings")
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(ER=[0, 1, 9, *[0] * (PATIENTS - 3)]))
+
+
+@kind("codes of positive and negative that may be scores", CLINICAL, "column HER2", "1, 2", "cohort.readings")
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(HER2=[1, 2] * (PATIENTS // 2)))
 
 
 @kind("a receptor whose numbers mean two things", CLINICAL, "column ER", "2, 5", "cohort.readings")
@@ -266,6 +291,19 @@ def _(root: Path) -> list[str]:
     return ["cohort.targets={ki67: {column: Ki67, positive: '>= 20'}}"]
 
 
+@kind("a word of one's own target in other letters", "row 2", "'h\u0456gh'", "write high", end=SAID)
+def _(root: Path) -> list[str]:
+    words = ["h\u0456gh", "high", *["low"] * (PATIENTS - 2)]  # a Cyrillic letter
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Grade=words))
+    return ["cohort.targets={grade: {column: Grade, positive: high}}"]
+
+
+@kind("a number of one's own target that stands for a missing one", "row 2", "'999'", "missing", end=SAID)
+def _(root: Path) -> list[str]:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Ki67=["999", *["30"] * (PATIENTS - 1)]))
+    return ["cohort.targets={ki67: {column: Ki67, positive: '>= 20'}}"]
+
+
 @kind("a feature that is not a number", RADIOMICS, "row 2", FEATURE, "'n/a'", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, "n/a")
@@ -349,6 +387,16 @@ def _(root: Path) -> list[str]:
 @kind("a field strength without its decimal point", CLINICAL, "row 2", "'15'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
+
+
+@kind("an age of nothing", CLINICAL, "row 2", "Age", "'0'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Age", 0)
+
+
+@kind("a year that is yet to come", CLINICAL, "row 2", "'2099'", "missing", end=SAID)
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 2, "Year", 2099)
 
 
 @kind("a year with a fraction", CLINICAL, "row 2", "'2014.5'", "counts as 2014", end=SAID)

@@ -100,6 +100,15 @@ def test_contours_that_fit_no_slice_are_refused_with_their_region_and_no_other(t
     assert taken.mask is not None and not taken.refused
 
 
+def test_a_contour_that_is_written_twice_counts_once(tmp_path):
+    images = write_series(tmp_path)
+    mask = LESIONS["GTV_Lt_frontal"] & ~ball((12, 12, 6), 2.2)
+    contours = mask_contours(mask, affine_of(AXIAL))
+    write_structures(tmp_path / "rt.dcm", {"GTV": [*contours, *contours[:3]]}, images)
+    (region,), _ = drawn(tmp_path)
+    assert np.array_equal(region.mask, mask)
+
+
 def test_other_frames_of_reference_are_refused(tmp_path):
     grid, images = affine_of(AXIAL), write_series(tmp_path)
     sound = mask_contours(LESIONS["GTV_Lt_frontal"], grid)

@@ -21,7 +21,8 @@ def test_rows_meet_their_patients_though_a_spreadsheet_has_dropped_zeros(tmp_pat
     labels = given(tmp_path / "labels.xlsx", rows)
     assert labels.cells == {"P001": {"ER": "90 %"}, "P002": {"ER": "neg"}}
     remarks = dict(labels.remarks)
-    assert remarks.keys() == {"table of labels, row 3 and 5", "P003"}
+    assert remarks.keys() == {"table of labels, row 3 and 5", "P003", "table of labels"}
+    assert "PR and HER2" in remarks["table of labels"]
 
 
 def test_a_cell_says_in_the_manifest_what_it_said_among_its_column(tmp_path):
@@ -69,12 +70,48 @@ def test_what_is_not_understood_is_left_out_by_its_row_and_rows_of_one_patient_h
         ({"MRN": ["77"], "ER": ["+"]}, ("MRN", "3 patients")),
         ({"MRN": ["9", "0012"], "ER": ["5", "8"]}, ("column ER", "5, 8", "Allred")),
         ({"MRN": ["9"], "ER status": ["+"], "ER IHC": ["-"]}, ("ER status", "ER IHC")),
+        ({"MRN": ["9"], "\u0415R": ["+"]}, ("\u0415R", "none of labels")),  # a Cyrillic letter
+        (
+            {"Patient": ["9", "12"], "MRN": ["MRN-7", "9"], "ER": ["+", "-"]},
+            ("'Patient' and 'MRN'", "different"),
+        ),
+        ({"MRN": ["0012", "9", "MRN-7"], "ER": ["1", "0", "9"]}, ("column ER", "0, 1, 9", "unknown")),
+        ({"MRN": ["0012", "9"], "HER2": ["1", "2"]}, ("column HER2", "1, 2", "codes")),
     ],
 )
 def test_a_table_that_cannot_be_joined_is_refused(tmp_path, rows, facts):
     with pytest.raises(InputError) as error:
         given(tmp_path / "l.csv", rows)
     assert all(fact in str(error.value) for fact in facts), str(error.value)
+
+
+HER2_ROWS = {
+    "rows that contradict each other": (["2+", "3+"], ["not amplified", ""], {}, "rows 2 and 3"),
+    "a positive row beside a negative one": (["0", "2+"], ["", "amplified"], {}, "rows 2 and 3"),
+    "two degrees of one sign": (["1+", "0"], ["", ""], {"HER2": "-"}, "two degrees"),
+    "an open row beside a decided one": (
+        ["2+", "2+"],
+        ["", "amplified"],
+        {"HER2": "2+", "HER2 ISH": "ISH amplified"},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HER2_ROWS)
+def test_her2_and_ish_of_a_row_are_read_together(tmp_path, kind):
+    her2, ish, cells, fact = HER2_ROWS[kind]
+    rows = {"MRN": ["0012", "0012", "9"], "HER2": [*her2, "3+"], "HER2 ISH": [*ish, ""]}
+    labels = given(tmp_path / "l.csv", {**rows, "ER": ["+"] * 3, "PR": ["-"] * 3})
+    assert {name: cell for name, cell in labels.cells["P001"].items() if "HER2" in name} == cells
+    told = [f"{where}: {text}" for where, text in labels.remarks if "HER2" in text]
+    assert [fact in line for line in told] == [True] * bool(fact)
+
+
+def test_a_second_column_of_a_receptor_that_is_not_read_is_said(tmp_path):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], "ER IHC": ["-", "+", "-"]}
+    remarks = [f"{where}: {text}" for where, text in given(tmp_path / "l.csv", rows).remarks]
+    assert any("'ER IHC'" in line for line in remarks)
 
 
 def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):

@@ -37,9 +37,11 @@ from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.geometry import placed
 from bcbm.features.masks import read_mask
 from bcbm.features.volumes import read_volume
+from bcbm.imaging.headers import Series
 from bcbm.imaging.ingest import ingest
 from bcbm.imaging.manifest import COLUMNS
-from bcbm.imaging.pseudonyms import key_file
+from bcbm.imaging.pseudonyms import age_at, key_file
+from bcbm.imaging.study import maker
 from bcbm.report.figures.ingest import study_figure
 
 PLAIN = ["ingest.brain=none", "prepared.jobs=1"]
@@ -114,6 +116,27 @@ def test_the_manifest_has_what_the_headers_say_and_leaves_the_labels_to_a_person
     assert set(table["manufacturer"]) == {"Siemens"} and set(table["pixel_spacing"]) == {"0.75"}
     for column in ("ER", "PR", "HER2", "site", "label_value", "year"):
         assert set(table[column]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("tags", "facts"),
+    [
+        ({"Manufacturer": "AGFA Image"}, ("60", "")),  # no GE
+        ({"Manufacturer": "GE MEDICAL SYSTEMS"}, ("60", "GE")),
+        ({"Manufacturer": "General Electric"}, ("60", "GE")),
+        ({"Manufacturer": "Canon_MEC"}, ("60", "Canon")),
+        ({"PatientAge": "000Y"}, ("", "Siemens")),  # as programs that take names away write it
+        ({"PatientBirthDate": "19000101"}, ("", "Siemens")),
+        ({"PatientAge": "093Y"}, ("90", "Siemens")),
+    ],
+)
+def test_ages_and_makers_are_those_that_headers_say(tags, facts):
+    series = Series(manufacturer="SIEMENS", birth_date="19600101", date="20200310")
+    names = {"Manufacturer": "manufacturer", "PatientAge": "age", "PatientBirthDate": "birth_date"}
+    for tag, value in tags.items():
+        setattr(series, names[tag], value)
+    age, made = age_at(series), maker(series)
+    assert ("" if age is None else str(age), made or "") == facts
 
 
 def test_what_was_refused_is_on_the_page_and_whole_heads_are_said_to_have_faces(export):

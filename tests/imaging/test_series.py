@@ -115,7 +115,42 @@ REFUSED = {
     "a localiser": (tagged(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), ["localiser"]),
     "another modality": (tagged(Modality="CT"), ["modality CT"]),
     "a burned-in name": (tagged(BurnedInAnnotation="YES"), ["burned into"]),
+    "a name burned into one slice": (tagged(BurnedInAnnotation=lambda n: "YES" * (n == 7)), ["burned into"]),
+    "positions of two numbers": (tagged(ImagePositionPatient=[1.0, 2.0]), ["where it lies"]),
+    "a pixel spacing of one number": (tagged(PixelSpacing=0.5), ["how large its voxels"]),
+    "a negative pixel spacing": (tagged(PixelSpacing=[-1, 1]), ["how large its voxels"]),
+    "a mosaic": (tagged(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), ["mosaic"]),
+    "mixed echo times": (tagged(EchoTime=lambda n: 2.5 + 30 * (n > 5)), ["echo time"]),
+    "mixed frames of reference": (
+        tagged(FrameOfReferenceUID=lambda n: f"1.2.{n % 2}"),
+        ["frame of reference"],
+    ),
+    "mixed grey levels": (
+        tagged(PhotometricInterpretation=lambda n: f"MONOCHROME{1 + (n != 7)}"),
+        ["photometric interpretation"],
+    ),
+    "patients of two dates of birth": (
+        tagged(PatientBirthDate=lambda n: f"19{50 + n % 2}0101"),
+        ["date of birth"],
+    ),
 }
+
+
+def test_echo_times_that_differ_by_rounding_are_one(tmp_path):
+    write_series(tmp_path)
+    tagged(EchoTime=lambda n: 2.5 + 0.001 * n)(tmp_path)
+    assert not Candidate(series_in(tmp_path), 1).refused
+
+
+def test_a_multi_frame_file_of_more_frames_than_it_describes_is_not_read(tmp_path):
+    write_enhanced(tmp_path / "all.dcm", head(), affine_of(AXIAL), list(range(12)))
+
+    def change(number, item):
+        item.PerFrameFunctionalGroupsSequence = item.PerFrameFunctionalGroupsSequence[:-2]
+
+    edit(tmp_path, change)
+    headers = scanned(tmp_path)
+    assert len(headers.unreadable) == 1 and not headers.series[0].frames
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -154,10 +154,14 @@ def test_each_unusable_file_is_one_line_and_nothing_else_is_called_unusable(audi
 
 
 def test_the_page_shows_every_finding_and_the_pictures(audited):
-    content, page, _, _, _ = audited
+    content, page, _, _, folder = audited
     assert page.count("data:image/png;base64,") == 6
     for finding in content["findings"]:
         assert finding["kind"] in page
+    table = pd.read_csv(next(folder.rglob("table1.csv")), keep_default_na=False)
+    analysed = next(step["patients"] for step in content["flow"] if step["step"] == "analysed")
+    assert table.iloc[0, :2].tolist() == ["patients", str(analysed)] and "SMD" in page
+    assert next(folder.rglob("table1.tex")).is_file()
 
 
 def test_coordinates_agree_with_the_names_that_are_sure(audited):

@@ -57,6 +57,10 @@ def test_a_damaged_run_is_there_with_its_damage(tmp_path, damage):
     file.write_bytes(content)
     (line,) = run_lines(tmp_path)
     assert line.state.startswith("cannot be read") and not line.blocks
+    if damage == "config":
+        file.write_text("{seed: [")  # which no parser of YAML reads
+        (line,) = run_lines(tmp_path)
+        assert line.state.startswith("cannot be read")
     assert str(tmp_path) not in line.state
     assert "cannot be read" in write_overview(tmp_path).read_text()
 

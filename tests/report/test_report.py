@@ -117,6 +117,7 @@ def test_the_page_stands_alone_and_is_small(honest):
     embedded = [base64.b64decode(target.split(",")[1]) for target in targets if target[0] == "d"]
     for name in (*CURVES, "flow", "errors", "forest", "influence"):
         assert (honest / "figures" / f"{name}.png").read_bytes() in embedded
+    assert not (honest / "figures" / "paper").exists()  # nobody has asked for them
 
 
 def test_a_browser_renders_it_in_light_dark_and_on_a_phone_without_a_complaint(honest):

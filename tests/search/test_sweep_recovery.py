@@ -111,6 +111,31 @@ def test_a_trial_that_has_left_no_result_is_lost_and_its_place_in_the_budget_is_
     assert len(search.trials(TrialState.COMPLETE)) == TRIALS and search.trials()[4].values is not None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": [7.0]},
+        {"values": ["x"]},
+        {"values": []},
+        {"state": "great"},
+        {"settings": {"model.modality_dropout": 0.0}},
+        {"settings": [0.3]},
+    ],
+    ids=str,
+)
+def test_a_result_that_no_trial_can_have_left_is_lost_with_its_journal(finished, tmp_path, change):
+    home = shutil.copytree(finished[0], tmp_path / "home")
+    (home / "journal.log").unlink()
+    place = home / "study=final" / "trial=1" / "result.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | change))
+    search, screen = opened(home)
+    states = [trial.state for trial in search.study.get_trials() if trial.state != TrialState.WAITING]
+    assert states.count(TrialState.COMPLETE) == TRIALS - 1 and states[1] == TrialState.FAIL
+    values = [trial.values for trial in search.study.get_trials() if trial.state == TrialState.COMPLETE]
+    assert values == [known for place, (_, known, _) in enumerate(finished[1]) if place != 1]
+    assert "journal" in screen
+
+
 def test_a_journal_that_is_damaged_while_a_parent_searches_is_made_anew_when_that_has_ended(tmp_path):
     script = Path(__file__).parents[1] / "sweep_trials.py"
     words = [sys.executable, script, tmp_path, "waits", str(TRIALS), "2", ""]

@@ -199,6 +199,12 @@ def test_a_fold_of_one_class_is_undefined_with_its_counts() -> None:
     assert json.loads(strict_json(results))["receptors"]["ER"]["folds"]["auroc"][1] is None
 
 
+def test_an_end_that_is_open_is_null_in_json():
+    content = {"low": -math.inf, "high": [math.inf, 1.0], "mean": math.nan}
+    read = json.loads(strict_json(content), parse_constant=pytest.fail)
+    assert read == {"low": None, "high": [None, 1.0], "mean": None}
+
+
 def test_a_target_without_labels_or_of_one_class_is_undefined_everywhere(tmp_path: Path) -> None:
     table = predictions()
     table.loc[table["target"] == "ER", "label"] = np.nan

@@ -11,8 +11,9 @@ from rich.console import Console
 from bcbm.cohort.table import portable
 from bcbm.comparison.compare import compare
 from bcbm.config.compose import compose
+from bcbm.config.schema import described_keys
 from bcbm.report.pages.run import write_report
-from bcbm.tracking.wandb import sendable
+from bcbm.tracking.settings import sendable
 
 USER = "anna-schmidt"
 
@@ -64,6 +65,19 @@ def test_the_pages_of_runs_and_of_their_comparison_name_no_place(home, monkeypat
 
 def test_a_tracker_is_sent_no_place(home):
     assert USER not in json.dumps(sendable(compose([*words(home), "experiment=paper"])))
+
+
+def test_a_tracker_is_sent_no_key_whose_help_speaks_of_files(home):
+    config, places = compose([]), []
+    for name, kind, *_, line in described_keys():
+        if name != "experiment" and "str" in kind and re.search(r"\b(folder|CSV|table of)\b|\.pth", line):
+            room, _, last = name.rpartition(".")
+            setattr(getattr(config, room) if room else config, last, f"{home}/{last}")
+            places.append(name)
+    assert {"cohort.root", "cohort.readings", "features.encoder", "ingest.labels", "model.weights"} <= set(
+        places
+    )
+    assert USER not in json.dumps(sendable(config))
 
 
 def test_the_lesion_table_names_files_from_the_cohorts_root_on(home):

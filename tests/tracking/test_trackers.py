@@ -117,8 +117,8 @@ from bcbm.fit import main
 
 words = sys.argv[2:]
 home = Path(sys.argv[1])
-for word in ("tracking.to=[]", "tracking.mode='off'", "tracking=csv"):
-    folder = home / word.partition("=")[0]
+for word in ("tracking.to=[]", "tracking.to=[csv]", "tracking.mode='off'", "tracking=csv"):
+    folder = home / word.replace("=", "-")
     sys.argv[1:] = [*words, f"run.folder={folder}", word]
     assert main() == 0, word
     assert "wandb" not in sys.modules, word
@@ -139,7 +139,7 @@ def test_the_run_folder_alone_has_nothing_of_wandb(place):
     )
     assert process.returncode == 0, process.stderr
     finished = sorted(path.parent.name for path in place.glob("tracking*/results.json"))
-    assert finished == ["tracking", "tracking.mode", "tracking.to"]
+    assert len(finished) == 4
 
 
 def test_a_tracker_marks_the_trials_of_a_search(place, tmp_path):
@@ -167,4 +167,4 @@ def test_an_unknown_tracker_is_refused_and_none_is_allowed(tmp_path):
     with pytest.raises(ConfigError, match=r"tracking\.to.*wandb.*once"):
         compose(["tracking.to=[wandb,wandb]"])
     assert trackers_of(compose(["tracking.to=[]"]), tmp_path, "group", []) == []
-    assert list(TRACKERS) == ["wandb"]
+    assert list(TRACKERS) == ["csv", "wandb", "tensorboard", "mlflow"]

@@ -4,8 +4,10 @@ import contextlib
 import io
 import json
 import multiprocessing
+import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,8 +35,9 @@ from bcbm.runs.finished import read_run
 from bcbm.runs.identity import fingerprint
 from bcbm.statistics.metrics import patient_level
 from bcbm.tracking import group_name, tags, trackers_of
-from bcbm.tracking.summary import charts, figures, out_of_fold
-from bcbm.tracking.wandb import WandbTracker, sendable, wandb_mode
+from bcbm.tracking.settings import sendable
+from bcbm.tracking.summary import figures, lineage, out_of_fold, summary_of
+from bcbm.tracking.wandb import WandbTracker, charts, wandb_mode
 
 WORDS = [
     *("cohort.synthetic.images=false", "cohort.synthetic.patients=40", "split.folds=2", "bootstrap=50"),
@@ -136,13 +139,13 @@ def test_the_curves_are_those_of_the_results(runs):
     folder = folder_of(runs, "radiomics")
     results, predictions = (read_run(folder).results, read_run(folder).predictions)
     roc, calibration = table(folder, "curves/roc_table"), table(folder, "curves/calibration_table")
-    assert set(roc["lineKey"]) == {*RECEPTORS, "chance"}
+    assert set(roc["line"]) == {*RECEPTORS, "chance"}
     for target in RECEPTORS:
-        line = roc[roc["lineKey"] == target]
+        line = roc[roc["line"] == target]
         block = results["receptors"][target]["patient"]
-        assert np.trapezoid(line["lineVal"], line["step"]) == pytest.approx(block["auroc"])
-        assert calibration[calibration["lineKey"] == target]["lineVal"].between(0, 1).all()
-        cells = table(folder, f"confusion/{target}_table").set_index(["Actual", "Predicted"])["nPredictions"]
+        assert np.trapezoid(line["y"], line["x"]) == pytest.approx(block["auroc"])
+        assert calibration[calibration["line"] == target]["y"].between(0, 1).all()
+        cells = table(folder, f"confusion/{target}_table").set_index(["actual", "predicted"])["patients"]
         assert cells.sum() == block["positives"] + block["negatives"]
         right = cells[f"{target}+", f"{target}+"] / cells[f"{target}+"].sum()
         assert right == pytest.approx(block["operating"]["sensitivity"])
@@ -210,6 +213,26 @@ def test_no_id_stands_in_any_byte_of_any_run_and_no_path_in_what_is_sent(runs, c
             assert [text for text in homes if text.encode() in content] == []
 
 
+def test_what_was_written_offline_is_sent_without_a_name_of_a_person_or_a_machine(runs, cache):
+    folder = folder_of(runs, "position")
+    names = {run.about.run_id for run in stored_runs(folder)}
+    with wandb_service() as service:
+        environment = {**os.environ, "WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY}
+        environment["WANDB_PROGRAM"] = "bcbm"  # as the documentation says: else the place of W&B's command
+        sync = [sys.executable, "-m", "wandb", "sync", *map(str, (folder / "wandb").glob("offline-run-*"))]
+        subprocess.run(sync, cwd=cache, env=environment, check=True, capture_output=True, timeout=120)
+    assert set(service.history) == names and len(names) == 3
+    starts = [call for field, call in service.calls if field == "upsertBucket"]
+    assert {(call["host"], call["program"]) for call in starts} == {("unnamed", "bcbm"), (None, None)}
+    assert not any(call.get(name) for call in starts for name in ("commit", "repo"))
+    files = {name for field, call in service.calls if field == "createRunFiles" for name in call["files"]}
+    assert {name for name in files if not name.startswith("media/")} == {"config.yaml", "wandb-summary.json"}
+    content = b"".join(service.received)
+    assert b"ER/patient/auroc_low" in content
+    texts = {*identifying(folder), str(runs), str(cache), str(HOME), f"{Path.home()}/", sys.executable}
+    assert [text for text in texts if text.encode() in content] == []
+
+
 def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
     (path,) = (runs / "compare").rglob("wandb-workspace.json")
     view = json.loads(path.read_text())
@@ -227,6 +250,8 @@ def test_compare_lays_the_runs_beside_each_other_in_a_workspace(runs):
         place, _, key = metric.rpartition("summary_metrics.")
         assert key in (summary.summary if metric.startswith("summary_metrics.") else fold.summary), place
     assert {f"val/loss_{target}" for target in RECEPTORS} | MONITORED <= shown
+    for place in ("patient/calibration/slope", "patient/brier", "folds/mean", "folds/std"):
+        assert {f"summary_metrics.{target}/{place}" for target in RECEPTORS} <= shown
     assert {f"summary_metrics.{r}/patient/auroc_low" for r in RECEPTORS} | {
         "summary_metrics.mean/auroc"
     } <= shown
@@ -249,9 +274,26 @@ def test_online_everything_goes_to_the_service_checkpoints_too_and_still_no_id_o
         if artifact["artifactTypeName"] == "model"
     ]
     assert models == [f"demo-{folder.name}-fold-{fold}" for fold in (0, 1)]
+    hashes = {artifact["artifactTypeName"]: artifact["artifactCollectionName"] for artifact in artifacts}
+    run = read_run(folder)
+    digests = lineage(run).set_index(["kind", "part"])["hash"]
+    for kind in ("cohort", "split", "lesions"):
+        assert hashes[kind] == f"{kind}-{digests[kind, 'all']}"
+    assert hashes["weights"].startswith("weights-")
+    used = [request for field, request in service.calls if field == "useArtifact"]
+    assert len(used) == 3  # weights come out of a run
+    files = [json.loads(body) for body in service.received if body.startswith(b'{"fold=0": ')]
+    assert files == [digests["weights"].to_dict()]
     content = b"".join(service.received)
     assert b"ER/patient/auroc_low" in content and b"grad_norm" in content and b"network.trunk" in content
-    texts = {"BCBM-RadioGenomics", *identifying(folder), str(tmp_path), str(cache), str(HOME)}
+    texts = {
+        "BCBM-RadioGenomics",
+        *identifying(folder),
+        str(tmp_path),
+        str(cache),
+        str(HOME),
+        f"{Path.home()}/",
+    }
     assert [text for text in texts if text.encode() in content] == []
     loaded = next(body for body in service.received if b"network.trunk" in body)
     module = LesionModule.load_from_checkpoint(io.BytesIO(loaded), weights_only=True)
@@ -363,7 +405,8 @@ def test_only_the_first_rank_starts_runs(monkeypatch, tmp_path):
 
 def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
     finished = read_run(write_run(tmp_path / "run", "split.unit=lesion", "split.repeats=2"))
-    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in charts(finished).values())
+    drawn = charts(summary_of(finished))
+    assert all("LEAKY" in chart.spec.string_fields["title"] for chart in drawn.values())
     table = out_of_fold(finished)
     assert "SECRET" not in table.to_csv() and len(table) == len(finished.predictions)
     named_figures = figures(finished.results)
@@ -371,8 +414,9 @@ def test_a_leak_is_marked_in_every_curve_and_no_secret_is_told(tmp_path):
         named_figures["leaky"] is True
         and named_figures["ER/patient/auroc"] == finished.results["receptors"]["ER"]["patient"]["auroc"]
     )
+    assert named_figures["subtype/counts/HRpos_HER2neg"] > 0  # no service takes the signs in a name
     first = patient_level(finished.predictions)
-    cells = pd.DataFrame(charts(finished)["confusion/ER"].table.data)[2]
+    cells = pd.DataFrame(drawn["confusion/ER"].table.data)[2]
     rows = first[(first["target"] == "ER") & (first["repeat"] == 0) & first["threshold"].notna()]
     assert cells.sum() == len(rows)
 

@@ -1,15 +1,18 @@
 """A frozen model on other cohorts says what its predictions say, refuses whom it knows, invents nothing."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from layouts import write_manifest
-from models import with_metadata, workplace
+from models import with_metadata, with_sums, workplace
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from bcbm.cohort.formats.tcia import read_download
@@ -18,6 +21,7 @@ from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import extract_cohort
+from bcbm.prediction.bundle import EXPERIMENT, METADATA, RANGES
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
@@ -174,6 +178,135 @@ def test_several_cohorts_are_pooled_and_told_apart_and_the_second_site_is_shifte
     assert far > near + 0.2
     page = (tmp_path / "out" / PAGE).read_text()
     assert "a new cohort" in page and page.count("data:image/png") == 5
+
+
+def of_json(name, change):
+    """A hand that changes what a JSON file of a model holds."""
+
+    def changed(folder):
+        content = json.loads((folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+
+    return changed
+
+
+def of_yaml(**task):
+    """A hand that changes the task of a model's configuration."""
+
+    def changed(folder):
+        content = yaml.safe_load((folder / EXPERIMENT).read_text())
+        content["task"] |= task
+        (folder / EXPERIMENT).write_text(yaml.safe_dump(content))
+
+    return changed
+
+
+def outputs(names):
+    """A hand that lets a model's description name other outputs."""
+
+    def change(content):
+        content["network_data_format"]["outputs"]["pred"]["channel_def"] = dict(enumerate(names))
+
+    return of_json(METADATA, change)
+
+
+def exchanged(folder):
+    """Take each of two networks for the other."""
+    for ending in ("json", "safetensors"):
+        first, second = (folder / f"models/fold={number}.{ending}" for number in (0, 1))
+        first.rename(folder / "aside")
+        second.rename(first)
+        (folder / "aside").rename(second)
+
+
+def twice(columns):
+    """Give the first column the name of the second."""
+    columns[0] |= {name: columns[1][name] for name in ("name", "kind")}
+
+
+def column(**values):
+    """A hand that changes the first column of a network."""
+    return of_json(
+        "models/fold=0.json", lambda own: own["baseline"]["models"]["ER"]["columns"][0].update(values)
+    )
+
+
+CONTRADICTIONS = {
+    "outputs in another order": (outputs(["PR", "ER", "HER2"]), "'PR', 'ER'"),
+    "an output that is none": (outputs(["ER", "PR", "Ki67"]), "Ki67"),
+    "targets in another order": (of_yaml(targets=["PR", "ER", "HER2"]), "'PR', 'ER'"),
+    "a modality less": (of_yaml(modalities=["radiomics"]), "position"),
+    "a network twice": (of_json(METADATA, lambda own: own["bcbm"].update(networks=["fold=0"] * 2)), "twice"),
+    "no network": (of_json(METADATA, lambda own: own["bcbm"].update(networks=[])), "no network"),
+    "leaky in a word": (of_json(METADATA, lambda own: own["bcbm"].update(leaky="false")), "leaky"),
+    "networks exchanged": (exchanged, "fold=0 is of fold 1"),
+    "a threshold beyond 1": (
+        of_json("models/fold=0.json", lambda own: own["thresholds"].update(ER=7)),
+        "threshold of ER",
+    ),
+    "a threshold in words": (
+        of_json("models/fold=0.json", lambda own: own["thresholds"].update(ER="0.5")),
+        "threshold of ER",
+    ),
+    "a target without a model": (
+        of_json("models/fold=0.json", lambda own: own["baseline"]["models"].pop("PR")),
+        "predicts",
+    ),
+    "a column twice": (
+        of_json("models/fold=0.json", lambda own: twice(own["baseline"]["models"]["ER"]["columns"])),
+        "column twice",
+    ),
+    "a column that is none": (column(name="original_shape_Sphericty"), "Sphericty"),
+    "a column without its scale": (column(scale=0), "scale"),
+    "no labels of the training": (of_json("training.json", lambda own: own.pop("labels")), "labels"),
+    "no predictions out of fold": (
+        of_json("out-of-fold.json", lambda own: own.update(blocks=own["blocks"][1:])),
+        "out of fold",
+    ),
+    "a prediction out of fold beyond 1": (
+        of_json("out-of-fold.json", lambda own: own["blocks"][0].update(positive=[5.0])),
+        "no probability",
+    ),
+    "results of another run": (of_json("results.json", lambda own: own["receptors"].pop("PR")), "PR"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_a_model_whose_files_do_not_belong_together_is_refused_though_their_sums_are_right(
+    model, tmp_path, kind
+):
+    change, fact = CONTRADICTIONS[kind]
+    folder = shutil.copytree(model, tmp_path / "model")
+    change(folder)
+    with_sums(folder)
+    with pytest.raises(InputError) as caught:
+        read_model(folder)
+    assert fact in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_ranges_that_hold_no_numbers_are_refused(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    ranges = {name: array * np.nan for name, array in load_file(folder / RANGES).items()}
+    save_file(ranges, folder / RANGES)
+    with pytest.raises(InputError, match="no number"):
+        read_model(with_sums(folder))
+
+
+def test_a_cohort_with_one_negative_patient_has_figures_and_an_interval_without_an_end(
+    model, strangers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bcbm.validation.validate.write_page", lambda path, *content: path)  # none reads it
+    table = pd.read_csv(strangers[1] / "manifest.csv", dtype={"patient": str})
+    table["ER"] = np.where(table["patient"] == table["patient"].iloc[0], "-", "+")
+    (tmp_path / "one").mkdir()
+    table.to_csv(tmp_path / "one" / "manifest.csv", index=False)
+    words = [str(model), f"cohort.root={tmp_path / 'one'}", f"out={tmp_path / 'out'}"]
+    content = validate([*words, *FEW], QUIET)
+    high = content["cohorts"][0]["results"]["receptors"]["ER"]["patient"]["calibration"]["intercept_high"]
+    stored = json.loads((tmp_path / "out" / CONTENT).read_text())["cohorts"][0]
+    assert math.isinf(high)
+    assert stored["results"]["receptors"]["ER"]["patient"]["calibration"]["intercept_high"] is None
 
 
 def test_the_same_patients_in_two_cohorts_are_refused(model, strangers, tmp_path):

@@ -26,7 +26,8 @@ def read_rows(
     odd: list[OddCell],
     percentages: Callable[[str], bool] = lambda heading: False,
 ) -> pd.DataFrame:
-    """A table, "" for an empty cell, headings without blanks around them; of a workbook its first sheet.
+    """A table, "" for an empty cell, headings without blanks around them; of a workbook its first sheet
+    that is not hidden.
 
     The index counts rows as a spreadsheet does: the first under the headings is 2.
 
@@ -121,7 +122,8 @@ def _first_sheet(path: Path) -> str:
         found = f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise InputError(Problem(str(path), found, "save it as .xlsx in a spreadsheet program")) from error
     try:
-        return str(book.sheetnames[0])
+        shown = [page.title for page in book.worksheets if page.sheet_state == "visible"]
+        return str([*shown, *book.sheetnames][0])
     finally:
         book.close()
 

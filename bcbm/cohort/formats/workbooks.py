@@ -22,6 +22,8 @@ from bcbm.errors import InputError, Problem
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 SHOWN = 40  # signs of a file that is no workbook
 HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
+HIDDEN_COLUMN, STRUCK = "hidden column", "struck-through cell"
+LAST_COLUMN = 2**14  # of a sheet
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how an .xls begins, and a workbook that a password locks
@@ -48,8 +50,8 @@ def read_workbook(
         sheet: to read.
         needed: headings that must be there.
         used: whether anything reads the column of a heading.
-        odd: gets the cells of such columns that have no value: errors, and formulas that were never worked
-            out, as programs that write workbooks leave them; they are "".
+        odd: gets the cells of such columns that have no value: errors, what somebody has struck through, and
+            formulas that were never worked out, as programs that write workbooks leave them; they are "".
         percentages: whether of the column of a heading a cell that is shown as "20%" is that, and not 0.2.
 
     Raises:
@@ -171,6 +173,8 @@ def _read_sheet(
             content, kind = cell.value, ""
             if cell.data_type == "e" or content in ERROR_CODES:
                 kind = "error cell"
+            elif content is not None and cell.font.strike:
+                kind = STRUCK
             elif content is not None:
                 row[place] = _percentage(cell) if percentages(heading) else _whole(content)
             elif formula.data_type == "f":
@@ -198,6 +202,11 @@ def _read_sheet(
         for heading, value in filled[:1]:
             text = f"{value}"
             odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, text, HIDDEN))
+    for place in sorted(layout.hidden_columns):
+        below = [(line + 2, row[place - 1]) for line, row in sorted(table.items()) if place <= len(row)]
+        for number, value in [pair for pair in below if pair[1] != ""][:1]:
+            where, text = f"{path.name}, sheet {sheet}", f"{value}"
+            odd.append(OddCell(where, number, head[place - 1], text, text, HIDDEN_COLUMN))
     ordered = dict(sorted(table.items()))
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
@@ -210,12 +219,13 @@ class _Layout:
         merged: areas of merged cells: first column and row, last column and row, from 1.
         in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
             loses what does not.
-        hidden: numbers of rows that a filter or a person hides; they are read.
+        hidden: numbers of rows that a filter or a person hides, and `hidden_columns`, from 1; they are read.
     """
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     in_order: bool = True
     hidden: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
 
 
 def _layout(path: Path, sheet: str, part: str) -> _Layout:
@@ -248,6 +258,9 @@ def _layout(path: Path, sheet: str, part: str) -> _Layout:
             if own != row or column in columns:
                 raise _doubled(path, sheet, f"cell {place}")
             columns.add(column)
+        elif name == "col" and attributes.get("hidden") in ("1", "true"):
+            last = min(int(attributes["max"]), LAST_COLUMN)
+            layout.hidden_columns.update(range(int(attributes["min"]), last + 1))
         elif name == "mergeCell":
             layout.merged.append(range_boundaries(attributes["ref"]))
 

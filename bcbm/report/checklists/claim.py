@@ -17,7 +17,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
     has_figures, division = facts.has_figures(run), facts.division(run, shared_patients)
     figures = "LEAKY: no figure is a result" if shared_patients else UNDEFINED
     stands = has_figures and not shared_patients
-    acquisition, characteristics = facts.acquisition(run), facts.characteristics(run)
+    acquisition = facts.acquisition(run)
     known = {
         "6": Answer("yes", "research on methods: a model is developed and cross-validated", "card_use"),
         "8": Answer("yes", f"cohort.policy {config['cohort']['policy']}; {facts.flow(run)}", "flow"),
@@ -52,7 +52,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
         "32": _tested(run, stands, figures),
         "33": Answer("no", "nothing was tested on patients from elsewhere"),
         "35": Answer("yes", facts.flow(run), "flow"),
-        "36": Answer("no", f"not by fold; {characteristics or facts.unknown_labels(run)}"),
+        "36": Answer("no", f"not by fold; {facts.characteristics(run)}"),
         "37": either(stands, f"AUROC with intervals; {facts.events(run)}", "results", figures),
         "38": either(stands, "sensitivity, specificity, PPV and NPV", "operating", figures),
         "39": Answer("yes", "errors by size and place, and the surest wrong answers", "errors"),

@@ -172,9 +172,8 @@ def missing_data(run: FinishedRun) -> str:
 
 
 def characteristics(run: FinishedRun) -> str:
-    """Which characteristics of the patients the page counts; empty where it counts none."""
-    names = dict.fromkeys(test["subgroup"] for test in run.results.get("subgroups", []))
-    return f"patients with a label by {', '.join(names)}; {unknown_labels(run)}" if names else ""
+    """Where the page counts the characteristics of the patients."""
+    return f"Table 1 has the patients by target; {unknown_labels(run)}"
 
 
 def code(run: FinishedRun) -> str:

@@ -9,7 +9,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
     """Of every item that the run knows anything of; an empty text leaves it blank."""
     config = run.config
     task, loss, is_network = config["task"], config["loss"], config["model"]["kind"] == "network"
-    subgroups, characteristics = facts.has_subgroups(run), facts.characteristics(run)
+    subgroups = facts.has_subgroups(run)
     weights = f"class weights {'on' if loss['class_weights'] else 'off'}"
     weights += f", calibration {config.get('calibration', 'none')}"
     groups = "AUROC of subgroups with intervals" if subgroups else "Brier score by size and region of lesions"
@@ -39,9 +39,7 @@ def answers(run: FinishedRun, shared_patients: int) -> Answers:
         "16": Answer("stated", "none: training and evaluation patients are folds of one cohort", "leak"),
         "18f": Answer("partly", f"{facts.code(run)}; where it is published is the authors' to say", "card"),
         "20a": Answer("stated", facts.flow(run), "flow"),
-        "20b": Answer("partly", characteristics, "subgroups")
-        if characteristics
-        else Answer("", facts.unknown_labels(run)),
+        "20b": Answer("partly", facts.characteristics(run), "table1"),
         "21": Answer("stated", facts.events(run), "results"),
         "22": Answer("partly", facts.fitted_models(run), "explanations"),
         "23a": Answer(

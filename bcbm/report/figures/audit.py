@@ -23,6 +23,7 @@ def audit_figures(
     table: pd.DataFrame,
     steps: list[dict],
     folder: Path,
+    statuses: list[list[str]],
     examples: bool,
     form: Form = "agree",
     brains: Mapping[str, Brain] | None = None,
@@ -33,12 +34,13 @@ def audit_figures(
         table: the lesion table, settled.
         steps: how many lesions are left after each step, as `audit.json` has them under `flow`.
         folder: an empty one.
+        statuses: its patients by target, see `statuses_in_words`.
         examples: whether to draw slices of lesions too, read from their images.
         form: which form of a header to believe where the two disagree.
         brains: the registered ones, by image.
     """
     figures = {name: folder / f"{name}.png" for name in ("flow", "burden", "volumes", "places")}
-    draw.flow_figure(steps, figures["flow"])
+    draw.flow_figure(steps, figures["flow"], statuses)
     draw.burden_figure(table, figures["burden"])
     draw.volumes_figure(table, figures["volumes"])
     draw.places_figure(table, figures["places"])

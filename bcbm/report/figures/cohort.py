@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,39 +44,69 @@ WIDTH = 8.6  # inches
 DPI = 150
 
 
-def flow_figure(flow: list[dict[str, Any]], path: Path) -> None:
-    """Write the way from the download to the analysis as boxes; what leaves it stands to the right.
+def flow_figure(flow: list[dict[str, Any]], path: Path, statuses: Sequence[Sequence[str]] = ()) -> None:
+    """Write the flow diagram of a page as a PNG; arguments as of `draw_flow`."""
+    _save(draw_flow(flow, statuses, WIDTH, 9.5), path)
+
+
+def draw_flow(
+    flow: list[dict[str, Any]], statuses: Sequence[Sequence[str]], width: float, size: float
+) -> Figure:
+    """The way from the download to the analysis as boxes; what leaves it stands to the right.
+
+    In the form that STARD (Bossuyt et al., BMJ 351:h5527, 2015) and TRIPOD ask for: what was found, what was
+    left out and why, what was analysed, and how it parts by the reference standard.
 
     Args:
         flow: {step, patients, studies, lesions} a step, as `audit.json` has it.
-        path: the PNG to write.
+        statuses: of each target its name and its patients by status, a line each; a box each at the bottom.
+        width: of the figure, inches.
+        size: of the letters, points.
     """
-    line, gap = 0.24, 0.26  # inches
+    from matplotlib.figure import Figure
+
+    line, gap, inner = 1.8 * size / 72, 2 * size / 72, 1.7 * size / 72  # inches
+    trunk, branch = (0.02 * width, 0.47 * width), (0.53 * width, 0.45 * width)
+    below = (width * 0.96 + gap) / max(1, len(statuses)) - gap
     out = [step["step"].startswith("excluded: ") for step in flow]
-    texts = [
-        "\n".join([*textwrap.wrap(step["step"].removeprefix("excluded: "), 46), _counts(step)])
-        for step in flow
+    boxes = [
+        _lines(
+            [step["step"].removeprefix("excluded: "), _counts(step)], branch[1] if leaves else trunk[1], size
+        )
+        for step, leaves in zip(flow, out, strict=True)
     ]
-    heights = [(text.count("\n") + 1) * line + 0.22 for text in texts]
-    total = sum(heights) + gap * len(flow)
-    figure, axes = _canvas(total)
-    axes.set(xlim=(0, WIDTH), ylim=(total, 0))
+    last = [_lines(texts, below, size) for texts in statuses]
+    heights = [len(lines) * line + inner for lines in boxes]
+    deepest = max((len(lines) for lines in last), default=0) * line + inner
+    total = sum(heights) + gap * len(flow) + (deepest + gap if last else 0)
+    figure = Figure(figsize=(width, total), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(0, width), ylim=(total, 0))
     axes.axis("off")
-    trunk, left, branch, width = 2.0, 0.2, 4.5, 3.9
+    middle = trunk[0] + trunk[1] / 2
     top, above = gap / 2, 0.0
-    arrow = {"arrowstyle": "->", "color": QUIET}
-    for text, height, leaves in zip(texts, heights, out, strict=True):
-        middle = top + height / 2
+    arrow = {"arrowstyle": "->", "color": QUIET, "linewidth": size / 10}
+    for lines, height, leaves in zip(boxes, heights, out, strict=True):
+        centre = top + height / 2
         if leaves:
-            axes.annotate("", (branch, middle), (trunk, middle), arrowprops=arrow)
-            _box(axes, (branch, top, width, height), text, edge=OUT, face="#f6f7f9")
+            axes.annotate("", (branch[0], centre), (middle, centre), arrowprops=arrow)
+            _box(axes, (branch[0], top, branch[1], height), lines, size, edge=OUT, face="#f6f7f9")
         else:
             if above:
-                axes.annotate("", (trunk, top), (trunk, above), arrowprops=arrow)
-            _box(axes, (left, top, 2 * (trunk - left), height), text, edge=ENTERS, face="#e8f0f8")
+                axes.annotate("", (middle, top), (middle, above), arrowprops=arrow)
+            _box(axes, (trunk[0], top, trunk[1], height), lines, size, edge=ENTERS, face="#e8f0f8")
             above = top + height
         top += height + gap
-    _save(figure, path)
+    fork: dict[str, Any] = {"color": QUIET, "linewidth": size / 10}
+    lefts = [trunk[0] + place * (below + gap) for place in range(len(last))]
+    if last:
+        ends = [lefts[0] + below / 2, middle, lefts[-1] + below / 2]
+        axes.plot([middle, middle], [above, top - gap / 2], **fork)
+        axes.plot([min(ends), max(ends)], [top - gap / 2] * 2, **fork)
+    for left, lines in zip(lefts, last, strict=True):
+        axes.annotate("", (left + below / 2, top), (left + below / 2, top - gap / 2), arrowprops=arrow)
+        _box(axes, (left, top, below, deepest), lines, size, edge=ENTERS, face="#ffffff")
+    return figure
 
 
 def burden_figure(table: pd.DataFrame, path: Path) -> None:
@@ -234,14 +265,29 @@ def _counts(step: dict[str, Any]) -> str:
     return ", ".join(f"{step[unit]:,} {unit}" for unit in ("patients", "studies", "lesions"))
 
 
-def _box(axes: Axes, at: tuple[float, float, float, float], text: str, *, edge: str, face: str) -> None:
+def _lines(texts: Sequence[str], width: float, size: float) -> list[str]:
+    """Texts in lines that a box of so many inches holds, its letters of so many points."""
+    letters = int(width * 72 / size / 0.58)
+    return [line for text in texts for line in textwrap.wrap(text, letters)]
+
+
+def _box(
+    axes: Axes,
+    at: tuple[float, float, float, float],
+    lines: Sequence[str],
+    size: float,
+    *,
+    edge: str,
+    face: str,
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     left, top, width, height = at
     style = "round,pad=0,rounding_size=0.06"
-    axes.add_patch(FancyBboxPatch((left, top), width, height, boxstyle=style, edgecolor=edge, facecolor=face))
-    words = axes.text(left + width / 2, top + height / 2, text, parse_math=False)
-    words.set(ha="center", va="center", fontsize=9.5, linespacing=1.5)
+    patch = FancyBboxPatch((left, top), width, height, boxstyle=style, edgecolor=edge, facecolor=face)
+    axes.add_patch(patch)
+    words = axes.text(left + width / 2, top + height / 2, "\n".join(lines), parse_math=False)
+    words.set(ha="center", va="center", fontsize=size, linespacing=1.5)
 
 
 def _canvas(height: float) -> tuple[Figure, Axes]:

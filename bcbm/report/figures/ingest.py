@@ -17,7 +17,9 @@ _ROW, _MOST = 6, 12  # further lesions in a row, and at most
 _LEFT = ("R", "R", "A")  # what is on the left of an axial, a coronal and a sagittal plane
 
 
-def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> None:
+def study_figure(
+    image: sitk.Image, masks: Sequence[np.ndarray], path: Path, through: np.ndarray | None = None
+) -> None:
     """Write the three planes through the largest mask, or the image's middle, then axial ones through others.
 
     All masks are outlined. The patient's right is on the left.
@@ -26,21 +28,24 @@ def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> 
         image: any orientation.
         masks: booleans (z, y, x) on its grid.
         path: the PNG to write.
+        through: the mask that the planes go through, and no others; None: as said above.
     """
-
     turn = sitk.DICOMOrientImageFilter()
     turn.SetDesiredCoordinateOrientation("LPS")
     oriented = turn.Execute(image)
     shown, spacing = sitk.GetArrayViewFromImage(oriented), oriented.GetSpacing()[::-1]
     order = [2 - axis for axis in turn.GetPermuteOrder()[::-1]]
     flipped = tuple(axis for axis, flips in enumerate(turn.GetFlipAxes()[::-1]) if flips)
-    lesions = [np.flip(mask.transpose(order), flipped) for mask in masks]  # no copy of a volume
-    lesions = sorted(lesions, key=np.count_nonzero, reverse=True)
+
+    def upright(mask: np.ndarray) -> np.ndarray:
+        return np.flip(mask.transpose(order), flipped)  # no copy of a volume
+
+    lesions = sorted(map(upright, masks), key=np.count_nonzero, reverse=True)
     outlined = np.zeros(shown.shape, bool)
     for lesion in lesions:
         outlined |= lesion
     low, high = np.percentile(shown[shown > 0], [1, 99.5]) if (shown > 0).any() else (0, 1)
-    others = lesions[1 : 1 + _MOST]
+    others = lesions[1 : 1 + _MOST] if through is None else []
     rows = -(-len(others) // _ROW)
     figure = Figure(figsize=(3 * _SIDE, _SIDE * (1 + rows / 2)), facecolor="black")
     grid = figure.add_gridspec(1 + rows, _ROW, height_ratios=[2] + [1] * rows, wspace=0, hspace=0)
@@ -55,7 +60,10 @@ def study_figure(image: sitk.Image, masks: Sequence[np.ndarray], path: Path) -> 
         axes.text(0.02, 0.5, _LEFT[axis], transform=axes.transAxes, color="white", fontsize=7, va="center")
         axes.axis("off")
 
-    middle = _middle(lesions[0]) if lesions else np.array(shown.shape) // 2
+    if through is not None:
+        middle = _middle(upright(through))
+    else:
+        middle = _middle(lesions[0]) if lesions else np.array(shown.shape) // 2
     for axis in range(3):
         draw(figure.add_subplot(grid[0, 2 * axis : 2 * axis + 2]), axis, middle[axis])
     for number, lesion in enumerate(others):

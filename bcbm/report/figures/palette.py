@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 PATIENT, LESION, FOLD, CHANCE, ALARM = "#1f4e79", "#7fb2d9", "#b8bec6", "#8a8f96", "#c8102e"
 BEST = "#2f9e5f"
+# Blue, vermilion, bluish green, reddish purple, orange, sky blue and black: told apart with any colour
+# vision (Okabe and Ito, Color Universal Design, 2008).
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DEFAULT = "#e0861a"
 
 

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as an SVG, the same bytes for the same figure, whole or not at all."""
+    with writing_whole(path) as file:
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
 def save_png(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Write a figure as a PNG, whole or not at all; its folder is made."""
     with writing_whole(path) as file:

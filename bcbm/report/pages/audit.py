@@ -1,10 +1,12 @@
 """The audit as one page that needs nothing else: pictures inside, no script, no network."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bcbm.report.figures.registered import MOST
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.tables import cohort_in_words
 
 SHOWN = 20  # rows of a long table that are open at once
 MARKED = 0.05  # false discovery rate of the marked confounders
@@ -22,7 +24,9 @@ CAPTIONS = {
 }
 
 
-def write_page(audit: dict[str, Any], figures: dict[str, Path], path: Path) -> None:
+def write_page(
+    audit: dict[str, Any], figures: dict[str, Path], path: Path, views: Sequence[Mapping[str, str]] = ()
+) -> None:
     """Write the page of an audit, whole or not at all.
 
     Args:
@@ -30,11 +34,14 @@ def write_page(audit: dict[str, Any], figures: dict[str, Path], path: Path) -> N
         figures: PNG files by name, of flow, burden, volumes, places, registered and examples; others are
             ignored.
         path: the HTML file to write; its folder is made.
+        views: lesions worth a look, see `shown_views`.
     """
     write_html(
         "audit_page.html.j2",
         path,
         audit=audit,
+        views=views,
+        patients=cohort_in_words(audit["table_one"]) if "table_one" in audit else None,
         groups=group_findings(audit["findings"]),
         marked=sum(test["q"] < MARKED for test in audit["confounders"]),
         pictures={name: embedded(file.parent, file.name) for name, file in figures.items()},

@@ -1,6 +1,7 @@
 """A page that needs nothing else: pictures inside, no script, no network; written whole or not at all."""
 
 import base64
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ def write_html(template: str, path: Path, **content: Any) -> None:
     Raises:
         InputError: something that the template calls is not there, or is of another kind.
     """
+    try:
+        page = _environment().get_template(template).render(**content)
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        found = f"cannot be written: a record that it shows is not what was recorded ({error})"
+        raise InputError(
+            Problem(str(path), found, "run the commands again that wrote the records")
+        ) from error
+    write_whole(path, page)
+
+
+@cache
+def _environment() -> Environment:
+    """Templates and what they call; a template is read once, as a page that is renewed asks for it often."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
         autoescape=True,  # names come from file names, workbooks and configurations
@@ -34,14 +48,7 @@ def write_html(template: str, path: Path, **content: Any) -> None:
     )
     environment.filters.update(thousands=thousands, share=share, number=number, signed=signed)
     environment.filters.update(figure=figure, interval=interval, plural=UNITS.__getitem__)
-    try:
-        page = environment.get_template(template).render(**content)
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        found = f"cannot be written: a record that it shows is not what was recorded ({error})"
-        raise InputError(
-            Problem(str(path), found, "run the commands again that wrote the records")
-        ) from error
-    write_whole(path, page)
+    return environment
 
 
 def embedded(folder: Path, name: str, remedy: str = "draw it anew") -> str:

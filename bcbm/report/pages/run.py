@@ -9,13 +9,14 @@ import pandas as pd
 
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.findings import doubtful_studies
-from bcbm.cohort.table import FLOW, flow
+from bcbm.cohort.table import FLOW, flow, statuses_in_words
 from bcbm.errors import readable
 from bcbm.report.checklists import filled_checklists
 from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
+from bcbm.report.figures.paper import write_paper_figures
 from bcbm.report.figures.subgroups import forest_figure, influence_figure
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
@@ -25,8 +26,11 @@ from bcbm.report.pages.subgroups import (
     single_patients,
     subgroup_content,
 )
+from bcbm.report.pages.views import shown_views
+from bcbm.report.tables import write_tables
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+from bcbm.runs.views import REMEDY, VIEWS, read_views
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
 from bcbm.statistics.summary import above_chance
@@ -44,7 +48,7 @@ CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
 
 
 def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun | None = None) -> Path:
-    """Write `report.html` of a finished run, and its figures into `figures/`.
+    """Write `report.html` of a finished run, its figures into `figures/` and its tables into `tables/`.
 
     Args:
         run: the run folder.
@@ -73,6 +77,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         beside=beside_auroc("patient"),
         verdict=verdict(finished.results),
         flow=steps,
+        table_one=write_tables(finished),
         leak=leak,
         ledger_words=ledger_in_words(finished.results["ledger"]) if "ledger" in finished.results else "",
         leak_words=leak_in_words(finished.results["split"]),
@@ -80,6 +85,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         leakcheck=_leakcheck(leakcheck),
         tellings=tellings,
         examples=most_confident(lesion_rows, names),
+        views=_views(finished, lesion_rows, names),
         explanations=explanations,
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
@@ -176,9 +182,21 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     predictions = draw.with_primary(run.predictions, run.lesions)
     for name, curve in CURVES.items():
         curve(predictions, run.results, folder / f"{name}.png")
-    flow_figure(steps, folder / "flow.png")
+    statuses = statuses_in_words(run.entering, run.config["task"]["targets"])
+    flow_figure(steps, folder / "flow.png", statuses)
     errors_figure(lesion_rows, run.results, folder / "errors.png")
+    if run.config.get("figures", {}).get("style") == "paper":  # a run of before knows no such key
+        write_paper_figures(run, steps, statuses)
     return {name: embedded(folder, f"{name}.png") for name in (*CURVES, "flow", "errors")}
+
+
+def _views(run: FinishedRun, lesion_rows: pd.DataFrame, names: dict[str, str]) -> list[dict[str, str]]:
+    """Lesions worth a look, those whose pictures are in the run folder."""
+    views, files = read_views(run.folder)
+    folder = run.folder / VIEWS
+    there = {lesion: name for lesion, name in files.items() if (folder / name).exists()}
+    pictures = {lesion: embedded(folder, name, REMEDY) for lesion, name in there.items()}
+    return shown_views(views, pictures, run.lesions, names, lesion_rows)
 
 
 def _subgroups(

@@ -1,0 +1,23 @@
+"""Letters that look alike, in any script and with any accent."""
+
+import unicodedata
+
+# Small letters of Greek and Cyrillic, and the Latin ones that they or their capitals look like.
+LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχавекмнорстухіјѕԁԛԝһ", "abezhikmnoptyxabekmhopctyxijsdqwh")
+_STROKES = str.maketrans("l1|\u0131", "iiii")
+
+
+def folded(text: str) -> str:
+    """A text without what two ways of writing the same letters differ in, case included."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def letters(text: str) -> str:
+    """What a reader sees of a word: no case, accents, blanks or signs, and one for all that look alike.
+
+    Example:
+        >>> letters("Élevé") == letters("eleve"), letters("lIl") == letters("III")
+        (True, True)
+    """
+    apart = unicodedata.normalize("NFKD", folded(text))
+    return "".join(filter(str.isalnum, apart.translate(LOOK_ALIKES).translate(_STROKES)))

@@ -1,0 +1,93 @@
+"""Scans with their lesions, as pictures for pages."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from bcbm.features.geometry import Form
+from bcbm.features.masks import lesion_region
+from bcbm.features.volumes import open_box, read_stored
+from bcbm.preparation.lesions import Lesions
+from bcbm.preparation.studies import studies_of
+
+MOST = 20  # studies that are drawn
+
+
+def study_pictures(lesions: Lesions, form: Form, folder: Path) -> dict[str, Path]:
+    """Draw the studies whose images were read, the first ones of many.
+
+    Args:
+        lesions: that were predicted.
+        form: which form of a header to believe where the two disagree.
+        folder: gets a PNG a study.
+
+    Returns:
+        The files, by the name of their study.
+    """
+    root = lesions.root
+    if root is None or "appearance" not in lesions.values:
+        return {}
+    from bcbm.report.figures.ingest import study_figure  # a second to import
+
+    table = lesions.entering
+    names = list(dict.fromkeys(table.loc[table["image_path"] != "", "study_id"]))[:MOST]
+    files = {}
+    for number, name in enumerate(names):
+        for image, masks in _scans(table[table["study_id"] == name], root, form):
+            files[str(name)] = folder / f"{number}.png"
+            study_figure(image, list(masks.values()), files[str(name)])
+    return files
+
+
+def lesion_pictures(
+    table: pd.DataFrame, root: Path, form: Form, lesions: Iterable[str], folder: Path
+) -> dict[str, Path]:
+    """Draw three planes through each of some lesions, those of its study outlined; a study is read once.
+
+    Args:
+        table: the lesion table.
+        root: from which it names files.
+        form: as of `study_pictures`.
+        lesions: ids; of one without a file that can be read there is no picture.
+        folder: gets a PNG a lesion.
+
+    Returns:
+        The files, by lesion.
+    """
+    from bcbm.report.figures.ingest import study_figure
+
+    numbers = {lesion: number for number, lesion in enumerate(dict.fromkeys(lesions))}
+    shown = table[table["lesion_id"].isin(list(numbers))]
+    files = {}
+    for name in dict.fromkeys(shown["study_id"]):
+        rows = table[
+            (table["study_id"] == name) & (~table["excluded"] | table["lesion_id"].isin(list(numbers)))
+        ]
+        try:
+            for image, masks in _scans(rows, root, form):
+                for lesion in masks.keys() & numbers.keys():
+                    files[lesion] = folder / f"{numbers[lesion]}.png"
+                    study_figure(image, list(masks.values()), files[lesion], masks[lesion])
+        except ValueError:  # a volume that is gone or damaged: a page can do without its picture
+            continue
+    return files
+
+
+def _scans(rows: pd.DataFrame, root: Path, form: Form) -> Iterator[tuple[sitk.Image, dict[str, np.ndarray]]]:
+    """The images of lesions, each with the masks on it, by lesion, booleans (z, y, x)."""
+    paths = {
+        key: [str(root / path) if path else "" for path in rows[key]] for key in ("image_path", "mask_path")
+    }
+    for study in studies_of(rows.assign(**paths), form=form):
+        image = read_stored(study.image, form=form)
+        size = np.array(image.GetSize()[::-1])
+        yield (
+            image,
+            {
+                key: lesion_region(open_box(path, form), study.parts.get(key)).within(np.zeros(3, int), size)
+                for key, path in study.masks.items()
+            },
+        )
