@@ -1,9 +1,11 @@
 """Make a model of a finished run: a folder that predicts elsewhere, and holds no patient.
 
-    python -m bcbm.export RUN [out=MODEL] [leaky=true]
+    python -m bcbm.export RUN [out=MODEL] [refit=all] [leaky=true]
 
 Its networks, what was fitted with them, and a model card; MODEL is by default RUN with -model behind it.
-A LEAKY run is exported with leaky=true alone, and its model says so wherever it is used.
+refit=all trains once more, on all patients of the run, for as long, and with the thresholds, that its folds
+have shown to be right; that model has no figures of its own. A LEAKY run is exported with leaky=true alone,
+and its model says so wherever it is used.
 """
 
 from typing import TYPE_CHECKING
@@ -11,27 +13,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-TRUTHS = {"true": True, "false": False}
+KEYS = ("export",)
+SHORT = ("out=", "leaky=", "refit=")  # for export.out, export.leaky and export.refit
 
 
 def _export(words: list[str], console: "Console") -> int:
     from pathlib import Path
 
+    from bcbm.config.compose import compose
     from bcbm.errors import ConfigError
     from bcbm.prediction.export import export
     from bcbm.terminal.command import run_folder
 
-    options = dict(word.split("=", 1) for word in words if "=" in word and not Path(word).is_dir())
-    folders = [word for word in words if word.partition("=")[0] not in options]
-    if unknown := sorted(set(options) - {"out", "leaky"}):
-        raise ConfigError(f"export: unknown key '{unknown[0]}'; known: out, leaky")
+    folders = [word for word in words if "=" not in word or Path(word).is_dir()]
+    settings = [f"export.{word}" if word.startswith(SHORT) else word for word in words if word not in folders]
+    if others := [word for word in settings if not word.startswith("export.")]:
+        raise ConfigError(f"export: {others[0].partition('=')[0]} is the run's; known: out, refit, leaky")
     if len(folders) != 1:
         raise ConfigError(f"export: {len(folders)} runs are named; name one")
-    if (leaky := options.get("leaky", "false")) not in TRUTHS:
-        raise ConfigError(f"leaky={leaky}: write true or false")
+    own = compose(settings).export
     run = run_folder(Path(folders[0]), console)
-    out = Path(options.get("out") or f"{run}-model").expanduser()
-    export(run, out, console, TRUTHS[leaky])
+    out = Path(own.out or f"{run}-model").expanduser()
+    export(run, out, console, leaky=own.leaky, refit=own.refit == "all")
     return 0
 
 
@@ -39,7 +42,7 @@ def main() -> int:
     """Export a run folder."""
     from bcbm.terminal.command import over_words
 
-    return over_words(__doc__ or "", _export)
+    return over_words(__doc__ or "", _export, KEYS)
 
 
 if __name__ == "__main__":

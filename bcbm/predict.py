@@ -3,8 +3,10 @@
     python -m bcbm.predict MODEL cohort.root=DIR
     python -m bcbm.predict MODEL STUDY
     python -m bcbm.predict MODEL image=scan.nii.gz mask=first.nii.gz,second.nii.gz
+    python -m bcbm.predict MODEL dicom=DIR [ingest.brain=deepbet|mask|none]
 
-The files are prepared as those of the training were; labels are not read. Tables and a page are
+The files are prepared as those of the training were; labels are not read. DICOM files, with structure sets or
+segmentations, are of one patient, whom no output names. Tables and a page are
 written to out=DIR, by default predictions. Exit status: 0 all patients predicted, 1 some not, 2 unusable, 3 a
 fault of the program.
 """
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-KEYS = ("cohort", "prepared", "predict", "trainer.accelerator")
+KEYS = ("cohort", "prepared", "predict", "ingest.brain", "ingest.series", "trainer.accelerator")
 
 
 def _predict(words: list[str], console: "Console") -> int:

@@ -11,8 +11,8 @@ from bcbm.cohort.patient_labels import patient_labels
 
 
 def unconverted(
-    primary: npt.ArrayLike, labels: npt.ArrayLike, patients: pd.Series, rows: np.ndarray, test: np.ndarray
-) -> tuple[np.ndarray, dict[str, Any]]:
+    primary: npt.ArrayLike, labels: npt.ArrayLike, patients: pd.Series, rows: np.ndarray
+) -> dict[str, Any]:
     """Positive where the primary was, with the chance that training patients kept, or gained, the receptor.
 
     The share of n patients, k of them positive, is (k + 1) / (n + 2) (Laplace's rule), so that it is never
@@ -24,10 +24,9 @@ def unconverted(
         labels: of the metastasis, 1, 0 or NaN, (N,); read of `rows` only.
         patients: of each lesion, (N,).
         rows: to fit on, labelled.
-        test: rows to predict.
 
     Returns:
-        Probabilities (T,) in the order of `test`, and what was fitted.
+        What was fitted, as `from_primary` reads it, and the `patients` behind it.
     """
     status = np.asarray(primary, np.float64)
     known = pd.DataFrame({"primary": status[rows], "label": np.asarray(labels, np.float64)[rows]})
@@ -38,8 +37,8 @@ def unconverted(
         share = np.full(2, (counts["sum"].sum() + 1) / (counts["size"].sum() + 2))
     weight = counts["size"].to_numpy() + 2
     unknown = float(share @ weight / weight.sum())
-    described = {"positive_primary": float(share[1]), "negative_primary": float(share[0]), "unknown": unknown}
-    return from_primary(status[test], described), {"patients": len(known), **described}
+    shares = {"positive_primary": float(share[1]), "negative_primary": float(share[0]), "unknown": unknown}
+    return {"patients": len(known), **shares}
 
 
 def from_primary(primary: npt.ArrayLike, shares: Mapping[str, float]) -> np.ndarray:

@@ -75,6 +75,22 @@ def train_baseline(job: FoldJob, console: Console) -> None:
     )
 
 
+def fit_baseline(job: FoldJob) -> tuple[TrainedBaseline, dict[str, float]]:
+    """Fit the training part of a job alone; nothing is written.
+
+    Args:
+        job: without validation and test patients.
+
+    Returns:
+        What was fitted, without calibration, and by target how much more than a negative a positive weighed.
+    """
+    config, lesions, train = job.config, job.lesions, job.parts["train"]
+    data = lesions.data(config)
+    columns = columns_as_fitted(data, fitted := fit_columns(data, train))
+    weights, _, models = fit_targets(config, columns, lesions.entering, train, job.number, job.seed)
+    return TrainedBaseline(fitted, models, {}), weights
+
+
 def predict_targets(
     config: Config,
     columns: pd.DataFrame,
@@ -93,7 +109,27 @@ def predict_targets(
     Raises:
         InputError: as `fit_model`, naming fold and target.
     """
-    predicted, described, models = pd.DataFrame({"row": test}), {}, {}
+    weights, described, models = fit_targets(config, columns, table, train, number, seed)
+    predicted = pd.DataFrame({"row": test})
+    for target, model in models.items():
+        predicted[f"weight_{target}"] = weights[target]
+        predicted[target] = model.predict(columns.iloc[test])
+    return predicted, described, models
+
+
+def fit_targets(
+    config: Config, columns: pd.DataFrame, table: pd.DataFrame, train: np.ndarray, number: int, seed: int
+) -> tuple[dict[str, float], dict[str, Any], dict[str, FittedModel]]:
+    """Fit every target on `train` in fold `number`.
+
+    Returns:
+        By target the weight of a positive in training, what was fitted in words, and the model.
+
+    Raises:
+        InputError: as `fit_model`, naming fold and target.
+    """
+    positives: dict[str, float] = {}
+    described, models = {}, {}
     kind = config.model.kind
     weighed = config.loss.class_weights and kind not in ("prevalence", "no_conversion")
     for target in config.task.targets:
@@ -101,7 +137,7 @@ def predict_targets(
         weights = training_weights(
             labels, patients, train, even=config.data.sampling == "even", class_weights=weighed
         )
-        predicted[f"weight_{target}"] = class_weight(labels, patients, train) if weighed else 1.0
+        positives[target] = class_weight(labels, patients, train) if weighed else 1.0
         try:
             models[target], described[target] = fit_model(
                 kind,
@@ -115,8 +151,7 @@ def predict_targets(
         except InputError as error:
             (problem,) = error.problems
             raise InputError(Problem(f"fold {number}, {target}", problem.found, problem.remedy)) from None
-        predicted[target] = models[target].predict(columns.iloc[test])
-    return predicted, described, models
+    return positives, described, models
 
 
 def patient_probabilities(config: Config, lesions: pd.DataFrame, predicted: pd.DataFrame) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def fit_model(
         remedy = "leave the target out of task.targets, or use fewer folds"
         raise InputError(Problem("labels", problem, remedy))
     if kind == "no_conversion":
-        _, described = unconverted(columns.iloc[:, 0], labels, patients, rows, rows)
+        described = unconverted(columns.iloc[:, 0], labels, patients, rows)
         content = {"form": "primary", "column": columns.columns[0], **described}
         return FittedModel(content, {}), described
     inside = columns.iloc[rows]

@@ -472,6 +472,24 @@ class Ingest:
 
 
 @dataclass
+class Export:
+    """A model made of a run (`bcbm export`)."""
+
+    out: str | None = key(
+        None,
+        "folder of the model, which is made; empty: the run's and -model; `out=DIR` for short",
+    )
+    leaky: bool = key(
+        False, "export a LEAKY run too, whose model then says so wherever it is used; `leaky=true` for short"
+    )
+    refit: Literal["none", "all"] = key(
+        "none",
+        "what is exported: the trainings of the folds, which predict together, or one that is made now, on "
+        "all patients of the run; `refit=all` for short",
+    )
+
+
+@dataclass
 class Predict:
     """A model used on patients (`bcbm predict`)."""
 
@@ -551,6 +569,7 @@ class Config:
     figures: Figures = key(Figures, "")
     run: Run = key(Run, "")
     ingest: Ingest = key(Ingest, "")
+    export: Export = key(Export, "")
     predict: Predict = key(Predict, "")
     validate: Validate = key(Validate, "")
 

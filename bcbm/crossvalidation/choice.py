@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,8 @@ from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 Train = Callable[[FoldJob], None]
+TUNING = "tuning.json"  # of a fold: what it has chosen
+CHOOSE_ANEW = "remove it, and run the same fit command again, which chooses anew"
 
 
 def choose(job: FoldJob, train: Train, console: Console) -> Config:
@@ -63,7 +65,7 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
     best = int(np.argmax(np.nan_to_num(scores, nan=-1.0)))
     report = [{"settings": candidate, "auroc": score} for candidate, score in zip(tried, scores, strict=True)]
     content = {"chosen": tried[best], "split_hash": inner.hash, "candidates": report}
-    job.folder.write(f"fold={number}/tuning.json", json.dumps(content, indent=1))
+    job.folder.write(f"fold={number}/{TUNING}", json.dumps(content, indent=1))
     words = " ".join(f"{name}={value}" for name, value in tried[best].items())
     say(console, f"fold {number}: chose {words} of {len(tried)} candidates, inner AUROC {scores[best]:.2f}")
     return override(config, tried[best])
@@ -71,12 +73,34 @@ def choose(job: FoldJob, train: Train, console: Console) -> Config:
 
 def stored_choice(job: FoldJob) -> Config | None:
     """The configuration of a fold as its `tuning.json` has it, None where nothing has been chosen."""
-    path = job.home / "tuning.json"
+    path = job.home / TUNING
     if not path.is_file():
         return None
-    remedy = "remove it, and run the same fit command again, which chooses anew"
-    with readable(path, remedy):
-        return override(job.config, read_json(path, remedy)["chosen"])
+    with readable(path, CHOOSE_ANEW):
+        return override(job.config, read_json(path, CHOOSE_ANEW)["chosen"])
+
+
+def joint_choice(jobs: Sequence[FoldJob]) -> Config | None:
+    """The candidate with the best mean AUROC over the inner folds of all folds; None where a fold was not
+    given the candidates of the others, as by a search.
+
+    Args:
+        jobs: of folds that have chosen, each with what it has chosen.
+    """
+    figures: dict[str, list[float]] = {}
+    for job in jobs:
+        path, remedy = (
+            job.home / "tuning.json",
+            "remove it, and run the same fit command again, which chooses anew",
+        )
+        with readable(path, remedy):
+            for candidate in read_json(path, remedy).get("candidates", []):
+                name = json.dumps(candidate["settings"], sort_keys=True)
+                figures.setdefault(name, []).append(candidate["auroc"])
+    if not figures or {len(own) for own in figures.values()} != {len(jobs)}:
+        return None
+    best = max(figures, key=lambda name: float(np.mean(np.nan_to_num(figures[name], nan=-1.0))))
+    return override(jobs[0].config, json.loads(best))
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

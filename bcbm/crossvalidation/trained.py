@@ -6,6 +6,8 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import torch
+
 from bcbm.cohort.splits import Split
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.choice import stored_choice
@@ -90,6 +92,18 @@ def trained_module(job: FoldJob) -> LesionModule:
     if "identity" in provenance and not sum_of(path).is_file():
         raise InputError(Problem(str(path), f"has no {sum_of(path).name} beside it", remedy))
     return module
+
+
+def kept_epochs(job: FoldJob) -> int:
+    """How many epochs the network that a training has left was trained for.
+
+    Raises:
+        InputError: its checkpoint is missing, damaged or was changed.
+    """
+    path, remedy = _checkpoint(job), "remove its fold and run the same fit command again"
+    with readable(path, remedy):
+        content = torch.load(BytesIO(read_with_sum(path, remedy)), map_location="cpu", weights_only=True)
+        return int(content["epoch"]) + 1
 
 
 def members(job: FoldJob) -> list[FoldJob]:

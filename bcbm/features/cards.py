@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bcbm.config.reading import read_yaml
 from bcbm.errors import ConfigError
 from bcbm.system.content import file_sum
@@ -98,6 +100,11 @@ class Card:
             reason = error.strerror
             raise ConfigError(f"features.encoder={self.weights}: cannot be read ({reason})") from None
         return {"weights": digest, "network": self.network, "arguments": self.arguments}
+
+    def text(self) -> str:
+        """The card as it lies beside the weights, YAML."""
+        content = {name: getattr(self, name) for name in (*WORDS, "arguments")}
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     def described(self) -> dict[str, Any]:
         """The card as a run keeps it: the name of the file in place of its path, and its SHA-256."""

@@ -23,7 +23,7 @@ from bcbm.features.volumes import UnreadableError, Volume, last_line
 # The shape of a shell is that of its lesion, of the skull and of its neighbours: no feature of the tissue.
 SHELL_FEATURES = tuple(name for name in FEATURES if not name.startswith("original_shape_"))
 LEAST = 30  # voxels of a shell below which its texture says nothing
-_RECORD = 1  # counts up whenever a record would look different
+RECORD = 1  # counts up whenever a record would look different
 
 
 class Shells(NamedTuple):
@@ -69,7 +69,7 @@ def shell_masks(
 
 def shells_step(folder: Path, edges: Sequence[float]) -> Step:
     """What measures the shells around a study's lesions."""
-    settings: dict[str, Any] = {"shells": _RECORD, "edges": list(edges), "least": LEAST, **provenance()}
+    settings: dict[str, Any] = {"shells": RECORD, "edges": list(edges), "least": LEAST, **provenance()}
     return Step(partial(extract_study, edges=list(edges)), folder, settings)
 
 

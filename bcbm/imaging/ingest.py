@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,21 +57,14 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if not source.is_dir():
         raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
     with progress_bar(console, "looking at files"):
-        paths = [path for path in source.absolute().rglob("*") if path.is_file()]
-        dicom = [path for path in paths if is_dicom(path)]
-        rest = set(paths).difference(dicom)
+        dicom, rest = dicom_files(source)
     if not dicom:
         return _ingest_volumes(source, config, console)
     out = _require(source, config)
-    with progress_bar(console, "reading headers", len(dicom)) as advance:
-        headers = scan(dicom, config.prepared.jobs, advance)
+    headers = _headers(dicom, config, console)
     key_path, before = key_file(out), read_manifest(out / FILE)
     key = extend_key(read_key(key_path, out), headers.series, config.cohort.same_patients)
-    studies = _candidates(headers, key)
-    if config.ingest.series:
-        reasons = choose_named(Path(config.ingest.series).expanduser(), studies)
-    else:
-        reasons = {study: reason for study, items in studies.items() if (reason := choose(items))}
+    studies, reasons = _chosen(headers, key, config)
     given = _given_labels(key.patients(), config, private=True)
     write_key(key, key_path)
     write_whole(out / "series.csv", spreadsheet_csv(listing(studies)))
@@ -88,10 +82,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     faces = FACES if config.ingest.brain == "none" and taken else ""
     series = {study: described(item) for study, items in studies.items() for item in items if item.chosen}
     write_page(out / "ingest.html", taken, refused, pictures, series, faces)
-    for where, text in refused:
-        print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
-    if faces:
-        warnings.warn(faces, Note, stacklevel=2)
+    _say_refused(refused, faces, console)
     patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
     counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(lesions, 'lesion')}"
     say(console, f"{counts}: {out / FILE}{_labels_words(given, others, config)}")
@@ -102,6 +93,67 @@ def ingest(source: Path, config: Config, console: Console) -> int:
         remedy = f"see {out / 'ingest.html'}; choose series in a copy of series.csv"
         raise InputError(Problem(str(source), "no study can be used, for the reasons above", remedy))
     return 0
+
+
+def ingest_patient(source: Path, out: Path, config: Config, console: Console) -> None:
+    """Make a cohort of one patient's DICOM files for a prediction: nobody is named, and no key is written.
+
+    Args:
+        source: the folder; nothing is written into it.
+        out: gets a manifest, and the images and masks that it names.
+        config: `ingest`, `prepared.jobs` and `cohort.same_patients` of it.
+        console: where progress and problems are shown.
+
+    Raises:
+        ConfigError: a package is missing.
+        InputError: nobody's files, or several patients', or no lesion is drawn on a series that can be used.
+    """
+    out = _require(source, replace(config, ingest=replace(config.ingest, out=str(out))))
+    headers = _headers(dicom_files(source)[0], config, console)
+    key = extend_key(Key({}), headers.series, config.cohort.same_patients)
+    if (patients := len(set(key.patients().values()))) != 1:
+        found = (
+            f"holds DICOM files of {counted(patients, 'patient')}, and a prediction without a key is of one"
+        )
+        remedy = f"make a cohort of it: bcbm ingest {source} out=DIR, and predict cohort.root=DIR"
+        raise InputError(Problem(str(source), found, remedy))
+    studies, reasons = _chosen(headers, key, config)
+    plans = _plans(studies, headers.drawings, config)
+    records = _work(plans, out, config, console)
+    rows = [row for record in records for row in _rows(record)]
+    before, dates = read_manifest(out / FILE), key.dates(config.ingest.year)
+    lesions, _ = write_manifest(rows, out / FILE, before, list(studies), dates)
+    _say_refused(_refused(records, reasons, headers, plans), FACES * (config.ingest.brain == "none"), console)
+    if not lesions:
+        remedy = "draw its lesions on the series, as a structure set or segmentation, or choose ingest.series"
+        raise InputError(Problem(str(source), "no lesion can be used, for the reasons above", remedy))
+
+
+def dicom_files(folder: Path) -> tuple[list[Path], set[Path]]:
+    """The DICOM files in a folder and below, and the others."""
+    paths = [path for path in folder.absolute().rglob("*") if path.is_file()]
+    dicom = [path for path in paths if is_dicom(path)]
+    return dicom, set(paths).difference(dicom)
+
+
+def _headers(files: Sequence[Path], config: Config, console: Console) -> Scan:
+    with progress_bar(console, "reading headers", len(files)) as advance:
+        return scan(files, config.prepared.jobs, advance)
+
+
+def _chosen(headers: Scan, key: Key, config: Config) -> tuple[dict[str, list[Candidate]], dict[str, str]]:
+    """The series of every study, marked where they are taken, and by study why none is."""
+    studies = _candidates(headers, key)
+    if config.ingest.series:
+        return studies, choose_named(Path(config.ingest.series).expanduser(), studies)
+    return studies, {study: reason for study, items in studies.items() if (reason := choose(items))}
+
+
+def _say_refused(refused: Sequence[tuple[str, str]], faces: str, console: Console) -> None:
+    for where, text in refused:
+        print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
+    if faces:
+        warnings.warn(faces, Note, stacklevel=3)
 
 
 def _ingest_volumes(source: Path, config: Config, console: Console) -> int:

@@ -22,7 +22,7 @@ from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import FoldProgress, Monitor
 from bcbm.model.trained import lay_out, predicted_rows
-from bcbm.model.trainer import curves, make_trainer, quiet
+from bcbm.model.trainer import ctrl_c_is_ctrl_c, curves, make_trainer, quiet
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.live import live_run
 from bcbm.runs.identity import fingerprint
@@ -65,7 +65,7 @@ def train_fold(
     choice = EpochChoice(config.trainer)
     keeper = Keeper(home / "checkpoints", interruption, choice, average)
     live = live_run(config, job.folder.path, len(split.folds)) if job.folder.identity else None
-    progress = FoldProgress(console, job, config.trainer.max_epochs, live)
+    progress = FoldProgress(console, job.title, job.behind, config.trainer.max_epochs, live)
     begun = begun_before(keeper.last, module)
     started = [tracker.start_fold(job.number, job.member) for tracker in trackers]
     loggers = [curves(home, begun), *(logger for logger in started if logger is not None)]
@@ -74,7 +74,7 @@ def train_fold(
     if trainer.world_size > 1 and not is_initialized():
         say(console, f"{job.name}: waiting until all {trainer.world_size} ranks are there")
     start = perf_counter()
-    _fit(trainer, module, datamodule, keeper.last if begun is not None else None, job.name)
+    fit_module(trainer, module, datamodule, keeper.last if begun is not None else None, job.name)
     if keeper.interrupted:
         for tracker in trackers:
             tracker.end_fold(job.number, job.member, None)
@@ -139,20 +139,23 @@ def begun_before(last: Path, module: LesionModule) -> int | None:
         return int(content["epoch"]) if same else None
 
 
-def _fit(
+def fit_module(
     trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, last: Path | None, name: str
 ) -> None:
-    """Train; Ctrl-C is Ctrl-C, where Lightning makes an exit of it.
+    """Train.
+
+    Args:
+        trainer: that trains.
+        module: what is trained, and `datamodule`, on what.
+        last: a checkpoint to go on from.
+        name: of the training, for messages.
 
     Raises:
         InputError: a process that loads batches or another rank has ended.
     """
     try:
-        trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
-    except SystemExit as ended:
-        if isinstance(ended.__context__, KeyboardInterrupt):
-            raise ended.__context__ from None
-        raise
+        with ctrl_c_is_ctrl_c():
+            trainer.fit(module, datamodule, ckpt_path=last, weights_only=True)
     except (RuntimeError, OSError) as error:
         failure = loading_failure(error)
         if (
@@ -184,7 +187,8 @@ def _predicted(
     trainer: Trainer, module: LesionModule, datamodule: LesionDataModule, job: FoldJob
 ) -> pd.DataFrame:
     """What all ranks predict of validation and test, which the first gathers through the fold's folder."""
-    batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
+    with ctrl_c_is_ctrl_c():
+        batches = [batch for part in trainer.predict(module, datamodule) or [] for batch in part]
     rows = predicted_rows(batches, job.config.task.targets)
     write_whole(job.home / f".rank={trainer.global_rank}.parquet", rows.to_parquet())
     trainer.strategy.barrier()

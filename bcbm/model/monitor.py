@@ -13,7 +13,6 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from bcbm.errors import InputError, Problem
-from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.live import LiveRun
 from bcbm.system.processes import most_memory
 from bcbm.terminal.progress import LiveLine, fitting, left
@@ -111,13 +110,16 @@ class FoldProgress(Callback):
 
     Args:
         console: where.
-        job: the training; trainings that come behind it are taken to be as long as this one.
+        name: of the training.
+        behind: how many come behind it, which are taken to be as long as this one.
         epochs: of a training.
         live: the run, whose trainings a terminal shows above the line, and whose page is renewed.
     """
 
-    def __init__(self, console: Console, job: FoldJob, epochs: int, live: LiveRun | None = None) -> None:
-        self.name, self.behind, self.epochs = job.title, job.behind, epochs
+    def __init__(
+        self, console: Console, name: str, behind: float, epochs: int, live: LiveRun | None = None
+    ) -> None:
+        self.name, self.behind, self.epochs = name, behind, epochs
         self.epoch = self.first = 0
         self.losses: dict[str, float] = {}
         self.live = live

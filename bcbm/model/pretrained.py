@@ -53,6 +53,10 @@ class PretrainedNetwork(nn.Module):
         features: Tensor = encode(crops)[0] if self.entry.encodes else encode(crops)
         return features.flatten(2).mean(dim=2) if features.ndim > 2 else features
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Those of its weights that have a part in the features."""
+        return self._read(self.body.state_dict())
+
     def _read(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Those that have a part in the features."""
         left_out = self.entry.unread

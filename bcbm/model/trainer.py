@@ -3,7 +3,8 @@
 import logging
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def make_trainer(config: Config, callbacks: list[Callback], loggers: list[Logger
     )
 
 
+@contextmanager
+def ctrl_c_is_ctrl_c() -> Iterator[None]:
+    """Raise what has interrupted a Trainer, which makes an exit of it."""
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
+
+
 def _cluster(ranks: int) -> ClusterEnvironment:
     """What Lightning asks for ranks: what has started them, and nothing where there is one."""
     if ranks > 1 and TORCHRUN in os.environ:
@@ -102,5 +114,6 @@ def quiet() -> None:
         ".*sync_dist=True.*",  # every rank reads all of validation
         ".*isinstance.*LeafSpec.*",
         ".*number of training batches.*",
+        ".*Total length of.*is zero.*",  # nobody to validate on, where all are trained on
     ):
         warnings.filterwarnings("ignore", text)

@@ -9,7 +9,7 @@ import numpy as np
 from bcbm.cohort.download import FEATURE
 from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import FEATURES
-from bcbm.prediction.bundle import AGAIN
+from bcbm.prediction.bundle import AGAIN, REFITTED
 
 if TYPE_CHECKING:
     from bcbm.prediction.model import TrainedModel
@@ -49,7 +49,7 @@ def _of_networks(model: "TrainedModel", names: Sequence[str], experiment: Mappin
     if len({type(network) for network in model.networks}) > 1:
         yield "it has networks and traditional models"
     for name, network in zip(names, model.networks, strict=True):
-        if name.partition("-seed=")[0] != f"fold={network.fold}":
+        if name.partition("-seed=")[0] != (REFITTED if model.refitted else f"fold={network.fold}"):
             yield f"{name} is of fold {network.fold}"
         if sorted(network.targets) != sorted(targets):
             yield f"{name} predicts {list(network.targets)}, and the model {targets}"
@@ -88,7 +88,7 @@ def _of_records(model: "TrainedModel") -> Iterator[str]:
                 yield f"it has no {words} of {target}"
     blocks = [(block["fold"], block["target"]) for block in model.out_of_fold]
     expected = {(network.fold, target) for network in model.networks for target in model.targets}
-    if sorted(blocks) != sorted(expected):
+    if set(blocks) != expected or (len(blocks) > len(expected) and not model.refitted):
         yield "its predictions out of fold are not those of its networks and targets"
     values = [value for block in model.out_of_fold for name in CLASSES for value in block[name]]
     if not all(0 <= value <= 1 for value in values):

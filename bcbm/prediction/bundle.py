@@ -5,6 +5,7 @@
 | `configs/metadata.json` | what MONAI's tools read of a bundle, and ours under `bcbm` |
 | `configs/experiment.yaml` | the configuration that preparation needs |
 | `models/NAME.safetensors`, `.json` | the arrays of a network or traditional model, and all else of it |
+| `models/encoder.safetensors`, `.yaml` | of a pretrained network that encodes crops: weights and card |
 | `training.json`, `ranges.safetensors` | what the training lesions were like, taken together |
 | `out-of-fold.json` | probabilities of patients that a fold had not seen, by class, for conformal sets |
 | `results.json` | the figures of its run |
@@ -27,6 +28,8 @@ FORMAT = 2  # counts up whenever another version could not read what is written
 METADATA, EXPERIMENT = "configs/metadata.json", "configs/experiment.yaml"
 TRAINING, RANGES, RESULTS = "training.json", "ranges.safetensors", "results.json"
 OUT_OF_FOLD = "out-of-fold.json"
+ENCODER, ENCODER_CARD = "models/encoder.safetensors", "models/encoder.yaml"
+REFITTED = "all"  # the name of a training on all patients
 CARD, SUMS = "docs/README.md", "checksums.txt"
 ALWAYS = (EXPERIMENT, TRAINING, RANGES, OUT_OF_FOLD, RESULTS, CARD)  # in every model, beside its networks
 PLACE = 66  # where the name of a file begins in its line of SUMS
@@ -98,6 +101,7 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         if type(version) is not int or type(metadata["bcbm"].get("leaky", False)) is not bool:
             raise ValueError("its format is no number, or whether it is leaky no yes or no")
         networks = [file for name in metadata["bcbm"]["networks"] for file in network_files(name)]
+        networks += [ENCODER, ENCODER_CARD] if metadata["bcbm"].get("encoder") else []
     if version > FORMAT:
         found = f"is a model of format {version}, written by bcbm {author}, and bcbm {__version__} reads "
         raise InputError(Problem(str(folder), f"{found}format {FORMAT}", f"install bcbm {author} or later"))

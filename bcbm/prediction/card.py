@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bcbm.prediction.bundle import ENCODER
 from bcbm.report.words import leak_in_words, with_interval
 from bcbm.runs.finished import FinishedRun
 from bcbm.system.words import counted
@@ -15,7 +16,24 @@ OWN_LABELS: dict[str, str] = {
     "lesion": "A lesion had a label of its own where its cohort gave one.",
 }
 
+# Of an ensemble, and of a training on all patients: what the figures are not of, where a threshold is from.
+ENSEMBLE = "not of this ensemble on another"
+REFIT = "not of this training on all\nits patients, which no patient is left to test"
+THRESHOLD = "the mean of those of the folds, each chosen on validation patients"
+REFIT_THRESHOLD = "chosen on what the models of the folds said of patients they had not seen"
 SUPPORT = "- It is an SVM: it holds the standardised values of training lesions, its support vectors."
+
+
+def _encoder(card: Mapping[str, Any]) -> list[str]:
+    """What is known of the pretrained network that it carries."""
+    return [
+        "## The pretrained network that it carries",
+        "",
+        f"{card['network']}, the weights of {card['file']} (SHA-256 {card['weights']}), as `{ENCODER}`.",
+        f"Source: {card['source']}. Licence: {card['licence']}. Trained on: {card['trained_on']}.",
+        f"Whether these hold patients who were tested: {card['test_patients']}.",
+        "",
+    ]
 
 
 def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: FinishedRun) -> str:
@@ -56,14 +74,15 @@ def model_card(metadata: Mapping[str, Any], training: Mapping[str, Any], run: Fi
     lines += [
         "",
         "The AUROC is the mean over folds, each model tested on patients that it had not seen. It is the",
-        "figure of the way to make such a model on this cohort, not of this ensemble on another.",
+        f"figure of the way to make such a model on this cohort, {REFIT if own['refit'] else ENSEMBLE}.",
         "",
+        *(_encoder(own["encoder"]) if own["encoder"] else []),
         "## Limits",
         "",
         "- It was tested on patients of its own cohort only.",
         f"- {OWN_LABELS[run.config['cohort'].get('labels', 'patient')]}",
         *[SUPPORT] * (run.config["model"]["kind"] == "svm"),
-        "- Threshold: the mean of those of the folds, each chosen on validation patients.",
+        f"- Threshold: {REFIT_THRESHOLD if own['refit'] else THRESHOLD}.",
         "- Sets hold the status as often as they say for patients like those of the training, for no others.",
         "",
         "## Use",

@@ -149,13 +149,19 @@ def _rarity(kinds: pd.Series, counts: Mapping[str, int], patients: int) -> np.nd
     return np.where(kinds == "", np.nan, -np.log((count + 1) / (patients + 1)))
 
 
-def fit_doubt(lesions: Lesions, encoded: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Doubt:
+def fit_doubt(
+    lesions: Lesions,
+    encoded: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    refitted: Sequence[np.ndarray] = (),
+) -> Doubt:
     """Measure each training patient against the others, as a new one is measured against all.
 
     Args:
         lesions: that a model was trained on, prepared with `appearance`.
         encoded: of each network what it sees in the lesions, (N, F), and the rows that it was trained on and
             tested on.
+        refitted: what networks see that were trained on all lesions, and are used in place of those; how odd
+            training patients are is still told by those, which had not seen them.
     """
     table, vectors = lesions.entering, lesion_vectors(lesions)
     patients, kinds = table["patient_id"], kinds_of(table)
@@ -178,6 +184,10 @@ def fit_doubt(lesions: Lesions, encoded: Sequence[tuple[np.ndarray, np.ndarray, 
         reference = fit_reference(features[train], patients.iloc[train])
         seen[number, test] = reference.distance(features[test])
         references[f"encoder:{number}"] = reference
+    if refitted:
+        usual = np.mean([references.pop(f"encoder:{n}").shrinkage or 0.0 for n in range(len(encoded))])
+        for number, features in enumerate(refitted):
+            references[f"encoder:{number}"] = fit_reference(features, patients, float(usual))
     if len(encoded):
         scores["encoder"] = pd.DataFrame(seen).mean().to_numpy()
     counts = {

@@ -1,9 +1,9 @@
 """From a finished run to a model on disk."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,12 @@ from bcbm.cohort.splits import Split
 from bcbm.config.compose import load, plain
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
+from bcbm.features.cards import Card, read_card
 from bcbm.features.radiomics import provenance
 from bcbm.prediction.bundle import (
     CARD,
+    ENCODER,
+    ENCODER_CARD,
     EXPERIMENT,
     METADATA,
     OUT_OF_FOLD,
@@ -30,7 +33,8 @@ from bcbm.prediction.bundle import (
 from bcbm.prediction.card import model_card
 from bcbm.prediction.doubt import fit_doubt
 from bcbm.prediction.metadata import metadata_of
-from bcbm.prediction.model import TrainedNetwork
+from bcbm.prediction.model import TraditionalModel, TrainedNetwork, Training
+from bcbm.prediction.refit import refit_on_all
 from bcbm.prediction.sets import apart_out_of_fold, out_of_fold
 from bcbm.prediction.training import ranges_of, training_of
 from bcbm.preparation.fold_job import FoldJob
@@ -44,27 +48,21 @@ from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
 from bcbm.system.words import counted, size
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import print_line, say
-
-if TYPE_CHECKING:
-    from bcbm.model.module import LesionModule
-
-# Of a training: what it is beside its arrays, these as safetensors, and what it sees in the lesions' images.
-Part = tuple[dict[str, Any], bytes, np.ndarray | None]
+from bcbm.terminal.words import listed, print_line, say
 
 # Of the configuration, what preparation and batches read; no place of a file is among it.
 PREPARED = {
     "cohort": ("policy", "position", "overlap", "form", "parts", "label_value", "targets"),
     "features": (
         *("radiomics", "axes", "crop_size", "crop_spacing", "crop_margin", "crop_intensity"),
-        *("harmonise", "coordinates"),
+        *("harmonise", "shells", "coordinates"),
     ),
     "task": ("targets", "modalities", "sequences", "missing", "aggregate"),
     "model": ("kind", "encoder", "stem", "stem_stride", "max_pool", "widen", "mask_channel"),
 }
 
 
-def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> None:
+def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, refit: bool = False) -> None:
     """Write what the folds of a run have trained as a model: an ensemble, with all that its use takes.
 
     Args:
@@ -72,6 +70,7 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
         out: of the model, which is made.
         console: gets a line of what was written.
         leaky: export a LEAKY run too, which the model then says for ever.
+        refit: write one training on all patients in place of the ensemble, see `refit_on_all`.
 
     Raises:
         InputError: the run is not finished or LEAKY, its cohort has changed since, or there is something at
@@ -82,18 +81,28 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
     require_absent(out)
     run, config = read_run(folder), load(folder / "config.yaml")
     _check(run, config, leaky)
+    card = _encoder(run, config)
     with progress_bar(console, "exporting"):
         lesions, split = prepare_as_fitted(run, config, appearance=True)
         source = _radiomics_source(run, lesions)
-        networks = _networks(run, config, lesions, split)
+        taken = steps(config, extracted=source.get("library") != "workbook")
+        jobs = _jobs(run, _here(config), lesions, split)
+        networks, predictions, described = _networks(run, jobs), run.predictions, None
+        seen = _seen(networks.values(), jobs[0].config, lesions, split)
+    if refit:
+        refitted = refit_on_all(run, jobs, list(networks.values()), console)
+        networks, predictions, described = refitted.networks, refitted.predictions, refitted.described
+    with progress_bar(console, "exporting"):
         files: dict[str, bytes | str] = {}
-        for name, (settings, arrays, _) in networks.items():
+        for name, network in networks.items():
+            settings, arrays = network.files()
             weights, rest = network_files(name)
             files |= {weights: arrays, rest: strict_json(settings)}
-        taken = steps(config, extracted=source.get("library") != "workbook")
-        metadata = metadata_of(run, config, list(networks), source, taken)
+        files |= _encoder_files(card)
+        metadata = metadata_of(run, config, list(networks), source, run.card, taken, described)
         ranges = ranges_of(lesions)
-        doubt = fit_doubt(lesions, _seen(networks, lesions, split))
+        refitted_see = _encoded(networks.values(), lesions, jobs[0].config) if refit else []
+        doubt = fit_doubt(lesions, seen, refitted_see)
         training = training_of(lesions, config, ranges) | {"scanners": doubt.kinds}
         files |= {
             METADATA: strict_json(metadata),
@@ -102,7 +111,10 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
             TRAINING: strict_json(training),
             RANGES: bytes(save(ranges | doubt.arrays)),
             OUT_OF_FOLD: strict_json(
-                {"blocks": out_of_fold(run.predictions), "apart": apart_out_of_fold(run.predictions)}
+                {
+                    "blocks": out_of_fold(predictions, len(split.folds) if refit else None),
+                    "apart": apart_out_of_fold(predictions),
+                }
             ),
             RESULTS: strict_json(run.results),
             CARD: model_card(metadata, training, run),
@@ -118,11 +130,6 @@ def export(folder: Path, out: Path, console: Console, leaky: bool = False) -> No
 
 
 def _check(run: FinishedRun, config: Config, leaky: bool) -> None:
-    if config.features.shells or config.features.encoder:
-        found = "reads shells or vectors of a pretrained network, which predict does not make yet"
-        raise InputError(
-            Problem(str(run.folder), found, "export a run without features.shells and features.encoder")
-        )
     if run.random_labels is not None:
         found = f"is a control: its labels were {RANDOM_WORDS}"
         raise InputError(Problem(str(run.folder), found, "export a run without task.random_labels"))
@@ -147,60 +154,92 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     if "radiomics" not in lesions.values:
         return {}
     table = pd.read_parquet(lesions.folder / "radiomics.parquet")
-    if (table["library"] == "workbook").any():
-        return {"library": "workbook"}
-    own = provenance()
-    fitted = run.environment["versions"].get(own["library"])
-    if fitted != own["version"]:
-        found = f"read radiomics of {own['library']} {fitted}, and {own['version']} is installed"
-        remedy = f"install {own['library']}=={fitted}, or fit the experiment again"
+    published = bool((table["library"] == "workbook").any())
+    own = {"library": "workbook"} if published else provenance()
+    if published and "shells" not in lesions.values:
+        return own
+    made = provenance()
+    fitted = run.environment["versions"].get(made["library"])
+    if fitted != made["version"]:
+        found = f"read radiomics of {made['library']} {fitted}, and {made['version']} is installed"
+        remedy = f"install {made['library']}=={fitted}, or fit the experiment again"
         raise InputError(Problem(str(run.folder), found, remedy))
     return own
 
 
-def _networks(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> dict[str, Part]:
-    """What each training has left, by name: what it is beside its arrays, and these."""
+def _encoder(run: FinishedRun, config: Config) -> Card | None:
+    """The pretrained network of a run's deep features; None where there are none.
+
+    Raises:
+        InputError: its weights are others than those that the run was fitted with.
+    """
+    if run.card is None:
+        return None
+    card = read_card(Path(str(config.features.encoder)).expanduser())
+    if changed := [name for name, value in card.identity().items() if run.card.get(name) != value]:
+        found = f"has not the {listed(changed)} that the run was fitted with"
+        raise InputError(Problem(str(card.weights), found, "put the file of then back"))
+    return card
+
+
+def _encoder_files(card: Card | None) -> dict[str, bytes | str]:
+    """A pretrained network and its card, as a model carries them."""
+    if card is None:
+        return {}
+    from safetensors.torch import save
+
+    from bcbm.model.pretrained import PretrainedNetwork
+
+    tensors = {name: values.contiguous() for name, values in PretrainedNetwork(card).tensors().items()}
+    return {ENCODER: bytes(save(tensors)), ENCODER_CARD: card.text()}
+
+
+def _here(config: Config) -> Config:
+    """The same on one device of this machine, whatever the run was trained on."""
+    accelerator: Any = "cpu" if config.trainer.accelerator == "cpu" else "auto"
+    trainer = replace(config.trainer, accelerator=accelerator, devices=1, num_nodes=1, profile=False)
+    return replace(config, trainer=trainer)
+
+
+def _jobs(run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> list[FoldJob]:
+    """Every training of a run's folds."""
     from bcbm.crossvalidation.trained import fold_jobs, members
 
-    thresholds = run.predictions.groupby(["fold", "target"])["threshold"].first()
     folds = fold_jobs(config, lesions, split, RunFolder(run.folder))
-    jobs = [member for job in folds for member in members(job)]
-    parts = _of_networks(jobs) if config.model.kind == "network" else _of_baselines(jobs, run)
-    return {
-        f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1): (
-            {
-                "fold": job.number,
-                "seed": job.member,
-                "thresholds": {name: float(thresholds[job.number, name]) for name in config.task.targets},
-                **settings,
-            },
-            arrays,
-            encoded,
-        )
-        for job, (settings, arrays, encoded) in zip(jobs, parts, strict=True)
-    }
+    return [member for job in folds for member in members(job)]
 
 
-def _of_networks(jobs: Sequence[FoldJob]) -> list[Part]:
+def _networks(run: FinishedRun, jobs: Sequence[FoldJob]) -> dict[str, Training]:
+    """What the folds of a run have trained, by name."""
+    network = run.config["model"]["kind"] == "network"
+    trainings = _of_networks(jobs, run) if network else _of_baselines(jobs, run)
+    names = [f"fold={job.number}" + f"-seed={job.member}" * (job.config.members > 1) for job in jobs]
+    return dict(zip(names, trainings, strict=True))
+
+
+def _thresholds(run: FinishedRun, fold: int) -> dict[str, float]:
+    """Those of a fold, by target."""
+    rows = run.predictions[run.predictions["fold"] == fold].drop_duplicates("target")
+    return {str(target): float(own) for target, own in zip(rows["target"], rows["threshold"], strict=True)}
+
+
+def _of_networks(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Training]:
     from bcbm.crossvalidation.trained import trained_modules
 
-    parts: list[Part] = []
-    for job, module in zip(jobs, list(trained_modules(jobs)), strict=True):
-        size = job.config.data.batch_size
-        network = TrainedNetwork(module, job.number, job.member, size, {})
-        settings = {"batch_size": size, "network": _without_places(module.hparams)}
-        parts.append((settings, _weights(module), network.encoded(job.lesions, job.config)))
-    return parts
+    return [
+        TrainedNetwork(
+            module, job.number, job.member, job.config.data.batch_size, _thresholds(run, job.number)
+        )
+        for job, module in zip(jobs, list(trained_modules(jobs)), strict=True)
+    ]
 
 
-def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
+def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Training]:
     """Each held against what its run said of the test lesions of its fold.
 
     Raises:
         InputError: it says something else.
     """
-    from safetensors.numpy import save
-
     from bcbm.baselines.trained import trained_baseline
 
     trained = [trained_baseline(job) for job in jobs]
@@ -214,31 +253,27 @@ def _of_baselines(jobs: Sequence[FoldJob], run: FinishedRun) -> list[Part]:
             if not np.array_equal(own.loc[rows["lesion_id"], str(target)], rows["probability"]):
                 found = f"its model of {target} says other things of its test lesions than its predictions"
                 raise InputError(Problem(f"{run.folder / f'fold={number}'}", found, FOLD_ANEW))
-    return [({"baseline": baseline.content}, bytes(save(baseline.arrays)), None) for baseline in trained]
+    return [
+        TraditionalModel(baseline, job.number, job.member, _thresholds(run, job.number))
+        for job, baseline in zip(jobs, trained, strict=True)
+    ]
 
 
 def _seen(
-    networks: Mapping[str, Part], lesions: Lesions, split: Split
+    networks: Collection[Training], config: Config, lesions: Lesions, split: Split
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """What each network sees in the lesions, and the rows that it was trained on and tested on."""
-    seen = []
-    for settings, _, encoded in networks.values():
-        if encoded is not None:
-            parts = split.rows(lesions.entering, settings["fold"])
-            train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
-            seen.append((encoded, train, parts["test"]))
+    folds, seen = [network.fold for network in networks], []
+    for fold, encoded in zip(folds, _encoded(networks, lesions, config), strict=False):  # none without images
+        parts = split.rows(lesions.entering, fold)
+        train = np.sort(np.concatenate([parts["train"], parts["validation"]]))
+        seen.append((encoded, train, parts["test"]))
     return seen
 
 
-def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a network, without where its first weights lay."""
-    names = ("task", "model", "loss", "trainer", "fitted", "provenance", "calibration")
-    content = json.loads(json.dumps({name: hparams[name] for name in names}))
-    content["model"] |= {"weights": None, "encoder_training": "full"}
-    return dict(content)
-
-
-def _weights(module: "LesionModule") -> bytes:
-    from safetensors.torch import save
-
-    return bytes(save({name: value.contiguous() for name, value in module.state_dict().items()}))
+def _encoded(networks: Collection[Training], lesions: Lesions, config: Config) -> list[np.ndarray]:
+    """What each network sees in the lesions; nothing where they read no images."""
+    if "image" not in config.task.modalities:
+        return []
+    predictions = [network.predict(lesions, config) for network in networks]
+    return [prediction.encoded for prediction in predictions if prediction.encoded is not None]

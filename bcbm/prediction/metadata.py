@@ -5,10 +5,12 @@ from importlib.metadata import version
 from typing import Any
 
 from bcbm.config.schema import Config
+from bcbm.features.radiomics import provenance
 from bcbm.prediction.bundle import FORMAT
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import FinishedRun
 from bcbm.system.version import __version__
+from bcbm.system.words import counted
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -22,7 +24,9 @@ def metadata_of(
     config: Config,
     networks: Sequence[str],
     radiomics: Mapping[str, str],
+    encoder: Mapping[str, Any] | None,
     taken: Mapping[str, int],
+    refit: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The content of `configs/metadata.json`, after MONAI's specification of bundles.
 
@@ -31,7 +35,9 @@ def metadata_of(
         config: its configuration.
         networks: names of its trainings.
         radiomics: what has made the radiomics that they read.
+        encoder: the card of the pretrained network that encodes crops, see `Card.described`; None without.
         taken: versions of the steps of preparation.
+        refit: of trainings on all patients: the `folds` behind their settings, and their `epochs`.
     """
     environment, targets = run.environment, list(config.task.targets)
     leaky = bool(run.results["leaky"])
@@ -46,8 +52,7 @@ def metadata_of(
         "required_packages_version": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
         "name": f"{run.config['experiment']}: {', '.join(targets)}",
         "task": f"{', '.join(targets)} of brain metastases from {', '.join(config.task.modalities)}",
-        "description": f"{warning}An ensemble of the {len(networks)} models ({run.config['model']['kind']}) "
-        "of a cross-validation by bcbm.",
+        "description": f"{warning}{_described(run.config['model']['kind'], len(networks), refit)}",
         "authorship": "those who ran bcbm",
         "copyright": environment.get("citation") or "not stated",
         "data_source": f"cohort of content {environment['cohort']}",
@@ -65,14 +70,31 @@ def metadata_of(
             "format": FORMAT,
             "version": __version__,
             "leaky": leaky,
+            "refit": refit,
             "networks": list(networks),
             "run": environment["identity"],
             "cohort": environment["cohort"],
             "split": environment["split"],
             "radiomics": dict(radiomics),
+            "shells": provenance() if "shells" in taken else {},
+            "encoder": encoder,
             "steps": dict(taken),
         },
     }
+
+
+def _described(kind: str, count: int, refit: Mapping[str, Any] | None) -> str:
+    """What a model consists of, in words."""
+    if refit is None:
+        return f"An ensemble of the {count} models ({kind}) of a cross-validation by bcbm."
+    length = ""
+    if refit["epochs"]:
+        length = f" for {counted(refit['epochs'], 'epoch')}, the median of those of its folds,"
+    return (
+        f"{counted(count, 'training')} ({kind}) on all patients of a run of bcbm,{length} with calibration "
+        f"and thresholds from what the models of its {refit['folds']} folds said of patients they had not "
+        "seen. It has no figures of its own: all are those of the models of the folds."
+    )
 
 
 def _inputs(config: Config) -> dict[str, Any]:

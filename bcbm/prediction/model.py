@@ -1,10 +1,12 @@
 """A model as it is used: its networks, thresholds and settings, from its folder."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,14 +30,31 @@ from bcbm.prediction.bundle import (
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.finished import without_nulls
 from bcbm.runs.predictions import calibrated
+from bcbm.statistics.recalibration import Calibrator
 from bcbm.statistics.results import Results
 
 if TYPE_CHECKING:
+    import torch
     from torch.utils.data import DataLoader
 
     from bcbm.baselines.trained import TrainedBaseline
     from bcbm.model.module import LesionModule
     from bcbm.prediction.doubt import Doubt
+
+
+class Prediction(NamedTuple):
+    """What one training makes of lesions.
+
+    Attributes:
+        lesions: probabilities, a column a target, a row a lesion, in the order of `Lesions.entering`.
+        patients: the same, a row a patient, by `patient_id`.
+        encoded: what its encoder of images makes of each lesion, (N, F) float64, NaN of one without an
+            image; None where it reads no images.
+    """
+
+    lesions: pd.DataFrame
+    patients: pd.DataFrame
+    encoded: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -83,43 +102,47 @@ class TrainedNetwork:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             yield f"was given {self.batch_size!r} lesions at once"
 
-    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Probabilities of lesions and of their patients, as the run of the network worked them out.
+    def files(self) -> tuple[dict[str, Any], bytes]:
+        """How it lies on disk: what it is beside its arrays, plain, and these as safetensors."""
+        from safetensors.torch import save
+
+        settings = {"batch_size": self.batch_size, "network": _without_places(self.module.hparams)}
+        arrays = {name: value.contiguous() for name, value in self.module.state_dict().items()}
+        return {**_place(self), **settings}, bytes(save(arrays))
+
+    @property
+    def calibrators(self) -> Mapping[str, Calibrator]:
+        """From what it says to probabilities, by target."""
+        return self.module.calibrators
+
+    def predict(
+        self, lesions: Lesions, config: Config, calibrators: Mapping[str, Calibrator] | None = None
+    ) -> Prediction:
+        """What the network makes of lesions, as its run worked it out; each is read once.
 
         Args:
             lesions: all that enter are predicted.
             config: what they were prepared with; its trainer says on what.
-
-        Returns:
-            A column a target each: a row a lesion, in the order of `lesions.entering`; a row a patient, by
-            `patient_id`.
-        """
-        from bcbm.model.trained import predicted_rows
-        from bcbm.model.trainer import make_trainer, quiet
-
-        quiet()
-        own, loader = self._loader(lesions, config)
-        trainer = make_trainer(own, [], [], Path())
-        batches: Any = trainer.predict(self.module, loader)
-        targets = own.task.targets
-        rows = predicted_rows(batches or [], targets).set_index("row")
-        return calibrated(self.module.calibrators, rows, lesions.entering, targets, own.task.aggregate)
-
-    def encoded(self, lesions: Lesions, config: Config) -> np.ndarray | None:
-        """What the encoder of images makes of each lesion, (N, F) float64, NaN of one without an image.
-
-        None where the network reads no images. Arguments as of `predict`.
+            calibrators: in place of its own.
         """
         import torch
 
-        image = self.module.network.image
-        if image is None:
-            return None
+        from bcbm.model.trained import predicted_rows
+        from bcbm.model.trainer import ctrl_c_is_ctrl_c, make_trainer, quiet
+
+        quiet()
         own, loader = self._loader(lesions, config)
-        with torch.inference_mode():
-            features = torch.cat([image.eval()(batch["image"].float()) for batch in loader]).double().numpy()
-        has = lesions.present[:, own.task.modalities.index("image")] > 0
-        return np.where(has[:, None], features, np.nan)
+        image, features = self.module.network.image, list[torch.Tensor]()
+        with ctrl_c_is_ctrl_c(), _watched(image, features) if image is not None else nullcontext():
+            batches: Any = make_trainer(own, [], [], Path()).predict(self.module, loader)
+        task = own.task
+        rows = predicted_rows(batches or [], task.targets).set_index("row")
+        maps = calibrators or self.calibrators
+        tables = calibrated(maps, rows, lesions.entering, task.targets, task.aggregate)
+        if image is None:
+            return Prediction(*tables, None)
+        has = lesions.present[:, task.modalities.index("image")] > 0
+        return Prediction(*tables, np.where(has[:, None], torch.cat(features).double().numpy(), np.nan))
 
     def _loader(self, lesions: Lesions, config: Config) -> tuple[Config, "DataLoader[Any]"]:
         """The settings that the network was trained with, and the lesions in batches as its run predicted."""
@@ -175,13 +198,26 @@ class TraditionalModel:
         for model in self.baseline.models.values():
             yield from column_faults(model.content.get("columns", ()))
 
-    def predict(self, lesions: Lesions, config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """As `TrainedNetwork.predict`."""
-        return self.baseline.predict(lesions.data(config))
+    def files(self) -> tuple[dict[str, Any], bytes]:
+        """As `TrainedNetwork.files`."""
+        from safetensors.numpy import save
 
-    def encoded(self, lesions: Lesions, config: Config) -> None:
-        """No traditional model reads images."""
-        return None
+        return {**_place(self), "baseline": self.baseline.content}, bytes(save(self.baseline.arrays))
+
+    @property
+    def calibrators(self) -> Mapping[str, Calibrator]:
+        """As `TrainedNetwork.calibrators`."""
+        return self.baseline.calibrators
+
+    def predict(
+        self, lesions: Lesions, config: Config, calibrators: Mapping[str, Calibrator] | None = None
+    ) -> Prediction:
+        """As `TrainedNetwork.predict`."""
+        baseline = replace(self.baseline, calibrators=calibrators or self.calibrators)
+        return Prediction(*baseline.predict(lesions.data(config)), None)
+
+
+Training = TrainedNetwork | TraditionalModel
 
 
 @dataclass(frozen=True)
@@ -193,7 +229,9 @@ class TrainedModel:
         networks: its ensemble, all of one kind.
         targets: that it predicts.
         leaky: its run was.
+        refitted: its networks were trained on all patients, and the figures are those of its run's folds.
         radiomics: library, version and settings that made those it was trained on; empty where it reads none.
+        shells: the same of what made the radiomics of shells around the lesions.
         steps: versions of the steps of preparation, by name.
         training: what its training lesions were like, see `training_of`; `ranges`: arrays of `ranges_of`.
         out_of_fold: what its networks said of patients that they had not seen, see `sets.out_of_fold`.
@@ -203,10 +241,12 @@ class TrainedModel:
 
     folder: Path
     identity: str
-    networks: tuple[TrainedNetwork | TraditionalModel, ...]
+    networks: tuple[Training, ...]
     targets: tuple[str, ...]
     leaky: bool
+    refitted: bool
     radiomics: Mapping[str, str]
+    shells: Mapping[str, str]
     steps: Mapping[str, int]
     training: Mapping[str, Any]
     ranges: Mapping[str, np.ndarray]
@@ -250,7 +290,9 @@ def read_model(folder: Path) -> TrainedModel:
             tuple(_member(folder, name) for name in own["networks"]),
             tuple(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()),
             bool(own["leaky"]),
+            own.get("refit") is not None,
             own["radiomics"],
+            own.get("shells", {}),
             own["steps"],
             read_part(folder, TRAINING),
             load_file(folder / RANGES),
@@ -262,7 +304,30 @@ def read_model(folder: Path) -> TrainedModel:
         return model
 
 
-def _member(folder: Path, name: str) -> TrainedNetwork | TraditionalModel:
+def _place(training: Training) -> dict[str, Any]:
+    """What a training says of itself on disk, whatever its kind."""
+    return {"fold": training.fold, "seed": training.seed, "thresholds": dict(training.thresholds)}
+
+
+def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a network, without where its first weights lay."""
+    names = ("task", "model", "loss", "trainer", "fitted", "provenance", "calibration")
+    content = json.loads(json.dumps({name: hparams[name] for name in names}))
+    content["model"] |= {"weights": None, "encoder_training": "full"}
+    return dict(content)
+
+
+@contextmanager
+def _watched(encoder: "torch.nn.Module", features: "list[torch.Tensor]") -> Iterator[None]:
+    """Add to `features` whatever an encoder gives meanwhile, (B, F) each."""
+    hook = encoder.register_forward_hook(lambda _, inputs, output: features.append(output.float().cpu()))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _member(folder: Path, name: str) -> Training:
     weights, rest = network_files(name)
     content = read_part(folder, rest)
     thresholds = without_nulls(content["thresholds"])

@@ -14,7 +14,7 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.imaging.pictures import study_pictures
 from bcbm.prediction.doubt import MEASURES
-from bcbm.prediction.model import TrainedModel
+from bcbm.prediction.model import Prediction, TrainedModel
 from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
@@ -22,6 +22,7 @@ from bcbm.preparation.prepare import prepare
 from bcbm.preparation.reading import Labels
 from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
+from bcbm.report.words import REFITTED
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -58,9 +59,12 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     if model.training["invented"]:
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
+    if model.refitted:
+        print_line(console, f"[yellow]note[/] {REFITTED}")
     config, lesions = prepared(model, config, console)
-    table = predicted(model, config, lesions, console)
-    judged = doubted(model, config, lesions, console)
+    members = predicted(model, config, lesions, console)
+    table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
+    judged = model.doubt.judged(lesions, [member.encoded for member in members if member.encoded is not None])
     table = with_doubt(table, judged)
     table.attrs = {"model": model.identity}
     write_whole(out / TABLE, table.to_parquet())
@@ -69,7 +73,10 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     worded = judged.rename(columns=MEASURES)
     with TemporaryDirectory() as folder:
         pictures = study_pictures(lesions, config.cohort.form, Path(folder))
-        write_page(page, table, worded, pictures, model.results, model.training, config.predict.coverage)
+        write_page(
+            *(page, table, worded, pictures, model.results, model.training, config.predict.coverage),
+            refitted=model.refitted,
+        )
     _report(table, model, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
@@ -102,31 +109,21 @@ def prepared(
     return config, lesions
 
 
-def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
-    """What a model says of lesions that are `prepared` for it: the table of `prediction_rows`."""
+def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> list[Prediction]:
+    """What each network of a model makes of lesions that are `prepared` for it."""
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []
         for network in model.networks:
             members.append(network.predict(lesions, config))
             advance(1)
-    return prediction_rows(model, lesions, members, config.predict.coverage)
-
-
-def doubted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> pd.DataFrame:
-    """How odd the patients of lesions that are `prepared` for a model are, see `Doubt.judged`."""
-    with progress_bar(console, "comparing with the training", len(model.networks)) as advance:
-        encoded = []
-        for network in model.networks:
-            if (seen := network.encoded(lesions, config)) is not None:
-                encoded.append(seen)
-            advance(1)
-    return model.doubt.judged(lesions, encoded)
+    return members
 
 
 def prediction_rows(
     model: TrainedModel,
     lesions: Lesions,
-    members: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    members: Sequence[Prediction],
+    known: pd.Series,
     coverage: float,
 ) -> pd.DataFrame:
     """The table of predictions: patients first, then lesions, a row a target; those without one, last.
@@ -134,19 +131,21 @@ def prediction_rows(
     Args:
         model: that predicts.
         lesions: prepared.
-        members: what each of its networks says of lesions and patients, as `TrainedNetwork.predict`.
+        members: what each of its networks makes of them, see `predicted`.
+        known: what each lesion is to the model, see `trained_on`.
         coverage: of the sets of patients, see `patient_sets`.
 
     Returns:
         COLUMNS but DOUBT: `level` (patient or lesion), ids, `target`, `probability` (mean of the networks),
-        `spread` (their standard deviation), `threshold` and `decision` by it, `set` of a patient, `lesions`
-        behind it, of a patient with several `apart` (see `sets.apart`) and `apart_share` (see
+        `spread` (their standard deviation; NaN with one), `threshold` and `decision` by it, `set` of a
+        patient, `lesions` behind it, of one with several `apart` (see `sets.apart`) and `apart_share` (see
         `sets.less_apart`), `trained_on` (whether one of them is a training lesion or a near copy of one),
         `leaky`, and in place of a prediction the `reason` why there is none.
     """
-    by_lesion, by_patient = (list(tables) for tables in zip(*members, strict=True))
-    entering = lesions.entering
-    seen = trained_on(model, lesions) != ""
+    by_lesion, by_patient = (
+        [getattr(member, name) for member in members] for name in ("lesions", "patients")
+    )
+    entering, seen = lesions.entering, known != ""
     patients = pd.DataFrame({"patient_id": by_patient[0].index, "study_id": "", "lesion_id": ""})
     counts = entering.groupby("patient_id")
     patients["lesions"] = counts.size().loc[patients["patient_id"]].to_numpy()
@@ -185,6 +184,8 @@ def _predicted(
     """Rows of one level, target by target."""
     mean = ensemble(members)
     spread = np.std([member.to_numpy(np.float64) for member in members], axis=0)
+    if len(members) == 1:
+        spread[:] = np.nan
     tables = []
     for column, target in enumerate(model.targets):
         probability, threshold = mean[target].to_numpy(), model.thresholds[target]
@@ -231,14 +232,18 @@ def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None
             )
             remedy = "use the version of bcbm that its model card names, or export its run again"
             problems.append(Problem(str(model.folder), found, remedy))
-    if extracted and (others := {k: v for k, v in provenance().items() if model.radiomics.get(k) != v}):
-        words = listed(
-            [f"{name} {model.radiomics.get(name)}, here {value}" for name, value in others.items()]
-        )
-        remedy = f"install {model.radiomics['library']}=={model.radiomics['version']}"
-        problems.append(Problem(str(model.folder), f"reads radiomics of {words}", remedy))
+    for what, made in (("radiomics", model.radiomics if extracted else {}), ("shells", model.shells)):
+        if made and (others := {k: v for k, v in provenance().items() if made.get(k) != v}):
+            words = listed([f"{name} {made.get(name)}, here {value}" for name, value in others.items()])
+            remedy = f"install {made['library']}=={made['version']}"
+            problems.append(Problem(str(model.folder), f"reads {what} of {words}", remedy))
     if problems:
         raise InputError(*problems)
+
+
+def _beside(spread: float) -> str:
+    """The spread of an ensemble, for behind its mean."""
+    return "" if np.isnan(spread) else f" ± {spread:.2f}"
 
 
 def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
@@ -248,7 +253,7 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
     for name in names[:SHOWN] if len(names) <= SHOWN else []:
         rows = patients[patients["patient_id"] == name]
         parts = [
-            f"{row.target} {row.probability:.2f} ± {row.spread:.2f} {row.decision}, set: {row.set}"
+            f"{row.target} {row.probability:.2f}{_beside(row.spread)} {row.decision}, set: {row.set}"
             for row in rows.itertuples()
         ]
         say(console, f"  {name}  {'; '.join(parts)}")

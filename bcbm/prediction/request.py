@@ -10,13 +10,16 @@ from rich.console import Console
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.prediction.bundle import EXPERIMENT
+from bcbm.imaging.headers import is_dicom
+from bcbm.prediction.bundle import ENCODER, EXPERIMENT
 from bcbm.prediction.export import PREPARED
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import predict
-from bcbm.prediction.study import study_files, write_study
+from bcbm.prediction.study import holds_volumes, study_files, write_study
 
-STUDY = ("image", "mask")  # words of a single study
+FILES = ("image", "mask")  # words of a single study
+STUDY = (*FILES, "dicom")
+DICOM = ("ingest.brain", "ingest.series")  # of the keys of ingest, what a folder of DICOM files may need
 COHORT = ("cohort.root=", "cohort.synthetic.", "cohort=")  # how words begin that name a cohort
 FREE = ("cohort.form", "cohort.label_value")  # of a model's settings, what another cohort may need otherwise
 GROUPS = ("cohort", "prepared", "predict")
@@ -40,37 +43,53 @@ def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
         )
     if bool(own) + (len(places) == 2) + named != 1:
         raise ConfigError(
-            "predict: say what to predict: cohort.root=DIR, a study's folder, or image= and mask="
+            "predict: say what to predict: cohort.root=DIR, a study's folder, image= and mask=, or dicom=DIR"
         )
-    check_settings("predict", settings, GROUPS)
+    check_settings("predict", [word for word in settings if word.partition("=")[0] not in DICOM], GROUPS)
     model = read_model(places[0])
     settings = [f"predict.{word}" if word.startswith("out=") else word for word in settings]
     settings = [*base_settings(places[0]), *settings]
     with TemporaryDirectory() as folder:
         if own or len(places) == 2:
-            settings.append(f"cohort.root={_study(Path(folder), own, places[1:], compose(settings))}")
+            study = _study(Path(folder), own, places[1:], compose(settings), console)
+            settings.append(f"cohort.root={study}")
         config = compose(settings)
         return predict(model, config, Path(config.predict.out).expanduser(), console)
 
 
-def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config) -> Path:
-    """The table of a single study."""
+def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config, console: Console) -> Path:
+    """The table of a single study, or of a patient's DICOM files."""
+    dicom = Path(own["dicom"]).expanduser() if set(own) == {"dicom"} else None
+    if places and not holds_volumes(places[0]) and any(map(is_dicom, places[0].rglob("*"))):
+        dicom = places[0]
+    if dicom is not None:
+        from bcbm.imaging.ingest import ingest_patient  # a second to import
+
+        _require_one_image(config)
+        ingest_patient(dicom, folder / "cohort", config, console)
+        return folder / "cohort"
     if places:
         image, masks, others = study_files(places[0], config.task.sequences[1:])
         return write_study(folder, places[0].absolute().name, image, masks, others, config.cohort.label_value)
-    if set(own) != set(STUDY):
+    if set(own) != set(FILES):
         raise ConfigError("predict: image= and mask= go together: image=scan.nii.gz mask=lesion.nii.gz")
-    if len(config.task.sequences) > 1:
-        names = ", ".join(config.task.sequences)
-        raise ConfigError(f"predict: the model reads {names}; give the study's folder, or a cohort")
+    _require_one_image(config)
     image = Path(own["image"]).expanduser()
     masks = [Path(text.strip()).expanduser() for text in own["mask"].split(",") if text.strip()]
     return write_study(folder, image.name.split(".nii")[0], image, masks, {}, config.cohort.label_value)
 
 
+def _require_one_image(config: Config) -> None:
+    """Refuse words that name the post-contrast T1 alone for a model that reads more."""
+    if len(config.task.sequences) > 1:
+        names = ", ".join(config.task.sequences)
+        raise ConfigError(f"predict: the model reads {names}; give the study's folder, or a cohort")
+
+
 def base_settings(model: Path) -> list[str]:
     """The words that stand before those of a user: the configuration in a model's folder."""
-    return [f"experiment={model / EXPERIMENT}", "augment.where=device"]
+    encoder = [f"features.encoder={model / ENCODER}"] if (model / ENCODER).is_file() else []
+    return [f"experiment={model / EXPERIMENT}", "augment.where=device", *encoder]
 
 
 def check_settings(verb: str, settings: Sequence[str], groups: Collection[str]) -> None:

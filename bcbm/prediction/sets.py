@@ -9,25 +9,32 @@ import pandas as pd
 
 from bcbm.runs.predictions import ensemble
 from bcbm.statistics.conformal import conformal_p, label_sets
+from bcbm.statistics.metrics import patient_level
 
 CLASSES = {"positive": 1.0, "negative": 0.0}
 
 
-def out_of_fold(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+def out_of_fold(predictions: pd.DataFrame, refitted: int | None = None) -> list[dict[str, Any]]:
     """The probabilities of each fold's test patients, by class; sorted, so that nothing joins two of them.
 
     Args:
         predictions: the prediction table of a run.
+        refitted: the number of the training on all patients, whom a new patient is compared by; None: by the
+            training of each fold.
 
     Returns:
-        A block a fold and target: `fold`, `repeat`, `target`, and the probabilities under `positive` and
-        `negative`.
+        A block a fold and target: `fold`, the number of the training that new patients are compared by,
+        `repeat`, `target`, and the probabilities under `positive` and `negative`.
     """
-    patients = predictions.drop_duplicates(["fold", "target", "patient_id"])
+    patients = patient_level(predictions, by_fold=True)
     return [
-        {"fold": int(str(fold)), "repeat": int(rows["repeat"].iloc[0]), "target": str(target)}
+        {
+            "fold": int(str(fold)) if refitted is None else refitted,
+            "repeat": int(rows["repeat"].iloc[0]),
+            "target": str(target),
+        }
         | {
-            name: sorted(rows.loc[rows["label"] == label, "patient_probability"].tolist())
+            name: sorted(rows.loc[rows["label"] == label, "probability"].tolist())
             for name, label in CLASSES.items()
         }
         for (fold, target), rows in patients.groupby(["fold", "target"])

@@ -14,6 +14,11 @@ ENDINGS = (".nii.gz", ".nii")
 MOST_VALUES = 50  # label values of a mask beyond which it is none
 
 
+def holds_volumes(folder: Path) -> bool:
+    """Whether a folder holds NIfTI files."""
+    return any(path.name.lower().endswith(ENDINGS) for path in folder.iterdir())
+
+
 def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list[Path], dict[str, Path]]:
     """The image of a study's folder, its masks, and the images of further sequences, by their names.
 

@@ -19,7 +19,7 @@ from bcbm.terminal.progress import progress_bar
 
 LOAD = "bcbm.model.pretrained:load_network"
 ENCODE = "bcbm.model.pretrained:encode_study"
-_RECORD = 1  # counts up whenever a record would look different
+RECORD = 1  # counts up whenever a record would look different
 
 
 def usable_card(config: Config) -> Card:
@@ -57,7 +57,7 @@ def deep_features(
         if (file := next((where[lesion][0] for lesion in study.masks if lesion in where), None))
     ]
     identity, size, place = card.identity(), config.features.crop_size, cohort.folder / "deep_features"
-    settings = {"deep_features": _RECORD, **identity} | {name: version(name) for name in ("torch", "monai")}
+    settings = {"deep_features": RECORD, **identity} | {name: version(name) for name in ("torch", "monai")}
     work = partial(imported(ENCODE), weights=card.weights, digest=identity["weights"], size=size)
     step = Step(work, place, settings)
     vectors: dict[str, list[float]] = {}

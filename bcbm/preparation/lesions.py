@@ -1,6 +1,6 @@
 """The lesions of a run, as preparation hands them to training."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ class Lesions:
     citation: str = ""
     root: Path | None = None
     card: dict[str, Any] | None = None
+
+    def among(self, rows: np.ndarray) -> "Lesions":
+        """The same with these rows of `entering` alone."""
+        values = {name: value[rows] for name, value in self.values.items()}
+        entering = self.entering.iloc[rows].reset_index(drop=True)
+        return replace(self, entering=entering, values=values, present=self.present[rows])
 
     def data(self, config: Config) -> LesionData:
         """The lesions that enter, as modalities read them."""

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 UNDEFINED = "n/a (one class)"
 ACROSS = "‡"  # behind every figure of a comparison of runs of different cohorts
 ACROSS_WORDS = "the runs are of different cohorts; a difference need not be one of the models"
+REFITTED = (
+    "the model was trained on all patients of its run, so that no figure is its own; those of its training "
+    "are of the models of the folds, each tested on patients whom it had not seen"
+)
 RANDOM_WORDS = "dealt out anew among the patients (task.random_labels)"
 
 

@@ -30,7 +30,7 @@ PACKAGES = (
 # What may differ between two starts of the same run.
 NOT_IDENTITY = (
     *("run", "tracking", "fold", "prepared", "bootstrap", "experiments"),
-    *("ingest", "predict", "validate", "figures"),
+    *("ingest", "export", "predict", "validate", "figures"),
 )
 PLACES = {
     "cohort": ("root", "names", "readings", "exclude", "radiomics", "citation"),

@@ -52,9 +52,11 @@ class Calibrator:
             return values
         return np.asarray(expit(self.slope * _logit(values) + self.intercept), dtype=np.float64)
 
-    def behind(self, weight: float) -> "Calibrator":
-        """The same map behind a model that was trained with another weight of positives."""
-        return self if self.kind == "none" else replace(self, weight=weight)
+    def behind(self, weight: float, gamma: float | None = None) -> "Calibrator":
+        """The same map behind a model that was trained with another weight of positives, or another gamma."""
+        if self.kind == "none":
+            return self
+        return replace(self, weight=weight, gamma=self.gamma if gamma is None else gamma)
 
 
 def unweighted(probability: npt.ArrayLike, weight: float, gamma: float = 0.0) -> Floats:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import pandas as pd
@@ -12,8 +13,9 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.model import TrainedModel
 from bcbm.prediction.overlap import trained_on
-from bcbm.prediction.predict import predicted, prepared
+from bcbm.prediction.predict import predicted, prediction_rows, prepared
 from bcbm.preparation.lesions import Lesions
+from bcbm.statistics.metrics import patient_level
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
 
@@ -38,6 +40,7 @@ class FrozenCohort:
     table: pd.DataFrame
     labels: pd.DataFrame
 
+    @cached_property
     def predictions(self) -> pd.DataFrame:
         """The same as a run writes them: one fold, one repeat, a row a lesion and target."""
         rows = self.table[self.table["reason"] == ""]
@@ -61,6 +64,11 @@ class FrozenCohort:
             }
         )
 
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """The same of patients, see `patient_level`."""
+        return patient_level(self.predictions)
+
     def sets(self, target: str) -> pd.Series:
         """The conformal set of every patient, by id."""
         rows = self.table[(self.table["level"] == "patient") & (self.table["target"] == target)]
@@ -74,10 +82,13 @@ def frozen_cohort(model: TrainedModel, config: Config, name: str, console: Conso
         InputError: the cohort cannot be prepared so, or the model was trained on some of it.
     """
     config, lesions = prepared(model, config, console, labels="known")
-    _require_strangers(model, lesions, name)
+    known = trained_on(model, lesions)
+    _require_strangers(lesions, known, name)
     entering, targets = lesions.entering, list(model.targets)
     labels = patient_labels(entering[targets], entering["patient_id"])
-    return FrozenCohort(name, config, lesions, predicted(model, config, lesions, console), labels)
+    members = predicted(model, config, lesions, console)
+    table = prediction_rows(model, lesions, members, known, config.predict.coverage)
+    return FrozenCohort(name, config, lesions, table, labels)
 
 
 def require_apart(cohorts: Sequence[FrozenCohort]) -> None:
@@ -97,9 +108,9 @@ def require_apart(cohorts: Sequence[FrozenCohort]) -> None:
         raise InputError(*problems)
 
 
-def _require_strangers(model: TrainedModel, lesions: Lesions, name: str) -> None:
+def _require_strangers(lesions: Lesions, known: pd.Series, name: str) -> None:
     """Refuse a cohort that the model was trained on, also in part: its figures would be too good."""
-    seen = trained_on(model, lesions) != ""
+    seen = known != ""
     patients = lesions.entering.loc[seen, "patient_id"].drop_duplicates().astype(str).tolist()
     if patients:
         found = f"the model was trained on {counted(int(seen.sum()), 'lesion')} of "

@@ -16,7 +16,6 @@ from bcbm.report.words import number, signed, with_interval
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.external import bootstrap_difference
 from bcbm.statistics.frozen import delong_difference
-from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.paired import benjamini_hochberg
 from bcbm.statistics.results import AurocBlock
 from bcbm.system.files import strict_json, write_whole
@@ -87,9 +86,7 @@ def compare_models(words: Sequence[str], console: Console) -> list[ModelDifferen
 def paired_tests(first: FrozenCohort, second: FrozenCohort) -> list[ModelDifference]:
     """Every target that both predict and that has at least two patients of each class among those of both."""
     tests: list[ModelDifference] = []
-    tables = [
-        patient_level(side.predictions()).set_index(["target", "patient_id"]) for side in (first, second)
-    ]
+    tables = [side.patients.set_index(["target", "patient_id"]) for side in (first, second)]
     for target in [name for name in first.labels if name in second.labels]:
         rows = [table.loc[table.index.get_level_values("target") == target].droplevel(0) for table in tables]
         names = rows[0].index.intersection(rows[1].index)

@@ -11,7 +11,7 @@ from bcbm.report.figures.run import decision_figure, reliability_figure, with_pr
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.report.pages.subgroups import subgroup_content
 from bcbm.report.pages.views import shown_views
-from bcbm.report.words import number
+from bcbm.report.words import REFITTED, number
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.external import ExternalResults
 from bcbm.statistics.results import Results
@@ -66,6 +66,7 @@ def write_page(
         forest=embedded(folder, "forest.png"),
         checklist=filled_checklist(validation, model, cohorts),
         features=FEATURES,
+        refitted=REFITTED if validation["refitted"] else "",
     )
     return path
 
@@ -105,7 +106,7 @@ def shifted(radiomics: Sequence[Mapping[str, Any]]) -> str:
 def _views(folder: Path, cohort: FrozenCohort) -> list[dict[str, str]]:
     """Lesions worth a look, where the images were read; patients under pseudonyms."""
     lesions = cohort.lesions
-    rows = with_lesions(cohort.predictions(), lesions.entering)
+    rows = with_lesions(cohort.predictions, lesions.entering)
     views, files = drawn_views(rows, lesions, cohort.config.cohort.form, folder)
     pictures = {lesion: embedded(folder, file.name) for lesion, file in files.items()}
     patients = pseudonyms(lesions.table["patient_id"], lesions.cohort)
@@ -119,7 +120,7 @@ def _curves(
     split = {"unit": model.results["split"]["unit"]}
     blocks = {target: results["receptors"][target] for target in known_targets(results)}
     drawn = cast(Results, {"receptors": blocks, "leaky": model.leaky, "split": split})
-    predictions = with_primary(cohort.predictions(), cohort.lesions.entering)
+    predictions = with_primary(cohort.predictions, cohort.lesions.entering)
     pictures = {}
     for name, draw in {"calibration": reliability_figure, "decision": decision_figure}.items():
         file = f"{name}-{place}.png"

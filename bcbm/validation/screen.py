@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bcbm.report.words import figure, number, share, signed, with_interval
+from bcbm.report.words import REFITTED, figure, number, share, signed, with_interval
 from bcbm.terminal.words import print_line, say
 from bcbm.validation.page import known_targets, shifted
 
@@ -35,6 +35,8 @@ def print_validation(validation: "Validation", console: Console) -> None:
     for pair in validation.get("told_apart", []):
         text = "are told apart by their inputs with an AUROC of"
         say(console, f"{pair['first']} and {pair['second']} {text} {with_interval(pair)}")  # type: ignore[arg-type]
+    if validation["refitted"]:
+        print_line(console, f"[yellow]note[/] {REFITTED}")
     if validation["invented"]:
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")

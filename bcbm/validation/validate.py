@@ -18,7 +18,6 @@ from bcbm.statistics.external import (
     external_results,
     held_shares,
 )
-from bcbm.statistics.metrics import patient_level
 from bcbm.statistics.pooling import Pooled, random_effects
 from bcbm.statistics.updating import Updated, cross_validated_update
 from bcbm.system.files import strict_json, write_whole
@@ -52,6 +51,7 @@ class Validation(TypedDict):
 
     model: str
     leaky: bool
+    refitted: bool
     invented: bool
     targets: list[str]
     coverage: float
@@ -93,6 +93,7 @@ def validated(model: TrainedModel, cohorts: Sequence[FrozenCohort]) -> Validatio
     content: Validation = {
         "model": model.identity,
         "leaky": model.leaky,
+        "refitted": model.refitted,
         "invented": bool(model.training["invented"]),
         "targets": list(model.targets),
         "coverage": cohorts[0].config.predict.coverage,
@@ -124,11 +125,11 @@ def training_shares(model: TrainedModel) -> dict[str, float]:
 
 
 def _cohort(model: TrainedModel, cohort: FrozenCohort, shares: dict[str, float]) -> CohortValidation:
-    config, predictions, entering = cohort.config, cohort.predictions(), cohort.lesions.entering
+    config, predictions, entering = cohort.config, cohort.predictions, cohort.lesions.entering
     draws, seed = config.bootstrap, config.seed
     results = external_results(predictions, shares, entering, resamples=draws, seed=seed)
     known = [target for target, block in results["receptors"].items() if "patient" in block]
-    patients = patient_level(predictions)
+    patients = cohort.patients
     own = {target: patients[patients["target"] == target] for target in known}
     primaries = with_primary(predictions, entering)
     statuses = {target: primary_status(primaries[primaries["target"] == target]) for target in known}
@@ -161,8 +162,8 @@ def _pooled(
         for cohort, block in zip(cohorts, blocks, strict=True):
             if "patient" not in block["results"]["receptors"][target]:
                 continue
-            patients = patient_level(cohort.predictions())
-            area = holding_models_fixed(cross_validated_area(patients[patients["target"] == target]))
+            rows = cohort.patients[cohort.patients["target"] == target]
+            area = holding_models_fixed(cross_validated_area(rows))
             aurocs.append(area.auroc)
             # An AUROC of 1 has no variance at itself, and a cohort is weighed by it.
             variances.append(area.variance(min(max(area.auroc, 0.02), 0.98)))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bcbm import compose, fit
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.conversion import unconverted
+from bcbm.baselines.conversion import from_primary, unconverted
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.prepare import prepare
@@ -42,17 +42,17 @@ def test_shares_are_those_of_training_patients_and_count_each_once():
     primary = np.array([1, 1, 1, 1, 1, 0, 0, np.nan, 1, np.nan])
     labels = np.array([1, 1, 1, 1, 0, 0, 0, 1, 0, 0.0])
     rows, test = np.arange(8), np.array([0, 5, 8, 9])
-    probability, described = unconverted(primary, labels, patients, rows, test)
-    assert probability.tolist() == pytest.approx([3 / 5, 1 / 4, 3 / 5, 4 / 9])
+    described = unconverted(primary, labels, patients, rows)
+    assert from_primary(primary[test], described).tolist() == pytest.approx([3 / 5, 1 / 4, 3 / 5, 4 / 9])
     assert described["patients"] == 5
     hidden = np.where(np.isin(np.arange(10), rows), labels, 1 - labels)
-    assert (unconverted(primary, hidden, patients, rows, test)[0] == probability).all()
+    assert unconverted(primary, hidden, patients, rows) == described
 
 
 def test_primaries_that_tell_the_reverse_tell_nothing():
     patients, primary = pd.Series(list("abcd")), np.array([1, 1, 0, 0.0])
-    probability, _ = unconverted(primary, [0, 0, 1, 1], patients, np.arange(4), np.arange(4))
-    assert set(probability) == {0.5}
+    described = unconverted(primary, [0, 0, 1, 1], patients, np.arange(4))
+    assert set(from_primary(primary, described)) == {0.5}
 
 
 def test_a_run_goes_by_the_primary_and_draws_it(cohort, tmp_path):

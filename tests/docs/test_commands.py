@@ -49,7 +49,7 @@ SMALL = {
 FINISHED = ("demo", "demo+fusion/gated")  # experiments of which `runs/<experiment>/TIME` is a finished run
 CI = (HOME / ".ci" / "run").read_text().splitlines()
 OWN_WORDS = {"sweep", "workers", "storage", "trials", "minutes", "outer", "refit", "against"}
-OWN_WORDS |= {"image", "mask", "out"}
+OWN_WORDS |= {"image", "mask", "dicom", "out"}
 
 
 def blocks():

@@ -14,48 +14,47 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
-from layouts import write_manifest
-from models import with_sums
+from models import QUIET, SMALL, assert_same, predicted_alone, with_sums, workplace
 from monai.bundle import ConfigParser
 from monai.bundle.properties import MetaProperties
+from pydicom.uid import generate_uid
 from rich.console import Console
+from scans import (
+    affine_of,
+    ball,
+    head,
+    mask_contours,
+    oblique,
+    write_segmentation,
+    write_series,
+    write_structures,
+)
 
-from bcbm.baselines.trained import trained_baseline
-from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
-from bcbm.cohort.splits import Split
-from bcbm.config.compose import compose, load
+from bcbm.cohort.formats.tcia import IMAGE_FOLDER
+from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
-from bcbm.features.radiomics import FEATURES, RECORD, provenance
-from bcbm.features.survey import SURVEY
+from bcbm.features.radiomics import FEATURES
+from bcbm.imaging.ingest import ingest
+from bcbm.model.encoders.image import ImageEncoder
+from bcbm.model.module import LesionModule
 from bcbm.predict import main
-from bcbm.prediction.bundle import EXPERIMENT, FORMAT, METADATA, SUMS, TRAINING, write_bundle
+from bcbm.prediction.bundle import FORMAT, METADATA, SUMS, TRAINING, write_bundle
 from bcbm.prediction.card import model_card
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
-from bcbm.prediction.predict import COLUMNS, prepared
+from bcbm.prediction.predict import COLUMNS
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.prediction.study import study_files
-from bcbm.preparation.fold_job import FoldJob
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
-from bcbm.runs.folder import RunFolder
-from bcbm.runs.predictions import ensemble
-
-QUIET = Console(quiet=True)
-SMALL = ["split.folds=2", "trainer.max_epochs=1", "data.workers=0", "prepared.jobs=1", "tracking.to=[]"]
-SMALL += ["bootstrap=20", "trainer.accelerator=cpu", "trainer.devices=1", "data.batch_size=4"]
 
 
 @pytest.fixture(scope="module")
-def place(cohort, tmp_path_factory):
+def place(tmp_path_factory):
     """A folder to work in, the cache of all that these tests prepare."""
-    folder = tmp_path_factory.mktemp("prediction")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BCBM_CACHE", str(folder / "cache"))
-        patch.setattr("bcbm.crossvalidation.results.page", lambda *run: folder)  # a report that none reads
-        patch.chdir(folder)
+    with workplace(tmp_path_factory.mktemp("prediction")) as folder:
         yield folder
 
 
@@ -86,29 +85,6 @@ def command(monkeypatch):
     yield call
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def predicted_alone(trained, root, run, number, place):
-    """What the networks of a fold say of its test lesions, prepared anew from the files, without a label."""
-    rows = run.predictions[run.predictions["fold"] == number]
-    others = sorted(set(run.lesions["lesion_id"]) - set(rows["lesion_id"]))
-    pd.DataFrame({"lesion": others, "reason": "not of this test"}).to_csv(place / "out.csv", index=False)
-    words = [f"experiment={trained.folder / EXPERIMENT}", "augment.where=device", "prepared.jobs=1"]
-    config = compose([*words, f"cohort.root={root}", f"cohort.exclude={place / 'out.csv'}"])
-    config, lesions = prepared(trained, config, QUIET)
-    assert lesions.entering[list(trained.targets)].isna().all(axis=None)
-    members = [network.predict(lesions, config) for network in trained.networks if network.fold == number]
-    assert len(members) == run.config["seeds"]
-    by_lesion, by_patient = map(ensemble, zip(*members, strict=True))
-    return lesions.entering["lesion_id"].tolist(), by_lesion, by_patient, rows
-
-
-def assert_same(ids, by_lesion, by_patient, rows):
-    """To the last bit."""
-    for target, own in rows.groupby("target"):
-        assert ids == own["lesion_id"].tolist()
-        assert np.array_equal(by_lesion[target], own["probability"])
-        assert np.array_equal(by_patient.loc[own["patient_id"], target], own["patient_probability"])
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -145,6 +121,16 @@ def test_monai_reads_what_a_bundle_says_of_itself(model):
     assert parser["_meta_::network_data_format::inputs::image::spatial_shape"] == [16, 16, 16]
     assert parser["_meta_::network_data_format::outputs::pred::channel_def"]["2"] == "HER2"
     assert parser["_meta_::monai_version"] == version("monai")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many lesions each call of an encoder of images was given."""
+    counts, forward = [], ImageEncoder.forward
+    monkeypatch.setattr(
+        ImageEncoder, "forward", lambda self, crops: (counts.append(len(crops)), forward(self, crops))[1]
+    )
+    return counts
 
 
 def test_a_byte_that_is_changed_anywhere_is_refused_with_its_file(model, tmp_path):
@@ -206,7 +192,7 @@ def test_a_model_is_written_whole_or_not_at_all(tmp_path, fitted, model):
         export(fitted.folder, model, QUIET)
 
 
-def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command):
+def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command, encoded):
     whole = answer([str(model), f"cohort.root={cohort}", f"out={tmp_path / 'whole'}"], QUIET)
     assert list(whole) == COLUMNS and whole["trained_on"].sum() > 0
     stored = pd.read_parquet(tmp_path / "whole" / "predictions.parquet")
@@ -216,7 +202,11 @@ def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tm
     folder = cohort / IMAGE_FOLDER / lesions["study_id"].iloc[0]
     masks = sorted(folder.glob("*_mask_*"))
     (image,) = folder.glob("*_image*")
+    encoded.clear()
     by_folder = answer([str(model), str(folder), "prepared.jobs=1", f"out={tmp_path / 'folder'}"], QUIET)
+    assert sum(encoded) == 2 * by_folder.loc[by_folder["level"] == "lesion", "lesion_id"].nunique(), (
+        "each network reads a lesion once"
+    )
     files = f"mask={','.join(map(str, masks))}"
     assert command(model, f"image={image}", files, f"out={tmp_path / 'files'}") == 0
     by_files = pd.read_parquet(tmp_path / "files" / "predictions.parquet")
@@ -260,6 +250,90 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])
     assert auroc in page
+
+
+def test_a_batch_that_was_interrupted_prepares_no_study_anew(model, place, cohort, tmp_path, monkeypatch):
+    rows = []
+    for number, study in enumerate(sorted((cohort / IMAGE_FOLDER).iterdir())[:2]):
+        (image,), mask = study.glob("*_image*"), min(study.glob("*_mask_*"))
+        rows.append({"patient": f"P{number}", "image": str(image), "mask": str(mask), "name": "left frontal"})
+    pd.DataFrame(rows).to_csv(tmp_path / "manifest.csv", index=False)
+    words = [str(model), f"cohort.root={tmp_path}", f"out={tmp_path / 'out'}", "prepared.jobs=1"]
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    before = set((place / "cache").glob("prepared-*"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LesionModule, "predict_step", interrupted)
+        answer(words, QUIET)
+    assert not (tmp_path / "out").exists()
+    (own,) = set((place / "cache").glob("prepared-*")) - before
+    records = [path for path in own.glob("*/*") if path.is_file()]
+    times = {path: path.stat().st_mtime_ns for path in records}
+    assert {"survey", "radiomics", "crops", "appearance"} <= {path.parent.name for path in records}
+    table = answer(words, QUIET)
+    assert table.loc[table["level"] == "patient", "patient_id"].nunique() == 2
+    assert {path: path.stat().st_mtime_ns for path in own.glob("*/*") if path.is_file()} == times
+
+
+def write_export(root, patients):
+    """DICOM files of patients of one session each, with a structure set or a segmentation of two lesions."""
+    grid, masks = (
+        affine_of(oblique()),
+        {"GTV lt frontal": ball((12, 12, 6), 4.5), "rt parietal": ball((5, 17, 4), 4)},
+    )
+    for number in range(patients):
+        folder, who = root / f"Doe Jane {number}", {"patient": f"MRN-{number}", "study": generate_uid()}
+        images = write_series(folder / "t1", head(seed=number), grid, **who)
+        if number:
+            write_segmentation(folder / "seg.dcm", masks, images)
+        else:
+            contours = {name: mask_contours(mask, grid) for name, mask in masks.items()}
+            write_structures(folder / "set.dcm", contours, images)
+
+
+def test_a_patients_dicom_files_are_predicted_as_the_cohort_that_ingest_makes_and_nobody_is_named(
+    model, place, tmp_path, command, capsys
+):
+    write_export(tmp_path / "export", 2)
+    words, cache = ["ingest.brain=none", "prepared.jobs=1"], place / "cache"
+    before = set(cache.rglob("*"))
+    for number in range(2):
+        source, out = tmp_path / "export" / f"Doe Jane {number}", tmp_path / f"out{number}"
+        given = f"dicom={source}" if number else str(source)
+        assert command(model, given, f"out={out}", "ingest.brain=none") == 0
+        table = pd.read_parquet(out / "predictions.parquet")
+        lesions = table[table["level"] == "lesion"]
+        assert set(table["patient_id"]) == {"P001"} and lesions["lesion_id"].nunique() == 2
+        assert "lt-frontal" in lesions["lesion_id"].iloc[0] and table["probability"].notna().all()
+        made = [path for folder in (out, cache) for path in folder.rglob("*") if path.is_file()]
+        for path in set(made) - before:
+            content = path.read_bytes()
+            names = (b"Doe Jane", b"Doe^Jane", b"MRN-", b"20200310", b"19600101")
+            assert not [name for name in names if name in content], path
+    assert "faces" in capsys.readouterr().err
+    ingest(source, compose([f"ingest.out={tmp_path / 'cohort'}", *words]), Console(quiet=True))
+    again = answer([str(model), f"cohort.root={tmp_path / 'cohort'}", f"out={tmp_path / 'again'}"], QUIET)
+    assert np.array_equal(again["probability"], table["probability"])
+
+
+def test_dicom_files_of_several_patients_or_of_none_or_without_their_readers_are_refused(
+    model, tmp_path, command, capsys, monkeypatch
+):
+    write_export(tmp_path / "export", 2)
+    write_series(tmp_path / "bare", head(), patient="MRN-7")
+    (tmp_path / "none").mkdir()
+    out = f"out={tmp_path / 'out'}"
+    for name, fact in (("export", "bcbm ingest"), ("bare", "no lesion can be used"), ("none", "0 patients")):
+        assert command(model, f"dicom={tmp_path / name}", "ingest.brain=none", out) == 2
+        assert fact in capsys.readouterr().err
+    assert command(model, f"dicom={tmp_path / 'bare'}", "image=a.nii.gz", out) == 2
+    assert command(model, f"dicom={tmp_path / 'bare'}", "ingest.labels=a.csv", out) == 2
+    assert "ingest.labels" in capsys.readouterr().err
+    monkeypatch.setattr("bcbm.imaging.ingest.find_spec", lambda name: None)
+    assert command(model, f"dicom={tmp_path / 'bare'}", "ingest.brain=none", out) == 2
+    assert "bcbm[ingest]" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):
@@ -399,137 +473,3 @@ def test_the_sets_are_those_of_each_folds_own_network_and_patients(model, fitted
             words = {(1,): "positive", (0,): "negative", (1, 0): "undecided", (): "neither"}
             assert sets.loc[patient, target] == words[tuple(fits)]
     assert sets.stack().nunique() > 1
-
-
-@pytest.fixture(scope="module")
-def tables(place, table_cohort):
-    """The cohort of workbooks as a table, which is read in a moment."""
-    write_manifest(read_download(table_cohort), place / "tables")
-    return place / "tables"
-
-
-TRADITIONAL = {
-    "forest": [
-        *("task.modalities=[radiomics,position,clinical,burden]", "features.harmonise=manufacturer"),
-        *("baseline.trees=20", "seeds=2"),
-    ],
-    "svm": ["task.modalities=[radiomics]"],
-}
-
-
-@pytest.fixture(scope="module")
-def traditional(place, tables):
-    """Finished runs of traditional models, by kind."""
-    words = [f"cohort.root={tables}", *SMALL, "task.targets=[ER]"]
-    return {
-        kind: run(compose([*words, *own, f"model.kind={kind}", f"run.root={place / kind}"]), QUIET)
-        for kind, own in TRADITIONAL.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def exported(place, traditional):
-    """The folders of their models, and what the screen said of them, by kind."""
-    screens = {}
-    for kind, folder in traditional.items():
-        console = Console(record=True, width=200, file=io.StringIO())
-        export(folder, place / f"{kind}-model", console)
-        screens[kind] = place / f"{kind}-model", console.export_text()
-    return screens
-
-
-@pytest.mark.parametrize("kind", TRADITIONAL)
-def test_a_traditional_model_predicts_elsewhere_as_in_its_run_and_is_nothing_but_numbers(
-    kind, traditional, exported, tables, tmp_path
-):
-    folder, screen = exported[kind]
-    assert_same(*predicted_alone(read_model(folder), tables, read_run(traditional[kind]), 0, tmp_path))
-    suffixes = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    assert suffixes == {".json", ".yaml", ".safetensors", ".txt", ".md"}
-    card = (folder / "docs" / "README.md").read_text()
-    assert {"support vectors" in text for text in (card, screen)} == {kind == "svm"}
-
-
-def test_one_patient_alone_is_predicted_as_among_others(exported, tables, tmp_path):
-    """Of whom no clinical column tells two lesions apart."""
-    manifest = pd.read_csv(tables / "manifest.csv", dtype=str)
-    patients = manifest["patient"].unique()[:2].tolist()
-    words = [str(exported["forest"][0]), f"out={tmp_path / 'out'}"]
-    said = []
-    for shown in (patients, patients[:1]):
-        (root := tmp_path / str(len(shown))).mkdir()
-        manifest[manifest["patient"].isin(shown)].to_csv(root / "manifest.csv", index=False)
-        table = answer([*words, f"cohort.root={root}"], QUIET)
-        said.append(table[(table["level"] == "patient") & (table["patient_id"] == patients[0])])
-    assert len(said[0]) == 1 and said[0]["probability"].tolist() == said[1]["probability"].tolist()
-
-
-def test_a_traditional_model_that_says_something_else_than_its_run_is_not_exported(traditional, tmp_path):
-    folder = shutil.copytree(traditional["svm"], tmp_path / "run")
-    path = folder / "fold=1" / "model.json"
-    content = json.loads(path.read_text())
-    content["fitted"]["models"]["ER"]["intercept"] += 1e-9
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"fold=1.*ER"):
-        export(folder, tmp_path / "model", QUIET)
-    assert not (tmp_path / "model").exists()
-    (path.parent / "model.safetensors").unlink()  # as a run of before has none
-    split = Split.from_json((folder / "split.json").read_text())
-    with pytest.raises(InputError, match=r"model\.safetensors"):
-        trained_baseline(FoldJob(load(folder / "config.yaml"), None, split, 1, RunFolder(folder)))
-
-
-def test_near_copies_of_training_lesions_are_named_and_other_lesions_are_not(exported, tables, tmp_path):
-    manifest = pd.read_csv(tables / "manifest.csv", dtype={"study": str, "patient": str})
-    patients = manifest["patient"].unique()
-    copied = manifest[manifest["patient"].isin(patients[:10])].copy()
-    copied["patient"] = "copy-" + copied["patient"]
-    copied["study"] = "copy-" + copied["study"]
-    copied[list(FEATURES)] = copied[list(FEATURES)].map(lambda value: float(f"{value:.4g}"))
-    others = manifest[manifest["patient"].isin(patients[10:])].copy()
-    others["patient"], others["study"] = "new-" + others["patient"], "new-" + others["study"]
-    # Mixed among lesions, each feature by itself: values that are usual, together in no training lesion.
-    draws = np.random.default_rng(0)
-    for names in np.array_split(FEATURES, 8):
-        others[list(names)] = others[list(names)].to_numpy()[draws.permutation(len(others))]
-    (tmp_path / "other").mkdir()
-    pd.concat([copied, others]).to_csv(tmp_path / "other" / "manifest.csv", index=False)
-    console = Console(record=True, width=300, file=io.StringIO())
-    words = [str(exported["svm"][0]), f"cohort.root={tmp_path / 'other'}", f"out={tmp_path / 'out'}"]
-    table = answer(words, console)
-    known = table[table["reason"] == ""].groupby("patient_id")["trained_on"].max()
-    assert known[known.index.str.startswith("copy-")].all()
-    assert not known[known.index.str.startswith("new-")].any()
-    screen, page = console.export_text(), (tmp_path / "out" / "report.html").read_text()
-    assert "near copies" in screen and "copy-" in screen
-    # And what is in no training lesion together is unlike them.
-    odd = table[table["level"] == "patient"].groupby("patient_id")["odd"].first()
-    assert odd[odd.index.str.startswith("new-")].str.contains("radiomics").mean() > 0.8
-    assert (odd[odd.index.str.startswith("copy-")] != "").mean() <= 0.2
-    assert "unlike the patients that the model was trained on" in screen and "Doubt:" in page
-
-
-def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(place, tables, tmp_path):
-    root = tables
-    words = [f"cohort.root={root}", f"run.root={tmp_path}", "task.modalities=[radiomics,position]"]
-    words += [*SMALL, "split.unit=lesion", "seeds=2", "task.aggregate=attention", "data.bag=2"]
-    leaky = run(compose(words), QUIET)
-    with pytest.raises(InputError, match="leaky=true"):
-        export(leaky, tmp_path / "model", QUIET)
-    export(leaky, tmp_path / "model", QUIET, leaky=True)
-    assert "LEAKY" in (tmp_path / "model" / "docs" / "README.md").read_text()
-    assert json.loads((tmp_path / "model" / METADATA).read_text())["description"].startswith("LEAKY")
-    console = Console(record=True, width=200)
-    words = [str(tmp_path / "model"), f"cohort.root={root}", f"out={tmp_path / 'out'}"]
-    table = answer(words, console)
-    assert table["leaky"].all() and "LEAKY" in console.export_text()
-    assert "LEAKY" in (tmp_path / "out" / "report.html").read_text()
-    # Two seeds and attention, besides.
-    trained = read_model(tmp_path / "model")
-    assert_same(*predicted_alone(trained, root, read_run(leaky), 0, tmp_path))
-    metadata = json.loads((tmp_path / "model" / METADATA).read_text())
-    metadata["bcbm"] |= {"radiomics": provenance(), "steps": {"survey": SURVEY, "radiomics": RECORD}}
-    (tmp_path / "model" / METADATA).write_text(json.dumps(metadata))
-    with_sums(tmp_path / "model")
-    with pytest.raises(InputError, match=r"no images.*extract"):  # published radiomics are not those
-        answer(words[:2], console)

@@ -136,7 +136,8 @@ def test_the_first_fold_tells_what_the_others_take(tmp_path):
 
 @pytest.mark.parametrize("width", [80, 60, 40])
 def test_a_training_fits_the_terminal_and_keeps_the_time_left_of_the_whole_run(clock, width):
-    line = FoldProgress(Console(quiet=True), job(Place(7, 15), 1, 3), 100)
+    own = job(Place(7, 15), 1, 3)
+    line = FoldProgress(Console(quiet=True), own.title, own.behind, 100)
     metrics = {"train/loss": 0.69315, "val/loss": 0.70123, "val/auroc": 0.5123}
     trainer = SimpleNamespace(current_epoch=0, callback_metrics=metrics)
     line.on_train_start(trainer, None)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from layouts import write_manifest
-from models import with_metadata, with_sums
+from models import with_metadata, with_sums, workplace
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -39,11 +39,7 @@ PATIENTS = 16  # of each cohort of strangers
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder to work in, the cache of all that these tests prepare."""
-    folder = tmp_path_factory.mktemp("validation")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BCBM_CACHE", str(folder / "cache"))
-        patch.setattr("bcbm.crossvalidation.results.page", lambda *run: folder)  # a report that none reads
-        patch.chdir(folder)
+    with workplace(tmp_path_factory.mktemp("validation")) as folder:
         yield folder
 
 

@@ -30,16 +30,20 @@ def study_figure(
         path: the PNG to write.
         through: the mask that the planes go through, and no others; None: as said above.
     """
+    turn = sitk.DICOMOrientImageFilter()
+    turn.SetDesiredCoordinateOrientation("LPS")
+    oriented = turn.Execute(image)
+    shown, spacing = sitk.GetArrayViewFromImage(oriented), oriented.GetSpacing()[::-1]
+    order = [2 - axis for axis in turn.GetPermuteOrder()[::-1]]
+    flipped = tuple(axis for axis, flips in enumerate(turn.GetFlipAxes()[::-1]) if flips)
 
-    def upright(values: np.ndarray) -> np.ndarray:
-        part = sitk.GetImageFromArray(values.astype(np.uint8))
-        part.CopyInformation(image)
-        return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(part, "LPS")))
+    def upright(mask: np.ndarray) -> np.ndarray:
+        return np.flip(mask.transpose(order), flipped)  # no copy of a volume
 
-    oriented = sitk.DICOMOrient(image, "LPS")
-    shown, spacing = sitk.GetArrayFromImage(oriented), oriented.GetSpacing()[::-1]
-    lesions = sorted(map(upright, masks), key=np.sum, reverse=True)
-    outlined = np.max(lesions, axis=0) if lesions else np.zeros_like(shown)
+    lesions = sorted(map(upright, masks), key=np.count_nonzero, reverse=True)
+    outlined = np.zeros(shown.shape, bool)
+    for lesion in lesions:
+        outlined |= lesion
     low, high = np.percentile(shown[shown > 0], [1, 99.5]) if (shown > 0).any() else (0, 1)
     others = lesions[1 : 1 + _MOST] if through is None else []
     rows = -(-len(others) // _ROW)
@@ -69,4 +73,8 @@ def study_figure(
 
 
 def _middle(mask: np.ndarray) -> np.ndarray:
-    return np.median(np.argwhere(mask), axis=0).astype(int)
+    """The median voxel of a mask, (3,)."""
+    box = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    low = np.array([places[0] for places in box])
+    inside = mask[tuple(slice(places[0], places[-1] + 1) for places in box)]
+    return low + np.median(np.argwhere(inside), axis=0).astype(int)

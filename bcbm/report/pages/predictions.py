@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.report.pages.page import embedded, write_html
+from bcbm.report.words import REFITTED
 from bcbm.statistics.results import Results
 
 LISTED = 50  # patients whose measures are drawn
@@ -22,6 +23,8 @@ def write_page(
     results: Results,
     training: Mapping[str, Any],
     coverage: float,
+    *,
+    refitted: bool,
 ) -> None:
     """Write the page, whole or not at all; it names patients as their cohort does.
 
@@ -33,6 +36,7 @@ def write_page(
         results: of the model's run.
         training: counts of its training lesions.
         coverage: of the sets.
+        refitted: the model was trained on all patients of its run.
     """
     predicted = table[table["reason"] == ""]
     levels = {level: _rows(predicted[predicted["level"] == level], f"{level}_id") for level in LEVELS}
@@ -48,6 +52,7 @@ def write_page(
         results=results,
         training=training,
         coverage=coverage,
+        refitted=REFITTED if refitted else "",
     )
 
 
