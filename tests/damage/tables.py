@@ -338,7 +338,7 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     powers = dict.fromkeys(["MeshVolume", "VoxelVolume"], -3) | {"SurfaceArea": -2, "SurfaceVolumeRatio": 1}
     lengths = (
-        "Least Major Minor".split(),
+        ["Least", "Major", "Minor"],
         ("2DDiameterColumn", "2DDiameterRow", "2DDiameterSlice", "3DDiameter"),
     )
     powers |= dict.fromkeys([f"{name}AxisLength" for name in lengths[0]], -1)
