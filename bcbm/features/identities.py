@@ -17,12 +17,12 @@ from bcbm.system.words import counted
 
 KIND = "radiomics that contradict themselves"
 LISTED = 6  # lesions that have a line each
-ROUNDED, DIGIT = np.log(1.25), 0.02  # how far two sides may lie apart, as logarithms and as they are
-BRACKETED = np.log(3.0)  # the same of what is alike and not equal; of real lesions at most a factor of 1.6
+ROUNDED, DIGIT = 1.25, 0.02  # factor and difference that two sides may lie apart by
+BRACKETED = 3.0  # the factor of what is alike and not equal; of real lesions at most a factor of 1.6
 VOXEL = (0.2, 10.0)  # mm, edge of a cube as large as a voxel; no head is scanned at less or more
 NEEDLE = (0.95, 20.0)  # the largest diameter, by that of a ball of the same volume, which has the least
 SPREAD = 1.0  # variance of grey levels from which on they tell how wide they are, to a tenth
-WIDTHS = np.log(1.5)  # how far widths of grey levels may lie apart, as logarithms
+WIDTHS = 1.5  # factor that widths of grey levels may lie apart by
 
 
 class Identity(NamedTuple):
@@ -124,18 +124,19 @@ def identity_problems(features: pd.DataFrame) -> list[Problem]:
         broken = pd.Series("", features.index)
         for text, rows in [*_impossible(column), *_broken(column)]:
             broken = broken.where((broken != "") | ~rows, text)
-        told = np.isfinite(features).any(axis=1)
-        problems = _problems(broken[told], "a row is in two units, of two lesions, or under other headings")
-        return problems + _problems(_other_widths(column)[told], "radiomics of two settings do not compare")
+        known = features.index[features.notna().any(axis=1)]
+        problems = _problems(broken[known], "a row is in two units, of two lesions, or under other headings")
+        return problems + _problems(_other_widths(column)[known], "radiomics of two settings do not compare")
 
 
 def _broken(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:
     """Of each identity the words of each row, and which rows break it."""
     for first, second, sides, apart in IDENTITIES:
         one, other = sides(f)
-        far = np.log(one.where(one > 0) / other.where(other > 0)).abs()
+        ratio = one.where(one > 0) / other.where(other > 0)
         words = [f"{first} is {a:.3g}, and {second} {b:.3g}" for a, b in zip(one, other, strict=True)]
-        yield pd.Series(words, far.index), (far > apart) & ((one - other).abs() > DIGIT)
+        far = (ratio > apart) | (ratio < 1 / apart)
+        yield pd.Series(words, far.index), far & ((one - other).abs() > DIGIT)
 
 
 def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:
@@ -157,16 +158,14 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
 
 
 def _other_widths(f: Callable[[str], pd.Series]) -> pd.Series:
-    """Of each row how its grey levels are not as wide as the others', in words, or as those that are extracted
-    here; "" where they are."""
+    """How wide the grey levels of each row are, in words; "" where as the others' and as are made here."""
     levels = f("gldm_GrayLevelVariance")
-    width = np.sqrt(f("firstorder_Variance") / levels.where(levels > SPREAD))
-    usual = float(np.nanmedian(width)) if width.notna().any() else np.nan
-    standard = BIN_WIDTH if abs(np.log(usual / BIN_WIDTH)) > WIDTHS else usual
-    odd = np.log(width / standard).abs() > WIDTHS
-    others = "those that are extracted here" if standard != usual else "the others'"
-    words = [f"its grey levels are about {value:.3g} wide, {others} {standard:.3g}" for value in width]
-    return pd.Series(words, width.index).where(odd, "")
+    width = (f("firstorder_Variance") / levels.where(levels > SPREAD)) ** 0.5
+    usual = float(width.median())
+    own = not (usual > BIN_WIDTH * WIDTHS or usual < BIN_WIDTH / WIDTHS)
+    standard, whose = (usual, "the others'") if own else (BIN_WIDTH, "those that are extracted here")
+    words = width.map(lambda value: f"its grey levels are about {value:.3g} wide, {whose} {standard:.3g}")
+    return words.where((width > standard * WIDTHS) | (width < standard / WIDTHS), "")
 
 
 def _problems(words: pd.Series, why: str) -> list[Problem]:

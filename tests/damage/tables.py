@@ -329,6 +329,18 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
 
 
+@kind("a subtype that contradicts the receptors", CLINICAL, "subtype", "1 row", FIRST, "'TNBC'", end=SAID)
+def _(root: Path) -> None:
+    cells = ["TNBC", "HR+/HER2-", *[""] * (PATIENTS - 2)]  # of a patient with ER+, and of one with PR+
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"Molecular subtype": cells}))
+
+
+@kind("a HER2 that contradicts its ISH", CLINICAL, "ISH", "1 row", FIRST, "amplified", end=SAID)
+def _(root: Path) -> None:
+    cells = ["amplified", *["not amplified"] * 2, *[""] * (PATIENTS - 3)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"HER2 FISH": cells}))
+
+
 @kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)

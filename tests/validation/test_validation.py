@@ -27,6 +27,7 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
 from bcbm.report.words import with_interval
 from bcbm.validation.compare import compare_models
+from bcbm.validation.page import verdict
 from bcbm.validation.request import names_models
 from bcbm.validation.validate import CONTENT, PAGE, validate
 
@@ -160,6 +161,17 @@ def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, stra
     assert "ER" not in content["cohorts"][0]["recalibrated"] and "ER" not in content["cohorts"][0]["sets"]
     assert all("reason" in block for block in content["cohorts"][1]["results"]["receptors"].values())
     assert content["cohorts"][1]["shift"]["radiomics"] and not content["pooled"]
+
+
+def test_an_auroc_below_chance_asks_whether_labels_are_exchanged():
+    def cohort(name, low):
+        block = {"auroc": low + 0.1, "auroc_low": low, "auroc_high": low + 0.2, "q": 0.04}
+        return {"name": name, "results": {"receptors": {"ER": {"patient": block}}}}
+
+    text, kind = verdict({"leaky": False, "cohorts": [cohort("A", 0.6), cohort("B", 0.1)]})
+    first, _, second = text.partition(";")
+    assert kind == "clean" and "below" not in first
+    assert "B" in second and "below chance for ER" in second and "exchanged" in second
 
 
 def test_several_cohorts_are_pooled_and_told_apart_and_the_second_site_is_shifted(model, strangers, tmp_path):

@@ -19,17 +19,26 @@ from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.sidecars import column_meanings, described, worded
+from bcbm.cohort.formats.sidecars import (
+    PARTICIPANTS,
+    Meaning,
+    column_meanings,
+    described,
+    disagreements,
+    worded,
+)
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
 
-PARTICIPANTS = "participants.tsv"
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
 NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
 _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
-_CONTRAST = re.compile(r"_ce-(?!(none|no|pre|without|native)_)", re.IGNORECASE)
+_CONTRAST = re.compile(r"_ce-(?!(0|false|no|non|none|pre|un|without|native|minus)[a-z]*_)", re.IGNORECASE)
+_PART = re.compile(
+    r"_part-(?!mag_)", re.IGNORECASE
+)  # phase, real and imaginary parts are no image of a brain
 _ENTITY = re.compile(r"_([a-z]+)-([A-Za-z0-9]+)")
 
 
@@ -125,6 +134,7 @@ def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]
         path
         for path in _anatomy(root, "sub-*.nii*")
         if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()
+        and not _PART.search(path.name)
     ]
     for path in _in_place(paths, problems):
         groups.setdefault(_study_of(path), []).append(path)
@@ -251,11 +261,12 @@ def _studies(
         _add_sessions(path, patient, cells, meanings, used, odd, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
-    described = [described(images.get(study)) for study in studies]
+    sidecars = [described(images.get(study), study, problems) for study in studies]
+    problems += disagreements(cells.set_axis(studies), dict(zip(studies, sidecars, strict=True)))
     for name, read in READERS.items():
         column = cells[name] if name in cells else pd.Series("", index=cells.index)
         column = pd.Series(
-            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, described, strict=True)],
+            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, sidecars, strict=True)],
             index=cells.index + 2,
             name=name,
             dtype=object,
@@ -280,7 +291,7 @@ def _add_sessions(
     path: Path,
     patient: str,
     cells: pd.DataFrame,
-    meanings: dict[str, dict[str, str]],
+    meanings: dict[str, Meaning],
     used: Callable[[str], bool],
     odd: list[OddCell],
     problems: list[Problem],

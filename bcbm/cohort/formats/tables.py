@@ -83,10 +83,10 @@ def _slipped(path: Path, frame: pd.DataFrame, used: Callable[[str], bool]) -> li
                 shown = " ".join(cell.split())
                 odd.append(OddCell(path.name, int(str(row)), heading, shown, shown, "line break in a cell"))
     last = frame.iloc[-1].dropna() if len(frame) else pd.Series()
-    if len(last) and last.iloc[-1] and used(heading := str(last.index[-1])):
-        if path.read_bytes()[-1:] not in (b"\n", b"\r"):
-            cell, row = str(last.iloc[-1]), int(frame.index[-1])
-            odd.append(OddCell(path.name, row, heading, cell, cell, "file that ends inside a row"))
+    broken_off = path.read_bytes()[-1:] not in (b"\n", b"\r")
+    if broken_off and len(last) and last.iloc[-1] and used(heading := str(last.index[-1])):
+        cell, row = str(last.iloc[-1]), int(frame.index[-1])
+        odd.append(OddCell(path.name, row, heading, cell, cell, "file that ends inside a row"))
     return odd
 
 
