@@ -405,7 +405,9 @@ class Trainer:
         "auto", "what trains: auto takes a GPU where there is one"
     )
     devices: int | None = key(
-        None, "devices a node; empty: one GPU or, without one, a core of the CPU for each fold", least=1
+        None,
+        "devices a node; empty: one GPU or, without one, the CPU, folds side by side as they fit",
+        least=1,
     )
     num_nodes: int = key(1, "nodes", least=1)
     parallel: Literal["batches", "folds"] = key(
