@@ -217,6 +217,25 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
+@kind("one patient behind a quotation mark", '"\'BCBM-RadioGenomics-2"', "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="'BCBM-RadioGenomics-2-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("one study in other letters", "'P7-1', 'p7-1'", "one study", end=SAID, lost=4)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table["study"] = table["patient"] + "-1"
+    table.loc[1, ["patient", "ER", "PR", "HER2"]] = table.loc[0, ["patient", "ER", "PR", "HER2"]]
+    table.loc[:1, "study"] = ["P7-1", "p7-1"]
+    table.loc[:1, "patient"] = "P7"
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 @kind("an id spelt unlike all others", "BCBM-RadioGenomcis-77", "BCBM-RadioGenomics-1", end=SAID)
 def _(root: Path) -> None:
     def change(table: pd.DataFrame) -> pd.DataFrame:
