@@ -140,12 +140,14 @@ def read_labels(
             labels |= values
     if refused:
         raise InputError(*refused)
-    if "HER2" in labels and companions:
-        beside = ["; ".join(filter(None, texts)) for texts in zip(*companions, strict=True)]
-        examined = [status.label for status in read_statuses("HER2", beside)]
-        problems += _contradictions(
-            "its ISH", beside, [{"HER2": label} for label in examined], labels, table, rows
-        )
+    if "HER2" in labels and companions:  # which a plain sign does without
+        her2 = [cell_text(cell) for cell in cells[columns["HER2"]]]
+        unused = [
+            "; ".join(filter(None, others)) if with_companions(text, others) == text else ""
+            for text, others in zip(her2, zip(*companions, strict=True), strict=True)
+        ]
+        examined = [{"HER2": status.label} for status in read_statuses("HER2", unused)]
+        problems += _contradictions("its ISH", unused, examined, labels, table, rows)
     for heading in map(str, cells.columns):
         if kind := subtype_kind(heading):
             texts = [cell_text(cell) for cell in cells[heading]]
@@ -278,7 +280,7 @@ def _contradictions(
     rows: Sequence[str],
 ) -> list[Problem]:
     """One if what a column beside the receptors says of them contradicts their labels, with its first row."""
-    odd = []
+    odd: list[int] = []
     for place, said in enumerate(says):
         own = {name: labels[name][place] for name in RECEPTORS if name in labels}
         hormones = [own.get(name, math.nan) for name in ("ER", "PR")]
