@@ -151,8 +151,8 @@ def read_labels(
     for heading in map(str, cells.columns):
         if kind := subtype_kind(heading):
             texts = [cell_text(cell) for cell in cells[heading]]
-            says = [subtype_says(kind, text) for text in texts]
-            problems += _contradictions(f"column {heading}", texts, says, labels, table, rows)
+            statements = [subtype_says(kind, text) for text in texts]
+            problems += _contradictions(f"column {heading}", texts, statements, labels, table, rows)
     ordered = [name for name in targets if name in labels]
     ordered += [name for name in labels if name not in targets]
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
@@ -274,18 +274,18 @@ def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str)
 def _contradictions(
     what: str,
     texts: Sequence[str],
-    says: Sequence[Mapping[str, float]],
+    statements: Sequence[Mapping[str, float]],
     labels: Mapping[str, Sequence[float]],
     table: str,
     rows: Sequence[str],
 ) -> list[Problem]:
     """One if what a column beside the receptors says of them contradicts their labels, with its first row."""
     odd: list[int] = []
-    for place, said in enumerate(says):
+    for place, statement in enumerate(statements):
         own = {name: labels[name][place] for name in RECEPTORS if name in labels}
         hormones = [own.get(name, math.nan) for name in ("ER", "PR")]
         own["HR"] = 1.0 if 1.0 in hormones else sum(hormones) / 2
-        if any({label, own.get(name)} == {0.0, 1.0} for name, label in said.items()):
+        if any({label, own.get(name)} == {0.0, 1.0} for name, label in statement.items()):
             odd.append(place)
     if not odd:
         return []

@@ -132,11 +132,11 @@ def identity_problems(features: pd.DataFrame) -> list[Problem]:
 def _broken(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:
     """Of each identity the words of each row, and which rows break it."""
     for first, second, sides, apart in IDENTITIES:
-        one, other = sides(f)
-        ratio = one.where(one > 0) / other.where(other > 0)
-        words = [f"{first} is {a:.3g}, and {second} {b:.3g}" for a, b in zip(one, other, strict=True)]
+        left, right = sides(f)
+        ratio = left.where(left > 0) / right.where(right > 0)
+        words = [f"{first} is {a:.3g}, and {second} {b:.3g}" for a, b in zip(left, right, strict=True)]
         far = (ratio > apart) | (ratio < 1 / apart)
-        yield pd.Series(words, far.index), far & ((one - other).abs() > DIGIT)
+        yield pd.Series(words, far.index), far & ((left - right).abs() > DIGIT)
 
 
 def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:

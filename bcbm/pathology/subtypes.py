@@ -42,5 +42,5 @@ def subtype_says(kind: str, cell: str) -> dict[str, float]:
         "HR": re.search(rf"\bh(?:o?r|ormone receptors?){_SIGN}", text),
         "HER2": re.search(rf"\bher-?2{_SIGN}", text),
     }
-    said = {name: float(match[1][0] in "+p") for name, match in signs.items() if match}
-    return {"HR": 1.0} | said if "luminal" in text else said
+    labels = {name: float(match[1][0] in "+p") for name, match in signs.items() if match}
+    return {"HR": 1.0} | labels if "luminal" in text else labels
