@@ -11,13 +11,16 @@ from rich.console import Console
 
 from bcbm.config.compose import plain
 from bcbm.search.conclusion import conclude
+from bcbm.search.constraints import set_constraints
 from bcbm.search.plan import read_plan
 from bcbm.search.results import read_sweep
 from bcbm.search.space import default_settings, suggest
 from bcbm.search.storage import open_storage
 
+STUDIES = ("fold=0", "fold=1", "final")
 
-def planted(home, name="fusion", words=(), studies=("fold=0", "fold=1", "final"), trials=12, value=None):
+
+def planted(home, name="fusion", words=(), studies=STUDIES, trials=12, value=None, figures=None):
     """A sweep's folder whose dropout of 0.1 is best and counts most; a trial is pruned and one fails."""
     plan = read_plan(name, words, {"trials": str(trials)})
     home.mkdir(parents=True)
@@ -48,6 +51,9 @@ def planted(home, name="fusion", words=(), studies=("fold=0", "fold=1", "final")
             if number == 7 and len(values) == 1:
                 opened.tell(trial, state=TrialState.PRUNED)
             else:
+                measured = figures(settings) if figures else {}
+                trial.set_user_attr("figures", measured)
+                set_constraints(trial, plan.constraints, measured)
                 opened.tell(trial, values)
     return plan
 

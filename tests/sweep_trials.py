@@ -54,6 +54,8 @@ class Trivial:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind == "raises" or (self.kind == "raises_above" and dropout > 0.4):
             raise ValueError("does not go\ntogether")
+        if self.kind == "sized":
+            report.figures = {"parameters": 1000 * dropout}
         if self.kind == "undefined":
             return [float("nan")]
         return [-((dropout - 0.5) ** 2)]

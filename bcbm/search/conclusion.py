@@ -81,6 +81,7 @@ def conclude(
     page = write_search(
         folder,
         sweep={**sweep.plan, "smaller": sweep.plan["objective"][0] in SMALLER_IS_BETTER},
+        constraints={name: str(bound) for name, bound in sweep.constraints.items()},
         trials=sweep.trials,
         steps=steps(sweep),
         importances=importances(sweep),
@@ -105,6 +106,9 @@ def unfinished(sweep: SweepResult) -> dict[str, str]:
         trained = float(rows["seconds"].sum()) / 60 if len(rows) else 0.0
         used_up = (trials and counted >= trials) or (minutes and trained >= minutes)
         if used_up and name in sweep.best:
+            continue
+        if used_up and (reason := sweep.none_feasible(name)):
+            missing[name] = reason
             continue
         progress = [f"{counted} of {trials} trials"] if trials else []
         progress += [f"{trained:.0f} of {minutes:g} minutes"] if minutes else []

@@ -1,7 +1,7 @@
 """A journal that cannot be believed is made again: what trials have found lies in their folders too."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from bcbm.errors import InputError, Problem
-from bcbm.search.engine import STATES, new_study
+from bcbm.search.constraints import set_constraints
+from bcbm.search.engine import FACTS, STATES, new_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
 from bcbm.search.storage import JOURNAL, DamagedJournal, open_storage, records
@@ -128,6 +129,7 @@ def _is_result(outcome: Mapping[str, Any], plan: Plan) -> bool:
         return True
     return (
         isinstance(values, list)
+        and _are_numbers(outcome.get("figures", {}), plan.constraints)
         and len(values) == len(plan.objectives)
         and all(isinstance(value, int | float) for value in values)
         and all(
@@ -138,6 +140,10 @@ def _is_result(outcome: Mapping[str, Any], plan: Plan) -> bool:
     )
 
 
+def _are_numbers(figures: Any, names: Iterable[str]) -> bool:
+    return isinstance(figures, dict) and all(isinstance(figures.get(name), float | int) for name in names)
+
+
 def _replay(
     study: Study, outcomes: Sequence[Mapping[str, Any] | None], plan: Plan, default: Settings
 ) -> None:
@@ -146,7 +152,7 @@ def _replay(
         facts: dict[str, Any] = {"reason": LOST, "withdrawn": True}
         if outcome is not None:
             study.enqueue_trial(outcome["settings"])
-            facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
+            facts = {name: outcome[name] for name in FACTS if name in outcome}
             facts |= {"default": True} if outcome["settings"] == default else {}
             paper = plan.paper.items() <= outcome["settings"].items()
             facts |= {"paper": True} if plan.paper and paper else {}
@@ -159,4 +165,6 @@ def _replay(
         for name, fact in facts.items():
             trial.set_user_attr(name, fact)
         state = STATES[outcome["state"]] if outcome is not None else TrialState.FAIL
+        if state == TrialState.COMPLETE:
+            set_constraints(trial, plan.constraints, facts.get("figures", {}))
         study.tell(trial, outcome.get("values") if outcome is not None else None, state)

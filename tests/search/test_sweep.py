@@ -24,6 +24,8 @@ from bcbm.search.objective import among, figure, measures
 from bcbm.search.results import read_sweep
 from bcbm.search.sweep import SweepWords
 from bcbm.search.worker import Job, Report
+from bcbm.statistics.calibration import calibration
+from bcbm.statistics.metrics import patient_level
 from bcbm.system.processes import take_share
 
 TABULAR = [
@@ -241,6 +243,21 @@ def test_settings_reach_the_training(prepared, tmp_path):
         measure({"model.trunk": width}, RunFolder(tmp_path / str(width)), Silent()) for width in (8, 64)
     )
     assert small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+
+
+def test_a_trial_leaves_the_figures_that_constraints_bound(prepared, tmp_path):
+    config, lesions, split = prepared
+    names = ("parameters", "milliseconds", "calibration_slope")
+    measure = measures(config, lesions, split, ("parameters",), 2, names)["final"]
+    folder, report = RunFolder(tmp_path / "t"), Silent()
+    (size,) = measure({}, folder, report)
+    assert tuple(report.figures) == names and report.figures["parameters"] == size > 1000
+    assert 0 < report.figures["milliseconds"] < 1000
+    tables = pd.concat([folder.predictions(number) for number in (0, 1)], ignore_index=True)
+    by_target = patient_level(tables).groupby("target")
+    slopes = [calibration(rows["label"], rows["probability"])[0] for _, rows in by_target]
+    assert len(slopes) == 3 and report.figures["calibration_slope"] in slopes
+    assert abs(report.figures["calibration_slope"] - 1) == max(abs(slope - 1) for slope in slopes)
 
 
 def test_a_trial_stops_in_the_epoch_that_its_report_says(prepared, tmp_path):

@@ -24,7 +24,7 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
     """Write a PNG, a panel a study: the value of every trial, and the best so far.
 
     Args:
-        trials: one row a trial: study, trial, state, default, last_value and the objectives.
+        trials: one row a trial: study, trial, state, default, feasible, last_value and the objectives.
         objective: the one drawn; `smaller` says whether less of it is better.
         path: the file to write.
     """
@@ -47,9 +47,13 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
                 ms=4.5,
                 label="finished",
             )
-            best = finished[objective].cummin() if smaller else finished[objective].cummax()
+            broken, feasible = (finished[finished["feasible"] == flag] for flag in (False, True))
+            hollow: dict[str, Any] = {"color": "white", "markersize": 2.5, "label": "breaks a constraint"}
+            if len(broken):
+                axes.plot(broken["trial"], broken[objective], "o", **hollow)
+            best = feasible[objective].cummin() if smaller else feasible[objective].cummax()
             axes.step(
-                finished["trial"],
+                feasible["trial"],
                 best,
                 where="post",
                 color=BEST,
