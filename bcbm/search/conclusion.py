@@ -21,6 +21,7 @@ from bcbm.report.pages.overview import write_overview
 from bcbm.report.pages.search import LEAST, in_words, write_search
 from bcbm.runs.finished import FinishedRun, read_run
 from bcbm.runs.identity import environment
+from bcbm.search.artifacts import ARTIFACTS
 from bcbm.search.experiment import facts, write_experiment
 from bcbm.search.objective import FINAL, figure
 from bcbm.search.plan import SMALLER_IS_BETTER
@@ -77,7 +78,8 @@ def conclude(
         commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment.name}"])
         say(console, f"ready experiment: {experiment}")
     address = "STORAGE" if storage else JOURNAL
-    commands["look at the studies"] = f"pip install optuna-dashboard && optuna-dashboard {address}"
+    dashboard = f"optuna-dashboard {address} --artifact-dir {ARTIFACTS}"
+    commands["look at the studies"] = f"pip install optuna-dashboard && {dashboard}"
     page = write_search(
         folder,
         sweep={**sweep.plan, "smaller": sweep.plan["objective"][0] in SMALLER_IS_BETTER},

@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bcbm.errors import InputError, Problem
+from bcbm.search.artifacts import store_artifacts
 from bcbm.search.constraints import set_constraints
 from bcbm.search.liveness import BEAT, GRACE, Watch, owner
 from bcbm.search.plan import Plan
@@ -273,6 +274,8 @@ class Engine:
         outcome: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
         if outcome is not None:
             _note(trial, **{name: outcome[name] for name in FACTS if name in outcome})
+            if STATES[outcome["state"]] in COUNTS:
+                store_artifacts(trial, search.trial_folder(trial.number), self.home)
             if outcome["state"] == "complete":
                 set_constraints(trial, self.plan.constraints, outcome.get("figures", {}))
             _finish_trial(search.study, trial, STATES[outcome["state"]], outcome.get("values"))

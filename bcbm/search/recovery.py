@@ -1,6 +1,7 @@
 """A journal that cannot be believed is made again: what trials have found lies in their folders too."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from bcbm.errors import InputError, Problem
+from bcbm.search.artifacts import ARTIFACTS, store_artifacts
 from bcbm.search.constraints import set_constraints
-from bcbm.search.engine import FACTS, STATES, new_study
+from bcbm.search.engine import COUNTS, FACTS, STATES, new_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
 from bcbm.search.storage import JOURNAL, DamagedJournal, open_storage, records
@@ -64,12 +66,13 @@ def recovered_storage(
     while aside.exists():
         aside = aside.with_name(f"{aside.name}+")
     journal.replace(aside)
+    shutil.rmtree(home / ARTIFACTS, ignore_errors=True)  # whose names only the journal knew
     storage = open_storage(None, home)
     taken, lost = 0, 0
     for name, study_name in studies.items():
         outcomes = _outcomes(home / f"study={name}", plan)
         if outcomes:
-            _replay(new_study(study_name, storage, plan), outcomes, plan, default)
+            _replay(new_study(study_name, storage, plan), outcomes, plan, default, home / f"study={name}")
         finished = sum(outcome is not None for outcome in outcomes)
         taken, lost = taken + finished, lost + len(outcomes) - finished
     say(
@@ -145,9 +148,13 @@ def _are_numbers(figures: Any, names: Iterable[str]) -> bool:
 
 
 def _replay(
-    study: Study, outcomes: Sequence[Mapping[str, Any] | None], plan: Plan, default: Settings
+    study: Study,
+    outcomes: Sequence[Mapping[str, Any] | None],
+    plan: Plan,
+    default: Settings,
+    folder: Path,
 ) -> None:
-    """Tell a new study what trials have found, in their order."""
+    """Tell a new study what trials have found, in their order; `folder` is where they have written."""
     for outcome in outcomes:
         facts: dict[str, Any] = {"reason": LOST, "withdrawn": True}
         if outcome is not None:
@@ -165,6 +172,8 @@ def _replay(
         for name, fact in facts.items():
             trial.set_user_attr(name, fact)
         state = STATES[outcome["state"]] if outcome is not None else TrialState.FAIL
+        if state in COUNTS:
+            store_artifacts(trial, folder / f"trial={trial.number}", folder.parent)
         if state == TrialState.COMPLETE:
             set_constraints(trial, plan.constraints, facts.get("figures", {}))
         study.tell(trial, outcome.get("values") if outcome is not None else None, state)

@@ -137,7 +137,10 @@ def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
     for trial in best.values():
         assert f"{trial.value:.3f}" in text and f"{trial.default:.3f}" in text
     assert "model.fusion_rank" in text and "c0h0r7" in text and "5p117" in text
-    assert "optuna-dashboard journal.log" in text and "experiment=demo_fusion.yaml" in text
+    assert (
+        "optuna-dashboard journal.log --artifact-dir artifacts" in text
+        and "experiment=demo_fusion.yaml" in text
+    )
     assert str(home / "demo_fusion.yaml") in screen and str(home) not in page.read_text()
     assert "SECRET" not in text and "<script" not in page.read_text()
 
