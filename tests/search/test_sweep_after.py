@@ -22,8 +22,9 @@ from bcbm.report.figures.parameters import Scale, ranked
 from bcbm.report.figures.search import busy_minutes, lanes
 from bcbm.report.pages.search import agreement, in_words, verdict
 from bcbm.runs.identity import NOT_IDENTITY
-from bcbm.search.conclusion import choices, conclude, importances, steps, unfinished
+from bcbm.search.conclusion import choices, conclude, steps, unfinished
 from bcbm.search.experiment import write_experiment
+from bcbm.search.importances import importances
 from bcbm.search.results import read_sweep
 
 TABULAR = [
