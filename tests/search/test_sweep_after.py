@@ -11,6 +11,9 @@ import pytest
 import yaml
 from browser import DARK, browse, picture, share_of
 from commands import run_command
+from optuna import create_study
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 from planted_sweeps import concluded, planted, text_of
 from rich.console import Console
 
@@ -25,7 +28,7 @@ from bcbm.runs.identity import NOT_IDENTITY
 from bcbm.search.conclusion import choices, conclude, steps, unfinished
 from bcbm.search.experiment import write_experiment
 from bcbm.search.importances import importances
-from bcbm.search.results import read_sweep
+from bcbm.search.results import SweepResult, read_sweep
 
 TABULAR = [
     "task.modalities=[radiomics,position]",
@@ -170,9 +173,29 @@ def test_what_was_planted_is_found_most_important_and_reported_values_are_kept(s
     assert set(table["study"]) == {"fold=0", "fold=1", "final"}
     assert table.groupby("study")["share"].sum().to_numpy() == pytest.approx(1)
     assert ranked(table)[0] == "model.dropout"
+    spread = table[table["study"] == "final"]
+    assert (spread["low"] <= spread["high"]).all() and (spread["high"] > spread["low"]).any()
+    assert spread[["low", "high"]].stack().between(0, 1).all()
+    assert table[table["study"] != "final"]["low"].isna().all()
+    pd.testing.assert_frame_equal(importances(result), table)
     reported = steps(result)
     first = reported[(reported["study"] == "final") & (reported["trial"] == 0)]
     assert first["step"].tolist() == [1, 2, 3] and first["value"].is_monotonic_increasing
+
+
+def test_more_trials_narrow_the_spread_of_importances(tmp_path):
+    kinds = {name: FloatDistribution(0.0, 1.0) for name in ("model.dropout", "model.modality_dropout")}
+    widths = []
+    for count in (10, 60):
+        study, draws = create_study(direction="maximize"), np.random.default_rng(0).uniform(size=(count, 2))
+        for row in draws:
+            settings = dict(zip(kinds, row.tolist(), strict=True))
+            study.add_trial(create_trial(params=settings, distributions=kinds, value=-abs(row[0] - 0.3)))
+        sweep = SweepResult(tmp_path, {"objective": ["auroc"]}, {"final": study}, {}, pd.DataFrame())
+        table = importances(sweep).set_index("parameter")
+        assert table.index[0] == "model.dropout"
+        widths.append(float(table.loc["model.dropout", "high"] - table.loc["model.dropout", "low"]))
+    assert widths[1] < widths[0]
 
 
 def test_trials_that_are_all_the_same_have_no_importances(tmp_path):

@@ -25,7 +25,8 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
     """Write a PNG, a line a parameter, the most important above: a dot a study.
 
     Args:
-        importances: columns study, parameter and share, of the variation that a study's parameters explain.
+        importances: columns study, parameter and share, of the importance of all of a study's parameters, low
+            and high, the ends of the final study's spread.
         path: the file to write.
     """
     from matplotlib.figure import Figure
@@ -42,7 +43,15 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
             importances.loc[folds, "share"], line[folds], "o", color=PATIENT, alpha=0.55, label="a fold"
         )
     if not folds.all():
-        axes.plot(importances.loc[~folds, "share"], line[~folds], "D", color=BEST, label="final")
+        final = importances[~folds]
+        spread = [final["share"] - final["low"], final["high"] - final["share"]]
+        style: dict[str, Any] = {
+            "fmt": "D",
+            "color": BEST,
+            "elinewidth": 1.4,
+            "label": "final, and its spread",
+        }
+        axes.errorbar(final["share"], line[~folds], xerr=np.clip(spread, 0, None), **style)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(left=0)

@@ -40,7 +40,7 @@ def write_search(
         constraints: bounds of what a choice has to keep, in words, by name.
         trials: one row a trial, a column a parameter.
         steps: columns study, trial, state, step and value.
-        importances: columns study, parameter and share.
+        importances: columns study, parameter, share, low and high.
         best: by study: settings, value, figures, trial, default and pareto.
         missing: by study, what is left to be searched; the nested figure waits for the folds'.
         nested: `comparison` of the chosen settings with the experiment as it is, `mean`, their difference
