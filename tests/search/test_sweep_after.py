@@ -152,7 +152,7 @@ def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
 def test_no_plot_is_blank(sweep):
     home, *_ = sweep
     names = {path.stem for path in (home / "figures").glob("*.png")}
-    assert names == {"history", "steps", "timeline", "importances", "slices", "map"}
+    assert names == {"history", "steps", "timeline", "importances", "slices", "map", "coordinates"}
     for name in names:
         pixels = matplotlib.image.imread(home / "figures" / f"{name}.png")[..., :3]
         assert (pixels < 0.9).any(axis=2).mean() > 0.005, name

@@ -16,6 +16,7 @@ from bcbm.report.words import signed
 
 FINAL = "final"
 UNUSED = "\N{EN DASH}"
+AXES = 8  # most parameters in parallel coordinates
 LEAST = 5  # finished trials that importances and the map of two parameters need
 
 
@@ -176,6 +177,7 @@ def _pictures(
         studies = list(importances["study"])
         finished = trials[trials["study"] == (FINAL if FINAL in studies else studies[0])]
         finished = finished[finished["state"] == "complete"]
+        parameters.coordinates_figure(finished, first, space, names[:AXES], folder / "coordinates.png")
         pairs = (
             pair for pair in combinations(names, 2) if finished[list(pair)].notna().all(axis=1).sum() >= LEAST
         )
