@@ -65,8 +65,12 @@ class Plan:
     @property
     def epochs(self) -> int:
         """Steps an inner fold: the most epochs that a trial can have, the same for all."""
-        searched = [p.extremes() for p in self.space if p.key == "trainer.max_epochs"]
-        return int(max(max(ends) for ends in searched)) if searched else self.config.trainer.max_epochs
+        return _epochs(self.space, self.config)
+
+    @property
+    def budget(self) -> int:
+        """Steps of a trial that is never stopped: those of all inner folds."""
+        return self.epochs * self.config.split.inner
 
     def make_sampler(self, draws: int) -> BaseSampler:
         """The sampler of a trial, seeded by the draws before it: a study that goes on draws afresh."""
@@ -78,14 +82,17 @@ class Plan:
         return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
 
     def make_pruner(self) -> BasePruner:
-        """The pruner; it compares trials at the same epoch of the same inner fold."""
+        """The pruner; it compares trials at the same epoch of the same inner fold.
+
+        Hyperband (Li et al., JMLR 18:1, 2018) looks at few steps first, behind its warm-up or else behind the
+        first inner fold, and then at `reduction` times as many, of the share 1 / `reduction` that is left.
+        """
         kind, settings = self.pruner["kind"], self.pruner
         if kind == "median":
             return SameStepPruner(self.epochs, settings.get("startup", 5), settings.get("warmup", 0))
         if kind == "hyperband":
-            return HyperbandPruner(
-                self.epochs, self.epochs * self.config.split.inner, settings.get("reduction", 3)
-            )
+            first = settings.get("warmup") or self.epochs
+            return HyperbandPruner(first, self.budget, settings.get("reduction", 3))
         return NopPruner()
 
 
@@ -134,6 +141,9 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     problems += mistakes
     if isinstance(pruner["reduction"], int) and pruner["reduction"] < 2:
         problems.append(f"pruner: reduction={pruner['reduction']}: write at least 2")
+    steps = _epochs(space, config) * config.split.inner
+    if pruner["kind"] == "hyperband" and isinstance(pruner["warmup"], int) and pruner["warmup"] >= steps:
+        problems.append(f"pruner: warmup={pruner['warmup']}: a trial has {steps} epochs in all; write less")
     if len(objectives) > 1 and pruner["kind"] != "none":
         problems.append("pruner: several objectives cannot be pruned; write pruner: {kind: none}")
     if constraints and pruner["kind"] == "hyperband":
@@ -157,6 +167,11 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
         paper=_paper(space, config),
         constraints=constraints,
     )
+
+
+def _epochs(space: Sequence[Parameter], config: Config) -> int:
+    searched = [p.extremes() for p in space if p.key == "trainer.max_epochs"]
+    return int(max(max(ends) for ends in searched)) if searched else config.trainer.max_epochs
 
 
 def _paper(space: Sequence[Parameter], config: Config) -> Settings:
