@@ -4,7 +4,7 @@ A cohort a seed, tables only: every setting of a grid of traditional models is t
 patients, once. Samplers then draw from the recorded grid, several times each, first the experiment as it is,
 as a sweep does. A line a sampler: how far the best mean AUROC of inner folds after 10, 20 and 40 trials is
 below that of the whole grid, the mean of all draws with its standard error over cohorts, and seconds of CPU a
-draw. Further words go to the experiment.
+draw. TPE and GP draw their first ten at random. Further words go to the experiment.
 """
 
 import itertools

@@ -4,12 +4,14 @@ import json
 import shutil
 
 import matplotlib.image
+import pandas as pd
 import pytest
 import yaml
 from planted_sweeps import planted, text_of
 from rich.console import Console
 
 from bcbm.errors import ConfigError, InputError
+from bcbm.report.pages.sweeps import write_sweeps
 from bcbm.search.compare import compare_sweeps, differences
 from bcbm.search.results import read_sweep
 
@@ -68,12 +70,23 @@ def test_what_differs_in_space_and_experiment_is_listed_and_nothing_else(homes):
     assert rows["pruner"]["A"] != rows["pruner"]["B"]
 
 
-def test_searches_on_other_folds_are_said_not_to_be_comparable(homes, tmp_path):
-    other = tmp_path / "sweeps" / "fusion" / "other"
-    shutil.copytree(homes[0], other)
-    (other / "split.json").write_text(json.dumps({"hash": "other"}))
-    page = compare_sweeps([str(homes[0]), str(other), f"run.root={tmp_path}"], Console(quiet=True))
-    assert "other folds" in text_of(page)
+@pytest.mark.parametrize("splits", ["AA", "AB"])
+def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits):
+    """Of searches that have not begun."""
+    counts = {"finished": 0, "pruned": 0, "epochs": 0.0, "hours": 0.0}
+    nothing = dict.fromkeys(("default", "final", "folds"))
+    rows = [{"label": f"{n}", "split": split, **counts, **nothing} for n, split in enumerate(splits)]
+    page = write_sweeps(
+        tmp_path,
+        objective="auroc",
+        smaller=False,
+        rows=rows,
+        links={"0": "a", "1": "b"},
+        trials=pd.DataFrame(),
+        importances=pd.DataFrame(),
+        differences=[],
+    )
+    assert ("other folds" in text_of(page)) == (splits == "AB")
 
 
 def test_searches_for_other_things_and_no_searches_are_refused(homes, tmp_path):

@@ -77,6 +77,7 @@ def constrained(tmp_path):
         made = planted(
             home,
             str(file),
+            studies=["fold=0"],
             value=lambda settings: [settings["model.dropout"]],
             figures=lambda settings: {"parameters": parameters(settings)},
         )
@@ -114,7 +115,7 @@ def test_where_no_trial_keeps_them_that_is_said_with_the_nearest_and_nothing_is_
 
 def test_the_engine_tells_optuna_and_a_journal_made_anew_knows_it_too(tmp_path):
     """Trials of a dropout above 0.45 break the constraint, and are the best without it."""
-    budget = replace(plan(12), constraints={"parameters": Bound(-math.inf, 450.0)})
+    budget = replace(plan(6), constraints={"parameters": Bound(-math.inf, 450.0)})
     (final,), _ = run(tmp_path, "sized", budget)
     complete = final.trials(TrialState.COMPLETE)
     assert {feasible(trial) for trial in complete} == {True, False}
