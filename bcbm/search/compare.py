@@ -94,7 +94,7 @@ def _row(label: str, sweep: SweepResult) -> dict[str, Any]:
         "split": read_json(sweep.folder / "split.json", remedy)["hash"],
         "finished": int(states.get("complete", 0)),
         "pruned": int(states.get("pruned", 0)),
-        "epochs": float(trials["epochs"].sum()) if len(trials) else 0.0,
+        "epochs": int(trials["epochs"].sum()) if len(trials) else 0,
         "hours": float(trials["seconds"].sum()) / 3600 if len(trials) else 0.0,
         "default": final.default if final else None,
         "final": final.value if final else None,

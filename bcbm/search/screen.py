@@ -60,7 +60,7 @@ class Screen:
         if trial.state != TrialState.COMPLETE:
             words.append(f"({trial.user_attrs.get('reason', '')})")
         breaks = broken(trial, self.plan.constraints)
-        words += [f"breaks {breaks}"] if breaks else []
+        words += [f"(breaks {breaks})"] if breaks else []
         words += [f"from {trial.user_attrs['warm']}"] if "warm" in trial.user_attrs else []
         words += ["the paper's settings"] if trial.user_attrs.get("paper") else []
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))

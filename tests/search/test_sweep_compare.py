@@ -73,7 +73,7 @@ def test_what_differs_in_space_and_experiment_is_listed_and_nothing_else(homes):
 @pytest.mark.parametrize("splits", ["AA", "AB"])
 def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits):
     """Of searches that have not begun."""
-    counts = {"finished": 0, "pruned": 0, "epochs": 0.0, "hours": 0.0}
+    counts = {"finished": 0, "pruned": 0, "epochs": 0, "hours": 0.0}
     nothing = dict.fromkeys(("default", "final", "folds"))
     rows = [{"label": f"{n}", "split": split, **counts, **nothing} for n, split in enumerate(splits)]
     page = write_sweeps(
