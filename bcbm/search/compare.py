@@ -14,7 +14,7 @@ from bcbm.comparison.compare import asks_for_workspace
 from bcbm.config.compose import compose, flattened
 from bcbm.errors import ConfigError, InputError, Problem
 from bcbm.report.pages.overview import write_overview
-from bcbm.report.pages.sweeps import write_sweeps
+from bcbm.report.pages.sweeps import SearchLine, write_sweeps
 from bcbm.runs.identity import NOT_IDENTITY
 from bcbm.search.importances import importances
 from bcbm.search.objective import FINAL
@@ -22,8 +22,6 @@ from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult, read_sweep
 from bcbm.system.files import read_json
 from bcbm.terminal.words import say
-
-OWN_WORDS = ("storage",)
 
 
 def compare_sweeps(words: list[str], console: Console) -> Path:
@@ -41,20 +39,29 @@ def compare_sweeps(words: list[str], console: Console) -> Path:
         InputError: a word is no search's folder, or they have sought different things.
     """
     workspace = asks_for_workspace(words)
-    settings = [word for word in words if "=" in word and word.partition("=")[0] not in OWN_WORDS]
+    settings = [word for word in words if "=" in word and not word.startswith("storage=")]
     storage = next((word.partition("=")[2] for word in words if word.startswith("storage=")), None)
     config = compose(settings)
     folders = [Path(word).expanduser() for word in words if "=" not in word and word != "--wandb"]
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
         raise ConfigError("name at least two folders of searches, such as runs/sweeps/fusion/ID, each once")
     sweeps = [read_sweep(folder, storage) for folder in folders]
-    objectives = {folder: sweep.plan["objective"][0] for folder, sweep in zip(folders, sweeps, strict=True)}
-    if len(set(objectives.values())) > 1:
-        found = f"seeks {objectives[folders[-1]]}, and {folders[0]} seeks {objectives[folders[0]]}"
-        raise InputError(Problem(str(folders[-1]), found, "compare searches with one first objective"))
+    objective = sweeps[0].plan["objective"][0]
+    problems = [
+        Problem(
+            str(sweep.folder),
+            f"seeks {sweep.plan['objective'][0]}, and {sweeps[0].folder} seeks {objective}",
+            "compare searches with one first objective",
+        )
+        for sweep in sweeps
+        if sweep.plan["objective"][0] != objective
+    ]
+    if problems:
+        raise InputError(*problems)
     labels = [f"{sweep.plan['sweep']} {sweep.folder.name[:8]}" for sweep in sweeps]
-    objective = next(iter(objectives.values()))
-    rows = list(starmap(_row, zip(labels, sweeps, strict=True)))
+    if len(set(labels)) < len(labels):  # one search in two places
+        labels = [f"{number} {label}" for number, label in enumerate(labels, 1)]
+    rows = list(starmap(_line, zip(labels, sweeps, strict=True)))
     tables = zip(labels, map(importances, sweeps), strict=True)
     home = Path(config.run.root) / "compare" / "+".join(label.replace(" ", "-") for label in labels)
     page = write_sweeps(
@@ -83,23 +90,21 @@ def compare_sweeps(words: list[str], console: Console) -> Path:
     return page
 
 
-def _row(label: str, sweep: SweepResult) -> dict[str, Any]:
-    """What stands of a search in the table."""
+def _line(label: str, sweep: SweepResult) -> SearchLine:
     trials, folds = sweep.trials, [best.value for name, best in sweep.best.items() if name != FINAL]
     states = trials["state"].value_counts().to_dict() if len(trials) else {}
     final = sweep.best.get(FINAL)
-    remedy = "run that sweep again, which writes it"
-    return {
-        "label": label,
-        "split": read_json(sweep.folder / "split.json", remedy)["hash"],
-        "finished": int(states.get("complete", 0)),
-        "pruned": int(states.get("pruned", 0)),
-        "epochs": int(trials["epochs"].sum()) if len(trials) else 0,
-        "hours": float(trials["seconds"].sum()) / 3600 if len(trials) else 0.0,
-        "default": final.default if final else None,
-        "final": final.value if final else None,
-        "folds": sum(folds) / len(folds) if folds else None,
-    }
+    return SearchLine(
+        label=label,
+        split=read_json(sweep.folder / "split.json", "run that sweep again, which writes it")["hash"],
+        finished=int(states.get("complete", 0)),
+        pruned=int(states.get("pruned", 0)),
+        epochs=int(trials["epochs"].sum()) if len(trials) else 0,
+        hours=float(trials["seconds"].sum()) / 3600 if len(trials) else 0.0,
+        default=final.default if final else None,
+        final=final.value if final else None,
+        folds=sum(folds) / len(folds) if folds else None,
+    )
 
 
 def differences(sweeps: dict[str, SweepResult]) -> list[dict[str, Any]]:
@@ -136,13 +141,13 @@ def _in_words(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _print(rows: Sequence[dict[str, Any]], objective: str, console: Console) -> None:
+def _print(rows: Sequence[SearchLine], objective: str, console: Console) -> None:
     title = f"searches ({objective}, inner folds: the best of many, and no result)"
     table = Table(title=title, title_justify="left", box=None)
     for column in ("search", "finished", "pruned", "epochs", "as it is", "final", "mean of folds"):
         table.add_column(column, overflow="fold")
     for row in rows:
-        figures = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("default", "final", "folds")]
-        counts = [f"{row[name]:,.0f}" for name in ("finished", "pruned", "epochs")]
-        table.add_row(row["label"], *counts, *figures)
+        counts = [f"{count:,}" for count in (row.finished, row.pruned, row.epochs)]
+        figures = ["" if value is None else f"{value:.3f}" for value in (row.default, row.final, row.folds)]
+        table.add_row(row.label, *counts, *figures)
     console.print(table)

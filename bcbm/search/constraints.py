@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, Trial
 from bcbm.config.checks import nearest
 
 NETWORK = ("parameters", "milliseconds")  # which only a network has
+MOST = 1e15  # of a bound
 KNOWN = (*NETWORK, "calibration_slope")
 
 
@@ -25,7 +26,7 @@ class Bound(NamedTuple):
 
     def __str__(self) -> str:
         """In words."""
-        return f"at most {self.high:,g}" if math.isinf(self.low) else f"{self.low:g} to {self.high:g}"
+        return f"at most {_written(self.high)}" if math.isinf(self.low) else f"{self.low:g} to {self.high:g}"
 
 
 Constraints = Mapping[str, Bound]
@@ -42,11 +43,11 @@ def read_constraints(content: Any) -> tuple[dict[str, Bound], list[str]]:
         if name not in KNOWN:
             problems.append(f"constraints: unknown '{name}'; {nearest(str(name), KNOWN)}")
         elif name in NETWORK:
-            if isinstance(value, list) or not numbers or not 0 < value < math.inf:
+            if isinstance(value, list) or not numbers or not 0 < value <= MOST:
                 problems.append(f"constraints: {name}={value}: write the most that is allowed, above 0")
             else:
                 constraints[name] = Bound(-math.inf, float(value))
-        elif len(ends) != 2 or not numbers or not 0 <= ends[0] < 1 < ends[1] < math.inf:
+        elif len(ends) != 2 or not numbers or not 0 <= ends[0] < 1 < ends[1] <= MOST:
             problems.append(f"constraints: {name}={value}: write [low, high] around 1, such as [0.7, 1.4]")
         else:
             constraints[name] = Bound(float(ends[0]), float(ends[1]))

@@ -11,7 +11,7 @@ from planted_sweeps import planted, text_of
 from rich.console import Console
 
 from bcbm.errors import ConfigError, InputError
-from bcbm.report.pages.sweeps import write_sweeps
+from bcbm.report.pages.sweeps import SearchLine, write_sweeps
 from bcbm.search.compare import compare_sweeps, differences
 from bcbm.search.results import read_sweep
 
@@ -47,7 +47,7 @@ def test_searches_are_laid_beside_each_other(homes, tmp_path):
         assert f"{final.value:.3f}" in shown and f"{final.default:.3f}" in shown
         assert f"{sum(best.value for best in folds) / 2:.3f}" in shown
     assert "fusion 01234567" in text and "other folds" not in text
-    for name in ("race", "importances"):
+    for name in ("history", "importances"):
         pixels = matplotlib.image.imread(page.parent / "figures" / f"{name}.png")[..., :3]
         assert (pixels < 0.9).any(axis=2).mean() > 0.005, name
     assert "/sweeps/fusion/0123456789/report.html" in page_text and "<script" not in page_text
@@ -73,9 +73,7 @@ def test_what_differs_in_space_and_experiment_is_listed_and_nothing_else(homes):
 @pytest.mark.parametrize("splits", ["AA", "AB"])
 def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits):
     """Of searches that have not begun."""
-    counts = {"finished": 0, "pruned": 0, "epochs": 0, "hours": 0.0}
-    nothing = dict.fromkeys(("default", "final", "folds"))
-    rows = [{"label": f"{n}", "split": split, **counts, **nothing} for n, split in enumerate(splits)]
+    rows = [SearchLine(f"{n}", split, 0, 0, 0, 0.0, None, None, None) for n, split in enumerate(splits)]
     page = write_sweeps(
         tmp_path,
         objective="auroc",
@@ -89,6 +87,15 @@ def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits)
     assert ("other folds" in text_of(page)) == (splits == "AB")
 
 
+def test_one_search_in_two_places_has_two_names(tmp_path):
+    homes = [tmp_path / place / "0123456789" for place in ("here", "there")]
+    for home in homes:
+        planted(home, studies=["final"], trials=1)
+    page = compare_sweeps([*map(str, homes), f"run.root={tmp_path}"], Console(quiet=True))
+    assert page.parent.name == "1-fusion-01234567+2-fusion-01234567"
+    assert "They have one space and one experiment" in text_of(page)
+
+
 def test_searches_for_other_things_and_no_searches_are_refused(homes, tmp_path):
     other = tmp_path / "brier"
     shutil.copytree(homes[0], other)
@@ -96,7 +103,7 @@ def test_searches_for_other_things_and_no_searches_are_refused(homes, tmp_path):
     (other / "sweep.yaml").write_text(yaml.safe_dump({**plan, "objective": ["brier"]}))
     quiet = Console(quiet=True)
     with pytest.raises(InputError, match=f"{other}.*brier.*auroc"):
-        compare_sweeps([str(homes[0]), str(other)], quiet)
+        compare_sweeps([str(homes[0]), str(other), str(homes[1])], quiet)
     with pytest.raises(InputError, match=f"{tmp_path}.* is not a sweep folder"):
         compare_sweeps([str(homes[0]), str(tmp_path)], quiet)
     for words in ([str(homes[0])], [str(homes[0])] * 2):

@@ -35,6 +35,7 @@ space:
         ({"milliseconds": "fast"}, ["milliseconds=fast"]),
         ({"milliseconds": [1, 2]}, ["milliseconds=[1, 2]"]),
         ({"parameters": math.inf}, ["parameters=inf"]),
+        ({"parameters": 10**400}, ["parameters=1000"]),
         ({"calibration_slope": 0.8}, ["calibration_slope=0.8", "[low, high]"]),
         ({"calibration_slope": [1.1, 1.4]}, ["calibration_slope=[1.1, 1.4]", "around 1"]),
         ({"calibration_slope": [0.8, math.nan]}, ["calibration_slope=", "around 1"]),
@@ -60,6 +61,7 @@ def test_how_far_a_figure_lies_outside_is_a_share_and_what_is_not_defined_is_out
     assert [most.violation(value) for value in (300, 200, 100)] == [0.5, 0, -0.5]
     assert around.violation(3) == 0.5 and around.violation(0.3) == pytest.approx(0.1)
     assert around.violation(1) < 0 < around.violation(math.nan) and str(around) == "0.5 to 2"
+    assert str(Bound(-math.inf, 2e6)) == "at most 2,000,000" and str(Bound(-math.inf, 0.5)) == "at most 0.5"
 
 
 def parameters(settings):

@@ -63,7 +63,7 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
     save_png(figure, path)
 
 
-def importances_figure(importances: pd.DataFrame, path: Path) -> None:
+def compared_importances_figure(importances: pd.DataFrame, path: Path) -> None:
     """Write a PNG, a line a parameter, a mark a search: its final study, or the mean of its folds.
 
     Args:

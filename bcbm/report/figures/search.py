@@ -72,7 +72,7 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def race_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Path) -> None:
+def compared_history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Path) -> None:
     """Write a PNG, a panel a study: the best value so far of several searches over their trials.
 
     Args:

@@ -61,13 +61,13 @@ def write_search(
         sweep=sweep,
         objectives=objectives,
         constraints=constraints,
-        kept=kept(trials) if constraints else {},
+        feasible=feasible_counts(trials) if constraints else {},
         config=sweep["config"],
         states=trials["state"].value_counts().to_dict() if len(trials) else {},
         hours=float(trials["seconds"].sum()) / 3600 if len(trials) else 0.0,
         best=best,
         choices=choices(sweep, best),
-        figure=lambda value: f"{value:.3f}" if not abs(value) >= 100 else f"{value:,.0f}",
+        figure=lambda value: f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}",
         missing=missing,
         nested=nested,
         verdict=verdict(nested, missing),
@@ -102,7 +102,7 @@ def verdict(nested: Mapping[str, Any] | None, missing: Mapping[str, str]) -> tup
     return ("Worse" if high < 0 else "Not shown to be better") + " than the experiment as it is", ""
 
 
-def kept(trials: pd.DataFrame) -> dict[str, tuple[int, int]]:
+def feasible_counts(trials: pd.DataFrame) -> dict[str, tuple[int, int]]:
     """Of each study, how many finished trials keep the constraints, and how many there are."""
     finished = trials[trials["state"] == "complete"].groupby("study", sort=False)["feasible"]
     return {str(study): (int(flags.sum()), len(flags)) for study, flags in finished}
