@@ -236,22 +236,18 @@ def test_other_labels_of_the_test_patients_change_no_figure_of_a_fold_study(prep
     assert reports[0] == reports[1]
 
 
-def test_settings_reach_the_training(prepared, tmp_path):
+def test_settings_reach_the_training_and_a_trial_leaves_the_figures_that_constraints_bound(
+    prepared, tmp_path
+):
     config, lesions, split = prepared
-    measure = measures(config, lesions, split, ("auroc", "parameters", "brier", "auroc_ER"), 2)["final"]
-    small, large = (
-        measure({"model.trunk": width}, RunFolder(tmp_path / str(width)), Silent()) for width in (8, 64)
-    )
-    assert small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
-
-
-def test_a_trial_leaves_the_figures_that_constraints_bound(prepared, tmp_path):
-    config, lesions, split = prepared
-    names = ("parameters", "milliseconds", "calibration_slope")
-    measure = measures(config, lesions, split, ("parameters",), 2, names)["final"]
-    folder, report = RunFolder(tmp_path / "t"), Silent()
-    (size,) = measure({}, folder, report)
-    assert tuple(report.figures) == names and report.figures["parameters"] == size > 1000
+    objectives = ("auroc", "parameters", "brier", "auroc_ER")
+    bounded = ("parameters", "milliseconds", "calibration_slope")
+    measure = measures(config, lesions, split, objectives, 2, bounded)["final"]
+    folder, report = RunFolder(tmp_path / "small"), Silent()
+    small = measure({"model.trunk": 8}, folder, report)
+    large = measure({"model.trunk": 64}, RunFolder(tmp_path / "large"), Silent())
+    assert 1000 < small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+    assert tuple(report.figures) == bounded and report.figures["parameters"] == small[1]
     assert 0 < report.figures["milliseconds"] < 1000
     tables = pd.concat([folder.predictions(number) for number in (0, 1)], ignore_index=True)
     by_target = patient_level(tables).groupby("target")

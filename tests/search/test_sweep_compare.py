@@ -87,11 +87,13 @@ def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits)
     assert ("other folds" in text_of(page)) == (splits == "AB")
 
 
-def test_one_search_in_two_places_has_two_names(tmp_path):
-    homes = [tmp_path / place / "0123456789" for place in ("here", "there")]
-    for home in homes:
-        planted(home, studies=["final"], trials=1)
-    page = compare_sweeps([*map(str, homes), f"run.root={tmp_path}"], Console(quiet=True))
+def test_one_search_in_two_places_has_two_names_begun_or_not(homes, tmp_path):
+    places = [tmp_path / place / "0123456789" for place in ("here", "there")]
+    for place in places:
+        place.mkdir(parents=True)
+        for name in ("sweep.yaml", "split.json"):
+            shutil.copy(homes[0] / name, place)
+    page = compare_sweeps([*map(str, places), f"run.root={tmp_path}"], Console(quiet=True))
     assert page.parent.name == "1-fusion-01234567+2-fusion-01234567"
     assert "They have one space and one experiment" in text_of(page)
 
