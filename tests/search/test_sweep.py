@@ -24,6 +24,8 @@ from bcbm.search.objective import among, figure, measures
 from bcbm.search.results import read_sweep
 from bcbm.search.sweep import SweepWords
 from bcbm.search.worker import Job, Report
+from bcbm.statistics.calibration import calibration
+from bcbm.statistics.metrics import patient_level
 from bcbm.system.processes import take_share
 
 TABULAR = [
@@ -234,13 +236,24 @@ def test_other_labels_of_the_test_patients_change_no_figure_of_a_fold_study(prep
     assert reports[0] == reports[1]
 
 
-def test_settings_reach_the_training(prepared, tmp_path):
+def test_settings_reach_the_training_and_a_trial_leaves_the_figures_that_constraints_bound(
+    prepared, tmp_path
+):
     config, lesions, split = prepared
-    measure = measures(config, lesions, split, ("auroc", "parameters", "brier", "auroc_ER"), 2)["final"]
-    small, large = (
-        measure({"model.trunk": width}, RunFolder(tmp_path / str(width)), Silent()) for width in (8, 64)
-    )
-    assert small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+    objectives = ("auroc", "parameters", "brier", "auroc_ER")
+    bounded = ("parameters", "milliseconds", "calibration_slope")
+    measure = measures(config, lesions, split, objectives, 2, bounded)["final"]
+    folder, report = RunFolder(tmp_path / "small"), Silent()
+    small = measure({"model.trunk": 8}, folder, report)
+    large = measure({"model.trunk": 64}, RunFolder(tmp_path / "large"), Silent())
+    assert 1000 < small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+    assert tuple(report.figures) == bounded and report.figures["parameters"] == small[1]
+    assert 0 < report.figures["milliseconds"] < 1000
+    tables = pd.concat([folder.predictions(number) for number in (0, 1)], ignore_index=True)
+    by_target = patient_level(tables).groupby("target")
+    slopes = [calibration(rows["label"], rows["probability"])[0] for _, rows in by_target]
+    assert len(slopes) == 3 and report.figures["calibration_slope"] in slopes
+    assert abs(report.figures["calibration_slope"] - 1) == max(abs(slope - 1) for slope in slopes)
 
 
 def test_a_trial_stops_in_the_epoch_that_its_report_says(prepared, tmp_path):
