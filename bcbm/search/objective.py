@@ -168,7 +168,7 @@ def measures(
             known=known_targets(config.cohort.targets),
             least=config.class_patients,
         )
-        seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
+        seen = lesions.among(np.sort(np.concatenate([parts["train"], parts["validation"]])))
         result[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs, bounded)
     everybody = make_split(
         lesions.entering,
@@ -184,15 +184,3 @@ def measures(
     )
     result[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs, bounded)
     return result
-
-
-def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
-    """The lesions of some rows of `entering`, and nothing of any other patient."""
-    entering = lesions.entering.iloc[rows].reset_index(drop=True)
-    return replace(
-        lesions,
-        table=lesions.table[lesions.table["patient_id"].isin(entering["patient_id"])].reset_index(drop=True),
-        entering=entering,
-        values={name: value[rows] for name, value in lesions.values.items()},
-        present=lesions.present[rows],
-    )

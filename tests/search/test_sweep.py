@@ -20,7 +20,7 @@ from bcbm.errors import ConfigError
 from bcbm.features.crops import CropStore
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
-from bcbm.search.objective import among, figure, measures
+from bcbm.search.objective import figure, measures
 from bcbm.search.results import read_sweep
 from bcbm.search.sweep import SweepWords
 from bcbm.search.worker import Job, Report
@@ -289,7 +289,7 @@ def test_lesions_are_taken_with_their_crops(prepared, tmp_path):
     count = len(lesions.entering)
     crops = CropStore([(tmp_path / f"{row}.npy", row) for row in range(count)], 8)
     rows = np.array([1, 3, count - 1])
-    some = among(replace(lesions, values={**lesions.values, "crops": crops}), rows)
+    some = replace(lesions, values={**lesions.values, "crops": crops}).among(rows)
     assert [row for _, row in some.values["crops"].where] == rows.tolist()
     assert some.entering["lesion_id"].tolist() == lesions.entering["lesion_id"].iloc[rows].tolist()
     assert np.array_equal(some.values["radiomics"], lesions.values["radiomics"][rows], equal_nan=True)
