@@ -19,13 +19,16 @@ from bcbm.cohort.formats.tcia import read_download
 from bcbm.cohort.synthetic import write_cohort
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
+from bcbm.crossvalidation.results import page as report_page  # which `workplace` takes away
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import extract_cohort
+from bcbm.fit import fit
 from bcbm.prediction.bundle import EXPERIMENT, METADATA, RANGES
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
 from bcbm.report.words import with_interval
+from bcbm.runs.finished import read_run
 from bcbm.validation.compare import compare_models
 from bcbm.validation.request import names_models
 from bcbm.validation.validate import CONTENT, PAGE, validate
@@ -143,6 +146,45 @@ def test_patients_that_the_model_was_trained_on_are_refused_also_among_others(
     words = [f"cohort.root={tmp_path / 'mixed'}", f"cohort.exclude={tmp_path / 'without.csv'}"]
     content = validate([str(model), *words, f"out={tmp_path / 'out'}", *FEW], QUIET)
     assert content["cohorts"][0]["patients"] == PATIENTS
+
+
+def test_a_run_that_holds_sites_out_has_the_page_of_a_validation_with_a_section_for_each(
+    strangers, once, tmp_path, monkeypatch
+):
+    pages = iter([lambda *run: None, report_page])  # the second time there is something to link to
+    monkeypatch.setattr("bcbm.crossvalidation.results.page", lambda *run: next(pages)(*run))
+    roots = ",".join(map(str, strangers.values()))
+    words = [f"cohort.root=[{roots}]", "split.holdout=site", f"run.root={tmp_path}", *SMALL]
+    console = Console(record=True, width=200)
+    assert fit(compose([*words, "task.modalities=[radiomics,position]"]), console) == 0
+    (report,) = tmp_path.glob("*/*/report.html")
+    place = report.parent / "validation" / PAGE
+    content, table = json.loads((place.parent / CONTENT).read_text()), read_run(report.parent).predictions
+    assert [cohort["name"] for cohort in content["cohorts"]] == ["site1", "site2"]
+    for number, cohort in enumerate(content["cohorts"]):
+        other = content["cohorts"][1 - number]
+        assert (
+            cohort["patients"] == table.loc[table["fold"] == number, "patient_id"].nunique()
+            and not cohort["sets"]
+            and cohort["shift"]["radiomics"]
+        )
+        for target, blocks in cohort["results"]["receptors"].items():
+            rows = table[(table["target"] == target) & (table["fold"] == number)]
+            rows = rows.drop_duplicates("patient_id").dropna(subset="label")
+            block, label, probability = blocks["patient"], rows["label"], rows["patient_probability"]
+            assert set(block) == set(once[0]["cohorts"][0]["results"]["receptors"][target]["patient"])
+            assert block["auroc"] == pytest.approx(roc_auc_score(label, probability))
+            assert block["brier"] == pytest.approx(brier_score_loss(label, probability))
+            assert block["threshold"] == rows["threshold"].iloc[0]
+            counts = {"positive": other["results"]["receptors"][target]["positives"]}
+            counts["negative"] = other["results"]["receptors"][target]["negatives"]
+            assert cohort["training"][target] == counts, "trained on the other site"
+            assert with_interval(block) in console.export_text(clear=False)
+            assert with_interval(block) in place.read_text()
+    assert 0 <= content["pooled"]["ER"]["i2"] <= 1 and len(content["told_apart"]) == 1
+    assert 'href="validation/report.html"' in report.read_text()
+    index = (tmp_path / "index.html").read_text()
+    assert f'href="{place.relative_to(tmp_path).as_posix()}"' in index
 
 
 def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, strangers, tmp_path):
