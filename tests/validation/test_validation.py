@@ -151,7 +151,7 @@ def test_patients_that_the_model_was_trained_on_are_refused_also_among_others(
 def test_a_run_that_holds_sites_out_has_the_page_of_a_validation_with_a_section_for_each(
     strangers, once, tmp_path, monkeypatch
 ):
-    pages = iter([lambda *run: None, report_page])  # the second time there is something to link to
+    pages = iter([lambda *run: tmp_path, report_page])  # the second time there is something to link to
     monkeypatch.setattr("bcbm.crossvalidation.results.page", lambda *run: next(pages)(*run))
     roots = ",".join(map(str, strangers.values()))
     words = [f"cohort.root=[{roots}]", "split.holdout=site", f"run.root={tmp_path}", *SMALL]
