@@ -11,6 +11,7 @@ from bcbm.cohort.near import signed_log
 from bcbm.cohort.patient_labels import patient_labels
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
+from bcbm.statistics.subtype import NEEDED, sign_counts
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the lesions that lie below a quantile; no extreme is told
 ROUNDS = 1000  # of the sum of a lesion's content
@@ -23,7 +24,8 @@ def described(lesions: Lesions, targets: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         `patients`, `lesions`; `labels`, positive and negative patients a target; `volume`, in mm3, the
-        quantiles at `shares`; `acquisition`, patients a kind.
+        quantiles at `shares`; `acquisition`, patients a kind; with ER, PR and HER2 among the targets
+        `receptors`, see `sign_counts`.
     """
     table = lesions.entering
     patients = table.groupby("patient_id")
@@ -46,6 +48,7 @@ def described(lesions: Lesions, targets: Sequence[str]) -> dict[str, Any]:
         "shares": list(SHARES),
         "volume": table["volume"].quantile(list(SHARES)).tolist(),
         "acquisition": kinds,
+        **({"receptors": sign_counts(labels)} if set(NEEDED) <= set(targets) else {}),
     }
 
 

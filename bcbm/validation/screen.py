@@ -93,6 +93,10 @@ def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
             if kind != "frozen"
         ]
         lines.append(f"{target}: Brier score gained by recalibration: {', '.join(gains)}")
+    if (derived := cohort["results"].get("derived")) and "patient" in derived["HR"]:
+        hr, subtype = derived["HR"]["patient"], derived["subtype"]
+        text = f"HR status (ER or PR): AUROC {with_interval(hr)}; subtype: mean AUROC of a class "
+        lines.append(f"{text}{number(subtype['mean_auroc'])}, accuracy {number(subtype['accuracy'])}")
     for target, classes in cohort["sets"].items():
         held = [f"{share(row['held'])} of {row['patients']} {name}" for name, row in classes.items()]
         lines.append(f"{target}: sets meant to hold {share(validation['coverage'])} hold {', '.join(held)}")

@@ -20,6 +20,7 @@ from bcbm.statistics.external import (
 )
 from bcbm.statistics.pooling import Pooled, random_effects
 from bcbm.statistics.results import AurocBlock
+from bcbm.statistics.subtype import labels_of
 from bcbm.statistics.updating import Updated, cross_validated_update
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
@@ -158,7 +159,9 @@ def _cohort(cohort: FrozenCohort, targets: Sequence[str]) -> CohortValidation:
     draws, seed = config.bootstrap, config.seed
     trained = {target: dict(cohort.training["labels"][target]) for target in targets}
     shares = training_shares(trained)
-    results = external_results(predictions, shares, entering, resamples=draws, seed=seed)
+    signs = cohort.training.get("receptors")  # which models of before do not tell
+    training = None if signs is None else labels_of(signs)
+    results = external_results(predictions, shares, entering, training, resamples=draws, seed=seed)
     known = [target for target, block in results["receptors"].items() if "patient" in block]
     patients = cohort.patients
     own = {target: patients[patients["target"] == target] for target in known}

@@ -118,6 +118,11 @@ def test_figures_are_those_of_the_models_own_predictions_and_of_its_thresholds(
         assert cohort["sets"][target]["positive"]["held"] == pytest.approx(sets)
         assert cohort["recalibrated"][target]["frozen"]["brier"] == block["brier"]
         assert with_interval(block) in screen
+    hr = cohort["results"]["derived"]["HR"]["patient"]
+    either = rows[["ER", "PR"]].eq("+").any(axis=1)
+    known = either | rows[["ER", "PR"]].eq("-").all(axis=1)
+    assert (hr["positives"], hr["negatives"]) == (either.sum(), (known & ~either).sum())
+    assert with_interval(hr) in screen
     stored = json.loads((folder / CONTENT).read_text())
     auroc = stored["cohorts"][0]["results"]["receptors"]["ER"]["patient"]["auroc"]
     assert auroc == cohort["results"]["receptors"]["ER"]["patient"]["auroc"]
@@ -181,6 +186,9 @@ def test_a_run_that_holds_sites_out_has_the_page_of_a_validation_with_a_section_
             assert cohort["training"][target] == counts, "trained on the other site"
             assert with_interval(block) in console.export_text(clear=False)
             assert with_interval(block) in place.read_text()
+    hr = [cohort["results"]["derived"]["HR"]["patient"]["auroc"] for cohort in content["cohorts"]]
+    in_run = read_run(report.parent).results["derived"]["HR"]["patient"]["auroc"]
+    assert np.mean(hr) == pytest.approx(in_run), "derived as in the run"
     assert 0 <= content["pooled"]["ER"]["i2"] <= 1 and len(content["told_apart"]) == 1
     assert 'href="validation/report.html"' in report.read_text()
     index = (tmp_path / "index.html").read_text()
@@ -202,6 +210,29 @@ def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, stra
     assert "ER" not in content["cohorts"][0]["recalibrated"] and "ER" not in content["cohorts"][0]["sets"]
     assert all("reason" in block for block in content["cohorts"][1]["results"]["receptors"].values())
     assert content["cohorts"][1]["shift"]["radiomics"] and not content["pooled"]
+
+
+def test_a_target_of_ones_own_is_validated_where_its_column_is_there_and_said_where_it_is_not(
+    trained_on, strangers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bcbm.validation.validate.write_page", lambda path, *content: path)  # none reads it
+    own = 'cohort.targets={Old: {column: Years, positive: ">= 50"}}'
+    roots = {}
+    for name, root in {"own": trained_on, "with": strangers[1], "without": strangers[2]}.items():
+        ages = pd.read_csv(root / "manifest.csv", usecols=["patient"], dtype=str)["patient"]
+        years = 40 + 20 * ages.rank(method="dense").mod(2)
+        roots[name] = changed(root, tmp_path / name, **({"Years": years} if name != "without" else {}))
+    words = [own, "task.targets=[ER,Old]", "task.modalities=[position]", f"run.root={tmp_path}"]
+    out = tmp_path / "model"
+    export(run(compose([*words, f"cohort.root={roots['own']}", *SMALL]), QUIET), out, QUIET)
+    words = [f"cohort.root={roots[name]}" for name in ("with", "without")]
+    console = Console(record=True, width=300)
+    content = validate([str(out), *words, f"out={tmp_path / 'out'}", *FEW], console)
+    first, second = (cohort["results"]["receptors"] for cohort in content["cohorts"])
+    assert (first["Old"]["positives"], first["Old"]["negatives"]) == (PATIENTS / 2, PATIENTS / 2)
+    assert "patient" in first["Old"] and content["training"]["Old"]["auroc"]
+    assert "patient" in second["ER"] and "reason" in second["Old"]
+    assert "no column 'Years'" in console.export_text()
 
 
 def test_several_cohorts_are_pooled_and_told_apart_and_the_second_site_is_shifted(model, strangers, tmp_path):
