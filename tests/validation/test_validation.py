@@ -29,8 +29,9 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
+from bcbm.validation.cohorts import frozen_cohort
 from bcbm.validation.compare import compare_models
-from bcbm.validation.request import names_models
+from bcbm.validation.request import names_models, requested
 from bcbm.validation.validate import CONTENT, PAGE, validate
 
 QUIET = Console(quiet=True)
@@ -210,6 +211,25 @@ def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, stra
     assert "ER" not in content["cohorts"][0]["recalibrated"] and "ER" not in content["cohorts"][0]["sets"]
     assert all("reason" in block for block in content["cohorts"][1]["results"]["receptors"].values())
     assert content["cohorts"][1]["shift"]["radiomics"] and not content["pooled"]
+
+
+def test_the_sets_of_a_cohort_are_the_same_whatever_its_labels_are(model, strangers, tmp_path):
+    table = pd.read_csv(strangers[1] / "manifest.csv", dtype={"patient": str})
+    signs = table[["ER", "PR", "HER2"]].replace({"+": "-", "-": "+"})
+    other = {"turned": signs, "none": signs.where(signs == "", "")}
+    trained, cohorts = read_model(model), {"own": strangers[1]}
+    for name, labels in other.items():
+        cohorts[name] = changed(strangers[1], tmp_path / name, **labels)
+    sides = {}
+    for name, root in cohorts.items():
+        request = requested("validate", [str(model), f"cohort.root={root}", *FEW], models=1)
+        sides[name] = frozen_cohort(trained, request.config(model, next(iter(request.cohorts))), name, QUIET)
+    own = sides["own"]
+    assert own.labels["ER"].equals(1 - sides["turned"].labels["ER"])
+    assert sides["none"].labels.isna().all(axis=None)
+    for target in trained.targets:
+        assert own.sets[target].nunique() > 1
+        assert all(side.sets[target].equals(own.sets[target]) for side in sides.values())
 
 
 def test_a_target_of_ones_own_is_validated_where_its_column_is_there_and_said_where_it_is_not(
