@@ -134,8 +134,8 @@ def _scaled(scores: pd.DataFrame, others: Mapping[str, npt.ArrayLike]) -> pd.Dat
     A scanner is as rare as it is: 0 is one that all have, 1 one that LEVEL of them have.
     """
     scaled = {}
-    for name in scores:
-        middle, high = np.nanquantile(others[name], [0.5, 1 - LEVEL])
+    for name in map(str, scores):
+        middle, high = np.nanquantile(np.asarray(others[name], np.float64), [0.5, 1 - LEVEL])
         if name == "scanner":
             middle, high = 0.0, -np.log(LEVEL)
         scaled[name] = (scores[name] - middle) / max(high - middle, FLOOR)
