@@ -10,6 +10,7 @@ import torch
 from bcbm.config.compose import compose
 from bcbm.crossvalidation import at_once
 from bcbm.crossvalidation.at_once import folds_at_once
+from bcbm.crossvalidation.parallel import STACK, fold_stack
 from bcbm.runs.identity import fingerprint
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="one after the other elsewhere")
@@ -96,3 +97,16 @@ def test_how_many_folds_stand_side_by_side_is_no_part_of_a_runs_identity():
     assert fingerprint(compose(["trainer.devices=2"]), "cohort", "split") != fingerprint(
         compose(), "cohort", "split"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "images"),
+    [
+        ((), {"bcbm.model.encoders.resnet", "bcbm.data.augmentation.kernels"}),
+        (("model.encoder=densenet121", "augment=light"), {"bcbm.model.encoders.densenet"}),
+        (("task.modalities=[radiomics]",), set()),
+        (("experiment=demo+baselines/forest",), set()),
+    ],
+)
+def test_folds_share_what_their_images_take_before_they_begin(words, images):
+    assert set(fold_stack(compose(["experiment=demo", *words]))) - set(STACK) == images
