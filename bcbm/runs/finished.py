@@ -24,6 +24,8 @@ from bcbm.system.files import read_json
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
 CARD_FILE = "deep_features.json"  # of a run: the card of the network that made its deep features
+SITE = "site"  # the column whose values, held out one by one, have a page of their own,
+SITES_PAGE = "validation/report.html"  # which lies here in the folder of a run
 FOLD_ANEW = "remove its fold and run the same fit command again"
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
