@@ -20,6 +20,7 @@ LONGEST = 60  # signs of a cell that a message shows
 REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
     "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
+    "file that ends inside a row": "look whether it was copied whole, and end its last row with a line break",
     "line break in a cell": "write it on one line; it may come from a quotation mark too many",
     "hidden row": "it is read as any other; show it, or delete it if it is not to count",
     "hidden column": "it is read as any other; show it, or delete it if it is not to count",
@@ -51,7 +52,7 @@ _DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
 # Least, most, and what a number with a unit is multiplied by.
 _AGE = (0.01, 130.0, {word: factor for factor, text in _UNITS.items() for word in text.split()} | _DAYS)
 _FIELD = (0.01, 12.0, {"t": 1.0, "tesla": 1.0})
-_SPACING = (0.01, 25.0, {"mm": 1.0})
+_SPACING = (0.15, 25.0, {"mm": 1.0})  # below, no head is scanned: it is in centimetres
 _TIME = {"ms": 1.0, "s": 1000.0}
 _ECHO, _REPETITION = (0.05, 1e5, _TIME), (2.5, 1e5, _TIME)  # below, they are in seconds
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands

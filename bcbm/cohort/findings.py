@@ -24,6 +24,7 @@ _NOT_LESIONS = {
     "structure": "an organ at risk",
     "cavity": "a resection cavity",
     "margin": "a lesion drawn with a margin",
+    "other": "no metastasis, such as an edema",
 }
 
 

@@ -16,6 +16,7 @@ from bcbm.pathology.her2 import OPEN
 from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
 from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
 from bcbm.pathology.statuses import AS, Meanings, Status
+from bcbm.pathology.subtypes import subtype_kind, subtype_says
 from bcbm.system.words import counted
 
 if TYPE_CHECKING:  # a configuration is checked without tables
@@ -143,6 +144,19 @@ def read_labels(
             labels |= values
     if refused:
         raise InputError(*refused)
+    if "HER2" in labels and companions:  # which a plain sign does without
+        her2 = [cell_text(cell) for cell in cells[columns["HER2"]]]
+        unused = [
+            "; ".join(filter(None, others)) if with_companions(text, others) == text else ""
+            for text, others in zip(her2, zip(*companions, strict=True), strict=True)
+        ]
+        examined = [{"HER2": status.label} for status in read_statuses("HER2", unused)]
+        problems += _contradictions("its ISH", unused, examined, labels, table, rows)
+    for heading in map(str, cells.columns):
+        if kind := subtype_kind(heading):
+            texts = [cell_text(cell) for cell in cells[heading]]
+            says = [subtype_says(kind, text) for text in texts]
+            problems += _contradictions(f"column {heading}", texts, says, labels, table, rows)
     ordered = [name for name in targets if name in labels]
     ordered += [name for name in labels if name not in targets]
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
@@ -259,6 +273,29 @@ def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str)
     remedy = f"remove one, or call the one that counts {receptor}"
     found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]
     return [Problem(table, text, remedy, "receptor in two columns") for text in found]
+
+
+def _contradictions(
+    what: str,
+    texts: Sequence[str],
+    says: Sequence[Mapping[str, float]],
+    labels: Mapping[str, Sequence[float]],
+    table: str,
+    rows: Sequence[str],
+) -> list[Problem]:
+    """One if what a column beside the receptors says of them contradicts their labels, with its first row."""
+    odd: list[int] = []
+    for place, said in enumerate(says):
+        own = {name: labels[name][place] for name in RECEPTORS if name in labels}
+        hormones = [own.get(name, math.nan) for name in ("ER", "PR")]
+        own["HR"] = 1.0 if 1.0 in hormones else sum(hormones) / 2
+        if any({label, own.get(name)} == {0.0, 1.0} for name, label in said.items()):
+            odd.append(place)
+    if not odd:
+        return []
+    found = f"{what} contradicts the receptors in {counted(len(odd), 'row')}, such as {rows[odd[0]]}: "
+    remedy = f"correct one; {', '.join(name for name in RECEPTORS if name in labels)} count as they stand"
+    return [Problem(table, f"{found}'{texts[odd[0]]}'", remedy, "labels that contradict a column")]
 
 
 def _plain(heading: str) -> str:

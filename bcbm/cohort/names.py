@@ -6,7 +6,7 @@ from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-CATEGORIES = ("lesion", "target", "retreatment", "margin", "cavity", "structure")
+CATEGORIES = ("lesion", "target", "retreatment", "margin", "cavity", "structure", "other")
 HEMISPHERES = ("left", "right", "midline", "unknown")
 REGIONS = ("frontal", "parietal", "temporal", "occipital", "cerebellum", "brainstem", "deep", "unknown")
 
@@ -79,6 +79,11 @@ _WORDS = {
         bst brainstem brnstm brnstem hirnstamm opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea
         orbit orbits eye eyes eyeball globe pituitary pit stalk hippocampus hippocampal hippo foramen vent
         ventricle retina lacrimal cord
+    """,
+    ("other", ""): """
+        edema oedema oedem peritumoral perilesional flair hyperintensity necrosis necrotic radionecrosis
+        vessel meningioma hematoma haematoma hemorrhage haemorrhage infarct csf nawm artifact artefact
+        background control contralateral
     """,
     ("margin", ""): "marg margin mrg",
     ("retreatment", ""): "retreat retreated retreatment retx recur recurrent recurrence",
@@ -219,6 +224,8 @@ def _category(pieces: list[Piece], is_margin: bool) -> str:
         return "cavity"
     if structures and "tumor" not in kinds:
         return "structure"
+    if "other" in kinds and "tumor" not in kinds:
+        return "other"
     return next((kind for kind in ("margin", "retreatment") if kind in kinds), "lesion")
 
 

@@ -61,7 +61,7 @@ def unsure_names(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns name, category, hemisphere, region, confidence, lesions: a file for `cohort.names` to edit.
     """
-    lesions = table[~table["category"].isin(["structure", "cavity"]) & (table["part_of"] == "")]
+    lesions = table[~table["category"].isin(["structure", "cavity", "other"]) & (table["part_of"] == "")]
     nothing = (lesions["category"] == "target") & (lesions["name_confidence"] == 0)  # a plan's number only
     doubtful = lesions[(lesions["name_confidence"] < SURE) & ~nothing]
     columns = ["name", "category", "name_hemisphere", "name_region", "name_confidence"]

@@ -17,27 +17,31 @@ KIND = "one patient under several spellings"
 LIKE = 0.9  # of the letters of two words, beyond which the rarer one counts as misspelt,
 COMMON = 4  # if the other stands in so many times as many ids
 
+_DIGITS = str.maketrans("oil", "011")
+
 
 def bare(identifier: str) -> str:
-    """What is left of an id without case, blanks, dashes, dots and the leading zeros of its numbers.
+    """What is left of an id without case, blanks, dashes, dots, quotes and the leading zeros of its numbers.
 
     Dashes of every kind, underscores and dots are one dash between two digits and nothing elsewhere: `A-1-2`
-    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like, and
-    7.0, which programs make of a number, as 7.
+    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like, an
+    O beside a digit, and an l or I behind one, as 0 and 1, and 7.0, which programs make of a number, as 7.
 
     Example:
-        >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7")
-        (True, False)
+        >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7"), bare("'P1O'")
+        (True, False, 'p10')
     """
     whole = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", folded(identifier))
     signs = (_plain(sign) for sign in whole)
-    text = re.sub("0*([0-9]+)", r"\1", "".join(signs).translate(LOOK_ALIKES))
+    text = "".join(signs).translate(LOOK_ALIKES)
+    text = re.sub("o+(?=[0-9])|(?<=[0-9])[oil]+", lambda match: match[0].translate(_DIGITS), text)
+    text = re.sub("0*([0-9]+)", r"\1", text)
     return re.sub("(?<![0-9])-|-(?![0-9])", "", re.sub("-+", "-", text))
 
 
 def _plain(sign: str) -> str:
     category = unicodedata.category(sign)
-    if sign.isspace() or category == "Cf":  # such as a zero-width space
+    if sign.isspace() or category in ("Cf", "Pi", "Pf") or sign in "'\"`":  # such as a zero-width space
         return ""
     return (
         "-" if category in ("Pd", "Pc") or sign in ".\u00b7\u2212" else str(unicodedata.decimal(sign, sign))
@@ -65,6 +69,7 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
     groups = _spellings(patients, lambda name: misspelt.get(name, bare(name)))
     doubled = {name for group in groups for name in group}
     odd = [_unlike(name, misspelt, patients) for name in misspelt if name not in doubled]
+    odd += _studies_twice(download.studies)
     download = replace(download, problems=[*download.problems, *odd])
     if not groups:
         return download, []
@@ -102,11 +107,21 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
     )
 
 
+def _studies_twice(studies: pd.DataFrame) -> list[Problem]:
+    """Studies of a patient that differ in their spelling only."""
+    remedy = "write it in one way; they count as studies of their own"
+    return [
+        Problem(", ".join(map(repr, group)), "may be one study", remedy, "one study under several spellings")
+        for _, names in studies.groupby("patient_id")["study_id"]
+        for group in _spellings(names.astype(str), bare)
+    ]
+
+
 def _problem(spellings: Iterable[str], fate: str, remedy: str) -> Problem:
     names = ", ".join(map(repr, spellings))
     return Problem(
         names,
-        f"differ in case, blanks, dashes, leading zeros, look-alike letters or a misspelt word only{fate}",
+        f"differ in case, blanks, dashes, quotes, leading zeros, look-alikes or a misspelt word only{fate}",
         remedy,
         KIND,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.measurements import (
+    CUT_OFF,
     MASK_COLUMNS,
     MNI_COLUMNS,
     NOT_STRIPPED,
@@ -37,14 +38,17 @@ from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 5, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 6, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
+_MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names
 _HEAD = 2300.0  # ml above 0 beyond which more than a brain is left; the largest brains have 1900
 _SCRAP = 500.0, 0.05  # ml above 0, and part of the voxels, below which both no brain is there
 _FEW_BINS = 4  # grey levels of BIN_WIDTH in a whole brain that leave next to none in a lesion
 _NEGATIVE = 0.01  # part of the voxels that resampling and bias correction bring below 0 at most
 _SPIKE = 50.0  # times the brain's mean beyond which a voxel rules how it is scaled; real scans reach 8
+_CUT = 0.005  # part of the brain with the brightest value, beyond which it was cut off; real scans reach 1e-5
+_FEWEST_CUT = 100  # voxels of that value
 _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
@@ -312,6 +316,10 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
         doubts.append([SPIKED, text, "look at the image; features.crop_intensity=percentile heeds no spike"])
     remedy = "give it as it was before; its radiomics are not those of other images"
+    cut = int((values == high).sum())
+    if cut > max(_CUT * brain, _FEWEST_CUT):
+        text = f"{cut / brain:.1%} of what is above 0 has its largest value, {high:.3g}: it was cut off there"
+        doubts.append([CUT_OFF, text, remedy])
     if below > _NEGATIVE * (brain + below):
         share = below / (brain + below)
         text = f"{share:.0%} of its voxels lie below 0, and count as no brain: it was normalised before"
@@ -358,6 +366,8 @@ def _chosen(box: Box, value: int, name: str) -> tuple[Region, str]:
     text = f"{name} holds {_labels_text(labels)}"
     if len(labels) > 1 and not value:
         remedy = "set cohort.label_value, or draw each in a mask of its own"
+        if len(labels) > _MOST_LABELS:
+            remedy = "it looks like a map of probabilities: cut it at half of its largest value"
         raise MaskError("several label values", text, remedy)
     inside = foreground(box.values, value)
     if not inside.any():

@@ -152,6 +152,17 @@ class Volume(NamedTuple):
         return sitk.DICOMOrient(self.part([0, 0, 0], list(self.grid.GetSize())), "LPS")
 
 
+class _Memory:
+    """The voxels of an image as numpy asks for them, so that an array made of it keeps the image alive.
+
+    SimpleITK's own views do not: what they show is whatever takes the memory next.
+    """
+
+    def __init__(self, image: sitk.Image) -> None:
+        self.image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
+
+
 class Box(NamedTuple):
     """What of a volume is above 0.5: the values in its box (z, y, x), none where nothing is, where the box
     starts (z, y, x), what knows the volume's grid, and how many voxels of the whole are `below` 0, but for
@@ -204,7 +215,7 @@ def _opened(
         if header is None or affine is not None or not _usual(path, header):
             image = _read_by_itk(path, header, reader)
             image = image if affine is None else placed(image, affine)
-            return read(Volume(sitk.GetArrayViewFromImage(image), image))
+            return read(Volume(np.asarray(_Memory(image)), image))
         with gzip.open(path) as file:
             file.seek(int(header["vox_offset"]))
             return unpacked(file, reader, header)

@@ -57,9 +57,9 @@ _VOCABULARY = {
         sconosciuto sconosciuta onbekend ukendt okänd nieznany
     """,
     "noise": """
-        status score ihc of in the tumor tumour cells nuclei nuclear staining stained strong strongly moderate
-        moderately weak weakly intensity about approx approximately ca ~ and with by average mean der zellen
-        tumorzellen zellkerne kerne stark mässig schwach und mit
+        status score receptor ihc of in the tumor tumour cells nuclei nuclear staining stained
+        strong strongly moderate moderately weak weakly intensity about approx approximately ca ~
+        and with by average mean der zellen tumorzellen zellkerne kerne stark mässig schwach und mit
     """,
 }
 KINDS = {word: kind for kind, words in _VOCABULARY.items() for word in words.split()}

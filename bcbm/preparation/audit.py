@@ -10,6 +10,7 @@ from bcbm.cohort.table import FLOW, flow, require_modalities, settle
 from bcbm.config.schema import Config
 from bcbm.errors import Problem
 from bcbm.features.contradictions import contradictions
+from bcbm.features.identities import identity_problems
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
@@ -37,6 +38,8 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     if cohort.survey is not None:
         problems += orientation_problems(table, cohort.survey.brains)
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)
+    if config.cohort.root:  # radiomics of the embedded cohort may be drawn
+        problems += identity_problems(cohort.workbook)
     problems += telling_problems(_tellings(config, cohort))
     return _content(cohort, problems, related)
 

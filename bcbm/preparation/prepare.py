@@ -25,6 +25,7 @@ from bcbm.features.cards import Card
 from bcbm.features.contradictions import contradictions
 from bcbm.features.crops import CropStore, prepare_crops
 from bcbm.features.fingerprints import fingerprints, near_fingerprints
+from bcbm.features.identities import identity_problems
 from bcbm.features.perturbation import DRAWS, perturbed_features
 from bcbm.features.radiomics import (
     AGREEING,
@@ -202,6 +203,8 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     problems += [*doubtful_masks(table), *doubtful_studies(table)]
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)
+    if radiomics and not extract and config.cohort.root:  # those of the embedded cohort may be drawn
+        problems += identity_problems(cohort.workbook)
     problems += contradicted(table, cohort.download.targets)
     if config.split.holdout:  # of whole patients, so that what stands for a lesion goes with it
         known = patient_groups(table[~table["excluded"]], config.split.holdout)

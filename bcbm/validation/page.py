@@ -80,6 +80,12 @@ def known_targets(results: ExternalResults) -> list[str]:
     return [target for target, block in results["receptors"].items() if "patient" in block]
 
 
+def below_chance(results: ExternalResults) -> list[str]:
+    """Targets whose AUROC has an interval below 0.5: their labels may say positive of what is negative."""
+    blocks = results["receptors"]
+    return [name for name in known_targets(results) if blocks[name]["patient"]["auroc_high"] < 0.5]
+
+
 def verdict(validation: "Validation") -> tuple[str, str]:
     """The result in a line, and its kind: clean, warn or leaky."""
     if validation["leaky"]:
@@ -93,6 +99,8 @@ def verdict(validation: "Validation") -> tuple[str, str]:
             if block["patient"]["auroc"] > 0.5 and block["patient"]["q"] < SURE
         ]
         words = f"better than chance for {listed(above)}" if above else "not shown to be better than chance"
+        if below := below_chance(cohort["results"]):
+            words += f", below chance for {listed(below)}: are its labels exchanged?"
         parts.append(f"{cohort['name']}: {words if blocks else 'no figure'}")
         held |= bool(above)
     return "; ".join(parts), "clean" if held else "warn"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bcbm.report.words import REFITTED, figure, number, share, signed, with_interval
 from bcbm.terminal.words import print_line, say
-from bcbm.validation.page import known_targets, shifted
+from bcbm.validation.page import below_chance, known_targets, shifted
 
 if TYPE_CHECKING:
     from bcbm.validation.validate import CohortValidation, Validation
@@ -79,6 +79,11 @@ def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
     if known:
         least = [f"{target} {number(block['smallest_auroc'])}" for target, block in known.items()]
         lines.append(f"least AUROC to be seen with 80 % power: {', '.join(least)}")
+    lines += [
+        f"{target}: the interval of its AUROC lies below 0.5; look whether its column says positive of what "
+        "the model's training called negative"
+        for target in below_chance(cohort["results"])
+    ]
     for target, block in known.items():
         trained = cohort["training"][target]
         before = share(trained["positive"], trained["positive"] + trained["negative"])

@@ -161,6 +161,89 @@ def test_levels_described_in_words_of_the_field_are_what_they_say_and_others_are
     assert len(said) == 1 and "PR 0" in said[0] and "second reader" in said[0]
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"er": {"Levels": {"0": "positive", "1": "negative"}}},
+        {"ER": {"Levels": {"0.0": "positive", "1.0": "negative"}}},
+        {"ER": {"Levels": {"0": "receptor positive", "1": "receptor negative"}}},
+    ],
+    ids=["another case", "numbers", "in words"],
+)
+def test_levels_count_however_column_and_level_are_written(tmp_path, description):
+    root = coded(tmp_path, "0", "1")
+    (root / "participants.json").write_text(json.dumps(description))
+    assert read_bids(root).studies["ER"].tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{"Description": "0 = positive, 1 = negative"}, {"Levels": ["positive", "negative"]}],
+    ids=["a sentence", "a list"],
+)
+def test_codes_that_are_described_elsewhere_than_in_levels_are_said(tmp_path, words):
+    root = coded(tmp_path, "0", "1")
+    (root / "participants.json").write_text(json.dumps({"ER": words}))
+    assert any("participants.json" in line and "0 and 1" in line for line in lines(read_bids(root).problems))
+
+
+def test_numbers_of_another_unit_count_as_that_and_are_said(tmp_path):
+    root = dataset(tmp_path / "bids", "participant_id\tER\tage\ttr\nsub-1\t+\t600\t2\nsub-2\t-\t720\t0.5\n")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    units = {"age": {"Units": "months"}, "tr": {"Units": "s"}}
+    (root / "participants.json").write_text(json.dumps(units))
+    download = read_bids(root)
+    assert download.studies["age"].tolist() == ["50", "60", "60"]
+    assert download.studies["tr"].tolist() == ["2000", "500", "500"]
+    assert {cell.column for cell in download.odd_cells} == {"age", "tr"}
+
+
+@pytest.mark.parametrize(
+    "sidecar",
+    [
+        {"ContrastBolusIngredient": "NONE"},
+        {"EchoTime": 0.12},
+        {"SeriesDescription": "ax t2 tse"},
+        {"ProtocolName": "T1 pre contrast"},
+    ],
+    ids=lambda sidecar: next(iter(sidecar)),
+)
+def test_a_sidecar_of_another_image_than_a_contrasted_t1_is_said(tmp_path, sidecar):
+    root = coded(tmp_path, "+", "-")
+    path = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.json"
+    path.write_text(json.dumps({"EchoTime": 0.003, "SeriesDescription": "t1 mprage post Gd"}))
+    assert not any("sidecar" in line for line in lines(read_bids(root).problems))
+    path.write_text(json.dumps(sidecar))
+    (text,) = (line for line in lines(read_bids(root).problems) if "sidecar" in line)
+    assert "sub-1" in text and str(next(iter(sidecar.values()))) in text
+
+
+def test_a_table_that_contradicts_the_sidecars_of_images_is_said_once_a_column(tmp_path):
+    people = "participant_id\tER\tmanufacturer\tfield_strength\n"
+    root = dataset(tmp_path / "bids", f"{people}sub-1\t+\tGE\t3\nsub-2\t-\tSiemens\t1.5\n")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    for name in ("sub-1/anat/sub-1_ce-gd_T1w", "sub-2/ses-a/anat/sub-2_ses-a_T1w"):
+        sidecar = {"Manufacturer": "SIEMENS Healthineers", "MagneticFieldStrength": 2.89}
+        (root / f"{name}.json").write_text(json.dumps(sidecar))
+    first, second = [line for line in lines(read_bids(root).problems) if "sidecars" in line]
+    assert "field_strength of 1 study" in first and "sub-2_ses-a: 1.5 here" in first
+    assert "manufacturer of 1 study" in second and "sub-1: GE here" in second
+
+
+def test_a_phase_is_no_image(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    plain = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.nii.gz"
+    plain.rename(plain.with_name("sub-1_ce-gd_part-phase_T1w.nii.gz"))
+    assert any("sub-1: has masks and no T1w image" in line for line in lines(read_bids(root).problems))
+
+
+def coded(folder, first, second):
+    """A dataset of two subjects, whose ER is as it is given, and a mask."""
+    root = dataset(folder / "bids", f"participant_id\tER\nsub-1\t{first}\nsub-2\t{second}\n")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    return root
+
+
 def test_masks_of_a_study_in_several_places_and_an_image_without_an_agent_are_said(tmp_path):
     root = dataset(tmp_path / "bids")
     image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")

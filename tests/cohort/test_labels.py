@@ -66,8 +66,9 @@ def test_ish_in_a_column_of_its_own_decides_2_plus_and_touches_no_plain_sign():
     labels, problems, readings = read(columns)
     assert values(labels, "HER2") == [1, 0, None, 1, 0]
     assert ("HER2", "2+; ISH amplified") in readings
-    (problem,) = problems
+    contradicted, problem = sorted(problems, key=lambda problem: "2+" in problem.found)
     assert problem.where == "book" and "2+" in problem.found and "1 row" in problem.found
+    assert "1 row" in contradicted.found and "row 5" in contradicted.found
     _, problems, _ = read({"HER2": ["2+"], "HER2 FISH": ["+"], "HER2 SISH": ["-"]})
     assert "row 2" in problems[0].where and "contradicts" in problems[0].found
 
@@ -80,13 +81,32 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
     }
     labels, problems, _ = read(columns)
     assert values(labels, "HER2") == [1, 0, 1, 0, None, 1]
-    (problem,) = problems
+    problem, contradicted = problems
     assert "row 6" in problem.where and "4.5" in problem.found
+    assert "row 7" in contradicted.found and "1.0" in contradicted.found
     labels, problems, _ = read({"HER2": ["2+"] * 4, "HER2 FISH": [1.0, 1.4, 2.3, 6.5]})
     assert values(labels, "HER2") == [0, 0, None, 1], "in a column of numbers 1.0 is no yes"
     assert "row 4" in problems[0].where and "ratio" in problems[0].found
     labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 0.0]})
     assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells", "odd"),
+    [
+        ("Molecular subtype", ["TNBC", "HR+/HER2-", "Luminal A", "HER2-enriched"], ["row 2"]),
+        ("HR status", ["+", "neg", "", "1"], ["row 3"]),
+        ("TNBC", ["no", "yes", "no", ""], ["row 3"]),
+        ("subtype", ["HR positive", "hr+ her2+", "?", ""], ["row 3"]),
+    ],
+)
+def test_a_column_that_contradicts_the_receptors_is_said_with_its_first_row(heading, cells, odd):
+    columns = {"ER": ["+", "-", "+", "-"], "PR": ["+", "+", "+", "-"], "HER2": ["-", "-", "", "+"]}
+    labels, problems, _ = read(columns | {heading: cells})
+    assert values(labels, "ER") == [1, 0, 1, 0]
+    if heading == "HR status":  # the last says +, and both are negative
+        assert "2 rows" in problems[0].found
+    assert [row for row in odd if row in problems[0].found] == odd and len(problems) == 1
 
 
 def test_receptors_are_found_under_the_headings_of_hospitals_and_two_that_may_be_one_are_refused():

@@ -278,3 +278,16 @@ def test_a_real_name_says_the_same_in_words_of_the_field():
 def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
     assert plain_name(name) == plain
     assert plain_name(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["edema-left-frontal", "peritumoralEdema", "necrotic-core", "csf", "contralateral control", "vessel"],
+)
+def test_what_is_drawn_and_is_no_metastasis_is_neither_lesion_nor_structure(name):
+    assert read_name(name).category == "other"
+
+
+@pytest.mark.parametrize("name", ["necrotic-met-left-frontal", "tumor_edema", "hemorrhagic met", "central"])
+def test_a_metastasis_beside_an_edema_is_a_lesion(name):
+    assert read_name(name).category == "lesion"

@@ -62,11 +62,22 @@ def prepared(root, folder, *words):
         ("\u0405it\u0435-7", True),
         ("Site-\u0667", True),
         ("Cite-7", False),
+        ("'Site-7'", True),
+        ("\u201cSite-7\u201d", True),
+        ("Site-O7", True),
+        ("Site-7l", False),
+        ("Site-7O", False),
     ],
 )
 def test_no_other_id_is_made_by_case_blanks_dashes_zeros_and_look_alikes(spelling, same):
     assert (bare(spelling) == bare("Site-7")) == same
     assert bare("Site-0") == bare("site-000") != bare("Site-")
+
+
+def test_an_o_or_an_l_among_digits_is_a_digit():
+    assert bare("P1O") == bare("P10") and bare("P1l") == bare("P11") and bare("PO01") == bare("P001")
+    assert bare("Oslo1") != bare("Oslo10") and bare("Oslo01") == bare("Oslo1")
+    assert bare("trial01") == bare("trial1") != bare("tria11")
 
 
 def test_a_dash_between_numbers_keeps_them_apart():

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
-from bcbm.features.radiomics import FEATURES
+from bcbm.features.radiomics import FEATURES, extract_cohort
+from bcbm.features.records import Study
 
 PATIENTS, SIZE = 8, 20
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 FIRST, SECOND, LAST = (f"BCBM-RadioGenomics-{number}-0" for number in (1, 2, PATIENTS))
 NAME = "left-frontal"  # of each patient's first lesion
 OTHER = "right-parietal"  # of every second pair of patients, the second
-FRACTIONS = [FEATURES.index(f"original_shape_{name}") for name in ("Elongation", "Flatness", "Sphericity")]
-OF_FILES = [FEATURES.index(f"original_{name}") for name in ("shape_VoxelVolume", "firstorder_Mean")]
 LESIONS = PATIENTS + PATIENTS // 2
 
 
@@ -37,14 +36,21 @@ def write_download(root: Path) -> None:
             low = 4 + 7 * place
             mask[low : low + 4, low : low + 4, low : low + 3 + number % 3] = 1
             save(mask_of(root, study, name), mask)
-            values = rng.lognormal(0, 1, len(FEATURES))
-            values[FRACTIONS] /= 1 + values[FRACTIONS]
-            values[OF_FILES] = mask.sum(), brain[mask > 0].mean()
-            radiomics.append([study, f"mask_{name}", *values])
+            radiomics.append((study, name))
     heads = ["ID", "ER", "PR", "HER2", "Age", "Magnetic Field Strength ID", "Year"]
     write_sheet(root, CLINICAL_WORKBOOK, pd.DataFrame(clinical, columns=heads))
-    heads = ["FilenamePrefix", "Segmentation_Name", *FEATURES]
-    write_sheet(root, RADIOMICS_WORKBOOK, pd.DataFrame(radiomics, columns=heads))
+    studies = {study: Study(image_of(root, study), {}) for study, _ in radiomics}
+    for study, name in radiomics:
+        studies[study].masks[f"{study}/{name}"] = mask_of(root, study, name)
+    values = extract_cohort(list(studies.values()), 1)[0]
+    lesions = pd.DataFrame(
+        {
+            "FilenamePrefix": [study for study, _ in radiomics],
+            "Segmentation_Name": [f"mask_{name}" for _, name in radiomics],
+        },
+        [f"{study}/{name}" for study, name in radiomics],
+    )
+    write_sheet(root, RADIOMICS_WORKBOOK, lesions.join(values[list(FEATURES)]))
 
 
 def write_sheet(root: Path, book: tuple[str, str], table: pd.DataFrame) -> None:

@@ -355,6 +355,12 @@ def _(root: Path) -> None:
     _exchange(mask_of(root, FIRST), mask_of(root, SECOND))
 
 
+@kind("an image of an 8-bit export", f"{FIRST}_image", "255", "cut off", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    save(path, np.clip(values_of(path), 0, 255).astype(np.uint8))
+
+
 @kind("an image with a spike", f"{FIRST}_image", "times the mean", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     values = values_of(image_of(root, FIRST)).copy()

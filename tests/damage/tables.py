@@ -8,7 +8,7 @@ from openpyxl import load_workbook
 from openpyxl.styles import Font
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
-from damage.given import FIRST, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
+from damage.given import FIRST, LESIONS, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
 from damage.kind import SAID, TABLES, kind
 
 CLINICAL, RADIOMICS = CLINICAL_WORKBOOK[0], RADIOMICS_WORKBOOK[0]
@@ -217,6 +217,25 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, change)
 
 
+@kind("one patient behind a quotation mark", '"\'BCBM-RadioGenomics-2"', "cohort.same_patients")
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID="'BCBM-RadioGenomics-2-1")])
+
+    edit(root, CLINICAL_WORKBOOK, change)
+
+
+@kind("one study in other letters", "'P7-1', 'p7-1'", "one study", end=SAID, lost=4)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table["study"] = table["patient"] + "-1"
+    table.loc[1, ["patient", "ER", "PR", "HER2"]] = table.loc[0, ["patient", "ER", "PR", "HER2"]]
+    table.loc[:1, "study"] = ["P7-1", "p7-1"]
+    table.loc[:1, "patient"] = "P7"
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 @kind("an id spelt unlike all others", "BCBM-RadioGenomcis-77", "BCBM-RadioGenomics-1", end=SAID)
 def _(root: Path) -> None:
     def change(table: pd.DataFrame) -> pd.DataFrame:
@@ -329,9 +348,51 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
 
 
+@kind("a subtype that contradicts the receptors", CLINICAL, "subtype", "1 row", FIRST, "'TNBC'", end=SAID)
+def _(root: Path) -> None:
+    cells = ["TNBC", "HR+/HER2-", *[""] * (PATIENTS - 2)]  # of a patient with ER+, and of one with PR+
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"Molecular subtype": cells}))
+
+
+@kind("a HER2 that contradicts its ISH", CLINICAL, "ISH", "1 row", FIRST, "amplified", end=SAID)
+def _(root: Path) -> None:
+    cells = ["amplified", *["not amplified"] * 2, *[""] * (PATIENTS - 3)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"HER2 FISH": cells}))
+
+
 @kind("a sphericity that lost its decimal point", RADIOMICS, "row 2", "'987'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, "original_shape_Sphericity", 987)
+
+
+@kind("radiomics in centimetres", "table of radiomics", "voxels of 0.1 mm", f"{LESIONS} lesions", end=SAID)
+def _(root: Path) -> None:
+    powers = dict.fromkeys(["MeshVolume", "VoxelVolume"], -3) | {"SurfaceArea": -2, "SurfaceVolumeRatio": 1}
+    lengths = (
+        ["Least", "Major", "Minor"],
+        ("2DDiameterColumn", "2DDiameterRow", "2DDiameterSlice", "3DDiameter"),
+    )
+    powers |= dict.fromkeys([f"{name}AxisLength" for name in lengths[0]], -1)
+    powers |= dict.fromkeys([f"Maximum{name}" for name in lengths[1]], -1)
+    scaled = {f"original_shape_{name}": 10.0**power for name, power in powers.items()}
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{n: table[n] * k for n, k in scaled.items()}))
+
+
+@kind("features of two lesions exchanged", f"{FIRST}/{NAME}", "TotalEnergy", "VoxelVolume", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> None:
+        shape = [name for name in table if "_shape_" in name]
+        table.loc[[0, 1], shape] = table.loc[[1, 0], shape].to_numpy()
+
+    edit(root, RADIOMICS_WORKBOOK, change)
+
+
+@kind("radiomics of grey levels of another width", f"{FIRST}/{NAME}", "5.01 wide", "25", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> None:
+        table.loc[0, "original_gldm_GrayLevelVariance"] *= 25
+
+    edit(root, RADIOMICS_WORKBOOK, change)
 
 
 @kind("a lesion twice in the radiomics workbook", RADIOMICS, FIRST, NAME, end=SAID)
@@ -384,6 +445,29 @@ def _(root: Path) -> list[str]:
     return _names(root, f"{NAME},lesion,left,frontal,parietal")
 
 
+@kind("a text table of which a part was never copied", "names.csv", "zero bytes")
+def _(root: Path) -> list[str]:
+    words = _names(root, f"{NAME},lesion,left,frontal")
+    path = root.parent / "names.csv"
+    path.write_bytes(path.read_bytes()[:40] + bytes(40))
+    return words
+
+
+@kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)
+def _(root: Path) -> list[str]:
+    return [f"cohort.root={_manifest(root)[0]}"]
+
+
+@kind("a workbook with two sheets of lesions", "manifest.xlsx", "old, new")
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    with pd.ExcelWriter(folder / "manifest.xlsx") as book:
+        table.assign(ER="+").to_excel(book, sheet_name="old", index=False)
+        table.to_excel(book, sheet_name="new", index=False)
+    (folder / "manifest.csv").unlink()
+    return [f"cohort.root={folder}"]
+
+
 @kind("a field strength without its decimal point", CLINICAL, "row 2", "'15'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, CLINICAL_WORKBOOK, 2, "Magnetic Field Strength ID", 15)
@@ -425,6 +509,20 @@ def _names(root: Path, line: str) -> list[str]:
     path = root.parent / "names.csv"
     path.write_text(f"name,category,hemisphere,region\n{line}\n")
     return [f"cohort.names={path}"]
+
+
+def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:
+    """A table of one's own, a lesion of each patient by its name and radiomics, and its folder."""
+    books = [pd.read_excel(root / book, dtype=object) for book, _ in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK)]
+    table = (
+        books[1].drop_duplicates("FilenamePrefix").merge(books[0], left_on="FilenamePrefix", right_on="ID")
+    )
+    table = table.rename(columns={"ID": "patient", "Segmentation_Name": "name"})
+    table = table[["patient", "name", *table.filter(like="original_"), "ER", "PR", "HER2"]]
+    folder = root.parent / "own"
+    folder.mkdir()
+    (folder / "manifest.csv").write_text(table.to_csv(index=False).removesuffix("\n"))
+    return folder, table
 
 
 @kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)

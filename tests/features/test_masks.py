@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
 from bcbm.features.crops import CropSettings, CropStore, prepare_crops
@@ -10,7 +11,7 @@ from bcbm.features.masks import MaskPart, lesion_region
 from bcbm.features.radiomics import FEATURES, extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
-from bcbm.features.volumes import open_box, point_of
+from bcbm.features.volumes import open_box, open_volume, point_of
 
 SMALL, LARGE = box((4, 4, 4), 3), box((12, 14, 8), 4)
 BOTH = SMALL + LARGE
@@ -111,6 +112,15 @@ def test_a_large_mask_that_itk_reads_is_measured_too(tmp_path):
     path = save(tmp_path / "met.nii.gz", mask.astype(">i2"), big_endian=True)
     survey = surveyed(tmp_path, image, {"met": path})
     assert survey.masks.loc["met", ["voxels", "drawn"]].tolist() == [120 * 120 * 80] * 2
+
+
+def test_the_values_of_a_volume_outlive_it(tmp_path):
+    path = tmp_path / "mask.nii"  # not packed: ITK reads it
+    nib.save(nib.Nifti1Image(LARGE.astype(np.float32), np.eye(4)), path)
+    values = open_volume(path).values
+    others = [sitk.Image(values.shape[::-1], sitk.sitkFloat32) + 7 for _ in range(20)]
+    np.testing.assert_array_equal(values, LARGE.T)
+    assert len(others) == 20
 
 
 def test_an_empty_mask_says_what_it_holds(tmp_path):

@@ -31,6 +31,7 @@ from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
 from bcbm.validation.cohorts import frozen_cohort
 from bcbm.validation.compare import compare_models
+from bcbm.validation.page import verdict
 from bcbm.validation.request import names_models, requested
 from bcbm.validation.validate import CONTENT, PAGE, validate
 
@@ -253,6 +254,17 @@ def test_a_target_of_ones_own_is_validated_where_its_column_is_there_and_said_wh
     assert "patient" in first["Old"] and content["training"]["Old"]["auroc"]
     assert "patient" in second["ER"] and "reason" in second["Old"]
     assert "no column 'Years'" in console.export_text()
+
+
+def test_an_auroc_below_chance_asks_whether_labels_are_exchanged():
+    def cohort(name, low):
+        block = {"auroc": low + 0.1, "auroc_low": low, "auroc_high": low + 0.2, "q": 0.04}
+        return {"name": name, "results": {"receptors": {"ER": {"patient": block}}}}
+
+    text, kind = verdict({"leaky": False, "cohorts": [cohort("A", 0.6), cohort("B", 0.1)]})
+    first, _, second = text.partition(";")
+    assert kind == "clean" and "below" not in first
+    assert "B" in second and "below chance for ER" in second and "exchanged" in second
 
 
 def test_several_cohorts_are_pooled_and_told_apart_and_the_second_site_is_shifted(model, strangers, tmp_path):

@@ -18,27 +18,27 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.description import citation_in, read_description
+from bcbm.cohort.formats.description import citation_in
+from bcbm.cohort.formats.sidecars import (
+    PARTICIPANTS,
+    Meaning,
+    column_meanings,
+    described,
+    disagreements,
+    worded,
+)
 from bcbm.cohort.formats.tables import read_rows, row_twice
-from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
+from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
-from bcbm.pathology.receptors import read_statuses, receptor_of
-from bcbm.pathology.statuses import Meanings
 
-PARTICIPANTS = "participants.tsv"
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
 NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
-# What a sidecar says of how an image was taken: the column and what its number is multiplied by.
-SIDECAR = {
-    "Manufacturer": ("manufacturer", 0.0),
-    "MagneticFieldStrength": ("field_strength", 1.0),
-    "RepetitionTime": ("tr", 1000.0),
-    "EchoTime": ("te", 1000.0),
-    "InstitutionName": ("site", 0.0),
-}
 _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
-_CONTRAST = re.compile(r"_ce-(?!(none|no|pre|without|native)_)", re.IGNORECASE)
+_CONTRAST = re.compile(r"_ce-(?!(0|false|no|non|none|pre|un|without|native|minus)[a-z]*_)", re.IGNORECASE)
+_PART = re.compile(
+    r"_part-(?!mag_)", re.IGNORECASE
+)  # phase, real and imaginary parts are no image of a brain
 _ENTITY = re.compile(r"_([a-z]+)-([A-Za-z0-9]+)")
 
 
@@ -134,6 +134,7 @@ def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]
         path
         for path in _anatomy(root, "sub-*.nii*")
         if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()
+        and not _PART.search(path.name)
     ]
     for path in _in_place(paths, problems):
         groups.setdefault(_study_of(path), []).append(path)
@@ -248,8 +249,8 @@ def _studies(
     if "participant_id" not in persons:
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
-    meanings = _meanings(root / "participants.json")
-    persons = _worded(persons, meanings, "participants.json", problems)
+    meanings = column_meanings(root / "participants.json")
+    persons = worded(persons, meanings, "participants.json", problems)
     cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
         remedy = "its labels count as missing; add the row"
@@ -260,11 +261,12 @@ def _studies(
         _add_sessions(path, patient, cells, meanings, used, odd, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
-    described = [_described(images.get(study)) for study in studies]
+    sidecars = [described(images.get(study), study, problems) for study in studies]
+    problems += disagreements(cells.set_axis(studies), dict(zip(studies, sidecars, strict=True)))
     for name, read in READERS.items():
         column = cells[name] if name in cells else pd.Series("", index=cells.index)
         column = pd.Series(
-            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, described, strict=True)],
+            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, sidecars, strict=True)],
             index=cells.index + 2,
             name=name,
             dtype=object,
@@ -289,7 +291,7 @@ def _add_sessions(
     path: Path,
     patient: str,
     cells: pd.DataFrame,
-    meanings: dict[str, dict[str, str]],
+    meanings: dict[str, Meaning],
     used: Callable[[str], bool],
     odd: list[OddCell],
     problems: list[Problem],
@@ -302,7 +304,9 @@ def _add_sessions(
         raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
     table = _distinct(table, "session_id", "ses-", path, problems)
     description = path.with_suffix(".json")
-    table = _worded(table, meanings | _meanings(description), description.name, problems).replace("n/a", "")
+    table = worded(table, meanings | column_meanings(description), description.name, problems).replace(
+        "n/a", ""
+    )
     for row in table.to_dict("records"):
         study = f"{patient}_{row['session_id']}"
         if study not in cells.index:
@@ -313,73 +317,6 @@ def _add_sessions(
             if name not in cells:
                 cells[name] = ""
             cells.at[study, name] = cell
-
-
-def _meanings(path: Path) -> dict[str, dict[str, str]]:
-    """What a column's levels mean, by column and level, from the file that describes a table."""
-    content = read_description(path)
-    meanings: dict[str, dict[str, str]] = {}
-    for column, description in content.items():
-        levels = description.get("Levels") if isinstance(description, dict) else None
-        if isinstance(levels, dict):
-            words = {
-                str(level): str(text.get("Description", level) if isinstance(text, dict) else text)
-                for level, text in levels.items()
-            }
-            meanings[str(column)] = words
-    return meanings
-
-
-def _worded(
-    table: pd.DataFrame, meanings: Mapping[str, Mapping[str, str]], where: str, problems: list[Problem]
-) -> pd.DataFrame:
-    """Cells as their levels are described: by one word, or of a receptor by more that are understood.
-
-    Args:
-        table: as read.
-        meanings: of levels, by column.
-        where: what describes them, for messages.
-        problems: gets the descriptions of a receptor's cells that are not understood.
-    """
-    table = table.copy()
-    for name, levels in meanings.items():
-        if name not in table:
-            continue
-        cells = [str(cell) for cell in table[name]]
-        words = {level: text for level, text in levels.items() if len(text.split()) == 1 or text == level}
-        for level in sorted(set(cells) & set(levels) - set(words)):
-            if not (receptor := receptor_of(name.removeprefix(PRIMARY))):
-                continue
-            if _is_understood(receptor, levels[level]):
-                words[level] = levels[level]
-            else:
-                found = f"{name} {level} is '{levels[level]}', which is not understood"
-                remedy = "describe it as positive or negative; the cells count as they stand"
-                problems.append(Problem(where, found, remedy, "level not understood"))
-        table[name] = [words.get(text, cell) for text, cell in zip(cells, table[name], strict=True)]
-    return table
-
-
-def _is_understood(receptor: str, text: str) -> bool:
-    try:
-        return read_statuses(receptor, [text])[0].readable
-    except Meanings:
-        return False
-
-
-def _described(image: Path | None) -> dict[str, str]:
-    """Acquisition columns from the sidecar of an image."""
-    if image is None:
-        return {}
-    content = read_description(image.with_name(f"{image.name.partition('.')[0]}.json"))
-    columns = {}
-    for key, (name, factor) in SIDECAR.items():
-        value = content.get(key)
-        if isinstance(value, int | float) and factor and not isinstance(value, bool):
-            columns[name] = f"{value * factor:.10g}"
-        elif isinstance(value, str) and not factor:
-            columns[name] = value
-    return columns
 
 
 BIDS = Format(

@@ -202,8 +202,9 @@ def _study_ids(texts: Mapping[str, pd.Series]) -> pd.Series:
 
 
 def _begins(study: str, patient: str) -> bool:
-    """Whether a study's id begins with its patient's: that of 1 is in 1 and 1-2, and not in 12."""
-    return study.startswith(patient) and not study[len(patient) : len(patient) + 1].isalnum()
+    """Whether a study's id begins with its patient's, in any case: 1 is in 1 and 1-2, and not in 12."""
+    start, rest = study[: len(patient)], study[len(patient) :]
+    return start.casefold() == patient.casefold() and not rest[:1].isalnum()
 
 
 def _names(texts: Mapping[str, pd.Series]) -> list[str]:

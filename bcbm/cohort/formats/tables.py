@@ -44,8 +44,9 @@ def read_rows(
         found = "is not a regular file" if path.exists() else "no such file"
         raise InputError(Problem(str(path), found, f"name a table: {', '.join(SUFFIXES)}"))
     if path.suffix == ".xlsx":
+        sheet = _first_sheet(path, used)
         frame = read_workbook(
-            path.parent, path.name, _first_sheet(path), needed=(), used=used, odd=odd, percentages=percentages
+            path.parent, path.name, sheet, needed=(), used=used, odd=odd, percentages=percentages
         )
         return frame.set_axis(frame.index + 2)
     if path.stat().st_size > MOST:
@@ -81,6 +82,11 @@ def _slipped(path: Path, frame: pd.DataFrame, used: Callable[[str], bool]) -> li
             if isinstance(cell, str) and len(cell.splitlines()) > 1:
                 shown = " ".join(cell.split())
                 odd.append(OddCell(path.name, int(str(row)), heading, shown, shown, "line break in a cell"))
+    last = frame.iloc[-1].dropna() if len(frame) else pd.Series()
+    broken_off = path.read_bytes()[-1:] not in (b"\n", b"\r")
+    if broken_off and len(last) and last.iloc[-1] and used(heading := str(last.index[-1])):
+        cell, row = str(last.iloc[-1]), int(frame.index[-1])
+        odd.append(OddCell(path.name, row, heading, cell, cell, "file that ends inside a row"))
     return odd
 
 
@@ -115,15 +121,27 @@ def row_twice(where: str, name: str, table: str = "table") -> Problem:
     )
 
 
-def _first_sheet(path: Path) -> str:
+def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
+    """The first sheet of a workbook that is not hidden.
+
+    Raises:
+        InputError: it cannot be read, or another one that is not hidden has its headings too.
+    """
     try:
         book = load_workbook(path, read_only=True)
     except Exception as error:
         found = f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise InputError(Problem(str(path), found, "save it as .xlsx in a spreadsheet program")) from error
     try:
-        shown = [page.title for page in book.worksheets if page.sheet_state == "visible"]
-        return str([*shown, *book.sheetnames][0])
+        shown = [page for page in book.worksheets if page.sheet_state == "visible"]
+        headings = [set(map(str, next(page.iter_rows(max_row=1, values_only=True), ()))) for page in shown]
+        titles = [page.title for page in shown]
+        own = set(filter(used, headings[0])) if shown else set[str]()
+        alike = [title for title, other in zip(titles, headings, strict=True) if own and own <= other]
+        if len(alike) > 1:
+            found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
+            raise InputError(Problem(str(path), found, "keep the one that counts, or hide the others"))
+        return str([*titles, *book.sheetnames][0])
     finally:
         book.close()
 
@@ -137,10 +155,12 @@ def text_rows(path: Path) -> pd.DataFrame:
     """A CSV or TSV, its cells as they stand; commas, semicolons or tabs part them; None behind a short row.
 
     Raises:
-        ValueError: there are no headings, a row has more cells than there are of them, or a quotation mark
-            is not closed where its cell ends: it would swallow the rows up to the next one.
+        ValueError: it holds zero bytes, there are no headings, a row has more cells than there are of them,
+            or a quotation mark is not closed where its cell ends: it would swallow the rows up to the next.
     """
-    text = path.read_bytes().decode("utf-8-sig")
+    text = path.read_bytes().decode().lstrip("\ufeff")
+    if "\0" in text:
+        raise ValueError("it holds zero bytes: a part of it was never copied, or it is UTF-16")
     head = text.splitlines()[0] if text else ""
     separator = "\t" if path.suffix == ".tsv" else max(_SEPARATORS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -155,6 +175,7 @@ def text_rows(path: Path) -> pd.DataFrame:
     width = len(rows[0])
     for number, row in enumerate(rows, 1):
         if len(row) > width:
-            raise ValueError(f"row {number} has {len(row)} cells, and there are {width} headings")
+            text = f"row {number} has {len(row)} cells, and there are {width} headings in the first row"
+            raise ValueError(text)
         row += [None] * (width - len(row))
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)

@@ -27,6 +27,7 @@ CATEGORIES = {
     "margin": "#e0a030",
     "cavity": "#b5549b",
     "structure": "#4d9a6a",
+    "other": "#8a8f96",
 }
 REGIONS = {
     "frontal": "#1f77b4",

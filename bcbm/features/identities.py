@@ -1,0 +1,180 @@
+"""What the features of one lesion owe each other, whatever the settings: a row of radiomics that breaks it is
+of two lesions, in two units, or under other headings.
+
+Each follows from PyRadiomics' definitions (van Griethuysen et al., Cancer Res 77:e104, 2017); of 2,242 real
+lesions none breaks one by more than rounding.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bcbm.errors import Problem
+from bcbm.features.survey import BIN_WIDTH
+from bcbm.system.words import counted
+
+KIND = "radiomics that contradict themselves"
+LISTED = 6  # lesions that have a line each
+ROUNDED, DIGIT = 1.25, 0.02  # factor and difference that two sides may lie apart by
+BRACKETED = 3.0  # the factor of what is alike and not equal; of real lesions at most a factor of 1.6
+VOXEL = (0.2, 10.0)  # mm, edge of a cube as large as a voxel; no head is scanned at less or more
+NEEDLE = (0.95, 20.0)  # the largest diameter, by that of a ball of the same volume, which has the least
+SPREAD = 1.0  # variance of grey levels from which on they tell how wide they are, to a tenth
+WIDTHS = 1.5  # factor that widths of grey levels may lie apart by
+
+
+class Identity(NamedTuple):
+    """Two ways to one number, from features of a lesion: in words, and how far they may lie apart."""
+
+    first: str
+    second: str
+    sides: Callable[[Callable[[str], pd.Series]], tuple[pd.Series, pd.Series]]
+    apart: float = ROUNDED
+
+
+def _voxels(f: Callable[[str], pd.Series]) -> pd.Series:
+    return f("gldm_DependenceNonUniformity") / f("gldm_DependenceNonUniformityNormalized")
+
+
+def _ball(f: Callable[[str], pd.Series]) -> pd.Series:
+    """The diameter of a ball with a lesion's volume."""
+    return (6 * f("shape_MeshVolume") / np.pi) ** (1 / 3)
+
+
+IDENTITIES = (
+    Identity(
+        "SurfaceVolumeRatio",
+        "SurfaceArea / MeshVolume",
+        lambda f: (f("shape_SurfaceVolumeRatio"), f("shape_SurfaceArea") / f("shape_MeshVolume")),
+    ),
+    Identity(
+        "Sphericity",
+        "that of MeshVolume and SurfaceArea",
+        lambda f: (f("shape_Sphericity"), np.pi * _ball(f) ** 2 / f("shape_SurfaceArea")),
+    ),
+    Identity(
+        "Elongation",
+        "MinorAxisLength / MajorAxisLength",
+        lambda f: (f("shape_Elongation"), f("shape_MinorAxisLength") / f("shape_MajorAxisLength")),
+    ),
+    Identity(
+        "Flatness",
+        "LeastAxisLength / MajorAxisLength",
+        lambda f: (f("shape_Flatness"), f("shape_LeastAxisLength") / f("shape_MajorAxisLength")),
+    ),
+    Identity(
+        "VoxelVolume", "MeshVolume", lambda f: (f("shape_VoxelVolume"), f("shape_MeshVolume")), BRACKETED
+    ),
+    Identity(
+        "Range",
+        "Maximum - Minimum",
+        lambda f: (f("firstorder_Range"), f("firstorder_Maximum") - f("firstorder_Minimum")),
+    ),
+    Identity(
+        "TotalEnergy",
+        "RootMeanSquared^2 x VoxelVolume",
+        lambda f: (
+            f("firstorder_TotalEnergy"),
+            f("firstorder_RootMeanSquared") ** 2 * f("shape_VoxelVolume"),
+        ),
+    ),
+    Identity(
+        "Energy",
+        "RootMeanSquared^2 x the voxels that gldm counts",
+        lambda f: (f("firstorder_Energy"), f("firstorder_RootMeanSquared") ** 2 * _voxels(f)),
+    ),
+    Identity(
+        "glcm_SumAverage",
+        "2 x glcm_JointAverage",
+        lambda f: (f("glcm_SumAverage"), 2 * f("glcm_JointAverage")),
+    ),
+    Identity(
+        "glcm_ClusterTendency + glcm_Contrast",
+        "4 x glcm_SumSquares",
+        lambda f: (f("glcm_ClusterTendency") + f("glcm_Contrast"), 4 * f("glcm_SumSquares")),
+    ),
+    Identity(
+        "the zones that glszm_SizeZoneNonUniformity counts",
+        "those of glszm_GrayLevelNonUniformity",
+        lambda f: (
+            f("glszm_SizeZoneNonUniformity") / f("glszm_SizeZoneNonUniformityNormalized"),
+            f("glszm_GrayLevelNonUniformity") / f("glszm_GrayLevelNonUniformityNormalized"),
+        ),
+    ),
+)
+
+
+def identity_problems(features: pd.DataFrame) -> list[Problem]:
+    """Lesions whose row of radiomics contradicts itself, or is not measured as those of the others.
+
+    Where most of them are so, it is one problem of the table.
+
+    Args:
+        features: published radiomics (`original_...`) by lesion_id; columns may lack.
+    """
+    columns = {str(name).removeprefix("original_"): features[name] for name in features}
+    missing = pd.Series(np.nan, features.index)
+
+    def column(name: str) -> pd.Series:
+        return columns.get(name, missing)
+
+    with np.errstate(all="ignore"):
+        broken = pd.Series("", features.index)
+        for text, rows in [*_impossible(column), *_broken(column)]:
+            broken = broken.where((broken != "") | ~rows, text)
+        known = features.index[features.notna().any(axis=1)]
+        problems = _problems(broken[known], "a row is in two units, of two lesions, or under other headings")
+        return problems + _problems(_other_widths(column)[known], "radiomics of two settings do not compare")
+
+
+def _broken(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:
+    """Of each identity the words of each row, and which rows break it."""
+    for first, second, sides, apart in IDENTITIES:
+        one, other = sides(f)
+        ratio = one.where(one > 0) / other.where(other > 0)
+        words = [f"{first} is {a:.3g}, and {second} {b:.3g}" for a, b in zip(one, other, strict=True)]
+        far = (ratio > apart) | (ratio < 1 / apart)
+        yield pd.Series(words, far.index), far & ((one - other).abs() > DIGIT)
+
+
+def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.Series]]:
+    """The same of what no lesion can have."""
+    edges = (f("shape_VoxelVolume") / _voxels(f)) ** (1 / 3)
+    slender = f("shape_Maximum3DDiameter") / _ball(f)
+    for values, (least, most), text in (
+        (edges, VOXEL, "VoxelVolume is of voxels of {:.3g} mm"),
+        (slender, NEEDLE, "Maximum3DDiameter is {:.3g} times that of a ball of its volume"),
+    ):
+        yield values.map(text.format), (values < least) | (values > most)
+    names = ("Minimum", "10Percentile", "Median", "90Percentile", "Maximum")
+    levels = pd.concat([f(f"firstorder_{name}") for name in names], axis=1)
+    words = [
+        f"{', '.join(names)} are {', '.join(f'{level:.3g}' for level in row)}" for row in levels.to_numpy()
+    ]
+    falls = levels.diff(axis=1).min(axis=1) < -0.01 * (levels.abs().max(axis=1) + 1)
+    yield pd.Series(words, levels.index), falls
+
+
+def _other_widths(f: Callable[[str], pd.Series]) -> pd.Series:
+    """How wide the grey levels of each row are, in words; "" where as the others' and as are made here."""
+    levels = f("gldm_GrayLevelVariance")
+    width = (f("firstorder_Variance") / levels.where(levels > SPREAD)) ** 0.5
+    usual = float(width.median())
+    own = not (usual > BIN_WIDTH * WIDTHS or usual < BIN_WIDTH / WIDTHS)
+    standard, whose = (usual, "the others'") if own else (BIN_WIDTH, "those that are extracted here")
+    words = width.map(lambda value: f"its grey levels are about {value:.3g} wide, {whose} {standard:.3g}")
+    return words.where((width > standard * WIDTHS) | (width < standard / WIDTHS), "")
+
+
+def _problems(words: pd.Series, why: str) -> list[Problem]:
+    """A problem a row that has words, or where most rows have some, or many, a single one."""
+    odd = words[words != ""]
+    remedy = f"correct the table, or extract the radiomics: {why}"
+    if len(odd) > LISTED or (len(odd) > 1 and 2 * len(odd) > len(words)):
+        text = f"rows of {counted(len(odd), 'lesion')} of {len(words)}, such as {odd.index[0]}: {odd.iloc[0]}"
+        return [Problem("table of radiomics", text, remedy, KIND)]
+    return [
+        Problem(str(lesion), f"its row of radiomics: {text}", remedy, KIND) for lesion, text in odd.items()
+    ]

@@ -1,0 +1,63 @@
+"""A row of radiomics that contradicts itself is named; those of lesions that were measured are not."""
+
+import pandas as pd
+import pytest
+
+from bcbm.cohort.formats.tcia import RADIOMICS_WORKBOOK
+from bcbm.features.identities import identity_problems
+from bcbm.features.radiomics import FEATURES
+
+LESION = 3
+OWED = (
+    *(
+        "SurfaceArea",
+        "MeshVolume",
+        "VoxelVolume",
+        "Sphericity",
+        "SurfaceVolumeRatio",
+        "Elongation",
+        "Flatness",
+    ),
+    *("MajorAxisLength", "Range", "Energy", "TotalEnergy", "RootMeanSquared", "SumAverage", "JointAverage"),
+    *("SumSquares", "SizeZoneNonUniformityNormalized", "DependenceNonUniformity", "10Percentile"),
+)
+
+
+@pytest.fixture(scope="module")
+def measured(cohort):
+    """Radiomics of a synthetic cohort, extracted, by lesion_id."""
+    book, sheet = RADIOMICS_WORKBOOK
+    table = pd.read_excel(cohort / book, sheet_name=sheet)
+    return table.set_index(table["FilenamePrefix"] + "/" + table["Segmentation_Name"])[list(FEATURES)]
+
+
+def test_rows_of_measured_lesions_are_not_named(measured):
+    assert identity_problems(measured) == []
+    assert identity_problems(measured.round(3)) == []
+
+
+def test_without_its_columns_nothing_is_said(measured):
+    assert identity_problems(measured[[]]) == []
+    assert identity_problems(measured * float("nan")) == []
+
+
+@pytest.mark.parametrize("name", OWED)
+def test_a_feature_that_does_not_fit_the_others_of_its_row_is_named(measured, name):
+    (column,) = [other for other in FEATURES if other.rpartition("_")[2] == name]
+    changed = measured.copy()
+    changed.loc[changed.index[LESION], column] *= 5
+    (problem,) = identity_problems(changed)
+    assert problem.where == changed.index[LESION]
+
+
+def test_a_column_in_another_unit_is_one_problem_with_how_many_lesions_it_has(measured):
+    changed = measured.assign(original_shape_MeshVolume=measured["original_shape_MeshVolume"] / 1000)
+    (problem,) = identity_problems(changed)
+    assert f"{len(measured)} lesions" in problem.found and changed.index[0] in problem.found
+
+
+def test_grey_levels_of_another_width_than_are_extracted_here_are_said(measured):
+    levels = [name for name in measured if name.endswith("gldm_GrayLevelVariance")]
+    (problem,) = identity_problems(measured.assign(**{levels[0]: measured[levels[0]] * 25}))
+    assert float(problem.found.split("about ")[1].split()[0]) == pytest.approx(5, rel=0.1)
+    assert f"{len(measured)} lesions" in problem.found and "25" in problem.found
