@@ -14,6 +14,10 @@ of their runs (pip install 'bcbm[wandb]').
 
 Two models that bcbm export has written are tested on the same patients, nothing refitted (DeLong, and a
 bootstrap of patients).
+
+    python -m bcbm.compare SWEEP OTHER ... [storage=URL] [--wandb]
+
+Searches, by their folders: best value over trials, importances, and what differs in space and experiment.
 """
 
 from typing import TYPE_CHECKING
@@ -31,6 +35,13 @@ def _compare(words: list[str], console: "Console") -> int:
         from bcbm.validation.compare import compare_models
 
         compare_models(words, console)
+        return 0
+    from bcbm.config.places import names_sweeps
+
+    if names_sweeps(words):
+        from bcbm.search.compare import compare_sweeps
+
+        compare_sweeps(words, console)
         return 0
     from bcbm.comparison.compare import compare
 

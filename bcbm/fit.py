@@ -35,6 +35,10 @@ def fit(config: "Config", console: "Console") -> int:
     except Terminated as ended:
         requeue(ended)
         raise
+    if rank() == 0 and config.split.holdout:
+        from bcbm.validation.sites import validate_sites
+
+        validate_sites(folder, console)
     root = Path(config.run.root)
     if rank() == 0 and folder.resolve().is_relative_to(root.resolve()):
         write_overview(root)

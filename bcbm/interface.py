@@ -84,7 +84,12 @@ def fit(config: "Config", verbose: bool = False) -> "FinishedRun":
         )
     # Processes side by side import the program that has called this one, which may not be made for it.
     trainer = replace(config.trainer, devices=config.trainer.devices or 1)
-    return read_run(run(replace(config, trainer=trainer), _console(verbose)))
+    folder = run(replace(config, trainer=trainer), _console(verbose))
+    if config.split.holdout:
+        from bcbm.validation.sites import validate_sites
+
+        validate_sites(folder, _console(verbose))
+    return read_run(folder)
 
 
 def evaluate(folder: str | Path, verbose: bool = False) -> "Results":

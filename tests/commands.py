@@ -9,14 +9,19 @@ import importlib
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from itertools import pairwise
+from multiprocessing import connection, forkserver
 from pathlib import Path
 
 from repository import HOME
+
+from bcbm.system.processes import shielded
 
 STACK = (
     "bcbm.system.orphan",  # first, as `bcbm.system.processes.load_stack` has it
@@ -27,6 +32,7 @@ STACK = (
         "bcbm.tracking.summary",
         "bcbm.search.worker",
     ),
+    "bcbm.system.frozen",  # last, as it has that too
 )
 
 
@@ -118,8 +124,36 @@ def _live(
     for descriptor, screen in zip((1, 2), screens, strict=True):
         os.dup2(os.open(screen, os.O_WRONLY | os.O_CREAT), descriptor)
     sys.path[:0] = [str(cwd), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    _fork_server()
     try:
         raise SystemExit(work(*words))
     finally:
         threading._shutdown()  # what an interpreter does at its end, and a forked process leaves out
         atexit._run_exitfuncs()
+
+
+def _fork_server() -> None:
+    """Fork the fork server that a command with folds or trials side by side would start.
+
+    It would load in five seconds what is loaded here. It ends as that does: once this process has ended.
+    """
+    with socket.socket(socket.AF_UNIX) as listener:
+        address = connection.arbitrary_address("AF_UNIX")
+        listener.bind(address)
+        listener.listen()
+        end, alive = os.pipe()
+        with shielded():
+            process = os.fork()
+        if process == 0:
+            try:
+                ends = [2, *sorted([listener.fileno(), end]), os.sysconf("SC_OPEN_MAX")]
+                for below, above in pairwise(ends):
+                    if above - below > 1:  # of an empty range Python 3.11 closes all
+                        os.closerange(below + 1, above)
+                forkserver.main(listener.fileno(), end, [])
+            finally:
+                os._exit(0)
+    os.close(end)
+    server = forkserver._forkserver
+    server._forkserver_address, server._forkserver_alive_fd = address, alive
+    server._forkserver_pid = process

@@ -1,41 +1,19 @@
 """Runs of `bcbm.fit`, killed at random moments: `python killed_fits.py RUNS KILLS SEED key=value ...`.
 
-The stack is loaded once, each run is a process forked from it. A run that is killed is started again with the
-same words until it is finished; then another begins, until there were as many kills. Prints a line of JSON a
-kill: seconds into the run, and what of the run was there.
+Each run is a process forked from one that has loaded the stack. A run that is killed is started again with
+the same words until it is finished; then another begins, until there were as many kills. Prints a line of
+JSON a kill: seconds into the run, and what of the run was there.
 """
 
 import json
-import multiprocessing
-import os
 import random
-import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-STACK = [
-    "bcbm.model.fold",
-    "bcbm.baselines",
-    "bcbm.crossvalidation.results",
-    "bcbm.preparation.prepare",
-    "bcbm.tracking.summary",
-]
-
-
-def fit(words):
-    """The command, its words and its silence."""
-    from bcbm.fit import main
-
-    sys.argv = ["bcbm.fit", *words]
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    raise SystemExit(main())
-
-
-def start(context, words):
-    process = context.Process(target=fit, args=(words,))
-    process.start()
-    return process
+from commands import Command, Forked
 
 
 def state(root):
@@ -44,33 +22,42 @@ def state(root):
     return {"folds": folds, "last": bool(list(root.glob("*/*/fold=*/checkpoints/last.ckpt")))}
 
 
-def main():
-    runs, kills, seed, *words = sys.argv[1:]
-    runs, remaining, moments = Path(runs), int(kills), random.Random(int(seed))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(STACK)
-    first = context.Process(target=time.sleep, args=(0,))
-    first.start()
-    first.join()  # the stack is loaded
+def killed(
+    runs: Path, kills: int, seed: int, words: Sequence[str], **environment: str
+) -> Iterator[dict[str, object]]:
+    """Kill runs, `killed-0` and so on, so often; that of `whole` is not disturbed. Gives each kill."""
+
+    def start(root):
+        return Command("fit", f"run.root={root}", *words, **environment)
+
+    remaining, moments = kills, random.Random(seed)
+    Forked(len, "").communicate()  # the stack is loaded
     begun = time.monotonic()
-    unbroken = start(context, [f"run.root={runs / 'whole'}", *words])
-    unbroken.join()
-    assert unbroken.exitcode == 0
+    unbroken = start(runs / "whole")
+    _, errors = unbroken.communicate()
+    assert unbroken.returncode == 0, errors
     seconds, number = time.monotonic() - begun, 0
     while remaining:
         root = runs / f"killed-{number}"
         while True:
-            process = start(context, [f"run.root={root}", *words])
+            process = start(root)
             moment = moments.uniform(0, 0.6 * seconds) if remaining else None
-            process.join(moment)
-            if process.exitcode is not None:
-                assert process.exitcode == 0
+            try:
+                _, errors = process.communicate(300 if moment is None else moment)
+            except subprocess.TimeoutExpired:  # it is killed
+                assert moment is not None, "hangs"
+                remaining -= 1
+                yield {"moment": moment, "run": number, **state(root)}
+            else:
+                assert process.returncode == 0, errors
                 break
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-            remaining -= 1
-            print(json.dumps({"moment": moment, "run": number, **state(root)}), flush=True)
         number += 1
+
+
+def main():
+    runs, kills, seed, *words = sys.argv[1:]
+    for kill in killed(Path(runs), int(kills), int(seed), words):
+        print(json.dumps(kill), flush=True)
 
 
 if __name__ == "__main__":

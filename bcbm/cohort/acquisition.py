@@ -1,24 +1,28 @@
 """How and of whom a study was taken, as groups: one spelling of a cell, one group of a patient."""
 
 import re
+from collections.abc import Iterator
 
 import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import session_of
 from bcbm.cohort.labels import cell_text
-from bcbm.cohort.spelling import folded
+from bcbm.cohort.patients import bare
+from bcbm.cohort.spelling import folded, letters
 from bcbm.errors import InputError, Problem
 
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:t|tesla|mm|y)|\\.*)?")
+NAMED = ("site", "manufacturer")  # columns of which one value may stand there under several names
+IN_FULL = re.compile("^general electric")  # what others write as GE
 
 
 def require_column(key: str, column: str, download: Download) -> None:
-    """Refuse a key that names no acquisition column of a download.
+    """Refuse a key that names no acquisition column of a download, or one with a value under several names.
 
     Raises:
-        InputError: naming the columns that there are.
+        InputError: naming the columns that there are, or the names.
     """
     labels = download.studies.select_dtypes("number")
     columns = download.studies.drop(columns=["study_id", "patient_id", *labels])
@@ -26,6 +30,29 @@ def require_column(key: str, column: str, download: Download) -> None:
     if column not in filled:
         text = f"{key}={column}, and of its studies none has a value of that"
         raise InputError(Problem(download.clinical, text, f"write one of {', '.join(filled) or 'none'}"))
+    if problems := list(several_names(download.studies[column], f"{key}={column}")):
+        raise InputError(*problems)
+
+
+def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
+    """Groups that are one but for accents, blanks, signs, leading zeros or letters that look alike; of makers
+    also those of one first word, as GE, General Electric and GE MEDICAL SYSTEMS are.
+
+    Args:
+        cells: of an acquisition column, by its name.
+        where: what the problems are said of.
+    """
+    spelt: dict[str, dict[str, str]] = {}
+    for cell, group in zip(cells.fillna("").astype(str), groups(cells), strict=True):
+        if group and not NUMBER.fullmatch(group):
+            name = bare(group)
+            if cells.name == "manufacturer":
+                name = re.split(r"[\W_]", IN_FULL.sub("ge", group))[0]
+            spelt.setdefault(letters(name) or group, {}).setdefault(group, cell.strip())
+    for names in (list(names.values()) for names in spelt.values() if len(names) > 1):
+        text = f"{cells.name} is written as {' and '.join(map(repr, names))}, which may be one"
+        remedy = "write one of them everywhere, or, where they are several, names that differ in more"
+        yield Problem(where, text, remedy, f"one {cells.name} under several names")
 
 
 def groups(cells: pd.Series) -> pd.Series:

@@ -96,8 +96,8 @@ def read_labels(
         readings: to add every spelling to, for the download's `label_readings`.
 
     Raises:
-        InputError: the column of a target of one's own is not there, several may be a receptor's, or the
-            numbers of one may mean two things.
+        InputError: the column of a required target of one's own is not there, several may be a receptor's,
+            or the numbers of one may mean two things.
     """
     import pandas as pd
 
@@ -105,9 +105,13 @@ def read_labels(
     columns = label_columns([*map(str, cells.columns)], targets, table)
     absent = [name for name in targets if name not in columns]
     if own := [name for name in absent if name not in RECEPTORS and targets[name].positive]:
-        remedy = f"name one of its columns: {', '.join(map(str, cells.columns))}"
+        headings = [heading for heading in map(str, cells.columns) if not heading.startswith("original_")]
+        remedy = f"name one of its columns: {', '.join(headings)}"
         lacking = {name: f"no column '{targets[name].column}', which cohort.targets names" for name in own}
-        raise InputError(*(Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()))
+        absences = [Problem(table, f"{text} for {name}", remedy) for name, text in lacking.items()]
+        if any(targets[name].required for name in own):
+            raise InputError(*absences)
+        problems += absences
     companions = [
         companion_texts(str(heading), [cell_text(cell) for cell in cells[heading]])
         for heading in cells.columns

@@ -58,6 +58,26 @@ def near_features(values: npt.ArrayLike) -> Iterator[tuple[int, int]]:
                 yield int(rows[first]), int(rows[second])
 
 
+def squared_distances(
+    points: Floats, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], Floats]]:
+    """Of some points the squared distances to all, so many rows at a time as memory holds.
+
+    Near zero, rounding leaves a few digits of them at most, or makes them negative.
+
+    Args:
+        points: all of them, (N, F).
+        rows: numbers of those that are looked at, (M,).
+
+    Yields:
+        Some of the rows, (C,), and their distances, (C, N).
+    """
+    sizes = (points**2).sum(axis=1)
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        yield chunk, sizes[chunk, None] + sizes - 2 * points[chunk] @ points.T
+
+
 def nearest_of_others(
     points: Floats, owners: npt.NDArray, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -68,15 +88,13 @@ def nearest_of_others(
         owners: of each, (N,).
         rows: numbers of those that are looked at, (M,).
     """
-    sizes, nearest, far = (points**2).sum(axis=1), np.zeros(len(rows), np.int64), np.full(len(rows), np.inf)
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
-        squares = sizes[chunk, None] + sizes - 2 * points[chunk] @ points.T
+    nearest, far = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for chunk, squares in squared_distances(points, rows):
         squares[owners[chunk, None] == owners] = np.inf
         place = squares.argmin(axis=1)
-        nearest[start : start + CHUNK] = place
-        far[start : start + CHUNK] = np.sqrt(np.maximum(squares[np.arange(len(chunk)), place], 0))
-    return nearest, far
+        nearest.append(place)
+        far.append(np.sqrt(np.maximum(squares[np.arange(len(chunk)), place], 0)))
+    return np.concatenate(nearest), np.concatenate(far)
 
 
 def near_pairs(points: Floats, radius: float, images: Iterable[Floats] = ()) -> Iterator[tuple[int, int]]:

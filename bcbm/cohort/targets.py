@@ -64,6 +64,7 @@ class Target:
         color: in figures; empty: the next of `COLORS`.
         corrections: what a person says of cells (`cohort.readings`) before any rule: 1, 0 or NaN by column of
             the lesion table, by cell.
+        required: whether a table without its column is refused; of a receptor it never is.
     """
 
     column: str
@@ -71,6 +72,7 @@ class Target:
     negative: tuple[str, ...] = ()
     color: str = ""
     corrections: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
+    required: bool = field(default=True, repr=False)
 
     def label(self, cell: object) -> float:
         """1, 0, or NaN for a cell that is empty or says that nothing is known.

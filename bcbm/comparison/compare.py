@@ -39,9 +39,7 @@ def compare(words: list[str], console: Console) -> int:
     from bcbm.runs.finished import read_run
     from bcbm.system.files import strict_json, write_whole
 
-    workspace = "--wandb" in words
-    if workspace and find_spec("wandb_workspaces") is None:
-        raise ConfigError("--wandb needs wandb-workspaces; run pip install 'bcbm[wandb]', or leave it out")
+    workspace = asks_for_workspace(words)
     words = [word for word in words if word != "--wandb"]
     settings = [word for word in words if "=" in word and not word.startswith(("against=", "across="))]
     against = next((word.removeprefix("against=") for word in words if word.startswith("against=")), None)
@@ -107,11 +105,23 @@ def compare(words: list[str], console: Console) -> int:
         say(console, f"left out: {experiment.name}: {experiment.reason}")
     say(console, f"report: {page.absolute()}")
     if workspace:
-        from bcbm.tracking.workspace import write_workspace
+        from bcbm.tracking.workspace import comparison_workspace, write_workspace
 
-        place = write_workspace(comparison, name, config.tracking, home)
+        laid_out = comparison_workspace(comparison, name, config.tracking)
+        place = write_workspace(laid_out, config.tracking, home)
         say(console, f"workspace: {place}")
     return 0
+
+
+def asks_for_workspace(words: list[str]) -> bool:
+    """Whether a workspace is to be made.
+
+    Raises:
+        ConfigError: it is, and what makes it is not installed.
+    """
+    if "--wandb" in words and find_spec("wandb_workspaces") is None:
+        raise ConfigError("--wandb needs wandb-workspaces; run pip install 'bcbm[wandb]', or leave it out")
+    return "--wandb" in words
 
 
 def _finished(candidate: Candidate, place: str, console: Console) -> Path:

@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -70,7 +70,7 @@ def compose(arguments: Sequence[str] = ()) -> Config:
     for name, value in words:
         if name not in GROUPS:
             word = _dotted(name, value)
-            required = _still_open(required, plain(word))
+            required = _still_open(required, OmegaConf.to_container(word))  # type: ignore[arg-type]
             config = _merge(config, word, f"{name}={value}")
     config.experiment = "+".join(_title(name, own) for name in names)
     try:
@@ -160,16 +160,14 @@ def candidates(config: Config) -> list[dict[str, Any]]:
     return [dict(zip(config.tune, values, strict=True)) for values in product(*config.tune.values())]
 
 
-def plain(config: Any) -> dict[str, Any]:
+def plain(config: Config) -> dict[str, Any]:
     """The configuration as plain containers."""
-    result = OmegaConf.to_container(OmegaConf.structured(config))
-    assert isinstance(result, dict)
-    return {str(name): value for name, value in result.items()}
+    return asdict(config)
 
 
 def to_yaml(config: Config) -> str:
     """The resolved configuration as YAML text."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(plain(config))
 
 
 def _word(argument: str) -> tuple[str, str]:

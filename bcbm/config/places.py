@@ -1,5 +1,6 @@
 """Where settings lie, conf/, experiments/ and sweeps/: in the checkout, in the wheel, or with the user."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -77,3 +78,8 @@ def group_choices() -> dict[str, list[str]]:
     """The files to choose from in every group of conf/."""
     folders = sorted(path for path in (settings_folder() / "conf").iterdir() if path.is_dir())
     return {folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in folders}
+
+
+def names_sweeps(words: Sequence[str]) -> bool:
+    """Whether a word is the folder of a search."""
+    return any((Path(word).expanduser() / "sweep.yaml").is_file() for word in words)

@@ -15,14 +15,13 @@ from bcbm.config.compose import candidates, override
 from bcbm.config.schema import Config
 from bcbm.errors import readable
 from bcbm.preparation.fold_job import FoldJob
-from bcbm.runs.folder import RunFolder
+from bcbm.runs.folder import TUNING, RunFolder
 from bcbm.statistics.metrics import auroc, patient_level
 from bcbm.system.files import read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
 Train = Callable[[FoldJob], None]
-TUNING = "tuning.json"  # of a fold: what it has chosen
 CHOOSE_ANEW = "remove it, and run the same fit command again, which chooses anew"
 
 
@@ -89,12 +88,9 @@ def joint_choice(jobs: Sequence[FoldJob]) -> Config | None:
     """
     figures: dict[str, list[float]] = {}
     for job in jobs:
-        path, remedy = (
-            job.home / "tuning.json",
-            "remove it, and run the same fit command again, which chooses anew",
-        )
-        with readable(path, remedy):
-            for candidate in read_json(path, remedy).get("candidates", []):
+        path = job.home / TUNING
+        with readable(path, CHOOSE_ANEW):
+            for candidate in read_json(path, CHOOSE_ANEW).get("candidates", []):
                 name = json.dumps(candidate["settings"], sort_keys=True)
                 figures.setdefault(name, []).append(candidate["auroc"])
     if not figures or {len(own) for own in figures.values()} != {len(jobs)}:

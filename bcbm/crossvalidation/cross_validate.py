@@ -68,7 +68,7 @@ def _run(
     from bcbm.report.live import live_run
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
     from bcbm.runs.finished import CARD_FILE
-    from bcbm.runs.folder import RunFolder
+    from bcbm.runs.folder import TUNING, RunFolder
     from bcbm.runs.joins import finished_folds
     from bcbm.runs.owner import AlreadyRunning
     from bcbm.statistics.leakage import is_leaky, split_block
@@ -112,7 +112,7 @@ def _run(
             if lesions.card:
                 folder.write(CARD_FILE, json.dumps(lesions.card, indent=1))
             for fold, choice in (choices or {}).items():
-                folder.write(f"fold={fold}/tuning.json", json.dumps(choice, indent=1))
+                folder.write(f"fold={fold}/{TUNING}", json.dumps(choice, indent=1))
         finished = finished_folds(folder.path, lesions.table, split, config.task.targets)
         missing = [number for number in requested if number not in finished]
         for number in sorted(set(requested) - set(missing)):

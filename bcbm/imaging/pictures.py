@@ -16,30 +16,40 @@ from bcbm.preparation.studies import studies_of
 MOST = 20  # studies that are drawn
 
 
-def study_pictures(lesions: Lesions, form: Form, folder: Path) -> dict[str, Path]:
+def study_pictures(
+    lesions: Lesions, form: Form, folder: Path, viewers: Path
+) -> tuple[dict[str, Path], dict[str, Path]]:
     """Draw the studies whose images were read, the first ones of many.
 
     Args:
         lesions: that were predicted.
         form: which form of a header to believe where the two disagree.
         folder: gets a PNG a study.
+        viewers: gets a page a study to scroll through in place of older ones, where `niivue` is installed.
 
     Returns:
-        The files, by the name of their study.
+        The pictures and the pages, by the name of their study.
     """
     root = lesions.root
     if root is None or "appearance" not in lesions.values:
-        return {}
+        return {}, {}
     from bcbm.report.figures.ingest import study_figure  # a second to import
+    from bcbm.report.pages.viewer import niivue, write_viewer
 
     table = lesions.entering
     names = list(dict.fromkeys(table.loc[table["image_path"] != "", "study_id"]))[:MOST]
-    files = {}
-    for number, name in enumerate(names):
+    files: dict[str, Path] = {}
+    pages: dict[str, Path] = {}
+    for old in viewers.glob("*.html"):
+        old.unlink()
+    for number, name in enumerate(map(str, names)):
         for image, masks in _scans(table[table["study_id"] == name], root, form):
-            files[str(name)] = folder / f"{number}.png"
-            study_figure(image, list(masks.values()), files[str(name)])
-    return files
+            files[name] = folder / f"{number}.png"
+            study_figure(image, list(masks.values()), files[name])
+            if niivue():
+                pages[name] = viewers / f"{number}.html"
+                write_viewer(pages[name], name, image, masks)
+    return files, pages
 
 
 def lesion_pictures(

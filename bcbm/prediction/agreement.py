@@ -10,6 +10,7 @@ from bcbm.cohort.download import FEATURE
 from bcbm.errors import InputError, Problem
 from bcbm.features.radiomics import FEATURES
 from bcbm.prediction.bundle import AGAIN, REFITTED
+from bcbm.statistics.subtype import NEEDED, SIGNS
 
 if TYPE_CHECKING:
     from bcbm.prediction.model import TrainedModel
@@ -76,6 +77,11 @@ def _of_networks(model: "TrainedModel", names: Sequence[str], experiment: Mappin
 
 
 def _of_records(model: "TrainedModel") -> Iterator[str]:
+    signs = model.training.get("receptors", {})
+    if any(len(key) != len(NEEDED) or set(key) - set(SIGNS) for key in signs) or not all(
+        isinstance(count, int) and count >= 0 for count in signs.values()
+    ):
+        yield "its training patients by receptors are no counts of signs"
     if absent := [name for name in TRAINING if name not in model.training]:
         yield f"what it tells of its training lacks {', '.join(absent)}"
     for target in model.targets:

@@ -24,7 +24,7 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import read_json, write_whole
 from bcbm.system.version import __version__
 
-FORMAT = 2  # counts up whenever another version could not read what is written
+FORMAT = 3  # counts up whenever another version could not read what is written
 METADATA, EXPERIMENT = "configs/metadata.json", "configs/experiment.yaml"
 TRAINING, RANGES, RESULTS = "training.json", "ranges.safetensors", "results.json"
 OUT_OF_FOLD = "out-of-fold.json"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bcbm.cohort.near import signed_log
@@ -99,7 +100,7 @@ class Doubt:
         scores = _scores(self.references, lesion_vectors(lesions), encoded)
         scores["scanner"] = _rarity(kinds_of(table), self.kinds, len(self.panel))
         by_patient = scores.groupby(table["patient_id"].to_numpy()).mean().reindex(columns=list(self.scores))
-        scaled = pd.DataFrame({name: _scaled(by_patient[name], own) for name, own in self.scores.items()})
+        scaled = _scaled(by_patient, self.scores)
         shares = {
             name: np.searchsorted(own, by_patient[name]) / len(own) for name, own in self.scores.items()
         }
@@ -118,16 +119,27 @@ def _p(scores: pd.Series, panel: np.ndarray) -> np.ndarray:
     """The chance of a training patient to be as odd, or odder, in its oddest measure; 1 of what is unknown.
 
     One rule for all measures (Westfall and Young's of the largest of several): of patients like those of the
-    training LEVEL at most have a smaller one in any measure.
+    training LEVEL at most, in expectation, have one of LEVEL or less in any measure. For that a training
+    patient has to be measured as a new one is, references and scales made without it; what is left out with
+    it is a twentieth, so that this holds as far as a twentieth of the training makes no difference (the
+    jackknife; Barber, Candès, Ramdas and Tibshirani, Ann Stat 49:486, 2021).
     """
     as_odd = len(panel) - np.searchsorted(panel, scores.to_numpy())
     return np.where(scores.isna(), 1.0, (1 + as_odd) / (1 + len(panel)))
 
 
-def _scaled(scores: pd.Series, own: np.ndarray) -> pd.Series:
-    """Scores on a common scale: 0 is the median of the training patients, 1 their 95th percentile."""
-    middle, high = np.quantile(own, [0.5, 1 - LEVEL])
-    return (scores - middle) / max(high - middle, FLOOR)
+def _scaled(scores: pd.DataFrame, others: Mapping[str, npt.ArrayLike]) -> pd.DataFrame:
+    """Scores on a common scale: 0 is the median of other patients, 1 their 95th percentile.
+
+    A scanner is as rare as it is: 0 is one that all have, 1 one that LEVEL of them have.
+    """
+    scaled = {}
+    for name in map(str, scores):
+        middle, high = np.nanquantile(np.asarray(others[name], np.float64), [0.5, 1 - LEVEL])
+        if name == "scanner":
+            middle, high = 0.0, -np.log(LEVEL)
+        scaled[name] = (scores[name] - middle) / max(high - middle, FLOOR)
+    return pd.DataFrame(scaled)
 
 
 def _scores(
@@ -203,8 +215,10 @@ def fit_doubt(
         [name for name in MEASURES if name in by_patient and by_patient[name].notna().any()]
     ]
     sorted_scores = {str(name): np.sort(by_patient[name].dropna().to_numpy()) for name in by_patient}
-    scaled = pd.DataFrame({name: _scaled(by_patient[name], own) for name, own in sorted_scores.items()})
-    return Doubt(references, counts, sorted_scores, np.sort(scaled.max(axis=1).dropna().to_numpy()))
+    folds = pd.Series(fold).groupby(patients.to_numpy()).first()
+    parts = [_scaled(by_patient[folds == k], by_patient[folds != k]) for k in np.unique(folds)]
+    panel = np.sort(pd.concat(parts).max(axis=1).dropna().to_numpy())
+    return Doubt(references, counts, sorted_scores, panel)
 
 
 def doubt_from(arrays: Mapping[str, np.ndarray], kinds: Mapping[str, int]) -> Doubt:

@@ -163,17 +163,16 @@ def _radiomics_source(run: FinishedRun, lesions: Lesions) -> dict[str, str]:
     if "radiomics" not in lesions.values:
         return {}
     table = pd.read_parquet(lesions.folder / "radiomics.parquet")
-    published = bool((table["library"] == "workbook").any())
-    own = {"library": "workbook"} if published else provenance()
+    published, made = bool((table["library"] == "workbook").any()), provenance()
+    source = {"library": "workbook"} if published else made
     if published and "shells" not in lesions.values:
-        return own
-    made = provenance()
+        return source
     fitted = run.environment["versions"].get(made["library"])
     if fitted != made["version"]:
         found = f"read radiomics of {made['library']} {fitted}, and {made['version']} is installed"
         remedy = f"install {made['library']}=={fitted}, or fit the experiment again"
         raise InputError(Problem(str(run.folder), found, remedy))
-    return own
+    return source
 
 
 def _encoder(run: FinishedRun, config: Config) -> Card | None:

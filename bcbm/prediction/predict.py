@@ -72,9 +72,9 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     page = out / "report.html"
     worded = judged.rename(columns=MEASURES)
     with TemporaryDirectory() as folder:
-        pictures = study_pictures(lesions, config.cohort.form, Path(folder))
+        drawn = study_pictures(lesions, config.cohort.form, Path(folder), out / "scans")
         write_page(
-            *(page, table, worded, pictures, model.results, model.training, config.predict.coverage),
+            *(page, table, worded, *drawn, model.results, model.training, config.predict.coverage),
             refitted=model.refitted,
         )
     _report(table, model, console)

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from bcbm.cohort.near import signed_log
 from bcbm.cohort.patient_labels import patient_labels
 from bcbm.config.schema import Config
 from bcbm.preparation.lesions import Lesions
+from bcbm.statistics.subtype import NEEDED, sign_counts
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the lesions that lie below a quantile; no extreme is told
 ROUNDS = 1000  # of the sum of a lesion's content
@@ -18,31 +19,23 @@ COMPONENTS, OFFSETS = 12, (0.0, 0.5)  # of what a lesion roughly is, see `coarse
 COLUMNS = ("field_strength", "manufacturer")  # kinds that are counted
 
 
-def training_of(lesions: Lesions, config: Config, ranges: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Counts, quantiles and salted sums of the lesions of a run.
-
-    Args:
-        lesions: that entered.
-        config: of the run.
-        ranges: see `ranges_of`.
+def described(lesions: Lesions, targets: Sequence[str]) -> dict[str, Any]:
+    """Counts and quantiles of the lesions that enter.
 
     Returns:
-        `invented`, whether a program has drawn them; `patients`, `lesions`; `labels`, positive and negative
-        patients a target; `volume`, quantiles in mm3; `acquisition`, patients a kind; `salt`, `contents`: see
-        `content_sums`; `near_contents`: see `coarse_sums`.
+        `patients`, `lesions`; `labels`, positive and negative patients a target; `volume`, in mm3, the
+        quantiles at `shares`; `acquisition`, patients a kind; with ER, PR and HER2 among the targets
+        `receptors`, see `sign_counts`.
     """
     table = lesions.entering
     patients = table.groupby("patient_id")
-    labels = patient_labels(table[config.task.targets], table["patient_id"])
+    labels = patient_labels(table[list(targets)], table["patient_id"])
     kinds = {
         column: {str(kind): int(count) for kind, count in patients[column].first().value_counts().items()}
         for column in COLUMNS
         if column in table
     }
-    salt = secrets.token_hex(16)
-    coarse = coarse_sums(lesions.values["radiomics"], ranges, salt) if ranges else []
     return {
-        "invented": not config.cohort.root,
         "patients": int(table["patient_id"].nunique()),
         "lesions": len(table),
         "labels": {
@@ -50,13 +43,34 @@ def training_of(lesions: Lesions, config: Config, ranges: Mapping[str, np.ndarra
                 "positive": int((labels[target] == 1).sum()),
                 "negative": int((labels[target] == 0).sum()),
             }
-            for target in config.task.targets
+            for target in targets
         },
         "shares": list(SHARES),
         "volume": table["volume"].quantile(list(SHARES)).tolist(),
         "acquisition": kinds,
+        **({"receptors": sign_counts(labels)} if set(NEEDED) <= set(targets) else {}),
+    }
+
+
+def training_of(lesions: Lesions, config: Config, ranges: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What a model tells of the lesions of its run.
+
+    Args:
+        lesions: that entered.
+        config: of the run.
+        ranges: see `ranges_of`.
+
+    Returns:
+        `invented`, whether a program has drawn them; what `described` gives; `salt`, `contents`: see
+        `content_sums`; `near_contents`: see `coarse_sums`.
+    """
+    salt = secrets.token_hex(16)
+    coarse = coarse_sums(lesions.values["radiomics"], ranges, salt) if ranges else []
+    return {
+        "invented": not config.cohort.root,
+        **described(lesions, config.task.targets),
         "salt": salt,
-        "contents": sorted(set(content_sums(table["content"], salt))),
+        "contents": sorted(set(content_sums(lesions.entering["content"], salt))),
         "near_contents": sorted({content for sums in coarse for content in sums}),
     }
 

@@ -46,10 +46,16 @@ class Lesions:
     card: dict[str, Any] | None = None
 
     def among(self, rows: np.ndarray) -> "Lesions":
-        """The same with these rows of `entering` alone."""
-        values = {name: value[rows] for name, value in self.values.items()}
+        """The lesions of some rows of `entering`, and nothing of any other patient."""
         entering = self.entering.iloc[rows].reset_index(drop=True)
-        return replace(self, entering=entering, values=values, present=self.present[rows])
+        own = self.table["patient_id"].isin(entering["patient_id"])
+        return replace(
+            self,
+            table=self.table[own].reset_index(drop=True),
+            entering=entering,
+            values={name: value[rows] for name, value in self.values.items()},
+            present=self.present[rows],
+        )
 
     def data(self, config: Config) -> LesionData:
         """The lesions that enter, as modalities read them."""

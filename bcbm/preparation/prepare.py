@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
-from bcbm.cohort.acquisition import patient_groups, require_column
+from bcbm.cohort.acquisition import NAMED, patient_groups, require_column, several_names
 from bcbm.cohort.findings import doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
@@ -142,6 +142,9 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
             require_column(key, column, cohort.download)
         elif column and column not in table:
             table[column] = ""
+    for column in NAMED if labels == "required" else []:
+        if column in cohort.download.studies:
+            problems += several_names(cohort.download.studies[column], cohort.download.clinical)
     if cohort.survey is None and (images or extract):
         cropped = [name for name, modality in modalities.items() if "crops" in modality.needs]
         setting = f"task.modalities holds {', '.join(cropped)}" if images else "features.radiomics=extract"

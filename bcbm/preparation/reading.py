@@ -170,6 +170,7 @@ def read_cohort(
     """
     roots = cohort_roots(config, console)
     targets = known_targets(config.cohort.targets) if labels != "none" else {}
+    targets = {name: replace(target, required=labels == "required") for name, target in targets.items()}
     formats = [format_name(config.cohort.format, root) for root in roots]
     if config.cohort.format == "auto" and config.cohort.root:
         say(console, f"cohort format {' and '.join(dict.fromkeys(formats))}")

@@ -14,6 +14,7 @@ from bcbm.config.compose import known_settings, renamed
 from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Note, Problem, readable
 from bcbm.runs.figures import figures_of
+from bcbm.runs.folder import TUNING
 from bcbm.runs.joins import ANEW, RunTables, read_tables
 from bcbm.runs.predictions import read_predictions
 from bcbm.runs.tables import RUN, read_with_sum, sum_of
@@ -23,6 +24,8 @@ from bcbm.system.files import read_json
 
 RADIOMICS_FILE = "radiomics.json"  # of a fold: what it has harmonised and left out
 CARD_FILE = "deep_features.json"  # of a run: the card of the network that made its deep features
+SITE = "site"  # the column whose values, held out one by one, have a page of their own,
+SITES_PAGE = "validation/report.html"  # which lies here in the folder of a run
 FOLD_ANEW = "remove its fold and run the same fit command again"
 EXPLANATIONS = "explanations"  # folder of a run that holds the pictures named in explanations.json
 
@@ -54,8 +57,8 @@ class FinishedRun:
     @property
     def chosen(self) -> dict[int, dict[str, Any]]:
         """What each fold was trained with instead of the configuration's own values; empty where none was."""
-        tunings = self._of_folds("tuning.json")
-        with readable(self.folder / "fold=K" / "tuning.json", FOLD_ANEW):
+        tunings = self._of_folds(TUNING)
+        with readable(self.folder / "fold=K" / TUNING, FOLD_ANEW):
             return {number: dict(content["chosen"]) for number, content in tunings.items()}
 
     @property

@@ -26,6 +26,7 @@ from bcbm.terminal.words import listed
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
 NAME = "%Y-%m-%d_%H-%M-%S"  # of a run's folder: when it was begun
+TUNING = "tuning.json"  # of a fold: what it has chosen
 LOCK = "requirements.txt"  # of a run: the exact versions that pip installs again
 PATIENCE = 600.0  # seconds that the other ranks wait for the first one's folder
 
@@ -207,7 +208,7 @@ def _made_by(path: Path) -> str:
 
 def _begun(path: Path) -> bool:
     """Whether something in a folder has been trained or chosen."""
-    return any(path.glob("fold=*/**/predictions.parquet")) or any(path.glob("fold=*/tuning.json"))
+    return any(path.glob("fold=*/**/predictions.parquet")) or any(path.glob(f"fold=*/{TUNING}"))
 
 
 def _identity(path: Path) -> str:

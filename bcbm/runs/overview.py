@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from bcbm.config.compose import flattened, renamed
 from bcbm.config.reading import read_value
-from bcbm.runs.finished import read_results
+from bcbm.runs.finished import SITES_PAGE, read_results
 from bcbm.runs.folder import NAME
 from bcbm.runs.identity import NOT_IDENTITY, PLACES
 from bcbm.runs.tables import sum_of
@@ -45,6 +45,7 @@ class RunLine:
         blocks: by target and `mean`, AUROC with its ends; empty while it is not finished.
         settings: flat, without what makes no difference to a number.
         report: place of its page; None while there is none.
+        sites: place of the page of the sites that it holds out, likewise.
     """
 
     place: str
@@ -58,6 +59,7 @@ class RunLine:
     blocks: dict[str, dict[str, float]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     report: str | None = None
+    sites: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _line(folder: Path, root: Path) -> RunLine:
             seed=str(content["seed"]),
             settings={name: value for name, value in flattened(content).items() if _counts(name)},
             report=f"{place}/report.html" if (folder / "report.html").is_file() else None,
+            sites=f"{place}/{SITES_PAGE}" if (folder / SITES_PAGE).is_file() else None,
         )
         results = folder / "results.json"
         if not results.is_file():

@@ -1,16 +1,12 @@
 """After a search: a ready experiment, the honest figure of the choice, and the page."""
 
 import shlex
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna import Study
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bcbm.comparison.differences import Row, compare_runs, mean_difference
@@ -18,10 +14,12 @@ from bcbm.comparison.page import portable, write_comparison
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.schema import Config
 from bcbm.report.pages.overview import write_overview
-from bcbm.report.pages.search import LEAST, in_words, write_search
+from bcbm.report.pages.search import in_words, write_search
 from bcbm.runs.finished import FinishedRun, read_run
 from bcbm.runs.identity import environment
+from bcbm.search.artifacts import ARTIFACTS
 from bcbm.search.experiment import facts, write_experiment
+from bcbm.search.importances import importances
 from bcbm.search.objective import FINAL, figure
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult
@@ -77,10 +75,12 @@ def conclude(
         commands["run the choice"] = shlex.join(["python", "-m", "bcbm.fit", f"experiment={experiment.name}"])
         say(console, f"ready experiment: {experiment}")
     address = "STORAGE" if storage else JOURNAL
-    commands["look at the studies"] = f"pip install optuna-dashboard && optuna-dashboard {address}"
+    dashboard = f"optuna-dashboard {address} --artifact-dir {ARTIFACTS}"
+    commands["look at the studies"] = f"pip install optuna-dashboard && {dashboard}"
     page = write_search(
         folder,
         sweep={**sweep.plan, "smaller": sweep.plan["objective"][0] in SMALLER_IS_BETTER},
+        constraints={name: str(bound) for name, bound in sweep.constraints.items()},
         trials=sweep.trials,
         steps=steps(sweep),
         importances=importances(sweep),
@@ -105,6 +105,9 @@ def unfinished(sweep: SweepResult) -> dict[str, str]:
         trained = float(rows["seconds"].sum()) / 60 if len(rows) else 0.0
         used_up = (trials and counted >= trials) or (minutes and trained >= minutes)
         if used_up and name in sweep.best:
+            continue
+        if used_up and (reason := sweep.none_feasible(name)):
+            missing[name] = reason
             continue
         progress = [f"{counted} of {trials} trials"] if trials else []
         progress += [f"{trained:.0f} of {minutes:g} minutes"] if minutes else []
@@ -182,32 +185,6 @@ def steps(sweep: SweepResult) -> pd.DataFrame:
         for step, value in sorted(trial.intermediate_values.items())
     ]
     return pd.DataFrame(rows, columns=["study", "trial", "state", "step", "value"])
-
-
-def importances(sweep: SweepResult) -> pd.DataFrame:
-    """One row a study and parameter: its share of the importance for the first objective.
-
-    A study with few finished trials, or whose trials are all worth the same, has none.
-    """
-    rows = []
-    for name, study in sweep.studies.items():
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) >= LEAST and len({trial.values[0] for trial in complete}) > 1:
-            raw = _importances(study)
-            total = sum(raw.values())
-            rows += [(name, parameter, value / total) for parameter, value in raw.items() if total > 0]
-    return pd.DataFrame(rows, columns=["study", "parameter", "share"])
-
-
-def _importances(study: Study) -> dict[str, float]:
-    sign = -1.0 if study.directions[0].name == "MAXIMIZE" else 1.0
-
-    def target(trial: FrozenTrial) -> float:
-        return sign * float(trial.values[0])
-
-    with warnings.catch_warnings():  # of few trials, which the page says too, and of the target's direction
-        warnings.simplefilter("ignore", UserWarning)
-        return PedAnovaImportanceEvaluator().evaluate(study, target=target)
 
 
 def _portable(word: str) -> str:

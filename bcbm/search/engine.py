@@ -19,6 +19,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from bcbm.errors import InputError, Problem
+from bcbm.search.artifacts import store_artifacts
+from bcbm.search.constraints import set_constraints
 from bcbm.search.liveness import BEAT, GRACE, Watch, owner
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
@@ -27,6 +29,7 @@ from bcbm.system.pool import end, end_group, how_ended, start
 from bcbm.system.processes import held_back
 
 LOOK = 5.0  # seconds between two looks for trials whose parent is gone
+FACTS = ("seconds", "epochs", "reason", "figures")  # of a trial's result, kept beside it
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 STRIKES = 2  # times that settings may end without a result
 STACK = ("bcbm.search.worker", "bcbm.search.objective")
@@ -270,8 +273,11 @@ class Engine:
         """Record the result of a trial in Optuna; without a result it failed, and is tried again once."""
         outcome: Mapping[str, Any] | None = result(search.trial_folder(trial.number), token)
         if outcome is not None:
-            facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
-            _note(trial, **facts)
+            _note(trial, **{name: outcome[name] for name in FACTS if name in outcome})
+            if STATES[outcome["state"]] in COUNTS:
+                store_artifacts(trial, search.trial_folder(trial.number), self.home)
+            if outcome["state"] == "complete":
+                set_constraints(trial, self.plan.constraints, outcome.get("figures", {}))
             _finish_trial(search.study, trial, STATES[outcome["state"]], outcome.get("values"))
         else:
             self._fail(search.study, trial, reason, strike=reason != "left by its parent")

@@ -1,6 +1,8 @@
 """What a trial is worth: inner folds trained with its settings, and the figures of their predictions."""
 
+import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.search.space import Settings
 from bcbm.search.worker import Report
+from bcbm.statistics.calibration import calibration
 from bcbm.statistics.leakage import is_leaky, split_block
 from bcbm.statistics.metrics import auroc, brier, mean_or_nan, patient_level
 from bcbm.system.seeds import derived_seed
@@ -37,6 +40,7 @@ class InnerFolds:
         lesions: of those patients only.
         split: their inner folds.
         objectives: what is returned.
+        bounded: figures that the sweep's constraints bound, left in the report.
         epochs: steps an inner fold, so that figures of different trials stand at the same step.
     """
 
@@ -45,6 +49,7 @@ class InnerFolds:
     split: Split
     objectives: tuple[str, ...]
     epochs: int
+    bounded: tuple[str, ...] = ()
 
     def __call__(self, settings: Settings, folder: RunFolder, report: Report) -> list[float]:
         """Train every inner fold, reporting behind each; one value an objective.
@@ -64,7 +69,7 @@ class InnerFolds:
         objectives: dict[str, float] = {}
         try:
             values = self._values(config, folder, report, trackers)
-            objectives.update(zip(self.objectives, values, strict=True))
+            objectives.update(zip(self.objectives, values, strict=True), **report.figures)
         finally:
             for tracker in trackers:
                 tracker.end_trial(objectives)
@@ -74,41 +79,55 @@ class InnerFolds:
         self, config: Config, folder: RunFolder, report: Report, trackers: list[Tracker]
     ) -> list[float]:
         from bcbm.search.epochs import EpochReport
+        from bcbm.search.prediction_time import PredictionTime
 
         so_far = 0.0
         tables: list[pd.DataFrame] = []
         sizes: list[int] = []
+        timer = PredictionTime()
         for number in range(len(self.split.folds)):
             smoothing = config.trainer.smoothing
             epoch_report = EpochReport(report, number, self.epochs, so_far, smoothing, trackers)
             home = folder.fold(number)
             try:
                 job = FoldJob(config, self.lesions, self.split, number, folder)
-                train(job, Console(quiet=True), callbacks=[epoch_report])
+                train(job, Console(quiet=True), callbacks=[epoch_report, timer])
                 if config.model.kind == "network":
-                    sizes.append(parameters(home) if "parameters" in self.objectives else 0)
+                    counted = "parameters" in (*self.objectives, *self.bounded)
+                    sizes.append(parameters(home) if counted else 0)
             finally:  # of a pruned trial too
                 shutil.rmtree(home / "checkpoints", ignore_errors=True)
             table = folder.predictions(number)
             assert table is not None
             tables.append(table)
-            so_far = self._figures(tables, sizes)[0]
+            so_far = _figures(self.objectives[:1], tables, sizes, timer.milliseconds)[0]
             report((number + 1) * self.epochs, so_far, last=number + 1 == len(self.split.folds))
-        return self._figures(tables, sizes)
+        figures = _figures(self.bounded, tables, sizes, timer.milliseconds)
+        report.figures = dict(zip(self.bounded, figures, strict=True))
+        return _figures(self.objectives, tables, sizes, timer.milliseconds)
 
-    def _figures(self, tables: list[pd.DataFrame], sizes: list[int]) -> list[float]:
-        predictions = pd.concat(tables, ignore_index=True)
-        counts = {"parameters": float(np.mean(sizes))} if sizes else {}
-        return [counts[name] if name in counts else figure(name, predictions) for name in self.objectives]
+
+def _figures(
+    names: Sequence[str], tables: list[pd.DataFrame], sizes: list[int], milliseconds: float
+) -> list[float]:
+    predictions = pd.concat(tables, ignore_index=True)
+    measured = {"parameters": float(np.mean(sizes)), "milliseconds": milliseconds} if sizes else {}
+    return [measured[name] if name in measured else figure(name, predictions) for name in names]
 
 
 def figure(name: str, predictions: pd.DataFrame) -> float:
-    """An objective over predictions of held-out patients: `auroc`, `auroc_ER`, ..., `brier`."""
+    """A figure over predictions of held-out patients: `auroc`, `auroc_ER`, ..., `brier`, `calibration_slope`.
+
+    The last is that of the target whose slope is furthest from 1, so that a range around 1 holds for all.
+    """
     if name == "auroc":
         return mean_auroc(predictions)
     by_target = dict(iter(patient_level(predictions).groupby("target")))
     if name == "brier":
         return mean_or_nan([brier(rows["label"], rows["probability"]) for rows in by_target.values()])
+    if name == "calibration_slope":
+        slopes = [calibration(rows["label"], rows["probability"])[0] for rows in by_target.values()]
+        return max(slopes, key=lambda slope: math.inf if math.isnan(slope) else abs(slope - 1))
     rows = by_target[name.removeprefix("auroc_")]
     return auroc(rows["label"], rows["probability"])
 
@@ -124,7 +143,12 @@ def parameters(home: Path) -> int:
 
 
 def measures(
-    config: Config, lesions: Lesions, split: Split, objectives: tuple[str, ...], epochs: int
+    config: Config,
+    lesions: Lesions,
+    split: Split,
+    objectives: tuple[str, ...],
+    epochs: int,
+    bounded: tuple[str, ...] = (),
 ) -> dict[str, InnerFolds]:
     """The measure of every study: `fold=K`, which holds none of that fold's test patients, and `final`.
 
@@ -144,8 +168,8 @@ def measures(
             known=known_targets(config.cohort.targets),
             least=config.class_patients,
         )
-        seen = among(lesions, np.sort(np.concatenate([parts["train"], parts["validation"]])))
-        result[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs)
+        seen = lesions.among(np.sort(np.concatenate([parts["train"], parts["validation"]])))
+        result[f"fold={number}"] = InnerFolds(config, seen, inner, objectives, epochs, bounded)
     everybody = make_split(
         lesions.entering,
         unit=config.split.unit,
@@ -158,17 +182,5 @@ def measures(
         least=config.class_patients,
         key="split.inner",
     )
-    result[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs)
+    result[FINAL] = InnerFolds(config, lesions, everybody, objectives, epochs, bounded)
     return result
-
-
-def among(lesions: Lesions, rows: np.ndarray) -> Lesions:
-    """The lesions of some rows of `entering`, and nothing of any other patient."""
-    entering = lesions.entering.iloc[rows].reset_index(drop=True)
-    return replace(
-        lesions,
-        table=lesions.table[lesions.table["patient_id"].isin(entering["patient_id"])].reset_index(drop=True),
-        entering=entering,
-        values={name: value[rows] for name, value in lesions.values.items()},
-        present=lesions.present[rows],
-    )

@@ -15,10 +15,11 @@ from bcbm.config.places import sweep_file, sweep_names
 from bcbm.config.reading import read_yaml
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
+from bcbm.search.constraints import NETWORK, Constraints, read_constraints
 from bcbm.search.pruner import SameStepPruner
 from bcbm.search.space import Parameter, Settings, default_settings, read_space
 
-KEYS = ("experiment", "trials", "minutes", "objective", "sampler", "pruner", "space")
+KEYS = ("experiment", "trials", "minutes", "objective", "constraints", "sampler", "pruner", "space")
 SAMPLERS = ("tpe", "random", "gp", "nsga2")
 PRUNERS = ("median", "hyperband", "none")
 SMALLER_IS_BETTER = ("brier", "parameters")
@@ -40,6 +41,7 @@ class Plan:
         source: the file's content, from which the sweep's identity is made.
         paper: the paper's own values of what is searched, as far as the space holds them; none where they are
             those of the experiment.
+        constraints: what a choice has to keep beside its objectives.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Plan:
     pruner: Mapping[str, Any] = field(default_factory=lambda: {"kind": "none"})
     source: Mapping[str, Any] = field(default_factory=dict)
     paper: Settings = field(default_factory=dict)
+    constraints: Constraints = field(default_factory=dict)
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -62,8 +65,12 @@ class Plan:
     @property
     def epochs(self) -> int:
         """Steps an inner fold: the most epochs that a trial can have, the same for all."""
-        searched = [p.extremes() for p in self.space if p.key == "trainer.max_epochs"]
-        return int(max(max(ends) for ends in searched)) if searched else self.config.trainer.max_epochs
+        return _epochs(self.space, self.config)
+
+    @property
+    def budget(self) -> int:
+        """Steps of a trial that is never stopped: those of all inner folds."""
+        return self.epochs * self.config.split.inner
 
     def make_sampler(self, draws: int) -> BaseSampler:
         """The sampler of a trial, seeded by the draws before it: a study that goes on draws afresh."""
@@ -75,14 +82,17 @@ class Plan:
         return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
 
     def make_pruner(self) -> BasePruner:
-        """The pruner; it compares trials at the same epoch of the same inner fold."""
+        """The pruner; it compares trials at the same epoch of the same inner fold.
+
+        Hyperband (Li et al., JMLR 18:1, 2018) looks at few steps first, behind its warm-up or else behind the
+        first inner fold, and then at `reduction` times as many, of the share 1 / `reduction` that is left.
+        """
         kind, settings = self.pruner["kind"], self.pruner
         if kind == "median":
             return SameStepPruner(self.epochs, settings.get("startup", 5), settings.get("warmup", 0))
         if kind == "hyperband":
-            return HyperbandPruner(
-                self.epochs, self.epochs * self.config.split.inner, settings.get("reduction", 3)
-            )
+            first = settings.get("warmup") or self.epochs
+            return HyperbandPruner(first, self.budget, settings.get("reduction", 3))
         return NopPruner()
 
 
@@ -119,6 +129,10 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     objectives = content.get("objective", "auroc")
     objectives = objectives if isinstance(objectives, list) else [objectives]
     problems += _objectives(objectives, config)
+    constraints, mistakes = read_constraints(content.get("constraints", {}))
+    problems += mistakes
+    for key, names in (("objective", objectives), ("constraints", constraints)):
+        problems += _of_networks(key, [name for name in names if name in NETWORK], space, config)
     sampler, mistakes = _choice("sampler", content.get("sampler", {}), SAMPLERS, {"seed": 0})
     problems += mistakes
     pruner, mistakes = _choice(
@@ -127,8 +141,15 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
     problems += mistakes
     if isinstance(pruner["reduction"], int) and pruner["reduction"] < 2:
         problems.append(f"pruner: reduction={pruner['reduction']}: write at least 2")
+    steps = _epochs(space, config) * config.split.inner
+    if pruner["kind"] == "hyperband" and isinstance(pruner["warmup"], int) and pruner["warmup"] >= steps:
+        problems.append(f"pruner: warmup={pruner['warmup']}: a trial has {steps} epochs in all; write less")
     if len(objectives) > 1 and pruner["kind"] != "none":
         problems.append("pruner: several objectives cannot be pruned; write pruner: {kind: none}")
+    if constraints and pruner["kind"] == "hyperband":
+        problems.append(
+            "pruner: hyperband compares with trials that break constraints too; write median or none"
+        )
     problems += _unfit(config)
     if problems:
         raise ConfigError("\n".join(f"{path.name}: {problem}" for problem in problems))
@@ -141,9 +162,16 @@ def read_plan(name: str, words: Sequence[str], own: Mapping[str, str]) -> Plan:
         objectives=tuple(objectives),
         sampler=sampler,
         pruner=pruner,
-        source={"space": content["space"], "objective": objectives, "sampler": sampler, "pruner": pruner},
+        source={"space": content["space"], "objective": objectives, "sampler": sampler, "pruner": pruner}
+        | ({"constraints": content["constraints"]} if constraints else {}),
         paper=_paper(space, config),
+        constraints=constraints,
     )
+
+
+def _epochs(space: Sequence[Parameter], config: Config) -> int:
+    searched = [p.extremes() for p in space if p.key == "trainer.max_epochs"]
+    return int(max(max(ends) for ends in searched)) if searched else config.trainer.max_epochs
 
 
 def _paper(space: Sequence[Parameter], config: Config) -> Settings:
@@ -170,9 +198,14 @@ def _objectives(objectives: list[Any], config: Config) -> list[str]:
     ]
     if not objectives or len(set(map(str, objectives))) != len(objectives):
         problems.append(f"objective: name at least one of {', '.join(known)}, each once")
-    if "parameters" in objectives and config.model.kind != "network":
-        problems.append(f"objective: model.kind={config.model.kind} has no parameters to count")
     return problems
+
+
+def _of_networks(key: str, names: Sequence[str], space: Sequence[Parameter], config: Config) -> list[str]:
+    """What is wrong with a figure that only networks have."""
+    kinds = [config.model.kind, *(kind for p in space if p.key == "model.kind" for kind in p.extremes())]
+    others = [kind for kind in kinds if kind != "network"][:1]
+    return [f"{key}: model.kind={kind} has no {name}; leave it out" for kind in others for name in names]
 
 
 def _choice(

@@ -8,12 +8,15 @@ from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from bcbm.search.constraints import feasible
+
 
 class SameStepPruner(BasePruner):
     """Stops a trial that is worse than the median of the finished ones at the same epoch of the same fold.
 
     Optuna's `MedianPruner` asks for the best that a trial has ever reported, so that a good first inner fold
-    shields it in every fold behind it.
+    shields it in every fold behind it. Trials that break the constraints count for nothing here: what breaks
+    them may well be better.
 
     Args:
         epochs: steps an inner fold.
@@ -26,7 +29,7 @@ class SameStepPruner(BasePruner):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         """Whether the trial, which has reported at least once, is to be stopped."""
-        others = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        others = [*filter(feasible, study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))]
         step = trial.last_step
         if step is None or step < self.warmup or len(others) < self.startup:
             return False

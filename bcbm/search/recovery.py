@@ -1,7 +1,8 @@
 """A journal that cannot be believed is made again: what trials have found lies in their folders too."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from bcbm.errors import InputError, Problem
-from bcbm.search.engine import STATES, new_study
+from bcbm.search.artifacts import ARTIFACTS, store_artifacts
+from bcbm.search.constraints import set_constraints
+from bcbm.search.engine import COUNTS, FACTS, STATES, new_study
 from bcbm.search.plan import Plan
 from bcbm.search.space import Settings, suggest
 from bcbm.search.storage import JOURNAL, DamagedJournal, open_storage, records
@@ -63,12 +66,13 @@ def recovered_storage(
     while aside.exists():
         aside = aside.with_name(f"{aside.name}+")
     journal.replace(aside)
+    shutil.rmtree(home / ARTIFACTS, ignore_errors=True)  # whose names only the journal knew
     storage = open_storage(None, home)
     taken, lost = 0, 0
     for name, study_name in studies.items():
         outcomes = _outcomes(home / f"study={name}", plan)
         if outcomes:
-            _replay(new_study(study_name, storage, plan), outcomes, plan, default)
+            _replay(new_study(study_name, storage, plan), outcomes, plan, default, home / f"study={name}")
         finished = sum(outcome is not None for outcome in outcomes)
         taken, lost = taken + finished, lost + len(outcomes) - finished
     say(
@@ -128,6 +132,7 @@ def _is_result(outcome: Mapping[str, Any], plan: Plan) -> bool:
         return True
     return (
         isinstance(values, list)
+        and _are_numbers(outcome.get("figures", {}), plan.constraints)
         and len(values) == len(plan.objectives)
         and all(isinstance(value, int | float) for value in values)
         and all(
@@ -138,15 +143,23 @@ def _is_result(outcome: Mapping[str, Any], plan: Plan) -> bool:
     )
 
 
+def _are_numbers(figures: Any, names: Iterable[str]) -> bool:
+    return isinstance(figures, dict) and all(isinstance(figures.get(name), float | int) for name in names)
+
+
 def _replay(
-    study: Study, outcomes: Sequence[Mapping[str, Any] | None], plan: Plan, default: Settings
+    study: Study,
+    outcomes: Sequence[Mapping[str, Any] | None],
+    plan: Plan,
+    default: Settings,
+    folder: Path,
 ) -> None:
-    """Tell a new study what trials have found, in their order."""
+    """Tell a new study what trials have found, in their order; `folder` is where they have written."""
     for outcome in outcomes:
         facts: dict[str, Any] = {"reason": LOST, "withdrawn": True}
         if outcome is not None:
             study.enqueue_trial(outcome["settings"])
-            facts = {name: outcome[name] for name in ("seconds", "epochs", "reason") if name in outcome}
+            facts = {name: outcome[name] for name in FACTS if name in outcome}
             facts |= {"default": True} if outcome["settings"] == default else {}
             paper = plan.paper.items() <= outcome["settings"].items()
             facts |= {"paper": True} if plan.paper and paper else {}
@@ -159,4 +172,8 @@ def _replay(
         for name, fact in facts.items():
             trial.set_user_attr(name, fact)
         state = STATES[outcome["state"]] if outcome is not None else TrialState.FAIL
+        if state in COUNTS:
+            store_artifacts(trial, folder / f"trial={trial.number}", folder.parent)
+        if state == TrialState.COMPLETE:
+            set_constraints(trial, plan.constraints, facts.get("figures", {}))
         study.tell(trial, outcome.get("values") if outcome is not None else None, state)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Problem
+from bcbm.search.constraints import Constraints, feasible, none_feasible, read_constraints
 from bcbm.search.space import Settings
 from bcbm.search.storage import open_storage
 from bcbm.system.files import strict_json, write_whole
@@ -19,11 +20,13 @@ from bcbm.system.spreadsheet import spreadsheet_csv
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of a study; with several objectives, the one of the Pareto front best in the first.
+    """The best trial of a study that keeps its constraints; with several objectives, the one of the Pareto
+    front best in the first.
 
     Attributes:
         settings: such as `{"model.dropout": 0.1}`.
         value: its first objective, `values` all of them by name.
+        figures: those that the constraints bound, by name.
         trial: its number.
         default: the first objective of the base experiment.
         pareto: numbers of the trials that no other beats in every objective.
@@ -32,6 +35,7 @@ class Best:
     settings: Settings
     value: float
     values: Mapping[str, float]
+    figures: Mapping[str, float]
     trial: int
     default: float | None
     pareto: list[int]
@@ -54,6 +58,16 @@ class SweepResult:
     studies: Mapping[str, Study]
     best: Mapping[str, Best]
     trials: pd.DataFrame
+
+    @property
+    def constraints(self) -> Constraints:
+        """What a choice had to keep."""
+        return read_constraints(self.plan.get("constraints", {}))[0]
+
+    def none_feasible(self, name: str) -> str | None:
+        """Words for a study none of whose finished trials keeps the constraints; None where one does."""
+        complete = self.studies[name].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return none_feasible(complete, self.constraints)
 
 
 def read_sweep(folder: Path, storage: str | None = None) -> SweepResult:
@@ -94,11 +108,10 @@ def sweep_result(folder: Path, plan: Mapping[str, Any], studies: Mapping[str, St
 
 
 def best(study: Study, objectives: list[str]) -> Best | None:
-    """The best trial of a study, if one has finished."""
+    """The best trial of a study, if one has finished that keeps the constraints."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
+    if not (front := study.best_trials):
         return None
-    front = study.best_trials
     sign = -1 if study.directions[0].name == "MINIMIZE" else 1
     # Of trials that are equal the earliest: the base experiment, where nothing beats it.
     chosen = max(front, key=lambda trial: (sign * trial.values[0], -trial.number))
@@ -107,6 +120,7 @@ def best(study: Study, objectives: list[str]) -> Best | None:
         settings=dict(chosen.params),
         value=chosen.values[0],
         values=dict(zip(objectives, chosen.values, strict=True)),
+        figures=chosen.user_attrs.get("figures", {}),
         trial=chosen.number,
         default=defaults[0] if defaults else None,
         pareto=sorted(trial.number for trial in front),
@@ -127,7 +141,9 @@ def _row(name: str, trial: FrozenTrial, objectives: list[str]) -> dict[str, Any]
         "trial": trial.number,
         "state": trial.state.name.lower(),
         **dict(zip(objectives, values or [float("nan")] * len(objectives), strict=True)),
+        **known.get("figures", {}),
         "default": bool(known.get("default")),
+        "feasible": values is not None and feasible(trial),
         "seconds": known.get("seconds"),
         "epochs": known.get("epochs"),
         "last_step": trial.last_step,

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bcbm.search.constraints import broken
 from bcbm.search.engine import COUNTS, RunningTrial, Search
 from bcbm.search.plan import Plan
 from bcbm.search.results import SweepResult, best
@@ -58,6 +59,8 @@ class Screen:
         words = [f"{search.name} trial {trial.number}: {trial.state.name.lower()}", value]
         if trial.state != TrialState.COMPLETE:
             words.append(f"({trial.user_attrs.get('reason', '')})")
+        breaks = broken(trial, self.plan.constraints)
+        words += [f"(breaks {breaks})"] if breaks else []
         words += [f"from {trial.user_attrs['warm']}"] if "warm" in trial.user_attrs else []
         words += ["the paper's settings"] if trial.user_attrs.get("paper") else []
         words.append("the experiment as it is" if trial.user_attrs.get("default") else short(trial.params))
@@ -178,6 +181,8 @@ def print_best(sweep: SweepResult, console: Console) -> None:
             default = "" if trial.default is None else f"{trial.default:.3f}"
             figures = [str(trial.trial), f"{trial.value:.3f}", default]
             lines.append(f"{name}: {short(trial.settings) or 'the experiment as it is'}")
+        elif reason := sweep.none_feasible(name):
+            lines.append(f"{name}: {reason}")
         table.add_row(name, *figures, *counts)
     console.print(table)
     for line in lines:

@@ -114,7 +114,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     lesions = prepare(config, console)
     split = split_as(lesions.table, config)
     chosen = request.studies(_studies(len(split.folds)))
-    study_measures = measures(config, lesions, split, plan.objectives, plan.epochs)
+    study_measures = measures(config, lesions, split, plan.objectives, plan.epochs, tuple(plan.constraints))
     text = json.dumps([fingerprint(config, lesions.cohort, split.hash), plan.source], sort_keys=True)
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
     home = Path(config.run.root).resolve() / "sweeps" / plan.name / identity

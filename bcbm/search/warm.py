@@ -8,6 +8,7 @@ from optuna import Study
 from optuna.trial import TrialState
 
 from bcbm.errors import InputError, Problem
+from bcbm.search.constraints import feasible
 from bcbm.search.results import read_sweep
 from bcbm.search.space import Parameter, Settings
 from bcbm.system.files import read_json
@@ -48,7 +49,7 @@ def earlier_trials(
     earlier = {}
     for study, opened in sweep.studies.items():
         sign = -1 if opened.directions[0].name == "MINIMIZE" else 1
-        complete = opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        complete = filter(feasible, opened.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
         best = sorted(complete, key=lambda trial: (-sign * trial.values[0], trial.number))[:TAKEN]
         earlier[study] = [
             Earlier(settings, f"{name} trial {trial.number}")

@@ -66,11 +66,13 @@ class Report:
 
     Attributes:
         epochs: trained so far, over all inner folds.
+        figures: of the finished trial, those that the sweep's constraints bound.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.epochs = 0
+        self.figures: dict[str, float] = {}
         self._trial: Trial | None = None
 
     def __call__(self, step: int, value: float, last: bool = False) -> None:
@@ -111,6 +113,7 @@ def work(job: Job) -> None:
         values = job.measure(job.settings, RunFolder(job.folder), report)
         if all(math.isfinite(value) for value in values):
             outcome |= {"state": "complete", "values": values}
+            outcome |= {"figures": report.figures} if report.figures else {}
         else:
             outcome |= {"state": "failed", "reason": f"an objective is not defined: {values}"}
     except TrialPruned as pruned:

@@ -33,8 +33,10 @@ from bcbm.statistics.results import (
     ProbabilityBlock,
     RankingBlock,
     SubgroupTest,
+    SubtypeBlock,
 )
 from bcbm.statistics.subgroups import patient_levels, subgroup_tests
+from bcbm.statistics.subtype import derived, subtype_figures
 
 
 class FrozenCalibration(CalibrationBlock):
@@ -46,15 +48,20 @@ class FrozenCalibration(CalibrationBlock):
     intercept_high: float
 
 
-class FrozenBlock(RankingBlock):
+class FrozenStatus(RankingBlock):
     """Of patients; also `scaled_brier` and `log_loss`, and of these and `brier` the ends of intervals."""
 
     prevalence: float
     prevalence_low: float
     prevalence_high: float
     probabilities: ProbabilityBlock
-    smallest_auroc: float
     calibration: FrozenCalibration
+
+
+class FrozenBlock(FrozenStatus):
+    """Of a target."""
+
+    smallest_auroc: float
     operating: OperatingBlock
     threshold: float
     q: float
@@ -72,10 +79,25 @@ class ExternalTarget(TypedDict):
     lesion: NotRequired[RankingBlock]
 
 
+class ExternalHr(TypedDict):
+    """HR status: figures of patients, or in their place the reason why there are none."""
+
+    patient: NotRequired[FrozenStatus]
+    reason: NotRequired[str]
+
+
+class ExternalDerived(TypedDict):
+    """What follows from ER, PR and HER2 together."""
+
+    HR: ExternalHr
+    subtype: SubtypeBlock
+
+
 class ExternalResults(TypedDict):
     """Of one cohort: every target by its name, the mean over those that have figures, subgroups."""
 
     receptors: dict[str, ExternalTarget]
+    derived: NotRequired[ExternalDerived]
     mean: NotRequired[MeanBlock]
     subgroups: list[SubgroupTest]
 
@@ -84,6 +106,7 @@ def external_results(
     predictions: pd.DataFrame,
     shares: Mapping[str, float],
     lesions: pd.DataFrame,
+    training: pd.DataFrame | None = None,
     *,
     resamples: int,
     seed: int,
@@ -97,6 +120,8 @@ def external_results(
         predictions: the prediction table of one fold and repeat, a row a lesion and target.
         shares: of positives among the training patients, by target, in order.
         lesions: the rows of the lesion table that enter.
+        training: ER, PR and HER2 of the training patients, a row each, by which HR and subtype are derived;
+            None: they are not.
         resamples: bootstrap draws of patients.
         seed: of those.
     """
@@ -107,7 +132,7 @@ def external_results(
     for target in targets:
         rows = patients[patients["target"] == target].assign(prevalence=shares[target])
         everybody = predictions[predictions["target"] == target].drop_duplicates("patient_id")
-        counts = {name: int((rows["label"] == value).sum()) for name, value in _CLASSES.items()}
+        counts = _counts(rows)
         block = cast(
             ExternalTarget,
             {
@@ -135,7 +160,19 @@ def external_results(
     }
     if areas:
         results["mean"] = mean_block(areas)
+    if training is not None:
+        fold = predictions["fold"].iloc[0]
+        table = derived(predictions, training.assign(fold=fold))
+        results["derived"] = {"HR": _hr(table, resamples, seed), "subtype": subtype_figures(table)}
     return results
+
+
+def _hr(table: pd.DataFrame, resamples: int, seed: int) -> ExternalHr:
+    rows = table[table["label"].notna()]
+    if reason := _reason("HR", **_counts(rows)):
+        return {"reason": reason}
+    area = holding_models_fixed(cross_validated_area(rows))
+    return {"patient": frozen_status(rows, area, resamples, seed)}
 
 
 def frozen_block(rows: pd.DataFrame, area: Area, tests: int, resamples: int, seed: int) -> FrozenBlock:
@@ -148,8 +185,19 @@ def frozen_block(rows: pd.DataFrame, area: Area, tests: int, resamples: int, see
         resamples: bootstrap draws of patients.
         seed: of those.
     """
+    return {
+        **frozen_status(rows, area, resamples, seed),
+        "smallest_auroc": smallest_auroc(area, tests),
+        "operating": operating_block(rows, resamples, seed),
+        "threshold": float(rows["threshold"].iloc[0]),
+        "q": float("nan"),
+    }
+
+
+def frozen_status(rows: pd.DataFrame, area: Area, resamples: int, seed: int) -> FrozenStatus:
+    """What of `frozen_block` needs no threshold; arguments as there."""
     labels, probability, count = rows["label"], rows["probability"], len(rows)
-    block = cast(FrozenBlock, ranking_block(rows, area, "patient", resamples, seed))
+    block = cast(FrozenStatus, ranking_block(rows, area, "patient", resamples, seed))
     values = probability.to_numpy(np.float64)
     ends = {
         "auprc": lambda weights: resampled_auprcs(
@@ -173,7 +221,6 @@ def frozen_block(rows: pd.DataFrame, area: Area, tests: int, resamples: int, see
         "prevalence_low": low,
         "prevalence_high": high,
         "probabilities": probability_block(rows),
-        "smallest_auroc": smallest_auroc(area, tests),
         "calibration": {
             **calibration_block(rows),
             "slope_low": slope[0],
@@ -181,9 +228,6 @@ def frozen_block(rows: pd.DataFrame, area: Area, tests: int, resamples: int, see
             "intercept_low": intercept[0],
             "intercept_high": intercept[1],
         },
-        "operating": operating_block(rows, resamples, seed),
-        "threshold": float(rows["threshold"].iloc[0]),
-        "q": float("nan"),
     }
 
 
@@ -257,6 +301,10 @@ def bootstrap_difference(
 
 
 _CLASSES = {"positives": 1, "negatives": 0}
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    return {name: int((rows["label"] == value).sum()) for name, value in _CLASSES.items()}
 
 
 def _reason(target: str, positives: int, negatives: int) -> str:

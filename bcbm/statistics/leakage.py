@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bcbm.cohort.leaks import LeakFold
+from bcbm.cohort.near import squared_distances
 from bcbm.cohort.splits import Split
 from bcbm.statistics.results import SplitBlock
 
@@ -118,13 +119,12 @@ def nearest_pairs(
     values, names = np.asarray(features, np.float64), np.asarray(lesions)
     _, owner = np.unique(np.asarray(patients), return_inverse=True)
     nearest: list[tuple[float, int, int]] = []
-    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
-        sizes = (values[rows] ** 2).sum(axis=1)[:, None] + (values**2).sum(axis=1)
-        distances = np.where(owner[rows, None] < owner, sizes - 2 * values[rows] @ values.T, np.inf)
+    for rows, squares in squared_distances(values, np.arange(len(values))):
+        distances = np.where(owner[rows, None] < owner, squares, np.inf)
         least = np.argpartition(distances, min(count, distances.size) - 1, axis=None)[:count]
         for row, other in zip(*np.unravel_index(least, distances.shape), strict=True):
             if np.isfinite(distances[row, other]):
-                apart = values[rows[row]] - values[other]  # again: the product above is blind near zero
+                apart = values[rows[row]] - values[other]  # again: squares are blind near zero
                 nearest.append((float(np.sqrt((apart**2).mean())), int(rows[row]), int(other)))
         nearest = sorted(nearest)[:count]
     return [

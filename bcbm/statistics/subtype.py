@@ -1,6 +1,7 @@
 """Answers derived from the receptors: hormone-receptor status and molecular subtype, a patient at a time."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from bcbm.statistics.results import SubtypeBlock
 
 NEEDED = ["ER", "PR", "HER2"]
 SUBTYPES = ["HR+/HER2-", "HR+/HER2+", "HR-/HER2+", "triple negative"]
+SIGNS = {"+": 1.0, "-": 0.0, "?": math.nan}  # of a receptor, as `sign_counts` writes them
 MOST_ROUNDS = 200  # of proportional fitting, which needs about ten
 
 
@@ -85,6 +87,22 @@ def subtypes(labels: pd.DataFrame) -> pd.Series:
     ]
     truth = pd.Series(np.select(cases, SUBTYPES, default=""), labels.index, dtype=object)
     return truth.where(truth != "", None)
+
+
+def sign_counts(labels: pd.DataFrame) -> dict[str, int]:
+    """Patients by their signs of ER, PR and HER2, such as `++-` or, with an unknown HER2, `++?`.
+
+    Args:
+        labels: a row a patient, columns NEEDED among them, of 1, 0 and NaN.
+    """
+    signs = labels[NEEDED].map(lambda value: "?" if math.isnan(value) else "-+"[int(value)])
+    return {str(key): int(count) for key, count in signs.agg("".join, axis=1).value_counts().items()}
+
+
+def labels_of(counts: Mapping[str, int]) -> pd.DataFrame:
+    """A row a patient, columns NEEDED, of what `sign_counts` has counted."""
+    rows = [[SIGNS[sign] for sign in signs] for signs, count in counts.items() for _ in range(count)]
+    return pd.DataFrame(rows, columns=NEEDED, dtype=np.float64)
 
 
 def association(labels: Floats) -> Floats:

@@ -16,6 +16,7 @@ LAUNCHERS = (TORCHRUN, SRUN, "MASTER_ADDR")  # without one of these a rank is le
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 BESIDE = ("WORLD_SIZE", "NODE_RANK", "GROUP_RANK")  # what comes with a rank
 ORPHAN = "bcbm.system.orphan"  # the module that has a fork server end with its parent
+FROZEN = "bcbm.system.frozen"  # the module that keeps apart what a fork server has loaded
 ITK_THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 LOOK = 0.5  # seconds between two looks for the process that has started this one
 
@@ -183,7 +184,7 @@ def load_stack(stack: Sequence[str]) -> None:
 
     # Libraries read this where they are loaded; and a process that has started CUDA cannot fork.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
-    multiprocessing.get_context("forkserver").set_forkserver_preload([ORPHAN, *stack])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([ORPHAN, *stack, FROZEN])
     with shielded():
         forkserver.ensure_running()
 

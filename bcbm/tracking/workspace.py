@@ -1,6 +1,8 @@
 """A W&B workspace that lays the runs of compared experiments beside each other."""
 
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import wandb
@@ -10,7 +12,7 @@ import wandb_workspaces.workspaces as ws
 from bcbm.config.schema import Tracking
 from bcbm.statistics.results import Comparison
 from bcbm.system.files import write_whole
-from bcbm.tracking import group_name
+from bcbm.tracking import LONGEST, group_name
 from bcbm.tracking.wandb import wandb_mode
 
 FILE = "wandb-workspace.json"
@@ -18,12 +20,11 @@ GROUP = "Group"
 TRAINING = ("learning_rate", "grad_norm", "lesions_per_second")
 
 
-def write_workspace(comparison: Comparison, name: str, tracking: Tracking, folder: Path) -> str:
+def write_workspace(workspace: ws.Workspace, tracking: Tracking, folder: Path) -> str:
     """Write the definition into the comparison's folder; online, save it with W&B too.
 
     Args:
-        comparison: of `compare_runs`.
-        name: of the comparison.
+        workspace: of `comparison_workspace` or `sweeps_workspace`.
         tracking: whose project, and whether online.
         folder: of the comparison.
 
@@ -31,7 +32,6 @@ def write_workspace(comparison: Comparison, name: str, tracking: Tracking, folde
         Where it is.
     """
     path = folder / FILE
-    workspace = comparison_workspace(comparison, name, tracking)
     write_whole(path, definition(workspace))
     if wandb_mode(tracking.mode) != "online":
         return f"{path} (not online: not saved with W&B)"
@@ -90,11 +90,55 @@ def comparison_workspace(comparison: Comparison, name: str, tracking: Tracking) 
         ],
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=max(10, len(groups))),
         runset_settings=ws.RunsetSettings(
-            filters=[ws.Metric(GROUP).isin(groups)],
+            filters=_of_groups(groups),
             groupby=[ws.Metric(GROUP)],
             pinned_columns=["run:displayName", "run:tags", *(f"summary:{place}/auroc" for place in headline)],
         ),
     )
+
+
+def sweeps_workspace(
+    groups: Sequence[str], keys: Sequence[str], objective: str, name: str, tracking: Tracking
+) -> ws.Workspace:
+    """Trials as parallel coordinates over what was searched, and W&B's own importances of it.
+
+    Args:
+        groups: of the trials, one a study.
+        keys: of the configuration that any of the searches varies.
+        objective: what the trials are judged by.
+        name: of the comparison.
+        tracking: whose project.
+    """
+    columns = [
+        *(panels.ParallelCoordinatesPlotColumn(metric=panels.Config(key)) for key in keys),
+        panels.ParallelCoordinatesPlotColumn(metric=panels.SummaryMetric(objective)),
+    ]
+    return ws.Workspace(
+        name=re.sub(r"[^\w .-]", " ", name),  # W&B takes no symbol here, not even +
+        entity=tracking.entity or "",
+        project=tracking.project,
+        auto_generate_panels=False,
+        sections=[
+            ws.Section(
+                name="Trials",
+                panels=[
+                    panels.ParallelCoordinatesPlot(title=f"{objective} of inner folds", columns=columns),
+                    panels.ParameterImportancePlot(with_respect_to=objective),
+                ],
+                is_open=True,
+            )
+        ],
+        runset_settings=ws.RunsetSettings(filters=_of_groups([group[-LONGEST:] for group in groups])),
+    )
+
+
+def _of_groups(groups: Sequence[str]) -> str:
+    """The runs of some groups, as the package's own language has it.
+
+    It takes = for == and < for <= inside a text too, so that these are written by their numbers.
+    """
+    texts = [re.sub("[=<>]", lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(group)) for group in groups]
+    return f"{GROUP} in [{', '.join(texts)}]"
 
 
 def definition(workspace: ws.Workspace) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bcbm.config.compose import plain
-from bcbm.prediction.model import TrainedModel
 from bcbm.report.checklists import checklist
 from bcbm.report.checklists.facts import BLANK, Answer, Answers, preprocessing
 from bcbm.report.words import number
@@ -17,11 +16,9 @@ if TYPE_CHECKING:
     from bcbm.validation.validate import Validation
 
 
-def filled_checklist(
-    validation: "Validation", model: TrainedModel, cohorts: Sequence[FrozenCohort]
-) -> dict[str, Any]:
+def filled_checklist(validation: "Validation", cohorts: Sequence[FrozenCohort]) -> dict[str, Any]:
     """The checklist in the shape of `checklists.filled_checklists`."""
-    content, known = checklist("tripod"), _answers(validation, model, cohorts)
+    content, known = checklist("tripod"), _answers(validation, cohorts)
     items = [{**item, "answer": known.get(item["number"], BLANK)} for item in content["items"]]
     about = (
         "27 items in their parts, as far as an evaluation asks them. The text of the article is the authors'."
@@ -35,7 +32,7 @@ def filled_checklist(
     }
 
 
-def _answers(validation: "Validation", model: TrainedModel, cohorts: Sequence[FrozenCohort]) -> Answers:
+def _answers(validation: "Validation", cohorts: Sequence[FrozenCohort]) -> Answers:
     config, targets = cohorts[0].config, validation["targets"]
     excluded = [cohort.lesions.table["excluded"] for cohort in cohorts]
     flow = listed(
@@ -57,12 +54,19 @@ def _answers(validation: "Validation", model: TrainedModel, cohorts: Sequence[Fr
         for name, block in blocks.items()
         if "patient" in block
     ]
-    thresholds = [f"{target} {number(model.thresholds[target], 3)}" for target in targets]
+    thresholds = [
+        f"{name} {number(block['patient']['threshold'], 3)}"
+        for name, block in blocks.items()
+        if "patient" in block
+    ]
     missing = "does not enter" if config.task.missing == "exclude" else "enters with what it has"
     contents = [f"{cohort['name']} (content {cohort['content']})" for cohort in validation["cohorts"]]
-    several = len(cohorts) > 1
+    several, held_out = len(cohorts) > 1, validation["held_out"]
+    trained = "every site is tested by a model of the others" if held_out else "all patients test the model"
+    frozen = "a model of the other sites is evaluated" if held_out else "a frozen model is evaluated"
+    place = "its run" if held_out else "the model's folder"
     answers = {
-        "4": Answer("stated", "a frozen model is evaluated; none is developed", "results"),
+        "4": Answer("stated", f"{frozen}, as it is", "results"),
         "5a": Answer("partly", f"evaluated on {listed(contents)}", "results"),
         "6b": Answer("partly", f"cohort.policy {config.cohort.policy}; {flow}", "results"),
         "7": Answer("stated", f"{preprocessing(plain(config))}; steps and settings of the training", "shift"),
@@ -72,7 +76,7 @@ def _answers(validation: "Validation", model: TrainedModel, cohorts: Sequence[Fr
             "stated",
             f"a lesion that lacks a modality {missing}; patients without a label: {listed(unlabelled)}",
         ),
-        "12a": Answer("stated", "all patients test the model; by content, it was trained on none", "results"),
+        "12a": Answer("stated", f"{trained}; by content, it was trained on none", "results"),
         "12d": Answer("stated", "random effects over cohorts", "results") if several else BLANK,
         "12e": Answer(
             "stated",
@@ -82,7 +86,7 @@ def _answers(validation: "Validation", model: TrainedModel, cohorts: Sequence[Fr
         "12f": Answer("stated", "recalibration, cross-validated, beside the frozen figures", "recalibration"),
         "12g": Answer(
             "stated",
-            f"mean of {counted(len(model.networks), 'network')}; lesions become a patient by "
+            f"mean of {counted(validation['networks'], 'network')}; lesions become a patient by "
             f"{config.task.aggregate}",
         ),
         "15": Answer(
@@ -93,7 +97,7 @@ def _answers(validation: "Validation", model: TrainedModel, cohorts: Sequence[Fr
         "20a": Answer("stated", flow, "results"),
         "20c": Answer("stated", "standardised differences of every input with a summary", "shift"),
         "21": Answer("stated", f"positive patients: {listed(events)}", "results"),
-        "22": Answer("stated", f"the model's folder, identity {model.identity}"),
+        "22": Answer("stated", f"{place}, identity {validation['model']}"),
         "23a": Answer("stated", "every figure with its 95 % interval; subgroups", "results"),
         "23b": Answer("stated", "forest plot, heterogeneity and prediction interval", "results")
         if several

@@ -1,10 +1,12 @@
 """A cohort as a frozen model meets it: its predictions beside its labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -24,55 +26,32 @@ SHOWN = 3  # patients that a refusal names
 
 @dataclass(frozen=True)
 class FrozenCohort:
-    """A cohort and what a model says of it.
+    """A cohort and what a model says of it, that was trained on none of its patients.
 
     Attributes:
         name: what it is called.
         config: the model's, with the cohort in it.
         lesions: prepared as the model's own were.
-        table: predictions of patients and of lesions, see `prediction_rows`.
+        predictions: as a run writes them, a row a lesion and target; one fold, one repeat.
         labels: of patients, a column a target, 1, 0 or NaN.
+        sets: by target the conformal set of every patient, by id; none where the model makes no sets.
+        training: what the lesions were like that the model was trained on, see `described`.
+        ranges: of these, see `ranges_of`.
     """
 
     name: str
     config: Config
     lesions: Lesions
-    table: pd.DataFrame
+    predictions: pd.DataFrame
     labels: pd.DataFrame
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """The same as a run writes them: one fold, one repeat, a row a lesion and target."""
-        rows = self.table[self.table["reason"] == ""]
-        patients = rows[rows["level"] == "patient"].set_index(["target", "patient_id"])
-        lesions = rows[rows["level"] == "lesion"]
-        owners = pd.MultiIndex.from_frame(lesions[["target", "patient_id"]])
-        own = self.lesions.entering.set_index("lesion_id")[list(self.labels)].stack(future_stack=True)
-        keys = pd.MultiIndex.from_frame(lesions[["lesion_id", "target"]])
-        return pd.DataFrame(
-            {
-                "lesion_id": lesions["lesion_id"].to_numpy(),
-                "patient_id": lesions["patient_id"].to_numpy(),
-                "fold": 0,
-                "repeat": 0,
-                "target": lesions["target"].to_numpy(),
-                "probability": lesions["probability"].to_numpy(),
-                "patient_probability": patients["probability"].loc[owners].to_numpy(),
-                "threshold": lesions["threshold"].to_numpy(),
-                "label": own.loc[keys].to_numpy(float),
-                "split_hash": self.lesions.cohort,  # none was divided: all are of the cohort of this content
-            }
-        )
+    sets: Mapping[str, pd.Series]
+    training: Mapping[str, Any]
+    ranges: Mapping[str, np.ndarray]
 
     @cached_property
     def patients(self) -> pd.DataFrame:
-        """The same of patients, see `patient_level`."""
+        """The predictions of patients, see `patient_level`."""
         return patient_level(self.predictions)
-
-    def sets(self, target: str) -> pd.Series:
-        """The conformal set of every patient, by id."""
-        rows = self.table[(self.table["level"] == "patient") & (self.table["target"] == target)]
-        return rows.set_index("patient_id")["set"]
 
 
 def frozen_cohort(model: TrainedModel, config: Config, name: str, console: Console) -> FrozenCohort:
@@ -88,7 +67,37 @@ def frozen_cohort(model: TrainedModel, config: Config, name: str, console: Conso
     labels = patient_labels(entering[targets], entering["patient_id"])
     members = predicted(model, config, lesions, console)
     table = prediction_rows(model, lesions, members, known, config.predict.coverage)
-    return FrozenCohort(name, config, lesions, table, labels)
+    patients = table[table["level"] == "patient"]
+    sets = {
+        target: patients.loc[patients["target"] == target].set_index("patient_id")["set"]
+        for target in targets
+    }
+    predictions = _as_of_a_run(table, lesions, targets)
+    return FrozenCohort(name, config, lesions, predictions, labels, sets, model.training, model.ranges)
+
+
+def _as_of_a_run(table: pd.DataFrame, lesions: Lesions, targets: Sequence[str]) -> pd.DataFrame:
+    """The predictions of lesions, see `prediction_rows`, with every column of a run's table."""
+    rows = table[table["reason"] == ""]
+    patients = rows[rows["level"] == "patient"].set_index(["target", "patient_id"])
+    rows = rows[rows["level"] == "lesion"]
+    owners = pd.MultiIndex.from_frame(rows[["target", "patient_id"]])
+    own = lesions.entering.set_index("lesion_id")[list(targets)].stack(future_stack=True)
+    keys = pd.MultiIndex.from_frame(rows[["lesion_id", "target"]])
+    return pd.DataFrame(
+        {
+            "lesion_id": rows["lesion_id"].to_numpy(),
+            "patient_id": rows["patient_id"].to_numpy(),
+            "fold": 0,
+            "repeat": 0,
+            "target": rows["target"].to_numpy(),
+            "probability": rows["probability"].to_numpy(),
+            "patient_probability": patients["probability"].loc[owners].to_numpy(),
+            "threshold": rows["threshold"].to_numpy(),
+            "label": own.loc[keys].to_numpy(float),
+            "split_hash": lesions.cohort,  # none was divided: all are of the cohort of this content
+        }
+    )
 
 
 def require_apart(cohorts: Sequence[FrozenCohort]) -> None:

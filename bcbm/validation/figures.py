@@ -17,23 +17,28 @@ TRAINING, POOLED = "training, cross-validated", "all cohorts"
 def forest_figure(validation: Validation, path: Path) -> None:
     """Write the patient AUROC of every cohort with its interval, a panel a target.
 
-    Above them that of the run's own cross-validation, hollow; below several of them their mean, a diamond,
+    Above them that of a model's own cross-validation, hollow; below several of them their mean, a diamond,
     with the interval of a new cohort as a thin line.
     """
     from matplotlib.figure import Figure
 
     targets, cohorts = validation["targets"], validation["cohorts"]
-    names = [TRAINING, *(cohort["name"] for cohort in cohorts), *([POOLED] if "pooled" in validation else [])]
+    training = validation.get("training", {})
+    names = [
+        *([TRAINING] if training else []),
+        *(cohort["name"] for cohort in cohorts),
+        *([POOLED] if "pooled" in validation else []),
+    ]
     size = 1.4 + 0.08 * max(map(len, names)) + 2.6 * len(targets), 1.3 + 0.36 * len(names)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     for axes, target in zip(panels, targets, strict=True):
         axes.set_title(target, loc="left", fontsize=12, fontweight="bold")
         axes.axvline(0.5, color=CHANCE, linewidth=1, linestyle=":")
-        trained = validation["training"][target]
-        axes.hlines(0, trained["auroc_low"], trained["auroc_high"], color=LESION, linewidth=1.6)
-        axes.plot(trained["auroc"], 0, "o", color=LESION, markerfacecolor="white", markersize=7)
-        for line, cohort in enumerate(cohorts, start=1):
+        if trained := training.get(target):
+            axes.hlines(0, trained["auroc_low"], trained["auroc_high"], color=LESION, linewidth=1.6)
+            axes.plot(trained["auroc"], 0, "o", color=LESION, markerfacecolor="white", markersize=7)
+        for line, cohort in enumerate(cohorts, start=len(training) > 0):
             block = cohort["results"]["receptors"][target]
             if "patient" not in block:
                 axes.text(0.02, line, "no figure", fontsize=8, color=CHANCE, va="center")
@@ -54,5 +59,5 @@ def forest_figure(validation: Validation, path: Path) -> None:
     panels[0].set_yticks(range(len(names)), names)
     figure.supxlabel("patient AUROC [95 % interval]", fontsize=9.5)
     if validation["leaky"]:
-        figure.suptitle("LEAKY: the model is of a LEAKY run", color=ALARM, fontweight="bold")
+        figure.suptitle("LEAKY: no figure is a result", color=ALARM, fontweight="bold")
     save_png(figure, path)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bcbm.imaging.views import drawn_views
-from bcbm.prediction.model import TrainedModel
 from bcbm.report.figures.errors import pseudonyms, with_lesions
 from bcbm.report.figures.run import decision_figure, reliability_figure, with_primary
 from bcbm.report.pages.page import embedded, write_html
@@ -28,15 +27,12 @@ SHIFTED = 0.5  # standardised difference that counts as a shift of an input
 FEATURES = 10  # most shifted ones that are listed
 
 
-def write_page(
-    path: Path, validation: "Validation", model: TrainedModel, cohorts: Sequence[FrozenCohort]
-) -> Path:
+def write_page(path: Path, validation: "Validation", cohorts: Sequence[FrozenCohort]) -> Path:
     """Write the page, and its figures into `figures/` beside it; returns the page.
 
     Args:
         path: the HTML file.
         validation: of these cohorts.
-        model: that was held against them.
         cohorts: whose predictions the curves are of.
     """
     folder = path.parent / "figures"
@@ -50,7 +46,7 @@ def write_page(
             {
                 **block,
                 "known": known,
-                "curves": _curves(folder, place, block["results"], model, cohort) if known else {},
+                "curves": _curves(folder, place, validation, cohort) if known else {},
                 "subgroups": subgroup_content(tests, known) if tests else None,
                 "views": _views(folder / f"views-{place}", cohort),
                 "shifted": shifted(block["shift"]["radiomics"]),
@@ -63,12 +59,20 @@ def write_page(
         cohorts=shown,
         beside=beside_auroc("patient"),
         verdict=verdict(validation),
+        leak=leak(validation),
         forest=embedded(folder, "forest.png"),
-        checklist=filled_checklist(validation, model, cohorts),
+        checklist=filled_checklist(validation, cohorts),
         features=FEATURES,
         refitted=REFITTED if validation["refitted"] else "",
     )
     return path
+
+
+def leak(validation: "Validation") -> str:
+    """Why a validation is LEAKY, in words."""
+    if validation["held_out"]:
+        return "sites share lesions, or copies of lesions"
+    return "the model was exported from a LEAKY run"
 
 
 def known_targets(results: ExternalResults) -> list[str]:
@@ -85,7 +89,7 @@ def below_chance(results: ExternalResults) -> list[str]:
 def verdict(validation: "Validation") -> tuple[str, str]:
     """The result in a line, and its kind: clean, warn or leaky."""
     if validation["leaky"]:
-        return "LEAKY: the model was exported from a LEAKY run. No figure here is a result.", "leaky"
+        return f"LEAKY: {leak(validation)}. No figure here is a result.", "leaky"
     parts, held = [], False
     for cohort in validation["cohorts"]:
         blocks = {name: cohort["results"]["receptors"][name] for name in known_targets(cohort["results"])}
@@ -121,13 +125,11 @@ def _views(folder: Path, cohort: FrozenCohort) -> list[dict[str, str]]:
     return shown_views(views, pictures, lesions.table, patients, rows)
 
 
-def _curves(
-    folder: Path, place: int, results: ExternalResults, model: TrainedModel, cohort: FrozenCohort
-) -> dict[str, str]:
+def _curves(folder: Path, place: int, validation: "Validation", cohort: FrozenCohort) -> dict[str, str]:
     """Calibration and decision curves, as addresses that hold them."""
-    split = {"unit": model.results["split"]["unit"]}
+    results, split = validation["cohorts"][place]["results"], {"unit": validation["unit"]}
     blocks = {target: results["receptors"][target] for target in known_targets(results)}
-    drawn = cast(Results, {"receptors": blocks, "leaky": model.leaky, "split": split})
+    drawn = cast(Results, {"receptors": blocks, "leaky": validation["leaky"], "split": split})
     predictions = with_primary(cohort.predictions, cohort.lesions.entering)
     pictures = {}
     for name, draw in {"calibration": reliability_figure, "decision": decision_figure}.items():

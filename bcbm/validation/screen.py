@@ -15,15 +15,15 @@ from bcbm.validation.page import below_chance, known_targets, shifted
 if TYPE_CHECKING:
     from bcbm.validation.validate import CohortValidation, Validation
 
-HEADINGS = ("q", "training", "slope", "large", "Brier", "+ / -")
-CAPTION = "training: AUROC of its own folds; slope, large: calibration, ideal 1 and 0"
+HEADINGS = ("slope", "large", "Brier", "+ / -")
+CAPTION = "slope, large: calibration, ideal 1 and 0"
 
 
 def print_validation(validation: "Validation", console: Console) -> None:
     """A table a cohort, a row a target, and under it what else was looked at."""
     for cohort in validation["cohorts"]:
         if known_targets(cohort["results"]):
-            console.print(_table(cohort, validation["training"]))
+            console.print(_table(cohort, validation))
         for line in _lines(cohort, validation):
             say(console, line)
     for target, pooled in validation.get("pooled", {}).items():
@@ -42,13 +42,16 @@ def print_validation(validation: "Validation", console: Console) -> None:
         print_line(console, f"[yellow]note[/] {text}")
 
 
-def _table(cohort: "CohortValidation", training: Mapping[str, Mapping[str, float]]) -> Table:
-    title = f"{escape(cohort['name'])}: a frozen model, {cohort['patients']:,} patients"
-    table = Table(title=title, caption=CAPTION, title_justify="left", caption_justify="left")
+def _table(cohort: "CohortValidation", validation: "Validation") -> Table:
+    training = validation.get("training")
+    model = "by a model of the other sites" if validation["held_out"] else "a frozen model"
+    title = f"{escape(cohort['name'])}: {model}, {cohort['patients']:,} patients"
+    caption = f"training: AUROC of its own folds; {CAPTION}" if training else CAPTION
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     table.box, table.show_edge, table.pad_edge = SIMPLE_HEAD, False, False
     table.add_column("target", style="bold", no_wrap=True)
     table.add_column("patient AUROC\n" + escape("[95 % CI]"), justify="right", no_wrap=True)
-    for heading in HEADINGS:
+    for heading in ("q", *(["training"] if training else []), *HEADINGS):
         table.add_column(heading, justify="right", no_wrap=True)
     for target in known_targets(cohort["results"]):
         block: Mapping[str, Any] = cohort["results"]["receptors"][target]["patient"]
@@ -56,7 +59,7 @@ def _table(cohort: "CohortValidation", training: Mapping[str, Mapping[str, float
             target,
             escape(with_interval(block)),  # type: ignore[arg-type]
             number(block["q"], 3),
-            figure(training[target]["auroc"]),
+            *([figure(training[target]["auroc"])] if training else []),
             number(block["calibration"]["slope"]),
             signed(block["calibration"]["intercept"]),
             number(block["brier"]),
@@ -82,7 +85,7 @@ def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
         for target in below_chance(cohort["results"])
     ]
     for target, block in known.items():
-        trained = validation["training"][target]
+        trained = cohort["training"][target]
         before = share(trained["positive"], trained["positive"] + trained["negative"])
         lines.append(
             f"{target}: {share(block['prevalence'])} positive, {before} in training; Brier score of that "
@@ -95,6 +98,10 @@ def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
             if kind != "frozen"
         ]
         lines.append(f"{target}: Brier score gained by recalibration: {', '.join(gains)}")
+    if (derived := cohort["results"].get("derived")) and "patient" in derived["HR"]:
+        hr, subtype = derived["HR"]["patient"], derived["subtype"]
+        text = f"HR status (ER or PR): AUROC {with_interval(hr)}; subtype: mean AUROC of a class "
+        lines.append(f"{text}{number(subtype['mean_auroc'])}, accuracy {number(subtype['accuracy'])}")
     for target, classes in cohort["sets"].items():
         held = [f"{share(row['held'])} of {row['patients']} {name}" for name, row in classes.items()]
         lines.append(f"{target}: sets meant to hold {share(validation['coverage'])} hold {', '.join(held)}")

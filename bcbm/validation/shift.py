@@ -14,7 +14,6 @@ from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema import Baseline
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
-from bcbm.prediction.model import TrainedModel
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.shift import kinds_apart, outside_range, standardised_differences
 from bcbm.validation.cohorts import FrozenCohort
@@ -24,7 +23,7 @@ MIDDLE = slice(0, None, 4)  # of the model's quantiles, the 5th and the 95th of 
 
 
 class Shift(TypedDict):
-    """A cohort against what a model's folder tells of its training lesions.
+    """A cohort against what is told of the training lesions of its model.
 
     Of radiomics, the most shifted first: `feature`, standardised `difference` of signed logs, and the share
     of lesions `outside` the middle 90 % of the training's. `volume`: median of both and that share.
@@ -36,9 +35,9 @@ class Shift(TypedDict):
     kinds: list[dict[str, Any]]
 
 
-def training_shift(model: TrainedModel, cohort: FrozenCohort) -> Shift:
-    """The shift of every input that the model's folder has a summary of; lesions weigh the same, as there."""
-    entering, training = cohort.lesions.entering, model.training
+def training_shift(cohort: FrozenCohort) -> Shift:
+    """The shift of every input that there is a summary of in training; lesions weigh the same, as there."""
+    entering, training = cohort.lesions.entering, cohort.training
     low, high = training["volume"][MIDDLE]
     volume = entering["volume"].dropna().to_numpy()
     kinds = []
@@ -55,7 +54,7 @@ def training_shift(model: TrainedModel, cohort: FrozenCohort) -> Shift:
             }
         )
     rows: list[dict[str, Any]] = []
-    ranges = model.ranges
+    ranges = cohort.ranges
     if "mean" in ranges and "radiomics" in cohort.lesions.values:
         logs = signed_log(cohort.lesions.values["radiomics"])
         logs = logs[np.isfinite(logs).all(axis=1)]

@@ -1,7 +1,7 @@
 """A frozen model on one or several cohorts, from its words to its page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -19,6 +19,8 @@ from bcbm.statistics.external import (
     held_shares,
 )
 from bcbm.statistics.pooling import Pooled, random_effects
+from bcbm.statistics.results import AurocBlock
+from bcbm.statistics.subtype import labels_of
 from bcbm.statistics.updating import Updated, cross_validated_update
 from bcbm.system.files import strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
@@ -33,12 +35,16 @@ CONTENT, PAGE = "validation.json", "report.html"
 
 
 class CohortValidation(TypedDict):
-    """One cohort: who is in it, every figure, and by target what recalibration, sets and the primary give."""
+    """One cohort: who is in it, every figure, and by target what recalibration, sets and the primary give.
+
+    `training`: positive and negative patients that its model was trained on, by target.
+    """
 
     name: str
     content: str
     patients: int
     lesions: int
+    training: dict[str, dict[str, int]]
     results: ExternalResults
     recalibrated: dict[str, dict[str, Updated]]
     sets: dict[str, dict[str, SetShares]]
@@ -46,19 +52,32 @@ class CohortValidation(TypedDict):
     shift: Shift
 
 
-class Validation(TypedDict):
-    """The content of `validation.json`."""
+class Figures(TypedDict):
+    """What is worked out of cohorts: the figures of each, and of several, over them."""
 
-    model: str
-    leaky: bool
-    refitted: bool
-    invented: bool
-    targets: list[str]
-    coverage: float
-    training: dict[str, dict[str, float]]
     cohorts: list[CohortValidation]
     pooled: NotRequired[dict[str, Pooled]]
     told_apart: NotRequired[list[dict[str, Any]]]
+
+
+class Validation(Figures):
+    """The content of `validation.json`.
+
+    `model`: the identity of a model, or of a run whose folds hold a site out each, which `held_out` then
+    says; `unit`: what its split kept whole; `networks`: whose mean a prediction is; `training`: the AUROC of
+    the model's own run, of a model alone.
+    """
+
+    model: str
+    held_out: bool
+    leaky: bool
+    unit: str
+    refitted: bool
+    invented: bool
+    networks: int
+    targets: list[str]
+    coverage: float
+    training: NotRequired[dict[str, AurocBlock]]
 
 
 def validate(words: Sequence[str], console: Console) -> Validation:
@@ -79,55 +98,70 @@ def validate(words: Sequence[str], console: Console) -> Validation:
     require_apart(cohorts)
     with progress_bar(console, "working out figures"):
         validation = validated(model, cohorts)
-    out = Path(cohorts[0].config.validate.out).expanduser()
-    page = write_page(out / PAGE, validation, model, cohorts)
+    write_validation(Path(cohorts[0].config.validate.out).expanduser(), validation, cohorts, console)
+    return validation
+
+
+def write_validation(
+    out: Path, validation: Validation, cohorts: Sequence[FrozenCohort], console: Console
+) -> None:
+    """Write page and figures into a folder, and print them."""
+    page = write_page(out / PAGE, validation, cohorts)
     write_whole(out / CONTENT, strict_json(validation))
     print_validation(validation, console)
     say(console, f"report: {page.absolute()}, with {CONTENT} beside it")
-    return validation
 
 
 def validated(model: TrainedModel, cohorts: Sequence[FrozenCohort]) -> Validation:
     """Every figure of a model on cohorts."""
-    shares = training_shares(model)
-    content: Validation = {
+    blocks = {target: model.results["receptors"][target]["patient"] for target in model.targets}
+    return {
         "model": model.identity,
+        "held_out": False,
         "leaky": model.leaky,
+        "unit": model.results["split"]["unit"],
         "refitted": model.refitted,
         "invented": bool(model.training["invented"]),
+        "networks": len(model.networks),
         "targets": list(model.targets),
         "coverage": cohorts[0].config.predict.coverage,
         "training": {
             target: {
-                **model.training["labels"][target],
-                "auroc": model.results["receptors"][target]["patient"]["auroc"],
-                "auroc_low": model.results["receptors"][target]["patient"]["auroc_low"],
-                "auroc_high": model.results["receptors"][target]["patient"]["auroc_high"],
+                "auroc": block["auroc"],
+                "auroc_low": block["auroc_low"],
+                "auroc_high": block["auroc_high"],
             }
-            for target in model.targets
+            for target, block in blocks.items()
         },
-        "cohorts": [_cohort(model, cohort, shares) for cohort in cohorts],
+        **figures(model.targets, cohorts),
     }
-    if len(cohorts) > 1:
-        content["pooled"] = _pooled(model.targets, cohorts, content["cohorts"])
-        content["told_apart"] = cohorts_told_apart(list(cohorts))
-    return content
 
 
-def training_shares(model: TrainedModel) -> dict[str, float]:
-    """The share of positives among the training patients of a model, by target."""
-    labels = model.training["labels"]
-    counts = {target: (labels[target]["positive"], labels[target]["negative"]) for target in model.targets}
+def figures(targets: Sequence[str], cohorts: Sequence[FrozenCohort]) -> Figures:
+    """Every figure of a model, or of one a cohort, on cohorts."""
+    blocks = [_cohort(cohort, targets) for cohort in cohorts]
+    if len(cohorts) < 2:
+        return {"cohorts": blocks}
+    pooled = _pooled(targets, cohorts, blocks)
+    return {"cohorts": blocks, "pooled": pooled, "told_apart": cohorts_told_apart(list(cohorts))}
+
+
+def training_shares(labels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    """The share of positives among training patients, by target; NaN where none has a label."""
     return {
-        target: positive / (positive + negative) if positive + negative else math.nan
-        for target, (positive, negative) in counts.items()
+        target: counts["positive"] / total if (total := sum(counts.values())) else math.nan
+        for target, counts in labels.items()
     }
 
 
-def _cohort(model: TrainedModel, cohort: FrozenCohort, shares: dict[str, float]) -> CohortValidation:
+def _cohort(cohort: FrozenCohort, targets: Sequence[str]) -> CohortValidation:
     config, predictions, entering = cohort.config, cohort.predictions, cohort.lesions.entering
     draws, seed = config.bootstrap, config.seed
-    results = external_results(predictions, shares, entering, resamples=draws, seed=seed)
+    trained = {target: dict(cohort.training["labels"][target]) for target in targets}
+    shares = training_shares(trained)
+    signs = cohort.training.get("receptors")  # which models of before do not tell
+    training = None if signs is None else labels_of(signs)
+    results = external_results(predictions, shares, entering, training, resamples=draws, seed=seed)
     known = [target for target, block in results["receptors"].items() if "patient" in block]
     patients = cohort.patients
     own = {target: patients[patients["target"] == target] for target in known}
@@ -139,16 +173,17 @@ def _cohort(model: TrainedModel, cohort: FrozenCohort, shares: dict[str, float])
         "content": cohort.lesions.cohort,
         "patients": int(entering["patient_id"].nunique()),
         "lesions": len(entering),
+        "training": trained,
         "results": results,
         "recalibrated": {target: cross_validated_update(own[target], draws, seed) for target in known},
         "sets": {
             target: held_shares(labels, sets)
-            for target in model.targets
+            for target in cohort.sets
             if len(labels := cohort.labels[target].dropna())
-            and len(sets := cohort.sets(target).loc[labels.index])
+            and len(sets := cohort.sets[target].loc[labels.index])
         },
         "primary": {target: block for target, block in conversions.items() if block is not None},
-        "shift": training_shift(model, cohort),
+        "shift": training_shift(cohort),
     }
 
 

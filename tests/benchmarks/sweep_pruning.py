@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 import yaml
 from optuna.pruners import BasePruner, MedianPruner
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from bcbm.config.places import sweep_file
 from bcbm.search.plan import read_plan
@@ -38,20 +38,20 @@ def searched(home: Path, words: list[str]) -> list[FrozenTrial]:
 
 def replayed(trials: list[FrozenTrial], pruner: BasePruner) -> tuple[float, float]:
     """The share of the epochs that a pruner lets be trained, and its best value less that of all."""
-    study = optuna.create_study(direction="maximize")
+    study = optuna.create_study(study_name="final", direction="maximize", pruner=pruner)
     epochs, values = 0, []
     for trial in trials:
-        reported: dict[int, float] = {}
+        running = study.ask()
         for step, value in sorted(trial.intermediate_values.items()):
-            reported[step] = value
-            running = create_trial(state=TrialState.RUNNING, intermediate_values=dict(reported))
-            if values and step < max(trial.intermediate_values) and pruner.prune(study, running):
-                study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values=reported))
+            epochs += 1
+            running.report(value, step)
+            # The first is the experiment as it is, which is never stopped.
+            if values and step < max(trial.intermediate_values) and running.should_prune():
+                study.tell(running, state=TrialState.PRUNED)
                 break
-        else:  # the first is the experiment as it is, which is never stopped
-            study.add_trial(create_trial(value=trial.value, intermediate_values=reported))
+        else:
+            study.tell(running, trial.value)
             values.append(trial.value or 0.0)
-        epochs += len(reported)
     whole = sum(len(trial.intermediate_values) for trial in trials)
     return epochs / whole, max(values) - max(trial.value or 0.0 for trial in trials)
 
@@ -63,10 +63,12 @@ def main() -> None:
         seeds, words = int(words[0].partition("=")[2]), words[1:]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     plan = read_plan("fusion", words, {})
+    staged = read_plan("multi_fidelity", words, {})
     startup, warmup = (int(plan.pruner[name]) for name in ("startup", "warmup"))
     pruners = {
         "as shipped": SameStepPruner(plan.epochs, startup, warmup),
         "Optuna's median": MedianPruner(startup, warmup),
+        "multi_fidelity": staged.make_pruner(),
     }
     with tempfile.TemporaryDirectory() as folder:
         studies = [

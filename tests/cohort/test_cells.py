@@ -27,6 +27,7 @@ from bcbm.cohort.cells import (
     year,
 )
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
+from bcbm.cohort.formats.workbooks import read_workbook
 from bcbm.cohort.targets import Target, read_labels
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config
@@ -397,3 +398,32 @@ def test_real_tables_hold_plain_values_only(shared):
 def test_what_stands_for_nothing_or_is_in_another_unit_counts_as_missing_and_is_listed(read, cell):
     reading = read(cell)
     assert math.isnan(reading.value) and reading.kind in ("number beyond belief", "not a number")
+
+
+def test_a_sheet_is_read_once_by_a_process_unless_its_content_is_another(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "bcbm.cohort.formats.workbooks.load_workbook",
+        lambda path, **words: opened.append(path) or openpyxl.load_workbook(path, **words),
+    )
+
+    def written(cell):
+        book = openpyxl.Workbook()
+        book.active.title = "S"
+        for line in (["ID", "share"], ["a", cell]):
+            book.active.append(line)
+        book.active["B2"].number_format = "0%"
+        book.save(tmp_path / "book.xlsx")
+
+    def read(**words):
+        return read_workbook(tmp_path, "book.xlsx", "S", needed=["ID"], used=bool, odd=[], **words)
+
+    written(0.2)
+    first = read()
+    first.loc[0, "share"] = "changed"
+    count = len(opened)
+    assert read().loc[0, "share"] == 0.2
+    assert read(percentages=lambda heading: heading == "share").loc[0, "share"] == "20 %"
+    assert len(opened) == count > 0
+    written(0.3)
+    assert read().loc[0, "share"] == 0.3

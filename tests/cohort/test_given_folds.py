@@ -7,9 +7,11 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import pytest
+from layouts import write_manifest
 from rich.console import Console
 
-from bcbm.cohort.acquisition import groups, other_groups, patient_groups
+from bcbm.cohort.acquisition import groups, other_groups, patient_groups, several_names
+from bcbm.cohort.formats.tcia import read_download
 from bcbm.cohort.leaks import check_leak
 from bcbm.cohort.splits import Split, split_as
 from bcbm.cohort.targets import TARGETS
@@ -288,3 +290,42 @@ def test_a_patient_without_a_value_does_not_enter_and_the_table_says_why(table_c
     rows = lesions.table[lesions.table["patient_id"] == patient]
     assert rows["excluded"].all() and "no year to hold out" in set(rows["reason"])
     assert patient not in set(lesions.entering["patient_id"])
+
+
+SEVERAL = {
+    "look-alikes": ("site", ["A", "\u0410", "B"], ["A", "\u0410"]),
+    "accents": ("site", ["Z\u00fcrich", "Zurich", "B"], ["Z\u00fcrich", "Zurich"]),
+    "signs": ("site", ["St. Mary's", "St Marys", "B"], ["St. Mary's", "St Marys"]),
+    "leading zeros": ("site", ["Site 1", "Site 01", "B", "Site 10"], ["Site 1", "Site 01"]),
+    "makers": ("manufacturer", ["GE", "General Electric", "B", "GE_MEDICAL"], ["GE", "General Electric"]),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_a_site_or_maker_under_two_names_is_one_problem_that_lists_them(case):
+    column, names, doubled = SEVERAL[case]
+    (problem,) = several_names(pd.Series(names, name=column), "table.csv")
+    assert all(repr(name) in str(problem) for name in doubled)
+    assert "'B'" not in str(problem) and "Site 10" not in str(problem)
+
+
+def test_other_cases_and_blanks_are_one_and_numbers_and_different_words_are_none_twice():
+    sites = pd.Series(["A", "a ", "A north", "B", "", None, "1", "01", "1.5", "15"], name="site")
+    makers = pd.Series(["GE", "ge ", "Siemens", "SIEMENS", "Philips"], name="manufacturer")
+    assert not [*several_names(sites, ""), *several_names(makers, "")]
+
+
+def test_what_is_held_out_may_not_stand_under_two_names_and_any_cohort_says_so(table_cohort, tmp_path):
+    root = write_manifest(read_download(table_cohort), tmp_path / "own").parent
+    table = pd.read_csv(root / "manifest.csv", dtype={"patient": str})
+    early = table["patient"] < sorted(table["patient"])[len(table) // 2]
+    table = table.assign(site=np.where(early, "Bonn", "\u0412onn"))
+    table.to_csv(root / "manifest.csv", index=False)
+    words = [f"cohort.root={root}", f"prepared.root={tmp_path / 'prepared'}", "prepared.jobs=1"]
+    words.append("task.modalities=[radiomics]")
+    with pytest.raises(InputError) as caught:
+        prepare(compose([*words, "split.holdout=site"]), QUIET)
+    assert "'Bonn'" in str(caught.value) and "'\u0412onn'" in str(caught.value)
+    console = Console(record=True, width=300)
+    prepare(compose(words), console)
+    assert "'\u0412onn'" in console.export_text()

@@ -1,23 +1,20 @@
 """A run that is ended, however and whenever, goes on and ends where an undisturbed one does."""
 
-import json
 import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 import torch
-from commands import Command
-from repository import HOME
+from commands import Command, Forked
+from killed_fits import killed
 
 from bcbm.config.compose import compose
 from bcbm.errors import ConfigError, Note
@@ -83,17 +80,7 @@ def last(root):
 
 def test_kills_at_random_moments_change_nothing(cache, tmp_path):
     """A few; `tests/benchmarks/kills.py` has forty, of every kind of run and of every process of it."""
-    words = [sys.executable, Path(__file__).parents[1] / "killed_fits.py", tmp_path, str(KILLS), "0", *WORDS]
-    killed = subprocess.run(
-        [*words, "trainer.max_epochs=20"],
-        cwd=HOME,
-        env={**os.environ, "BCBM_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert killed.returncode == 0, killed.stderr
-    kills = [json.loads(line) for line in killed.stdout.splitlines()]
+    kills = list(killed(tmp_path, KILLS, 0, [*WORDS, "trainer.max_epochs=20"], BCBM_CACHE=str(cache)))
     assert len(kills) >= KILLS
     (undisturbed,) = tables(tmp_path / "whole")
     for number in range(kills[-1]["run"] + 1):
@@ -188,32 +175,31 @@ def test_losses_that_are_no_number_end_the_run_with_a_word(start, tmp_path):
     assert (folder / "split.json").is_file() and not list(folder.rglob("predictions.parquet"))
 
 
+def fit_on_a_full_disk(*words):
+    """The command, on a disk that takes no more once it trains."""
+    import resource
+
+    from bcbm.fit import main
+    from bcbm.model import fold
+
+    train_fold = fold.train_fold
+
+    def limited(*words):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        train_fold(*words)
+
+    fold.train_fold = limited
+    sys.argv = ["bcbm.fit", *words]
+    return main()
+
+
 def test_a_disk_that_takes_no_more_ends_the_run_with_a_word_and_space_goes_on(start, cache, tmp_path):
     """A limit on the size of files, which the kernel enforces as it does the end of a disk."""
     words = [*WORDS, "trainer.max_epochs=5"]
     ended(start(*words, f"run.folder={tmp_path / 'demo/whole'}"))
-    limited = """
-import resource, sys
-from bcbm.fit import main
-from bcbm.model import fold as crossvalidation
-train_fold = crossvalidation.train_fold
-def on_a_full_disk(*words):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-    train_fold(*words)
-crossvalidation.train_fold = on_a_full_disk
-sys.argv = ["bcbm.fit", *sys.argv[1:]]
-raise SystemExit(main())
-"""
     place = f"run.folder={tmp_path / 'demo/limited'}"
-    full = subprocess.run(
-        [sys.executable, "-c", limited, *words, place],
-        cwd=HOME,
-        env={**os.environ, "BCBM_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-    )
-    assert full.returncode == 2 and "Traceback" not in full.stderr
-    assert ".ckpt: File too large" in full.stderr
+    _, errors = ended(Forked(fit_on_a_full_disk, *words, place, BCBM_CACHE=str(cache)), status=2)
+    assert ".ckpt: File too large" in errors
     assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.glob("demo/limited/**/best.ckpt"))
     ended(start(*words, place))
     pd.testing.assert_frame_equal(*tables(tmp_path))

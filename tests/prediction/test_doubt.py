@@ -51,7 +51,7 @@ def judged(doubt, lesions, seed):
 
 def test_of_patients_like_those_of_the_training_one_in_twenty_at_most_is_called_unlike():
     alike, foreign = [], []
-    for seed in range(8):
+    for seed in range(4):
         training = drawn(60, seed)
         doubt = fit_doubt(training, seen(training, seed))
         doubt = doubt_from(load(save(doubt.arrays)), doubt.kinds)
@@ -61,8 +61,30 @@ def test_of_patients_like_those_of_the_training_one_in_twenty_at_most_is_called_
         moved = np.random.default_rng(seed).normal(size=WIDTH)
         table = judged(doubt, drawn(100, 2000 + seed, moved), 2000 + seed)
         foreign.append(table["odd"].str.contains(MEASURES["radiomics"]).mean())
-    print(f"called unlike: {np.mean(alike):.3f} of patients like those of the training")
-    assert 0.01 < np.mean(alike) <= 0.05 and np.mean(foreign) > 0.95
+    assert np.mean(alike) <= 0.05 and np.mean(foreign) > 0.95
+
+
+def scanned(patients, rng):
+    """Patients of one to six lesions, all that is told of them but radiomics; few are far from the others."""
+    owner = np.repeat(np.arange(patients), rng.integers(1, 7, patients))
+    table = pd.DataFrame({"patient_id": [f"P{number}" for number in owner]})
+    table["volume"] = np.exp(7 + 1.5 * rng.standard_t(3, len(owner)))
+    table["manufacturer"] = rng.choice(["GE", "Siemens", "Philips"], patients, p=[0.6, 0.3, 0.1])[owner]
+    table["mni_overlap"] = (0.9 + 0.02 * rng.standard_t(3, patients))[owner]
+    appearance = rng.standard_t(3, (patients, len(APPEARANCE)))[owner]
+    return lesions_of(table, appearance=appearance + 0.3 * rng.standard_t(3, (len(owner), len(APPEARANCE))))
+
+
+def test_several_measures_together_call_no_more_than_one_in_twenty_unlike():
+    """Of 1,600 patients of 20 cohorts; 6 % where a patient's own score had a part in the scale of it."""
+    called = []
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 0])
+        doubt = fit_doubt(scanned(45, rng), [])
+        table = doubt.judged(scanned(80, rng), [])
+        assert list(table)[:5] == ["intensities", "geometry", "volume", "registration", "scanner"]
+        called.append((table["odd"] != "").mean())
+    assert 0.01 < np.mean(called) <= 0.05
 
 
 def test_of_few_training_patients_nobody_is_called_unlike_them():

@@ -47,6 +47,7 @@ from bcbm.prediction.predict import COLUMNS
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.prediction.study import study_files
+from bcbm.report.pages.viewer import niivue
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
 
@@ -246,6 +247,9 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Research only" in page and "no image file" in page and "script" not in page
     assert page.count("data:image/png") == 2  # a study each
+    scans = [f"scans/{number}.html" for number in (0, 1)] if niivue() else []
+    assert re.findall(r'href="([^"#]+)"', page) == scans
+    assert sorted(f"scans/{path.name}" for path in (tmp_path / "out").glob("scans/*")) == scans
     assert {"doubt", "odd"} <= set(table) and not patients["odd"].any()  # twelve patients are too few
     assert patients.loc[patients["reason"] == "", "doubt"].between(0, 1).all()
     auroc = with_interval(read_model(model).results["receptors"]["ER"]["patient"])

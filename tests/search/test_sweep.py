@@ -20,10 +20,12 @@ from bcbm.errors import ConfigError
 from bcbm.features.crops import CropStore
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
-from bcbm.search.objective import among, figure, measures
+from bcbm.search.objective import figure, measures
 from bcbm.search.results import read_sweep
 from bcbm.search.sweep import SweepWords
 from bcbm.search.worker import Job, Report
+from bcbm.statistics.calibration import calibration
+from bcbm.statistics.metrics import patient_level
 from bcbm.system.processes import take_share
 
 TABULAR = [
@@ -234,13 +236,24 @@ def test_other_labels_of_the_test_patients_change_no_figure_of_a_fold_study(prep
     assert reports[0] == reports[1]
 
 
-def test_settings_reach_the_training(prepared, tmp_path):
+def test_settings_reach_the_training_and_a_trial_leaves_the_figures_that_constraints_bound(
+    prepared, tmp_path
+):
     config, lesions, split = prepared
-    measure = measures(config, lesions, split, ("auroc", "parameters", "brier", "auroc_ER"), 2)["final"]
-    small, large = (
-        measure({"model.trunk": width}, RunFolder(tmp_path / str(width)), Silent()) for width in (8, 64)
-    )
-    assert small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+    objectives = ("auroc", "parameters", "brier", "auroc_ER")
+    bounded = ("parameters", "milliseconds", "calibration_slope")
+    measure = measures(config, lesions, split, objectives, 2, bounded)["final"]
+    folder, report = RunFolder(tmp_path / "small"), Silent()
+    small = measure({"model.trunk": 8}, folder, report)
+    large = measure({"model.trunk": 64}, RunFolder(tmp_path / "large"), Silent())
+    assert 1000 < small[1] < large[1] and 0 < small[2] < 1 and 0 <= small[3] <= 1
+    assert tuple(report.figures) == bounded and report.figures["parameters"] == small[1]
+    assert 0 < report.figures["milliseconds"] < 1000
+    tables = pd.concat([folder.predictions(number) for number in (0, 1)], ignore_index=True)
+    by_target = patient_level(tables).groupby("target")
+    slopes = [calibration(rows["label"], rows["probability"])[0] for _, rows in by_target]
+    assert len(slopes) == 3 and report.figures["calibration_slope"] in slopes
+    assert abs(report.figures["calibration_slope"] - 1) == max(abs(slope - 1) for slope in slopes)
 
 
 def test_a_trial_stops_in_the_epoch_that_its_report_says(prepared, tmp_path):
@@ -276,7 +289,7 @@ def test_lesions_are_taken_with_their_crops(prepared, tmp_path):
     count = len(lesions.entering)
     crops = CropStore([(tmp_path / f"{row}.npy", row) for row in range(count)], 8)
     rows = np.array([1, 3, count - 1])
-    some = among(replace(lesions, values={**lesions.values, "crops": crops}), rows)
+    some = replace(lesions, values={**lesions.values, "crops": crops}).among(rows)
     assert [row for _, row in some.values["crops"].where] == rows.tolist()
     assert some.entering["lesion_id"].tolist() == lesions.entering["lesion_id"].iloc[rows].tolist()
     assert np.array_equal(some.values["radiomics"], lesions.values["radiomics"][rows], equal_nan=True)

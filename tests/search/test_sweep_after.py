@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from html import unescape
 
 import matplotlib.image
 import numpy as np
@@ -12,9 +11,10 @@ import pytest
 import yaml
 from browser import DARK, browse, picture, share_of
 from commands import run_command
-from omegaconf import OmegaConf
 from optuna import create_study
-from optuna.trial import TrialState
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
+from planted_sweeps import concluded, planted, text_of
 from rich.console import Console
 
 from bcbm.config.compose import compose, load, override, plain, to_yaml
@@ -25,12 +25,10 @@ from bcbm.report.figures.parameters import Scale, ranked
 from bcbm.report.figures.search import busy_minutes, lanes
 from bcbm.report.pages.search import agreement, in_words, verdict
 from bcbm.runs.identity import NOT_IDENTITY
-from bcbm.search.conclusion import choices, conclude, importances, steps, unfinished
+from bcbm.search.conclusion import choices, conclude, steps, unfinished
 from bcbm.search.experiment import write_experiment
-from bcbm.search.plan import read_plan
-from bcbm.search.results import read_sweep
-from bcbm.search.space import default_settings, suggest
-from bcbm.search.storage import open_storage
+from bcbm.search.importances import importances
+from bcbm.search.results import SweepResult, read_sweep
 
 TABULAR = [
     "task.modalities=[radiomics,position]",
@@ -51,53 +49,6 @@ space:
   model.fusion: {categorical: [concat, gated]}
   model.dropout: {float: [0.0, 0.6], step: 0.1}
 """
-
-
-def planted(home, name="fusion", words=(), studies=("fold=0", "fold=1", "final"), trials=12, value=None):
-    """A sweep's folder whose dropout of 0.1 is best and counts most; a trial is pruned and one fails."""
-    plan = read_plan(name, words, {"trials": str(trials)})
-    home.mkdir(parents=True)
-    known = ["fold=0", "fold=1", "final"]
-    content = {"sweep": plan.name, "study": f"{plan.name}/0", "studies": known, "trials": trials}
-    content |= {"minutes": None, **plan.source, "storage": None, "config": plain(plan.config)}
-    (home / "sweep.yaml").write_text(OmegaConf.to_yaml(content))
-    (home / "split.json").write_text(json.dumps({"hash": "5p117"}))
-    storage = open_storage(None, home)
-    for study in studies:
-        opened = create_study(
-            study_name=f"{plan.name}/0/{study}", storage=storage, directions=plan.directions
-        )
-        opened.enqueue_trial(default_settings(plan.space, plan.config), user_attrs={"default": True})
-        opened.sampler = plan.make_sampler(len(study))
-        for number in range(trials + 1):
-            trial = opened.ask()
-            settings = suggest(trial, plan.space)
-            trial.set_user_attr("seconds", 3.0)
-            if number == 5:
-                trial.set_user_attr("reason", "ValueError: no")
-                opened.tell(trial, state=TrialState.FAIL)
-                continue
-            values = value(settings) if value else [0.9 - (settings["model.dropout"] - 0.1) ** 2]
-            if len(values) == 1:
-                for step in (1, 2, 3):
-                    trial.report(values[0] - 0.1 / step, step)
-            if number == 7 and len(values) == 1:
-                opened.tell(trial, state=TrialState.PRUNED)
-            else:
-                opened.tell(trial, values)
-    return plan
-
-
-def concluded(home, plan, *words, refit=False):
-    """The page of a sweep, and what was said on screen."""
-    console = Console(record=True, width=200)
-    page = conclude(read_sweep(home), None, plan.config, "c0h0r7", ["sweep=fusion", *words], refit, console)
-    return page, console.export_text()
-
-
-def text_of(page):
-    html = re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +141,10 @@ def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
     for trial in best.values():
         assert f"{trial.value:.3f}" in text and f"{trial.default:.3f}" in text
     assert "model.fusion_rank" in text and "c0h0r7" in text and "5p117" in text
-    assert "optuna-dashboard journal.log" in text and "experiment=demo_fusion.yaml" in text
+    assert (
+        "optuna-dashboard journal.log --artifact-dir artifacts" in text
+        and "experiment=demo_fusion.yaml" in text
+    )
     assert str(home / "demo_fusion.yaml") in screen and str(home) not in page.read_text()
     assert "SECRET" not in text and "<script" not in page.read_text()
 
@@ -198,7 +152,7 @@ def test_the_page_says_what_each_fold_chose_and_how_to_go_on(sweep):
 def test_no_plot_is_blank(sweep):
     home, *_ = sweep
     names = {path.stem for path in (home / "figures").glob("*.png")}
-    assert names == {"history", "steps", "timeline", "importances", "slices", "map"}
+    assert names == {"history", "steps", "timeline", "importances", "slices", "map", "coordinates"}
     for name in names:
         pixels = matplotlib.image.imread(home / "figures" / f"{name}.png")[..., :3]
         assert (pixels < 0.9).any(axis=2).mean() > 0.005, name
@@ -219,9 +173,29 @@ def test_what_was_planted_is_found_most_important_and_reported_values_are_kept(s
     assert set(table["study"]) == {"fold=0", "fold=1", "final"}
     assert table.groupby("study")["share"].sum().to_numpy() == pytest.approx(1)
     assert ranked(table)[0] == "model.dropout"
+    spread = table[table["study"] == "final"]
+    assert (spread["low"] <= spread["high"]).all() and (spread["high"] > spread["low"]).any()
+    assert spread[["low", "high"]].stack().between(0, 1).all()
+    assert table[table["study"] != "final"]["low"].isna().all()
+    pd.testing.assert_frame_equal(importances(result), table)
     reported = steps(result)
     first = reported[(reported["study"] == "final") & (reported["trial"] == 0)]
     assert first["step"].tolist() == [1, 2, 3] and first["value"].is_monotonic_increasing
+
+
+def test_more_trials_narrow_the_spread_of_importances(tmp_path):
+    kinds = {name: FloatDistribution(0.0, 1.0) for name in ("model.dropout", "model.modality_dropout")}
+    widths = []
+    for count in (10, 60):
+        study, draws = create_study(direction="maximize"), np.random.default_rng(0).uniform(size=(count, 2))
+        for row in draws:
+            settings = dict(zip(kinds, row.tolist(), strict=True))
+            study.add_trial(create_trial(params=settings, distributions=kinds, value=-abs(row[0] - 0.3)))
+        sweep = SweepResult(tmp_path, {"objective": ["auroc"]}, {"final": study}, {}, pd.DataFrame())
+        table = importances(sweep).set_index("parameter")
+        assert table.index[0] == "model.dropout"
+        widths.append(float(table.loc["model.dropout", "high"] - table.loc["model.dropout", "low"]))
+    assert widths[1] < widths[0]
 
 
 def test_trials_that_are_all_the_same_have_no_importances(tmp_path):

@@ -1,9 +1,12 @@
 """Which trials are stopped: those that do not keep up at the same epoch of the same inner fold."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from bcbm.search.plan import read_plan
 from bcbm.search.pruner import SameStepPruner
 
 EPOCHS = 4
@@ -42,6 +45,24 @@ def test_nothing_is_stopped_before_there_is_enough_to_compare_it_with():
     assert stopped(study, {1: 0.5}, startup=2)
     assert not stopped(study, {1: 0.5}, startup=3) and not stopped(study, {1: 0.5}, warmup=2)
     assert not stopped(study, {})
+
+
+@pytest.mark.parametrize("warmup, first", [(4, 4), (0, 16)])
+def test_hyperband_looks_at_few_epochs_before_few_folds(warmup, first):
+    """Each trial is worse than all before it: it is stopped at the first look of its bracket."""
+    plan = read_plan("multi_fidelity", ["trainer.max_epochs=16", "split.inner=3"], {})
+    pruner = replace(plan, pruner={**plan.pruner, "warmup": warmup}).make_pruner()
+    study = optuna.create_study(study_name="final", direction="maximize", pruner=pruner)
+    looks = set()
+    for number in range(30):
+        trial = study.ask()
+        for step in range(1, plan.budget + 1):
+            trial.report(-float(number), step)
+            if trial.should_prune():
+                looks.add(step)
+                break
+        study.tell(trial, -float(number))
+    assert plan.budget == 48 and min(looks) == first and looks <= {4, 8, 16, 32}
 
 
 @pytest.mark.parametrize("value", [0.5, float("nan")])

@@ -1,14 +1,14 @@
 """What a sweep says while it runs: how much is asked for, and how long the rest will take."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
+from optuna import create_study
 from optuna.trial import TrialState
 from rich.console import Console
 from sweep_trials import plan, searches
 
 from bcbm.search.plan import read_plan
+from bcbm.search.results import Best, SweepResult
 from bcbm.search.screen import Screen, extent, in_time, print_best
 
 
@@ -98,13 +98,12 @@ def test_a_log_says_every_half_minute_how_far_a_search_is(tmp_path, monkeypatch)
     assert "2 finished" in line and "of 3" in line and "about 2 min left" in line
 
 
-def test_the_best_of_a_sweep_is_whole_at_80_columns():
+def test_the_best_of_a_sweep_is_whole_at_80_columns(tmp_path):
     settings = {"trainer.learning_rate": 0.000312, "trainer.weight_decay": 0.0123, "model.dropout": 0.25}
-    trial = SimpleNamespace(trial=12, value=0.8123, default=0.79, settings=settings)
+    trial = Best(settings, 0.8123, {"auroc": 0.8123}, {}, 12, 0.79, [12])
     rows = pd.DataFrame({"study": ["fold=0"], "state": ["complete"]})
-    sweep = SimpleNamespace(
-        plan={"objective": ["auroc"]}, studies=["fold=0", "final"], trials=rows, best={"fold=0": trial}
-    )
+    studies = {name: create_study() for name in ("fold=0", "final")}
+    sweep = SweepResult(tmp_path, {"objective": ["auroc"]}, studies, {"fold=0": trial}, rows)
     console = Console(record=True, width=80)
     print_best(sweep, console)
     text = console.export_text()

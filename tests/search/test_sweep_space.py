@@ -170,6 +170,10 @@ def test_all_problems_are_shown_together(tmp_path):
         ("trials: 3", "space: name at least one key"),
         ("minutes: .nan\nspace: {model.dropout: {float: [0, 0.9]}}", "minutes=nan: write a number above 0"),
         ("trials: 3\npruner: {reduction: 1}\nspace: {model.dropout: {float: [0, 0.9]}}", "at least 2"),
+        (
+            "trials: 3\npruner: {kind: hyperband, warmup: 99}\nspace: {model.dropout: {float: [0, 0.9]}}",
+            "warmup=99",
+        ),
         ("- a list", "expected keys and values"),
         ("a: [", "not readable as YAML"),
     ],

@@ -9,7 +9,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.metrics import brier
 from bcbm.statistics.probabilities import training_labels
-from bcbm.statistics.subtype import SUBTYPES, association, derived, joint, subtype_figures
+from bcbm.statistics.subtype import (
+    SUBTYPES,
+    association,
+    derived,
+    joint,
+    labels_of,
+    sign_counts,
+    subtype_figures,
+)
 
 UNKNOWN = np.nan
 NOBODY = pd.DataFrame(columns=["fold", "ER", "PR", "HER2"], dtype=float)  # trained on: independence
@@ -148,6 +156,16 @@ def test_an_association_counts_complete_rows_and_half_a_row_more() -> None:
     labels = pd.DataFrame({"ER": [1, 1, 0, UNKNOWN], "PR": [1, 1, 0, 1.0], "HER2": [0, 0, 1, 1.0]})
     counts = association(labels.to_numpy())
     assert (counts[1, 1, 0], counts[0, 0, 1], counts[1, 1, 1], counts.sum()) == (2.5, 1.5, 0.5, 7)
+
+
+def test_labels_that_are_counted_by_their_signs_are_the_same_patients_again() -> None:
+    labels = pd.DataFrame({"ER": [1, 1, 0, UNKNOWN], "PR": [1, 1, 0, 1.0], "HER2": [0, 0, 1, 1.0]})
+    counts = sign_counts(labels)
+    assert counts == {"++-": 2, "--+": 1, "?++": 1}
+    again = labels_of(counts)
+    assert association(again.to_numpy()).tolist() == association(labels.to_numpy()).tolist()
+    assert len(again) == 4 and again["ER"].isna().sum() == 1
+    assert labels_of({}).shape == (0, 3)
 
 
 def receptors(count: int, seed: int) -> pd.DataFrame:

@@ -19,16 +19,20 @@ from bcbm.cohort.formats.tcia import read_download
 from bcbm.cohort.synthetic import write_cohort
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
+from bcbm.crossvalidation.results import page as report_page  # which `workplace` takes away
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import extract_cohort
+from bcbm.fit import fit
 from bcbm.prediction.bundle import EXPERIMENT, METADATA, RANGES
 from bcbm.prediction.export import export
 from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
 from bcbm.report.words import with_interval
+from bcbm.runs.finished import read_run
+from bcbm.validation.cohorts import frozen_cohort
 from bcbm.validation.compare import compare_models
 from bcbm.validation.page import verdict
-from bcbm.validation.request import names_models
+from bcbm.validation.request import names_models, requested
 from bcbm.validation.validate import CONTENT, PAGE, validate
 
 QUIET = Console(quiet=True)
@@ -116,6 +120,11 @@ def test_figures_are_those_of_the_models_own_predictions_and_of_its_thresholds(
         assert cohort["sets"][target]["positive"]["held"] == pytest.approx(sets)
         assert cohort["recalibrated"][target]["frozen"]["brier"] == block["brier"]
         assert with_interval(block) in screen
+    hr = cohort["results"]["derived"]["HR"]["patient"]
+    either = rows[["ER", "PR"]].eq("+").any(axis=1)
+    known = either | rows[["ER", "PR"]].eq("-").all(axis=1)
+    assert (hr["positives"], hr["negatives"]) == (either.sum(), (known & ~either).sum())
+    assert with_interval(hr) in screen
     stored = json.loads((folder / CONTENT).read_text())
     auroc = stored["cohorts"][0]["results"]["receptors"]["ER"]["patient"]["auroc"]
     assert auroc == cohort["results"]["receptors"]["ER"]["patient"]["auroc"]
@@ -146,6 +155,48 @@ def test_patients_that_the_model_was_trained_on_are_refused_also_among_others(
     assert content["cohorts"][0]["patients"] == PATIENTS
 
 
+def test_a_run_that_holds_sites_out_has_the_page_of_a_validation_with_a_section_for_each(
+    strangers, once, tmp_path, monkeypatch
+):
+    pages = iter([lambda *run: tmp_path, report_page])  # the second time there is something to link to
+    monkeypatch.setattr("bcbm.crossvalidation.results.page", lambda *run: next(pages)(*run))
+    roots = ",".join(map(str, strangers.values()))
+    words = [f"cohort.root=[{roots}]", "split.holdout=site", f"run.root={tmp_path}", *SMALL]
+    console = Console(record=True, width=200)
+    assert fit(compose([*words, "task.modalities=[radiomics,position]"]), console) == 0
+    (report,) = tmp_path.glob("*/*/report.html")
+    place = report.parent / "validation" / PAGE
+    content, table = json.loads((place.parent / CONTENT).read_text()), read_run(report.parent).predictions
+    assert [cohort["name"] for cohort in content["cohorts"]] == ["site1", "site2"]
+    for number, cohort in enumerate(content["cohorts"]):
+        other = content["cohorts"][1 - number]
+        assert (
+            cohort["patients"] == table.loc[table["fold"] == number, "patient_id"].nunique()
+            and not cohort["sets"]
+            and cohort["shift"]["radiomics"]
+        )
+        for target, blocks in cohort["results"]["receptors"].items():
+            rows = table[(table["target"] == target) & (table["fold"] == number)]
+            rows = rows.drop_duplicates("patient_id").dropna(subset="label")
+            block, label, probability = blocks["patient"], rows["label"], rows["patient_probability"]
+            assert set(block) == set(once[0]["cohorts"][0]["results"]["receptors"][target]["patient"])
+            assert block["auroc"] == pytest.approx(roc_auc_score(label, probability))
+            assert block["brier"] == pytest.approx(brier_score_loss(label, probability))
+            assert block["threshold"] == rows["threshold"].iloc[0]
+            counts = {"positive": other["results"]["receptors"][target]["positives"]}
+            counts["negative"] = other["results"]["receptors"][target]["negatives"]
+            assert cohort["training"][target] == counts, "trained on the other site"
+            assert with_interval(block) in console.export_text(clear=False)
+            assert with_interval(block) in place.read_text()
+    hr = [cohort["results"]["derived"]["HR"]["patient"]["auroc"] for cohort in content["cohorts"]]
+    in_run = read_run(report.parent).results["derived"]["HR"]["patient"]["auroc"]
+    assert np.mean(hr) == pytest.approx(in_run), "derived as in the run"
+    assert 0 <= content["pooled"]["ER"]["i2"] <= 1 and len(content["told_apart"]) == 1
+    assert 'href="validation/report.html"' in report.read_text()
+    index = (tmp_path / "index.html").read_text()
+    assert f'href="{place.relative_to(tmp_path).as_posix()}"' in index
+
+
 def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, strangers, tmp_path):
     few = changed(strangers[1], tmp_path / "few", ER=None, PR="+")
     none = changed(strangers[2], tmp_path / "none", ER=None, PR=None, HER2=None)
@@ -161,6 +212,48 @@ def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, stra
     assert "ER" not in content["cohorts"][0]["recalibrated"] and "ER" not in content["cohorts"][0]["sets"]
     assert all("reason" in block for block in content["cohorts"][1]["results"]["receptors"].values())
     assert content["cohorts"][1]["shift"]["radiomics"] and not content["pooled"]
+
+
+def test_the_sets_of_a_cohort_are_the_same_whatever_its_labels_are(model, strangers, tmp_path):
+    table = pd.read_csv(strangers[1] / "manifest.csv", dtype={"patient": str})
+    signs = table[["ER", "PR", "HER2"]].replace({"+": "-", "-": "+"})
+    other = {"turned": signs, "none": signs.where(signs == "", "")}
+    trained, cohorts = read_model(model), {"own": strangers[1]}
+    for name, labels in other.items():
+        cohorts[name] = changed(strangers[1], tmp_path / name, **labels)
+    sides = {}
+    for name, root in cohorts.items():
+        request = requested("validate", [str(model), f"cohort.root={root}", *FEW], models=1)
+        sides[name] = frozen_cohort(trained, request.config(model, next(iter(request.cohorts))), name, QUIET)
+    own = sides["own"]
+    assert own.labels["ER"].equals(1 - sides["turned"].labels["ER"])
+    assert sides["none"].labels.isna().all(axis=None)
+    for target in trained.targets:
+        assert own.sets[target].nunique() > 1
+        assert all(side.sets[target].equals(own.sets[target]) for side in sides.values())
+
+
+def test_a_target_of_ones_own_is_validated_where_its_column_is_there_and_said_where_it_is_not(
+    trained_on, strangers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bcbm.validation.validate.write_page", lambda path, *content: path)  # none reads it
+    own = 'cohort.targets={Old: {column: Years, positive: ">= 50"}}'
+    roots = {}
+    for name, root in {"own": trained_on, "with": strangers[1], "without": strangers[2]}.items():
+        ages = pd.read_csv(root / "manifest.csv", usecols=["patient"], dtype=str)["patient"]
+        years = 40 + 20 * ages.rank(method="dense").mod(2)
+        roots[name] = changed(root, tmp_path / name, **({"Years": years} if name != "without" else {}))
+    words = [own, "task.targets=[ER,Old]", "task.modalities=[position]", f"run.root={tmp_path}"]
+    out = tmp_path / "model"
+    export(run(compose([*words, f"cohort.root={roots['own']}", *SMALL]), QUIET), out, QUIET)
+    words = [f"cohort.root={roots[name]}" for name in ("with", "without")]
+    console = Console(record=True, width=300)
+    content = validate([str(out), *words, f"out={tmp_path / 'out'}", *FEW], console)
+    first, second = (cohort["results"]["receptors"] for cohort in content["cohorts"])
+    assert (first["Old"]["positives"], first["Old"]["negatives"]) == (PATIENTS / 2, PATIENTS / 2)
+    assert "patient" in first["Old"] and content["training"]["Old"]["auroc"]
+    assert "patient" in second["ER"] and "reason" in second["Old"]
+    assert "no column 'Years'" in console.export_text()
 
 
 def test_an_auroc_below_chance_asks_whether_labels_are_exchanged():

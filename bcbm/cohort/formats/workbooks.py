@@ -5,6 +5,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from xml.parsers import expat
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -18,11 +19,13 @@ from openpyxl.utils.cell import coordinate_to_tuple
 
 from bcbm.cohort.cells import OddCell
 from bcbm.errors import InputError, Problem
+from bcbm.system.content import file_sum
 
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 SHOWN = 40  # signs of a file that is no workbook
 HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
 HIDDEN_COLUMN, STRUCK = "hidden column", "struck-through cell"
+SHEETS = 8  # that a process keeps: two of a download, of a few sites
 LAST_COLUMN = 2**14  # of a sheet
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
 _CORNER = re.compile(rb'<dimension ref="[^"]*?:([A-Z]{1,3})(\d{1,7})"')
@@ -65,7 +68,7 @@ def read_workbook(
     _require_bounded(path)
     try:
         _require_workbook(path)
-        frame, lacking = _read_sheet(path, sheet, _part(path, sheet), percentages)
+        frame, lacking = _frame(_read_sheet(path, file_sum(path), sheet), percentages)
     except InputError:
         raise
     except Exception as error:
@@ -154,18 +157,48 @@ def _part(path: Path, sheet: str) -> str:
     raise InputError(Problem(str(path), text, f"name the sheet {sheet}, or download the workbook again"))
 
 
-def _read_sheet(
-    path: Path, sheet: str, part: str, percentages: Callable[[str], bool]
-) -> tuple[pd.DataFrame, list[OddCell]]:
-    """A sheet, and its cells without a value."""
-    layout = _layout(path, sheet, part)
+@dataclass(frozen=True)
+class _Sheet:
+    """What a sheet holds, before anything is made of it.
+
+    Attributes:
+        where: its workbook and name, as messages have them.
+        head: the headings.
+        rows: by number from 0 under the headings, those with any value; "" for none.
+        shares: what is shown as "20%" and stored as 0.2, by number of the row and place in it.
+        odd: cells without a value.
+        layout: how it stands in its file.
+        height: its rows, with that of the headings.
+    """
+
+    where: str
+    head: list[str]
+    rows: dict[int, list[object]]
+    shares: dict[tuple[int, int], str]
+    odd: list[OddCell]
+    layout: "_Layout"
+    height: int
+
+
+@lru_cache(maxsize=SHEETS)
+def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
+    """A sheet of a workbook, read once by a process that comes back to it, as a comparison of experiments.
+
+    Args:
+        path: of the workbook.
+        content: its sum, as it may be another one by then.
+        sheet: to read.
+    """
+    layout = _layout(path, sheet, _part(path, sheet))
     written = _rows(path, sheet, stored=False, in_order=layout.in_order)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
     stored = _rows(path, sheet, stored=True, in_order=layout.in_order) if worked_out else written
     first = stored[0] if stored else ()
     head = ["" if cell.value is None else str(cell.value).strip() for cell in first]
     head = [heading or f"Unnamed: {place}" for place, heading in enumerate(head)]
+    where = f"{path.name}, sheet {sheet}"
     table: dict[int, list[object]] = {}
+    shares: dict[tuple[int, int], str] = {}
     odd = []
     for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
         row: list[object] = [""] * len(head)
@@ -176,37 +209,46 @@ def _read_sheet(
             elif content is not None and cell.font.strike:
                 kind = STRUCK
             elif content is not None:
-                row[place] = _percentage(cell) if percentages(heading) else _whole(content)
+                row[place] = _whole(content)
+                if isinstance(content, int | float) and "%" in str(cell.number_format):
+                    shares[number - 2, place] = f"{100 * content:g} %"
             elif formula.data_type == "f":
                 content, kind = formula.value, "formula without a stored value"
             if kind:
                 text = str(getattr(content, "text", content))  # of an array formula too
-                odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, "", kind))
+                odd.append(OddCell(where, number, heading, text, "", kind))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
+    return _Sheet(where, head, table, shares, odd, layout, len(written))
+
+
+def _frame(sheet: _Sheet, percentages: Callable[[str], bool]) -> tuple[pd.DataFrame, list[OddCell]]:
+    """A sheet as a table, and its cells without a value; `percentages` as of `read_workbook`."""
+    where, head, layout = sheet.where, sheet.head, sheet.layout
+    table, odd = {number: [*row] for number, row in sheet.rows.items()}, [*sheet.odd]
+    for (number, place), text in sheet.shares.items():
+        if number in table and percentages(head[place]):
+            table[number][place] = text
     for left, top, right, bottom in layout.merged:
         value = table.get(top - 2, [""] * len(head))[left - 1] if top > 1 and left <= len(head) else ""
         if value == "":
             continue
-        right, bottom = min(right, len(head)), min(bottom, len(written))
+        right, bottom = min(right, len(head)), min(bottom, sheet.height)
         for number in range(top, bottom + 1):
             row = table.setdefault(number - 2, [""] * len(head))
             row[left - 1 : right] = [value] * (right - left + 1)
         content = f"{value} (rows {top} to {bottom})" if bottom > top else f"{value}"
         for heading in head[left - 1 : right]:
-            odd.append(
-                OddCell(f"{path.name}, sheet {sheet}", top, heading, content, f"{value}", "merged cells")
-            )
+            odd.append(OddCell(where, top, heading, content, f"{value}", "merged cells"))
     for number in sorted(layout.hidden):
         filled = [pair for pair in zip(head, table.get(number - 2, []), strict=False) if pair[1] != ""]
         for heading, value in filled[:1]:
             text = f"{value}"
-            odd.append(OddCell(f"{path.name}, sheet {sheet}", number, heading, text, text, HIDDEN))
+            odd.append(OddCell(where, number, heading, text, text, HIDDEN))
     for place in sorted(layout.hidden_columns):
         below = [(line + 2, row[place - 1]) for line, row in sorted(table.items()) if place <= len(row)]
         for number, value in [pair for pair in below if pair[1] != ""][:1]:
-            where, text = f"{path.name}, sheet {sheet}", f"{value}"
-            odd.append(OddCell(where, number, head[place - 1], text, text, HIDDEN_COLUMN))
+            odd.append(OddCell(where, number, head[place - 1], f"{value}", f"{value}", HIDDEN_COLUMN))
     ordered = dict(sorted(table.items()))
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
@@ -288,13 +330,6 @@ def _rows(path: Path, sheet: str, *, stored: bool, in_order: bool) -> list[Seque
             return list(page.iter_rows())
         finally:
             book.close()
-
-
-def _percentage(cell: ReadOnlyCell) -> object:
-    """What Excel shows as "20%" and stores as 0.2; any other cell as it is."""
-    if isinstance(cell.value, int | float) and "%" in str(cell.number_format):
-        return f"{100 * cell.value:g} %"
-    return _whole(cell.value)
 
 
 def _whole(value: object) -> object:

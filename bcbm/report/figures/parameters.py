@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bcbm.report.figures.palette import BEST, LESION, PATIENT
+from bcbm.report.figures.palette import BEST, CHANCE, LESION, OKABE_ITO, PATIENT
 from bcbm.report.figures.saving import save_png
 from bcbm.report.figures.search import DEFAULT, panels, quiet
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 REACH = 0.16  # of an axis: how far a trial speaks for its surroundings in the map
+BELOW = -0.12  # of an axis: where a trial without a value passes it
 LEAST = 0.35  # trials' worth of weight below which the map stays blank
 
 
@@ -25,7 +27,8 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
     """Write a PNG, a line a parameter, the most important above: a dot a study.
 
     Args:
-        importances: columns study, parameter and share, of the variation that a study's parameters explain.
+        importances: columns study, parameter and share, of the importance of all of a study's parameters, low
+            and high, the ends of the final study's spread.
         path: the file to write.
     """
     from matplotlib.figure import Figure
@@ -42,7 +45,15 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
             importances.loc[folds, "share"], line[folds], "o", color=PATIENT, alpha=0.55, label="a fold"
         )
     if not folds.all():
-        axes.plot(importances.loc[~folds, "share"], line[~folds], "D", color=BEST, label="final")
+        final = importances[~folds]
+        spread = [final["share"] - final["low"], final["high"] - final["share"]]
+        style: dict[str, Any] = {
+            "fmt": "D",
+            "color": BEST,
+            "elinewidth": 1.4,
+            "label": "final, and its spread",
+        }
+        axes.errorbar(final["share"], line[~folds], xerr=np.clip(spread, 0, None), **style)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(left=0)
@@ -50,6 +61,80 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
     quiet(axes)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
     save_png(figure, path)
+
+
+def compared_importances_figure(importances: pd.DataFrame, path: Path) -> None:
+    """Write a PNG, a line a parameter, a mark a search: its final study, or the mean of its folds.
+
+    Args:
+        importances: as of `importance_figure`, with the search in the column sweep.
+        path: the file to write.
+    """
+    from matplotlib.figure import Figure
+
+    finals = importances[importances["study"] == "final"]
+    others = importances[~importances["sweep"].isin(finals["sweep"])]
+    shown = pd.concat([finals, others]).groupby(["sweep", "parameter"], sort=False)
+    shares = shown[["share", "low", "high"]].mean().reset_index()
+    order = list(shares.groupby("parameter")["share"].mean().sort_values(ascending=False).index)
+    sweeps = list(importances["sweep"].unique())
+    height = 0.7 / len(sweeps)
+    figure = Figure(figsize=(10, 1.3 + (0.2 + 0.18 * len(sweeps)) * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for place, (sweep, color) in enumerate(zip(sweeps, cycle(OKABE_ITO))):
+        rows = shares[shares["sweep"] == sweep]
+        lines = rows["parameter"].map(order.index) + (place - (len(sweeps) - 1) / 2) * height
+        spread = [rows["share"] - rows["low"], rows["high"] - rows["share"]]
+        axes.errorbar(rows["share"], lines, xerr=np.clip(spread, 0, None), fmt="D", color=color, label=sweep)
+    axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("share of importance (PED-ANOVA)", fontsize=9)
+    quiet(axes)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
+    save_png(figure, path)
+
+
+def coordinates_figure(
+    trials: pd.DataFrame, objective: str, space: Mapping[str, Any], names: list[str], path: Path
+) -> None:
+    """Write a PNG of parallel coordinates: a line a finished trial across its values, coloured by its own.
+
+    A parameter that does not count in a trial is passed below its axis. Arguments as of `slice_figure`.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    finished = trials[trials["state"] == "complete"].sort_values(objective, ascending=False)
+    values = finished[objective].to_numpy(float)
+    places = {name: _shares_of_axis(Scale(space[name]), finished[name]) for name in names}
+    colors = ScalarMappable(Normalize(values.min(), max(values.max(), values.min() + 1e-9)), "viridis")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    axes = figure.subplots()
+    lines = np.column_stack(list(places.values()))  # (trials, parameters)
+    for line, color in zip(lines[::-1], colors.to_rgba(values[::-1]), strict=True):
+        axes.plot(range(len(names)), line, color=color, alpha=0.7, linewidth=1.2)
+    for place, name in enumerate(names):
+        axes.axvline(place, color=CHANCE, linewidth=0.8)
+        scale = Scale(space[name])
+        for at, word in zip(*scale.marks(), strict=True):
+            text = at / max(len(scale.choices) - 1, 1) if scale.choices else at
+            axes.annotate(word, (place, text), (3, 0), "data", "offset points", fontsize=7.5, va="center")
+    axes.set_xticks(range(len(names)), names, rotation=15, ha="right", fontsize=8.5)
+    axes.set_yticks([])
+    axes.set_xlim(-0.1, len(names) - 0.6)
+    axes.spines[:].set_visible(False)
+    figure.colorbar(colors, ax=axes, label=objective, shrink=0.85)
+    save_png(figure, path)
+
+
+def _shares_of_axis(scale: Scale, values: pd.Series) -> npt.NDArray:
+    """Where values lie on an axis from 0 to 1; below it where there is none."""
+    places = np.full(len(values), BELOW)
+    known = values.notna().to_numpy()
+    places[known] = scale.places(values[known]) / max(len(scale.choices) - 1, 1)
+    return places
 
 
 def ranked(importances: pd.DataFrame) -> list[str]:
@@ -170,14 +255,16 @@ class Scale:
         away = np.abs(line[:, None] - places[None, :])
         return (away == 0).astype(float) if self.choices else np.exp(-((away / REACH) ** 2) / 2)
 
+    def marks(self) -> tuple[list[float], list[str]]:
+        """Places on the axis, and the value at each in words."""
+        if self.choices:
+            return [float(place) for place in range(len(self.choices))], self.choices
+        at = self.low + self.ticks * (self.high - self.low)
+        return list(self.ticks), [f"{value:.3g}" for value in (np.exp(at) if self.log else at)]
+
     def label(self, axes: Axes, side: str) -> None:
         """Write values beside an axis."""
-        if self.choices:
-            ticks, words = list(range(len(self.choices))), self.choices
-        else:
-            ticks = list(self.ticks)
-            at = self.low + self.ticks * (self.high - self.low)
-            words = [f"{value:.3g}" for value in (np.exp(at) if self.log else at)]
+        ticks, words = self.marks()
         margin = 0.5 if self.choices else 0.04
         axes.set(**{f"{side}lim": (-margin, (len(self.choices) - 1 if self.choices else 1) + margin)})
         axes.set(**{f"{side}ticks": ticks, f"{side}ticklabels": words})

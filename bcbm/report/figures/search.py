@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bcbm.report.figures.palette import ALARM, BEST, CHANCE, DEFAULT, FOLD, LESION, PATIENT
+from bcbm.report.figures.palette import ALARM, BEST, CHANCE, DEFAULT, FOLD, LESION, OKABE_ITO, PATIENT
 from bcbm.report.figures.saving import save_png
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
     """Write a PNG, a panel a study: the value of every trial, and the best so far.
 
     Args:
-        trials: one row a trial: study, trial, state, default, last_value and the objectives.
+        trials: one row a trial: study, trial, state, default, feasible, last_value and the objectives.
         objective: the one drawn; `smaller` says whether less of it is better.
         path: the file to write.
     """
@@ -47,9 +48,13 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
                 ms=4.5,
                 label="finished",
             )
-            best = finished[objective].cummin() if smaller else finished[objective].cummax()
+            broken, feasible = (finished[finished["feasible"] == flag] for flag in (False, True))
+            hollow: dict[str, Any] = {"color": "white", "markersize": 2.5, "label": "breaks a constraint"}
+            if len(broken):
+                axes.plot(broken["trial"], broken[objective], "o", **hollow)
+            best = feasible[objective].cummin() if smaller else feasible[objective].cummax()
             axes.step(
-                finished["trial"],
+                feasible["trial"],
                 best,
                 where="post",
                 color=BEST,
@@ -65,6 +70,24 @@ def history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Pa
             for trial in failed:
                 axes.axvline(trial, color=ALARM, linewidth=0.8, alpha=0.5, label="failed")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def compared_history_figure(trials: pd.DataFrame, objective: str, smaller: bool, path: Path) -> None:
+    """Write a PNG, a panel a study: the best value so far of several searches over their trials.
+
+    Args:
+        trials: one row a trial: sweep, study, trial, state, feasible and the objective.
+        objective: the one drawn; `smaller` says whether less of it is better.
+        path: the file to write.
+    """
+    colors = dict(zip(trials["sweep"].unique(), cycle(OKABE_ITO)))
+    with panels(list(trials["study"].unique()), path, "trials, pruned ones counted", objective) as grid:
+        for (study, sweep), rows in trials.groupby(["study", "sweep"], sort=False):
+            counted = rows[rows["state"].isin(["complete", "pruned"])].sort_values("trial")
+            values = counted[objective].where(counted["feasible"])
+            best = (values.cummin() if smaller else values.cummax()).ffill()
+            style: dict[str, Any] = {"color": colors[sweep], "linewidth": 1.8, "label": sweep}
+            grid[str(study)].step(range(1, len(best) + 1), best, where="post", **style)
 
 
 def steps_figure(steps: pd.DataFrame, objective: str, path: Path) -> None:

@@ -20,6 +20,7 @@ def write_page(
     table: pd.DataFrame,
     judged: pd.DataFrame,
     pictures: Mapping[str, Path],
+    viewers: Mapping[str, Path],
     results: Results,
     training: Mapping[str, Any],
     coverage: float,
@@ -32,7 +33,7 @@ def write_page(
         path: the HTML file.
         table: of predictions.
         judged: how odd its patients are: a column a measure, under its words, then `doubt` and `odd`.
-        pictures: of its studies, by name.
+        pictures: of its studies, by name; `viewers`: pages to scroll through them, in a folder beside it.
         results: of the model's run.
         training: counts of its training lesions.
         coverage: of the sets.
@@ -48,6 +49,7 @@ def write_page(
         levels=levels,
         doubts=_doubts(judged),
         pictures={name: embedded(file.parent, file.name) for name, file in pictures.items()},
+        viewers={name: file.relative_to(path.parent).as_posix() for name, file in viewers.items()},
         failed=[dict(zip(failed.columns, row, strict=True)) for row in failed.itertuples(index=False)],
         results=results,
         training=training,

@@ -29,7 +29,7 @@ from bcbm.report.pages.subgroups import (
 from bcbm.report.pages.views import shown_views
 from bcbm.report.tables import write_tables
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
-from bcbm.runs.finished import EXPLANATIONS, FinishedRun, read_run, without_nulls
+from bcbm.runs.finished import EXPLANATIONS, SITES_PAGE, FinishedRun, read_run, without_nulls
 from bcbm.runs.views import REMEDY, VIEWS, read_views
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
@@ -89,6 +89,7 @@ def write_report(run: Path, leakcheck: Path | None = None, finished: FinishedRun
         explanations=explanations,
         radiomics=fold_radiomics(finished),
         moved=_moved(finished),
+        sites=SITES_PAGE if (run / SITES_PAGE).is_file() else "",
         noise=noise(finished.results),
         doubts=doubts(finished.lesions, names),
         subgroups=subgroups,

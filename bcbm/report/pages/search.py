@@ -16,12 +16,14 @@ from bcbm.report.words import signed
 
 FINAL = "final"
 UNUSED = "\N{EN DASH}"
+AXES = 8  # most parameters in parallel coordinates
 LEAST = 5  # finished trials that importances and the map of two parameters need
 
 
 def write_search(
     folder: Path,
     sweep: Mapping[str, Any],
+    constraints: Mapping[str, str],
     trials: pd.DataFrame,
     steps: pd.DataFrame,
     importances: pd.DataFrame,
@@ -36,10 +38,11 @@ def write_search(
     Args:
         folder: the sweep's folder.
         sweep: what `sweep.yaml` holds, and `smaller`, whether less of the first objective is better.
+        constraints: bounds of what a choice has to keep, in words, by name.
         trials: one row a trial, a column a parameter.
         steps: columns study, trial, state, step and value.
-        importances: columns study, parameter and share.
-        best: by study: settings, value, trial, default and pareto.
+        importances: columns study, parameter, share, low and high.
+        best: by study: settings, value, figures, trial, default and pareto.
         missing: by study, what is left to be searched; the nested figure waits for the folds'.
         nested: `comparison` of the chosen settings with the experiment as it is, `mean`, their difference
             over targets, `optimism`, see there, and `page`, the comparison's own; None while it cannot be
@@ -57,6 +60,8 @@ def write_search(
         page,
         sweep=sweep,
         objectives=objectives,
+        constraints=constraints,
+        feasible=feasible_counts(trials) if constraints else {},
         config=sweep["config"],
         states=trials["state"].value_counts().to_dict() if len(trials) else {},
         hours=float(trials["seconds"].sum()) / 3600 if len(trials) else 0.0,
@@ -95,6 +100,12 @@ def verdict(nested: Mapping[str, Any] | None, missing: Mapping[str, str]) -> tup
     if low > 0:
         return "Better than the experiment as it is", "clean"
     return ("Worse" if high < 0 else "Not shown to be better") + " than the experiment as it is", ""
+
+
+def feasible_counts(trials: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Of each study, how many finished trials keep the constraints, and how many there are."""
+    finished = trials[trials["state"] == "complete"].groupby("study", sort=False)["feasible"]
+    return {str(study): (int(flags.sum()), len(flags)) for study, flags in finished}
 
 
 def choices(sweep: Mapping[str, Any], best: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -157,14 +168,16 @@ def _pictures(
             for study, choice in best.items()
         }
         course.front_figure(trials, objectives, front, folder / "front.png")
-    if best:
-        order = parameters.ranked(importances) if len(importances) else []
-        names = [*order, *(name for name in space if name not in order and name in trials)]
+    order = parameters.ranked(importances) if len(importances) else []
+    names = [*order, *(name for name in space if name not in order and name in trials)]
+    if len(trials) and (trials["state"] == "complete").any():
         parameters.slice_figure(trials, first, space, names, folder / "slices.png")
     if len(importances):
         parameters.importance_figure(importances, folder / "importances.png")
-        finished = trials[trials["study"] == (FINAL if FINAL in best else next(iter(best)))]
+        studies = list(importances["study"])
+        finished = trials[trials["study"] == (FINAL if FINAL in studies else studies[0])]
         finished = finished[finished["state"] == "complete"]
+        parameters.coordinates_figure(finished, first, space, names[:AXES], folder / "coordinates.png")
         pairs = (
             pair for pair in combinations(names, 2) if finished[list(pair)].notna().all(axis=1).sum() >= LEAST
         )
