@@ -117,7 +117,7 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
     image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
     drawn = (table["mask_path"] != "") & (table["image_path"] != "")
     masks = table["mask_path"].map(os.path.realpath).where(drawn, table["lesion_id"])
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for shared in (table["content"], image, masks):
         first = table.groupby(shared)[["patient_id", "lesion_id"]].transform("first")
         strangers = shared[shared.notna() & (table["patient_id"] != first["patient_id"])]
