@@ -14,7 +14,7 @@ different folds (the degenerate part of a U statistic; Nadeau and Bengio, Mach L
 same dependence by n_test / n_train). With signal that part shrinks as the variance of a pair in order does,
 4 A (1 - A), and repeats average it over partitions. In a sum of several areas every pair counts twice, the
 most there can be: how the areas covary is estimated, and with a variance that is itself estimated a normal
-test refuses too often. `tests/benchmarks/coverage.py` measures what all this covers.
+test refuses too often. `tests/benchmarks/intervals.py` measures what all this covers.
 """
 
 import math

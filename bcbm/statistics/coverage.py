@@ -11,7 +11,7 @@ from bcbm.statistics.results import CoverageBlock
 
 
 def measured_coverage(positives: int, negatives: int, auroc: float, repeats: int) -> CoverageBlock:
-    """The nearest of the simulated cells of the AUROC's interval (`tests/benchmarks/coverage.py`).
+    """The nearest of the simulated cells of the AUROC's interval (`tests/benchmarks/intervals.py`).
 
     Near is measured on the logarithm of patients and of repeats, and on prevalence and AUROC in tenths.
 

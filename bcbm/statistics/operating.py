@@ -106,7 +106,7 @@ def wilson_intervals(
     """95 % intervals of the shares among `operating_point`'s figures, of rows of independent patients.
 
     Wilson's (J Am Stat Assoc 22:209, 1927), of the mean over repeats as of the rows of one: repeats test the
-    same patients again. Refitting adds nothing that it would not cover: `tests/benchmarks/coverage.py`.
+    same patients again. Refitting adds nothing that it would not cover: `tests/benchmarks/intervals.py`.
 
     Args:
         labels: 0 or 1, shape (N,).

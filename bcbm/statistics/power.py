@@ -35,7 +35,7 @@ def chance_to_show(area: Area, auroc: float, tests: int = 1, alpha: float = 0.05
     What the test needs is the spread of its estimate at 0.5. Around a true value above 0.5 the estimate of
     another cohort spreads further than around that of its own models, which themselves turn out better or
     worse by their cohort: every pair of patients counts twice, the most there can be.
-    `tests/benchmarks/coverage.py` measures it.
+    `tests/benchmarks/intervals.py` measures it.
 
     Args:
         area: of the run, or `planned_area`.

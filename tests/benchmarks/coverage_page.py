@@ -36,7 +36,7 @@ def write_page(table: pd.DataFrame) -> None:
         "# Measured coverage",
         "",
         "Share in percent of 95 % intervals that held the true value, and in brackets their mean width.",
-        f"Written by `.venv/bin/python tests/benchmarks/coverage.py`; {least} simulated cohorts a cell",
+        f"Written by `.venv/bin/python tests/benchmarks/intervals.py`; {least} simulated cohorts a cell",
         f"({most} with forests), so a share is known to within 2 points. What is simulated and what the",
         "methods are: its docstring. What follows from it: [what an interval covers](intervals.md).",
         "",
