@@ -46,7 +46,7 @@ def roc_band(rows: pd.DataFrame, grid: Floats, resamples: int, seed: int) -> tup
     falling diagonal to either side as far as the curves of 95 % of draws of patients lie from it at most.
     Patients are drawn with replacement, and each fold's curve is that of its drawn patients; a fold of which
     a draw has one class only is no part of that draw. The fitted models stand still: then the whole curve of
-    the population lies in the band in 91 to 100 % of cohorts (tests/benchmarks/roc_band.py).
+    the population lies in the band in 88 to 99 % of cohorts (tests/benchmarks/roc_band.py).
 
     Args:
         rows: labelled rows of one target with fold, patient_id, label and probability.

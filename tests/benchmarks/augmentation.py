@@ -186,7 +186,7 @@ def race(title: str, goal: float, ours: Way, theirs: Way) -> None:
     )
     print(
         f"{title:<34}{cpu:>9.3f}{wall:>9.3f}{other_cpu:>11.3f}{other_wall:>11.3f}"
-        f"{other_cpu / cpu:>9.2f}{other_wall / wall:>9.2f}{goal:>7.2g}",
+        f"{other_cpu / cpu:>9.2f}{other_wall / wall:>9.2f}{goal:>7.3g}",
         flush=True,
     )
 
