@@ -130,6 +130,11 @@ def _check_features(config: Config) -> None:
             f"features.shells={edges}: write distances in mm, each greater than the one before and at most "
             f"{FARTHEST:g}, such as [3, 6]"
         )
+    if config.model.shell_channels and not (edges and config.model.mask_channel):
+        raise ConfigError(
+            "model.shell_channels=true: the shells lie around the mask; write model.mask_channel=true and "
+            "features.shells=[3, 6]"
+        )
     if "deep_features" in config.task.modalities and not encoder:
         raise ConfigError(
             "task.modalities names deep_features; name the weights of the network that makes them with "

@@ -191,7 +191,7 @@ class Features:
     shells: list[float] = key(
         [],
         "outer edges, mm, of shells around the lesion whose radiomics are further columns (needs images): "
-        "[3, 6] is 0 to 3 and 3 to 6 mm; brain alone, and no other lesion",
+        "[3, 6] is 0 to 3 and 3 to 6 mm; brain alone, and no other lesion; see model.shell_channels, too",
     )
     encoder: str | None = key(
         None,
@@ -319,6 +319,9 @@ class Model:
     stem_stride: int = key(2, "stride of a ResNet's first convolution", least=1)
     max_pool: bool = key(False, "max pooling behind the first convolution; it destroys small lesions")
     mask_channel: bool = key(False, "give the lesion's mask to the encoder as a second channel")
+    shell_channels: bool = key(
+        False, "give the shells of features.shells to the encoder as channels behind the mask's"
+    )
     image_features: int = key(32, "image features that enter the fusion", least=1)
     radiomics_hidden: int = key(32, "hidden units of the radiomics MLP", least=1)
     radiomics_features: int = key(16, "radiomics features that enter the fusion", least=1)
@@ -405,7 +408,9 @@ class Trainer:
         "auto", "what trains: auto takes a GPU where there is one"
     )
     devices: int | None = key(
-        None, "devices a node; empty: one GPU or, without one, a core of the CPU for each fold", least=1
+        None,
+        "devices a node; empty: one GPU or, without one, the CPU, folds side by side as they fit",
+        least=1,
     )
     num_nodes: int = key(1, "nodes", least=1)
     parallel: Literal["batches", "folds"] = key(

@@ -49,14 +49,14 @@ def _run(
 ) -> "Path":
     from bcbm.crossvalidation.at_once import folds_at_once
     from bcbm.crossvalidation.launch import check_launch
-    from bcbm.crossvalidation.parallel import STACK, side_by_side
+    from bcbm.crossvalidation.parallel import fold_stack, side_by_side
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.system.processes import load_stack
 
     check_launch(config)
     require_ready(config)
     if config.fold == "all" and folds_at_once(config, config.split.folds).first > 1:
-        load_stack(STACK)  # beside what comes before the folds
+        load_stack(fold_stack(config))  # beside what comes before the folds
 
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as

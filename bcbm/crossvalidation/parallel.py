@@ -8,18 +8,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
 from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.errors import InputError, Problem
+from bcbm.model.encoders import ENCODERS
 from bcbm.system.pool import end, how_ended, start
 from bcbm.system.processes import Terminated, ending_signals, held_back, load_stack, terminable
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
+if TYPE_CHECKING:
+    from bcbm.config.schema import Config
+
 STACK = ("bcbm.crossvalidation.parallel", "bcbm.model.fold", "bcbm.baselines", "bcbm.crossvalidation.choice")
 Work = Callable[[int, Console], None]
+
+
+def fold_stack(config: "Config") -> list[str]:
+    """The modules that the processes of folds share, and those that the images of this configuration take."""
+    modules = list(STACK)
+    if config.model.kind == "network" and "image" in config.task.modalities:
+        modules.append(ENCODERS[config.model.encoder].build.partition(":")[0])
+        if config.augment.where == "device":
+            modules.append("bcbm.data.augmentation.kernels")
+    return modules
 
 
 @dataclass

@@ -18,7 +18,7 @@ from bcbm.data.augmentation.draws import Changes, part
 from bcbm.data.augmentation.mirror import mirrored
 from bcbm.data.dataset import Batch, Crops, LesionDataset, as_it_is
 from bcbm.data.loading import FORK, TrainingLoader, end_quietly, loading_plan
-from bcbm.data.sampler import LesionSampler, ShardSampler
+from bcbm.data.sampler import EpochBatches, LesionSampler, ShardSampler
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import LesionData
 
@@ -149,8 +149,7 @@ class LesionDataModule(LightningDataModule):
         torch.multiprocessing.set_sharing_strategy(plan.strategy)
         return TrainingLoader(
             dataset,
-            batch_size=size,
-            sampler=sampler,
+            EpochBatches(sampler, size),
             collate_fn=as_it_is,
             num_workers=plan.workers,
             persistent_workers=plan.workers > 0,

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing import queues
 from pathlib import Path
+from time import perf_counter
 from types import FrameType, TracebackType
 from typing import Any
 
 from torch import multiprocessing as tensors
 from torch._utils import ExceptionWrapper
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from bcbm.config.schema import Config
 from bcbm.data.dataset import Batch
+from bcbm.data.sampler import EpochBatches
 from bcbm.system.processes import end_with_parent, ending_signals, held_back, shielded
 
 # Named: a process that was itself started by a fork server would start its workers from nothing, in seconds.
@@ -52,14 +54,45 @@ class LoadingError(RuntimeError):
 
 
 class TrainingLoader(DataLoader[Batch]):
-    """A loader whose processes end without a word when the one that reads from them is ended.
+    """A loader that has the first batches of the next epoch read while the last of this one is learnt from.
 
-    A signal that asks for an end, which Slurm and systemd send to every process of a job, is the reader's:
-    its loaders go on until it has come to a good place.
+    Its processes end without a word when the one that reads from them is ended. A signal that asks for an
+    end, which Slurm and systemd send to every process of a job, is the reader's: its loaders go on until it
+    has come to a good place.
+
+    Args:
+        dataset: what is loaded.
+        batches: which items, from the sampler's epoch on.
+        options: of `DataLoader`.
+
+    Attributes:
+        waited: seconds for which batches were waited for so far.
     """
 
+    def __init__(self, dataset: Dataset[Batch], batches: EpochBatches, **options: Any) -> None:
+        super().__init__(dataset, batch_sampler=batches, **options)
+        self.batches, self.waited = batches, 0.0
+        self.unbroken: Iterator[Batch] = iter(())
+        self.next_epoch: int | None = None  # that `unbroken` comes to now; None: it is in the midst of one
+
     def __iter__(self) -> Any:
-        """Start the processes, or have them go on; a signal waits until they stand on their own feet."""
+        """The batches of the sampler's epoch; where it is not the one that comes now, reading starts anew."""
+        begun, epoch = perf_counter(), self.batches.sampler.epoch
+        if epoch != self.next_epoch:
+            self.unbroken = self._started()
+        self.next_epoch = None
+        return self._batches(epoch, begun)
+
+    def _batches(self, epoch: int, begun: float) -> Iterator[Batch]:
+        for left in reversed(range(len(self))):
+            batch = next(self.unbroken)
+            self.next_epoch = None if left else epoch + 1
+            self.waited += perf_counter() - begun
+            yield batch
+            begun = perf_counter()
+
+    def _started(self) -> Iterator[Batch]:
+        """Start the processes, or have them begin anew; a signal waits until they stand by themselves."""
         with held_back(signal.SIGINT, *ending_signals()), shielded():
             batches = super().__iter__()
         return _in_time(batches) if self.num_workers else batches

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -64,14 +65,18 @@ class LesionSampler(Sampler[tuple[int, int]]):
         return self.total // self.world
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.drawn(self.epoch))
+
+    def drawn(self, epoch: int) -> list[tuple[int, int]]:
+        """Rows and seeds of an epoch."""
         # Two streams: a draw that goes on longer must not change the seeds of its beginning.
-        rows = self._draw(np.random.default_rng((self.seed, self.epoch, 0)))
-        seeds = np.random.default_rng((self.seed, self.epoch, 1)).integers(2**31, size=self.total)
+        rows = self._draw(np.random.default_rng((self.seed, epoch, 0)))
+        seeds = np.random.default_rng((self.seed, epoch, 1)).integers(2**31, size=self.total)
         mine = (np.arange(self.total) // self.bag) % self.world == self.rank
-        return iter(list(zip(rows[mine].tolist(), seeds[mine].tolist(), strict=True)))
+        return list(zip(rows[mine].tolist(), seeds[mine].tolist(), strict=True))
 
     def _draw(self, generator: np.random.Generator) -> np.ndarray:
-        count = len(self.cumulative)
+        lesions = len(self.cumulative)
         if self.bag > 1:
             inside = generator.spawn(1)[0]
             patients = _rounds(generator, len(self.lesions), self.total // self.bag)
@@ -81,14 +86,36 @@ class LesionSampler(Sampler[tuple[int, int]]):
             )
         if self.sampling == "patient":
             drawn = np.searchsorted(self.cumulative, generator.random(self.total), side="right")
-            return np.minimum(drawn, count - 1)
-        return _rounds(generator, count, self.total)
+            return np.minimum(drawn, lesions - 1)
+        return _rounds(generator, lesions, self.total)
 
 
-def _rounds(generator: np.random.Generator, count: int, length: int) -> np.ndarray:
-    """`length` numbers below `count`, each once before one comes again."""
-    rounds = [generator.permutation(count) for _ in range(-(-length // count))]
+def _rounds(generator: np.random.Generator, most: int, length: int) -> np.ndarray:
+    """`length` numbers below `most`, each once before one comes again."""
+    rounds = [generator.permutation(most) for _ in range(-(-length // most))]
     return np.concatenate(rounds)[:length]
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """The batches of the sampler's epoch and then, without an end, those of the epochs behind it.
+
+    What reads ahead so has the first batches of an epoch before it begins. The length is that of one epoch.
+
+    Args:
+        sampler: which lesions, and from which epoch on.
+        size: lesions of a batch; the last of an epoch may be smaller.
+    """
+
+    def __init__(self, sampler: LesionSampler, size: int) -> None:
+        self.sampler, self.size = sampler, size
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in count(self.sampler.epoch):
+            items = self.sampler.drawn(epoch)
+            yield from (items[start : start + self.size] for start in range(0, len(items), self.size))
 
 
 class ShardSampler(Sampler[int]):

@@ -1,5 +1,7 @@
 """The image: a crop around the lesion, cut from the study's volumes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -24,9 +26,13 @@ class Image(Modality):
             reasons[(paths[column] == "") & (reasons == "")] = reason
         return reasons
 
-    def fit(self, lesions: LesionData, weight: np.ndarray) -> dict[str, list[str]]:
-        """The channels that are images."""
-        return {"sequences": list(lesions.config.task.sequences)}
+    def fit(self, lesions: LesionData, weight: np.ndarray) -> dict[str, Any]:
+        """The channels that are images and, with model.shell_channels, the shells around the mask, in mm."""
+        config = lesions.config
+        fitted: dict[str, Any] = {"sequences": list(config.task.sequences)}
+        if config.model.shell_channels:
+            fitted |= {"shells": list(config.features.shells), "spacing": config.features.crop_spacing}
+        return fitted
 
 
 IMAGE = Image()

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from bcbm.data.loading import TrainingLoader
 from bcbm.errors import InputError, Problem
 from bcbm.report.live import LiveRun
 from bcbm.system.processes import most_memory
 from bcbm.terminal.progress import LiveLine, fitting, left
 
 EVERY = 8  # steps; the norm of each would cost 1 % of the time
-LISTEN = 8  # steps on a GPU, which has to be waited for to tell its work from waiting for data
 
 
 class Monitor(Callback):
@@ -26,8 +26,8 @@ class Monitor(Callback):
 
     The learning rate is that of the last step, the norm the mean over every eighth, before any clipping. The
     time is that of the training steps with the loading of their batches, without validation; `data_wait` is
-    the share of it in which nothing but data was waited for. But for 16-mixed and every eighth step nothing
-    is read off a GPU before the epoch's end.
+    the share of it for which the loader let the training wait. But for 16-mixed nothing is read off a GPU
+    before the epoch's end.
 
     Raises:
         InputError: at the end of an epoch whose loss is NaN or infinite.
@@ -39,17 +39,9 @@ class Monitor(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self.norms: list[Tensor] = []
-        self.learning_rate, self.steps, self.batches, self.lesions = 0.0, 0, 0, 0
-        self.waits: list[float] = []
+        self.learning_rate, self.steps, self.lesions = 0.0, 0, 0
+        self.before = _loader(trainer).waited
         self.begun = self.ended = perf_counter()
-        self.listens = True
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Take the time that the batch was waited for."""
-        if self.listens:
-            self.waits.append(perf_counter() - self.ended)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
@@ -67,13 +59,11 @@ class Monitor(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the lesions of a batch."""
-        on_gpu = pl_module.device.type == "cuda"
         self.lesions += len(batch["row"])
-        self.batches += 1
-        self.listens = not on_gpu or self.batches % LISTEN == 0
-        if on_gpu and self.listens:
-            torch.cuda.synchronize(pl_module.device)
-        self.ended = perf_counter()
+        if trainer.is_last_batch:
+            if pl_module.device.type == "cuda":
+                torch.cuda.synchronize(pl_module.device)
+            self.ended = perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch."""
@@ -84,7 +74,7 @@ class Monitor(Callback):
             remedy = "lower trainer.learning_rate, or set trainer.clip=1 or trainer.precision=32-true"
             raise InputError(Problem("training", problem, remedy))
         seconds = max(self.ended - self.begun, 1e-9)
-        waited = min(sum(self.waits) / len(self.waits) * self.batches, seconds)
+        waited = min(_loader(trainer).waited - self.before, seconds)
         self.waited, self.trained = self.waited + waited, self.trained + seconds
         figures: dict[str, Tensor | float] = {
             "train/learning_rate": self.learning_rate,
@@ -103,6 +93,12 @@ class Monitor(Callback):
             memory += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB of it on the GPU"
         hint = f" (data.workers={workers + 1} may help)" if share > 0.2 and self.waited > 10 else ""
         return f"{share:.0%} of the training waited for data{hint}, {memory}"
+
+
+def _loader(trainer: Trainer) -> TrainingLoader:
+    loader = trainer.train_dataloader
+    assert isinstance(loader, TrainingLoader)
+    return loader
 
 
 class FoldProgress(Callback):

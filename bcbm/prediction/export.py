@@ -58,7 +58,16 @@ PREPARED = {
         *("harmonise", "shells", "coordinates"),
     ),
     "task": ("targets", "modalities", "sequences", "missing", "aggregate"),
-    "model": ("kind", "encoder", "stem", "stem_stride", "max_pool", "widen", "mask_channel"),
+    "model": (
+        "kind",
+        "encoder",
+        "stem",
+        "stem_stride",
+        "max_pool",
+        "widen",
+        "mask_channel",
+        "shell_channels",
+    ),
 }
 
 

@@ -101,7 +101,8 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     asked = config.features.radiomics == "extract"
     perturb = config.features.stable > 0 and radiomics
     shells = bool(config.features.shells) and radiomics
-    if not radiomics and (config.features.stable or config.features.harmonise or config.features.shells):
+    unread = bool(config.features.shells) and not (images and config.model.shell_channels)
+    if not radiomics and (config.features.stable or config.features.harmonise or unread):
         text = (
             "features.stable, features.harmonise and features.shells are of radiomics, and task.modalities "
         )

@@ -29,7 +29,7 @@ from bcbm.system.processes import held_back
 LOOK = 5.0  # seconds between two looks for trials whose parent is gone
 COUNTS = (TrialState.COMPLETE, TrialState.PRUNED)
 STRIKES = 2  # times that settings may end without a result
-STACK = ("bcbm.search.worker", "bcbm.search.objective", "bcbm.model.fold", "bcbm.baselines")
+STACK = ("bcbm.search.worker", "bcbm.search.objective")
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 

@@ -90,6 +90,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     plan = read_plan(request.own["sweep"], request.experiment_words, budget)
 
     from bcbm.cohort.splits import split_as
+    from bcbm.crossvalidation.parallel import fold_stack
     from bcbm.crossvalidation.readiness import require_ready
     from bcbm.preparation.prepare import prepare
     from bcbm.runs.identity import fingerprint
@@ -109,7 +110,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     require_ready(config)
     if not (config.split.holdout or config.split.file):  # else the cohort says how many folds there are
         request.studies(_studies(config.split.folds * config.split.repeats))
-    load_stack(STACK)
+    load_stack([*STACK, *fold_stack(config)])
     lesions = prepare(config, console)
     split = split_as(lesions.table, config)
     chosen = request.studies(_studies(len(split.folds)))

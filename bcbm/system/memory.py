@@ -2,6 +2,8 @@
 
 import gc
 import os
+import shutil
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,6 +44,25 @@ def available_memory() -> int:
     if (space := _address_space()) is not None:
         available.append(space - psutil.Process().memory_info().vms)
     return max(0, min(available))
+
+
+def free_gpu_memory() -> int:
+    """Bytes that are free on every GPU of this machine; 0 where its driver does not say, or one is in parts.
+
+    The driver is asked by its own command: a process that has started CUDA itself cannot fork.
+    """
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    words = [tool, "--query-gpu=memory.free,mig.mode.current", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(
+            words, capture_output=True, text=True, timeout=30, check=True
+        ).stdout.splitlines()
+        gpus = [line.split(",") for line in lines]
+        return min(0 if "Enabled" in mode else int(free) * 2**20 for free, mode in gpus)
+    except (OSError, subprocess.SubprocessError, ValueError):  # no answer, none that is understood, no GPU
+        return 0
 
 
 def require_address_space(base: int, per_core: int) -> None:

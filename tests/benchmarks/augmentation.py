@@ -87,7 +87,7 @@ def ours(store: CropStore, augment: Augment) -> Way:
 
     def way() -> int:
         batches = (module.on_after_batch_transfer(batch, 0)["image"] for batch in loader)
-        loader.sampler.set_epoch(loader.sampler.epoch + 1)
+        loader.batches.sampler.set_epoch(loader.batches.sampler.epoch + 1)
         return counted(batches)
 
     return way

@@ -79,7 +79,7 @@ def bare(folder: Path) -> tuple[float, float, int]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * len(loader))
     best, steps, begun = -1.0, 0, (time.perf_counter(), time.process_time())
     for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)
+        loader.batches.sampler.set_epoch(epoch)
         module.train()
         for batch in loader:
             batch = data.on_after_batch_transfer(batch, 0)

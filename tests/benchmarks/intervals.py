@@ -1,4 +1,4 @@
-"""What intervals cover, cohorts drawn and models fitted again: `python tests/benchmarks/intervals.py`.
+"""What intervals cover when cohorts are drawn, models fitted again: `python tests/benchmarks/intervals.py`.
 
 The estimand of an AUROC is the mean, on new patients of the same population, of the models that the folds
 have fitted; of every other figure its own value on so many new patients that chance is gone, by the same

@@ -366,6 +366,20 @@ def test_columns_of_a_model_are_whole_numbers_of_cells_and_no_part_of_one():
     ]
 
 
+def test_times_of_the_scanner_that_are_added_to_the_workbook_are_read(table_cohort, tmp_path):
+    root = shutil.copytree(table_cohort, tmp_path / "download")
+    assert not {"tr", "te"} & set(read_download(root).studies)
+    file, sheet = root / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1]
+    book = pd.read_excel(file, sheet_name=sheet, dtype=str)
+    book["Repetition Time"], book["EchoTime"] = "9,4", "4.76"
+    with pd.ExcelWriter(file) as writer:
+        book.to_excel(writer, sheet_name=sheet, index=False)
+    download = read_download(root)
+    assert set(download.studies["tr"]) == {"9.4"} and "te" not in download.studies
+    (problem,) = [problem for problem in download.problems if "EchoTime" in problem.found]
+    assert "Echo Time" in problem.found
+
+
 def test_real_tables_hold_plain_values_only(shared):
     for name in ("bcbm-radiogenomics", "bcbm-images"):
         assert read_download(shared / name).odd_cells == []

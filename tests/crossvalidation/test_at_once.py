@@ -1,12 +1,16 @@
 """How many folds this machine trains side by side."""
 
+import os
 import sys
 
 import joblib
 import pytest
+import torch
 
 from bcbm.config.compose import compose
+from bcbm.crossvalidation import at_once
 from bcbm.crossvalidation.at_once import folds_at_once
+from bcbm.crossvalidation.parallel import STACK, fold_stack
 from bcbm.runs.identity import fingerprint
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="one after the other elsewhere")
@@ -20,7 +24,7 @@ def sixteen_cores(monkeypatch):
 
 @LINUX
 @pytest.mark.parametrize(
-    ("words", "at_once"),
+    ("words", "folds"),
     [
         (SMALL, (5, 5)),
         ((*SMALL, "data.workers=4"), (5, 3)),
@@ -35,8 +39,52 @@ def sixteen_cores(monkeypatch):
         (("experiment=demo+baselines/forest",), (1, 1)),
     ],
 )
-def test_a_cpu_takes_as_many_folds_as_its_cores_and_memory_hold(sixteen_cores, words, at_once):
-    assert folds_at_once(compose(words), 5) == at_once
+def test_a_cpu_takes_as_many_folds_as_its_cores_and_memory_hold(sixteen_cores, words, folds):
+    assert folds_at_once(compose(words), 5) == folds
+
+
+@pytest.fixture
+def gpus(sixteen_cores, monkeypatch, tmp_path):
+    """A machine with so many GPUs, and a driver that tells their free memory."""
+
+    def in_sight(count, *free):
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\nprintf '{''.join(f'{line}{chr(92)}n' for line in free)}'\n")
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr(at_once, "available_memory", lambda: 128 * 2**30)
+        monkeypatch.setattr(at_once, "GPU_FILES", [str(tool)])
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return in_sight
+
+
+LARGE = ("features.crop_size=64", "data.batch_size=64", "data.workers=0")
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("count", "free", "words", "folds"),
+    [
+        (1, ["81000, Disabled"], (), 5),
+        (1, ["81000, Disabled"], LARGE, 2),
+        (1, ["30000, Disabled"], LARGE, 1),
+        (1, ["81000, Disabled"], ("data.workers=7",), 2),
+        (1, ["81000, Enabled"], (), 1),
+        (1, ["81000, [N/A]"], (), 5),
+        (1, ["[N/A], [N/A]"], (), 1),
+        (1, [], (), 1),
+        (1, ["81000, Disabled"], ("trainer.devices=1",), 1),
+        (1, ["81000, Disabled"], ("trainer.accelerator=cpu",), 5),
+        (2, ["81000, Disabled"] * 2, (), 1),  # the others may be somebody else's
+        (2, ["81000, Disabled"] * 2, ("trainer.parallel=folds",), 5),
+        (2, ["81000, Disabled", "900, Disabled"], ("trainer.parallel=folds",), 2),
+        (2, ["81000, Disabled"] * 2, (*LARGE, "trainer.parallel=folds"), 4),
+    ],
+)
+def test_a_gpu_takes_as_many_folds_as_its_memory_and_the_cores_hold(gpus, count, free, words, folds):
+    gpus(count, *free)
+    assert folds_at_once(compose(["data.workers=0", *words]), 5) == (folds, folds)
 
 
 def test_one_fold_needs_no_process_of_its_own():
@@ -49,3 +97,16 @@ def test_how_many_folds_stand_side_by_side_is_no_part_of_a_runs_identity():
     assert fingerprint(compose(["trainer.devices=2"]), "cohort", "split") != fingerprint(
         compose(), "cohort", "split"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "images"),
+    [
+        ((), {"bcbm.model.encoders.resnet", "bcbm.data.augmentation.kernels"}),
+        (("model.encoder=densenet121", "augment=light"), {"bcbm.model.encoders.densenet"}),
+        (("task.modalities=[radiomics]",), set()),
+        (("experiment=demo+baselines/forest",), set()),
+    ],
+)
+def test_folds_share_what_their_images_take_before_they_begin(words, images):
+    assert set(fold_stack(compose(["experiment=demo", *words]))) - set(STACK) == images

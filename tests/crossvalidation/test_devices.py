@@ -151,9 +151,8 @@ def test_a_gpu_trains_what_a_cpu_trains(tmp_path, alone, precision):
     data, settings = plain()
     torch.manual_seed(0)
     module = module_of(data, **settings)
-    trainer = L.Trainer(
-        tmp_path, accelerator="gpu", devices=1, precision=precision, max_epochs=2, logger=False
-    )
+    settings = {"default_root_dir": tmp_path, "logger": False, "use_distributed_sampler": False}
+    trainer = L.Trainer(accelerator="gpu", devices=1, precision=precision, max_epochs=2, **settings)
     trainer.fit(module, data)
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(alone["plain"]["loss"], rel=0.05)
 

@@ -56,6 +56,13 @@ CARD = "network: resnet10\nsource: here\nlicence: MIT\ntrained_on: nothing\ntest
     words=("features.shells=[6,3]",),
     **ALONE,
 )
+@kind(
+    "shells as channels without what they lie around",
+    "model.shell_channels",
+    "model.mask_channel=true",
+    words=("model.shell_channels=true", "features.shells=[3]"),
+    **ALONE,
+)
 @kind("YAML that is broken on the command line", "task.targets=[ER", words=("task.targets=[ER",), **ALONE)
 def _(place: Path) -> None:
     """Nothing but the words."""

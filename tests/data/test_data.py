@@ -177,7 +177,7 @@ def test_batches_are_the_same_for_0_and_2_workers():
     batches = []
     for workers in (0, 2):
         loader = ready(*cohort(), data=Data(batch_size=4, workers=workers)).train_dataloader()
-        loader.sampler.set_epoch(2)
+        loader.batches.sampler.set_epoch(2)
         batches.append(list(loader))
     assert len(batches[0]) == len(batches[1]) == 3
     for a, b in zip(*batches, strict=True):

@@ -22,6 +22,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import Data
 from bcbm.data import loading
 from bcbm.data.loading import FORK, LoadingError, TrainingLoader, loading_failure, loading_plan
+from bcbm.data.sampler import EpochBatches, LesionSampler
 
 pytestmark = pytest.mark.skipif(FORK is None, reason="loaders are not forked here")
 
@@ -146,6 +147,9 @@ def test_a_loader_that_is_killed_while_it_hands_over_a_batch_is_said_in_the_same
     assert "a process that loads batches" in found and "data.workers" in remedy
 
 
+SAMPLER = LesionSampler(["a"], "even", seed=0)
+
+
 class Slow(torch.utils.data.Dataset):
     def __len__(self):
         return 1
@@ -156,7 +160,9 @@ class Slow(torch.utils.data.Dataset):
 
 def test_a_batch_that_does_not_come_is_not_waited_for_without_end(born, monkeypatch):
     monkeypatch.setattr(loading, "LIMIT", 0.2)
-    batches = TrainingLoader(Slow(), num_workers=1, worker_init_fn=lambda number: None)
+    batches = TrainingLoader(
+        Slow(), EpochBatches(SAMPLER, 1), num_workers=1, worker_init_fn=lambda number: None
+    )
     with pytest.raises(LoadingError) as raised:
         list(batches)
     assert "no batch came" in loading_failure(raised.value)[0]
@@ -164,6 +170,72 @@ def test_a_batch_that_does_not_come_is_not_waited_for_without_end(born, monkeypa
         with suppress(RuntimeError):  # the signal of its end, which may not come in another test
             process.kill()
             process.join(60)
+
+
+def rows_of(loader, epoch):
+    loader.batches.sampler.set_epoch(epoch)
+    return [batch["row"].tolist() for batch in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_epochs_that_follow_each_other_are_those_that_are_asked_for_alone(workers, born):
+    table, radiomics, _ = lesions_of(count=24)
+    tables = {"modalities": ["radiomics", "position"], "data": Data(batch_size=4, workers=workers)}
+    module = data_of(table, radiomics, None, parts_of(24), **tables)
+    module.setup()
+    alone = [rows_of(module.train_dataloader(), epoch) for epoch in range(5)]
+    assert all(len(batches) == 3 for batches in alone) and len({str(batches) for batches in alone}) == 5
+    loader = module.train_dataloader()
+    assert [rows_of(loader, epoch) for epoch in (0, 1)] == alone[:2]
+    processes = born()
+    loader.batches.sampler.set_epoch(2)
+    assert next(iter(loader))["row"].tolist() == alone[2][0]  # and left
+    assert [rows_of(loader, epoch) for epoch in (2, 3, 0, 4)] == [alone[epoch] for epoch in (2, 3, 0, 4)]
+    assert born() == processes
+    del loader
+    gc.collect()
+
+
+class Noted(torch.utils.data.Dataset):
+    """Tells of each item that is read."""
+
+    def __init__(self):
+        self.items = multiprocessing.get_context(FORK).Queue()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, item):
+        self.items.put(item)
+        return torch.zeros(1)
+
+
+def test_the_next_epoch_is_read_before_it_begins():
+    data = Noted()
+    sampler = LesionSampler(list("abcd"), "even", seed=0)
+    loader = TrainingLoader(data, EpochBatches(sampler, 2), num_workers=1, multiprocessing_context=FORK)
+    assert len(list(loader)) == 2
+    expected = [*sampler.drawn(0), *sampler.drawn(1)]
+    assert [data.items.get(timeout=60) for _ in expected] == expected
+
+
+def test_waiting_is_the_time_in_which_the_loader_has_nothing(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(loading, "perf_counter", lambda: clock[0])
+
+    class SlowFirst(torch.utils.data.Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, item):
+            clock[0] += 10 if item == sampler.drawn(0)[0] else 1
+            return torch.zeros(1)
+
+    sampler = LesionSampler(list("abcd"), "even", seed=0)
+    loader = TrainingLoader(SlowFirst(), EpochBatches(sampler, 1))
+    for _ in loader:
+        clock[0] += 100  # of training
+    assert loader.waited == 13
 
 
 def shared_memory(monkeypatch, size):

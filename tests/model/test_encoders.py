@@ -14,8 +14,10 @@ from safetensors.torch import save
 from torch import nn
 
 from bcbm.config.schema import Loss, Model, Task, Trainer
+from bcbm.features.shells import shell_masks
 from bcbm.model.encoders.image import ImageEncoder
 from bcbm.model.encoders.radiomics import RadiomicsEncoder
+from bcbm.model.encoders.shells import shell_channels
 from bcbm.model.module import LesionModule
 from bcbm.model.network import LesionNetwork
 from bcbm.model.weights import WeightsError, load_medicalnet
@@ -85,6 +87,30 @@ def test_densenet_learns_with_all_of_its_parameters():
     network = LesionNetwork(RECEPTORS, MODALITIES, Model(encoder="densenet121"), FITTED)
     network(batch_of(2, size=16)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("spacing", "edges"), [(1.5, [3.0, 6.0]), (1.0, [0.5, 2.0, 4.7]), (0.3, [1.5])])
+def test_shells_of_a_crop_are_those_of_an_image(spacing, edges):
+    mask = torch.zeros(3, 1, 12, 13, 14)
+    mask[0, 0, 5, 6, 7] = mask[0, 0, 1, 1, 12] = 1
+    mask[1, 0, 3:8, 4:6, 2:9] = 1  # the third has none
+    rings = shell_channels(mask, edges, spacing)
+    for crop, lesion in zip(rings[:2], mask[:2, 0].numpy() > 0, strict=True):
+        assert np.array_equal(
+            crop.numpy() > 0, shell_masks(lesion, np.ones_like(lesion), [spacing] * 3, edges)
+        )
+    assert not rings[2].any()
+
+
+def test_shells_are_channels_behind_the_mask_and_learnt_from():
+    fitted = {**FITTED, "image": {"sequences": ["t1c"], "shells": [3.0, 6.0], "spacing": 1.5}}
+    network = LesionNetwork(RECEPTORS, MODALITIES, Model(mask_channel=True, shell_channels=True), fitted)
+    crops = torch.randn(2, 2, 16, 16, 16)
+    crops[:, 1] = 0
+    crops[:, 1, 8, 8, 8] = 1
+    network({**batch_of(2, size=16), "image": crops}).sum().backward()
+    learnt = network.image.body.conv1.weight.grad.abs().sum(dim=(0, 2, 3, 4))
+    assert len(learnt) == 4 and (learnt > 0).all()
 
 
 @pytest.mark.parametrize("depth", [10, 18, 34, 50])

@@ -48,10 +48,14 @@ def fitted(place, few, weights):
     """Finished runs of a network and of a traditional model."""
     words = [f"cohort.root={few}", "task.modalities=[radiomics,deep_features]", f"features.encoder={weights}"]
     words += ["features.shells=[3]", "features.crop_size=16", "task.targets=[ER]", *SMALL]
-    kinds = ("network", "logistic_l2")
+    seen = ["task.modalities=[image,radiomics,deep_features]"]
+    kinds = {
+        "network": [*seen, "model.mask_channel=true", "model.shell_channels=true"],
+        "logistic_l2": ["model.kind=logistic_l2"],
+    }
     return {
-        kind: read_run(run(compose([*words, f"model.kind={kind}", f"run.root={place / kind}"]), QUIET))
-        for kind in kinds
+        kind: read_run(run(compose([*words, *own, f"run.root={place / kind}"]), QUIET))
+        for kind, own in kinds.items()
     }
 
 
@@ -70,6 +74,7 @@ def test_a_fold_says_of_its_test_patients_what_the_run_said_to_the_last_bit(mode
         assert_same(*predicted_alone(model, few, fitted[kind], 0, tmp_path))
         assert model.shells["library"] and {"shells", "deep_features"} <= set(model.steps)
         card = (folder / "docs" / "README.md").read_text()
+        assert kind != "network" or model.networks[0].module.network.image.shells == [3.0]
         assert CARD["licence"] in card and CARD["trained_on"] in card and "random.pth" in card
 
 

@@ -36,6 +36,8 @@ ACQUIRED = {
     "Magnetic Field Strength ID": "field_strength",
     "Sex": "sex",
 }
+# Not in the published workbook; the supplement of its paper has them (ms), for whoever adds them to it.
+ADDED = {"Repetition Time": "tr", "Echo Time": "te"}
 
 
 def recognises(root: Path) -> bool:
@@ -65,7 +67,7 @@ def read_download(
         root,
         *CLINICAL_WORKBOOK,
         needed=["ID", *(name for name in TARGETS if name in targets)],
-        used=lambda heading: heading in ("ID", *ACQUIRED) or is_label_column(heading, targets),
+        used=lambda heading: heading in ("ID", *ACQUIRED, *ADDED) or is_label_column(heading, targets),
         odd=odd,
         percentages=lambda heading: is_label_column(heading, targets),
     )
@@ -163,7 +165,9 @@ def _studies(
     frame = frame.join(read_labels(clinical, targets, table, rows, problems, readings))
     for column, name in ACQUIRED.items():
         frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
-    for heading, column in misspelt(map(str, clinical.columns), ACQUIRED).items():
+    for column in [heading for heading in ADDED if heading in cells]:
+        frame[ADDED[column]] = read_texts(cells[column], READERS[ADDED[column]], table, odd)
+    for heading, column in misspelt(map(str, clinical.columns), ACQUIRED | ADDED).items():
         text, remedy = (
             f"no column '{column}', and '{heading}' is not read",
             f"call it {column}, if that is it",

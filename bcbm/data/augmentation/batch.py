@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bcbm.data.augmentation.draws import BIAS_ORDER, MOVEMENTS, POWERS, part
 from bcbm.data.augmentation.noise import add_noise
-from bcbm.data.augmentation.resample import about_centre, resampled, rotation
+from bcbm.data.augmentation.resample import about_centre, resampled, rotation, sent
 
 
 class BatchAugment:
@@ -84,7 +84,7 @@ def _apply(image: Tensor, rows: Tensor, changed: Callable[..., None], *numbers: 
         for n, row in enumerate(rows.tolist()):
             changed(image[row : row + 1], *(values[n : n + 1] for values in numbers))
     else:
-        indices = rows.to(image.device)
+        indices = sent(rows, image.device, rows.dtype)
         crops = image[indices]
         changed(crops, *numbers)
         image[indices] = crops
@@ -96,7 +96,7 @@ def _flip(crops: Tensor) -> None:
 
 def _move(crops: Tensor, matrices: Tensor, mode: str = "bilinear") -> None:
     """Resampled; what comes from outside is brain mean and no lesion."""
-    nothing = torch.zeros(len(crops))
+    nothing = torch.zeros(len(crops), device=crops.device)
     for channel in crops.unbind(1):
         channel.copy_(resampled(channel, matrices, nothing, mode))
 
@@ -107,9 +107,9 @@ def _disturb(crops: Tensor, matrices: Tensor, shares: Tensor) -> None:
     As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
     along W alone, so that no other axis needs a Fourier transform.
     """
-    shares = shares.to(crops)[:, :, None, None]
+    shares = sent(shares, crops.device)[:, :, None, None]
     for still in crops.unbind(1):
-        lowest = still.amin(dim=(1, 2, 3)).cpu()
+        lowest = still.amin(dim=(1, 2, 3))
         spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
         for number in range(MOVEMENTS):
             moved = resampled(still, matrices[:, number], lowest)
@@ -145,9 +145,10 @@ def _polynomial(change: Tensor) -> Tensor:
 def _shade(crops: Tensor, cube: Tensor) -> None:
     """Times the exponential of a polynomial in z, y and x from -1 to 1 (Van Leemput et al. 1999)."""
     power = torch.arange(BIAS_ORDER + 1, device=crops.device)[:, None]
-    z, y, x = (torch.linspace(-1, 1, count).to(crops) ** power for count in crops.shape[-3:])
+    axes = (torch.linspace(-1, 1, count, device=crops.device) for count in crops.shape[-3:])
+    z, y, x = (axis**power for axis in axes)
     # One axis after the other: every voxel meets 4 products in place of 20.
-    planes = z.T @ (y.T @ (cube.to(crops) @ x)).flatten(2)
+    planes = z.T @ (y.T @ (sent(cube, crops.device) @ x)).flatten(2)
     crops *= planes.exp_().view(-1, 1, *crops.shape[-3:])
 
 
@@ -159,5 +160,5 @@ def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
 
 def _contrast(crops: Tensor, gamma: Tensor) -> None:
     """Raised to a power, the sign kept; by way of log2 and exp2, in two thirds of the time of pow."""
-    power = crops.abs().log2_().mul_(gamma.to(crops)[:, :, None, None, None]).exp2_()
+    power = crops.abs().log2_().mul_(sent(gamma, crops.device)[:, :, None, None, None]).exp2_()
     crops.copy_(power.copysign_(crops))

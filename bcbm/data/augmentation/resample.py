@@ -30,6 +30,13 @@ def about_centre(turn: Tensor, shift: Tensor, shape: torch.Size) -> Tensor:
     return torch.cat([turn, (centre - turn @ centre + shift)[..., None]], dim=-1)
 
 
+def sent(values: Tensor, device: torch.device, kind: torch.dtype = torch.float32) -> Tensor:
+    """Numbers of the CPU on a device, which is not waited for until it has done what it was told before."""
+    if device.type != "cuda":
+        return values.to(device, kind)
+    return values.to(kind).pin_memory().to(device, non_blocking=True)
+
+
 def resampled(volumes: Tensor, matrices: Tensor, outside: Tensor, mode: str = "bilinear") -> Tensor:
     """Resample (K, D, H, W) float32 volumes.
 
@@ -37,7 +44,7 @@ def resampled(volumes: Tensor, matrices: Tensor, outside: Tensor, mode: str = "b
 
     Args:
         matrices: (K, 3, 4) float64 on the CPU, from an output voxel to its place in the input.
-        outside: (K,).
+        outside: (K,), where the volumes are.
         mode: `bilinear` (that is trilinear) or `nearest`.
     """
     if volumes.device.type == "cpu":
@@ -60,13 +67,13 @@ def sampled(volumes: Tensor, matrices: Tensor, outside: Tensor, mode: str = "bil
     half = (torch.tensor(volumes.shape[-3:], dtype=matrices.dtype) - 1) / 2
     offset = (matrices[..., 3] + matrices[..., :3] @ half - half) / half
     turn = matrices[..., :3] * half / half[:, None]
-    theta = torch.cat([turn, offset[..., None]], dim=-1).float().to(volumes.device)[:, None, None, None]
+    theta = sent(torch.cat([turn, offset[..., None]], dim=-1), volumes.device)[:, None, None, None]
     axes = [torch.linspace(-1, 1, count, device=volumes.device) for count in volumes.shape[-3:]]
     z, y, x = (axis[..., None] for axis in torch.meshgrid(*axes, indexing="ij"))
     # Written out: a matrix product may be rounded to TF32, a hundredth of a voxel.
     places = theta[..., 0] * z + theta[..., 1] * y + theta[..., 2] * x + theta[..., 3]
-    inside = (places.abs() < 1 + 0.5 / half.to(places)).all(dim=-1)
+    inside = (places.abs() < 1 + 0.5 / sent(half, volumes.device)).all(dim=-1)
     moved = F.grid_sample(
         volumes[:, None], places.flip(-1), mode=mode, padding_mode="border", align_corners=True
     )
-    return torch.where(inside, moved[:, 0], outside.to(volumes)[:, None, None, None])
+    return torch.where(inside, moved[:, 0], outside[:, None, None, None])

@@ -1,11 +1,14 @@
 """The encoder of images: a network of `ENCODERS` and a projection of its features."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bcbm.config.schema import Model
 from bcbm.model.encoders import ENCODERS
+from bcbm.model.encoders.shells import shell_channels
 from bcbm.system.lazy import imported
 
 
@@ -20,16 +23,21 @@ class ImageEncoder(nn.Sequential):
         model: `encoder` and what belongs to it. `encoder_training=partial` leaves the last stage and the
             linear layer to be trained, `frozen` the linear layer.
         sequences: images of a crop; with `mask_channel` the mask is one channel more.
+        shells: outer edges, mm, of shells around the mask that are channels behind it, see `shell_channels`.
+        spacing: edge of a crop's voxel, mm.
 
     Raises:
         ValueError: no channels are left, or a crop is too small (then in `forward`).
     """
 
-    def __init__(self, model: Model, sequences: int = 1) -> None:
+    def __init__(
+        self, model: Model, sequences: int = 1, shells: Sequence[float] = (), spacing: float = 1.0
+    ) -> None:
         entry = ENCODERS[model.encoder]
-        body, width = imported(entry.build)(model, sequences + model.mask_channel)
+        body, width = imported(entry.build)(model, sequences + model.mask_channel + len(shells))
         super().__init__(body, nn.Linear(width, model.image_features), nn.ReLU())
         self.model, self.smallest = model, entry.smallest(model)
+        self.shells, self.spacing = list(shells), spacing
         trained = {"full": ("",), "partial": entry.last_stage, "frozen": ()}[model.encoder_training]
         for name, parameter in body.named_parameters():
             parameter.requires_grad_(name.startswith(trained))
@@ -46,6 +54,8 @@ class ImageEncoder(nn.Sequential):
                 f"a crop of {tuple(image.shape[2:])} voxels is too small for this encoder; write "
                 f"features.crop_size={self.smallest} or more"
             )
+        if self.shells:
+            image = torch.cat([image, shell_channels(image[:, -1:], self.shells, self.spacing)], dim=1)
         features: Tensor = super().forward(image)
         return features
 
@@ -73,7 +83,8 @@ def normalise_by_group(module: nn.Module, groups: int) -> None:
             normalise_by_group(child, groups)
 
 
-def build_image(model: Model, fitted: Mapping[str, Sequence[str]] | None) -> tuple[nn.Module, int]:
+def build_image(model: Model, fitted: Mapping[str, Any] | None) -> tuple[nn.Module, int]:
     """The encoder of crops, and its width; a checkpoint of version 0.1 is of one sequence."""
-    sequences = len(fitted["sequences"]) if fitted else 1
-    return ImageEncoder(model, sequences), model.image_features
+    fitted = fitted or {"sequences": ["t1c"]}
+    shells = fitted.get("shells", []), fitted.get("spacing", 1.0)
+    return ImageEncoder(model, len(fitted["sequences"]), *shells), model.image_features
