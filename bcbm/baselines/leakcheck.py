@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.baselines.columns import table_columns
-from bcbm.baselines.leak import Trial, Trials, run_trials
+from bcbm.baselines.leak import Trial, run_trials
 from bcbm.cohort.near import ROUNDING, signed_log, standardised
 from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.patients import bare
@@ -20,10 +20,12 @@ from bcbm.modalities.tables import AbsentColumns
 from bcbm.preparation.columns import RECORDS, tellings
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.leakage import (
+    ALONE,
     RANDOM,
     checked_tables,
     copies,
     nearest_pairs,
+    random_labels,
     reidentification,
     shared_content,
     shared_patients,
@@ -33,7 +35,9 @@ from bcbm.statistics.leakage import (
 from bcbm.terminal.words import say
 
 UNITS = ("lesion", "study", "patient")
-DRAWS = 12  # random labels, each with folds of its own
+DRAWS = 12  # random labels
+TOGETHER = 4  # of them that share folds and trees
+KNOWN = 0.9  # of the labelled lesions, from which on a target shares folds and trees with others
 REPEATS = 3  # cross-validations of the real labels
 SHARES = (0.2, 0.4, 0.6, 0.8)  # of the training patients, before all of them
 
@@ -53,12 +57,11 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
     content = table["content"].to_numpy(str)
     folds = [split.rows(table, number) for number in range(len(split.folds))]
     shared = sum(shared_patients(patients, parts) for parts in folds)
-    by_unit, other = _trials(config, lesions, signed_log(values))
-    urgent = {key: by_unit.pop(key) for key in (("lesion", RANDOM), ("patient", RANDOM))}
+    urgent, other = _trials(config, lesions, signed_log(values))
     aurocs = run_trials(urgent, config, "splitting by lesion and patient", console)
     null = {unit: levels["lesion"] for (unit, _), levels in aurocs.items()}
     say(console, f"at first sight: {verdict(null, split.unit, shared)[1]}")
-    aurocs |= run_trials(by_unit | other, config, "real labels, fewer patients, single tables", console)
+    aurocs |= run_trials(other, config, "real labels, fewer patients, single tables", console)
     names = (RANDOM, *config.task.targets)
     measured = lesions.values.get("radiomics")  # what copies are looked for by
     looks = values if measured is None else _numbers(pd.DataFrame(measured))
@@ -82,8 +85,8 @@ def check(config: Config, lesions: Lesions, console: Console) -> dict[str, Any]:
         "telling": tellings(lesions.data(config), [*config.task.modalities, *RECORDS], config.task.targets),
         "alone": {
             kind: {name: aurocs[kind, name]["patient"] for name in names}
-            for kind, name in other
-            if name == RANDOM
+            for kind in ALONE
+            if (kind, RANDOM) in aurocs
         },
         "learning": {
             target: {
@@ -117,36 +120,54 @@ def tables_only(config: Config, console: Console) -> Config:
     )
 
 
-def _trials(config: Config, lesions: Lesions, features: np.ndarray) -> tuple[Trials, Trials]:
-    """What is cross-validated, by a name for it and for its labels: by what a split keeps whole; and others.
+def _trials(config: Config, lesions: Lesions, features: np.ndarray) -> tuple[list[Trial], list[Trial]]:
+    """What is cross-validated: random labels with lesions and patients kept whole, and all others.
 
-    The others keep patients whole: with a share of the training patients; and a patient a row, with the
-    number of its id (trees, as ids of a site stand together), its scanner or its burden (logistic
+    These are by what a split keeps whole; with a share of the training patients; and a patient a row, with
+    the number of its id (trees, as ids of a site stand together), its scanner or its burden (logistic
     regression) as the only features.
     """
-    table = lesions.entering
+    table, targets = lesions.entering, config.task.targets
     patients = table["patient_id"].to_numpy(str)
-    labels = {target: table[target].to_numpy(float) for target in config.task.targets}
-    by_unit: Trials = {}
+    urgent: list[Trial] = []
+    other: list[Trial] = []
     for unit in UNITS:
-        trial = Trial(features, None, DRAWS, unit_ids(table, unit).to_numpy(str), patients)
-        by_unit[unit, RANDOM] = trial
-        for target, values in labels.items():
-            by_unit[unit, target] = replace(trial, labels=values, draws=REPEATS)
-    other: Trials = {
-        (f"{share:g}", target): replace(by_unit["patient", target], share=share)
-        for share in SHARES
-        for target in labels
-    }
-    by_patient = patient_labels(table[config.task.targets], table["patient_id"])
+        units = unit_ids(table, unit).to_numpy(str)
+        draws = _random(Trial(unit, (), features, np.empty(0), units, patients, seed=0))
+        (other if unit == "study" else urgent).extend(draws)
+        other += _real(draws[0], table[targets])
+    kept_whole = replace(draws[0], kind="")
+    for share in SHARES:
+        other += _real(replace(kept_whole, kind=f"{share:g}", share=share), table[targets])
+    by_patient = patient_labels(table[targets], table["patient_id"])
     owners = by_patient.index.to_numpy(str)
     for kind, columns in _single_tables(config, lesions).items():
         rows = pd.DataFrame(columns).groupby(table["patient_id"].to_numpy()).mean().loc[by_patient.index]
-        trial = Trial(rows.to_numpy(), None, DRAWS, owners, owners, linear=kind != "ids")
-        other[kind, RANDOM] = trial
-        for target in config.task.targets:
-            other[kind, target] = replace(trial, labels=by_patient[target].to_numpy(), draws=REPEATS)
-    return by_unit, other
+        empty = Trial(kind, (), rows.to_numpy(), np.empty(0), owners, owners, seed=0, linear=kind != "ids")
+        other += [*_random(empty), *_real(empty, by_patient)]
+    return urgent, other
+
+
+def _random(trial: Trial) -> list[Trial]:
+    """The same with DRAWS labels that are drawn."""
+    draws = np.column_stack([random_labels(trial.patients, draw) for draw in range(DRAWS)])
+    groups = np.array_split(draws, -(-DRAWS // TOGETHER), axis=1)
+    return [
+        replace(trial, names=(RANDOM,) * group.shape[1], labels=group, seed=seed)
+        for seed, group in enumerate(groups)
+    ]
+
+
+def _real(trial: Trial, labels: pd.DataFrame) -> list[Trial]:
+    """The same REPEATS times with the targets: together, and those of which many labels are missing alone."""
+    known = labels.notna().sum() / labels.notna().any(axis=1).sum()
+    together = [list(labels.columns[known >= KNOWN]), *([name] for name in labels.columns[~(known >= KNOWN)])]
+    return [
+        replace(trial, names=tuple(names), labels=labels[names].to_numpy(np.float64), seed=seed)
+        for names in together
+        if names
+        for seed in range(REPEATS)
+    ]
 
 
 def _single_tables(config: Config, lesions: Lesions) -> dict[str, np.ndarray]:

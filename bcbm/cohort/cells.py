@@ -261,7 +261,9 @@ def read_numbers(cells: "pd.Series", table: str, odd: list[OddCell]) -> list[flo
             return reading
         return Reading(kind="number beyond belief")
 
-    return [reading.value for reading in _read(cells, read, table, odd)]
+    plain = [type(cell) is float and least <= cell <= most and cell not in PLACEHOLDERS for cell in cells]
+    others = iter(_read(cells[[not is_plain for is_plain in plain]], read, table, odd))
+    return [cell if is_plain else next(others).value for cell, is_plain in zip(cells, plain, strict=True)]
 
 
 def _read(

@@ -117,13 +117,12 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
     image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
     drawn = (table["mask_path"] != "") & (table["image_path"] != "")
     masks = table["mask_path"].map(os.path.realpath).where(drawn, table["lesion_id"])
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for shared in (table["content"], image, masks):
-        for _, group in table.groupby(shared):
-            if group["patient_id"].nunique() > 1:
-                first = group["lesion_id"].iloc[0]
-                others = group["patient_id"] != group["patient_id"].iloc[0]
-                pairs += [(lesion, first) for lesion in group.loc[others, "lesion_id"]]
+        first = table.groupby(shared)[["patient_id", "lesion_id"]].transform("first")
+        strangers = shared[shared.notna() & (table["patient_id"] != first["patient_id"])]
+        order = strangers.sort_values(kind="stable").index
+        pairs += zip(table.loc[order, "lesion_id"], first.loc[order, "lesion_id"], strict=True)
     return list(dict.fromkeys(pairs))
 
 

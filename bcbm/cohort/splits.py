@@ -356,6 +356,23 @@ def stratified_folds(
     return fold[code]
 
 
+def joint_folds(
+    units: npt.ArrayLike, labels: npt.ArrayLike, folds: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """The fold of every row, (N,): whole units, stratified over several label columns at once.
+
+    Args:
+        units: ids of what stays whole, (N,).
+        labels: 1, 0 or NaN, (N, K).
+        folds: how many.
+        rng: of the draw.
+    """
+    _, code = np.unique(np.asarray(units), return_inverse=True)
+    table = pd.DataFrame(np.asarray(labels, np.float64))
+    states = pd.concat([table == 1, table == 0, table.isna()], axis=1).groupby(code).any()
+    return _stratify(states.to_numpy(), folds, rng)[code]
+
+
 def patient_weight(patients: pd.Series) -> np.ndarray:
     """1 / lesions of the patient, (N,): every patient weighs the same in sum."""
     _, codes, counts = np.unique(patients.to_numpy(object), return_inverse=True, return_counts=True)

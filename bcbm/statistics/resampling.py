@@ -9,7 +9,7 @@ import pandas as pd
 from bcbm.statistics.metrics import Floats
 
 Ints = npt.NDArray[np.int64]
-CHUNK = 50_000  # elements of the largest array, 0.4 MB: what a core keeps at hand
+CHUNK = 200_000  # elements of the largest array, 0.8 MB: what a core keeps at hand
 
 
 def resampled_counts(rng: np.random.Generator, groups: int, resamples: int) -> Ints:
@@ -48,28 +48,28 @@ def resampled_auprcs(
         [0.833, 0.75, 0.5]
     """
     drawn = np.asarray(counts, dtype=np.float32)  # whole numbers, exact below 2 ** 24 rows, in half the time
+    by_group = np.ascontiguousarray(drawn.T)
     means = np.full(len(drawn), 0.0 if len(labels) else np.nan)
     members = [repeats == repeat for repeat in np.unique(repeats)]
     for rows in members:
-        is_positive, owner = labels[rows] == 1, group[rows]
-        levels, level = np.unique(-scores[rows], return_inverse=True)
-        shape = len(levels), drawn.shape[1]
-        positive = _crossed(level[is_positive], owner[is_positive], shape)
-        steps = positive.any(axis=1)
-        true_counts = np.cumsum(positive, axis=0)[steps].T
-        called_counts = np.cumsum(_crossed(level, owner, shape), axis=0)[steps].T
-        owners = true_counts.any(axis=1)
-        true_counts, drawn_owners = true_counts[owners], drawn[:, owners]
+        level = np.unique(-scores[rows], return_inverse=True)[1]
+        order = np.argsort(level, kind="stable")
+        level, owner, is_positive = level[order], group[rows][order], labels[rows][order] == 1
+        steps = np.unique(level[is_positive])
+        last_called = np.searchsorted(level, steps, side="right") - 1
+        last_true = np.searchsorted(level[is_positive], steps, side="right") - 1
         positives = drawn @ np.bincount(owner, is_positive, drawn.shape[1])
         negatives = drawn @ np.bincount(owner, ~is_positive, drawn.shape[1])
         area = np.empty(len(drawn))
-        chunk = max(1, CHUNK // max(1, int(steps.sum())))
+        chunk = max(1, CHUNK // max(1, len(owner)))
         for start in range(0, len(drawn), chunk):
             part = slice(start, start + chunk)
-            true_positives = (drawn_owners[part] @ true_counts).astype(np.float64)
-            precision = true_positives / np.maximum(drawn[part] @ called_counts, 1)
-            area[part] = np.einsum("bt,bt->b", true_positives, precision)
-            area[part] -= np.einsum("bt,bt->b", true_positives[:, :-1], precision[:, 1:])
+            weights = by_group[:, part][owner]
+            called = np.cumsum(weights, axis=0)[last_called]
+            true_positives = np.cumsum(weights[is_positive], axis=0)[last_true].astype(np.float64)
+            precision = true_positives / np.maximum(called, 1)
+            area[part] = np.einsum("tb,tb->b", true_positives, precision)
+            area[part] -= np.einsum("tb,tb->b", true_positives[:-1], precision[1:])
         both = (positives > 0) & (negatives > 0)
         means += np.divide(area, positives, out=np.full(len(area), np.nan), where=both) / len(members)
     return means
@@ -101,9 +101,3 @@ def average_precision_interval(rows: pd.DataFrame, resamples: int, seed: int) ->
     counts = resampled_counts(np.random.default_rng(seed), len(names), resamples)
     columns = rows["label"].to_numpy(), rows["probability"].to_numpy(), group, counts
     return percentile_interval(resampled_auprcs(*columns, rows["repeat"].to_numpy()))
-
-
-def _crossed(first: Ints, second: Ints, shape: tuple[int, int]) -> Floats:
-    """How many rows have each pair of codes."""
-    cells = np.bincount(first * shape[1] + second, minlength=shape[0] * shape[1])
-    return cells.reshape(shape).astype(np.float32)

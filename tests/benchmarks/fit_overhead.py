@@ -4,7 +4,7 @@ Fold 0 of the embedded cohort, one thread, no workers, augmentation on the devic
 `train_fold` from its first step to its last, with its validation, curves, checkpoints and gradient norms,
 against a loop over the same loader with the same network, loss, optimiser, schedule and validation, that
 keeps the best weights in a file. The two take turns in one process; ratios are of the medians, to reach is
-+3 %. Further words are settings.
++1.5 %. Further words are settings.
 """
 
 import os

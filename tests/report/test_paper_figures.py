@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_runs import write_run
+from scipy.stats import norm
 
 from bcbm.cohort.table import FLOW, flow, statuses_in_words
 from bcbm.config.compose import compose
@@ -129,17 +130,35 @@ def test_the_curve_of_the_band_is_that_of_the_page(levels):
 
 
 @pytest.mark.parametrize("levels", [0, 2])
-def test_the_band_is_that_of_curves_of_drawn_patients(levels):
-    rows, grid, draws = rows_of(levels=levels), np.linspace(0, 1, 23), 40
-    names = np.unique(rows["patient_id"])
-    heights = []
+def test_the_band_reaches_along_the_diagonal_as_far_as_curves_of_drawn_patients(levels):
+    rows, grid, draws = rows_of(levels=levels), np.linspace(0, 1, 401), 40
+    names, places = np.unique(rows["patient_id"]), np.linspace(0, 2, 402)
+
+    def above(x, y):  # of the rising diagonal, at places along it
+        return np.interp(places, np.append(0, x + y), np.append(0, y - x))
+
+    mean, farthest = above(*roc_curve(rows, "fold")), []
     for counts in resampled_counts(np.random.default_rng(5), len(names), draws):
         times = rows["patient_id"].map(dict(zip(names, counts, strict=True)))
-        x, y = roc_curve(rows.loc[rows.index.repeat(times)], "fold")
-        heights.append([np.interp(value + 1e-9, x, y) for value in grid])
-    low, high = np.percentile(heights, [2.5, 97.5], axis=0)
-    band = roc_band(rows, grid, draws, seed=5)
-    assert band[1] == pytest.approx(low, abs=1e-6) and band[2] == pytest.approx(high, abs=1e-6)
+        drawn = above(*roc_curve(rows.loc[rows.index.repeat(times)], "fold"))
+        farthest.append(np.abs(drawn - mean).max())
+    shift = np.quantile(farthest, 0.95) / 2
+    sensitivity, low, high = roc_band(rows, grid, draws, seed=5)
+    there = (grid >= shift) & (low > 0)
+    assert there.sum() > 40
+    expected = np.interp(grid - shift, grid, sensitivity) - shift
+    assert np.abs(low - expected)[there].mean() < 0.01
+    assert (low[grid < shift - 0.01] == 0).all() and (high[grid > 1 - shift + 0.01] == 1).all()
+
+
+def test_a_whole_curve_of_the_population_lies_in_the_band():
+    grid = np.linspace(0, 1, 101)
+    population = norm.cdf(1 + norm.ppf(grid))
+    inside = 0
+    for seed in range(25):
+        _, low, high = roc_band(rows_of(90, seed=seed), grid, 100, seed)
+        inside += bool(((low <= population) & (population <= high)).all())
+    assert inside >= 22
 
 
 def test_a_band_narrows_with_patients_and_one_class_has_none():

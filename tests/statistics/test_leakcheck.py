@@ -12,7 +12,7 @@ from rich.console import Console
 import bcbm.baselines.leakcheck
 import bcbm.leakcheck
 from bcbm.baselines.leak import split_aurocs
-from bcbm.cohort.splits import stratified_folds
+from bcbm.cohort.splits import joint_folds, stratified_folds
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.results import page
 from bcbm.preparation.prepare import prepare
@@ -38,10 +38,9 @@ def fingerprints(noise):
 
 
 def null_of(features, patients, units, draws=8):
-    aurocs = [
-        split_aurocs(features, random_labels(patients, n), units, patients, folds=5, seed=n)["lesion"]
-        for n in range(draws)
-    ]
+    labels = np.column_stack([random_labels(patients, n) for n in range(draws)])
+    levels = split_aurocs(features, labels, units, patients, folds=5, seed=0)
+    aurocs = [level["lesion"] for level in levels]
     return {"mean": float(np.mean(aurocs)), "spread": float(np.std(aurocs, ddof=1)), "draws": draws}
 
 
@@ -69,8 +68,24 @@ def test_features_that_know_no_patient_give_nothing_away():
 def test_real_signal_survives_keeping_patients_whole():
     labels = random_labels(PATIENTS, 0)
     features = labels[:, None] + np.random.default_rng(2).normal(0, 0.5, (240, 10))
-    aurocs = split_aurocs(features, labels, PATIENTS, PATIENTS, folds=5, seed=0)
+    (aurocs,) = split_aurocs(features, labels[:, None], PATIENTS, PATIENTS, folds=5, seed=0)
     assert min(aurocs.values()) > 0.95
+
+
+def test_columns_that_share_trees_are_told_apart_though_labels_are_missing():
+    signs = np.random.default_rng(7).normal(size=(40, 2))[PATIENTS]
+    labels = (signs > 0).astype(float)
+    features = signs + np.random.default_rng(8).normal(0, 0.1, (240, 2))
+    unlabelled = PATIENTS % 8 == 0
+    labels[unlabelled, 1] = np.nan
+    features[unlabelled, 1] = 0
+    for first, second in (labels.T, labels.T[::-1]):
+        columns = np.column_stack([first, second])
+        for levels in split_aurocs(features, columns, PATIENTS, PATIENTS, folds=5, seed=0):
+            assert min(levels.values()) > 0.85
+    nobody = np.full((240, 1), np.nan)
+    *_, empty = split_aurocs(features, np.column_stack([labels, nobody]), PATIENTS, PATIENTS, folds=5, seed=0)
+    assert np.isnan(list(empty.values())).all()
 
 
 def test_reidentification_is_certain_impossible_or_chance():
@@ -111,6 +126,12 @@ def test_copies_are_no_neighbours():
 
 def test_folds_keep_units_whole_and_deal_out_both_labels():
     labels = random_labels(PATIENTS, 5)
+    several = np.column_stack([random_labels(PATIENTS, n) for n in range(5, 11)]).astype(float)
+    several[PATIENTS < 4, 5] = np.nan
+    fold = joint_folds(PATIENTS, several, 5, np.random.default_rng(0))
+    assert (pd.Series(fold).groupby(PATIENTS).nunique() == 1).all()
+    assert pd.DataFrame(several).groupby(fold).mean().stack().between(0.2, 0.8).all()
+    assert (pd.DataFrame(several).isna().groupby(fold).sum()[5] <= 6).all()
     fold = stratified_folds(PATIENTS, labels, 5, np.random.default_rng(0))
     assert (pd.Series(fold).groupby(PATIENTS).nunique() == 1).all()
     positive = pd.Series(labels).groupby(fold).mean()
@@ -126,24 +147,26 @@ def test_units_of_both_labels_leave_either_to_every_training_part():
     for seed in range(20):
         fold = stratified_folds(units, labels, 2, np.random.default_rng(seed))
         assert all(set(labels[fold == number]) == {0, 1} for number in range(2))
-        aurocs = split_aurocs(fingerprints(1)[:24], labels, units, units, folds=2, seed=seed, share=0.2)
+        (aurocs,) = split_aurocs(
+            fingerprints(1)[:24], labels[:, None], units, units, folds=2, seed=seed, share=0.2
+        )
         assert set(aurocs) == {"lesion", "patient"}  # a share may hold one label only: no figure, no fault
 
 
 def test_one_class_has_no_auroc():
-    aurocs = split_aurocs(fingerprints(1), np.ones(240), PATIENTS, PATIENTS, folds=5, seed=0)
+    (aurocs,) = split_aurocs(fingerprints(1), np.ones((240, 1)), PATIENTS, PATIENTS, folds=5, seed=0)
     assert np.isnan(list(aurocs.values())).all()
 
 
 def test_fewer_training_patients_are_some_of_the_same_and_learn_less():
     rng = np.random.default_rng(6)
     patients = np.repeat(np.arange(120), 2)
-    labels = random_labels(patients, 0)
-    features = labels[:, None] * 0.6 + rng.normal(size=(240, 6))
+    labels = random_labels(patients, 0)[:, None]
+    features = labels * 0.6 + rng.normal(size=(240, 6))
 
     def curve(share):
         runs = [
-            split_aurocs(features, labels, patients, patients, folds=5, seed=n, share=share)["patient"]
+            split_aurocs(features, labels, patients, patients, folds=5, seed=n, share=share)[0]["patient"]
             for n in range(3)
         ]
         return np.mean(runs)
@@ -333,9 +356,7 @@ def test_what_cannot_be_checked_is_said(words, message, table_cohort, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(bcbm.baselines.leakcheck, "DRAWS", 5)
-    monkeypatch.setattr(bcbm.baselines.leakcheck, "REPEATS", 2)
+def test_the_real_tables_give_random_labels_nine_tenths_by_lesion(shared, tmp_path):
     root = shared / "bcbm-radiogenomics"
     config = compose(["experiment=tcia_tabular", f"cohort.root={root}", f"prepared.root={tmp_path}"])
     lesions = prepare(config, Console(quiet=True))

@@ -318,21 +318,24 @@ def _studies(
         if name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
-    rows: dict[object, dict[str, object]] = {}
+    names = pd.Index(sorted(studies.unique()))
+    rows: dict[str, object] = {"study_id": names}
+    clashes: list[tuple[str, int, np.ndarray]] = []
+    for place, name in enumerate(frame.columns):
+        cells = frame[name].dropna() if name in labels else frame.loc[frame[name] != "", name]
+        groups = cells.groupby(studies[cells.index])
+        value, several = groups.first(), groups.nunique() > 1
+        clashes += [(study, place, groups.get_group(study).unique()) for study in several.index[several]]
+        rows[name] = (value.mask(several) if name in labels else value).reindex(
+            names, fill_value=np.nan if name in labels else ""
+        )
     disagreements: list[Problem] = []
-    for study, part in frame.groupby(studies.to_numpy(), sort=True):
-        row: dict[str, object] = {"study_id": study}
-        for name in frame.columns:
-            values = (
-                part[name].dropna().unique() if name in labels else part.loc[part[name] != "", name].unique()
-            )
-            if len(values) > 1:
-                problem = _disagreement(path.name, str(study), name, values, name in labels)
-                (disagreements if _is_own(name, labels) else problems).append(problem)
-            missing = np.nan if name in labels else ""
-            row[name] = values[0] if len(values) == 1 or (len(values) and name not in labels) else missing
-        rows[study] = row
-    return pd.DataFrame(rows.values()).astype(dict.fromkeys(labels, float)), disagreements
+    for study, place, values in sorted(clashes, key=lambda clash: clash[:2]):
+        name = frame.columns[place]
+        problem = _disagreement(path.name, study, name, values, name in labels)
+        (disagreements if _is_own(name, labels) else problems).append(problem)
+    cases = pd.DataFrame(rows, index=names).reset_index(drop=True)
+    return cases.astype(dict.fromkeys(labels, float)), disagreements
 
 
 def _is_own(name: str, labels: pd.DataFrame) -> bool:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.cohort import draw_flow
 from bcbm.report.figures.palette import CHANCE, OKABE_ITO, stamp
-from bcbm.report.figures.run import BINS, DRAWS, primary_status, with_primary
+from bcbm.report.figures.run import BINS, DRAWS, GRID, primary_status, with_primary
 from bcbm.report.figures.saving import save_png, save_svg
 from bcbm.report.words import interval, number
 from bcbm.statistics.calibration import reliability
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 WIDTHS = (84, 174)  # mm, one column and two
 INCH = 25.4  # mm
 FOLDER = "paper"  # in `figures/` of a run
-GRID = np.linspace(0, 1, 201)
 ROW = 3  # panels of a row of two columns
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1)))
 STYLE: Any = {
@@ -97,7 +95,7 @@ def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses:
 
 
 def roc_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean ROC curve of the folds with its pointwise band; see `roc_band`."""
+    """Mean ROC curve of the folds with its simultaneous band; see `roc_band`."""
     sensitivity, low, high = roc_band(rows, GRID, DRAWS, seed=0)
     points = {"1 - specificity": GRID, "sensitivity": sensitivity, "low": low, "high": high}
     return pd.concat([pd.DataFrame([dict.fromkeys(points, 0.0)]), pd.DataFrame(points)], ignore_index=True)

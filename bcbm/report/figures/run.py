@@ -16,7 +16,7 @@ from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
 from bcbm.statistics.calibration import reliability
-from bcbm.statistics.curves import precision_recall_curve, roc_curve, roc_curves
+from bcbm.statistics.curves import precision_recall_curve, roc_band, roc_curve, roc_curves
 from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.metrics import labelled, patient_level
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bcbm.statistics.results import Results
 
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
-DRAWS = 1000  # of patients, for the interval of the decision curve
+DRAWS = 1000  # of patients, for the bands of ROC and decision curves
+GRID = np.linspace(0, 1, 201)  # of 1 - specificity
 BINS = 8  # of the reliability plot
 
 
@@ -34,7 +35,7 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write a PNG, one panel a target: out-of-fold ROC curves of patients, of each fold, and of lesions.
 
     The curve of patients, and of lesions, is the vertical mean of the folds' with both classes, so that its
-    area is the reported AUROC.
+    area is the reported AUROC. That of patients lies in its simultaneous band, see `roc_band`.
 
     Args:
         predictions: the prediction table.
@@ -54,6 +55,8 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
             axes.plot(*roc_curve(labelled(rows), "fold"), **_dashed(LESION), label=label)
+            _, low, high = roc_band(patients, GRID, DRAWS, seed=0)
+            axes.fill_between(GRID, low, high, color=PATIENT, alpha=0.1, linewidth=0)
             label = f"patients  {interval(block['patient'])}"
             axes.plot(*roc_curve(patients, "fold"), color=PATIENT, linewidth=2.4, label=label)
             _legend(axes, "1 - specificity", "AUROC [95 % interval]")
