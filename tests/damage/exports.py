@@ -160,7 +160,7 @@ def _(root: Path) -> None:
 
 @kind("a region whose name says nothing", "P00", "drawing 1", "1 region", **{**STUDY, "lost": 0})
 def _(root: Path) -> None:
-    drawn(root, lambda item: setattr(item.StructureSetROISequence[0], "ROIName", "edema"))
+    drawn(root, lambda item: setattr(item.StructureSetROISequence[0], "ROIName", "blob"))
 
 
 @kind("a slice with inverted grey levels", "P00", "photometric", **STUDY)
