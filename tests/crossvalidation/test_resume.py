@@ -91,9 +91,14 @@ def test_kills_at_random_moments_change_nothing(cache, tmp_path):
 def test_a_fold_has_one_owner_and_a_killed_one_goes_on_inside_with_whole_curves(start, tmp_path, undisturbed):
     first = start(*LONG)
     until(lambda: last(tmp_path), first)
+    processes = [owner := psutil.Process(first.pid), *owner.children(recursive=True)]
+    for process in processes:
+        process.suspend()  # it owns its fold for as long as this takes
     _, errors = ended(start(*LONG), status=2)
     assert f"fold 0 of {last(tmp_path).parents[2]}" in errors and f"PID {first.pid} on" in errors
     assert first.poll() is None
+    for process in processes:
+        process.resume()
     first.kill()
     first.communicate()
     begun = torch.load(last(tmp_path), weights_only=True)["epoch"]
