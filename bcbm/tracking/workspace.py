@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import wandb
 import wandb_workspaces.reports.v2 as panels
@@ -51,12 +52,10 @@ def comparison_workspace(comparison: Comparison, name: str, tracking: Tracking) 
     targets = comparison["receptors"]
     groups = [group_name(row["experiment"], Path(row["folder"])) for row in comparison["rows"]]
     headline = [f"{target}/patient" for target in targets] + ["mean"]
-    return ws.Workspace(
-        name=re.sub(r"[^\w .-]", " ", name),  # W&B takes no symbol here, not even +
-        entity=tracking.entity or "",
-        project=tracking.project,
-        auto_generate_panels=False,
-        sections=[
+    return _workspace(
+        name,
+        tracking,
+        [
             ws.Section(
                 name="AUROC of patients, with 95 % interval",
                 panels=[_interval(place, place.removesuffix("/patient")) for place in headline],
@@ -113,22 +112,26 @@ def sweeps_workspace(
         *(panels.ParallelCoordinatesPlotColumn(metric=panels.Config(key)) for key in keys),
         panels.ParallelCoordinatesPlotColumn(metric=panels.SummaryMetric(objective)),
     ]
+    trials = ws.Section(
+        name="Trials",
+        panels=[
+            panels.ParallelCoordinatesPlot(title=f"{objective} of inner folds", columns=columns),
+            panels.ParameterImportancePlot(with_respect_to=objective),
+        ],
+        is_open=True,
+    )
+    runs = ws.RunsetSettings(filters=_of_groups([group[-LONGEST:] for group in groups]))
+    return _workspace(name, tracking, [trials], runset_settings=runs)
+
+
+def _workspace(name: str, tracking: Tracking, sections: list[ws.Section], **settings: Any) -> ws.Workspace:
     return ws.Workspace(
         name=re.sub(r"[^\w .-]", " ", name),  # W&B takes no symbol here, not even +
         entity=tracking.entity or "",
         project=tracking.project,
         auto_generate_panels=False,
-        sections=[
-            ws.Section(
-                name="Trials",
-                panels=[
-                    panels.ParallelCoordinatesPlot(title=f"{objective} of inner folds", columns=columns),
-                    panels.ParameterImportancePlot(with_respect_to=objective),
-                ],
-                is_open=True,
-            )
-        ],
-        runset_settings=ws.RunsetSettings(filters=_of_groups([group[-LONGEST:] for group in groups])),
+        sections=sections,
+        **settings,
     )
 
 

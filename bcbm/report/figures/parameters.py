@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from bcbm.report.figures.search import DEFAULT, panels, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 REACH = 0.16  # of an axis: how far a trial speaks for its surroundings in the map
 BELOW = -0.12  # of an axis: where a trial without a value passes it
@@ -54,13 +55,7 @@ def importance_figure(importances: pd.DataFrame, path: Path) -> None:
             "label": "final, and its spread",
         }
         axes.errorbar(final["share"], line[~folds], xerr=np.clip(spread, 0, None), **style)
-    axes.set_yticks(range(len(order)), order)
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("share of importance (PED-ANOVA)", fontsize=9)
-    quiet(axes)
-    figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=8.5)
-    save_png(figure, path)
+    _save_shares(figure, axes, order, path)
 
 
 def compared_importances_figure(importances: pd.DataFrame, path: Path) -> None:
@@ -86,6 +81,11 @@ def compared_importances_figure(importances: pd.DataFrame, path: Path) -> None:
         lines = rows["parameter"].map(order.index) + (place - (len(sweeps) - 1) / 2) * height
         spread = [rows["share"] - rows["low"], rows["high"] - rows["share"]]
         axes.errorbar(rows["share"], lines, xerr=np.clip(spread, 0, None), fmt="D", color=color, label=sweep)
+    _save_shares(figure, axes, order, path)
+
+
+def _save_shares(figure: Figure, axes: Axes, order: Sequence[str], path: Path) -> None:
+    """Write a figure of importances whose lines are these parameters, from above."""
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_xlim(left=0)

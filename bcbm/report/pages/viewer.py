@@ -37,13 +37,13 @@ def niivue() -> str | None:
     if spec is None or spec.origin is None:
         return None
     widget = Path(spec.origin).parent / "static" / "widget.js"
-    found = MODULE.search(widget.read_text(encoding="utf-8")) if widget.is_file() else None
-    if found is None:
+    module = MODULE.search(widget.read_text(encoding="utf-8")) if widget.is_file() else None
+    if module is None:
         text = f"{widget} does not hold niivue where bcbm looks for it: predictions get no viewers; "
         text += "pip install 'bcbm[viewer]' brings a version that does"
         warnings.warn(text, Note, stacklevel=2)
         return None
-    return _packed(unquote(found[1]).encode())
+    return _packed(unquote(module[1]).encode())
 
 
 def write_viewer(path: Path, name: str, image: sitk.Image, masks: Mapping[str, np.ndarray]) -> None:
