@@ -53,7 +53,7 @@ def _at_once_by_device(config: "Config", folds: int) -> int | None:
         return 1
     if trainer.devices:
         return min(trainer.devices, folds)
-    if folds == 1 or config.model.kind != "network":
+    if folds <= 1 or config.model.kind != "network":
         return 1
     if "forkserver" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
         return 1

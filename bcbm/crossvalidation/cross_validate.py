@@ -55,8 +55,9 @@ def _run(
 
     check_launch(config)
     require_ready(config)
+    stack = fold_stack(config)
     if config.fold == "all" and folds_at_once(config, config.split.folds).first > 1:
-        load_stack(fold_stack(config))  # beside what comes before the folds
+        load_stack(stack)  # beside what comes before the folds
 
     from bcbm.cohort.leaks import count_leaks
     from bcbm.cohort.splits import split_as
@@ -145,7 +146,7 @@ def _run(
                 say(console, line)
 
         if at_once.first > 1:
-            side_by_side(work, missing, at_once, console, measured, live.table)
+            side_by_side(work, missing, at_once, console, stack, measured, live.table)
         else:
             with folder.named_to_other_ranks():
                 for number in missing:

@@ -51,6 +51,7 @@ def side_by_side(
     numbers: Sequence[int],
     at_once: AtOnce,
     console: Console,
+    stack: Sequence[str] = STACK,
     measured: Callable[[int], None] = lambda number: None,
     above: Callable[[], RenderableType | None] = lambda: None,
 ) -> None:
@@ -64,13 +65,14 @@ def side_by_side(
         numbers: of the folds.
         at_once: how many run side by side; more at first than then share all that the machine has.
         console: where their lines appear.
+        stack: modules that their processes share.
         measured: called with the first that has ended.
         above: what a terminal shows above the line of progress, if anything.
 
     Raises:
         InputError: a process was killed; or what the work itself raises.
     """
-    load_stack(STACK)
+    load_stack(stack)
     waiting, running = list(numbers), dict[int, RunningFold]()
     places = at_once.first
     with progress_bar(console, "folds", len(waiting), at_once=at_once.first, above=above) as advance:
