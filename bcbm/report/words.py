@@ -78,8 +78,8 @@ def number(value: float | None, digits: int = 2) -> str:
     """A fixed number of digits; what would round to zero is said to be less than the last one."""
     if value is None or math.isnan(value):
         return "n/a"
-    least = 10**-digits
-    return f"< {least:.{digits}f}" if 0 < value < least else f"{value:.{digits}f}"
+    rounded = f"{value:.{digits}f}"
+    return f"< {10**-digits:.{digits}f}" if value > 0 and not float(rounded) else rounded
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -220,6 +220,13 @@ def test_the_flow_grows_with_its_boxes_and_takes_any_reason(tmp_path):
     assert len(read_png(tmp_path / "long.png")) > len(read_png(tmp_path / "short.png"))
 
 
+def test_the_flow_counts_one_patient_as_one():
+    step = {"step": "found", "patients": 1, "studies": 2, "lesions": 1}
+    words = [text.get_text() for text in draw.draw_flow([step], [], 6, 9).axes[0].texts]
+    assert any("1 patient, 2 studies, 1 lesion" in text for text in words)
+    assert "1 patients" not in "".join(words)
+
+
 def test_lesions_lie_on_a_brain_where_coordinates_are_known_and_in_bars_else(table, tmp_path):
     draw.places_figure(table.assign(excluded=True), tmp_path / "bars.png")  # no lesion enters
     read_png(tmp_path / "bars.png")

@@ -20,7 +20,7 @@ from bcbm.report.figures.run import precision_recall_figure
 from bcbm.report.figures.saving import save_png
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.run import CURVES, noise, verdict, write_report
-from bcbm.report.words import signed
+from bcbm.report.words import number, signed
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.curves import precision_recall_curve
@@ -183,6 +183,11 @@ def test_a_bound_near_zero_keeps_its_side():
         "n/a",
     ]
     assert signed(0.0) == signed(-0.0) == signed(0.3 - 0.1 - 0.2) == "0.00"
+
+
+def test_only_what_would_round_to_zero_is_said_to_be_less():
+    assert [number(value) for value in (0.0, 0.004, 0.0096, 1.0)] == ["0.00", "< 0.01", "0.01", "1.00"]
+    assert [number(value, 3) for value in (0.0004, 0.0006)] == ["< 0.001", "0.001"]
 
 
 def test_the_verdict_follows_q():

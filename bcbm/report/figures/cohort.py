@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bcbm.report.figures.saving import save_png
+from bcbm.system.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -263,7 +264,8 @@ def _wrapped(title: str, width: int) -> str:
 
 
 def _counts(step: dict[str, Any]) -> str:
-    return ", ".join(f"{step[unit]:,} {unit}" for unit in ("patients", "studies", "lesions"))
+    units = {"patients": "patient", "studies": "study", "lesions": "lesion"}
+    return ", ".join(counted(step[plural], singular, plural) for plural, singular in units.items())
 
 
 def _lines(texts: Sequence[str], width: float, size: float) -> list[str]:

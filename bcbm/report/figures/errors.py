@@ -14,6 +14,7 @@ from bcbm.cohort.targets import colors
 from bcbm.report.figures.palette import CHANCE, stamp
 from bcbm.report.figures.saving import save_png
 from bcbm.statistics.metrics import brier, labelled
+from bcbm.system.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,10 @@ def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
     label = "the group's share of positives, always"
     axes.plot([], [], "o", markerfacecolor="none", color=CHANCE, label=label)
     counts = table.groupby("group", sort=False)[["lesions", "patients"]].max()
-    labels = [f"{row.Index}\n{row.lesions:,} lesions, {row.patients} patients" for row in counts.itertuples()]
+    labels = [
+        f"{row.Index}\n{counted(row.lesions, 'lesion')}, {counted(row.patients, 'patient')}"
+        for row in counts.itertuples()
+    ]
     axes.set_yticks(range(len(groups)), labels, fontsize=8.5)
     axes.set(ylim=(len(groups) - 0.4, -0.6))
     axes.grid(axis="x", color="#e6e9ee")

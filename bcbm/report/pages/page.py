@@ -11,6 +11,7 @@ from bcbm.cohort.splits import UNITS
 from bcbm.errors import InputError, Problem, readable
 from bcbm.report.words import figure, interval, number, share, signed, thousands
 from bcbm.system.files import write_whole
+from bcbm.system.words import counted
 
 PNG = b"\x89PNG\r\n\x1a\n"  # how every one begins
 
@@ -46,7 +47,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(thousands=thousands, share=share, number=number, signed=signed)
+    environment.filters.update(
+        thousands=thousands, share=share, number=number, signed=signed, counted=counted
+    )
     environment.filters.update(figure=figure, interval=interval, plural=UNITS.__getitem__)
     return environment
 
