@@ -133,8 +133,8 @@ def _dots(axes: Axes, table: pd.DataFrame, targets: list[str]) -> None:
     axes.plot([], [], "o", markerfacecolor="none", color=CHANCE, label=label)
     counts = table.groupby("group", sort=False)[["lesions", "patients"]].max()
     labels = [
-        f"{row.Index}\n{counted(row.lesions, 'lesion')}, {counted(row.patients, 'patient')}"
-        for row in counts.itertuples()
+        f"{group}\n{counted(int(lesions), 'lesion')}, {counted(int(patients), 'patient')}"
+        for group, lesions, patients in counts.itertuples()
     ]
     axes.set_yticks(range(len(groups)), labels, fontsize=8.5)
     axes.set(ylim=(len(groups) - 0.4, -0.6))
