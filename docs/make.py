@@ -19,7 +19,7 @@ def keys() -> str:
     lines = [
         "# Keys",
         "",
-        "Made by `python docs/make.py` from `bcbm/config/schema.py`. A key is set by `key=value` on the",
+        "Made by `python docs/make.py` from `bcbm/config/schema/`. A key is set by `key=value` on the",
         "command line or in a YAML of `experiments/`; `python -m bcbm.fit --help` prints the same list.",
     ]
     rows = sorted(described_keys(), key=lambda row: "." in row[0])  # top-level keys first, the order stays

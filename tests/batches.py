@@ -9,7 +9,9 @@ import pandas as pd
 import torch
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config.schema import Augment, Config, Data, Features, Loss, Model, Task, Trainer
+from bcbm.config.schema import Config
+from bcbm.config.schema.cohort import Features
+from bcbm.config.schema.training import Augment, Data, Loss, Model, Task, Trainer
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.modalities.base import LesionData
 from bcbm.model.module import LesionModule

@@ -26,7 +26,7 @@ from bcbm.baselines.conversion import unconverted
 from bcbm.baselines.fitted import FittedModel, fitted_model
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import patient_weight, stratified_folds
-from bcbm.config.schema import Baseline
+from bcbm.config.schema.training import Baseline
 from bcbm.errors import InputError, Problem
 
 INNER = 3  # folds of training patients behind the SVM's probabilities

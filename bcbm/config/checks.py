@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bcbm.config.schema import INVENTED, Config
+from bcbm.config.schema import Config
+from bcbm.config.schema.cohort import INVENTED
 from bcbm.errors import ConfigError
 from bcbm.system.lazy import imported
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from bcbm.config.schema import Trainer
+from bcbm.config.schema.training import Trainer
 
 
 class EpochChoice:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 
 
 def drop_modalities(present: Tensor, chance: float) -> Tensor:

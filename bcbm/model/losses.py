@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from bcbm.config.schema import Loss
+from bcbm.config.schema.training import Loss
 
 
 def cross_entropy(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
 from bcbm.config.compose import renamed
-from bcbm.config.schema import Loss, Model, Task, Trainer
+from bcbm.config.schema.training import Loss, Model, Task, Trainer
 from bcbm.model.attention import any_of_bag, pool
 from bcbm.model.losses import TargetLoss
 from bcbm.model.network import LesionNetwork

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.modalities import MODALITIES
 from bcbm.model.attention import GatedAttention
 from bcbm.model.encoders.image import ImageEncoder

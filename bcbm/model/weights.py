@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.errors import ConfigError
 from bcbm.model.tensors import TensorsError, read_tensors
 from bcbm.terminal.words import listed

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bcbm.config.reading import read_yaml
-from bcbm.config.schema import Config, Model
+from bcbm.config.schema import Config
+from bcbm.config.schema.training import Model
 from bcbm.errors import readable
 from bcbm.prediction.agreement import column_faults, require_agreement
 from bcbm.prediction.bundle import (

@@ -13,7 +13,8 @@ from bcbm.cohort.names import NameReading, read_name
 from bcbm.cohort.parts import Policy, part_numbers
 from bcbm.cohort.patient_labels import OWNERS, Owner
 from bcbm.cohort.table import LESIONS
-from bcbm.config.schema import Config, Features
+from bcbm.config.schema import Config
+from bcbm.config.schema.cohort import Features
 from bcbm.features.appearance import appearance_step
 from bcbm.features.crops import CropSettings, crops_step
 from bcbm.features.geometry import Form

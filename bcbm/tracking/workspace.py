@@ -10,7 +10,7 @@ import wandb
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as ws
 
-from bcbm.config.schema import Tracking
+from bcbm.config.schema.output import Tracking
 from bcbm.statistics.results import Comparison
 from bcbm.system.files import write_whole
 from bcbm.tracking import LONGEST, group_name

@@ -11,7 +11,7 @@ from bcbm.baselines.columns import table_columns
 from bcbm.baselines.models import fit_model, training_weights
 from bcbm.cohort.near import signed_log
 from bcbm.cohort.splits import stratified_folds
-from bcbm.config.schema import Baseline
+from bcbm.config.schema.training import Baseline
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
 from bcbm.statistics.area import contrast, cross_validated_area

@@ -30,7 +30,8 @@ from bcbm.cohort.patient_labels import permute_labels
 from bcbm.cohort.splits import make_split, stratified_folds
 from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose
-from bcbm.config.schema import Baseline, Config, Task
+from bcbm.config.schema import Config
+from bcbm.config.schema.training import Baseline, Task
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare

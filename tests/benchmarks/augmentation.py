@@ -34,7 +34,8 @@ import torch
 import torchio as tio
 from monai.data import CacheDataset, DataLoader, set_track_meta
 
-from bcbm.config.schema import Augment, Config, Data, Task
+from bcbm.config.schema import Config
+from bcbm.config.schema.training import Augment, Data, Task
 from bcbm.data.augmentation.draws import LOG_GAMMA, NOISE
 from bcbm.data.augmentation.resample import about_centre, resampled, rotation
 from bcbm.data.datamodule import LesionDataModule

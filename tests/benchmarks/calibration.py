@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from bcbm.baselines.models import class_weight, fit_model, training_weights
 from bcbm.cohort.splits import stratified_folds
-from bcbm.config.schema import Baseline
+from bcbm.config.schema.training import Baseline
 from bcbm.errors import InputError
 from bcbm.statistics.calibration import calibration
 from bcbm.statistics.metrics import Floats, auroc, brier

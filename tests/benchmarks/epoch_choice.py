@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bcbm.cohort.splits import split_as
 from bcbm.config.compose import compose
-from bcbm.config.schema import Trainer
+from bcbm.config.schema.training import Trainer
 from bcbm.model.checkpoints import Interruption, Keeper
 from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.fold import fold_data, make_module

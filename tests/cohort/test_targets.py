@@ -17,7 +17,7 @@ from bcbm.cohort.splits import make_split
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import COLORS, GRADED, TAKEN, TARGETS, Target, colors, in_order, known_targets
 from bcbm.config.compose import compose, load
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.errors import ConfigError, InputError
 from bcbm.model.network import LesionNetwork
 from bcbm.statistics.leakage import fitting_check

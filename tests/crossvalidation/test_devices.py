@@ -23,7 +23,7 @@ from repository import HOME
 from rich.console import Console
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment, Data, Loss
+from bcbm.config.schema.training import Augment, Data, Loss
 from bcbm.crossvalidation.at_once import AtOnce
 from bcbm.crossvalidation.parallel import side_by_side
 from bcbm.errors import ConfigError, InputError

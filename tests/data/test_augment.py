@@ -7,7 +7,7 @@ import torchio as tio
 from scipy.stats import binomtest, ks_2samp
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import CHANCES, Changes, part
 from bcbm.data.augmentation.single import LesionAugment

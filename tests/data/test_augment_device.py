@@ -8,7 +8,7 @@ from batches import data_of, lesions_of, module_of, parts_of, place_of, trainer_
 from scipy.stats import kstest, kurtosis
 
 from bcbm.cohort.names import HEMISPHERES
-from bcbm.config.schema import Augment, Data
+from bcbm.config.schema.training import Augment, Data
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import CHANCES, Changes
 from bcbm.data.augmentation.noise import add_noise

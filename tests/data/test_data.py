@@ -6,7 +6,7 @@ from batches import data_of, place_of
 
 from bcbm.cohort.leaks import LeakError
 from bcbm.cohort.names import HEMISPHERES, REGIONS
-from bcbm.config.schema import Augment, Data
+from bcbm.config.schema.training import Augment, Data
 from bcbm.data.augmentation.mirror import mirrored
 from bcbm.data.augmentation.single import LesionAugment
 from bcbm.data.sampler import LesionSampler, ShardSampler

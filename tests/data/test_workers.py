@@ -19,7 +19,7 @@ from batches import data_of, lesions_of, parts_of
 from repository import HOME
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import Data
+from bcbm.config.schema.training import Data
 from bcbm.data import loading
 from bcbm.data.loading import FORK, LoadingError, TrainingLoader, loading_failure, loading_plan
 from bcbm.data.sampler import EpochBatches, LesionSampler
@@ -284,7 +284,7 @@ SMALL = """
 import os, sys
 from types import SimpleNamespace
 from batches import data_of, lesions_of, parts_of
-from bcbm.config.schema import Data
+from bcbm.config.schema.training import Data
 from bcbm.data import loading
 
 measured = os.statvfs

@@ -19,7 +19,8 @@ from torch import nn
 
 from bcbm.cohort.splits import Split
 from bcbm.config.compose import compose, load
-from bcbm.config.schema import Config, Data, Model, Trainer
+from bcbm.config.schema import Config
+from bcbm.config.schema.training import Data, Model, Trainer
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page
 from bcbm.crossvalidation.trained import fold_jobs, require_checkpoints, trained_module, trained_modules

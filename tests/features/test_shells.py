@@ -12,7 +12,9 @@ from scipy.spatial.distance import cdist
 
 from bcbm.baselines.columns import table_columns
 from bcbm.config.compose import compose
-from bcbm.config.schema import Config, Features, Task
+from bcbm.config.schema import Config
+from bcbm.config.schema.cohort import Features
+from bcbm.config.schema.training import Task
 from bcbm.errors import ConfigError, InputError
 from bcbm.features.radiomics import FEATURES
 from bcbm.features.records import Study

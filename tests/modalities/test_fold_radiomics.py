@@ -12,7 +12,7 @@ from rich.console import Console
 from bcbm.baselines.columns import table_columns
 from bcbm.cohort.near import signed_log
 from bcbm.config.compose import compose
-from bcbm.config.schema import Features
+from bcbm.config.schema.cohort import Features
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.data.datamodule import LesionDataModule
 from bcbm.errors import InputError, Note

@@ -17,7 +17,7 @@ from repository import HOME
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 from bcbm.errors import ConfigError
 from bcbm.modalities import MODALITIES
 from bcbm.modalities.base import Modality

@@ -16,7 +16,7 @@ from rich.console import Console
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
 from bcbm.cohort.synthetic import write_cohort
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import Changes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from batches import RECEPTORS, data_of, lesions_of, module_of, parts_of, place_of, predicted, trainer_of
 
-from bcbm.config.schema import Data, Trainer
+from bcbm.config.schema.training import Data, Trainer
 from bcbm.data.sampler import LesionSampler
 from bcbm.model.attention import GatedAttention, any_of_bag, pool
 from bcbm.statistics.aggregate import aggregate

@@ -101,7 +101,8 @@ def test_encoders_are_described_without_loading_them(library):
 def test_monai_is_loaded_with_the_first_encoder_of_its_own():
     words = (
         "import sys, bcbm.model.network, bcbm.model.encoders.image as image; print('monai' in sys.modules); "
-        "from bcbm.config.schema import Model; image.ImageEncoder(Model()); print('monai' in sys.modules)"
+        "from bcbm.config.schema.training import Model; image.ImageEncoder(Model()); "
+        "print('monai' in sys.modules)"
     )
     process = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert process.stdout.split() == ["False", "True"]

@@ -13,7 +13,7 @@ from monai.networks.nets import resnet
 from safetensors.torch import save
 from torch import nn
 
-from bcbm.config.schema import Loss, Model, Task, Trainer
+from bcbm.config.schema.training import Loss, Model, Task, Trainer
 from bcbm.features.shells import shell_masks
 from bcbm.model.encoders.image import ImageEncoder
 from bcbm.model.encoders.radiomics import RadiomicsEncoder

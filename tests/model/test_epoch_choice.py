@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bcbm.config.schema import Trainer
+from bcbm.config.schema.training import Trainer
 from bcbm.model.epoch_choice import EpochChoice
 
 NOISY = [0.5, 0.9, 0.5, 0.6, 0.6, 0.7, 0.7, 0.7, 0.7, 0.69]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from batches import FITTED, MODALITIES, RECEPTORS, batch_of
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.model.fusion import FUSIONS, drop_modalities
 from bcbm.model.network import LesionNetwork
 

@@ -16,7 +16,7 @@ from batches import (
 )
 from torch.nn import BCEWithLogitsLoss
 
-from bcbm.config.schema import Loss, Model
+from bcbm.config.schema.training import Loss, Model
 from bcbm.model.losses import TargetLoss, cross_entropy, effective_weights
 from bcbm.model.network import LesionNetwork
 

@@ -8,7 +8,7 @@ from batches import MODALITIES, RECEPTORS, data_of, lesions_of, module_of, parts
 from torch.nn import BCEWithLogitsLoss
 
 from bcbm.config.compose import compose
-from bcbm.config.schema import Data, Trainer
+from bcbm.config.schema.training import Data, Trainer
 from bcbm.errors import ConfigError
 from bcbm.model.module import LesionModule
 from bcbm.statistics.aggregate import aggregate

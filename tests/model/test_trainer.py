@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 
 from bcbm.cohort.splits import split_as
 from bcbm.config.compose import compose, override
-from bcbm.config.schema import Augment, Data, Trainer
+from bcbm.config.schema.training import Augment, Data, Trainer
 from bcbm.crossvalidation.dispatch import train
 from bcbm.errors import ConfigError, InputError
 from bcbm.model.checkpoints import Average, Interruption, Keeper

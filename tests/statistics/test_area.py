@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from bcbm.baselines.models import fit_model
-from bcbm.config.schema import Baseline
+from bcbm.config.schema.training import Baseline
 from bcbm.statistics.area import (
     Area,
     contrast,

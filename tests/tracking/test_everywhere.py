@@ -23,7 +23,7 @@ from repository import HOME
 from wandb_files import stored_runs
 
 from bcbm.config.compose import compose, flattened
-from bcbm.config.schema import Data
+from bcbm.config.schema.training import Data
 from bcbm.errors import ConfigError, Note
 from bcbm.model.monitor import Monitor
 from bcbm.report.pages.run import write_report

@@ -27,7 +27,7 @@ from wandb_service import KEY, wandb_service
 
 from bcbm.comparison.compare import compare
 from bcbm.config.compose import compose
-from bcbm.config.schema import Data
+from bcbm.config.schema.training import Data
 from bcbm.errors import ConfigError
 from bcbm.model.module import LesionModule
 from bcbm.model.monitor import Monitor

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 
 CHANCES = ("flip", "affine", "motion", "bias", "noise", "gamma")  # in the order in which they happen
 NOISE = 0.2  # largest standard deviation of the noise, in the image's intensities

@@ -5,7 +5,7 @@ import torch
 import torchio as tio
 from torch import Tensor
 
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 from bcbm.data.augmentation.draws import (
     BIAS,
     BIAS_ORDER,

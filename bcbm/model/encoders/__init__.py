@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.system.registry import Registry
 
 

@@ -3,7 +3,7 @@
 from monai.networks.nets import DenseNet121
 from torch import nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.model.encoders.image import normalise_by_group
 
 

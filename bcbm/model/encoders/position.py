@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 
 
 def build_position(model: Model, fitted: int) -> tuple[nn.Module, int]:

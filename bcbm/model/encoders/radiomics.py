@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 
 CLIP = 4.0  # standard deviations beyond which a radiomics value says no more than "large"
 

@@ -5,7 +5,7 @@ import math
 from monai.networks.nets import resnet
 from torch import nn
 
-from bcbm.config.schema import Model
+from bcbm.config.schema.training import Model
 from bcbm.model.encoders.image import normalise_by_group
 
 
