@@ -170,11 +170,8 @@ class Scan(NamedTuple):
 
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do (PS3.10: 128 bytes, then `DICM`)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | None = None) -> Scan:
