@@ -1,10 +1,13 @@
 """One study: from its series and drawings to an image, a mask a lesion, a picture and a record."""
 
+import errno
+import gzip
 import hashlib
 import json
 import math
 import os
 import re
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +25,7 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.words import counted
 
-VERSION = 3  # counts up whenever what is made of a study changes
+VERSION = 4  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -84,6 +87,7 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
 
 def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     image = read_series(plan.series)
+    record["doubts"] += [plan.series.lacking] if plan.series.lacking else []
     regions = _regions(plan, image, record)
     lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
     measured: dict[str, float | None] | None = None
@@ -178,10 +182,29 @@ def maker(series: Series) -> str | None:
 
 
 def _write(image: sitk.Image, path: Path) -> None:
-    """Write a volume in one step; its header holds the grid and nothing else."""
+    """Write a volume in one step; its header holds the grid and nothing else.
+
+    Raises:
+        OSError: the disk, or a limit of the size of files, has not taken all of it, which ITK does not tell.
+    """
     partial = path.with_name(f".{os.getpid()}.{path.name}")
-    sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=5)
-    partial.replace(path)
+    try:
+        with suppress(RuntimeError):  # a file that is not there is no whole one, either
+            sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=5)
+        if not _is_whole(partial):
+            raise OSError(errno.ENOSPC, "the disk has not taken all of it", str(path))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_whole(packed: Path) -> bool:
+    """Whether a file unpacks to its end, and that is right by its sum (RFC 1952)."""
+    with suppress(OSError, EOFError, zlib.error), gzip.open(packed) as file:
+        while file.read(2**20):
+            pass
+        return True
+    return False
 
 
 def _fingerprint(plan: Plan) -> str:

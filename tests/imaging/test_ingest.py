@@ -333,6 +333,23 @@ def is_set(path):
     return pydicom.dcmread(path).Modality == "RTSTRUCT"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_an_image_that_the_disk_does_not_take_whole_is_named_and_not_kept(tmp_path):
+    import resource
+
+    write_series(tmp_path / "dicom" / "t1")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"P001-1_image\.nii\.gz"):
+            run(tmp_path / "dicom", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list((tmp_path / "out").rglob("*.nii.gz"))
+    run(tmp_path / "dicom", tmp_path / "out")
+    assert values_of(tmp_path / "out" / "P001" / "P001-1" / "P001-1_image.nii.gz").size == head().size
+
+
 def test_a_patient_behind_a_link_to_a_folder_is_of_the_export(tmp_path):
     write_series(tmp_path / "elsewhere" / "t1")
     (tmp_path / "export").mkdir()
