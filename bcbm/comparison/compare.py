@@ -33,7 +33,7 @@ def compare(words: list[str], console: Console) -> int:
         ConfigError: a word that names nothing, or a configuration that cannot be used.
         InputError: a run that is not finished or not what it says, or runs that cannot be compared.
     """
-    from bcbm.comparison.differences import Row, compare_runs, distinct_labels
+    from bcbm.comparison.differences import Row, compare_runs, distinct_labels, require_distinct
     from bcbm.comparison.page import portable, write_comparison
     from bcbm.report.pages.overview import write_overview
     from bcbm.runs.finished import read_run
@@ -63,13 +63,13 @@ def compare(words: list[str], console: Console) -> int:
     if against and not any(candidate.folder or candidate.name == against for candidate in candidates):
         choices = ", ".join(candidate.name for candidate in candidates)
         raise ConfigError(f"against={against} is not one of the experiments; write one of {choices}")
-    cohorts = {
-        str(candidate.folder): read_run(
-            candidate.folder, f"continue it with: {fit_command(candidate.folder)}"
-        ).environment["cohort"]
+    given = [
+        read_run(candidate.folder, f"continue it with: {fit_command(candidate.folder)}")
         for candidate in candidates
         if candidate.folder is not None
-    }
+    ]
+    require_distinct(given)
+    cohorts = {str(run.folder): run.environment["cohort"] for run in given}
     candidates, left_out = trainable(candidates, cohorts, across, console)
     for experiment in left_out:
         say(console, f"left out: {experiment.name}: {experiment.reason}")

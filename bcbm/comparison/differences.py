@@ -40,6 +40,19 @@ def distinct_labels(runs: Sequence[FinishedRun]) -> list[str]:
     return [f"{text} ({number})" for number, text in enumerate(label, 1)]
 
 
+def require_distinct(runs: Sequence[FinishedRun]) -> None:
+    """Refuse two runs that are one: of one identity, with the same predictions to the last bit.
+
+    Raises:
+        InputError: naming both.
+    """
+    for first, second in combinations(runs, 2):
+        same = first.environment["identity"] == second.environment["identity"]
+        if same and first.predictions.equals(second.predictions):
+            found = "are one run, alike in every prediction: a copy, or trained again"
+            raise InputError(Problem(f"{first.folder} and {second.folder}", found, "name one of them"))
+
+
 def split_name(unit: str, random_labels: int | None) -> str:
     """What a split keeps whole, and the labels that its folds are stratified over, if not the cohort's."""
     return unit if random_labels is None else f"{unit} over random labels {random_labels}"

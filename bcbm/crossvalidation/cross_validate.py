@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -64,15 +65,18 @@ def _run(
     from bcbm.config.checks import check_fold
     from bcbm.config.compose import to_yaml
     from bcbm.crossvalidation.outlook import outlook, remaining
+    from bcbm.errors import Note
     from bcbm.preparation.fold_job import FoldJob, Place
     from bcbm.preparation.prepare import prepare
     from bcbm.report.live import live_run
     from bcbm.report.words import RANDOM_WORDS, leak_in_words
     from bcbm.runs.finished import CARD_FILE
     from bcbm.runs.folder import TUNING, RunFolder
-    from bcbm.runs.joins import finished_folds
+    from bcbm.runs.identity import versions_apart
+    from bcbm.runs.joins import ANEW, finished_folds
     from bcbm.runs.owner import AlreadyRunning
     from bcbm.statistics.leakage import is_leaky, split_block
+    from bcbm.system.files import read_json
     from bcbm.system.processes import rank
     from bcbm.tracking import group_name, tags, trackers_of
 
@@ -121,6 +125,10 @@ def _run(
         at_once = folds_at_once(config, len(missing))
         beside = max(at_once.first, config.trainer.ranks // config.trainer.num_nodes)
         if missing:
+            begun = read_json(folder.path / "environment.json", ANEW)
+            if rank() == 0 and (apart := versions_apart(begun)):
+                text = f"{folder.path} was begun with {apart}: its folds are trained by more than one version"
+                warnings.warn(text, Note, stacklevel=2)
             for line in outlook(config, lesions, split):
                 say(console, line)
             if config.model.kind == "network":

@@ -1,6 +1,7 @@
 """What a finished run looks at: beside its tables and in its report."""
 
 import json
+import warnings
 from typing import Any
 
 import pandas as pd
@@ -9,11 +10,12 @@ from rich.console import Console
 from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation.results import page
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.explanation.drops import changed, drops, patients_of
 from bcbm.explanation.pictures import draw, examples_of
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.identity import versions_apart
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -33,6 +35,9 @@ def explain(folder: RunFolder, console: Console) -> None:
     config = load(folder.path / "config.yaml")
     _check(folder, config)
     finished = read_run(folder.path)
+    if apart := versions_apart(finished.environment):
+        text = f"{folder.path} was fitted with {apart}: its networks may answer otherwise here"
+        warnings.warn(text, Note, stacklevel=2)
     lesions, split = prepare_as_fitted(finished, config)
     examples = examples_of(finished.predictions, config)
     tables: list[pd.DataFrame] = []

@@ -20,6 +20,7 @@ COLUMNS = (
     *("study", "series", "number", "description", "modality", "plane", "acquisition", "weighting"),
     *("contrast", "slices", "spacing", "tr", "te", "drawings", "refused", "chosen", "why"),
 )
+TELLING = ("number", "description", "plane", "weighting", "contrast")  # of them, which tell two series apart
 _T1 = "t1 t1w t1c t1ce t1gd mprage spgr fspgr bravo flash tfe vibe thrive fame lava"
 _T2 = "t2 t2w"
 _OTHER = """
@@ -280,8 +281,8 @@ def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict
         Why a study has no series, by study, as `choose`.
 
     Raises:
-        InputError: a series that is not there, or is another one than when the list was written; two chosen
-            in a study; a cell that is neither yes nor no.
+        InputError: a series that is not there, or is another one by TELLING than when the list was written;
+            two chosen in a study; a cell that is neither yes nor no.
     """
     with readable(path, "give the series.csv that this command wrote, with yes and no in its column chosen"):
         table = read_corrected(path, "ingest.series")
@@ -292,6 +293,7 @@ def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict
     problems = []
     chosen: dict[str, list[Candidate]] = {}
     cells = table[["study", "series", "slices", "chosen"]].map(identifier)
+    words = table[[name for name in TELLING if name in table]].map(identifier)
     for line, study, number, slices, answer in cells.itertuples():
         where, item = f"{path}, line {line}", known.get((study, number))
         if answer.lower() not in ("yes", "no", ""):
@@ -300,6 +302,12 @@ def choose_named(path: Path, studies: Mapping[str, Sequence[Candidate]]) -> dict
             text = f"study {study} has no series {number} of {slices} slices"
             problems.append(Problem(where, text, "correct the new series.csv, as the DICOM files changed"))
         elif answer.lower() == "yes" and item is not None:
+            own = dict(zip(COLUMNS[2:], _described(item), strict=False))
+            for name, text in words.loc[line].items():
+                if text.casefold() != identifier(own[str(name)]).casefold():
+                    found = f"series {number} of {study} has {name} '{own[str(name)]}' now, not '{text}'"
+                    remedy = "correct the new series.csv, as the DICOM files changed"
+                    problems.append(Problem(where, found, remedy))
             chosen.setdefault(study, []).append(item)
     for study, items in chosen.items():
         if len(items) > 1:

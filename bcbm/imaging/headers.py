@@ -42,6 +42,7 @@ _NUMBERS = {
     "te": "EchoTime",
     "ti": "InversionTime",
     "thickness": "SliceThickness",
+    "images": "ImagesInAcquisition",
 }
 # What all files of a volume have in common, in words; numbers up to rounding.
 ALIKE = {
@@ -51,6 +52,7 @@ ALIKE = {
     "birth_date": "date of birth",
 }
 _ROUNDED = 0.01
+_FEW = 0.5  # of the images that are here: more that lack are numbered, or counted, with another series
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
 _TAGS = [
     *_TEXTS.values(),
@@ -115,11 +117,13 @@ class Series:
     te: float = math.nan
     ti: float = math.nan
     thickness: float = math.nan
+    images: float = math.nan
     description: str = ""
     image_type: tuple[str, ...] = ()
     sequence: tuple[str, ...] = ()
     frames: list[Frame] = field(default_factory=list)
     mixed: set[str] = field(default_factory=set)
+    instances: set[int] = field(default_factory=set)
 
     def join(self, part: "Series") -> None:
         """Take up another file of the series, and of what its header says otherwise what is `mixed`."""
@@ -132,6 +136,23 @@ class Series:
         if part.burned_in.upper() == "YES":
             self.burned_in = part.burned_in
         self.frames += part.frames
+        self.instances |= part.instances
+
+    @property
+    def lacking(self) -> str:
+        """That images of it are not here, by how they are numbered or counted, in words; "" where none lacks.
+
+        Slices that lack at an end leave no gap. Numbers that are of something else say nothing.
+        """
+        count, last = len(self.frames), max(self.instances, default=0)
+        if len(self.instances) == count and 0 < last - count < _FEW * count:
+            first = min(set(range(1, last)) - self.instances)
+            return (
+                f"its images are numbered up to {last}, and {last - count} of them are not here, as {first}"
+            )
+        if 0 < self.images - count < _FEW * count:
+            return f"{count} images of it are here, and its header counts {self.images:.0f}"
+        return ""
 
     @property
     def is_image(self) -> bool:
@@ -170,11 +191,8 @@ class Scan(NamedTuple):
 
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM files do (PS3.10: 128 bytes, then `DICM`)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | None = None) -> Scan:
@@ -248,7 +266,9 @@ def _series(header: "Dataset") -> Series:
     ):
         if math.isnan(values[name]) and (item := _group(group, frames[0], shared)) is not None:
             values[name] = _number(item, keyword)
+    number = _number(header, "InstanceNumber")
     return Series(
+        instances={int(number)} if number >= 1 else set(),
         description=" ".join(filter(None, (_text(header, keyword) for keyword in _DESCRIPTIONS))),
         image_type=_texts(header, "ImageType"),
         sequence=_texts(header, "ScanningSequence"),

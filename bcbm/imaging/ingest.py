@@ -22,12 +22,12 @@ from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_row
 from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
-from bcbm.system.files import read_json, write_whole
+from bcbm.system.files import files_below, read_json, write_whole
 from bcbm.system.pool import workers
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import print_line, say
+from bcbm.terminal.words import listed, print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
 LIKE_DICOM = (
@@ -131,7 +131,7 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
 
 def dicom_files(folder: Path) -> tuple[list[Path], set[Path]]:
     """The DICOM files in a folder and below, and the others."""
-    paths = [path for path in folder.absolute().rglob("*") if path.is_file()]
+    paths = files_below(folder.absolute())
     dicom = [path for path in paths if is_dicom(path)]
     return dicom, set(paths).difference(dicom)
 
@@ -325,6 +325,9 @@ def _refused(
         for where, reason in record["refused"]:
             rows.append((record["study"] if where == "study" else f"{record['study']}, {where}", reason))
         rows += [(record["study"], doubt) for doubt in record["doubts"]]
+        if redrawn := record.get("redrawn"):
+            text = f"drawn anew under the same name: {listed(redrawn)}; check what {FILE} says of each"
+            rows.append((record["study"], text))
         if record["image"] and not record["lesions"]:
             rows.append((record["study"], "no mask of a lesion is drawn on it: the image alone is written"))
     used = {drawing.path for plan in plans for drawing in plan.drawings}

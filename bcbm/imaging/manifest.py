@@ -14,7 +14,7 @@ import pandas as pd
 from bcbm.cohort.formats.bids import MOST_VOXELS
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
-from bcbm.system.files import write_whole
+from bcbm.system.files import files_below, write_whole
 from bcbm.system.spreadsheet import guarded, unguarded
 from bcbm.system.words import counted
 
@@ -128,7 +128,7 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
     Raises:
         InputError: there is no NIfTI file.
     """
-    files = sorted(path for path in root.rglob("*") if path.is_file() and _ENDING.search(path.name))
+    files = [path for path in files_below(root) if _ENDING.search(path.name)]
     if not files:
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))

@@ -1,10 +1,13 @@
 """One study: from its series and drawings to an image, a mask a lesion, a picture and a record."""
 
+import errno
+import gzip
 import hashlib
 import json
 import math
 import os
 import re
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +25,7 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.words import counted
 
-VERSION = 3  # counts up whenever what is made of a study changes
+VERSION = 4  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -55,12 +58,13 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
     The record holds `study`, `inputs`, `image`, `lesions` (name, mask, volume in ml), `refused` (what, why),
     `organs` (regions that are no lesions), `doubts`, `facts` (of the scanner and the patient), `brain`
     (volume in ml, overlap with the template's) and `sums`; of a study that is refused whole, `refused`
-    counts alone, and no file is written.
+    counts alone, and no file is written. `redrawn`, which no file holds, names lesions whose masks were
+    others before.
     """
     inputs = _fingerprint(plan)
     if (record := _finished(folder, inputs)) is not None:
         return record
-    _remove(folder)
+    before = _remove(folder)
     record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": [], "organs": []}
     try:
         record |= _made(plan, folder, record)
@@ -74,11 +78,16 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
     names = [record["image"], *(lesion["mask"] for lesion in record["lesions"]), f"{plan.study}.png"]
     record["sums"] = {name: file_sum(folder / name) for name in names}
     write_whole(folder / RECORD, strict_json(record))
-    return record
+    masks = {lesion["name"]: lesion["mask"] for lesion in record["lesions"]}
+    redrawn = [
+        name for name, mask in masks.items() if before.get(mask, record["sums"][mask]) != record["sums"][mask]
+    ]
+    return record | {"redrawn": redrawn}
 
 
 def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     image = read_series(plan.series)
+    record["doubts"] += [plan.series.lacking] if plan.series.lacking else []
     regions = _regions(plan, image, record)
     lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
     measured: dict[str, float | None] | None = None
@@ -173,27 +182,53 @@ def maker(series: Series) -> str | None:
 
 
 def _write(image: sitk.Image, path: Path) -> None:
-    """Write a volume in one step; its header holds the grid and nothing else."""
+    """Write a volume in one step; its header holds the grid and nothing else.
+
+    Raises:
+        OSError: the disk, or a limit of the size of files, has not taken all of it, which ITK does not tell.
+    """
     partial = path.with_name(f".{os.getpid()}.{path.name}")
-    sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=5)
-    partial.replace(path)
+    try:
+        with suppress(RuntimeError):  # a file that is not there is no whole one, either
+            sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=5)
+        if not _is_whole(partial):
+            raise OSError(errno.ENOSPC, "the disk has not taken all of it", str(path))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _is_whole(packed: Path) -> bool:
+    """Whether a file unpacks to its end, and that is right by its sum (RFC 1952)."""
+    with suppress(OSError, EOFError, zlib.error), gzip.open(packed) as file:
+        while file.read(2**20):
+            pass
+        return True
+    return False
 
 
 def _fingerprint(plan: Plan) -> str:
-    """What a study is made of: sizes and times of its files and the settings; nothing that names anyone."""
-    paths = [*dict.fromkeys(frame.path for frame in plan.series.frames), *(d.path for d in plan.drawings)]
-    files = sorted((status.st_size, status.st_mtime_ns) for status in map(os.stat, paths))
+    """What a study is made of: the content of its files and the settings; nothing that names anyone.
+
+    The times of files say too little: exports that are made again, and programs that take names away, may
+    give a corrected file the size and the time of the first.
+    """
+    paths = {*(frame.path for frame in plan.series.frames), *(drawing.path for drawing in plan.drawings)}
+    files = sorted(file_sum(Path(path)) for path in paths)
     text = json.dumps([VERSION, plan.brain, plan.number, len(plan.drawings), files])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _remove(folder: Path) -> None:
-    """Remove what an earlier call has made of other inputs; what a person has added stays."""
+def _remove(folder: Path) -> dict[str, str]:
+    """Remove what an earlier call has made of other inputs, and return its sums; what a person has added
+    stays."""
+    sums: dict[str, str] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
-        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["sums"]
+        sums = dict(json.loads((folder / RECORD).read_text(encoding="utf-8"))["sums"])
         (folder / RECORD).unlink()
         for name in sums:
             (folder / Path(name).name).unlink(missing_ok=True)
+    return sums
 
 
 def _finished(folder: Path, inputs: str) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ TABLE = "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
 COLUMNS += ["decision", "set", "lesions", "apart", "apart_share", "trained_on", "doubt", "odd", "leaky"]
 COLUMNS += ["reason"]
+LEVELS = ("patient", "lesion")
 DOUBT = ("doubt", "odd")  # columns of it that are the patient's
 SHOWN = 20  # patients that the screen lists
 NAMED = 5  # patients that a note names
@@ -267,10 +268,12 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
     failed = table[table["reason"] != ""]
     for row in failed[failed["level"] == "patient"].itertuples():
         print_line(console, f"[yellow]problem[/] {escape(f'{row.patient_id}: not predicted; {row.reason}')}")
-    counts = [
-        counted(rows.loc[rows["level"] == level, f"{level}_id"].nunique(), level)
-        for rows in (table[table["reason"] == ""], failed)
-        for level in ("patient", "lesion")
-    ]
-    words = "predicted {} and {}, not {} and {}; for research, not for a decision about a patient"
-    say(console, words.format(*counts))
+    counts = [_counts(rows) for rows in (table[table["reason"] == ""], failed)]
+    words = f"predicted {', not '.join(filter(None, counts))}"
+    say(console, f"{words}; for research, not for a decision about a patient")
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    """How many patients and lesions rows are of, in words; "" for none."""
+    counts = {level: rows.loc[rows["level"] == level, f"{level}_id"].nunique() for level in LEVELS}
+    return " and ".join(counted(count, level) for level, count in counts.items() if count)

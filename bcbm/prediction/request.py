@@ -16,6 +16,7 @@ from bcbm.prediction.export import PREPARED
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import predict
 from bcbm.prediction.study import holds_volumes, study_files, write_study
+from bcbm.system.files import files_below
 
 FILES = ("image", "mask")  # words of a single study
 STUDY = (*FILES, "dicom")
@@ -60,7 +61,7 @@ def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
 def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config, console: Console) -> Path:
     """The table of a single study, or of a patient's DICOM files."""
     dicom = Path(own["dicom"]).expanduser() if set(own) == {"dicom"} else None
-    if places and not holds_volumes(places[0]) and any(map(is_dicom, places[0].rglob("*"))):
+    if places and not holds_volumes(places[0]) and any(map(is_dicom, files_below(places[0]))):
         dicom = places[0]
     if dicom is not None:
         from bcbm.imaging.ingest import ingest_patient  # a second to import

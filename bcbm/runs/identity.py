@@ -95,12 +95,28 @@ def environment(config: Config, cohort: str, split_hash: str, identity: str) -> 
     }
 
 
+def versions_apart(environment: Mapping[str, Any]) -> str:
+    """What a run was made with in another version than is installed, in words; "" where there is nothing.
+
+    Args:
+        environment: of the run; what it does not tell counts for nothing.
+    """
+    made, own = environment.get("versions") or {}, _versions()
+    return ", ".join(
+        f"{name} {made[name]} (here {own[name]})" for name in own if made.get(name, own[name]) != own[name]
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"bcbm": __version__, **{name: version(name) for name in PACKAGES}}
+
+
 def surroundings() -> dict[str, Any]:
     """Versions, commit and machine that a run is trained with."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {"bcbm": __version__, **{name: version(name) for name in PACKAGES}},
+        "versions": _versions(),
         "commit": _commit(),
     }
 

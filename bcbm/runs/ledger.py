@@ -5,7 +5,7 @@ theirs. Who tries many configurations on the same patients and reports the best 
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bcbm.statistics.results import LedgerBlock
@@ -25,7 +25,11 @@ def enter(ledger: Path, identity: str, experiment: str) -> LedgerBlock:
     """
     entry = ledger / f"{identity}.json"
     if not entry.is_file():
-        content = {"experiment": experiment, "looked": datetime.now(UTC).isoformat()}
+        latest = max(map(_looked, ledger.glob("*.json")), default="")
+        looked = datetime.now(UTC)
+        if latest >= looked.isoformat():  # clocks differ, or are set back: the order is that of the looks
+            looked = datetime.fromisoformat(latest) + timedelta(microseconds=1)
+        content = {"experiment": experiment, "looked": looked.isoformat()}
         write_whole(entry, json.dumps(content))
     order = sorted((_looked(path), path.stem) for path in ledger.glob("*.json"))
     number = [name for _, name in order].index(identity) + 1
@@ -35,6 +39,6 @@ def enter(ledger: Path, identity: str, experiment: str) -> LedgerBlock:
 def _looked(entry: Path) -> str:
     """When an entry was made; one that cannot be read counts all the same."""
     try:
-        return str(json.loads(entry.read_text(encoding="utf-8"))["looked"])
+        return datetime.fromisoformat(json.loads(entry.read_text(encoding="utf-8"))["looked"]).isoformat()
     except (OSError, ValueError, KeyError, TypeError):
         return ""

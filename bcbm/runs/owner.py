@@ -32,7 +32,7 @@ class Owner:
         host: where it runs.
         place: that machine since it was started, as its processes are numbered.
         process: its number there.
-        started: when it was started, in seconds since 1970.
+        started: when it was started, as `liveness.started` counts.
         token: names this piece of work.
     """
 
@@ -123,7 +123,9 @@ def _works(part: str, file: Path, other: Owner | None) -> bool:
         return lives(other.process, other.started)
     with suppress(FileNotFoundError):
         sign = _touched(file)
-        seconds = GRACE - (_clock(file) - sign) / 1e9
+        seconds = min(
+            GRACE, GRACE - (_clock(file) - sign) / 1e9
+        )  # a sign of the time to come: a clock was set
         if seconds > 0:
             text = f"{part} was begun by {other or 'another process'}; watching for up to {seconds:.0f} s "
             warnings.warn(f"{text}whether that still runs", Note, stacklevel=2)

@@ -1,6 +1,7 @@
 """Searches beside each other: how far and how fast each came, what it found to count, how they differ."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from itertools import starmap
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from bcbm.comparison.compare import asks_for_workspace
 from bcbm.config.compose import compose, flattened
-from bcbm.errors import ConfigError, InputError, Problem
+from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.report.pages.overview import write_overview
 from bcbm.report.pages.sweeps import SearchLine, write_sweeps
 from bcbm.runs.identity import NOT_IDENTITY
@@ -21,7 +22,7 @@ from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult, read_sweep
 from bcbm.system.files import read_json
-from bcbm.terminal.words import say
+from bcbm.terminal.words import listed, say
 
 
 def compare_sweeps(words: list[str], console: Console) -> Path:
@@ -58,6 +59,10 @@ def compare_sweeps(words: list[str], console: Console) -> Path:
     ]
     if problems:
         raise InputError(*problems)
+    cohorts = {sweep.plan["cohort"]: sweep.folder for sweep in sweeps if "cohort" in sweep.plan}
+    if len(cohorts) > 1:
+        text = f"{listed([*map(str, cohorts.values())])} have searched on different cohorts, by their content"
+        warnings.warn(f"{text}: their values do not compare", Note, stacklevel=2)
     labels = [f"{sweep.plan['sweep']} {sweep.folder.name[:8]}" for sweep in sweeps]
     if len(set(labels)) < len(labels):  # one search in two places
         labels = [f"{number} {label}" for number, label in enumerate(labels, 1)]
@@ -124,7 +129,7 @@ def differences(sweeps: dict[str, SweepResult]) -> list[dict[str, Any]]:
 def _described(sweep: SweepResult) -> dict[str, str]:
     plan = sweep.plan
     described = {f"space: {key}": _in_words(words) for key, words in plan["space"].items()}
-    for name in ("objective", "constraints", "sampler", "pruner", "trials", "minutes"):
+    for name in ("cohort", "objective", "constraints", "sampler", "pruner", "trials", "minutes"):
         described[name] = _in_words(plan.get(name))
     settings = flattened(plan["config"])
     return described | {

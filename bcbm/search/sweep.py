@@ -119,7 +119,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
     home = Path(config.run.root).resolve() / "sweeps" / plan.name / identity
     address = request.own.get("storage") or None
-    content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures))
+    content = _resolved(plan, f"{plan.name}/{identity}", address, list(study_measures), lesions.cohort)
     _require_same_storage(home / "sweep.yaml", address)
     default = default_settings(plan.space, config)
     earlier = {}
@@ -179,7 +179,9 @@ def _require_same_storage(file: Path, address: str | None) -> None:
         )
 
 
-def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str]) -> dict[str, object]:
+def _resolved(
+    plan: "Plan", study: str, address: str | None, studies: list[str], cohort: str
+) -> dict[str, object]:
     """`sweep.yaml`: everything that defines the search, without a password."""
     from bcbm.search.storage import hidden
 
@@ -187,6 +189,7 @@ def _resolved(plan: "Plan", study: str, address: str | None, studies: list[str])
         "sweep": plan.name,
         "study": study,
         "studies": studies,
+        "cohort": cohort,
         "trials": plan.trials,
         "minutes": plan.minutes,
         **plan.source,

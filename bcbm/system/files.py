@@ -88,6 +88,25 @@ def writing_whole(path: Path, private: bool = False) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """The files in a folder and below, sorted, those behind links to folders too.
+
+    Raises:
+        OSError: a folder cannot be looked into; it names it.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files = []
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        here = Path(place)
+        above = {os.path.realpath(path) for path in (here, *here.parents) if path.is_relative_to(folder)}
+        folders[:] = [name for name in folders if os.path.realpath(here / name) not in above]  # links back
+        files += [here / name for name in names]
+    return sorted(path for path in files if path.is_file())
+
+
 def bytes_of(folder: Path) -> int:
     """The size of all files in a folder together, bytes; 0 where it is not there."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

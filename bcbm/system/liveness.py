@@ -1,12 +1,13 @@
 """Whether a process that has left its number somewhere still lives."""
 
+import os
 import socket
 from functools import cache
 from pathlib import Path
 
 import psutil
 
-CLOCK = 2.0  # seconds by which two readings of one process's start may differ, if the clock was set
+CLOCK = 2.0  # seconds by which two readings of one process's start may differ where they follow the clock
 
 
 @cache
@@ -19,12 +20,21 @@ def place() -> str:
 
 
 def started(process: int) -> float | None:
-    """When a process was started, in seconds since 1970; None: there is no such process, or it has ended."""
+    """When a process was started, in seconds; None: there is no such process, or it has ended.
+
+    They count from when the machine was, where /proc tells: setting the clock changes nothing then. Elsewhere
+    from 1970.
+    """
     try:
         known = psutil.Process(process)
-        ended = known.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        return None if ended else float(known.create_time())
-    except psutil.NoSuchProcess:
+        if known.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        facts = Path(f"/proc/{process}/stat")
+        if facts.exists():
+            ticks = facts.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+            return int(ticks) / os.sysconf("SC_CLK_TCK")
+        return float(known.create_time())
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return None
 
 

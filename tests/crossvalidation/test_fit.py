@@ -131,7 +131,14 @@ def test_other_draws_are_taken_and_a_damaged_run_is_said_in_a_line(cache, tmp_pa
     assert fit(cache, tmp_path, *words).returncode == 0
     folder = only_run(tmp_path)
     first = json.loads((folder / "results.json").read_text())["receptors"]["ER"]["patient"]
-    assert fit(cache, tmp_path, *words, "bootstrap=77").returncode == 0
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["versions"]["torch"] = "2.0.1"
+    (folder / "environment.json").write_text(json.dumps(environment))
+    for path in (folder / "results.json", *folder.glob("fold=1/predictions.*")):
+        path.unlink()
+    process = fit(cache, tmp_path, *words, "bootstrap=77")
+    assert process.returncode == 0
+    assert sum("begun with torch 2.0.1 (here " in line for line in process.stderr.splitlines()) == 1
     again = json.loads((only_run(tmp_path) / "results.json").read_text())["receptors"]["ER"]["patient"]
     assert again["auprc"] == first["auprc"] and again["auprc_low"] != first["auprc_low"]
     assert again["auroc_low"] == first["auroc_low"]  # which draws nothing

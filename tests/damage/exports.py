@@ -48,6 +48,19 @@ def _(root: Path) -> None:
     slices(root)[5].unlink()
 
 
+@kind("a series that lacks its first slices", "P00", "up to 12", "2 of them", "as 1", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    for path in slices(root)[:2]:
+        path.unlink()
+
+
+@kind("a series that lacks its last slices", "P00", "10 images", "counts 12", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "ImagesInAcquisition", 12))
+    for path in slices(root)[-2:]:
+        path.unlink()
+
+
 @kind("a series of two images a slice", "P00", "where another does", **STUDY)
 def _(root: Path) -> None:
     def change(number: int, item: Any) -> None:

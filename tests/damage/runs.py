@@ -173,6 +173,13 @@ def _(run: Path) -> list[str]:
     return [str(link)]
 
 
+@kind(
+    "a run compared with a copy of itself", "second", "are one run", given="run", words=(), command="compare"
+)
+def _(run: Path) -> list[str]:
+    return [_second(run)]
+
+
 def _environment(run: Path, **values: object) -> None:
     """Write other values into what a run tells of its surroundings."""
     path = run / "environment.json"

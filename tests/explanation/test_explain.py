@@ -226,6 +226,17 @@ def test_a_picture_that_is_gone_is_said_to_be(explained):
     assert "Not in the run folder" not in text_of(page(explained))
 
 
+def test_a_run_that_was_fitted_with_other_versions_is_explained_with_a_note(explained, tmp_path):
+    folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))
+    place = folder.path / "environment.json"
+    environment = json.loads(place.read_text())
+    own = environment["versions"]["torch"]
+    environment["versions"]["torch"] = "2.0.1"
+    place.write_text(json.dumps(environment))
+    with pytest.warns(Note, match=rf"fitted with torch 2\.0\.1 \(here {re.escape(own)}\):"):
+        explain(folder, Console(quiet=True))
+
+
 def test_networks_in_each_others_fold_are_not_explained(explained, tmp_path):
     """Each has been trained on the test patients of the other's fold."""
     folder = RunFolder(shutil.copytree(explained.path, tmp_path / "run"))

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import shutil
 import stat
@@ -38,7 +39,7 @@ from bcbm.features.geometry import placed
 from bcbm.features.masks import read_mask
 from bcbm.features.volumes import read_volume
 from bcbm.imaging.headers import Series
-from bcbm.imaging.ingest import ingest
+from bcbm.imaging.ingest import dicom_files, ingest
 from bcbm.imaging.manifest import COLUMNS
 from bcbm.imaging.pseudonyms import age_at, key_file
 from bcbm.imaging.study import maker
@@ -294,6 +295,69 @@ def test_finished_studies_are_kept_labels_too_and_damaged_ones_are_made_again(co
     assert own.is_file(), "what a person has added stays"
     assert values_of(study / "P002-1_image.nii.gz").shape == head().shape
     assert manifest(out).equals(table)
+
+
+def test_a_slice_that_was_corrected_counts_though_its_file_has_the_size_and_time_of_the_first(copied):
+    source, out = copied
+    names = pd.read_csv(key_file(out), dtype=str)
+    path = next(path for path in sorted(source.rglob("*.dcm")) if pydicom.dcmread(path).Modality == "MR")
+    item, state = pydicom.dcmread(path), path.stat()
+    own = names[names["StudyInstanceUID"] == item.StudyInstanceUID].iloc[0]
+    image = out / own["patient"] / own["study"] / f"{own['study']}_image.nii.gz"
+    before, others = values_of(image), times(out)
+    item.PixelData = (np.frombuffer(item.PixelData, np.uint16) + 7).astype(np.uint16).tobytes()
+    item.save_as(path, enforce_file_format=True)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+    run(source, out)
+    assert (values_of(image) != before).any()
+    after = times(out)
+    assert {file.parent for file in after if after[file] != others.get(file)} == {image.parent}
+
+
+def test_lesions_that_were_drawn_anew_under_their_names_are_said_once(copied):
+    source, out = copied
+    names = pd.read_csv(key_file(out), dtype=str)
+    path = next(path for path in sorted(source.rglob("*.dcm")) if is_set(path))
+    item = pydicom.dcmread(path)
+    first, second = item.StructureSetROISequence[:2]
+    first.ROIName, second.ROIName = second.ROIName, first.ROIName
+    item.save_as(path, enforce_file_format=True)
+    study = names.loc[names["StudyInstanceUID"] == item.StudyInstanceUID, "study"].iloc[0]
+    said = [line for line in run(source, out).splitlines() if "drawn anew" in line]
+    assert len(said) == 1 and f"{study}: " in said[0] and "gtv-lt-frontal" in said[0]
+    assert "drawn anew" not in run(source, out)
+
+
+def is_set(path):
+    return pydicom.dcmread(path).Modality == "RTSTRUCT"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+def test_an_image_that_the_disk_does_not_take_whole_is_named_and_not_kept(tmp_path):
+    import resource
+
+    write_series(tmp_path / "dicom" / "t1")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"P001-1_image\.nii\.gz"):
+            run(tmp_path / "dicom", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list((tmp_path / "out").rglob("*.nii.gz"))
+    run(tmp_path / "dicom", tmp_path / "out")
+    assert values_of(tmp_path / "out" / "P001" / "P001-1" / "P001-1_image.nii.gz").size == head().size
+
+
+def test_a_patient_behind_a_link_to_a_folder_is_of_the_export(tmp_path):
+    write_series(tmp_path / "elsewhere" / "t1")
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "patient").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "export")
+    assert len(dicom_files(tmp_path / "export")[0]) == len(head())
+    with pytest.raises(OSError, match="nowhere"):
+        dicom_files(tmp_path / "nowhere")
 
 
 def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tmp_path):

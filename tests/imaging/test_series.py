@@ -231,6 +231,17 @@ def test_a_series_that_masks_are_drawn_on_counts_before_a_finer_one(tmp_path):
     assert "masks are drawn on it" in candidates[1].why
 
 
+def test_a_list_of_an_earlier_export_chooses_no_other_series_of_as_many_slices(tmp_path):
+    earlier = study_of(tmp_path / "earlier", post={"SeriesDescription": "MPRAGE post"})
+    table = listing({"P001-1": earlier}).assign(chosen="yes")
+    table.to_csv(tmp_path / "series.csv", index=False)
+    assert choose_named(tmp_path / "series.csv", {"P001-1": earlier}) == {} and earlier[0].chosen
+    described = {"pre": {"SeriesDescription": "MPRAGE pre"}, "post": {"SeriesDescription": "MPRAGE post"}}
+    whole = study_of(tmp_path / "whole", **described)
+    with pytest.raises(InputError, match="line 2: series 1 of P001-1 has description 'mprage pre' now"):
+        choose_named(tmp_path / "series.csv", {"P001-1": whole})
+
+
 def test_a_list_of_series_that_does_not_fit_is_refused_line_by_line(tmp_path):
     candidates = study_of(tmp_path, one={}, two={})
     table = pd.concat([listing({"P001-1": candidates}), listing({"P001-1": candidates})], ignore_index=True)

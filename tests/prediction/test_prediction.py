@@ -50,6 +50,7 @@ from bcbm.prediction.study import study_files
 from bcbm.report.pages.viewer import niivue
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
+from bcbm.system.words import counted
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,9 @@ def test_a_model_is_written_whole_or_not_at_all(tmp_path, fitted, model):
         export(fitted.folder, model, QUIET)
 
 
-def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tmp_path, command, encoded):
+def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(
+    model, cohort, tmp_path, command, encoded, capsys
+):
     whole = answer([str(model), f"cohort.root={cohort}", f"out={tmp_path / 'whole'}"], QUIET)
     assert list(whole) == COLUMNS and whole["trained_on"].sum() > 0
     stored = pd.read_parquet(tmp_path / "whole" / "predictions.parquet")
@@ -210,6 +213,8 @@ def test_a_study_by_its_files_its_folder_and_its_cohort_is_one(model, cohort, tm
     )
     files = f"mask={','.join(map(str, masks))}"
     assert command(model, f"image={image}", files, f"out={tmp_path / 'files'}") == 0
+    count = counted(len(masks), "lesion")
+    assert f"predicted 1 patient and {count}; for research" in capsys.readouterr().out
     by_files = pd.read_parquet(tmp_path / "files" / "predictions.parquet")
     for table in (by_folder, by_files):
         own = table[(table["level"] == "lesion") & (table["reason"] == "")]
@@ -242,6 +247,7 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert table["probability"].isna().equals(table["reason"] != "")
     screen = capsys.readouterr().out
     assert "broken.nii.gz" in screen
+    assert "predicted 2 patients and 2 lesions, not 2 patients and 2 lesions; for research" in screen
     for patient, reason in (("P1", "unreadable mask"), ("P3", "no image file")):
         assert any(patient in line and reason in line for line in screen.splitlines()[-4:]), screen
     page = (tmp_path / "out" / "report.html").read_text()

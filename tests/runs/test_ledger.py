@@ -31,6 +31,12 @@ def test_a_configuration_is_counted_once_in_the_order_of_first_looks(tmp_path):
     assert "of 20" in ledger_in_words({"number": 14, "configurations": 20})
 
 
+def test_a_look_comes_after_all_before_whatever_the_clock_says(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"looked": "2999-01-01T00:00:00+00:00"}))
+    assert [enter(tmp_path, name, "demo")["number"] for name in "cb"] == [2, 3]
+    assert enter(tmp_path, "a", "demo")["number"] == 1
+
+
 def test_processes_side_by_side_lose_no_entry(tmp_path):
     names = [[f"{process}-{n}" for n in range(5)] + ["shared"] for process in range(4)]
     context = multiprocessing.get_context("spawn")

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 
+import psutil
 import pytest
 
 from bcbm.errors import Note
@@ -59,6 +60,22 @@ def test_a_number_that_belongs_to_a_younger_process_now_owns_nothing(process, fi
     owned_by(file, process=process.pid, started=started(process.pid) - 3600)
     with sole_owner({"fold 0": file}):
         pass
+
+
+def test_an_owner_lives_on_when_the_clock_is_set_back(process, file, monkeypatch):
+    owned_by(file, process=process.pid, started=started(process.pid))
+    created = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) - 3600)
+    with pytest.raises(AlreadyRunning, match=f"PID {process.pid}"), sole_owner({"fold 0": file}):
+        pass
+
+
+def test_a_sign_of_life_of_the_time_to_come_is_waited_for_no_longer(file, monkeypatch):
+    monkeypatch.setattr(owner, "GRACE", 0.5)
+    owned_by(file, **ELSEWHERE)
+    os.utime(file, (time.time() + 3600,) * 2)
+    with pytest.warns(Note, match="up to 0 s|up to 1 s"), sole_owner({"fold 0": file}):
+        assert json.loads(file.read_text())["process"] == os.getpid()
 
 
 def test_an_owner_elsewhere_is_known_by_its_signs_of_life(file, monkeypatch):

@@ -10,7 +10,7 @@ import yaml
 from planted_sweeps import planted, text_of
 from rich.console import Console
 
-from bcbm.errors import ConfigError, InputError
+from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.pages.sweeps import SearchLine, write_sweeps
 from bcbm.search.compare import compare_sweeps, differences
 from bcbm.search.results import read_sweep
@@ -34,6 +34,16 @@ def homes(tmp_path_factory):
     words = ["trainer.max_epochs=9", "model.dropout=0.2"]
     planted(folder / "sweeps" / "narrow" / "abcdef0123", str(file), words, studies=["fold=0", "fold=1"])
     return [folder / "sweeps" / "fusion" / "0123456789", folder / "sweeps" / "narrow" / "abcdef0123"]
+
+
+def test_searches_on_different_cohorts_are_said_to_be(homes, tmp_path):
+    copies = [shutil.copytree(home, tmp_path / str(number)) for number, home in enumerate(homes)]
+    for number, copy in enumerate(copies):
+        path = copy / "sweep.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"cohort": f"content-{number}"}))
+    with pytest.warns(Note, match="different cohorts"):
+        page = compare_sweeps([*map(str, copies), f"run.root={tmp_path / 'runs'}"], Console(quiet=True))
+    assert "content-0" in text_of(page) and "content-1" in text_of(page)
 
 
 def test_searches_are_laid_beside_each_other(homes, tmp_path):

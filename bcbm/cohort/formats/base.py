@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.system.content import file_key
+from bcbm.system.files import files_below
 
 if TYPE_CHECKING:  # names of formats are known without tables
     from bcbm.cohort.download import Download
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # names of formats are known without tables
 def files_content(root: Path) -> str:
     """A name for the content of all files below a folder, wherever it lies; for each see `file_key`."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+    for path in files_below(root):
         digest.update(os.fsencode(path.relative_to(root)) + b"\0" + file_key(path))
     return digest.hexdigest()[:16]
 
