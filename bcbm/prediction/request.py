@@ -11,8 +11,7 @@ from bcbm.config.compose import compose
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
 from bcbm.imaging.headers import is_dicom
-from bcbm.prediction.bundle import ENCODER, EXPERIMENT
-from bcbm.prediction.export import PREPARED
+from bcbm.prediction.bundle import ENCODER, EXPERIMENT, PREPARED
 from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import predict
 from bcbm.prediction.study import holds_volumes, study_files, write_study
