@@ -26,16 +26,13 @@ class StudyPicture(NamedTuple):
     page: Path | None
 
 
-def study_pictures(
-    lesions: Lesions, form: Form, folder: Path, viewers: Path, jobs: int
-) -> Iterator[StudyPicture]:
+def study_pictures(lesions: Lesions, form: Form, folder: Path, jobs: int) -> Iterator[StudyPicture]:
     """Draw the studies whose images were read, the first ones of many, while this process goes on.
 
     Args:
         lesions: that are predicted.
         form: which form of a header to believe where the two disagree.
-        folder: gets a PNG a study.
-        viewers: gets a page a study to scroll through in place of older ones, where `niivue` is installed.
+        folder: gets a PNG a study and, where `niivue` is installed, a page to scroll through it.
         jobs: processes, as joblib counts them.
 
     Returns:
@@ -51,30 +48,28 @@ def study_pictures(
     table = lesions.entering
     drawn = (table["image_path"] != "") & (table["mask_path"] != "")
     names = list(dict.fromkeys(table.loc[drawn, "study_id"]))[:MOST]
-    for old in viewers.glob("*.html"):
-        old.unlink()
     script = niivue()
     return workers(jobs, return_as="generator")(
         delayed(_draw_study)(
-            *(str(name), table[table["study_id"] == name], root, form, folder / f"{number}.png"),
-            *(viewers / f"{number}.html" if script else None, script),
+            str(name), table[table["study_id"] == name], root, form, folder / str(number), script
         )
         for number, name in enumerate(names)
     )
 
 
 def _draw_study(
-    name: str, rows: pd.DataFrame, root: Path, form: Form, file: Path, page: Path | None, script: str | None
+    name: str, rows: pd.DataFrame, root: Path, form: Form, place: Path, script: str | None
 ) -> StudyPicture:
-    """Draw a study, and write its page where there is a script for it."""
+    """Draw a study and, with the script of `niivue`, write its page; both files are called like `place`."""
     from bcbm.report.figures.ingest import study_figure  # a second to import
     from bcbm.report.pages.viewer import write_viewer
 
+    picture, page = place.with_suffix(".png"), place.with_suffix(".html") if script else None
     for image, masks in _scans(rows, root, form):
-        study_figure(image, list(masks.values()), file, names=[key.rpartition("/")[2] for key in masks])
+        study_figure(image, list(masks.values()), picture, names=[key.rpartition("/")[2] for key in masks])
         if page and script:
             write_viewer(page, name, image, masks, script)
-    return StudyPicture(name, file, page)
+    return StudyPicture(name, picture, page)
 
 
 def lesion_pictures(

@@ -1,6 +1,6 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
-from bcbm.imaging.pictures import study_pictures
+from bcbm.imaging.pictures import StudyPicture, study_pictures
 from bcbm.prediction.doubt import MEASURES
 from bcbm.prediction.model import ModelRecord, Prediction, TrainedModel, read_model
 from bcbm.prediction.overlap import trained_on
@@ -63,13 +63,11 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         print_line(console, f"[yellow]note[/] {text}")
     if record.refitted:
         print_line(console, f"[yellow]note[/] {REFITTED}")
-    with ThreadPoolExecutor(1) as beside:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as beside:
         reading = beside.submit(read_model, record.folder)  # libraries that take seconds to import
         config, lesions = prepared(record, config, console)
+        drawn = study_pictures(lesions, config.cohort.form, Path(folder), config.prepared.jobs)
         model = reading.result()
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        place, jobs = out / "scans", config.prepared.jobs
-        drawn = study_pictures(lesions, config.cohort.form, Path(folder), place, jobs)
         members = predicted(model, config, lesions, console)
         table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
         seen = [member.encoded for member in members if member.encoded is not None]
@@ -80,13 +78,25 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         write_whole(out / "predictions.csv", spreadsheet_csv(table))
         page = out / "report.html"
         write_page(
-            *(page, table, judged.rename(columns=MEASURES), list(drawn)),
+            *(page, table, judged.rename(columns=MEASURES), _with_pages(drawn, out / "scans")),
             *(model.results, model.training, config.predict.coverage),
             refitted=model.refitted,
         )
     _report(table, model, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
+
+
+def _with_pages(drawn: Iterable[StudyPicture], folder: Path) -> list[StudyPicture]:
+    """The pictures of studies, with their pages in a folder, in place of older ones."""
+    pictures = list(drawn)
+    for old in folder.glob("*.html"):
+        old.unlink()
+    for number, picture in enumerate(pictures):
+        if picture.page is not None:
+            write_whole(folder / picture.page.name, picture.page.read_bytes())
+            pictures[number] = picture._replace(page=folder / picture.page.name)
+    return pictures
 
 
 def prepared(
