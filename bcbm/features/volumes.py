@@ -278,6 +278,8 @@ def _box(file: gzip.GzipFile, reader: sitk.ImageFileReader, header: "Nifti1Heade
     for place in range(depth):
         values = np.empty_like(empty)
         _fill(file, values)
+        if not values.any():  # as nearly all of a mask's
+            continue
         odd += _odd(values)
         if np.fmax.reduce(values, axis=None) > 0.5:
             drawn[place] = values

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,44 +13,63 @@ from bcbm.features.masks import lesion_region
 from bcbm.features.volumes import open_box, read_stored
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.studies import studies_of
+from bcbm.system.pool import workers
 
 MOST = 20  # studies that are drawn
 
 
-def study_pictures(
-    lesions: Lesions, form: Form, folder: Path, viewers: Path
-) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Draw the studies whose images were read, the first ones of many.
+class StudyPicture(NamedTuple):
+    """The name of a study, its picture, and a page to scroll through it, if there is one."""
+
+    study: str
+    picture: Path
+    page: Path | None
+
+
+def study_pictures(lesions: Lesions, form: Form, folder: Path, jobs: int) -> Iterator[StudyPicture]:
+    """Draw the studies whose images were read, the first ones of many, while this process goes on.
 
     Args:
-        lesions: that were predicted.
+        lesions: that are predicted.
         form: which form of a header to believe where the two disagree.
-        folder: gets a PNG a study.
-        viewers: gets a page a study to scroll through in place of older ones, where `niivue` is installed.
+        folder: gets a PNG a study and, where `niivue` is installed, a page to scroll through it.
+        jobs: processes, as joblib counts them.
 
     Returns:
-        The pictures and the pages, by the name of their study.
+        What they give, a study after the other; with one job each is drawn when it is asked for.
     """
     root = lesions.root
     if root is None or "appearance" not in lesions.values:
-        return {}, {}
-    from bcbm.report.figures.ingest import study_figure  # a second to import
-    from bcbm.report.pages.viewer import niivue, write_viewer
+        return iter(())
+    from joblib import delayed
+
+    from bcbm.report.pages.viewer import niivue
 
     table = lesions.entering
-    names = list(dict.fromkeys(table.loc[table["image_path"] != "", "study_id"]))[:MOST]
-    files: dict[str, Path] = {}
-    pages: dict[str, Path] = {}
-    for old in viewers.glob("*.html"):
-        old.unlink()
-    for number, name in enumerate(map(str, names)):
-        for image, masks in _scans(table[table["study_id"] == name], root, form):
-            files[name] = folder / f"{number}.png"
-            study_figure(image, list(masks.values()), files[name])
-            if niivue():
-                pages[name] = viewers / f"{number}.html"
-                write_viewer(pages[name], name, image, masks)
-    return files, pages
+    drawn = (table["image_path"] != "") & (table["mask_path"] != "")
+    names = list(dict.fromkeys(table.loc[drawn, "study_id"]))[:MOST]
+    script = niivue()
+    return workers(jobs, return_as="generator")(
+        delayed(_draw_study)(
+            str(name), table[table["study_id"] == name], root, form, folder / str(number), script
+        )
+        for number, name in enumerate(names)
+    )
+
+
+def _draw_study(
+    name: str, rows: pd.DataFrame, root: Path, form: Form, place: Path, script: str | None
+) -> StudyPicture:
+    """Draw a study and, with the script of `niivue`, write its page; both files are called like `place`."""
+    from bcbm.report.figures.ingest import study_figure  # a second to import
+    from bcbm.report.pages.viewer import write_viewer
+
+    picture, page = place.with_suffix(".png"), place.with_suffix(".html") if script else None
+    for image, masks in _scans(rows, root, form):
+        study_figure(image, list(masks.values()), picture, names=[key.rpartition("/")[2] for key in masks])
+        if page and script:
+            write_viewer(page, name, image, masks, script)
+    return StudyPicture(name, picture, page)
 
 
 def lesion_pictures(

@@ -13,7 +13,7 @@ from bcbm.prediction.bundle import AGAIN, REFITTED
 from bcbm.statistics.subtype import NEEDED, SIGNS
 
 if TYPE_CHECKING:
-    from bcbm.prediction.model import TrainedModel
+    from bcbm.prediction.model import ModelRecord, TrainedModel
 
 TRAINING = ("invented", "labels", "volume", "acquisition", "scanners", "salt", "contents")
 OWN_TASK = ("targets", "sequences", "missing", "aggregate")  # of a network, as its configuration has them
@@ -21,7 +21,7 @@ CLASSES = ("positive", "negative")
 
 
 def require_agreement(model: "TrainedModel", names: Sequence[str], experiment: Mapping[str, Any]) -> None:
-    """Refuse a model whose files contradict each other, or hold what no export writes.
+    """Refuse a model whose networks contradict its other files, or hold what no export writes.
 
     Args:
         model: as it was read.
@@ -31,11 +31,23 @@ def require_agreement(model: "TrainedModel", names: Sequence[str], experiment: M
     Raises:
         InputError: the first contradiction, and how many more there are.
     """
-    texts = [*_of_networks(model, names, experiment), *_of_records(model)]
+    _refuse(model, [*_of_networks(model, names, experiment)])
+
+
+def require_sound(record: "ModelRecord") -> None:
+    """Refuse a model that says of itself what no export writes.
+
+    Raises:
+        InputError: the first such thing, and how many more there are.
+    """
+    _refuse(record, [*_of_records(record)])
+
+
+def _refuse(record: "ModelRecord", texts: Sequence[str]) -> None:
     if texts:
         more = f", and {len(texts) - 1} more" * (len(texts) > 1)
         found = f"has files that do not belong together: {texts[0]}{more}"
-        raise InputError(Problem(str(model.folder), found, AGAIN))
+        raise InputError(Problem(str(record.folder), found, AGAIN))
 
 
 def _of_networks(model: "TrainedModel", names: Sequence[str], experiment: Mapping[str, Any]) -> Iterator[str]:
@@ -74,9 +86,13 @@ def _of_networks(model: "TrainedModel", names: Sequence[str], experiment: Mappin
             if not isinstance(value, int | float) or not (isnan(value) or 0 <= value <= 1)
         )
         yield from (f"{name} {text}" for text in network.faults)
+    blocks = [(block["fold"], block["target"]) for block in model.out_of_fold]
+    expected = {(network.fold, target) for network in model.networks for target in targets}
+    if set(blocks) != expected or (len(blocks) > len(expected) and not model.refitted):
+        yield "its predictions out of fold are not those of its networks and targets"
 
 
-def _of_records(model: "TrainedModel") -> Iterator[str]:
+def _of_records(model: "ModelRecord") -> Iterator[str]:
     signs = model.training.get("receptors", {})
     if any(len(key) != len(NEEDED) or set(key) - set(SIGNS) for key in signs) or not all(
         isinstance(count, int) and count >= 0 for count in signs.values()
@@ -92,10 +108,6 @@ def _of_records(model: "TrainedModel") -> Iterator[str]:
         ):
             if target not in record:
                 yield f"it has no {words} of {target}"
-    blocks = [(block["fold"], block["target"]) for block in model.out_of_fold]
-    expected = {(network.fold, target) for network in model.networks for target in model.targets}
-    if set(blocks) != expected or (len(blocks) > len(expected) and not model.refitted):
-        yield "its predictions out of fold are not those of its networks and targets"
     values = [value for block in model.out_of_fold for name in CLASSES for value in block[name]]
     if not all(0 <= value <= 1 for value in values):
         yield "a prediction out of fold is no probability"

@@ -34,6 +34,25 @@ CARD, SUMS = "docs/README.md", "checksums.txt"
 ALWAYS = (EXPERIMENT, TRAINING, RANGES, OUT_OF_FOLD, RESULTS, CARD)  # in every model, beside its networks
 PLACE = 66  # where the name of a file begins in its line of SUMS
 AGAIN = "copy the model again from where it was exported, or export its run again"
+# Of the configuration, what preparation and batches read; no place of a file is among it.
+PREPARED = {
+    "cohort": ("policy", "position", "overlap", "form", "parts", "label_value", "targets"),
+    "features": (
+        *("radiomics", "axes", "crop_size", "crop_spacing", "crop_margin", "crop_intensity"),
+        *("harmonise", "shells", "coordinates"),
+    ),
+    "task": ("targets", "modalities", "sequences", "missing", "aggregate"),
+    "model": (
+        "kind",
+        "encoder",
+        "stem",
+        "stem_stride",
+        "max_pool",
+        "widen",
+        "mask_channel",
+        "shell_channels",
+    ),
+}
 
 
 def network_files(name: str) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from bcbm.prediction.bundle import (
     EXPERIMENT,
     METADATA,
     OUT_OF_FOLD,
+    PREPARED,
     RANGES,
     RESULTS,
     TRAINING,
@@ -49,26 +50,6 @@ from bcbm.system.files import bytes_of, strict_json
 from bcbm.system.words import counted, size
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import listed, print_line, say
-
-# Of the configuration, what preparation and batches read; no place of a file is among it.
-PREPARED = {
-    "cohort": ("policy", "position", "overlap", "form", "parts", "label_value", "targets"),
-    "features": (
-        *("radiomics", "axes", "crop_size", "crop_spacing", "crop_margin", "crop_intensity"),
-        *("harmonise", "shells", "coordinates"),
-    ),
-    "task": ("targets", "modalities", "sequences", "missing", "aggregate"),
-    "model": (
-        "kind",
-        "encoder",
-        "stem",
-        "stem_stride",
-        "max_pool",
-        "widen",
-        "mask_channel",
-        "shell_channels",
-    ),
-}
 
 
 def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, refit: bool = False) -> None:

@@ -15,10 +15,11 @@ from bcbm.config.reading import read_yaml
 from bcbm.config.schema import Config
 from bcbm.config.schema.training import Model
 from bcbm.errors import readable
-from bcbm.prediction.agreement import column_faults, require_agreement
+from bcbm.prediction.agreement import column_faults, require_agreement, require_sound
 from bcbm.prediction.bundle import (
     AGAIN,
     EXPERIMENT,
+    METADATA,
     OUT_OF_FOLD,
     RANGES,
     RESULTS,
@@ -222,12 +223,11 @@ Training = TrainedNetwork | TraditionalModel
 
 
 @dataclass(frozen=True)
-class TrainedModel:
-    """What a model's folder holds, each file held against its sum.
+class ModelRecord:
+    """What a model's folder says of itself, which is read without what its networks are made with.
 
     Attributes:
         folder: where it lies; `identity`: a sum of all that is in it.
-        networks: its ensemble, all of one kind.
         targets: that it predicts.
         leaky: its run was.
         refitted: its networks were trained on all patients, and the figures are those of its run's folds.
@@ -242,7 +242,6 @@ class TrainedModel:
 
     folder: Path
     identity: str
-    networks: tuple[Training, ...]
     targets: tuple[str, ...]
     leaky: bool
     refitted: bool
@@ -262,6 +261,13 @@ class TrainedModel:
 
         return doubt_from(self.ranges, self.training["scanners"])
 
+
+@dataclass(frozen=True)
+class TrainedModel(ModelRecord):
+    """A model as it is used: `networks` is its ensemble, all of one kind."""
+
+    networks: tuple[Training, ...]
+
     @property
     def thresholds(self) -> dict[str, float]:
         """From which probability on the ensemble calls a patient positive: the mean over its networks."""
@@ -272,12 +278,12 @@ class TrainedModel:
         return means
 
 
-def read_model(folder: Path) -> TrainedModel:
-    """Read a model.
+def read_record(folder: Path) -> ModelRecord:
+    """Read a model but for its networks, each file held against its sum.
 
     Raises:
         InputError: it is not a model, a file is missing or has a byte changed, a newer version wrote it, or
-            its files do not belong together.
+            no export writes what it holds.
     """
     from safetensors.numpy import load_file
 
@@ -285,10 +291,9 @@ def read_model(folder: Path) -> TrainedModel:
     own = metadata["bcbm"]
     with readable(folder, AGAIN):
         unseen = read_part(folder, OUT_OF_FOLD)
-        model = TrainedModel(
+        record = ModelRecord(
             folder,
             bundle_sum(folder),
-            tuple(_member(folder, name) for name in own["networks"]),
             tuple(metadata["network_data_format"]["outputs"]["pred"]["channel_def"].values()),
             bool(own["leaky"]),
             own.get("refit") is not None,
@@ -301,7 +306,22 @@ def read_model(folder: Path) -> TrainedModel:
             unseen["apart"],
             without_nulls(read_part(folder, RESULTS)),
         )
-        require_agreement(model, own["networks"], read_yaml(folder / EXPERIMENT))
+        require_sound(record)
+        return record
+
+
+def read_model(folder: Path) -> TrainedModel:
+    """Read a model.
+
+    Raises:
+        InputError: as `read_record`, or its files do not belong together.
+    """
+    record = read_record(folder)
+    with readable(folder, AGAIN):
+        names = read_part(folder, METADATA)["bcbm"]["networks"]
+        networks = tuple(_member(folder, name) for name in names)
+        model = TrainedModel(**vars(record), networks=networks)
+        require_agreement(model, names, read_yaml(folder / EXPERIMENT))
         return model
 
 

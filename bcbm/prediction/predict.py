@@ -1,6 +1,7 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,9 @@ from rich.markup import escape
 
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
-from bcbm.imaging.pictures import study_pictures
+from bcbm.imaging.pictures import StudyPicture, study_pictures
 from bcbm.prediction.doubt import MEASURES
-from bcbm.prediction.model import Prediction, TrainedModel
+from bcbm.prediction.model import ModelRecord, Prediction, TrainedModel, read_model
 from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
@@ -40,11 +41,11 @@ SHOWN = 20  # patients that the screen lists
 NAMED = 5  # patients that a note names
 
 
-def predict(model: TrainedModel, config: Config, out: Path, console: Console) -> pd.DataFrame:
+def predict(record: ModelRecord, config: Config, out: Path, console: Console) -> pd.DataFrame:
     """Predict a cohort and write `predictions.parquet`, `predictions.csv` and `report.html`.
 
     Args:
-        model: used on it.
+        record: of the model that is used on it.
         config: the model's own, with the cohort in it.
         out: folder of the tables and the page.
         console: gets what is wrong with the cohort, and the predictions of a few patients.
@@ -53,29 +54,33 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
         The table, see `prediction_rows` and `with_doubt`.
 
     Raises:
-        InputError: nothing can be predicted, or its radiomics would be others than those of the training.
+        InputError: nothing can be predicted, its radiomics would be others than those of the training, or the
+            files of the model do not belong together.
     """
-    if model.leaky:
+    if record.leaky:
         print_line(console, "[bold red]LEAKY[/] this model was exported from a LEAKY run")
-    if model.training["invented"]:
+    if record.training["invented"]:
         text = "a program has drawn the patients it was trained on: what it says of others means nothing"
         print_line(console, f"[yellow]note[/] {text}")
-    if model.refitted:
+    if record.refitted:
         print_line(console, f"[yellow]note[/] {REFITTED}")
-    config, lesions = prepared(model, config, console)
-    members = predicted(model, config, lesions, console)
-    table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
-    judged = model.doubt.judged(lesions, [member.encoded for member in members if member.encoded is not None])
-    table = with_doubt(table, judged)
-    table.attrs = {"model": model.identity}
-    write_whole(out / TABLE, table.to_parquet())
-    write_whole(out / "predictions.csv", spreadsheet_csv(table))
-    page = out / "report.html"
-    worded = judged.rename(columns=MEASURES)
-    with TemporaryDirectory() as folder:
-        drawn = study_pictures(lesions, config.cohort.form, Path(folder), out / "scans")
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(read_model, record.folder)  # libraries that take seconds to import
+        config, lesions = prepared(record, config, console)
+        drawn = study_pictures(lesions, config.cohort.form, Path(folder), config.prepared.jobs)
+        model = reading.result()
+        members = predicted(model, config, lesions, console)
+        table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
+        seen = [member.encoded for member in members if member.encoded is not None]
+        judged = model.doubt.judged(lesions, seen)
+        table = with_doubt(table, judged)
+        table.attrs = {"model": model.identity}
+        write_whole(out / TABLE, table.to_parquet())
+        write_whole(out / "predictions.csv", spreadsheet_csv(table))
+        page = out / "report.html"
         write_page(
-            *(page, table, worded, *drawn, model.results, model.training, config.predict.coverage),
+            *(page, table, judged.rename(columns=MEASURES), _with_pages(drawn, out / "scans")),
+            *(model.results, model.training, config.predict.coverage),
             refitted=model.refitted,
         )
     _report(table, model, console)
@@ -83,8 +88,20 @@ def predict(model: TrainedModel, config: Config, out: Path, console: Console) ->
     return table
 
 
+def _with_pages(drawn: Iterable[StudyPicture], folder: Path) -> list[StudyPicture]:
+    """The pictures of studies, with their pages in a folder, in place of older ones."""
+    pictures = list(drawn)
+    for old in folder.glob("*.html"):
+        old.unlink()
+    for number, picture in enumerate(pictures):
+        if picture.page is not None:
+            write_whole(folder / picture.page.name, picture.page.read_bytes())
+            pictures[number] = picture._replace(page=folder / picture.page.name)
+    return pictures
+
+
 def prepared(
-    model: TrainedModel, config: Config, console: Console, labels: Labels = "none"
+    model: ModelRecord, config: Config, console: Console, labels: Labels = "none"
 ) -> tuple[Config, Lesions]:
     """The lesions of a cohort, prepared as those that a model was trained on, and the settings of that.
 
@@ -220,7 +237,7 @@ def _unpredicted(table: pd.DataFrame, predicted: pd.Series) -> pd.DataFrame:
     return rows.assign(target="", decision="", set="", trained_on=False, **numbers)
 
 
-def _require_steps(model: TrainedModel, config: Config, extracted: bool) -> None:
+def _require_steps(model: ModelRecord, config: Config, extracted: bool) -> None:
     """Refuse to prepare lesions in another way than those that a model was trained on."""
     from bcbm.features.radiomics import provenance
 

@@ -3,20 +3,19 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
-from bcbm.imaging.headers import is_dicom
-from bcbm.prediction.bundle import ENCODER, EXPERIMENT
-from bcbm.prediction.export import PREPARED
-from bcbm.prediction.model import read_model
-from bcbm.prediction.predict import predict
-from bcbm.prediction.study import holds_volumes, study_files, write_study
+from bcbm.prediction.bundle import ENCODER, EXPERIMENT, PREPARED, check_bundle
 from bcbm.system.files import files_below
+from bcbm.system.pool import loading
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILES = ("image", "mask")  # words of a single study
 STUDY = (*FILES, "dicom")
@@ -24,9 +23,16 @@ DICOM = ("ingest.brain", "ingest.series")  # of the keys of ingest, what a folde
 COHORT = ("cohort.root=", "cohort.synthetic.", "cohort=")  # how words begin that name a cohort
 FREE = ("cohort.form", "cohort.label_value")  # of a model's settings, what another cohort may need otherwise
 GROUPS = ("cohort", "prepared", "predict")
+LOADED = (  # by the workers, while this process imports what it needs itself
+    "bcbm.preparation.studies",
+    "radiomics.featureextractor",
+    "bcbm.imaging.pictures",
+    "bcbm.report.figures.ingest",
+    "bcbm.report.pages.viewer",
+)
 
 
-def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
+def answer(words: Sequence[str], console: Console) -> "pd.DataFrame":
     """Do what the words of a command line ask for; returns the table of predictions.
 
     Raises:
@@ -47,19 +53,27 @@ def answer(words: Sequence[str], console: Console) -> pd.DataFrame:
             "predict: say what to predict: cohort.root=DIR, a study's folder, image= and mask=, or dicom=DIR"
         )
     check_settings("predict", [word for word in settings if word.partition("=")[0] not in DICOM], GROUPS)
-    model = read_model(places[0])
+    check_bundle(places[0])
     settings = [f"predict.{word}" if word.startswith("out=") else word for word in settings]
     settings = [*base_settings(places[0]), *settings]
-    with TemporaryDirectory() as folder:
+    config = compose(settings)
+    with TemporaryDirectory() as folder, loading(config.prepared.jobs, LOADED):
+        from bcbm.prediction.model import read_record
+        from bcbm.prediction.predict import predict
+
+        record = read_record(places[0])
         if own or len(places) == 2:
-            study = _study(Path(folder), own, places[1:], compose(settings), console)
+            study = _study(Path(folder), own, places[1:], config, console)
             settings.append(f"cohort.root={study}")
         config = compose(settings)
-        return predict(model, config, Path(config.predict.out).expanduser(), console)
+        return predict(record, config, Path(config.predict.out).expanduser(), console)
 
 
 def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config, console: Console) -> Path:
     """The table of a single study, or of a patient's DICOM files."""
+    from bcbm.imaging.headers import is_dicom
+    from bcbm.prediction.study import holds_volumes, study_files, write_study
+
     dicom = Path(own["dicom"]).expanduser() if set(own) == {"dicom"} else None
     if places and not holds_volumes(places[0]) and any(map(is_dicom, files_below(places[0]))):
         dicom = places[0]

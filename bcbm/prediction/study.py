@@ -8,7 +8,7 @@ import pandas as pd
 
 from bcbm.errors import InputError, Problem
 from bcbm.features.masks import label_values
-from bcbm.features.volumes import open_volume
+from bcbm.features.volumes import open_box
 
 ENDINGS = (".nii.gz", ".nii")
 MOST_VALUES = 50  # label values of a mask beyond which it is none
@@ -90,7 +90,7 @@ def write_study(
 def _values(mask: Path) -> list[str]:
     """The label values of a mask's lesions; one that is empty where a file has one, or cannot be read."""
     try:
-        values = [value for value, _ in label_values(open_volume(mask).values)]
+        values = [value for value, _ in label_values(open_box(mask).values)]
     except ValueError:  # which the survey of the cohort says
         return [""]
     several = 1 < len(values) <= MOST_VALUES

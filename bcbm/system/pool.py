@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -48,6 +49,31 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
         return results
 
     return work
+
+
+@contextmanager
+def loading(jobs: int, modules: tuple[str, ...]) -> Iterator[None]:
+    """Have the workers of what is inside import modules from now on, while this process goes on.
+
+    Args:
+        jobs: as of `workers`; where it is one, nobody is there to do so.
+        modules: by name.
+    """
+    from joblib import delayed, effective_n_jobs
+
+    size = effective_n_jobs(jobs)
+    work = workers(jobs, return_as="generator_unordered") if size > 1 else iter
+    loads = work([delayed(_load)(modules)] * size if size > 1 else [])
+    try:
+        yield
+    finally:
+        for _ in loads:  # joblib ends the workers of what nobody waits for
+            pass
+
+
+def _load(modules: tuple[str, ...]) -> None:
+    for name in modules:
+        import_module(name)
 
 
 def end(processes: Iterable[BaseProcess], number: signal.Signals | None = None) -> None:

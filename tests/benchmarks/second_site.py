@@ -1,9 +1,9 @@
 """A model of the first synthetic site on new patients of its own and on the second site's.
 
-    python tests/benchmarks/second_site.py FOLDER [key=value ...]
+    python tests/benchmarks/second_site.py FOLDER [patients=200] [key=value ...]
 
-The words, such as `cohort.synthetic.images=false task.modalities=[radiomics,position]`, go to the fit; the
-validation cohorts have 200 patients. A row a site and target: AUROC, calibration in the large and Brier
+Other words, such as `cohort.synthetic.images=false task.modalities=[radiomics,position]`, go to the fit; the
+validation cohorts have so many patients. A row a site and target: AUROC, calibration in the large and Brier
 score, frozen and after each recalibration inside the cohort, and how often conformal sets of 0.9 hold
 positive and negative patients.
 
@@ -29,13 +29,15 @@ def main(folder, words):
     """Print the table."""
     quiet, model = Console(quiet=True), folder / "model"
     if not model.exists():
-        export(run(compose([f"run.root={folder}", "tracking.to=[]", *words]), quiet), model, quiet)
+        own = [word for word in words if not word.startswith("patients=")]
+        export(run(compose([f"run.root={folder}", "tracking.to=[]", *own]), quiet), model, quiet)
+    count = next((word.partition("=")[2] for word in words if word.startswith("patients=")), "200")
     embedded = [word for word in words if word.startswith("cohort.synthetic.images")]
     print(
         "site    target  AUROC [95 % CI]    in the large: frozen, after   Brier: frozen, after   sets: +, -"
     )
     for name, site in SITES.items():
-        settings = [*embedded, *site, "cohort.synthetic.patients=200", f"out={folder / name}"]
+        settings = [*embedded, *site, f"cohort.synthetic.patients={count}", f"out={folder / name}"]
         content = validate([str(model), *settings], quiet)
         (cohort,) = content["cohorts"]
         for target, block in cohort["results"]["receptors"].items():

@@ -30,7 +30,7 @@ def page(tmp_path_factory):
     image.SetDirection((0, -1, 0, 1, 0, 0, 0, 0, 1))  # as a scanner may store it
     lesion = ball & (x > 24) & (y > 24) & (z > 12)
     path = tmp_path_factory.mktemp("viewer") / "scan.html"
-    write_viewer(path, "<b>study</b>", image, {"study/left <i>front": lesion})
+    write_viewer(path, "<b>study</b>", image, {"study/left <i>front": lesion}, niivue())
     return path, image, lesion
 
 

@@ -48,3 +48,22 @@ def test_what_asks_for_an_end_waits_in_a_process_that_is_not_ready_for_it(tmp_pa
     words, environment = [sys.executable, tmp_path / "mask.py"], {**os.environ, "PYTHONPATH": str(HOME)}
     process = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert (process.stdout, process.stderr) == ("True\n", "")
+
+
+LOADING = """
+import sys
+from math import sqrt
+from joblib import delayed
+from bcbm.system.pool import loading, workers
+with loading(2, ("told",)):
+    print(*workers(2, return_as="generator")(delayed(sqrt)(number) for number in (1, 4, 9)))
+print("told" in sys.modules)
+"""
+
+
+def test_workers_import_what_they_are_told_to_and_work_on_beside(tmp_path):
+    (tmp_path / "told.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write('.')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{HOME}"}
+    process = subprocess.run([sys.executable, "-c", LOADING], env=environment, capture_output=True, text=True)
+    assert (process.stdout.split(), process.stderr) == (["1.0", "2.0", "3.0", "False"], "")
+    assert (tmp_path / "imported").read_text() in (".", "..")  # by one worker, or by both

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bcbm.features.volumes import bounding_box
 from bcbm.report.figures.cohort import OUTLINE
 from bcbm.report.figures.saving import save_png
 
@@ -18,17 +19,23 @@ _LEFT = ("R", "R", "A")  # what is on the left of an axial, a coronal and a sagi
 
 
 def study_figure(
-    image: sitk.Image, masks: Sequence[np.ndarray], path: Path, through: np.ndarray | None = None
+    image: sitk.Image,
+    masks: Sequence[np.ndarray],
+    path: Path,
+    through: np.ndarray | None = None,
+    names: Sequence[str] = (),
 ) -> None:
     """Write the three planes through the largest mask, or the image's middle, then axial ones through others.
 
-    All masks are outlined. The patient's right is on the left.
+    All masks are outlined, in colour the one that a plane goes through; of the planes as much is shown as is
+    above 0. The patient's right is on the left.
 
     Args:
         image: any orientation.
         masks: booleans (z, y, x) on its grid.
         path: the PNG to write.
         through: the mask that the planes go through, and no others; None: as said above.
+        names: of the masks, for the planes through them.
     """
     turn = sitk.DICOMOrientImageFilter()
     turn.SetDesiredCoordinateOrientation("LPS")
@@ -40,34 +47,39 @@ def study_figure(
     def upright(mask: np.ndarray) -> np.ndarray:
         return np.flip(mask.transpose(order), flipped)  # no copy of a volume
 
-    lesions = sorted(map(upright, masks), key=np.count_nonzero, reverse=True)
+    named = zip(map(upright, masks), names or [""] * len(masks), strict=True)
+    lesions = sorted(named, key=lambda item: -np.count_nonzero(item[0]))
     outlined = np.zeros(shown.shape, bool)
-    for lesion in lesions:
+    for lesion, _ in lesions:
         outlined |= lesion
+    head = bounding_box(((shown > 0) | outlined).view(np.uint8)) or (slice(None),) * 3
     low, high = np.percentile(shown[shown > 0], [1, 99.5]) if (shown > 0).any() else (0, 1)
     others = lesions[1 : 1 + _MOST] if through is None else []
     rows = -(-len(others) // _ROW)
     figure = Figure(figsize=(3 * _SIDE, _SIDE * (1 + rows / 2)), facecolor="black")
     grid = figure.add_gridspec(1 + rows, _ROW, height_ratios=[2] + [1] * rows, wspace=0, hspace=0)
 
-    def draw(axes: Axes, axis: int, place: int) -> None:
+    def draw(axes: Axes, axis: int, place: int, own: np.ndarray, name: str) -> None:
         height, width = (size for other, size in enumerate(spacing) if other != axis)
         origin: Literal["lower", "upper"] = "lower" if axis else "upper"
-        plane, outline = (np.take(values, place, axis=axis) for values in (shown, outlined))
-        axes.imshow(plane, cmap="gray", vmin=low, vmax=high, aspect=height / width, origin=origin)
-        if outline.any() and not outline.all():
-            axes.contour(outline, levels=[0.5], colors=[OUTLINE], linewidths=0.8)
+        box = tuple(place if other == axis else span for other, span in enumerate(head))
+        axes.imshow(shown[box], cmap="gray", vmin=low, vmax=high, aspect=height / width, origin=origin)
+        for outline, colour in ((outlined[box] & ~own[box], "white"), (own[box], OUTLINE)):
+            if outline.any() and not outline.all():
+                axes.contour(outline, levels=[0.5], colors=[colour], linewidths=0.8)
         axes.text(0.02, 0.5, _LEFT[axis], transform=axes.transAxes, color="white", fontsize=7, va="center")
+        axes.text(0.02, 0.98, name, transform=axes.transAxes, color="white", fontsize=6, va="top")
         axes.axis("off")
 
-    if through is not None:
-        middle = _middle(upright(through))
-    else:
-        middle = _middle(lesions[0]) if lesions else np.array(shown.shape) // 2
+    first, name = lesions[0] if lesions else (outlined, "")
+    first, name = (first, name) if through is None else (upright(through), "")
+    middle = _middle(first) if first.any() else np.array(shown.shape) // 2
     for axis in range(3):
-        draw(figure.add_subplot(grid[0, 2 * axis : 2 * axis + 2]), axis, middle[axis])
-    for number, lesion in enumerate(others):
-        draw(figure.add_subplot(grid[1 + number // _ROW, number % _ROW]), 0, _middle(lesion)[0])
+        axes = figure.add_subplot(grid[0, 2 * axis : 2 * axis + 2])
+        draw(axes, axis, middle[axis], first, name if axis == 0 else "")
+    for number, (lesion, name) in enumerate(others):
+        axes = figure.add_subplot(grid[1 + number // _ROW, number % _ROW])
+        draw(axes, 0, _middle(lesion)[0], lesion, name)
     figure.subplots_adjust(0, 0, 1, 1)
     save_png(figure, path, dpi=90)
 

@@ -1,6 +1,6 @@
 """The page of `bcbm predict`: what a model says of patients, and what is known of the model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ def write_page(
     path: Path,
     table: pd.DataFrame,
     judged: pd.DataFrame,
-    pictures: Mapping[str, Path],
-    viewers: Mapping[str, Path],
+    scans: Sequence[tuple[str, Path, Path | None]],
     results: Results,
     training: Mapping[str, Any],
     coverage: float,
@@ -33,7 +32,7 @@ def write_page(
         path: the HTML file.
         table: of predictions.
         judged: how odd its patients are: a column a measure, under its words, then `doubt` and `odd`.
-        pictures: of its studies, by name; `viewers`: pages to scroll through them, in a folder beside it.
+        scans: of its studies the name, the picture, and a page to scroll through it, in a folder beside it.
         results: of the model's run.
         training: counts of its training lesions.
         coverage: of the sets.
@@ -48,8 +47,8 @@ def write_page(
         targets=list(results["receptors"]),
         levels=levels,
         doubts=_doubts(judged),
-        pictures={name: embedded(file.parent, file.name) for name, file in pictures.items()},
-        viewers={name: file.relative_to(path.parent).as_posix() for name, file in viewers.items()},
+        pictures={name: embedded(file.parent, file.name) for name, file, _ in scans},
+        viewers={name: page.relative_to(path.parent).as_posix() for name, _, page in scans if page},
         failed=[dict(zip(failed.columns, row, strict=True)) for row in failed.itertuples(index=False)],
         results=results,
         training=training,

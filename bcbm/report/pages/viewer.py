@@ -3,24 +3,24 @@
 import base64
 import gzip
 import hashlib
-import re
 import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import nibabel
 import numpy as np
 import SimpleITK as sitk
 
 from bcbm.errors import Note
+from bcbm.features.volumes import bounding_box
 from bcbm.report.pages.page import write_html
 
 PACKAGE = "ipyniivue"  # brings niivue along (BSD-2-Clause): in its widget, as the text of a module,
-MODULE = re.compile(r'="((?:[^"\\%]|%[0-9A-F]{2}){1000000,})"')  # for pages that it saves; none is as long
+LEAST = 1_000_000  # characters, percent-encoded, for pages that it saves; nothing else in quotes is as long
 SCRIPT = Path(__file__).parents[1] / "templates" / "viewer.js"
 FINEST = 1.0  # mm; of finer voxels so many are taken together
 GREYS = (1.0, 99.5)  # percentiles of the voxels above 0 that are black and white
@@ -37,23 +37,26 @@ def niivue() -> str | None:
     if spec is None or spec.origin is None:
         return None
     widget = Path(spec.origin).parent / "static" / "widget.js"
-    module = MODULE.search(widget.read_text(encoding="utf-8")) if widget.is_file() else None
-    if module is None:
+    quoted = widget.read_text(encoding="utf-8").split('"') if widget.is_file() else [""]
+    if len(module := max(quoted, key=len)) < LEAST or "\\" in module:
         text = f"{widget} does not hold niivue where bcbm looks for it: predictions get no viewers; "
         text += "pip install 'bcbm[viewer]' brings a version that does"
         warnings.warn(text, Note, stacklevel=2)
         return None
-    return _packed(unquote(module[1]).encode())
+    return _packed(unquote_to_bytes(module))
 
 
-def write_viewer(path: Path, name: str, image: sitk.Image, masks: Mapping[str, np.ndarray]) -> None:
-    """Write the page of a scan, whole or not at all; `niivue` is there.
+def write_viewer(
+    path: Path, name: str, image: sitk.Image, masks: Mapping[str, np.ndarray], module: str
+) -> None:
+    """Write the page of a scan, whole or not at all.
 
     Args:
         path: the HTML file.
         name: of the study.
         image: any orientation.
         masks: booleans (z, y, x) on its grid, by lesion.
+        module: of `niivue`.
     """
     lesions = np.zeros(image.GetSize()[::-1], np.float32)
     for mask in masks.values():
@@ -74,7 +77,7 @@ def write_viewer(path: Path, name: str, image: sitk.Image, masks: Mapping[str, n
             if mask.any()
         ],
         coarser=max(factors) > 1,
-        niivue=niivue(),
+        niivue=module,
         version=version(PACKAGE),
         scan=_nifti(scan, _greys(sitk.GetArrayViewFromImage(scan))),
         masks=_nifti(outlined, (sitk.GetArrayViewFromImage(outlined) > 0).astype(np.uint8)),
@@ -98,7 +101,9 @@ def _nifti(image: sitk.Image, values: np.ndarray) -> str:
 
 def _middle(image: sitk.Image, mask: np.ndarray) -> list[float]:
     """The voxel of a mask that is nearest to its centre, in mm to the right, front and top."""
-    voxels = np.argwhere(mask)
+    box = bounding_box(mask.view(np.uint8))
+    assert box is not None
+    voxels = np.argwhere(mask[box]) + [span.start for span in box]
     nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
     x, y, z = image.TransformIndexToPhysicalPoint([int(place) for place in nearest[::-1]])
     return [round(-x, 1), round(-y, 1), round(z, 1)]
