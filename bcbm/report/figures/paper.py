@@ -11,14 +11,18 @@ import pandas as pd
 
 from bcbm.report.figures.cohort import draw_flow
 from bcbm.report.figures.palette import CHANCE, OKABE_ITO, stamp
-from bcbm.report.figures.run import BINS, DRAWS, GRID, primary_status, with_primary
+from bcbm.report.figures.points import (
+    calibration_points,
+    decision_points,
+    precision_points,
+    primary_status,
+    roc_points,
+    with_primary,
+    write_points,
+)
 from bcbm.report.figures.saving import save_png, save_svg
 from bcbm.report.words import interval, number
-from bcbm.statistics.calibration import reliability
-from bcbm.statistics.curves import precision_recall_curve, roc_band
-from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.metrics import patient_level
-from bcbm.system.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,43 +90,12 @@ def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses:
                 rows = rows.assign(primary=rows["patient_id"].map(status[target]))
                 parts[str(target)] = curves.data(rows)
             parts = {target: parts[target] for target in run.results["receptors"] if target in parts}
-            _write_table(pd.concat(parts, names=["target"]).reset_index("target"), folder / f"{name}.csv")
+            write_points(pd.concat(parts, names=["target"]).reset_index("target"), folder / f"{name}.csv")
             for width in WIDTHS:
                 _write(_drawn(curves, parts, run, width), folder / f"{name}-{width}mm", run)
-        _write_table(pd.DataFrame(steps), folder / "flow.csv")
+        write_points(pd.DataFrame(steps), folder / "flow.csv")
         for width in WIDTHS:
             _write(draw_flow(steps, statuses, width / INCH, 8), folder / f"flow-{width}mm", run)
-
-
-def roc_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean ROC curve of the folds with its simultaneous band; see `roc_band`."""
-    sensitivity, low, high = roc_band(rows, GRID, DRAWS, seed=0)
-    points = {"1 - specificity": GRID, "sensitivity": sensitivity, "low": low, "high": high}
-    return pd.concat([pd.DataFrame([dict.fromkeys(points, 0.0)]), pd.DataFrame(points)], ignore_index=True)
-
-
-def precision_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Precision over recall, the mean over repeats, and the share of positive patients."""
-    recall, precision = precision_recall_curve(rows)
-    share = rows.drop_duplicates("patient_id")["label"].mean()
-    return pd.DataFrame({"recall": recall, "precision": precision, "share of positives": share})
-
-
-def calibration_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Observed shares over predicted ones, of the patients of the first repeat in groups."""
-    first = rows[rows["repeat"] == rows["repeat"].min()]
-    return reliability(first["label"], first["probability"], BINS)
-
-
-def decision_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Net benefit of the model with its band, of treating all and none, and of going by a known primary."""
-    thresholds = sensible_thresholds(float(rows["label"].mean()))
-    curve = net_benefit(rows["label"], rows["probability"], thresholds)
-    low, high = net_benefit_interval(rows, thresholds, DRAWS, seed=0)
-    curve = curve.assign(low=low, high=high)
-    if rows["primary"].notna().any():
-        curve["as the primary"] = net_benefit(rows["label"], rows["primary"] == 1, thresholds)["model"]
-    return curve
 
 
 def _draw_roc(axes: Axes, points: pd.DataFrame, line: dict[str, Any], name: str, block: PatientBlock) -> None:
@@ -218,7 +191,3 @@ def _write(figure: Figure, path: Path, run: FinishedRun) -> None:
         stamp(figure, run.results["split"]["unit"], 40)
     save_png(figure, path.with_suffix(".png"), dpi=300)
     save_svg(figure, path.with_suffix(".svg"))
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.labels import PRIMARY
 from bcbm.report.figures.palette import BEST, CHANCE, FOLD, LESION, PATIENT, stamp
+from bcbm.report.figures.points import BINS, DRAWS, GRID, primary_status
 from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from bcbm.statistics.results import Results
 
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
-DRAWS = 1000  # of patients, for the bands of ROC and decision curves
-GRID = np.linspace(0, 1, 201)  # of 1 - specificity
-BINS = 8  # of the reliability plot
 
 
 def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
@@ -171,26 +168,6 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
             _legend(axes, "repeat of the cross-validation", "folds share patients: no interval")
             axes.set(xlim=(-0.6, len(repeats) - 0.4), xticks=range(len(repeats)), ylim=(-0.02, 1.02))
             axes.set_xticklabels([str(repeat + 1) for repeat in repeats])
-
-
-def with_primary(predictions: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with the status of the primary tumour as `primary`, where the lesion table has any.
-
-    Without what no curve reads, as every curve takes the rows of every target.
-    """
-    names = [name for name in predictions["target"].unique() if PRIMARY + name in lesions]
-    columns = {name: lesions.set_index("lesion_id")[PRIMARY + name] for name in names}
-    if names:
-        status = pd.concat(columns, names=["target"]).rename("primary")
-        predictions = predictions.join(status, on=["target", "lesion_id"])
-    return predictions.drop(columns=["lesion_id", "split_hash"])
-
-
-def primary_status(rows: pd.DataFrame) -> pd.Series:
-    """Status of the primary tumour by patient, of those of whom it is known, from rows of one target."""
-    if "primary" not in rows:
-        return pd.Series(dtype=float)
-    return rows.groupby("patient_id")["primary"].first().dropna()
 
 
 @contextmanager
