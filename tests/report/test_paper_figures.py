@@ -23,6 +23,7 @@ from bcbm.statistics.curves import roc_band, roc_curve
 from bcbm.statistics.resampling import resampled_counts
 
 NAMES = [*FIGURES, "flow"]
+PAGE = {"calibration": "reliability"}  # as the page calls it
 TEXT = "{http://www.w3.org/2000/svg}text"
 
 
@@ -75,6 +76,17 @@ def test_the_data_beside_the_figures_are_those_of_the_results(folder):
     assert flow["step"].tolist()[0] == "found" and flow["step"].tolist()[-1] == "analysed"
     for name in ("precision_recall", "calibration", "decision"):
         assert set(pd.read_csv(folder / f"{name}.csv")["target"]) == set(results)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_page_has_the_same_data_beside_its_figures(folder, name):
+    page = folder.parent / f"{PAGE.get(name, name)}.csv"
+    assert page.read_bytes() == (folder / f"{name}.csv").read_bytes()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_legend_says_what_the_band_of_a_roc_curve_is(folder, width):
+    assert "whole curve, 95 %" in words_of(folder / f"roc-{width}mm.svg")
 
 
 def drawn_anew(folder, to, monkeypatch, name, leaky):

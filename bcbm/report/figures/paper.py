@@ -12,6 +12,7 @@ import pandas as pd
 from bcbm.report.figures.cohort import draw_flow
 from bcbm.report.figures.palette import CHANCE, OKABE_ITO, stamp
 from bcbm.report.figures.points import (
+    BAND,
     calibration_points,
     decision_points,
     precision_points,
@@ -23,6 +24,8 @@ from bcbm.report.figures.points import (
 from bcbm.report.figures.saving import save_png, save_svg
 from bcbm.report.words import interval, number
 from bcbm.statistics.metrics import patient_level
+from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +63,7 @@ class Curves:
         together: whether one panel can hold all targets; else each has its own.
         square: whether both axes go from 0 to 1 and a diagonal is drawn.
         by_fold: whether patients are those of each fold.
+        band: what a band around the curves holds, for the legend.
     """
 
     data: Callable[[pd.DataFrame], pd.DataFrame]
@@ -68,6 +72,7 @@ class Curves:
     together: bool = True
     square: bool = True
     by_fold: bool = False
+    band: str = ""
 
 
 def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses: list[list[str]]) -> None:
@@ -90,10 +95,10 @@ def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses:
                 rows = rows.assign(primary=rows["patient_id"].map(status[target]))
                 parts[str(target)] = curves.data(rows)
             parts = {target: parts[target] for target in run.results["receptors"] if target in parts}
-            write_points(pd.concat(parts, names=["target"]).reset_index("target"), folder / f"{name}.csv")
+            write_points(parts, folder / f"{name}.csv")
             for width in WIDTHS:
                 _write(_drawn(curves, parts, run, width), folder / f"{name}-{width}mm", run)
-        write_points(pd.DataFrame(steps), folder / "flow.csv")
+        write_whole(folder / "flow.csv", spreadsheet_csv(pd.DataFrame(steps)))
         for width in WIDTHS:
             _write(draw_flow(steps, statuses, width / INCH, 8), folder / f"flow-{width}mm", run)
 
@@ -137,7 +142,7 @@ def _draw_decision(
 
 
 FIGURES = {
-    "roc": Curves(roc_points, _draw_roc, ("1 - specificity", "sensitivity"), by_fold=True),
+    "roc": Curves(roc_points, _draw_roc, ("1 - specificity", "sensitivity"), by_fold=True, band=BAND),
     "precision_recall": Curves(precision_points, _draw_precision, ("recall", "precision"), square=False),
     "calibration": Curves(calibration_points, _draw_calibration, ("predicted probability", "observed share")),
     "decision": Curves(
@@ -153,12 +158,14 @@ FIGURES = {
 def _drawn(curves: Curves, parts: dict[str, pd.DataFrame], run: FinishedRun, width: int) -> Figure:
     """A figure of so many mm: of one column a panel for all targets or one below the other; else rows."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     panels = 1 if curves.together and width == WIDTHS[0] else len(parts)
     columns = 1 if width == WIDTHS[0] else min(panels, ROW)
     rows = -(-panels // columns)
     height = width / columns * (1 if curves.together or columns > 1 else 0.6)
-    legend = 4 * (len(parts) if panels == 1 else not curves.together)  # mm
+    entries = len(parts) if panels == 1 else not curves.together
+    legend = 4 * (entries + bool(curves.band))  # mm
     figure = Figure(figsize=(width / INCH, (rows * height + legend) / INCH), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for place, (target, points) in enumerate(parts.items()):
@@ -179,9 +186,11 @@ def _drawn(curves: Curves, parts: dict[str, pd.DataFrame], run: FinishedRun, wid
     for axes in grid[panels:]:
         axes.axis("off")
     if legend:
-        lines = grid[0].get_legend_handles_labels()
-        columns = 1 if panels == 1 else len(lines[0])
-        figure.legend(*lines, loc="outside lower center", ncols=columns, handlelength=2.4)
+        lines, labels = grid[0].get_legend_handles_labels() if entries else ([], [])
+        if curves.band:
+            lines, labels = [*lines, Patch(color=CHANCE, alpha=0.3, linewidth=0)], [*labels, curves.band]
+        columns = 1 if panels == 1 else len(lines)
+        figure.legend(lines, labels, loc="outside lower center", ncols=columns, handlelength=2.4)
     return figure
 
 

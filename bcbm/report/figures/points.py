@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bcbm.system.files import write_whole
 DRAWS = 1000  # of patients, for the bands of ROC and decision curves
 GRID = np.linspace(0, 1, 201)  # of 1 - specificity
 BINS = 8  # of the reliability plot
+BAND = "whole curve, 95 %"  # what the band around a ROC curve holds
 
 
 def roc_points(rows: pd.DataFrame) -> pd.DataFrame:
@@ -69,6 +71,7 @@ def primary_status(rows: pd.DataFrame) -> pd.Series:
     return rows.groupby("patient_id")["primary"].first().dropna()
 
 
-def write_points(table: pd.DataFrame, path: Path) -> None:
-    """Write points as CSV."""
+def write_points(points: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Write points by target as CSV, a row each."""
+    table = pd.concat(points, names=["target"]).reset_index("target")
     write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
