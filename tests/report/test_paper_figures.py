@@ -56,6 +56,14 @@ def test_a_figure_has_the_width_of_the_journal_and_words_that_stay_words(folder,
     assert {float(one or other) for one, other in sizes} <= {7.0, 8.0}
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_at_the_edge_of_a_figure(folder, name, width):
+    pixels = matplotlib.image.imread(folder / f"{name}-{width}mm.png")[..., :3]
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert edge.min() == 1
+
+
 def test_colours_are_those_that_everybody_tells_apart(folder):
     allowed = {*OKABE_ITO, CHANCE, "#000000", "#ffffff"}
     for name in FIGURES:

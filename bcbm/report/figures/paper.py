@@ -165,7 +165,7 @@ def _drawn(curves: Curves, parts: dict[str, pd.DataFrame], run: FinishedRun, wid
     rows = -(-panels // columns)
     height = width / columns * (1 if curves.together or columns > 1 else 0.6)
     entries = len(parts) if panels == 1 else not curves.together
-    legend = 4 * (entries + bool(curves.band))  # mm
+    legend = 4 * entries + 8 * bool(curves.band)  # mm
     figure = Figure(figsize=(width / INCH, (rows * height + legend) / INCH), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for place, (target, points) in enumerate(parts.items()):
