@@ -3,7 +3,7 @@
 python -m bcbm.overview [DIR]
 
 DIR is run.root, by default runs. `DIR/index.html` also leads to the pages of audit, compare, leakcheck and
-sweep; the commands that train, compare or search write it anew when they end.
+sweep, and of validations in DIR; the commands that train, compare or search write it anew when they end.
 """
 
 from pathlib import Path

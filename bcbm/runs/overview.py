@@ -26,6 +26,7 @@ PAGES = {
     "leakcheck": "*/*/leakcheck.png",
     "sweeps": "*/*/report.html",
 }  # what is no run: the folder beside those of experiments, and where its pages lie in it
+VALIDATIONS = ("*/validation.json", "*/*/validation.json")  # which are written where one likes
 READ_AGAIN = "fit its experiment again in another folder, or remove it"
 SHOWN_APART = ("experiment", "seed", "split.unit")  # have columns of their own
 
@@ -79,14 +80,16 @@ def run_lines(root: Path) -> list[RunLine]:
 
 
 def page_lines(root: Path) -> list[PageLine]:
-    """Every page that audit, compare, leakcheck and sweep have written there, the newest first."""
+    """Every page that audit, compare, leakcheck, sweep and validate have written there, the newest first."""
+    pages = [(kind, page, root / kind) for kind, where in PAGES.items() for page in (root / kind).glob(where)]
+    records = (record for where in VALIDATIONS for record in root.glob(where))
+    pages += [("validate", record.with_name("report.html"), root) for record in records]
     lines = []
-    for kind, pattern in PAGES.items():
-        for page in (root / kind).glob(pattern):
-            name = "/".join(page.relative_to(root / kind).parts[:-1])
-            with suppress(FileNotFoundError):  # removed after it was listed
-                written = datetime.fromtimestamp(page.stat().st_mtime)
-                lines.append(PageLine(kind, name, page.relative_to(root).as_posix(), written))
+    for kind, page, home in pages:
+        name = "/".join(page.relative_to(home).parts[:-1])
+        with suppress(FileNotFoundError):  # removed after it was listed
+            written = datetime.fromtimestamp(page.stat().st_mtime)
+            lines.append(PageLine(kind, name, page.relative_to(root).as_posix(), written))
     return sorted(lines, key=lambda line: (line.written, line.place), reverse=True)
 
 

@@ -16,7 +16,6 @@ from bcbm.statistics.results import SplitBlock
 SIGMAS = 3  # spreads of random labels above 0.5 from which ids, scanner or burden tell a target
 ALONE = {"ids": "numbers of ids", "acquisition": "scanner and year", "burden": "number and size of lesions"}
 RANDOM = "random"  # what labels that are drawn are called beside the targets
-CHUNK = 512  # rows whose distances to all others are held at once
 CLEAN = (
     "Nothing else: no copies in two patients, and no column, id, scanner or burden that tells a target alone"
 )
@@ -72,19 +71,22 @@ def reidentification(
         `lesions` and `patients` (the mean over lesions, and over patients of theirs), with
         `chance_lesions` and `chance_patients`. NaN where all rows are copies of one.
     """
-    values, patients, content = np.asarray(features, np.float64), np.asarray(patients), np.asarray(content)
+    values, patients = np.asarray(features, np.float64), np.asarray(patients)
     scale = values.std(axis=0)
     values = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    _, kind = np.unique(content, return_inverse=True)
+    kind, owner = (np.unique(ids, return_inverse=True)[1] for ids in (np.asarray(content), patients))
+    rounding = ROUNDING * (values**2).sum(axis=1)
     same = np.full(len(values), np.nan)
-    for rows in np.array_split(np.arange(len(values)), max(1, len(values) // CHUNK)):
-        others = kind[rows, None] != kind
-        nearest = _nearest(values[rows], values, others)
-        same_patient = nearest & (patients[rows, None] == patients)
-        has_neighbour = nearest.any(axis=1)
-        same[rows[has_neighbour]] = same_patient[has_neighbour].sum(axis=1) / nearest[has_neighbour].sum(
-            axis=1
-        )
+    for rows, distances in squared_distances(values, np.arange(len(values))):
+        np.maximum(0, distances, out=distances)
+        np.putmask(distances, kind[rows, None] == kind, np.inf)
+        least = distances.min(axis=1)
+        row, other = np.nonzero(distances <= (least + rounding[rows] + rounding.max())[:, None])
+        nearest = distances[row, other] <= least[row] + rounding[rows[row]] + rounding[other]
+        row, other = row[nearest & np.isfinite(least[row])], other[nearest & np.isfinite(least[row])]
+        ties = np.bincount(row, minlength=len(rows))
+        own = np.bincount(row, owner[rows[row]] == owner[other], len(rows))
+        same[rows[ties > 0]] = own[ties > 0] / ties[ties > 0]
     rows = np.flatnonzero(~np.isnan(same))
     siblings = pd.Series(patients).map(pd.Series(patients).value_counts()).to_numpy()[rows] - 1
     shares = pd.DataFrame({"nearest": same[rows], "chance": siblings / max(1, len(patients) - 1)})
@@ -95,14 +97,6 @@ def reidentification(
         "patients": float(by_patient["nearest"].mean()),
         "chance_patients": float(by_patient["chance"].mean()),
     }
-
-
-def _nearest(values: np.ndarray, all_values: np.ndarray, others: np.ndarray) -> npt.NDArray[np.bool_]:
-    """Which of all rows are nearest to each of `values`, ties included, among the `others`, (M, N)."""
-    sizes = (values**2).sum(axis=1)[:, None] + (all_values**2).sum(axis=1)
-    distances = np.where(others, np.maximum(0, sizes - 2 * values @ all_values.T), np.inf)
-    least = distances.min(axis=1, keepdims=True)
-    return others & (distances <= least + ROUNDING * sizes)
 
 
 def nearest_pairs(
@@ -119,14 +113,19 @@ def nearest_pairs(
     values, names = np.asarray(features, np.float64), np.asarray(lesions)
     _, owner = np.unique(np.asarray(patients), return_inverse=True)
     nearest: list[tuple[float, int, int]] = []
-    for rows, squares in squared_distances(values, np.arange(len(values))):
-        distances = np.where(owner[rows, None] < owner, squares, np.inf)
-        least = np.argpartition(distances, min(count, distances.size) - 1, axis=None)[:count]
-        for row, other in zip(*np.unravel_index(least, distances.shape), strict=True):
+    rounding, reach = 2 * ROUNDING * (values**2).sum(axis=1).max(initial=0), np.inf
+    for rows, distances in squared_distances(values, np.arange(len(values))):
+        np.putmask(distances, owner[rows, None] >= owner, np.inf)
+        near = np.flatnonzero(distances <= reach)
+        if len(near) > count:
+            near = near[np.argpartition(distances.ravel()[near], count - 1)[:count]]
+        for row, other in zip(*np.unravel_index(near, distances.shape), strict=True):
             if np.isfinite(distances[row, other]):
                 apart = values[rows[row]] - values[other]  # again: squares are blind near zero
                 nearest.append((float(np.sqrt((apart**2).mean())), int(rows[row]), int(other)))
         nearest = sorted(nearest)[:count]
+        if len(nearest) == count:
+            reach = nearest[-1][0] ** 2 * values.shape[1] + rounding
     return [
         NearPair(lesion=str(names[row]), other=str(names[other]), distance=distance)
         for distance, row, other in nearest

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.report.figures.errors import pseudonyms
-from bcbm.report.figures.run import BINS
+from bcbm.report.figures.points import BINS
 from bcbm.report.pages.run import CURVES
 from bcbm.report.words import leak_in_words
 from bcbm.runs.finished import FinishedRun

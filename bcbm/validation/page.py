@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bcbm.imaging.views import drawn_views
 from bcbm.report.figures.errors import pseudonyms, with_lesions
-from bcbm.report.figures.run import decision_figure, reliability_figure, with_primary
+from bcbm.report.figures.points import with_primary
+from bcbm.report.figures.run import decision_figure, reliability_figure
 from bcbm.report.pages.page import embedded, write_html
 from bcbm.report.pages.subgroups import subgroup_content
 from bcbm.report.pages.views import shown_views

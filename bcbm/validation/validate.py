@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from rich.console import Console
 
 from bcbm.prediction.model import TrainedModel, read_model
-from bcbm.report.figures.run import primary_status, with_primary
+from bcbm.report.figures.points import primary_status, with_primary
 from bcbm.statistics.area import cross_validated_area, holding_models_fixed
 from bcbm.statistics.external import (
     Conversion,

@@ -14,6 +14,7 @@ from bcbm.baselines.conversion import from_primary, unconverted
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.prepare import prepare
+from bcbm.report.figures import points
 from bcbm.report.figures import run as figures
 from bcbm.runs.finished import read_run
 from bcbm.statistics.decision import net_benefit
@@ -72,9 +73,9 @@ def test_a_run_goes_by_the_primary_and_draws_it(cohort, tmp_path):
         )
     finished = read_run(run.folder)
     assert finished.results["receptors"]["ER"]["patient"]["auroc"] > 0.6
-    drawn = figures.with_primary(finished.predictions, finished.lesions)
+    drawn = points.with_primary(finished.predictions, finished.lesions)
     assert (
-        figures.primary_status(drawn)
+        points.primary_status(drawn)
         .sort_index()
         .equals(status.loc[sorted(set(drawn["patient_id"]) & set(status.dropna().index))].rename("primary"))
     )
@@ -88,7 +89,7 @@ def test_the_decision_curve_has_the_primary_where_it_is_known(tmp_path, monkeypa
     finished = read_run(write_run(tmp_path / "run", "split.folds=3", table=table))
     drawn = {}
     monkeypatch.setattr(figures, "save_png", lambda figure, path: drawn.update(axes=figure.axes))
-    predictions = figures.with_primary(finished.predictions, finished.lesions)
+    predictions = points.with_primary(finished.predictions, finished.lesions)
     figures.decision_figure(predictions, finished.results, tmp_path / "decision.png")
     lines = [{line.get_label(): line for line in axes.lines} for axes in drawn["axes"]]
     (name,) = [label for label in lines[0] if "primary" in label]

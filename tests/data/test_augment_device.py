@@ -10,7 +10,7 @@ from scipy.stats import kstest, kurtosis
 from bcbm.cohort.names import HEMISPHERES
 from bcbm.config.schema.training import Augment, Data
 from bcbm.data.augmentation.batch import BatchAugment
-from bcbm.data.augmentation.draws import CHANCES, Changes
+from bcbm.data.augmentation.draws import CHANCES, Changes, part
 from bcbm.data.augmentation.noise import add_noise
 from bcbm.data.augmentation.resample import about_centre, resampled, rotation, sampled
 from bcbm.modalities.position import LEFT, RIGHT
@@ -120,6 +120,18 @@ def test_changes_of_intensity_leave_the_mask_alone():
     image, change, seed = batch(Augment(**{**ON, "flip": 0.0, "affine": 0.0}))
     changed = BatchAugment(1.0)(image, change, seed)
     assert torch.equal(changed[:, 1], image[:, 1]) and not torch.equal(changed[:, 0], image[:, 0])
+
+
+def test_contrast_is_a_power_that_keeps_signs_and_nothing():
+    sizes = torch.cat([torch.logspace(-6, 4, 997), torch.tensor([0.0, 0.0, 1.0])])
+    voxels = torch.stack([sizes, -sizes]).expand(1, 1, 5, 2, 1000)
+    change = Changes(Augment(**{**OFF, "gamma": 1.0}))(2)[None]
+    power = part(change, "log_gamma").double().exp()
+    changed = BatchAugment(1.0)(voxels, change, torch.tensor([0]))
+    assert abs(power.item() - 1) > 0.02
+    assert torch.allclose(
+        changed.double(), voxels.double().abs().pow(power).copysign(voxels), rtol=3e-6, atol=0
+    )
 
 
 def test_noise_is_white_and_gaussian_and_no_two_seeds_share_it():

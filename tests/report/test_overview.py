@@ -11,7 +11,7 @@ from commands import run_command
 from finished_runs import write_run
 
 from bcbm.report.pages.overview import write_overview
-from bcbm.runs.overview import differences, run_lines
+from bcbm.runs.overview import differences, page_lines, run_lines
 
 SORT = "[...document.querySelectorAll('#all button')].find((b) => b.textContent === 'ER').click();"
 FILTER = (
@@ -95,6 +95,24 @@ def test_a_browser_sorts_and_filters_and_runs_no_other_script(root):
     assert ers[:3] == sorted(ers[:3], key=float, reverse=True) and ers[3] == ""
     assert ["hidden" in row.partition(">")[0] for row in rows] == [True, True, True, False]
     assert unescape(rows[3]).count("gated")
+
+
+def test_external_validations_are_led_to_wherever_they_lie(tmp_path):
+    for place in ("validation", "models/elsewhere"):
+        for name in ("report.html", "validation.json"):
+            (tmp_path / place).mkdir(parents=True, exist_ok=True)
+            (tmp_path / place / name).touch()
+    pages = {(line.kind, line.name, line.place) for line in page_lines(tmp_path)}
+    assert pages == {("validate", name, f"{name}/report.html") for name in ("validation", "models/elsewhere")}
+
+
+def test_a_heading_stands_over_its_figures(root):
+    headings, row = re.findall(r"<tr.*?</tr>", write_overview(root).read_text(), re.DOTALL)[:2]
+    over, under = (
+        ['class="n"' in cell for cell in re.findall(rf"<{kind}[ >][^>]*", cells)]
+        for kind, cells in (("th", headings), ("td", row))
+    )
+    assert over == under
 
 
 def test_the_command_prints_the_runs_and_writes_the_page(root):

@@ -23,6 +23,7 @@ from bcbm.statistics.curves import roc_band, roc_curve
 from bcbm.statistics.resampling import resampled_counts
 
 NAMES = [*FIGURES, "flow"]
+PAGE = {"calibration": "reliability"}  # as the page calls it
 TEXT = "{http://www.w3.org/2000/svg}text"
 
 
@@ -55,6 +56,14 @@ def test_a_figure_has_the_width_of_the_journal_and_words_that_stay_words(folder,
     assert {float(one or other) for one, other in sizes} <= {7.0, 8.0}
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_cut_off_at_the_edge_of_a_figure(folder, name, width):
+    pixels = matplotlib.image.imread(folder / f"{name}-{width}mm.png")[..., :3]
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert edge.min() == 1
+
+
 def test_colours_are_those_that_everybody_tells_apart(folder):
     allowed = {*OKABE_ITO, CHANCE, "#000000", "#ffffff"}
     for name in FIGURES:
@@ -75,6 +84,17 @@ def test_the_data_beside_the_figures_are_those_of_the_results(folder):
     assert flow["step"].tolist()[0] == "found" and flow["step"].tolist()[-1] == "analysed"
     for name in ("precision_recall", "calibration", "decision"):
         assert set(pd.read_csv(folder / f"{name}.csv")["target"]) == set(results)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_page_has_the_same_data_beside_its_figures(folder, name):
+    page = folder.parent / f"{PAGE.get(name, name)}.csv"
+    assert page.read_bytes() == (folder / f"{name}.csv").read_bytes()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_legend_says_what_the_band_of_a_roc_curve_is(folder, width):
+    assert "whole curve, 95 %" in words_of(folder / f"roc-{width}mm.svg")
 
 
 def drawn_anew(folder, to, monkeypatch, name, leaky):

@@ -301,6 +301,15 @@ def test_a_leaky_split_marks_results_table_and_figure(tmp_path: Path) -> None:
     assert reds[1] > 10_000
 
 
+def test_the_roc_figure_names_all_that_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr("bcbm.report.figures.run.save_png", lambda figure, path: drawn.extend(figure.axes))
+    roc_figure(predictions(), results_of(predictions()), tmp_path / "roc.png")
+    for axes in drawn:
+        words = [text.get_text().split("  ")[0] for text in axes.get_legend().get_texts()]
+        assert words == ["patients", "whole curve, 95 %", "lesions", "folds"]
+
+
 def test_the_area_under_the_drawn_curve_is_the_reported_auroc() -> None:
     table = predictions(repeats=3)
     x, y = roc_curve(patient_level(table.query("target == 'ER'")), "fold")

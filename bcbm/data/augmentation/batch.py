@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,29 +108,37 @@ def _disturb(crops: Tensor, matrices: Tensor, shares: Tensor) -> None:
     As in Shaw et al. 2019 (proceedings.mlr.press/v102/shaw19a.html) and TorchIO's Motion. k-space is cut
     along W alone, so that no other axis needs a Fourier transform.
     """
-    shares = sent(shares, crops.device)[:, :, None, None]
+    shares, size = sent(shares, crops.device), crops.shape[-1]
+    lag = torch.arange(size) - torch.arange(size)[:, None]
     for still in crops.unbind(1):
         lowest = still.amin(dim=(1, 2, 3))
-        spectrum = torch.fft.rfft(still).mul_(shares[:, 0])
-        for number in range(MOVEMENTS):
-            moved = resampled(still, matrices[:, number], lowest)
-            spectrum += torch.fft.rfft(moved).mul_(shares[:, number + 1])
-        still.copy_(torch.fft.irfft(spectrum, n=still.shape[-1]))
+        # The shares of all images sum to 1: what is moved away is added to the image at rest.
+        away = [resampled(still, each, lowest).sub_(still) for each in matrices.unbind(1)]
+        if crops.device.type == "cpu":  # on short lines half the time of Fourier transforms
+            response = torch.fft.irfft(shares, n=size)[..., lag % size]
+            for moved, share in zip(away, response.unbind(1), strict=True):
+                still.view(len(still), -1, size).baddbmm_(moved.flatten(1, 2), share)
+        else:
+            spectra = (
+                torch.fft.rfft(moved).mul_(share[:, None, None])
+                for moved, share in zip(away, shares.unbind(1), strict=True)
+            )
+            still += torch.fft.irfft(sum(spectra), n=size)
 
 
 def _shares(times: Tensor, count: int) -> Tensor:
-    """How much of each frequency along a line of `count` voxels comes from rest and from each movement.
+    """How much of each frequency along a line of `count` voxels comes from each movement.
 
     Frequencies are read from the most negative on: those before the first of `times` (K, 2), parts of 1, from
     the first moved image, those behind the second from the second; the middle of k-space is at rest. A share
     is the mean of a frequency's and its negative's: all that the real part of the result feels.
 
     Returns:
-        (K, 3, count // 2 + 1), summing to 1 over the second axis.
+        (K, 2, count // 2 + 1); what is left to 1 comes from rest.
     """
     line = torch.arange(count)
     first, last = (times * count).long().split(1, dim=1)
-    read = torch.stack([(first <= line) & (line < last), line < first, line >= last], dim=1).double()
+    read = torch.stack([line < first, line >= last], dim=1).double()
     read = torch.fft.ifftshift(read, dim=-1)
     return ((read + read.flip(-1).roll(1, dims=-1)) / 2)[..., : count // 2 + 1]
 
@@ -159,6 +168,12 @@ def _add_noise(crops: Tensor, seeds: Tensor, deviations: Tensor) -> None:
 
 
 def _contrast(crops: Tensor, gamma: Tensor) -> None:
-    """Raised to a power, the sign kept; by way of log2 and exp2, in two thirds of the time of pow."""
-    power = crops.abs().log2_().mul_(sent(gamma, crops.device)[:, :, None, None, None]).exp2_()
-    crops.copy_(power.copysign_(crops))
+    """Raised to a power, the sign kept; off the CPU by way of log2 and exp2, in two thirds of pow's time."""
+    if crops.device.type == "cpu":
+        from bcbm.data.augmentation import kernels  # numba takes a moment, and only this way needs it
+
+        for crop, power in zip(crops, gamma[:, 0].tolist(), strict=True):
+            kernels.contrast(crop.view(-1).numpy(), np.float32(power))
+    else:
+        power = crops.abs().log2_().mul_(sent(gamma, crops.device)[:, :, None, None, None]).exp2_()
+        crops.copy_(power.copysign_(crops))

@@ -11,14 +11,21 @@ import pandas as pd
 
 from bcbm.report.figures.cohort import draw_flow
 from bcbm.report.figures.palette import CHANCE, OKABE_ITO, stamp
-from bcbm.report.figures.run import BINS, DRAWS, GRID, primary_status, with_primary
+from bcbm.report.figures.points import (
+    BAND,
+    calibration_points,
+    decision_points,
+    precision_points,
+    primary_status,
+    roc_points,
+    with_primary,
+    write_points,
+)
 from bcbm.report.figures.saving import save_png, save_svg
 from bcbm.report.words import interval, number
-from bcbm.statistics.calibration import reliability
-from bcbm.statistics.curves import precision_recall_curve, roc_band
-from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
 from bcbm.statistics.metrics import patient_level
 from bcbm.system.files import write_whole
+from bcbm.system.spreadsheet import spreadsheet_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +63,7 @@ class Curves:
         together: whether one panel can hold all targets; else each has its own.
         square: whether both axes go from 0 to 1 and a diagonal is drawn.
         by_fold: whether patients are those of each fold.
+        band: what a band around the curves holds, for the legend.
     """
 
     data: Callable[[pd.DataFrame], pd.DataFrame]
@@ -64,6 +72,7 @@ class Curves:
     together: bool = True
     square: bool = True
     by_fold: bool = False
+    band: str = ""
 
 
 def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses: list[list[str]]) -> None:
@@ -86,43 +95,12 @@ def write_paper_figures(run: FinishedRun, steps: list[dict[str, Any]], statuses:
                 rows = rows.assign(primary=rows["patient_id"].map(status[target]))
                 parts[str(target)] = curves.data(rows)
             parts = {target: parts[target] for target in run.results["receptors"] if target in parts}
-            _write_table(pd.concat(parts, names=["target"]).reset_index("target"), folder / f"{name}.csv")
+            write_points(parts, folder / f"{name}.csv")
             for width in WIDTHS:
                 _write(_drawn(curves, parts, run, width), folder / f"{name}-{width}mm", run)
-        _write_table(pd.DataFrame(steps), folder / "flow.csv")
+        write_whole(folder / "flow.csv", spreadsheet_csv(pd.DataFrame(steps)))
         for width in WIDTHS:
             _write(draw_flow(steps, statuses, width / INCH, 8), folder / f"flow-{width}mm", run)
-
-
-def roc_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean ROC curve of the folds with its simultaneous band; see `roc_band`."""
-    sensitivity, low, high = roc_band(rows, GRID, DRAWS, seed=0)
-    points = {"1 - specificity": GRID, "sensitivity": sensitivity, "low": low, "high": high}
-    return pd.concat([pd.DataFrame([dict.fromkeys(points, 0.0)]), pd.DataFrame(points)], ignore_index=True)
-
-
-def precision_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Precision over recall, the mean over repeats, and the share of positive patients."""
-    recall, precision = precision_recall_curve(rows)
-    share = rows.drop_duplicates("patient_id")["label"].mean()
-    return pd.DataFrame({"recall": recall, "precision": precision, "share of positives": share})
-
-
-def calibration_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Observed shares over predicted ones, of the patients of the first repeat in groups."""
-    first = rows[rows["repeat"] == rows["repeat"].min()]
-    return reliability(first["label"], first["probability"], BINS)
-
-
-def decision_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Net benefit of the model with its band, of treating all and none, and of going by a known primary."""
-    thresholds = sensible_thresholds(float(rows["label"].mean()))
-    curve = net_benefit(rows["label"], rows["probability"], thresholds)
-    low, high = net_benefit_interval(rows, thresholds, DRAWS, seed=0)
-    curve = curve.assign(low=low, high=high)
-    if rows["primary"].notna().any():
-        curve["as the primary"] = net_benefit(rows["label"], rows["primary"] == 1, thresholds)["model"]
-    return curve
 
 
 def _draw_roc(axes: Axes, points: pd.DataFrame, line: dict[str, Any], name: str, block: PatientBlock) -> None:
@@ -164,7 +142,7 @@ def _draw_decision(
 
 
 FIGURES = {
-    "roc": Curves(roc_points, _draw_roc, ("1 - specificity", "sensitivity"), by_fold=True),
+    "roc": Curves(roc_points, _draw_roc, ("1 - specificity", "sensitivity"), by_fold=True, band=BAND),
     "precision_recall": Curves(precision_points, _draw_precision, ("recall", "precision"), square=False),
     "calibration": Curves(calibration_points, _draw_calibration, ("predicted probability", "observed share")),
     "decision": Curves(
@@ -180,12 +158,14 @@ FIGURES = {
 def _drawn(curves: Curves, parts: dict[str, pd.DataFrame], run: FinishedRun, width: int) -> Figure:
     """A figure of so many mm: of one column a panel for all targets or one below the other; else rows."""
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     panels = 1 if curves.together and width == WIDTHS[0] else len(parts)
     columns = 1 if width == WIDTHS[0] else min(panels, ROW)
     rows = -(-panels // columns)
     height = width / columns * (1 if curves.together or columns > 1 else 0.6)
-    legend = 4 * (len(parts) if panels == 1 else not curves.together)  # mm
+    entries = len(parts) if panels == 1 else not curves.together
+    legend = 4 * entries + 8 * bool(curves.band)  # mm
     figure = Figure(figsize=(width / INCH, (rows * height + legend) / INCH), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for place, (target, points) in enumerate(parts.items()):
@@ -206,9 +186,11 @@ def _drawn(curves: Curves, parts: dict[str, pd.DataFrame], run: FinishedRun, wid
     for axes in grid[panels:]:
         axes.axis("off")
     if legend:
-        lines = grid[0].get_legend_handles_labels()
-        columns = 1 if panels == 1 else len(lines[0])
-        figure.legend(*lines, loc="outside lower center", ncols=columns, handlelength=2.4)
+        lines, labels = grid[0].get_legend_handles_labels() if entries else ([], [])
+        if curves.band:
+            lines, labels = [*lines, Patch(color=CHANCE, alpha=0.3, linewidth=0)], [*labels, curves.band]
+        columns = 1 if panels == 1 else len(lines)
+        figure.legend(lines, labels, loc="outside lower center", ncols=columns, handlelength=2.4)
     return figure
 
 
@@ -218,7 +200,3 @@ def _write(figure: Figure, path: Path, run: FinishedRun) -> None:
         stamp(figure, run.results["split"]["unit"], 40)
     save_png(figure, path.with_suffix(".png"), dpi=300)
     save_svg(figure, path.with_suffix(".svg"))
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.labels import PRIMARY
 from bcbm.report.figures.palette import BEST, CHANCE, FOLD, LESION, PATIENT, stamp
+from bcbm.report.figures.points import (
+    BAND,
+    calibration_points,
+    decision_points,
+    precision_points,
+    primary_status,
+    roc_points,
+    write_points,
+)
 from bcbm.report.figures.saving import save_png
 from bcbm.report.words import figure as in_words
 from bcbm.report.words import interval, with_spread
-from bcbm.statistics.calibration import reliability
-from bcbm.statistics.curves import precision_recall_curve, roc_band, roc_curve, roc_curves
-from bcbm.statistics.decision import net_benefit, net_benefit_interval, sensible_thresholds
+from bcbm.statistics.curves import precision_recall_curve, roc_curve, roc_curves
 from bcbm.statistics.metrics import labelled, patient_level
 
 if TYPE_CHECKING:
@@ -26,16 +32,14 @@ if TYPE_CHECKING:
     from bcbm.statistics.results import Results
 
 PANEL, LEFT, BOTTOM, TOP, GAP = 3.6, 0.6, 1.45, 0.75, 0.3  # inches; room for the legends at the bottom
-DRAWS = 1000  # of patients, for the bands of ROC and decision curves
-GRID = np.linspace(0, 1, 201)  # of 1 - specificity
-BINS = 8  # of the reliability plot
 
 
 def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write a PNG, one panel a target: out-of-fold ROC curves of patients, of each fold, and of lesions.
 
     The curve of patients, and of lesions, is the vertical mean of the folds' with both classes, so that its
-    area is the reported AUROC. That of patients lies in its simultaneous band, see `roc_band`.
+    area is the reported AUROC. That of patients lies in its simultaneous band, see `roc_band`; the points of
+    both are written as CSV beside the PNG.
 
     Args:
         predictions: the prediction table.
@@ -45,7 +49,7 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     from matplotlib.collections import LineCollection
 
     all_patients = patient_level(predictions, by_fold=True)
-    with _panels(results, path, "sensitivity") as panels:
+    with _panels(results, path, "sensitivity") as (panels, points):
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
             axes.plot([0, 1], [0, 1], color=CHANCE, linewidth=0.9, linestyle=":")
@@ -55,8 +59,9 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
             axes.plot([], [], color=FOLD, linewidth=0.8, label=f"folds  {with_spread(block['folds'])}")
             label = f"lesions  {interval(block['lesion'])}, not independent"
             axes.plot(*roc_curve(labelled(rows), "fold"), **_dashed(LESION), label=label)
-            _, low, high = roc_band(patients, GRID, DRAWS, seed=0)
-            axes.fill_between(GRID, low, high, color=PATIENT, alpha=0.1, linewidth=0)
+            points[target] = band = roc_points(patients)
+            x, low, high = (band[name] for name in ("1 - specificity", "low", "high"))
+            axes.fill_between(x, low, high, color=PATIENT, alpha=0.1, linewidth=0, label=BAND)
             label = f"patients  {interval(block['patient'])}"
             axes.plot(*roc_curve(patients, "fold"), color=PATIENT, linewidth=2.4, label=label)
             _legend(axes, "1 - specificity", "AUROC [95 % interval]")
@@ -65,7 +70,7 @@ def roc_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
 def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write the precision-recall curves of patients and of lesions; arguments as of `roc_figure`."""
     all_patients = patient_level(predictions)
-    with _panels(results, path, "precision") as panels:
+    with _panels(results, path, "precision") as (panels, points):
         for target, axes in panels.items():
             rows, block = _target_rows(predictions, target), results["receptors"][target]
             patient = block["patient"]
@@ -75,15 +80,15 @@ def precision_recall_figure(predictions: pd.DataFrame, results: Results, path: P
             label = f"lesions  {interval(block['lesion'], 'auprc')}, not independent"
             axes.plot(*precision_recall_curve(labelled(rows)), **_dashed(LESION), label=label)
             label = f"patients  {interval(patient, 'auprc')}"
-            curve = precision_recall_curve(_target_rows(all_patients, target))
-            axes.plot(*curve, color=PATIENT, linewidth=2.4, label=label)
+            points[target] = curve = precision_points(_target_rows(all_patients, target))
+            axes.plot(curve["recall"], curve["precision"], color=PATIENT, linewidth=2.4, label=label)
             _legend(axes, "recall", "average precision [95 % interval]")
 
 
 def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) -> None:
     """Write observed against predicted shares of positives, patients of the first repeat; numbers below."""
     all_patients = patient_level(predictions)
-    with _panels(results, path, "observed share of positives") as panels:
+    with _panels(results, path, "observed share of positives") as (panels, points):
         for target, axes in panels.items():
             patients = _target_rows(all_patients, target)
             patients = patients[patients["repeat"] == patients["repeat"].min()]  # independent rows
@@ -92,7 +97,7 @@ def reliability_figure(predictions: pd.DataFrame, results: Results, path: Path) 
             heights = 0.2 * counts / max(1, counts.max())
             label = f"patients (highest bar: {counts.max()})"
             axes.bar(edges[:-1], heights, 0.05, align="edge", color=FOLD, edgecolor="white", label=label)
-            bins = reliability(patients["label"], patients["probability"], BINS)
+            points[target] = bins = calibration_points(patients)
             fit = results["receptors"][target]["patient"]["calibration"]
             words = f"slope {in_words(fit['slope'])}, intercept {in_words(fit['intercept'])}"
             axes.vlines(bins["predicted"], bins["low"], bins["high"], color=PATIENT, alpha=0.45)
@@ -116,25 +121,26 @@ def decision_figure(predictions: pd.DataFrame, results: Results, path: Path) -> 
     pointwise interval of the bootstrap of patients.
     """
     all_patients = patient_level(predictions)
-    with _panels(results, path, "net benefit", square=False) as panels:
+    with _panels(results, path, "net benefit", square=False) as (panels, points):
         top = 0.05
         for target, axes in panels.items():
             rows, patients = _target_rows(predictions, target), _target_rows(all_patients, target)
-            thresholds = sensible_thresholds(float(patients["label"].mean()))
+            status = primary_status(rows)
+            points[target] = curve = decision_points(
+                patients.assign(primary=patients["patient_id"].map(status))
+            )
+            thresholds = curve["threshold"].to_numpy()
             if len(thresholds):
-                curve = net_benefit(patients["label"], patients["probability"], thresholds)
-                low, high = net_benefit_interval(patients, thresholds, DRAWS, seed=0)
+                low, high = curve["low"], curve["high"]
                 label = "95 % interval, models as fitted"
                 axes.fill_between(thresholds, low, high, color=PATIENT, alpha=0.15, linewidth=0, label=label)
-                axes.plot(curve["threshold"], curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
-                axes.plot(curve["threshold"], curve["all"], **_dashed(LESION), label="treat all")
-                if len(status := primary_status(rows)):
-                    treated = patients["patient_id"].map(status) == 1
-                    curve["primary"] = net_benefit(patients["label"], treated, thresholds)["model"]
+                axes.plot(thresholds, curve["none"], color=CHANCE, linewidth=1.2, label="treat none")
+                axes.plot(thresholds, curve["all"], **_dashed(LESION), label="treat all")
+                if "as the primary" in curve:
                     count = int(patients.drop_duplicates("patient_id")["patient_id"].isin(status.index).sum())
                     label = f"as the primary ({count} known)"
-                    axes.plot(thresholds, curve["primary"], color=BEST, linewidth=1.6, label=label)
-                axes.plot(curve["threshold"], curve["model"], color=PATIENT, linewidth=2.4, label="model")
+                    axes.plot(thresholds, curve["as the primary"], color=BEST, linewidth=1.6, label=label)
+                axes.plot(thresholds, curve["model"], color=PATIENT, linewidth=2.4, label="model")
                 top = max(top, float(curve["all"].max()), float(high.max()))
                 axes.set(xlim=(thresholds[0], thresholds[-1]), xticks=thresholds[5::17])
                 axes.xaxis.set_major_formatter("{x:.2f}")
@@ -149,7 +155,7 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
     """Write the AUROC of every fold as a dot, a repeat a column, with mean and standard deviation."""
     repeat_of = predictions.groupby("fold")["repeat"].first().sort_index()
     repeats = sorted(repeat_of.unique())
-    with _panels(results, path, "patient AUROC of a fold", square=False) as panels:
+    with _panels(results, path, "patient AUROC of a fold", square=False) as (panels, _):
         for target, axes in panels.items():
             folds = results["receptors"][target]["folds"]
             aurocs = np.array(folds["auroc"], dtype=float)
@@ -173,29 +179,14 @@ def spread_figure(predictions: pd.DataFrame, results: Results, path: Path) -> No
             axes.set_xticklabels([str(repeat + 1) for repeat in repeats])
 
 
-def with_primary(predictions: pd.DataFrame, lesions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with the status of the primary tumour as `primary`, where the lesion table has any.
-
-    Without what no curve reads, as every curve takes the rows of every target.
-    """
-    names = [name for name in predictions["target"].unique() if PRIMARY + name in lesions]
-    columns = {name: lesions.set_index("lesion_id")[PRIMARY + name] for name in names}
-    if names:
-        status = pd.concat(columns, names=["target"]).rename("primary")
-        predictions = predictions.join(status, on=["target", "lesion_id"])
-    return predictions.drop(columns=["lesion_id", "split_hash"])
-
-
-def primary_status(rows: pd.DataFrame) -> pd.Series:
-    """Status of the primary tumour by patient, of those of whom it is known, from rows of one target."""
-    if "primary" not in rows:
-        return pd.Series(dtype=float)
-    return rows.groupby("patient_id")["primary"].first().dropna()
-
-
 @contextmanager
-def _panels(results: Results, path: Path, ylabel: str, square: bool = True) -> Iterator[dict[str, Axes]]:
-    """A panel a target with its counts; written to `path`, with the LEAKY mark, once they are drawn."""
+def _panels(
+    results: Results, path: Path, ylabel: str, square: bool = True
+) -> Iterator[tuple[dict[str, Axes], dict[str, pd.DataFrame]]]:
+    """A panel a target with its counts; written to `path`, with the LEAKY mark, once they are drawn.
+
+    The second takes the points by target, for the CSV beside it.
+    """
     from matplotlib.figure import Figure
 
     targets = results["receptors"]
@@ -217,7 +208,10 @@ def _panels(results: Results, path: Path, ylabel: str, square: bool = True) -> I
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8.5, color=CHANCE)
     grid[0].set_ylabel(ylabel)
-    yield dict(zip(targets, grid, strict=True))
+    points: dict[str, pd.DataFrame] = {}
+    yield dict(zip(targets, grid, strict=True)), points
+    if points:
+        write_points(points, path.with_suffix(".csv"))
     if results["leaky"]:
         stamp(figure, results["split"]["unit"], 45 * len(targets), (BOTTOM + PANEL / 2) / height)
     save_png(figure, path)

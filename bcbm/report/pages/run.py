@@ -17,6 +17,7 @@ from bcbm.report.figures import run as draw
 from bcbm.report.figures.cohort import flow_figure
 from bcbm.report.figures.errors import errors_figure, most_confident, pseudonyms, with_lesions
 from bcbm.report.figures.paper import write_paper_figures
+from bcbm.report.figures.points import with_primary
 from bcbm.report.figures.subgroups import forest_figure, influence_figure
 from bcbm.report.pages.leak_panel import leak_panel
 from bcbm.report.pages.page import embedded, write_html
@@ -180,7 +181,7 @@ def _pictures(run: FinishedRun, steps: list[dict[str, Any]], lesion_rows: pd.Dat
     """Every figure as an address that holds it; the files stay in the run folder."""
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
-    predictions = draw.with_primary(run.predictions, run.lesions)
+    predictions = with_primary(run.predictions, run.lesions)
     for name, curve in CURVES.items():
         curve(predictions, run.results, folder / f"{name}.png")
     statuses = statuses_in_words(run.entering, run.config["task"]["targets"])
