@@ -46,6 +46,10 @@ _PAIR = re.compile(r"\[([^\s,]+), ([^\s,]+)\]|([^\s\\]+)\\([^\s\\]+)")  # as pyd
 _DATES = [
     re.compile(r) for r in (r"(\d{4})[-/.]\d{1,2}\b.*", r"\d{1,2}[-/.]\d{1,2}[-/.](\d{4})", r"(\d{4})\d{4}")
 ]
+_MONTH = "(?:jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|sept|oct|okt|nov|dec|dez)[.]?"
+_MADE_DATE = re.compile(
+    rf"\d{{1,2}}[-. ]+{_MONTH}|{_MONTH}[- ]\d\d|\d{{4}}-\d\d-\d\d[ T]00:00:00", re.ASCII | re.IGNORECASE
+)  # as a spreadsheet shows, and pandas writes, a date that it has made
 _MARKS = re.compile(r"[\\;x\xd7]|,\s")  # between the numbers of a spacing
 _UNITS = {1.0: "y yr yrs year years yo", 1 / 12: "m mo month months", 7 / 365.25: "w week weeks"}
 _DAYS = {"d": 1 / 365.25, "day": 1 / 365.25, "days": 1 / 365.25}
@@ -145,6 +149,17 @@ def digits_lost(cell: object) -> bool:
     if isinstance(cell, int | float):
         return abs(cell) >= 1e15
     return bool(_POWER.fullmatch(str(cell).strip()))
+
+
+def made_a_date(cell: object) -> bool:
+    """Whether a spreadsheet has made a date of what was something else, as of the id 1-2.
+
+    Example:
+        >>> made_a_date("2-Jan"), made_a_date("2026-01-02 00:00:00"), made_a_date("1-2")
+        (True, True, False)
+    """
+    text = "" if cell is None else str(cell).strip()
+    return hasattr(cell, "isoformat") or bool(_MADE_DATE.fullmatch(text))
 
 
 def words(cell: object) -> Reading:

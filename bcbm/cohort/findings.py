@@ -1,6 +1,6 @@
 """What a careful reader would note about a lesion table, beyond the files that cannot be used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import pandas as pd
@@ -130,6 +130,24 @@ def doubtful_masks(table: pd.DataFrame) -> list[Problem]:
     if "voxels" not in table:
         return []
     return list(_off_the_brain(table[~table["excluded"]], OUTSIDE))
+
+
+def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[Problem]:
+    """Masks that lie over the images of two studies, byte for byte: on one of the two nobody has drawn them.
+
+    Args:
+        table: the lesion table.
+        keys: of the content of images and masks, by path.
+    """
+    drawn = table[~table["excluded"] & (table["mask_path"] != "") & (table["image_path"] != "")]
+    drawn = drawn.drop_duplicates("mask_path")
+    for _, same in drawn.groupby(drawn["mask_path"].map(keys.get)):
+        first, *others = same.itertuples()
+        for row in others:
+            if keys.get(str(row.image_path)) != keys.get(str(first.image_path)):
+                text = f"its mask is that of {first.lesion_id}, and their images are not one"
+                remedy = "find out on which image it was drawn, and exclude the other"
+                yield Problem(str(row.lesion_id), text, remedy, "mask of another study")
 
 
 def _off_the_brain(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:

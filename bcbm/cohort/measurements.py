@@ -16,7 +16,8 @@ MASK_COLUMNS = (
 )
 NOT_STRIPPED, RESCALED = "not skull-stripped", "intensities rescaled"  # kinds of doubt in an image
 SCRAP, SPIKED, TOO_FINE = "next to no brain", "intensities ruled by a spike", "voxels too fine"
-CUT_OFF = "intensities cut off"
+CUT_OFF, NOWHERE = "intensities cut off", "header that says nothing"
+BROKEN_OFF = "voxels that end inside a slice"
 UNPLACED, TURNED = "not registered", "head turned in its header"
 MISSING = "missing"  # the source of a position that coordinates should have given
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")

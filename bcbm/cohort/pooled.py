@@ -1,12 +1,16 @@
 """Several cohorts as one, each a site whose patients are its own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
 
 from bcbm.cohort.download import Download
+from bcbm.cohort.patients import bare
+from bcbm.errors import Problem
+from bcbm.system.words import counted
 
 
 def site_names(roots: list[Path]) -> list[str]:
@@ -24,6 +28,10 @@ def pooled(sites: Mapping[str, Download]) -> Download:
     Args:
         sites: the downloads by the names of their sites; a study whose own table names a site keeps that.
     """
+    problems = [
+        *_patients_of_several(sites),
+        *(problem for part in sites.values() for problem in part.problems),
+    ]
     segmentations, studies = [], []
     for site, download in sites.items():
         rows = download.segmentations.copy()
@@ -54,9 +62,23 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         features=pd.concat([part.features for part in parts], ignore_index=True),
         studies=joined,
         targets=targets,
-        problems=[problem for part in parts for problem in part.problems],
+        problems=problems,
         disagreements=[problem for part in parts for problem in part.disagreements],
         odd_cells=[cell for part in parts for cell in part.odd_cells],
         citation=" ".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         label_readings=[reading for part in parts for reading in part.label_readings],
     )
+
+
+def _patients_of_several(sites: Mapping[str, Download]) -> Iterator[Problem]:
+    """Pairs of sites at which ids of patients agree, up to how they are spelt."""
+    ids = {
+        site: {bare(patient): patient for patient in map(str, download.studies["patient_id"])}
+        for site, download in sites.items()
+    }
+    for first, second in combinations(ids, 2):
+        if common := sorted(ids[first].keys() & ids[second].keys()):
+            count, example = counted(len(common), "patient"), ids[second][common[0]]
+            found = f"have ids in common, of {count}, such as {example}: they count as others at each"
+            remedy = "if these are the same people, make one cohort of both"
+            yield Problem(f"{first} and {second}", found, remedy, "patients of two sites")

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.measurements import (
+    BROKEN_OFF,
     CUT_OFF,
     MASK_COLUMNS,
     MNI_COLUMNS,
     NOT_STRIPPED,
+    NOWHERE,
     RESCALED,
     SCRAP,
     SPIKED,
@@ -31,14 +33,14 @@ from bcbm.cohort.measurements import (
 from bcbm.errors import Problem
 from bcbm.features.brains import ENDING, save_brain, small_brain
 from bcbm.features.files import Files
-from bcbm.features.geometry import FORMS_APART, VolumeError, forms_apart, require_same_grid
+from bcbm.features.geometry import FORMS_APART, Grid, VolumeError, forms_apart, require_same_grid
 from bcbm.features.masks import MaskPart, Region, foreground, label_values, separate, spans
 from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 6, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 7, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names
@@ -50,6 +52,7 @@ _SPIKE = 50.0  # times the brain's mean beyond which a voxel rules how it is sca
 _CUT = 0.005  # part of the brain with the brightest value, beyond which it was cut off; real scans reach 1e-5
 _FEWEST_CUT = 100  # voxels of that value
 _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
+_LARGE, _ROWS = 0.5, 2  # part of the largest slice, and rows, that no brain loses from a slice to the next
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -311,6 +314,13 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
     if finest < _FINE:
         text = f"has voxels of {finest:.3g} mm: no head is scanned so finely, they may be centimetres"
         doubts.append([TOO_FINE, text, "correct the spacing in the header, of image and masks alike"])
+    if _says_nothing(image.grid):
+        text = "lies from 0 mm on in voxels of 1 mm, as in a file whose writer has lost the header"
+        remedy = "look at what the scanner wrote; its spacing may be another, and left be right"
+        doubts.append([NOWHERE, text, remedy])
+    if broken := _broken_off(values > 0):
+        text = f"is 0 from row {broken[1]} of slice {broken[0]} on, as a copy that was broken off leaves it"
+        doubts.append([BROKEN_OFF, text, "copy the file again"])
     mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
     if high > _SPIKE * mean:
         text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
@@ -328,6 +338,24 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"its intensities reach {high:.3g}, {_FEW_BINS} grey levels of {BIN_WIDTH:g} or fewer: it was "
         doubts.append([RESCALED, f"{text}rescaled before", remedy])
     return doubts
+
+
+def _says_nothing(grid: Grid) -> bool:
+    """Whether a grid is what nibabel and SimpleITK give an array about which they are told nothing."""
+    turn = np.reshape(grid.GetDirection(), (3, 3))
+    usual = any(np.array_equal(turn, np.diag([side, side, 1])) for side in (1, -1))
+    return usual and not any(grid.GetOrigin()) and np.array_equal(grid.GetSpacing(), np.ones(3))
+
+
+def _broken_off(brain: np.ndarray) -> tuple[int, int] | None:
+    """The slice, and its row, as they are stored, behind which nothing is left of a brain that was still
+    large before it; None where it ends as brains do."""
+    areas = brain.sum(axis=(1, 2))
+    last = int(areas.nonzero()[0][-1])
+    if not 0 < last < len(areas) - 1 or areas[last - 1] < _LARGE * areas.max():
+        return None
+    rows, before = (int(brain[place].any(axis=1).nonzero()[0][-1]) for place in (last, last - 1))
+    return (last, rows + 1) if before - rows > _ROWS else None
 
 
 def _drawn(image: Volume, path: Path, files: Files) -> Box:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import NAMED, patient_groups, require_column, several_names
-from bcbm.cohort.findings import doubtful_masks, doubtful_studies
+from bcbm.cohort.findings import borrowed_masks, doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
@@ -200,7 +200,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         values["deep_features"] = deep_features(config, cohort, card, studies, where, console)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += settle(table, config.cohort.policy, cohort.survey)
-    problems += [*doubtful_masks(table), *doubtful_studies(table)]
+    problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)
     if radiomics and not extract and config.cohort.root:  # those of the embedded cohort may be drawn

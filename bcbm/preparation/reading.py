@@ -185,6 +185,7 @@ def read_cohort(
         for name, root in zip(formats, roots, strict=True)
     ]
     contents = [FORMATS[name].content(root) for name, root in zip(formats, roots, strict=True)]
+    _require_distinct(roots, contents)
     download, content = downloads[0], contents[0]
     if len(roots) > 1:
         download = pooled(dict(zip(site_names(roots), downloads, strict=True)))
@@ -286,6 +287,15 @@ def _list_labels(download: Download, path: Path, config: Config, console: Consol
         write_whole(path, spreadsheet_csv(readings_table(download.label_readings)))
     if text := readings_words(download.label_readings):
         say(console, f"  {text}: correct {path} and set cohort.readings to it")
+
+
+def _require_distinct(roots: Sequence[Path], contents: Sequence[str]) -> None:
+    """Refuse a cohort that is named twice, under any path: its patients would count as those of two sites."""
+    first: dict[str, Path] = {}
+    for root, content in zip(roots, contents, strict=True):
+        if (other := first.setdefault(content, root)) is not root:
+            found, remedy = f"holds the same as {other}, file by file", "name each cohort once in cohort.root"
+            raise InputError(Problem(str(root), found, remedy))
 
 
 def _require_lesion_labels(roots: Sequence[Path], formats: Sequence[str]) -> None:

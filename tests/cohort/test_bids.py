@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from layouts import write_bids
 
-from bcbm.cohort.formats import format_name
+from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.formats.bids import read_bids
 from bcbm.cohort.formats.tcia import read_download
 from bcbm.errors import InputError
@@ -87,6 +87,80 @@ def test_sessions_and_sidecars_tell_what_they_know_and_levels_say_how_labels_are
     assert taken.tolist() == ["Siemens", "3", "1900", "3"]
     assert studies["site_of_origin"].tolist() == ["x", "y", "y"]  # kept, and nobody's feature
     assert all("no entity ce-" in line for line in lines(download.problems)) and len(download.problems) == 2
+
+
+def test_what_tables_say_of_sessions_without_a_folder_is_not_read_and_said(tmp_path):
+    root = dataset(tmp_path / "bids")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    rows = "session_id\tER\nses-1\t-\n"
+    for place in ("sub-1/sub-1_sessions.tsv", "sub-2/ses-a/sub-2_ses-a_sessions.tsv", "sessions.tsv"):
+        (root / place).write_text(rows)
+    (root / "sub-2" / "sub-2_sessions.tsv").write_text("session_id\tER\nses-a\t+\nses-2\t+\n")
+    download = read_bids(root)
+    assert download.studies["ER"].tolist() == [1, 1, 0]
+    said = [line for line in lines(download.problems) if "sessions.tsv" in line]
+    for facts in (
+        ("sub-1_sessions.tsv: has rows of ses-1, ", "masks of sub-1;"),
+        ("sub-2_sessions.tsv: has rows of ses-2, ", "masks of sub-2_ses-a, sub-2_ses-b;"),
+        (f"{root}/sub-2/ses-a/sub-2_ses-a_sessions.tsv: is not read",),
+        (f"{root}/sessions.tsv: is not read",),
+    ):
+        assert sum(all(fact in line for fact in facts) for line in said) == 1, (facts, said)
+    assert len(said) == 4
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sub-1/anat/sub-1_label-met_mask.NII.GZ",
+        "sub-1/anat/sub-1_label-met_MASK.nii.gz",
+        "sub-1/anat/sub-1_seg.nii.gz",
+        "sub-1/sub-1_label-met_mask.nii.gz",
+        "derivatives/site/drawn/sub-1/anat/sub-1_label-met_mask.nii.gz",
+    ],
+)
+def test_a_mask_of_another_name_or_place_is_not_read_and_said(tmp_path, place):
+    root = coded(tmp_path, "+", "-")
+    image(root / "sub-2" / "ses-a" / "anat" / "sub-2_ses-a_label-met_mask.nii.gz")
+    image(root / "derivatives" / "prep" / "sub-1" / "anat" / "sub-1_desc-preproc_T1w.nii.gz")
+    image(root / "sub-1" / "anat" / "sub-1_label-brain_mask.nii.gz")
+    assert not any("not read" in line for line in lines(read_bids(root).problems))
+    (root / place).parent.mkdir(parents=True, exist_ok=True)
+    (root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz").rename(root / place)
+    download = read_bids(root)
+    assert download.segmentations["study_id"].tolist() == ["sub-2_ses-a"]
+    (said,) = (line for line in lines(download.problems) if "not read" in line)
+    assert said.startswith(f"{root / place}: is not read: ") and "_mask.nii.gz" in said
+
+
+def test_a_subject_or_a_label_that_is_left_out_for_its_place_is_said(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    (root / "sub-2" / "ses-a").rename(root / "sub-2" / "SES-a")
+    (root / "phenotype").mkdir()
+    (root / "phenotype" / "pathology.tsv").write_text("participant_id\tgrade\tER\nsub-1\t3\t-\n")
+    (root / "phenotype" / "mood.tsv").write_text("participant_id\tscore\nsub-1\t3\n")
+    (root / "participants.tsv").write_text("participant_id\tER\nsub-1\t+\nsub-2\t-\nsub-3\t-\n")
+    (root / "participants (1).tsv").write_text("participant_id\tER\nsub-1\t-\n")
+    said = lines(read_bids(root).problems)
+    for facts in (
+        ("SES-a/anat/sub-2_ses-a_T1w.nii.gz: is not read",),
+        ("pathology.tsv: is not read", "labels: ER;"),
+        ("participants (1).tsv: is not read",),
+        ("participants.tsv: has rows of sub-3, ", "no image"),
+    ):
+        assert sum(all(fact in line for fact in facts) for line in said) == 1, (facts, said)
+    assert not any("mood.tsv" in line for line in said)
+
+
+def test_a_subject_behind_a_link_is_read_and_part_of_what_the_cohort_is(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    (root / "sub-1").rename(tmp_path / "elsewhere")
+    (root / "sub-1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    content = FORMATS["bids"].content(root)
+    assert "sub-1" in read_bids(root).segmentations["study_id"].tolist()
+    image(tmp_path / "elsewhere" / "anat" / "sub-1_label-met_mask.nii.gz", np.zeros((4, 4, 4)))
+    assert FORMATS["bids"].content(root) != content
 
 
 def test_ids_may_lack_their_prefix_and_a_second_row_of_one_is_said(tmp_path):

@@ -12,7 +12,7 @@ from bcbm.features.radiomics import FEATURES, extract_cohort
 from bcbm.features.records import Study
 
 PATIENTS, SIZE = 8, 20
-AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+AFFINE = np.array([[-1.0, 0, 0, 9], [0, -1.0, 0, 11], [0, 0, 1.0, -8], [0, 0, 0, 1]])
 FIRST, SECOND, LAST = (f"BCBM-RadioGenomics-{number}-0" for number in (1, 2, PATIENTS))
 NAME = "left-frontal"  # of each patient's first lesion
 OTHER = "right-parietal"  # of every second pair of patients, the second
@@ -33,8 +33,8 @@ def write_download(root: Path) -> None:
         save(image_of(root, study), brain)
         for place, name in enumerate([NAME, OTHER][: 1 + (number // 2 % 2)]):
             mask = np.zeros((SIZE,) * 3, np.uint8)
-            low = 4 + 7 * place
-            mask[low : low + 4, low : low + 4, low : low + 3 + number % 3] = 1
+            low, other = 4 + 7 * place, 4 + 7 * place + number // 3  # no two patients have one mask
+            mask[low : low + 4, other : other + 4, low : low + 3 + number % 3] = 1
             save(mask_of(root, study, name), mask)
             radiomics.append((study, name))
     heads = ["ID", "ER", "PR", "HER2", "Age", "Magnetic Field Strength ID", "Year"]

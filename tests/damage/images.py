@@ -13,6 +13,7 @@ from damage.given import AFFINE, FIRST, NAME, SECOND, SIZE, image_of, mask_of, s
 from damage.kind import IMAGES, SAID, kind
 
 LESION = f"{FIRST}/{NAME}"
+OTHER_SESSION = FIRST[:-1] + "1"  # of the first patient
 MASK = {"end": SAID, "lost": 1, "words": IMAGES}  # costs its lesion
 IMAGE = {"end": SAID, "lost": 1, "words": IMAGES}  # of a patient with one lesion
 
@@ -353,6 +354,31 @@ def _(root: Path) -> None:
 @kind("masks of two patients exchanged", FIRST, SECOND, "64 mm3", "80 mm3", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     _exchange(mask_of(root, FIRST), mask_of(root, SECOND))
+
+
+@kind("a mask of another patient, copied", FIRST, SECOND, "their images are not one", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    mask_of(root, SECOND).write_bytes(mask_of(root, FIRST).read_bytes())
+
+
+@kind("a mask of another session, copied", FIRST, OTHER_SESSION, "not one", end=SAID, lost=-1, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST))
+    save(image_of(root, OTHER_SESSION), np.where(values > 0, 2000 - values, 0))
+    save(mask_of(root, OTHER_SESSION), values_of(mask_of(root, FIRST)))
+
+
+@kind("an image whose copy was broken off", f"{FIRST}_image", "slice 11", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values.T[11, 9:], values.T[12:] = 0, 0  # as they lie in the file
+    save(image_of(root, FIRST), values)
+
+
+@kind("a header that was lost", f"{FIRST}_image", "0 mm on", "voxels of 1 mm", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        save(path, values_of(path), np.eye(4))
 
 
 @kind("an image of an 8-bit export", f"{FIRST}_image", "255", "cut off", end=SAID, words=IMAGES)

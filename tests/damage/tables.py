@@ -1,5 +1,6 @@
 """Workbooks, files of one's own, and folders that are not what they should be."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,16 @@ def _(root: Path) -> None:
 @kind("a workbook cut short by its download", CLINICAL, "download the workbook again")
 def _(root: Path) -> None:
     (root / CLINICAL).write_bytes((root / CLINICAL).read_bytes()[:-2000])
+
+
+@kind("a second version of a workbook", f"{CLINICAL[:-5]} (1).xlsx", "is not read", end=SAID)
+def _(root: Path) -> None:
+    (root / f"{CLINICAL[:-5]} (1).xlsx").write_bytes((root / CLINICAL).read_bytes())
+
+
+@kind("a workbook that a program has open", CLINICAL, "is open", end=SAID)
+def _(root: Path) -> None:
+    (root / f"~${CLINICAL}").write_bytes(bytes(165))
 
 
 @kind("a workbook that is a web page", RADIOMICS, "download the workbook again")
@@ -453,9 +464,36 @@ def _(root: Path) -> list[str]:
     return words
 
 
+@kind("a cohort that is two sites by two names", "second", "the same as")
+def _(root: Path) -> list[str]:
+    folder, _ = _manifest(root)
+    shutil.copytree(folder, root.parent / "second")
+    return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+
+
+@kind("two sites with patients of one id", "own and second", "of 8 patients", end=SAID, lost=LESIONS - 16)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    values = table.filter(like="original_").columns
+    (root.parent / "second").mkdir()
+    table[values] = table[values].astype(float) * 1.3
+    table.to_csv(root.parent / "second" / "manifest.csv", index=False)
+    return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+
+
 @kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)
 def _(root: Path) -> list[str]:
     return [f"cohort.root={_manifest(root)[0]}"]
+
+
+@kind("a patient of whose id a spreadsheet has made a date", "manifest.xlsx", "row 2", "date")
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    first = table["patient"] == table["patient"][0]
+    table["patient"] = table["patient"].astype(object).mask(first, pd.Timestamp("2026-02-01"))
+    table.to_excel(folder / "manifest.xlsx", index=False)
+    (folder / "manifest.csv").unlink()
+    return [f"cohort.root={folder}"]
 
 
 @kind("a workbook with two sheets of lesions", "manifest.xlsx", "old, new")

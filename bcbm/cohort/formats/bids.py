@@ -27,14 +27,15 @@ from bcbm.cohort.formats.sidecars import (
     disagreements,
     worded,
 )
-from bcbm.cohort.formats.tables import read_rows, row_twice
+from bcbm.cohort.formats.subjects import study_of, unread_files
+from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
 
+NAMED = 5  # sessions that a message lists
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
-NOT_LESIONS = ("brain", "GM", "WM", "CSF", "skull", "head")  # of the entities label- and desc-
-_STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
+NOT_LESIONS = {"brain", "gm", "wm", "csf", "skull", "head"}  # of the entities label- and desc-
 _CONTRAST = re.compile(r"_ce-(?!(0|false|no|non|none|pre|un|without|native|minus)[a-z]*_)", re.IGNORECASE)
 _PART = re.compile(
     r"_part-(?!mag_)", re.IGNORECASE
@@ -89,6 +90,9 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
     segmentations["in_workbook"] = False
     known = sorted({*images, *segmentations["study_id"]})
     studies = _studies(root, known, images, targets, problems, odd, readings)
+    tables = [root / PARTICIPANTS, *(_sessions(root, patient) for patient in studies["patient_id"])]
+    looked_at = {*tables, *_volumes(root, "T1w"), *(path for _, path in _mask_files(root))}
+    problems += unread_files(root, looked_at, images, targets)
     return Download(
         root=root,
         clinical=PARTICIPANTS,
@@ -105,39 +109,41 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
     )
 
 
-def _study_of(path: Path) -> str:
-    match = _STUDY.match(path.name)
-    return "_".join(part for part in match.groups() if part) if match else ""
-
-
 def _anatomy(folder: Path, pattern: str) -> list[Path]:
     """Files of the anatomy folders below a dataset or one of its derivatives."""
     return sorted([*folder.glob(f"sub-*/anat/{pattern}"), *folder.glob(f"sub-*/ses-*/anat/{pattern}")])
 
 
-def _in_place(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
-    """The files whose names say the subject and the session in whose folder they lie."""
-    for path in paths:
-        inner, outer = path.parents[1].name, path.parents[2].name
-        place = inner if inner.startswith("sub-") else f"{outer}_{inner}"
-        if (study := _study_of(path)) == place:
-            yield path
-        else:
-            found, remedy = f"is of {study or 'nobody'} by its name", "move or rename it; it is not read"
-            problems.append(Problem(f"{path}, in {place}", found, remedy, "file in another's folder"))
+def _is_in_place(path: Path, problems: list[Problem]) -> bool:
+    """Whether a file's name says the subject and the session in whose folder it lies."""
+    inner, outer = path.parents[1].name, path.parents[2].name
+    place = inner if inner.startswith("sub-") else f"{outer}_{inner}"
+    if (study := study_of(path)) != place:
+        found, remedy = f"is of {study or 'nobody'} by its name", "move or rename it; it is not read"
+        problems.append(Problem(f"{path}, in {place}", found, remedy, "file in another's folder"))
+    return study == place
+
+
+def _volumes(root: Path, suffix: str) -> list[Path]:
+    """The volumes of a suffix, in any case, in the anatomy folders of a dataset."""
+    paths = _anatomy(root, "sub-*.nii*")
+    return [p for p in paths if p.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()]
+
+
+def _mask_files(root: Path) -> Iterator[tuple[Path, Path]]:
+    """The masks and segmentations of a dataset and its derivatives, each with the one of these it lies in."""
+    for folder in (root, *sorted(path for path in root.glob("derivatives/*") if path.is_dir())):
+        for suffix in ("mask", "dseg"):
+            for path in _anatomy(folder, f"sub-*_{suffix}.nii*"):
+                yield folder, path
 
 
 def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]:
     """The image of every study; of several the first with a contrast agent."""
     groups: dict[str, list[Path]] = {}
-    paths = [
-        path
-        for path in _anatomy(root, "sub-*.nii*")
-        if path.name.partition(".")[0].rpartition("_")[2].casefold() == suffix.casefold()
-        and not _PART.search(path.name)
-    ]
-    for path in _in_place(paths, problems):
-        groups.setdefault(_study_of(path), []).append(path)
+    paths = [path for path in _volumes(root, suffix) if not _PART.search(path.name)]
+    for path in [path for path in paths if _is_in_place(path, problems)]:
+        groups.setdefault(study_of(path), []).append(path)
     chosen = {}
     for study, paths in groups.items():
         enhanced = [path for path in paths if _CONTRAST.search(path.name)]
@@ -157,19 +163,16 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
     """Every lesion by its study: the mask, a name of its own, and its label value, 0 where it is the mask."""
     lesions: list[tuple[str, Path, str, int]] = []
     places: dict[str, set[str]] = {}
-    for folder in (root, *sorted(path for path in root.glob("derivatives/*") if path.is_dir())):
-        for suffix in ("mask", "dseg"):
-            for path in _in_place(_anatomy(folder, f"sub-*_{suffix}.nii*"), problems):
-                entities = dict(_ENTITY.findall(path.name))
-                words = [entities[name] for name in ("label", "desc") if name in entities]
-                if any(word.casefold() == other.casefold() for word in words for other in NOT_LESIONS):
-                    continue
-                name = (
-                    "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
-                )
-                named = _named_values(path, problems) if suffix == "dseg" else {0: name}
-                lesions += [(_study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
-                places.setdefault(_study_of(path), set()).add(folder.name if folder != root else "anat")
+    for folder, path in _mask_files(root):
+        entities = dict(_ENTITY.findall(path.name))
+        words = [entities[name] for name in ("label", "desc") if name in entities]
+        if not _is_in_place(path, problems) or any(word.casefold() in NOT_LESIONS for word in words):
+            continue
+        name = "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
+        is_mask = "_mask.nii" in path.name
+        named = {0: name} if is_mask else _named_values(path, problems)
+        lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
+        places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
     for study, folders in places.items():
         if len(folders) > 1:
             found = f"has masks in {len(folders)} places: {', '.join(sorted(folders))}"
@@ -224,7 +227,7 @@ def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:
             problems.append(Problem(f"{table} row {row}", found, remedy, "table of labels"))
         elif value in names:
             problems.append(row_twice(f"{table} row {row}", f"label value {value:g}"))
-        elif value and identifier(name).casefold() not in map(str.casefold, NOT_LESIONS):
+        elif value and identifier(name).casefold() not in NOT_LESIONS:
             names[int(value)] = identifier(name)
     return names
 
@@ -245,20 +248,24 @@ def _studies(
     def used(heading: str) -> bool:
         return heading in ("participant_id", "session_id", *READERS) or is_label_column(heading, targets)
 
+    problems += other_versions(root / PARTICIPANTS)
     persons = read_rows(root / PARTICIPANTS, used=used, odd=odd)
     if "participant_id" not in persons:
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
     meanings = column_meanings(root / "participants.json")
     persons = worded(persons, meanings, "participants.json", problems)
+    if absent := [name for name in persons["participant_id"] if name not in patients]:
+        rows = ", ".join(absent[:NAMED]) + ", ..." * (len(absent) > NAMED)
+        found, remedy = f"has rows of {rows}, of whom there is no image", "nothing to do if none was taken"
+        problems.append(Problem(PARTICIPANTS, found, remedy, "row without study"))
     cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
         remedy = "its labels count as missing; add the row"
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
     cells = cells.set_axis(pd.Index(studies, name="study_id")).fillna("")
     for patient in sorted(set(patients)):
-        path = root / patient / f"{patient}_sessions.tsv"
-        _add_sessions(path, patient, cells, meanings, used, odd, problems)
+        _add_sessions(_sessions(root, patient), patient, cells, meanings, used, odd, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
     sidecars = [described(images.get(study), study, problems) for study in studies]
@@ -287,6 +294,11 @@ def _distinct(
     return table.assign(**{column: ids})[~again & (ids != "")]
 
 
+def _sessions(root: Path, patient: str) -> Path:
+    """Where the table of a subject's sessions lies."""
+    return root / patient / f"{patient}_sessions.tsv"
+
+
 def _add_sessions(
     path: Path,
     patient: str,
@@ -307,9 +319,18 @@ def _add_sessions(
     table = worded(table, meanings | column_meanings(description), description.name, problems).replace(
         "n/a", ""
     )
+    known = [study for study in map(str, cells.index) if study.partition("_")[0] == patient]
+    strangers = [name for name in table["session_id"] if f"{patient}_{name}" not in known]
+    if strangers:
+        rows, studies = (
+            ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED) for names in (strangers, known)
+        )
+        found = f"has rows of {rows}, and there are images or masks of {studies}"
+        remedy = "give folders and files the names of sessions, or correct the rows; they are not read"
+        problems.append(Problem(path.name, found, remedy, "table of sessions"))
     for row in table.to_dict("records"):
         study = f"{patient}_{row['session_id']}"
-        if study not in cells.index:
+        if study not in known:
             continue
         for name, cell in row.items():
             if name == "session_id" or cell == "":

@@ -18,11 +18,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import READERS, OddCell, digits_lost, identifier, number, read_numbers, read_texts
+from bcbm.cohort.cells import (
+    READERS,
+    OddCell,
+    digits_lost,
+    identifier,
+    made_a_date,
+    number,
+    read_numbers,
+    read_texts,
+)
 from bcbm.cohort.download import FEATURE, LABEL, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.tables import SUFFIXES, read_rows, row_twice
+from bcbm.cohort.formats.tables import SUFFIXES, other_versions, read_rows, row_twice
 from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
@@ -62,7 +71,7 @@ def read_manifest(
         tables = [name for name in NAMES if (root / name).is_file()]
         found = f"holds {' and '.join(tables)}" if tables else f"holds no {', '.join(NAMES)}"
         raise InputError(Problem(str(root), found, "keep one of them, or set cohort.root to the file"))
-    problems: list[Problem] = []
+    problems = other_versions(path) if root.is_dir() else []
     odd: list[OddCell] = []
     readings: list[LabelReading] = []
     known = _headings(targets, sequences)
@@ -183,6 +192,11 @@ def _require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]
                 found = f"{name} '{cell}' is a number of which a spreadsheet has dropped digits"
                 remedy = "write the ids as text, from where they are whole"
                 problems.append(Problem(f"{path.name} row {row}", found, remedy))
+    for row, cell, text in zip(table.index, table["patient"], texts["patient"], strict=True):
+        if made_a_date(cell):
+            found = f"patient '{text}' is a date, which a spreadsheet makes of ids such as 1-2"
+            remedy = "write the ids as text, from where they are whole"
+            problems.append(Problem(f"{path.name} row {row}", found, remedy))
     for name in ("patient", "study", "name"):
         for row in texts[name].index[texts[name].str.contains("/", regex=False)]:
             found, remedy = f"{name} '{texts[name][row]}' holds a slash", "write another sign"

@@ -15,6 +15,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import unguarded
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
+OTHERS = (".xls", ".xlsm", ".ods", ".txt")  # of tables that no reader knows
 MOST = 2**28  # bytes of a text or Parquet file; a row a lesion takes some hundred
 _SEPARATORS = ",;\t"
 
@@ -106,6 +107,22 @@ def read_corrected(path: Path, key: str) -> pd.DataFrame:
         remedies = [f"{problem.remedy}, or set {key} to another" for problem in error.problems]
         problems = zip(error.problems, remedies, strict=True)
         raise InputError(*(replace(problem, remedy=remedy) for problem, remedy in problems)) from None
+
+
+def other_versions(path: Path) -> list[Problem]:
+    """Files beside a table that are versions of it by their names, and that a program has it open; none is
+    read."""
+    problems = []
+    for other in sorted(path.parent.iterdir()):
+        if other == path or path.stem.casefold() not in other.name.casefold():
+            continue
+        if other.name.startswith(("~$", ".~lock.")):
+            found, remedy = f"is open in a program ({other.name})", "save it there: it is read as it lies"
+            problems.append(Problem(str(path), found, remedy, "table that is open"))
+        elif other.suffix.casefold() in (*SUFFIXES, *OTHERS):
+            found, remedy = f"is not read: {path.name} is", "move the one away that does not count"
+            problems.append(Problem(str(other), found, remedy, "another version of a table"))
+    return problems
 
 
 def row_twice(where: str, name: str, table: str = "table") -> Problem:

@@ -15,7 +15,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import FEATURE, Download, patient_of
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.tables import row_twice
+from bcbm.cohort.formats.tables import other_versions, row_twice
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -60,7 +60,11 @@ def read_download(
         InputError: a workbook missing, unreadable or empty, a needed column missing, or a sequence that no
             study has.
     """
-    problems: list[Problem] = []
+    problems = [
+        problem
+        for name, _ in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK)
+        for problem in other_versions(root / name)
+    ]
     odd: list[OddCell] = []
     readings: list[LabelReading] = []
     clinical = read_workbook(
@@ -93,7 +97,7 @@ def read_download(
             Problem(
                 study,
                 f"no row in {CLINICAL_WORKBOOK[0]}",
-                "its labels count as missing; add the row",
+                "it has no labels of its own; add the row",
                 "study without clinical row",
             )
         )

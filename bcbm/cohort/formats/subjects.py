@@ -1,0 +1,63 @@
+"""Whose a file of a BIDS dataset is, and what nobody reads though its name says that it should be read."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from bcbm.cohort.formats.sidecars import PARTICIPANTS
+from bcbm.cohort.labels import is_label_column
+from bcbm.cohort.targets import Target
+from bcbm.errors import Problem
+from bcbm.system.files import files_below
+
+VOLUMES = "sub-NAME/[ses-NAME/]anat/sub-NAME_[ses-NAME_]T1w.nii.gz, and _mask.nii.gz or _dseg.nii.gz"
+_STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
+_SUFFIXES = "mask dseg seg roi label labels lesion lesions met mets tumor tumour gtv"
+_FOLDERS = "func dwi fmap perf pet meg eeg ieeg nirs mrs micr xfm figures sourcedata code .git"
+_MASKS, _OTHERS = set(_SUFFIXES.split()), set(_FOLDERS.split())  # in the latter nothing is looked for
+
+
+def study_of(path: Path) -> str:
+    """The study of a file by its name, such as sub-1 or sub-1_ses-2; "" for none."""
+    match = _STUDY.match(path.name)
+    return "_".join(part for part in match.groups() if part) if match else ""
+
+
+def unread_files(
+    root: Path, looked_at: Collection[Path], studies: Collection[str], targets: Mapping[str, Target]
+) -> Iterator[Problem]:
+    """Volumes and tables that are not read for where they lie, or for how their names end.
+
+    Args:
+        root: the dataset.
+        looked_at: files that are read, or of which it was said why not.
+        studies: those that have an image: further ones are left out for it.
+        targets: whose columns a table may have.
+
+    Raises:
+        OSError: a folder cannot be looked into.
+    """
+    for path in files_below(root):
+        stem, *endings = path.name.casefold().split(".")
+        if path in looked_at or not _OTHERS.isdisjoint(path.relative_to(root).parts[:-1]):
+            continue
+        if endings in (["nii"], ["nii", "gz"]) and stem.startswith("sub-"):
+            suffix = stem.rpartition("_")[2]
+            if suffix in _MASKS or (suffix == "t1w" and study_of(path) not in studies):
+                found = f"is not read: BIDS has {VOLUMES} there or in derivatives/NAME"
+                yield Problem(str(path), found, "rename or move it", "file that fits no pattern")
+        elif endings == ["tsv"] and stem.endswith("sessions"):
+            found = "is not read: BIDS has sub-NAME/sub-NAME_sessions.tsv, of a subject with images"
+            yield Problem(str(path), found, "rename or move it", "table of sessions")
+        elif endings == ["tsv"] and "participants" not in stem and (labels := _labels(path, targets)):
+            found = f"is not read, and has columns of labels: {', '.join(labels)}"
+            yield Problem(
+                str(path), found, f"write them into {PARTICIPANTS}, or remove them", "table of labels"
+            )
+
+
+def _labels(table: Path, targets: Mapping[str, Target]) -> list[str]:
+    """The headings of the columns of labels in a table."""
+    with table.open(encoding="utf-8", errors="replace") as file:
+        headings = file.readline(2**16).lstrip("\ufeff").split("\t")
+    return [heading.strip() for heading in headings if is_label_column(heading.strip(), targets)]
