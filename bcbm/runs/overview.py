@@ -94,12 +94,16 @@ def page_lines(root: Path) -> list[PageLine]:
 
 
 def differences(lines: Sequence[RunLine]) -> dict[str, dict[str, Any]]:
-    """By place, the settings in which a run is not as most of the runs are that have them."""
+    """By place, the settings in which a run is not as more of the runs are than have any other value.
+
+    Where no value is more common than the others, every run has its own.
+    """
     values = {name for line in lines for name in line.settings}
-    usual = {}
+    usual: dict[str, str | None] = {}
     for name in values:
         written = Counter(json.dumps(line.settings[name]) for line in lines if name in line.settings)
-        usual[name] = written.most_common(1)[0][0]
+        (value, count), *others = written.most_common(2)
+        usual[name] = None if others and others[0][1] == count else value
     return {
         line.place: {name: value for name, value in line.settings.items() if json.dumps(value) != usual[name]}
         for line in lines

@@ -47,6 +47,14 @@ def test_each_run_says_what_it_found_and_in_what_it_differs(root):
     assert apart[unfinished.place] == {"model.fusion": "gated"}
 
 
+def test_where_no_setting_is_the_usual_one_every_run_says_its_own(root):
+    usual, worse, *_ = sorted(run_lines(root), key=lambda line: line.place)
+    assert differences([usual, worse]) == {
+        usual.place: {"model.dropout": usual.settings["model.dropout"]},
+        worse.place: {"model.dropout": 0.1},
+    }
+
+
 @pytest.mark.parametrize("damage", ["results", "config", "environment"])
 def test_a_damaged_run_is_there_with_its_damage(tmp_path, damage):
     write_run(tmp_path / "demo" / "run", "bootstrap=0")

@@ -21,7 +21,7 @@ from bcbm.config.compose import compose, load, override, plain, to_yaml
 from bcbm.crossvalidation.choice import mean_auroc
 from bcbm.crossvalidation.cross_validate import run as fit
 from bcbm.report.figures.palette import PATIENT
-from bcbm.report.figures.parameters import Scale, ranked
+from bcbm.report.figures.parameters import Scale, coordinates_figure, ranked
 from bcbm.report.figures.search import busy_minutes, lanes
 from bcbm.report.pages.search import agreement, in_words, verdict
 from bcbm.runs.identity import NOT_IDENTITY
@@ -181,6 +181,24 @@ def test_what_was_planted_is_found_most_important_and_reported_values_are_kept(s
     reported = steps(result)
     first = reported[(reported["study"] == "final") & (reported["trial"] == 0)]
     assert first["step"].tolist() == [1, 2, 3] and first["value"].is_monotonic_increasing
+
+
+def test_what_one_study_alone_finds_important_is_not_named_first():
+    shares = {"fold=0": (0.0, 0.7, 0.3), "fold=1": (0.0, 0.6, 0.4), "final": (0.7, 0.2, 0.1)}
+    table = pd.DataFrame(shares, index=list("abc")).melt(
+        var_name="study", value_name="share", ignore_index=False
+    )
+    assert ranked(table.reset_index(names="parameter")) == ["b", "c", "a"]
+
+
+def test_parallel_coordinates_say_where_a_parameter_does_not_count(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("bcbm.report.figures.parameters.save_png", lambda figure, path: drawn.append(figure))
+    trials = pd.DataFrame({"state": "complete", "auroc": [0.7, 0.8], "a": [1, 2], "b": [np.nan, 2]})
+    space = {"a": {"int": [1, 2]}, "b": {"int": [1, 2]}}
+    coordinates_figure(trials, "auroc", space, ["a", "b"], tmp_path / "coordinates.png")
+    words = [(text.get_text(), text.xy[0]) for text in drawn[0].axes[0].texts]
+    assert [place for word, place in words if word == "not used"] == [1]
 
 
 def test_more_trials_narrow_the_spread_of_importances(tmp_path):

@@ -100,7 +100,8 @@ def coordinates_figure(
 ) -> None:
     """Write a PNG of parallel coordinates: a line a finished trial across its values, coloured by its own.
 
-    A parameter that does not count in a trial is passed below its axis. Arguments as of `slice_figure`.
+    A parameter that does not count in a trial is passed below its axis, where it says so. Arguments as of
+    `slice_figure`.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -115,12 +116,16 @@ def coordinates_figure(
     lines = np.column_stack(list(places.values()))  # (trials, parameters)
     for line, color in zip(lines[::-1], colors.to_rgba(values[::-1]), strict=True):
         axes.plot(range(len(names)), line, color=color, alpha=0.7, linewidth=1.2)
+    behind = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}  # words lie over lines
+    style: dict[str, Any] = {"fontsize": 7.5, "va": "center", "bbox": behind}
     for place, name in enumerate(names):
         axes.axvline(place, color=CHANCE, linewidth=0.8)
         scale = Scale(space[name])
         for at, word in zip(*scale.marks(), strict=True):
-            text = at / max(len(scale.choices) - 1, 1) if scale.choices else at
-            axes.annotate(word, (place, text), (3, 0), "data", "offset points", fontsize=7.5, va="center")
+            height = at / max(len(scale.choices) - 1, 1) if scale.choices else at
+            axes.annotate(word, (place, height), (3, 0), "data", "offset points", **style)
+        if finished[name].isna().any():
+            axes.annotate("not used", (place, BELOW), (3, 0), "data", "offset points", **style)
     axes.set_xticks(range(len(names)), names, rotation=15, ha="right", fontsize=8.5)
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(names) - 0.6)
@@ -138,9 +143,8 @@ def _shares_of_axis(scale: Scale, values: pd.Series) -> npt.NDArray:
 
 
 def ranked(importances: pd.DataFrame) -> list[str]:
-    """Parameters, the most important first: in the final study, or in the mean where there is none."""
-    final = importances[importances["study"] == "final"]
-    shares = (final if len(final) else importances).groupby("parameter")["share"].mean()
+    """Parameters, the most important in the mean of the studies first: one study alone errs widely."""
+    shares = importances.groupby("parameter")["share"].mean()
     return [str(name) for name in shares.sort_values(ascending=False, kind="stable").index]
 
 
