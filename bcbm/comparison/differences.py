@@ -47,8 +47,8 @@ def require_distinct(runs: Sequence[FinishedRun]) -> None:
         InputError: naming both.
     """
     for first, second in combinations(runs, 2):
-        same = first.environment["identity"] == second.environment["identity"]
-        if same and first.predictions.equals(second.predictions):
+        same = [first.environment[name] == second.environment[name] for name in ("identity", "cohort")]
+        if all(same) and first.predictions.equals(second.predictions):
             found = "are one run, alike in every prediction: a copy, or trained again"
             raise InputError(Problem(f"{first.folder} and {second.folder}", found, "name one of them"))
 
