@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bcbm.cohort.findings import TINY
 from bcbm.prediction.model import TrainedModel
 from bcbm.prediction.training import coarse_sums, content_sums
 from bcbm.preparation.lesions import Lesions
@@ -11,7 +12,8 @@ def trained_on(model: TrainedModel, lesions: Lesions) -> pd.Series:
     """What each lesion is to the model: a `copy` of a training lesion, a `near copy` of one, or "".
 
     A copy holds the same, file by file or in all its radiomics; a near copy has the same radiomics but for
-    rounding and noise, which is looked at where the model reads radiomics.
+    rounding and noise, which is looked at where the model reads radiomics, and of fewer than TINY voxels not:
+    the shape and texture of such a lesion are nearly those of many.
 
     Args:
         model: with the salted sums of its training lesions.
@@ -25,6 +27,7 @@ def trained_on(model: TrainedModel, lesions: Lesions) -> pd.Series:
     words = pd.Series("", entering.index, dtype=str)
     if "radiomics" in lesions.values:
         coarse = coarse_sums(lesions.values["radiomics"], model.ranges, training["salt"])
-        words[[not near.isdisjoint(sums) for sums in coarse]] = "near copy"
+        alike = pd.Series([not near.isdisjoint(sums) for sums in coarse], entering.index)
+        words[alike & ~(entering["voxels"] < TINY if "voxels" in entering else False)] = "near copy"
     words[[content in exact for content in content_sums(entering["content"], training["salt"])]] = "copy"
     return words

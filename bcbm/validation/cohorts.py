@@ -122,7 +122,10 @@ def _require_strangers(lesions: Lesions, known: pd.Series, name: str) -> None:
     seen = known != ""
     patients = lesions.entering.loc[seen, "patient_id"].drop_duplicates().astype(str).tolist()
     if patients:
+        near = int((known == "near copy").sum())
         found = f"the model was trained on {counted(int(seen.sum()), 'lesion')} of "
-        found += f"{counted(len(patients), 'patient')} of it, by their content: {listed(patients, SHOWN)}"
+        found += f"{counted(len(patients), 'patient')} of it, by their content"
+        found += f" ({near} but for rounding or noise in their radiomics)" if near else ""
+        found += f": {listed(patients, SHOWN)}"
         remedy = "test on other patients, or leave these out with cohort.exclude=FILE (patient, reason)"
         raise InputError(Problem(name, found, remedy))
