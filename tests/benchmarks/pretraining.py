@@ -30,7 +30,7 @@ from torch import nn
 
 from bcbm.cohort.splits import Fold, Split
 from bcbm.config.compose import compose
-from bcbm.config.schema import Augment
+from bcbm.config.schema.training import Augment
 from bcbm.data.augmentation.batch import BatchAugment
 from bcbm.data.augmentation.draws import Changes
 from bcbm.model.fold import fold_data, make_module
