@@ -28,6 +28,7 @@ def trained_on(model: TrainedModel, lesions: Lesions) -> pd.Series:
     if "radiomics" in lesions.values:
         coarse = coarse_sums(lesions.values["radiomics"], model.ranges, training["salt"])
         alike = pd.Series([not near.isdisjoint(sums) for sums in coarse], entering.index)
-        words[alike & ~(entering["voxels"] < TINY if "voxels" in entering else False)] = "near copy"
+        large = ~(entering["voxels"] < TINY) if "voxels" in entering else alike
+        words[alike & large] = "near copy"
     words[[content in exact for content in content_sums(entering["content"], training["salt"])]] = "copy"
     return words
