@@ -13,7 +13,7 @@ from bcbm.cohort.targets import TARGETS
 from bcbm.config.compose import compose, plain
 from bcbm.config.reading import read_yaml
 from bcbm.runs.folder import RunFolder
-from bcbm.runs.identity import settings_sum
+from bcbm.runs.identity import fingerprint, settings_sum
 from bcbm.runs.predictions import prediction_table
 from bcbm.statistics.summary import summarise
 
@@ -101,7 +101,8 @@ def write_run(
         "commit": "c0ffee" * 6,
         "seed": config.seed,
     }
-    surroundings |= {"cohort": "abc123", "split": split.hash, "identity": "1"}
+    surroundings |= {"cohort": "abc123", "split": split.hash}
+    surroundings["identity"] = fingerprint(config, "abc123", split.hash)
     settings = settings_sum(read_yaml(folder / "config.yaml"))
     surroundings |= {"checksums": "sha256", "settings": settings, "best": None}
     (folder / "environment.json").write_text(json.dumps(surroundings))
