@@ -90,6 +90,9 @@ def test_a_finished_run_is_evaluated_to_the_same_figures(left):
 
 def test_a_finished_run_is_compared_and_explained(left):
     shutil.copytree(left / "runs/finished", left / "runs/copy")
+    surroundings = left / "runs/copy/environment.json"
+    own = json.loads(surroundings.read_text())
+    surroundings.write_text(json.dumps(own | {"identity": f"{own['identity']}-2"}))  # a copy is refused
     screen = command(left, "compare", "runs/finished", "runs/copy", "bootstrap=50", "run.root=runs")
     assert "0.00" in screen and (left / "runs/compare").is_dir()
     command(left, "explain", "runs/finished")
