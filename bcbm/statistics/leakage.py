@@ -83,7 +83,8 @@ def reidentification(
         least = distances.min(axis=1)
         row, other = np.nonzero(distances <= (least + rounding[rows] + rounding.max())[:, None])
         nearest = distances[row, other] <= least[row] + rounding[rows[row]] + rounding[other]
-        row, other = row[nearest & np.isfinite(least[row])], other[nearest & np.isfinite(least[row])]
+        nearest &= np.isfinite(least[row])
+        row, other = row[nearest], other[nearest]
         ties = np.bincount(row, minlength=len(rows))
         own = np.bincount(row, owner[rows[row]] == owner[other], len(rows))
         same[rows[ties > 0]] = own[ties > 0] / ties[ties > 0]

@@ -72,7 +72,8 @@ def study_figure(
         axes.axis("off")
 
     first, name = lesions[0] if lesions else (outlined, "")
-    first, name = (first, name) if through is None else (upright(through), "")
+    if through is not None:
+        first, name = upright(through), ""
     middle = _middle(first) if first.any() else np.array(shown.shape) // 2
     for axis in range(3):
         axes = figure.add_subplot(grid[0, 2 * axis : 2 * axis + 2])
