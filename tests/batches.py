@@ -7,6 +7,7 @@ import lightning as L
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from bcbm.cohort.names import HEMISPHERES, REGIONS
 from bcbm.config.schema import Config
@@ -132,6 +133,12 @@ def parts_of(count):
         "validation": np.arange(count - third // 2, count),
         "test": np.arange(third),
     }
+
+
+def shallow_encoder(model, channels):
+    """An image encoder of one convolution."""
+    convolution = nn.Conv3d(channels, 4, kernel_size=3, stride=2)
+    return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten()), 4
 
 
 def predicted(batches, name="logit"):

@@ -32,6 +32,7 @@ STACK = (
         "bcbm.tracking.summary",
         "bcbm.search.worker",
     ),
+    "bcbm.model.encoders.resnet",  # with all of MONAI, which most of them take
     "bcbm.system.frozen",  # last, as it has that too
 )
 

@@ -11,6 +11,7 @@ import torch
 from batches import data_of, lesions_of, module_of, parts_of, trainer_of
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
+from torch._dynamo.utils import counters
 from torch.nn.utils import get_total_norm
 
 from bcbm.cohort.splits import split_as
@@ -19,6 +20,7 @@ from bcbm.config.schema.training import Augment, Data, Trainer
 from bcbm.crossvalidation.dispatch import train
 from bcbm.errors import ConfigError, InputError
 from bcbm.model.checkpoints import Average, Interruption, Keeper
+from bcbm.model.encoders import ENCODERS, Encoder
 from bcbm.model.epoch_choice import EpochChoice
 from bcbm.model.module import LesionModule
 from bcbm.model.trainer import curves
@@ -106,9 +108,13 @@ def test_a_checkpoint_alone_makes_the_probabilities_of_the_table(images, tmp_pat
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="torch.compile needs a compiler, and gcc is not here")
-def test_a_compiled_encoder_gives_the_same_and_its_checkpoint_loads_without_it(images, tmp_path):
+def test_a_compiled_encoder_gives_the_same_and_its_checkpoint_loads_without_it(images, tmp_path, monkeypatch):
+    shallow = Encoder(build="batches:shallow_encoder", last_stage=())  # a ResNet compiles for a minute
+    monkeypatch.setitem(ENCODERS.entries, "resnet10", shallow)
     plain = folder_of(images, tmp_path / "plain", trainer__max_epochs=1)
+    counters.clear()
     quick = folder_of(images, tmp_path / "compiled", trainer__max_epochs=1, trainer__compile=True)
+    assert counters["stats"]["unique_graphs"] > 0
     np.testing.assert_allclose(probabilities(quick), probabilities(plain), atol=1e-3)
     best = LesionModule.load_from_checkpoint(quick / "checkpoints/best.ckpt", weights_only=True)
     assert set(best.state_dict()) == set(
