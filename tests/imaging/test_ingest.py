@@ -252,8 +252,10 @@ def test_nobody_is_named_in_what_is_written(tmp_path, year):
     named = [b"zyxwvut", b"anna", b"19530721", b"20110923", b"174533", b"1953", b"mrn-1", b"0923"]
     uids = [uid.encode() for uid in planted if len(uid) > 30]
     assert len(uids) > 40 and len(content) > 10**5
-    assert not [word for word in [*named, *uids] if word in content]
-    assert (b"2011" in content) == year
+    assert not [uid for uid in uids if uid in content]
+    told = re.sub(rb"\b[0-9a-f]{16,}\b", b"", content)  # sums and salts hold any four digits now and then
+    assert not [word for word in named if word in told]
+    assert (b"2011" in told) == year
     assert manifest(tmp_path / "out")["year"].tolist()[0] == ("2011" if year else "")
     assert "Zyxwvut" not in text
     run(tmp_path / "dicom", tmp_path / "out", "cohort.same_patients=join")
