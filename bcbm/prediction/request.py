@@ -57,12 +57,13 @@ def answer(words: Sequence[str], console: Console) -> "pd.DataFrame":
     settings = [f"predict.{word}" if word.startswith("out=") else word for word in settings]
     settings = [*base_settings(places[0]), *settings]
     config = compose(settings)
-    with TemporaryDirectory() as folder, loading(config.prepared.jobs, LOADED):
+    single = bool(own) or len(places) == 2
+    with TemporaryDirectory() as folder, loading(config.prepared.jobs, LOADED, single=single):
         from bcbm.prediction.model import read_record
         from bcbm.prediction.predict import predict
 
         record = read_record(places[0])
-        if own or len(places) == 2:
+        if single:
             study = _study(Path(folder), own, places[1:], config, console)
             settings.append(f"cohort.root={study}")
         config = compose(settings)

@@ -33,7 +33,7 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
     """joblib's workers, which leave Ctrl-C to this process and end with it, however it ends.
 
     Args:
-        jobs: processes, as joblib counts them.
+        jobs: processes, as joblib counts them; inside `loading` of a single task it has one of its own.
         return_as: how results come, a word of `joblib.Parallel`.
 
     Returns:
@@ -41,6 +41,8 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
     """
     from joblib import Parallel  # a quarter of a second that a report does without
 
+    if _single:
+        return _in_turn
     parallel = Parallel(n_jobs=jobs, return_as=return_as, initializer=serve, initargs=(os.getpid(),))
 
     def work(tasks: Iterable[Any]) -> Iterator[Any]:
@@ -51,24 +53,46 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
     return work
 
 
+_single: list[Any] = []  # the executor of one process, inside `loading` of a single task
+
+
+def _in_turn(tasks: Iterable[Any]) -> Iterator[Any]:
+    """Results of tasks in their order, by the one process there is for them."""
+    (executor,) = _single
+    with shielded(signal.SIGINT):
+        futures = [executor.submit(function, *words, **named) for function, words, named in tasks]
+    return (future.result() for future in futures)
+
+
 @contextmanager
-def loading(jobs: int, modules: tuple[str, ...]) -> Iterator[None]:
+def loading(jobs: int, modules: tuple[str, ...], *, single: bool = False) -> Iterator[None]:
     """Have the workers of what is inside import modules from now on, while this process goes on.
 
     Args:
         jobs: as of `workers`; where it is one, nobody is there to do so.
         modules: by name.
+        single: what is inside has one task at a time: one process serves it, and no other loads for nothing.
     """
     from joblib import delayed, effective_n_jobs
 
     size = effective_n_jobs(jobs)
-    work = workers(jobs, return_as="generator_unordered") if size > 1 else iter
-    loads = work([delayed(_load)(modules)] * size if size > 1 else [])
+    if size == 1:
+        yield
+        return
+    if single:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        size = 1
+        alone = {"initializer": serve, "initargs": (os.getpid(),), "env": {"OMP_NUM_THREADS": "1"}}
+        _single.append(ProcessPoolExecutor(1, **alone))
+    loads = workers(jobs, return_as="generator_unordered")([delayed(_load)(modules)] * size)
     try:
         yield
     finally:
         for _ in loads:  # joblib ends the workers of what nobody waits for
             pass
+        while _single:
+            _single.pop().shutdown(kill_workers=True)
 
 
 def _load(modules: tuple[str, ...]) -> None:

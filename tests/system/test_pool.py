@@ -67,3 +67,22 @@ def test_workers_import_what_they_are_told_to_and_work_on_beside(tmp_path):
     process = subprocess.run([sys.executable, "-c", LOADING], env=environment, capture_output=True, text=True)
     assert (process.stdout.split(), process.stderr) == (["1.0", "2.0", "3.0", "False"], "")
     assert (tmp_path / "imported").read_text() in (".", "..")  # by one worker, or by both
+
+
+SINGLE = """
+import os
+from joblib import delayed
+from bcbm.system.pool import loading, workers
+pid = delayed(os.getpid)
+with loading(2, ("told",), single=True):
+    served = [*workers(2, return_as="generator")([pid()]), *workers(2, return_as="generator")([pid(), pid()])]
+print(len(set(served)), os.getpid() in served, [*workers(1, return_as="generator")([pid()])] == [os.getpid()])
+"""
+
+
+def test_one_process_serves_what_has_a_single_task_and_nobody_loads_beside_it(tmp_path):
+    (tmp_path / "told.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'a').write('.')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{HOME}"}
+    process = subprocess.run([sys.executable, "-c", SINGLE], env=environment, capture_output=True, text=True)
+    assert (process.stdout.split(), process.stderr) == (["1", "False", "True"], "")
+    assert (tmp_path / "imported").read_text() == "."
