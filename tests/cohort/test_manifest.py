@@ -187,6 +187,23 @@ def test_a_study_belongs_to_one_patient_whatever_the_numbers_of_both_are(tmp_pat
     assert not download.problems
 
 
+def test_files_that_bear_the_name_of_another_patient_are_said(tmp_path):
+    root = tmp_path / "own"
+    files = ["P1/t1c.nii.gz", "P2/t1c.nii.gz", "p3_t1c.nii.gz", "P1/P4/t1c.nii.gz", "P10/t1c.nii.gz"]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"")
+
+    def said(*patients):
+        rows = [f"{patient},{file},x,+" for patient, file in zip(patients, files, strict=True)]
+        text = "\n".join(["patient,image,name,ER", *rows]) + "\n"
+        return lines(read_manifest(written(root, text)).problems)
+
+    assert not said("P1", "P2", "P3", "P4", "P10")
+    (line,) = said("P2", "P3", "P1", "P4", "P10")  # a part of the table was sorted without the rest
+    assert all(word in line for word in ("image", "3 rows", "row 2", "P2", "P1/t1c.nii.gz", "P1"))
+
+
 @pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])
 def test_what_says_that_there_is_no_patient_is_no_id_of_one(tmp_path, cell):
     download = read_manifest(written(tmp_path / "own", f"patient,name,ER\n{cell},x,+\nA,x,+\n{cell},y,-\n"))
