@@ -128,8 +128,9 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def session_of(studies: pd.Series) -> pd.Series:
-    """The number of each session: the last one of the study's id."""
-    return studies.str.extract(r"(\d+)$")[0].astype(float)
+    """The number of each session: the last one of the study's id, or the date that it ends in, year first."""
+    dates = studies.str.extract(r"((?:19|20)\d\d)[-_.](\d\d)[-_.](\d\d)$").sum(axis=1, skipna=False)
+    return dates.fillna(studies.str.extract(r"(\d+)$")[0]).astype(float)
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

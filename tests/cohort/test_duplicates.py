@@ -65,6 +65,31 @@ def test_a_policy_chooses_what_enters_and_says_why_the_rest_does_not(tmp_path):
         assert table.loc[table["excluded"], "reason"].str.startswith("policy: ").all()
 
 
+def test_the_first_session_is_told_by_numbers_and_dates_and_by_nothing_else(tmp_path):
+    studies = [
+        "a-2019-03-20",
+        "a-2019-11-02",
+        "a-2018_12_31",
+        "b-1",
+        "b-pre",
+        "c-post",
+        "c-pre",
+        "d-pre",
+        "e-2",
+    ]
+    table = pd.DataFrame({"study_id": studies, "patient_id": [study[0] for study in studies]})
+    table = table.assign(
+        lesion_id=studies, name="x", category="lesion", excluded=False, reason="", volume=1.0
+    )
+    table = table.assign(image_path="", mask_path="", content=studies, name_confidence=0.0)
+    problems = settle(table, "one_session", None)
+    assert table.loc[~table["excluded"], "study_id"].tolist() == ["a-2018_12_31", "d-pre", "e-2"]
+    assert [(problem.where, "post, c-pre" in problem.found) for problem in problems] == [
+        ("b", False),
+        ("c", True),
+    ]
+
+
 def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_path):
     rows = [("1-0", "met", *row(1)), ("2-0", "met", *row(1)), ("2-0", "tum", *row(2))]
     table, _, problems = lesions_of(download(tmp_path, rows, LABELS))
