@@ -444,9 +444,14 @@ def test_studies_that_cannot_be_told_apart_are_refused_before_any_work(tmp_path)
     write_series(tmp_path / "a", patient="", study=generate_uid())
     for number, day in enumerate(["19500101", "19600101"]):
         write_series(tmp_path / str(number), patient="7", study=generate_uid(), PatientBirthDate=day)
+    for number, sex in enumerate(["F", "M", ""]):
+        write_series(tmp_path / sex, patient="8", study=generate_uid(), PatientSex=sex)
+        write_series(tmp_path / f"9{number}", patient="ANONYMOUS", study=generate_uid())
     with pytest.raises(InputError) as error:
         run(tmp_path, tmp_path.parent / "out")
     assert "PatientID" in str(error.value) and "2 dates of birth" in str(error.value)
+    assert "'8': the PatientID has 2 sexes" in str(error.value)
+    assert "'ANONYMOUS': the PatientID of 3 studies is no patient's" in str(error.value)
     assert not (tmp_path.parent / "out").exists()
 
 
