@@ -68,9 +68,9 @@ def same_lesions(
     """The better mask over the same lesion ("" where there is none), and the reason.
 
     Masks that share half of the smaller one were drawn over one lesion; of an exact copy the overlaps are its
-    original's. The mask that stays is not excluded, a lesion before a retreatment, a target and a margin, has
-    the most certain name, and a short one. Where there is no mask, a name that only adds zeros to another
-    ("tumor0") counts as the same lesion.
+    original's. The mask that stays is not excluded, a lesion before a retreatment, a target and a margin, of
+    targets a GTV before a CTV, a PTV and a dose, has the most certain name, and a short one. Where there is
+    no mask, a name that only adds zeros to another ("tumor0") counts as the same lesion.
     """
     links = pd.Series("", index=table.index, dtype=str)
     reasons = pd.Series("", index=table.index, dtype=str)
@@ -95,9 +95,10 @@ def same_lesions(
             partners.setdefault(first, {})[second] = float(str(pair.shared))
             partners.setdefault(second, {})[first] = float(str(pair.shared))
 
-    def worth(lesion: str) -> tuple[int, float, int, str]:
+    def worth(lesion: str) -> tuple[int, bool, float, int, str]:
         row = rows[lesion]
-        return int(standing[row]), -float(confidence[row]), len(lesion), lesion
+        planned = "gtv" not in str(table.at[row, "name"]).lower()  # with a margin around what is seen
+        return int(standing[row]), planned, -float(confidence[row]), len(lesion), lesion
 
     chosen: set[str] = set()
     for lesion in sorted((name for name in partners if _drawn_over(table, rows[name])), key=worth):
@@ -127,8 +128,9 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def session_of(studies: pd.Series) -> pd.Series:
-    """The number of each session: the last one of the study's id."""
-    return studies.str.extract(r"(\d+)$")[0].astype(float)
+    """The number of each session: the last one of the study's id, or the date that it ends in, year first."""
+    dates = studies.str.extract(r"((?:19|20)\d\d)[-_.](\d\d)[-_.](\d\d)$").sum(axis=1, skipna=False)
+    return dates.fillna(studies.str.extract(r"(\d+)$")[0]).astype(float)
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

@@ -108,13 +108,12 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
     Copies and masks over the same lesion are linked by `duplicate_of`; content that two patients share
     excludes the lesions of both, and all that is linked with them.
     """
-    _apply_policy(table, policy)
+    problems = _apply_policy(table, policy)
     copies = exact_copies(table)
     better_masks, reasons = same_lesions(table, copies, survey)
     table["duplicate_of"] = copies.where(copies != "", better_masks)
     exclude(table, copies != "", "copy of " + copies)
     exclude(table, better_masks != "", "same lesion as " + better_masks + " (" + reasons + ")")
-    problems = []
     representative = table["duplicate_of"].where(table["duplicate_of"] != "", table["lesion_id"])
     # Twice, as a copy may lie over another lesion.
     representative = representative.map(dict(zip(table["lesion_id"], representative, strict=True)))
@@ -143,11 +142,12 @@ def link_near(table: pd.DataFrame, pairs: Iterable[tuple[int, int]]) -> None:
     table["content"] = joined(table["content"], table["study_id"], pairs)
 
 
-def _apply_policy(table: pd.DataFrame, policy: str) -> None:
+def _apply_policy(table: pd.DataFrame, policy: str) -> list[Problem]:
     """Exclude, in place, what `cohort.policy` leaves out of the lesions that could enter.
 
     `lesions+targets` takes all; `lesions` no radiosurgery target; `largest` the largest one of a
-    patient; `one_session` the first session of a patient that has any.
+    patient; `one_session` the first session of a patient that has any, by the number that its studies end
+    in: patients of whom that does not tell one are excluded, and returned as problems.
     """
     if policy == "lesions":
         exclude(table, table["category"] == "target", "policy: a target")
@@ -161,6 +161,15 @@ def _apply_policy(table: pd.DataFrame, policy: str) -> None:
         first = session[entering.index].groupby(entering["patient_id"]).min()
         later = session > table["patient_id"].map(first)
         exclude(table, later, "policy: a later session")
+        studies = table.loc[~table["excluded"]].groupby("patient_id")["study_id"].unique()
+        untold = {str(patient): names for patient, names in studies.items() if len(names) > 1}
+        exclude(table, table["patient_id"].isin(list(untold)), "policy: nobody can tell the first session")
+        remedy = "end the studies' ids in a number (-1, -2), or choose another cohort.policy; it is excluded"
+        return [
+            Problem(patient, f"nobody can tell the first of {', '.join(names)}", remedy, "order of sessions")
+            for patient, names in untold.items()
+        ]
+    return []
 
 
 def exclude(table: pd.DataFrame, rows: pd.Series, reason: str | pd.Series) -> None:

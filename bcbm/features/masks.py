@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.ndimage import center_of_mass, label
+from scipy.ndimage import binary_erosion, binary_fill_holes, center_of_mass, find_objects, label
 
 from bcbm.features.geometry import Form, Grid, require_same_grid
 from bcbm.features.volumes import Box, Volume, bounding_box, open_box, placed_box, point_of
 
 STRAY_VOXELS, STRAY_SHARE = 3, 0.01  # a part with fewer voxels, or with less of the mask, is no lesion
+_SOLID, _FLAT = 27, 3.0  # voxels from which on a mask has a shape; times the height of a slice
 _TOUCHING = np.ones((3, 3, 3))  # voxels touch that share a corner
 
 
@@ -142,3 +143,25 @@ def separate(mask: np.ndarray, start: np.ndarray, grid: Grid) -> tuple[np.ndarra
     renumbered = np.zeros(count + 1, numbers.dtype)
     renumbered[parts + 1] = np.arange(1, len(parts) + 1)
     return renumbered[numbers], len(parts), int(sizes.sum() - sizes[parts].sum())
+
+
+def no_lesion(mask: np.ndarray, grid: Grid) -> str:
+    """What the shape of a mask is where no lesion has it: a single slice, or an outline; else "".
+
+    Args:
+        mask: booleans (z, y, x), some true.
+        grid: of the volume.
+    """
+    if np.count_nonzero(mask) < _SOLID:
+        return ""
+    mask = mask[find_objects(mask.astype(np.uint8))[0]]
+    flat = int(np.argmin(mask.shape))
+    edges = np.array(mask.shape) * grid.GetSpacing()[::-1]
+    high, wide = edges[flat], np.delete(edges, flat).min()
+    if mask.shape[flat] == 1 and wide > _FLAT * high:
+        return f"drawn on a single slice, {wide:.3g} mm wide and {high:.3g} mm high"
+    if binary_erosion(np.pad(mask, 1)).any():
+        return ""
+    slices = (plane for axis in range(3) for plane in np.moveaxis(mask, axis, 0))
+    filled = any((binary_fill_holes(plane) & ~plane).any() for plane in slices)
+    return "an outline: no voxel lies inside it, and slices of it have holes" if filled else ""

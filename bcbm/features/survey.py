@@ -19,6 +19,7 @@ from bcbm.cohort.measurements import (
     NOWHERE,
     RESCALED,
     SCRAP,
+    SHUFFLED,
     SPIKED,
     SPREAD,
     TOO_FINE,
@@ -34,13 +35,13 @@ from bcbm.errors import Problem
 from bcbm.features.brains import ENDING, save_brain, small_brain
 from bcbm.features.files import Files
 from bcbm.features.geometry import FORMS_APART, Grid, VolumeError, forms_apart, require_same_grid
-from bcbm.features.masks import MaskPart, Region, foreground, label_values, separate, spans
+from bcbm.features.masks import MaskPart, Region, foreground, label_values, no_lesion, separate, spans
 from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 7, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 8, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names
@@ -53,6 +54,7 @@ _CUT = 0.005  # part of the brain with the brightest value, beyond which it was 
 _FEWEST_CUT = 100  # voxels of that value
 _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _LARGE, _ROWS = 0.5, 2  # part of the largest slice, and rows, that no brain loses from a slice to the next
+_DIP = 0.25  # part of the largest slice by which none of 133 real brains shrinks before it grows again
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -118,6 +120,9 @@ def survey_cohort(
         for lesion, text in record["odd"].items():
             remedy = "check the mask: they count as background"
             problems.append(Problem(lesion, text, remedy, "mask with values that are no label"))
+        for lesion, text in record["shapes"].items():
+            remedy = "look at the mask; its volume, shape and texture are not the lesion's"
+            problems.append(Problem(lesion, text, remedy, "mask of no lesion's shape"))
         for lesion, text in record["unused"].items():
             remedy = "nothing to do if these are no lesions; else give each a row, or a name"
             notes.append(Problem(lesion, text, remedy, "label values of no lesion"))
@@ -205,11 +210,19 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
     """The record of one study: `image` (kind, text, remedy; empty when it is sound), `doubts` (the same of
     what may be wrong with it), `forms` (the first file whose forms disagree, and how), `masks`, `divisions`
     (parts and stray voxels of masks in several pieces), `values` (of masks in which one of several counts),
-    `odd` (of masks with voxels that are no label), `unused` (of files with label values of no lesion, by its
-    first lesion), `overlaps`, `failures` (kind, text, remedy by lesion), and `again` where a file could not
-    be read."""
+    `odd` (of masks with voxels that are no label), `shapes` (of masks that no lesion has the shape of),
+    `unused` (of files with label values of no lesion, by its first lesion), `overlaps`, `failures` (kind,
+    text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
-    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": [], "odd": {}, "unused": {}}
+    record |= {
+        "divisions": {},
+        "values": {},
+        "doubts": [],
+        "forms": [],
+        "odd": {},
+        "unused": {},
+        "shapes": {},
+    }
     try:
         image = files.volume(study.image)
         _require_brain(image)
@@ -243,6 +256,8 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
         drawn = {"drawn": int((region.inside if own else box.values > 0.5).sum())}
         record["masks"][lesion] = measures | drawn
         record["values"] |= {lesion: text} if text and not own else {}
+        shape = no_lesion(region.inside, image.grid)
+        record["shapes"] |= {lesion: f"{path.name} is {shape}"} if shape else {}
         regions[lesion] = lesion, region, measures["voxels"]
         numbers, count, strays = separate(region.inside, box.start, image.grid)
         if count == 1 and not strays:
@@ -321,6 +336,10 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
     if broken := _broken_off(values > 0):
         text = f"is 0 from row {broken[1]} of slice {broken[0]} on, as a copy that was broken off leaves it"
         doubts.append([BROKEN_OFF, text, "copy the file again"])
+    if (peaks := max(_peaks(values > 0, axis) for axis in range(3))) > 1:
+        text = f"its brain grows and shrinks {peaks} times from slice to slice"
+        remedy = "look at the image: its slices are out of order, or some were lost"
+        doubts.append([SHUFFLED, text, remedy])
     mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
     if high > _SPIKE * mean:
         text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
@@ -345,6 +364,18 @@ def _says_nothing(grid: Grid) -> bool:
     turn = np.reshape(grid.GetDirection(), (3, 3))
     usual = any(np.array_equal(turn, np.diag([side, side, 1])) for side in (1, -1))
     return usual and not any(grid.GetOrigin()) and np.array_equal(grid.GetSpacing(), np.ones(3))
+
+
+def _peaks(brain: np.ndarray, axis: int) -> int:
+    """How often a brain grows and shrinks again along an axis, in slices: once, as whole ones do, or more."""
+    areas = brain.sum(axis=tuple(other for other in range(3) if other != axis), dtype=float)
+    least, extreme, grows, peaks = _DIP * areas.max(), 0.0, True, 1
+    for area in areas:
+        if (extreme - area if grows else area - extreme) > least:
+            grows, extreme = not grows, area
+            peaks += grows
+        extreme = max(extreme, area) if grows else min(extreme, area)
+    return peaks
 
 
 def _broken_off(brain: np.ndarray) -> tuple[int, int] | None:

@@ -24,6 +24,11 @@ _OTHER = """
 _NO_LESION = frozenset(_OTHER.split())
 _BRAIN = frozenset({"brain", "wholebrain", "brainmask", "hirn", "gehirn"})
 _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
+# What planning makes of a target: a ring around it, and a brain without it, which a dash says there (TG-263).
+_AID = re.compile(
+    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])|.*brain\s*(?:[-\u2212]|minus)\s*[gpc]tv)",
+    re.IGNORECASE,
+)
 _TUMOUR_TYPES = {"", "GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}  # of RTROIInterpretedType
 _ANATOMY = {("SCT", "123037004"), ("SCT", "91723000"), ("SRT", "T-D0050")}  # categories of a segment
 
@@ -83,6 +88,8 @@ def _role(name: str, organ: bool) -> str:
     letters = "".join(filter(str.isalnum, name.lower()))
     if letters in _BRAIN:
         return "brain"
+    if _AID.match(name):
+        return "other"
     if _TUMOUR.search(name) and read_name(name).category != "structure":
         return "lesion"  # planning systems give what is drawn any type
     return "other" if organ or letters in _NO_LESION or read_name(name).category == "structure" else "lesion"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
+from bcbm.cohort.formats.manifest import POST
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import files_below, write_whole
@@ -30,10 +31,9 @@ _WORDS = {
         mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met mets metastasis
         metastases contour maske masken segmentierung metastase metastasen herd läsion laesion kontur
     """,
-    "post": "t1c t1ce t1gd t1post ce gd km post postcontrast contrast t1wce",
     "image": "image img t1 t1w t2 t2w flair brain ss n4 pre nativ mprage",
 }
-_MASK, _POST, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
+_MASK, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
 _VALUES = 32  # different values of a mask at most: an image has more
 
 
@@ -170,7 +170,7 @@ class _Group(NamedTuple):
     @property
     def chosen(self) -> list[Path]:
         """The image that is taken, if it is one."""
-        post = [path for path in self.images if _words(path) & _POST]
+        post = [path for path in self.images if _words(path) & POST]
         return post if len(self.images) > 1 else self.images
 
     @property
@@ -183,7 +183,7 @@ def _grouped(members: Sequence[Path]) -> list[_Group]:
     by_name = _divided(members, {path for path in members if _words(path) & _MASK})
     if all(group.settled for group in by_name):
         return by_name
-    named = {path: _words(path) & (_MASK | _POST | _OTHER) for path in members}
+    named = {path: _words(path) & (_MASK | POST | _OTHER) for path in members}
     masks = {path for path, words in named.items() if words & _MASK or (not words and _is_mask(path))}
     by_voxels = _divided(members, masks)
     return by_voxels if all(group.settled for group in by_voxels) else by_name
@@ -232,7 +232,7 @@ def _prefix(path: Path) -> str:
     """What stands before the first word that says what a file is."""
     stem = _stem(path)
     for word in re.finditer(r"[^\W_]+", stem):
-        if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | _POST | _OTHER):
+        if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | POST | _OTHER):
             return stem[: word.start()].rstrip("_-. ")
     return stem
 

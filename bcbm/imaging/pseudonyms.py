@@ -15,6 +15,10 @@ from bcbm.system.files import write_whole
 
 COLUMNS = ("patient", "study", "PatientID", "StudyInstanceUID", "StudyDate")
 OLDEST = 115  # years
+_ANYBODY = """
+    anon anonymous anonymized anonymised anonym anonymisiert deidentified unknown none null na no 0
+"""
+_NOBODY = frozenset(_ANYBODY.split())  # ids, bare, that programs give to whomever
 _REMEDY = "restore the key, or write into another folder"
 
 
@@ -94,8 +98,8 @@ def extend_key(key: Key, series: Sequence[Series], same_patients: str) -> Key:
             `ask`, which refuses them).
 
     Raises:
-        InputError: studies without a PatientID, ids that are one patient's or not, or one id with several
-            dates of birth.
+        InputError: studies without a PatientID, or with one that is nobody's, ids that are one patient's or
+            not, or one id with several dates of birth or both sexes.
     """
     problems = _problems(key, series, same_patients)
     if problems:
@@ -127,14 +131,22 @@ def _problems(key: Key, series: Sequence[Series], same_patients: str) -> list[Pr
         for group in _alike(ids - {""}):
             found = "differ in case, blanks or leading zeros only"
             problems.append(Problem(", ".join(map(repr, group)), found, remedy))
-    births: dict[str, set[str]] = {}
+    owned: dict[str, list[Series]] = {}
     for item in series:
-        if item.birth_date and item.patient_id:
-            births.setdefault(item.patient_id, set()).add(item.birth_date)
-    for patient, days in births.items():
-        if len(days) > 1:
-            found = f"the PatientID has {len(days)} dates of birth"
-            problems.append(Problem(repr(patient), found, "give patients of two hospitals ids of their own"))
+        owned.setdefault(item.patient_id, []).append(item)
+    owned.pop("", None)
+    for patient, own in owned.items():
+        studies = {item.study_uid for item in own}
+        if bare(patient) in _NOBODY and len(studies) > 1:
+            found = f"the PatientID of {len(studies)} studies is no patient's"
+            problems.append(Problem(repr(patient), found, "export them with an id for each patient"))
+        births = {item.birth_date for item in own} - {""}
+        sexes = {item.sex for item in own} & {"F", "M"}
+        for noun, values in (("dates of birth", births), ("sexes", sexes)):
+            if len(values) > 1:
+                found = f"the PatientID has {len(values)} {noun}"
+                remedy = "give patients of two hospitals ids of their own"
+                problems.append(Problem(repr(patient), found, remedy))
     return problems
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import SimpleITK as sitk
 
 from bcbm.errors import out_of_memory
@@ -126,6 +127,7 @@ def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
 def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Region]:
     """The regions of all drawings; the record is told what is not read, and which are organs or aids."""
     regions: list[Region] = []
+    before = np.zeros(image.GetSize()[::-1], bool)  # what the drawings before have of lesions
     for number, drawing in enumerate(plan.drawings, 1):
         try:
             drawn = read_drawing(drawing, plan.series, image, plan.brain == "mask")
@@ -140,6 +142,12 @@ def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Regi
         if unnamed := sum(not region.named and region.mask is not None for region in drawn):
             text = f"drawing {number}: {counted(unnamed, 'region')} without a word of the field in the name"
             record["doubts"].append(f"{text}, taken for a lesion each")
+        masks = [region.mask for region in drawn if region.role == "lesion" and region.mask is not None]
+        if again := [mask for mask in masks if 2 * (mask & before).sum() > mask.sum()]:
+            text = f"drawing {number}: {counted(len(again), 'region')} over lesions of another drawing"
+            record["doubts"].append(f"{text}; keep the one that counts, the older may stand for both")
+        for mask in masks:
+            before |= mask
         regions += drawn
     return regions
 

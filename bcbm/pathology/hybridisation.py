@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bcbm.pathology.statuses import BOUND, NAMES, NUMBER, is_sign, plain
+from bcbm.pathology.statuses import BOUND, NAMES, NUMBER, heading_letters, is_sign, plain
 
 RATIO, FEW, MANY = 2.0, 4.0, 6.0  # HER2 to CEP17; copies of HER2 a cell
 LARGEST = 100.0  # ratio or number of copies that is believed
@@ -113,7 +113,7 @@ def companion_kind(heading: str) -> str:
         >>> companion_kind("HER2 FISH"), companion_kind("HER2/CEP17 ratio"), companion_kind("HER2")
         ('result', 'ratio', '')
     """
-    letters = re.sub(r"[\W_]", "", heading.casefold())
+    letters = heading_letters(heading)
     named = re.search(r"her2|ish|ce[pn]17", letters)
     return next((kind for kind, form in _COMPANIONS.items() if named and re.fullmatch(form, letters)), "")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bcbm.pathology.her2 import PLUSES, her2_numbers, read_her2
 from bcbm.pathology.hormones import hormone_numbers, read_hormone
-from bcbm.pathology.statuses import AS, NAMES, Status, plain
+from bcbm.pathology.statuses import AS, NAMES, Status, heading_letters, plain
 
 RECEPTORS = ("ER", "PR", "HER2")
 _ESTROGEN, _PROGESTERONE = r"(?:o?e|ö)strogen(?:re[cz]eptor)?", r"progesterone?(?:re[cz]eptor)?"
@@ -26,7 +26,7 @@ def receptor_of(heading: str) -> str:
         >>> receptor_of("Her-2/neu IHC"), receptor_of("Östrogenrezeptor (ER)"), receptor_of("primary ER")
         ('HER2', 'ER', '')
     """
-    letters = re.sub(r"[\W_]", "", heading.casefold())
+    letters = heading_letters(heading)
     return next((receptor for receptor, form in _HEADINGS.items() if form.fullmatch(letters)), "")
 
 

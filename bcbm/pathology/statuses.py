@@ -48,6 +48,17 @@ class Meanings(ValueError):
         self.remedy = remedy
 
 
+def heading_letters(heading: str) -> str:
+    """The letters and digits of a heading, and a minus at its end, by which its column is of negatives.
+
+    Example:
+        >>> heading_letters("HER2/neu (IHC)"), heading_letters("ER_-")
+        ('her2neuihc', 'er-')
+    """
+    minus = "-" if re.search(r"[-\u2013\u2212][\s)\]]*$", heading) else ""
+    return re.sub(r"[\W_]", "", heading.casefold()) + minus
+
+
 _VOCABULARY = {
     "positive": "+ ++ +++ 1+ 2+ 3+ pos positive positiv true yes ja present expressed",
     "negative": "- neg negative negativ false no nein absent",

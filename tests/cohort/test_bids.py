@@ -63,6 +63,22 @@ def test_every_label_of_a_segmentation_is_a_lesion_named_by_its_table_or_its_val
     assert rows["mask_value"].tolist() == [1, 3, 1, 3]
 
 
+def test_label_values_that_touch_in_most_segmentations_are_said_to_be_no_lesions_of_their_own(tmp_path):
+    root = dataset(tmp_path / "bids")
+    classes, apart = np.zeros((2, 4, 4, 4))
+    classes[1:3, 1:3, 1:3], classes[1, 1, 1] = 2, 1  # an edema around its core
+    apart[0], apart[3] = 1, 2
+
+    def said(*drawn):
+        for study, labels in zip(("sub-1", "sub-2_ses-a", "sub-2_ses-b"), drawn, strict=True):
+            image(root.joinpath(*study.split("_"), "anat", f"{study}_dseg.nii.gz"), labels)
+        return [line for line in lines(read_bids(root).problems) if "label values touch" in line]
+
+    assert not said(apart, classes, apart), "metastases may, here and there"
+    (line,) = said(apart, classes, classes[::-1])
+    assert "2 of 3 segmentations" in line and "sub-2_ses-a_dseg.nii.gz" in line
+
+
 def test_sessions_and_sidecars_tell_what_they_know_and_levels_say_how_labels_are_written(tmp_path):
     participants = "participant_id\tER\tage\tsite_of_origin\nsub-1\t1\t40\tx\nsub-2\t2\tn/a\ty\n"
     root = dataset(tmp_path / "bids", participants)
@@ -252,8 +268,9 @@ def test_levels_count_however_column_and_level_are_written(tmp_path, description
 
 @pytest.mark.parametrize(
     "words",
-    [{"Description": "0 = positive, 1 = negative"}, {"Levels": ["positive", "negative"]}],
-    ids=["a sentence", "a list"],
+    [{key: "0 = positive, 1 = negative"} for key in ("Description", "LongName")]
+    + [{"Levels": ["positive", "negative"]}],
+    ids=["a sentence", "a name", "a list"],
 )
 def test_codes_that_are_described_elsewhere_than_in_levels_are_said(tmp_path, words):
     root = coded(tmp_path, "0", "1")

@@ -1,6 +1,7 @@
 """One row a lesion: copies, masks over one lesion, policies, and what stands in for what."""
 
 import shutil
+from itertools import combinations
 
 import pandas as pd
 from downloads import LABELS, P, download, lesions_of, row
@@ -64,6 +65,31 @@ def test_a_policy_chooses_what_enters_and_says_why_the_rest_does_not(tmp_path):
         assert table.loc[table["excluded"], "reason"].str.startswith("policy: ").all()
 
 
+def test_the_first_session_is_told_by_numbers_and_dates_and_by_nothing_else(tmp_path):
+    studies = [
+        "a-2019-03-20",
+        "a-2019-11-02",
+        "a-2018_12_31",
+        "b-1",
+        "b-pre",
+        "c-post",
+        "c-pre",
+        "d-pre",
+        "e-2",
+    ]
+    table = pd.DataFrame({"study_id": studies, "patient_id": [study[0] for study in studies]})
+    table = table.assign(
+        lesion_id=studies, name="x", category="lesion", excluded=False, reason="", volume=1.0
+    )
+    table = table.assign(image_path="", mask_path="", content=studies, name_confidence=0.0)
+    problems = settle(table, "one_session", None)
+    assert table.loc[~table["excluded"], "study_id"].tolist() == ["a-2018_12_31", "d-pre", "e-2"]
+    assert [(problem.where, "post, c-pre" in problem.found) for problem in problems] == [
+        ("b", False),
+        ("c", True),
+    ]
+
+
 def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_path):
     rows = [("1-0", "met", *row(1)), ("2-0", "met", *row(1)), ("2-0", "tum", *row(2))]
     table, _, problems = lesions_of(download(tmp_path, rows, LABELS))
@@ -100,6 +126,22 @@ def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tm
         == f"same lesion as {ids['L-front']} (90% of the smaller mask overlap)"
     )
     assert set(table.index[~table["excluded"]]) == {"L-front", "L-front0", "L-front-2"}
+
+
+def test_of_volumes_that_are_planned_around_a_tumour_the_gross_one_stands_for_it(tmp_path):
+    names = ["20Gy", "CTV1", "GTV1", "PTV1"]
+    ids = [f"{P}-1-0/{name}" for name in names]
+    overlaps = [(first, second, 1.0, 0.5) for first, second in combinations(ids, 2)]
+    survey = Survey(
+        masks=pd.DataFrame(1.0, index=ids, columns=list(MASK_COLUMNS)),
+        overlaps=pd.DataFrame(overlaps, columns=["one", "other", "shared", "dice"]),
+        unusable={},
+        problems=[],
+    )
+    rows = [("1-0", name, *row(number)) for number, name in enumerate(names)]
+    table = build_table(read_download(download(tmp_path, rows, LABELS[:1])), survey=survey)[0]
+    settle(table, "lesions+targets", survey)
+    assert table.loc[~table["excluded"], "name"].tolist() == ["GTV1"]
 
 
 def test_a_copy_is_known_by_its_files_where_a_row_lacks_its_features(tmp_path):

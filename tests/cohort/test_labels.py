@@ -124,6 +124,17 @@ def test_receptors_are_found_under_the_headings_of_hospitals_and_two_that_may_be
         read({"ER status": ["-"], "Estrogen receptor": ["+"]})
 
 
+@pytest.mark.parametrize("heading", ["ER-", "ER_-", "ER (-)", "ER \u2212"])
+def test_a_column_of_negatives_is_not_that_of_its_receptor(heading):
+    labels, _, _ = read({"PR": ["+", "-"], heading: ["True", "False"]})  # as pandas.get_dummies heads it
+    assert "ER" not in labels
+
+
+def test_a_column_of_what_is_not_amplified_is_not_that_of_its_result():
+    labels, _, _ = read({"HER2": ["2+", "2+"], "FISH-": ["yes", "no"]})
+    assert values(labels, "HER2") == [None, None]
+
+
 def test_the_primary_is_read_by_the_rules_of_its_target_however_its_heading_is_spelt():
     targets = known_targets({"ki67": {"column": "Ki-67", "positive": ">= 20"}})
     columns = {"ER": ["+", "-"], "Primary ER": ["<1%", "pos"], "Ki-67": [30, 5], "primary_ki67": [10, "many"]}

@@ -187,6 +187,44 @@ def test_a_study_belongs_to_one_patient_whatever_the_numbers_of_both_are(tmp_pat
     assert not download.problems
 
 
+def test_files_that_bear_the_name_of_another_patient_are_said(tmp_path):
+    root = tmp_path / "own"
+    files = ["P1/t1c.nii.gz", "P2/t1c.nii.gz", "p3_t1c.nii.gz", "P1/P4/t1c.nii.gz", "P10/t1c.nii.gz"]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"")
+
+    def said(*patients):
+        rows = [f"{patient},{file},x,+" for patient, file in zip(patients, files, strict=True)]
+        text = "\n".join(["patient,image,name,ER", *rows]) + "\n"
+        return lines(read_manifest(written(root, text)).problems)
+
+    assert not said("P1", "P2", "P3", "P4", "P10")
+    (line,) = said("P2", "P3", "P1", "P4", "P10")  # a part of the table was sorted without the rest
+    assert all(word in line for word in ("image", "3 rows", "row 2", "P2", "P1/t1c.nii.gz", "P1"))
+
+
+def test_studies_that_bear_the_name_of_another_patient_are_said_unless_it_is_a_number(tmp_path):
+    def said(*pairs):
+        text = "\n".join(["patient,study,name,ER", *(f"{pair},x,+" for pair in pairs)]) + "\n"
+        return lines(read_manifest(written(tmp_path / "own", text)).problems)
+
+    assert not said("A1,A1-1", "A2,A2", "A10,A10-1", "12,12", "7,12-03-2019", "8,12", "B,1")
+    (line,) = said("A1,A2-1", "A2,A1-1", "B,1")
+    assert all(word in line for word in ("study", "2 rows", "row 2", "A1", "A2-1"))
+
+
+def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path):
+    root = tmp_path / "own"
+    files = ["a/t1c.nii.gz", "b/t1c_reg_flair.nii.gz", "c/t1.nii.gz", "d/FLAIR_ss.nii.gz"]
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    rows = [f"{file[0]},{file},x,+" for file in files]
+    (line,) = lines(read_manifest(written(root, "\n".join(["patient,image,name,ER", *rows]) + "\n")).problems)
+    assert "1 row is" in line and "row 5: d/FLAIR_ss.nii.gz" in line
+
+
 @pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])
 def test_what_says_that_there_is_no_patient_is_no_id_of_one(tmp_path, cell):
     download = read_manifest(written(tmp_path / "own", f"patient,name,ER\n{cell},x,+\nA,x,+\n{cell},y,-\n"))

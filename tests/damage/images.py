@@ -375,6 +375,28 @@ def _(root: Path) -> None:
     save(image_of(root, FIRST), values)
 
 
+@kind("an image whose slices are out of order", f"{FIRST}_image", "slice to slice", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    places = np.indices(values.shape) - (SIZE - 1) / 2
+    values[(places**2).sum(0) > (SIZE / 2 - 1) ** 2] = 0  # round, as a brain is
+    save(image_of(root, FIRST), values[:, :, [*range(0, SIZE, 2), *range(1, SIZE, 2)]])  # as they were taken
+
+
+@kind("a mask that is an outline", LESION, "an outline", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = np.zeros((SIZE,) * 3, np.uint8)
+    values[4:10, 4:10, 4:10], values[5:9, 5:9, 4:10] = 1, 0  # contours, slice by slice
+    save(mask_of(root, FIRST), values)
+
+
+@kind("a mask of its largest slice", LESION, "single slice", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = np.zeros((SIZE,) * 3, np.uint8)
+    values[4:10, 4:10, 6] = 1
+    save(mask_of(root, FIRST), values)
+
+
 @kind("a header that was lost", f"{FIRST}_image", "0 mm on", "voxels of 1 mm", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     for path in (image_of(root, FIRST), mask_of(root, FIRST)):

@@ -486,6 +486,23 @@ def _(root: Path) -> list[str]:
     return [f"cohort.root={_manifest(root)[0]}"]
 
 
+@kind(
+    "files of which a column was sorted without the rest",
+    *("manifest.csv", "mask of 8 rows", "row 2", "another patient"),
+    end=SAID,
+    lost=4,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    masks = [f"{patient}/mask.nii.gz" for patient in reversed(table["patient"])]
+    table = table.copy().assign(mask=masks)
+    for mask in table["mask"]:
+        (folder / mask).parent.mkdir()
+        (folder / mask).touch()
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 @kind("a patient of whose id a spreadsheet has made a date", "manifest.xlsx", "row 2", "date")
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)

@@ -442,13 +442,29 @@ def test_patients_that_may_be_one_are_a_question(tmp_path):
     assert patients == [2, 3]
 
 
+def test_a_lesion_in_two_drawings_of_a_study_is_said_and_lesions_apart_are_not(tmp_path):
+    images = write_series(tmp_path / "in")
+    for name, place in (("first", (6, 12, 6)), ("other", (14, 12, 6)), ("revised", (14, 13, 6))):
+        contours = mask_contours(ball(place, 3.5), affine_of(AXIAL))
+        write_structures(tmp_path / "in" / f"{name}.dcm", {"GTV": contours}, images)
+    lines = [
+        line for line in run(tmp_path / "in", tmp_path / "out").splitlines() if "another drawing" in line
+    ]
+    assert len(lines) == 1 and "drawing 3: 1 region" in lines[0]
+
+
 def test_studies_that_cannot_be_told_apart_are_refused_before_any_work(tmp_path):
     write_series(tmp_path / "a", patient="", study=generate_uid())
     for number, day in enumerate(["19500101", "19600101"]):
         write_series(tmp_path / str(number), patient="7", study=generate_uid(), PatientBirthDate=day)
+    for number, sex in enumerate(["F", "M", ""]):
+        write_series(tmp_path / sex, patient="8", study=generate_uid(), PatientSex=sex)
+        write_series(tmp_path / f"9{number}", patient="ANONYMOUS", study=generate_uid())
     with pytest.raises(InputError) as error:
         run(tmp_path, tmp_path.parent / "out")
     assert "PatientID" in str(error.value) and "2 dates of birth" in str(error.value)
+    assert "'8': the PatientID has 2 sexes" in str(error.value)
+    assert "'ANONYMOUS': the PatientID of 3 studies is no patient's" in str(error.value)
     assert not (tmp_path.parent / "out").exists()
 
 

@@ -32,6 +32,7 @@ from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
+from bcbm.system.words import counted
 
 NAMED = 5  # sessions that a message lists
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
@@ -163,6 +164,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
     """Every lesion by its study: the mask, a name of its own, and its label value, 0 where it is the mask."""
     lesions: list[tuple[str, Path, str, int]] = []
     places: dict[str, set[str]] = {}
+    touching: dict[Path, bool] = {}
     for folder, path in _mask_files(root):
         entities = dict(_ENTITY.findall(path.name))
         words = [entities[name] for name in ("label", "desc") if name in entities]
@@ -170,7 +172,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             continue
         name = "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
         is_mask = "_mask.nii" in path.name
-        named = {0: name} if is_mask else _named_values(path, problems)
+        named = {0: name} if is_mask else _named_values(path, problems, touching)
         lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
         places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
     for study, folders in places.items():
@@ -178,6 +180,16 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             found = f"has masks in {len(folders)} places: {', '.join(sorted(folders))}"
             remedy = "keep one reader's; lesions of all count, and of those that overlap one"
             problems.append(Problem(study, found, remedy, "masks in several places"))
+    if 2 * sum(touching.values()) > len(touching):
+        found = (
+            f"label values touch in {sum(touching.values())} of {counted(len(touching), 'segmentation')}, "
+        )
+        found += (
+            "as classes of one lesion do (core, edema) or parts of a brain; each value counts as a lesion"
+        )
+        remedy = "write a table (index, name) beside each that lists its lesions alone"
+        where = str(next(path for path, touch in touching.items() if touch))
+        problems.append(Problem(where, found, remedy, "segmentation of classes"))
     return _numbered(lesions)
 
 
@@ -192,8 +204,9 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
     return distinct
 
 
-def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
-    """The label values of a segmentation and their names, from the table beside it or from its voxels."""
+def _named_values(path: Path, problems: list[Problem], touching: dict[Path, bool]) -> dict[int, str]:
+    """The label values of a segmentation and their names, from the table beside it or from its voxels; of
+    several in the voxels also whether any touch."""
     stem = path.name.partition(".")[0]
     if (table := path.with_name(f"{stem}.tsv")).is_file() and (names := _table_values(table, problems)):
         return names
@@ -201,14 +214,26 @@ def _named_values(path: Path, problems: list[Problem]) -> dict[int, str]:
         image = nibabel.Nifti1Image.from_filename(path)
         if not 0 < int(np.prod(image.shape, dtype=np.int64)) <= MOST_VOXELS:
             return {0: "dseg"}
-        numbers = np.unique(np.asanyarray(image.dataobj))
+        voxels = np.asanyarray(image.dataobj)
+        numbers = np.unique(voxels)
     except Exception:  # whatever a library makes of a damaged file: the survey has words for it
         return {0: "dseg"}
     labels = [int(value) for value in numbers if value > 0.5 and float(value).is_integer()]
     if not labels:
         remedy = "write label values as whole numbers from 1 on"
         problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))
+    elif len(labels) > 1:
+        touching[path] = _touch(voxels)
     return dict.fromkeys(labels, "")
+
+
+def _touch(voxels: np.ndarray) -> bool:
+    """Whether voxels of two label values lie side by side."""
+    for axis in range(voxels.ndim):
+        first, second = np.swapaxes(voxels, 0, axis)[:-1], np.swapaxes(voxels, 0, axis)[1:]
+        if ((first != second) & (first > 0.5) & (second > 0.5)).any():
+            return True
+    return False
 
 
 def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:

@@ -11,7 +11,8 @@ feature.
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -37,10 +38,16 @@ from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
+from bcbm.system.words import counted
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
 NOBODY = ("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", ".")  # no id of a patient
+_WORDS = {
+    "post": "t1c t1ce t1gd t1post ce gd km post postcontrast contrast t1wce",
+    "others": "flair t2 t2w t2f t1n dwi adc swi",
+}
+POST, _OTHERS = (frozenset(words.split()) for words in _WORDS.values())  # of images, in names of their files
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -98,6 +105,9 @@ def read_manifest(
     patients, studies = texts["patient"], _study_ids(texts)
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
+    problems += _misplaced(path.name, patients, {name: texts[name] for name in files})
+    problems += _misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
+    problems += _other_images(path.name, texts["image"])
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
@@ -253,6 +263,42 @@ def _files(path: Path, column: str, cells: pd.Series, problems: list[Problem]) -
         found, remedy = f"{column} {text} is not there", "put it there, or correct the row"
         problems.append(Problem(f"{path.name} row {rows[0]}", found, remedy, "file that is not there"))
     return [str(places[text]) if text and places[text].exists() else "" for text in cells]
+
+
+def _misplaced(
+    table: str, patients: pd.Series, texts: Mapping[str, pd.Series], letters: bool = False
+) -> Iterator[Problem]:
+    """One a column of files or studies with folders or names that begin with the id of another patient, none
+    with that of its own; with `letters` ids that are numbers do not count: a study 12-3 may be a date."""
+    names = {
+        name.casefold(): name for name in patients.unique() if not letters or re.search("[^\\W\\d_]", name)
+    }
+    for column, cells in texts.items():
+        rows = zip(cells.index, patients, cells, strict=True)
+        bearers = [(row, own, text, _bearers(text, names)) for row, own, text in rows]
+        if odd := [line for line in bearers if line[3] and line[1] not in line[3]]:
+            row, own, text, others = odd[0]
+            found = f"{column} of {counted(len(odd), 'row')} bears the name of another patient, such as "
+            found += f"row {row} of {own}: {text} ({', '.join(others)})"
+            remedy = "look whether a part of the table was sorted or moved without the rest"
+            yield Problem(table, found, remedy, "row of another patient")
+
+
+def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
+    """That an image is of another sequence than the post-contrast T1, by its name."""
+    words = [set(re.split(r"[\W_]+", _stem(text).casefold())) for text in cells]
+    if odd := [place for place, own in enumerate(words) if own & _OTHERS and not own & POST]:
+        found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
+        found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
+        remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
+        yield Problem(table, found, remedy, "image of another sequence")
+
+
+def _bearers(text: str, names: Mapping[str, str]) -> list[str]:
+    """The patients with whose id a folder or the name of a file begins."""
+    parts = re.split(r"[\\/]", text.casefold())
+    starts = {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
+    return [name for start, name in names.items() if start in starts]
 
 
 def _shared(

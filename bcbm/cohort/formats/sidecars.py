@@ -64,7 +64,8 @@ def column_meanings(path: Path) -> dict[str, Meaning]:
             _level(str(level)): str(text.get("Description", level) if isinstance(text, dict) else text)
             for level, text in (levels.items() if isinstance(levels, dict) else ())
         }
-        codes = bool(levels) or bool(_CODE.search(str(description.get("Description", ""))))
+        texts = (str(description.get(key, "")) for key in ("LongName", "Description"))
+        codes = bool(levels) or any(map(_CODE.search, texts))
         meanings[str(column).casefold()] = Meaning(words, str(description.get("Units", "")), codes)
     return meanings
 
