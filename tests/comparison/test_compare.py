@@ -23,6 +23,7 @@ from bcbm.compare import main
 from bcbm.comparison.compare import compare, fit_command
 from bcbm.comparison.differences import Row, compare_runs, distinct_labels
 from bcbm.comparison.experiments import reference_of
+from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, load, plain
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.errors import ConfigError, InputError
@@ -290,6 +291,18 @@ def test_across_marks_nothing_where_the_cohort_is_one_and_pairs_no_other_patient
     other.predictions["label"] = 1 - other.predictions["label"]
     tests = compare_runs([Row("a", read_run(runs / "all")), Row("b", other)], "a", across=True)["tests"]
     assert {test["reason"] for test in tests} == {"other cohort"}
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: path.stem)
+def test_a_name_of_ours_is_whole_on_a_screen_of_80_columns(path, capsys):
+    block = dict.fromkeys(("auroc", "auroc_low", "auroc_high"), 0.5)
+    row = {"label": f"{path.parent.name}/{path.stem}", "mean": block, "leaky": False}
+    row["receptors"] = dict.fromkeys(("ER", "PR", "HER2"), block)
+    tested = {"label": row["label"], "target": "HER2", **dict.fromkeys(("difference", "low", "high"), -0.1)}
+    tested |= {"p": 0.4, "q": 0.5}
+    shown = {"across": False, "receptors": list(row["receptors"]), "reference": "all"}
+    print_comparison({**shown, "rows": [row], "tests": [tested]}, Console(width=80))
+    assert capsys.readouterr().out.replace("/", " ").split().count(path.stem) >= 2
 
 
 def test_a_run_that_stopped_is_refused_with_the_command_that_goes_on(tmp_path, runs, capsys, monkeypatch):
