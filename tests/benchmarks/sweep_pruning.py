@@ -62,8 +62,9 @@ def main() -> None:
     if words and words[0].startswith("seeds="):
         seeds, words = int(words[0].partition("=")[2]), words[1:]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    plan = read_plan("fusion", words, {})
-    staged = read_plan("multi_fidelity", words, {})
+    settings = [word for word in words if not word.startswith("trials=")]
+    plan = read_plan("fusion", settings, {})
+    staged = read_plan("multi_fidelity", settings, {})
     startup, warmup = (int(plan.pruner[name]) for name in ("startup", "warmup"))
     pruners = {
         "as shipped": SameStepPruner(plan.epochs, startup, warmup),
