@@ -204,6 +204,15 @@ def test_files_that_bear_the_name_of_another_patient_are_said(tmp_path):
     assert all(word in line for word in ("image", "3 rows", "row 2", "P2", "P1/t1c.nii.gz", "P1"))
 
 
+def test_what_every_file_is_called_is_no_patients_name(tmp_path):
+    root = tmp_path / "own"
+    for study in ("a", "b"):
+        (root / study).mkdir(parents=True)
+        (root / study / "1.nii.gz").touch()
+    table = written(root, "patient,image,name,ER\n1,a/1.nii.gz,x,+\n2,b/1.nii.gz,x,-\n")
+    assert not lines(read_manifest(table).problems)
+
+
 def test_studies_that_bear_the_name_of_another_patient_are_said_unless_it_is_a_number(tmp_path):
     def said(*pairs):
         text = "\n".join(["patient,study,name,ER", *(f"{pair},x,+" for pair in pairs)]) + "\n"

@@ -269,13 +269,19 @@ def _misplaced(
     table: str, patients: pd.Series, texts: Mapping[str, pd.Series], letters: bool = False
 ) -> Iterator[Problem]:
     """One a column of files or studies with folders or names that begin with the id of another patient, none
-    with that of its own; with `letters` ids that are numbers do not count: a study 12-3 may be a date."""
+    with that of its own. What every file is called (`<study>/1.nii.gz`) is nobody's name; with `letters` ids
+    that are numbers do not count: a study 12-3 may be a date."""
     names = {
         name.casefold(): name for name in patients.unique() if not letters or re.search("[^\\W\\d_]", name)
     }
     for column, cells in texts.items():
-        rows = zip(cells.index, patients, cells, strict=True)
-        bearers = [(row, own, text, _bearers(text, names)) for row, own, text in rows]
+        starts = [_starts(text) for text in cells]
+        everywhere = set.intersection(*starts) if starts else set()
+        rows = zip(cells.index, patients, cells, starts, strict=True)
+        bearers = [
+            (row, own, text, [name for start, name in names.items() if start in begins - everywhere])
+            for row, own, text, begins in rows
+        ]
         if odd := [line for line in bearers if line[3] and line[1] not in line[3]]:
             row, own, text, others = odd[0]
             found = f"{column} of {counted(len(odd), 'row')} bears the name of another patient, such as "
@@ -294,11 +300,10 @@ def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         yield Problem(table, found, remedy, "image of another sequence")
 
 
-def _bearers(text: str, names: Mapping[str, str]) -> list[str]:
-    """The patients with whose id a folder or the name of a file begins."""
+def _starts(text: str) -> set[str]:
+    """What folders and the name of a file begin with, up to a sign between words."""
     parts = re.split(r"[\\/]", text.casefold())
-    starts = {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
-    return [name for start, name in names.items() if start in starts]
+    return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
 
 
 def _shared(
