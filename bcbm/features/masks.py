@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.ndimage import center_of_mass, label
 
 from bcbm.features.geometry import Form, Grid, require_same_grid
 from bcbm.features.volumes import Box, Volume, bounding_box, open_box, placed_box, point_of
@@ -130,6 +129,8 @@ def separate(mask: np.ndarray, start: np.ndarray, grid: Grid) -> tuple[np.ndarra
     Returns:
         The number of each voxel's part, 0 for stray ones; how many parts there are; how many stray voxels.
     """
+    from scipy.ndimage import center_of_mass, label  # slow to import, and a mask a lesion needs none of it
+
     numbers, count = label(mask, structure=_TOUCHING)
     if count == 1:
         return numbers, 1, 0
