@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
@@ -211,9 +210,11 @@ def _save(data: np.ndarray, path: Path, scanner: Scanner, step: int = 1) -> None
     Args:
         data: on the grid, or every `step`th slice of it from the lowest on.
     """
+    from nibabel import Nifti1Image  # slow to import, and a cohort without images needs none of it
+
     affine = np.diag([*scanner.spacing * [-1, -1, step], 1])
     affine[:3, 3] = -(np.array(scanner.grid) - 1) / 2 * scanner.spacing * [-1, -1, 1]
-    path.write_bytes(gzip.compress(nib.Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
+    path.write_bytes(gzip.compress(Nifti1Image(data, affine).to_bytes(), 1, mtime=0))
 
 
 @cache

@@ -336,7 +336,7 @@ def _stratify(states: np.ndarray, parts: int, rng: np.random.Generator) -> np.nd
             part = int(order[0])
             assigned[unit] = part
             room[part] -= 1
-            demand[part, states[unit]] -= 1
+            demand[part] -= states[unit]
     return assigned
 
 

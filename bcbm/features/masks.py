@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.ndimage import binary_erosion, binary_fill_holes, center_of_mass, find_objects, label
 
 from bcbm.features.geometry import Form, Grid, require_same_grid
 from bcbm.features.volumes import Box, Volume, bounding_box, open_box, placed_box, point_of
@@ -131,6 +130,8 @@ def separate(mask: np.ndarray, start: np.ndarray, grid: Grid) -> tuple[np.ndarra
     Returns:
         The number of each voxel's part, 0 for stray ones; how many parts there are; how many stray voxels.
     """
+    from scipy.ndimage import center_of_mass, label  # slow to import, and radiomics alone need none of it
+
     numbers, count = label(mask, structure=_TOUCHING)
     if count == 1:
         return numbers, 1, 0
@@ -152,6 +153,8 @@ def no_lesion(mask: np.ndarray, grid: Grid) -> str:
         mask: booleans (z, y, x), some true.
         grid: of the volume.
     """
+    from scipy.ndimage import binary_erosion, binary_fill_holes, find_objects
+
     if np.count_nonzero(mask) < _SOLID:
         return ""
     mask = mask[find_objects(mask.astype(np.uint8))[0]]

@@ -61,6 +61,7 @@ Axes = Literal["patient", "stored"]
 AGREEING = 1e-3  # relative difference up to which two values are the same measurement, rounded or meshed anew
 DIAMETERS = [name for name in FEATURES if "Maximum2DDiameter" in name]  # measured in planes across an axis
 _LIBRARY = "pyradiomics-bhklab"
+FEW = 32  # lesions that are measured before a worker process has started
 RECORD = 3  # counts up whenever a kept record would look different
 _PAIRS = ("LR", "PA", "SI")  # the ends of the patient's axes x, y, z
 _MARGIN = 5  # voxels kept around the mask, PyRadiomics' own padding
@@ -118,7 +119,7 @@ def extract_cohort(
 
     Args:
         studies: `Study`, or `(image path, {lesion_id: mask path})`; lesion ids are unique over all of them.
-        jobs: worker processes as joblib counts them (-1 is one a core, 1 is none).
+        jobs: worker processes as joblib counts them (-1 is one a core, 1 is none); none up to FEW lesions.
         progress: called with the number of lesions each study brought, as it is done.
         folder: keeps what each study brought, so that a killed call goes on; None keeps nothing.
         settings: PyRadiomics settings by name; None is its defaults.
@@ -134,6 +135,7 @@ def extract_cohort(
     requested = [Study(*study) for study in studies]
     values: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
+    jobs = jobs if sum(len(study.masks) for study in requested) > FEW else 1
     with TemporaryDirectory() as passing:
         step = radiomics_step(folder or Path(passing), settings, axes)
         for _, _, record in each_study(requested, step, jobs=jobs, progress=progress):
