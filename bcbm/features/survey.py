@@ -214,15 +214,8 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
     `unused` (of files with label values of no lesion, by its first lesion), `overlaps`, `failures` (kind,
     text, remedy by lesion), and `again` where a file could not be read."""
     record: Record = {"image": [], "masks": {}, "overlaps": [], "failures": {}, "again": False}
-    record |= {
-        "divisions": {},
-        "values": {},
-        "doubts": [],
-        "forms": [],
-        "odd": {},
-        "unused": {},
-        "shapes": {},
-    }
+    record |= {"divisions": {}, "values": {}, "doubts": [], "forms": []}
+    record |= {"odd": {}, "shapes": {}, "unused": {}}
     try:
         image = files.volume(study.image)
         _require_brain(image)

@@ -181,12 +181,8 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             remedy = "keep one reader's; lesions of all count, and of those that overlap one"
             problems.append(Problem(study, found, remedy, "masks in several places"))
     if 2 * sum(touching.values()) > len(touching):
-        found = (
-            f"label values touch in {sum(touching.values())} of {counted(len(touching), 'segmentation')}, "
-        )
-        found += (
-            "as classes of one lesion do (core, edema) or parts of a brain; each value counts as a lesion"
-        )
+        found = f"label values touch in {sum(touching.values())} of {counted(len(touching), 'segmentation')}"
+        found += ", as classes of one lesion do (core, edema) or parts of a brain; each counts as a lesion"
         remedy = "write a table (index, name) beside each that lists its lesions alone"
         where = str(next(path for path, touch in touching.items() if touch))
         problems.append(Problem(where, found, remedy, "segmentation of classes"))
