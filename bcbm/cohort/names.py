@@ -113,6 +113,10 @@ _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
+_DENIED = re.compile(
+    r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
+    r"|\b(deleted?|obsolete|do not use|verworfen)\b"
+)
 _UNITS = frozenset({"mm", "gy", "cgy"})
 _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z])|\dc?gy", re.I)
 
@@ -121,12 +125,13 @@ def read_name(name: str) -> NameReading:
     """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
     text = re.sub(r"^mask_", "", name)
     is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
-    text = re.sub(r"\d ?mm(?![a-z])", " ", _TARGET.sub(" ", text), flags=re.I)
-    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)).lower()
+    text = _spaced(re.sub(r"\d ?mm(?![a-z])", " ", _TARGET.sub(" ", text), flags=re.I))
     for pattern, word in _PHRASES.items():
         text = re.sub(pattern, word, text)
     pieces = [piece for token in text.split() for piece in _split(token)]
     category = "target" if is_target else _category(pieces, is_margin)
+    if is_denied(name):
+        category = "other"
     region, region_confidence = _region(pieces)
     hemisphere, side_confidence = _hemisphere(pieces, region)
     if region == "unknown":  # half a place at most
@@ -134,6 +139,21 @@ def read_name(name: str) -> NameReading:
     else:
         confidence = region_confidence * side_confidence
     return NameReading(category, hemisphere, region, round(confidence, 2))
+
+
+def is_denied(name: str) -> bool:
+    """Whether a name says that what it names is no lesion, or is not to be used.
+
+    Example:
+        >>> is_denied("not a met, L frontal"), is_denied("GTV_deleted"), is_denied("north met")
+        (True, True, False)
+    """
+    return bool(_DENIED.search(_spaced(name)))
+
+
+def _spaced(text: str) -> str:
+    """The words of a name in small letters, a blank between."""
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)).lower()
 
 
 def plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from bcbm.cohort.names import plain_name, read_name
+from bcbm.cohort.names import is_denied, plain_name, read_name
 from bcbm.imaging.headers import STRUCTURES, Drawing, Series
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _role(name: str, organ: bool) -> str:
     letters = "".join(filter(str.isalnum, name.lower()))
     if letters in _BRAIN:
         return "brain"
-    if _AID.match(name):
+    if _AID.match(name) or is_denied(name):
         return "other"
     if _TUMOUR.search(name) and read_name(name).category != "structure":
         return "lesion"  # planning systems give what is drawn any type

@@ -282,12 +282,40 @@ def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
 
 @pytest.mark.parametrize(
     "name",
-    ["edema-left-frontal", "peritumoralEdema", "necrotic-core", "csf", "contralateral control", "vessel"],
+    [
+        *(
+            "edema-left-frontal",
+            "peritumoralEdema",
+            "necrotic-core",
+            "csf",
+            "contralateral control",
+            "vessel",
+        ),
+        *(
+            "no tumor",
+            "not a met",
+            "Non-tumor",
+            "NoMet2 L frontal",
+            "keine Metastase",
+            "GTV_deleted",
+            "do not use",
+        ),
+    ],
 )
 def test_what_is_drawn_and_is_no_metastasis_is_neither_lesion_nor_structure(name):
     assert read_name(name).category == "other"
 
 
-@pytest.mark.parametrize("name", ["necrotic-met-left-frontal", "tumor_edema", "hemorrhagic met", "central"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "necrotic-met-left-frontal",
+        "tumor_edema",
+        "hemorrhagic met",
+        "central",
+        "north met",
+        "nonenhancing met",
+    ],
+)
 def test_a_metastasis_beside_an_edema_is_a_lesion(name):
     assert read_name(name).category == "lesion"

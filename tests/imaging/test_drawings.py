@@ -76,7 +76,15 @@ def test_organs_and_aids_are_told_by_their_name_and_by_their_type(tmp_path):
 def test_what_is_left_of_a_brain_and_what_is_drawn_around_a_target_is_no_lesion(tmp_path):
     images = write_series(tmp_path)
     contours = mask_contours(LESIONS["GTV_Lt_frontal"], affine_of(AXIAL))
-    aids = ["Brain-GTV", "Brain minus PTV", "PTV_ring", "zRing1 PTV", "GTV shell 5mm"]
+    aids = [
+        "Brain-GTV",
+        "Brain minus PTV",
+        "PTV_ring",
+        "zRing1 PTV",
+        "GTV shell 5mm",
+        "GTV deleted",
+        "not a met",
+    ]
     lesions = ["GTV", "Brain GTV", "ring enhancing met"]
     write_structures(tmp_path / "rt.dcm", dict.fromkeys([*aids, *lesions], contours), images)
     result, _ = drawn(tmp_path)
