@@ -1,10 +1,11 @@
 """Choose settings with Optuna, in every outer fold without its test patients.
 
     python -m bcbm.sweep sweep=NAME [workers=N] [storage=URL] [trials=N] [minutes=M] [outer=0,2,final]
-                         [refit=false] [warm=SWEEP] [experiment=BASE] [key=value ...]
+                         [refit=false] [warm=SWEEP] [export=wandb] [experiment=BASE] [key=value ...]
 
 The outer folds are then trained with what was chosen, and compared with the experiment as it is.
 warm names the folder of an earlier sweep with the same folds, whose best settings each study tries early.
+export=wandb writes each study as a sweep of W&B instead, whose agents fit without the fold's test patients.
 """
 
 import sys
@@ -25,9 +26,10 @@ def main() -> int:
     def work() -> int:
         from rich.console import Console
 
-        from bcbm.search.sweep import sweep
+        from bcbm.search.sweep import export, sweep
 
-        sweep(words, Console(highlight=False))
+        exports = any(word.lstrip("-").startswith("export=") for word in words)
+        (export if exports else sweep)(words, Console(highlight=False))
         return 0
 
     return errors_in_words(work)

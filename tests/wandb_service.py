@@ -19,12 +19,16 @@ class Service:
         calls: the variables of every GraphQL call, by the name of its field.
         received: the bodies of all requests.
         history: the rows that each run has, by its id, written over from where its sender says.
+        sweep: the content of the sweep that was made last.
+        drawn: values of the trials that agents have not asked for yet.
     """
 
     def __init__(self, refuse: bool) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.received: list[bytes] = []
         self.history: dict[str, list[dict[str, Any]]] = {}
+        self.sweep = ""
+        self.drawn: list[dict[str, Any]] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -87,8 +91,19 @@ class Service:
             "commitArtifact": {"artifact": {"id": "a", "digest": ""}},
             "useArtifact": {"artifact": {"id": "a"}},
             "upsertView": {"view": {"id": "v", "name": variables.get("name")}, "inserted": True},
+            "upsertSweep": {"sweep": {"name": "sweep", "project": project}, "configValidationWarnings": []},
+            "createAgent": {"agent": {"id": "agent"}},
             "viewer": {"id": "w", "entity": "somebody", "username": "somebody", "flags": "{}"},
         }
+        if "upsertSweep(" in call["query"]:
+            self.sweep = variables["config"]
+        if "query SweepWithRuns" in call["query"]:
+            sweep = {"name": "sweep", "config": self.sweep, "runs": {"edges": []}}
+            return {"data": {"project": {"sweep": sweep}}}
+        if "agentHeartbeat(" in call["query"]:
+            return {
+                "data": {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": self._commands(variables)}}
+            }
         if "RunResumeStatus" in call["query"]:
             model = {"id": "p", "name": variables["project"], "entity": project["entity"]}
             return {"data": {"model": model | {"bucket": self.stored(variables["name"])}}}
@@ -107,6 +122,14 @@ class Service:
             self.history.setdefault(variables["name"], [])
         self.calls.append((next((name for name in answers if f"{name}(" in call["query"]), ""), variables))
         return {"data": {**answers, "project": None}}
+
+    def _commands(self, beat: dict[str, Any]) -> str:
+        """What an agent is to do next: the next trial, if there is one and none runs."""
+        number = len(self.drawn)
+        if not number or json.loads(beat["runState"]):
+            return "[]"
+        args = {key: {"value": value} for key, value in self.drawn.pop(0).items()}
+        return json.dumps([{"type": "run", "run_id": f"trial{number}", "program": "", "args": args}])
 
     def _place(self, name: str) -> dict[str, Any]:
         url = f"{self.address}/upload/{name}"

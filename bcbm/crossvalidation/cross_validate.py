@@ -213,9 +213,10 @@ def _finish(
     finished = (folder.path / "results.json").is_file()
     evaluate(folder, console, lesions.ledger, lesions)
     live_run(config, folder.path, len(split.folds)).finish()
-    if trackers and not finished:
+    told = [tracker for tracker in trackers if tracker.again or not finished]
+    if told:
         run = read_run(folder.path)
-        for tracker in trackers:
+        for tracker in told:
             tracker.end_run(run)
 
 

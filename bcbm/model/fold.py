@@ -28,6 +28,7 @@ from bcbm.report.live import live_run
 from bcbm.runs.identity import fingerprint
 from bcbm.system.files import write_whole
 from bcbm.system.processes import Terminated
+from bcbm.system.words import counted
 from bcbm.terminal.words import say
 from bcbm.tracking import Tracker
 
@@ -94,9 +95,9 @@ def train_fold(
         keeper.last.unlink(missing_ok=True)
         say(
             console,
-            f"{job.name}: {trainer.current_epoch} epochs in {seconds:.0f} s, epoch {choice.epoch + 1} "
-            f"kept, validation AUROC around it {choice.score:.2f}, {UNITS[split.unit]} tested: "
-            f"{len(split.folds[job.number].test)}; "
+            f"{job.name}: {counted(trainer.current_epoch, 'epoch')} in {seconds:.0f} s, "
+            f"epoch {choice.epoch + 1} kept, validation AUROC around it {choice.score:.2f}, "
+            f"{UNITS[split.unit]} tested: {len(split.folds[job.number].test)}; "
             f"{monitor.limits(trainer.strategy.root_device, config.data.workers)}",
         )
     trainer.strategy.barrier()

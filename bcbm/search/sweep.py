@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from bcbm.search.plan import Plan
     from bcbm.search.results import SweepResult
 
-OWN_WORDS = ("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit", "warm")
+OWN_WORDS = (
+    *("sweep", "workers", "storage", "trials", "minutes", "outer", "experiment", "refit", "warm"),
+    "export",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ class SweepWords:
             raise ConfigError(f"refit={word}: write true, or false to leave the outer folds out")
         return word == "true"
 
+    @property
+    def plan(self) -> "Plan":
+        """The search, checked."""
+        from bcbm.search.plan import read_plan
+
+        budget = {name: self.own[name] for name in ("experiment", "trials", "minutes") if name in self.own}
+        return read_plan(self.own["sweep"], self.experiment_words, budget)
+
     def studies(self, known: Sequence[str]) -> list[str]:
         """The studies that `outer` names, or all."""
         if "outer" not in self.own:
@@ -84,10 +95,7 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
     """
     request = SweepWords.read(words)
     workers, refit = request.workers, request.refit
-    from bcbm.search.plan import read_plan
-
-    budget = {name: request.own[name] for name in ("experiment", "trials", "minutes") if name in request.own}
-    plan = read_plan(request.own["sweep"], request.experiment_words, budget)
+    plan = request.plan
 
     from bcbm.cohort.splits import split_as
     from bcbm.crossvalidation.parallel import fold_stack
@@ -156,6 +164,27 @@ def sweep(words: Sequence[str], console: Console) -> "SweepResult":
         with nullcontext() if done else suppress(Exception):  # the error that ended the search is shown
             conclude(result, address, config, lesions.cohort, words, done and refit, console)
     return result
+
+
+def export(words: Sequence[str], console: Console) -> list[Path]:
+    """Write a search for another engine, which `export=` names: W&B; see `export_sweep`.
+
+    Raises:
+        ConfigError: everything wrong with the command line and the sweep's file, or what W&B cannot hold.
+        InputError: the cohort cannot be used.
+    """
+    request = SweepWords.read(words)
+    if request.own["export"] != "wandb":
+        raise ConfigError(f"export={request.own['export']}: write export=wandb")
+    from bcbm.cohort.splits import split_as
+    from bcbm.preparation.prepare import prepare
+    from bcbm.search.wandb_sweep import export_sweep, require_exportable
+
+    plan = request.plan
+    require_exportable(plan)
+    lesions = prepare(plan.config, console)
+    split = split_as(lesions.table, plan.config)
+    return export_sweep(plan, lesions, split, request.studies(_studies(len(split.folds))), console)
 
 
 def _studies(folds: int) -> list[str]:

@@ -37,6 +37,8 @@ class Tracker:
         tags: of every part, see `tags`.
     """
 
+    again = False  # whether a run that was finished before is to be told of once more
+
     def __init__(self, config: "Config", folder: Path, group: str, tags: list[str]) -> None:
         self.folder, self.group, self.tags = folder, group[-LONGEST:], tags
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 JobType = Literal["fold", "trial", "summary"]
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
+AGENT = "WANDB_SWEEP_ID"  # in the environment of what an agent of W&B starts
 LASTING = Path("/var/tmp")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
@@ -51,6 +52,7 @@ class WandbTracker(Tracker):
         self.settings = config.tracking
         self.content = sendable(config)
         self.run: Run | None = None
+        self.again = AGENT in os.environ  # each trial of an agent waits for its figure
         os.environ.setdefault("WANDB_DATA_DIR", _staging())
 
     @classmethod
@@ -60,7 +62,9 @@ class WandbTracker(Tracker):
             wandb_mode("online")
 
     def start_fold(self, number: int, seed: int) -> "Logger | None":
-        """A run of the fold's training, which gets its curves."""
+        """A run of the fold's training, which gets its curves; an agent's trial is one run, the summary."""
+        if self.again:
+            return None
         self.run = self.start(part_name(number, seed), "fold")
         if self.run is None:
             return None
