@@ -275,6 +275,12 @@ def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
             for row in rows.itertuples()
         ]
         say(console, f"  {name}  {'; '.join(parts)}")
+    thresholds = {name: value for name, value in model.thresholds.items() if not np.isnan(value)}
+    if thresholds and 0 < len(names) <= SHOWN:
+        say(
+            console,
+            f"  positive from {listed([f'{name} {value:.2f}' for name, value in thresholds.items()])} on",
+        )
     if seen := sorted(patients.loc[patients["trained_on"], "patient_id"].unique()):
         text = f"the model was trained on lesions, or near copies of lesions, of {listed(seen, NAMED)}"
         print_line(console, f"[yellow]note[/] {escape(text)}: what it says of them shows nothing")
