@@ -145,6 +145,7 @@ def test_wherever_it_is_used_it_says_that_no_figure_is_its_own(place, refitted, 
         table = answer(words, console)
         screen, page = console.export_text(), (tmp_path / kind / "report.html").read_text()
         assert REFITTED in screen and REFITTED in page and "nan" not in screen
+        assert "\n  positive from " in screen and table["threshold"].notna().any()
         assert table["spread"].isna().all() and table["trained_on"].any()
         assert {table["leaky"].all(), "LEAKY" in screen, "LEAKY" in page} == {kind == "network"}
     for kind in KINDS:
