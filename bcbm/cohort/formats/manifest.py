@@ -277,10 +277,9 @@ def _misplaced(
     for column, cells in texts.items():
         starts = [_starts(text) for text in cells]
         everywhere = set.intersection(*starts) if starts else set()
-        rows = zip(cells.index, patients, cells, starts, strict=True)
         bearers = [
-            (row, own, text, [name for start, name in names.items() if start in begins - everywhere])
-            for row, own, text, begins in rows
+            (row, own, text, [names[start] for start in sorted((begins & names.keys()) - everywhere)])
+            for row, own, text, begins in zip(cells.index, patients, cells, starts, strict=True)
         ]
         if odd := [line for line in bearers if line[3] and line[1] not in line[3]]:
             row, own, text, others = odd[0]
