@@ -305,6 +305,7 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
     """What makes it doubtful that an image is a brain, of so many voxels, as the scanner has measured it:
     kind, text, remedy."""
     doubts, values = [], image.values
+    inside = values > 0
     below = int((values < 0).sum())
     high = float(values.max())
     millilitres = brain * float(np.prod(image.grid.GetSpacing())) / 1000
@@ -326,14 +327,14 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         text = "lies from 0 mm on in voxels of 1 mm, as in a file whose writer has lost the header"
         remedy = "look at what the scanner wrote; its spacing may be another, and left be right"
         doubts.append([NOWHERE, text, remedy])
-    if broken := _broken_off(values > 0):
+    if broken := _broken_off(inside):
         text = f"is 0 from row {broken[1]} of slice {broken[0]} on, as a copy that was broken off leaves it"
         doubts.append([BROKEN_OFF, text, "copy the file again"])
-    if (peaks := max(_peaks(values > 0, axis) for axis in range(3))) > 1:
+    if (peaks := max(_peaks(inside, axis) for axis in range(3))) > 1:
         text = f"its brain grows and shrinks {peaks} times from slice to slice"
         remedy = "look at the image: its slices are out of order, or some were lost"
         doubts.append([SHUFFLED, text, remedy])
-    mean = float(np.sum(values, where=values > 0, dtype=np.float64) / brain)
+    mean = float(np.sum(values, where=inside, dtype=np.float64) / brain)
     if high > _SPIKE * mean:
         text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
         doubts.append([SPIKED, text, "look at the image; features.crop_intensity=percentile heeds no spike"])

@@ -36,7 +36,7 @@ def sweep_file(place, **changes):
 
 @pytest.fixture(scope="module")
 def exported(table_cohort, tmp_path_factory):
-    """A folder with the exports of a fold and of all patients, the first file, and the words of both."""
+    """A folder with the exports of a fold and of all patients, and their files for W&B."""
     folder = tmp_path_factory.mktemp("exported")
     (folder / "left-out.csv").write_text("study,reason\nBCBM-RadioGenomics-1-0,moved\n")
     words = [sweep_file(folder / "strength.yaml"), "outer=0,final", f"cohort.root={table_cohort}", *WORDS]
@@ -44,11 +44,11 @@ def exported(table_cohort, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         files = export([*words, "cohort.exclude=left-out.csv"], Console(quiet=True))
-    return folder, files, words
+    return folder, files
 
 
 def test_the_file_says_what_is_drawn_sought_and_called_and_names_nobody_and_no_place(exported):
-    folder, files, _ = exported
+    folder, files = exported
     assert [path.as_posix() for path in files] == [
         "wandb-strength/strength-fold-0-sweep.yaml",
         "wandb-strength/strength-final-sweep.yaml",
@@ -66,7 +66,7 @@ def test_the_file_says_what_is_drawn_sought_and_called_and_names_nobody_and_no_p
 
 
 def test_no_trial_of_a_fold_sees_its_test_patients_and_who_was_left_out_stays_so(exported):
-    folder, _, _ = exported
+    folder, _ = exported
     table = pd.read_csv(
         folder / "wandb-strength/strength-fold-0-held-out.csv", dtype=str, keep_default_na=False
     )
@@ -79,7 +79,7 @@ def test_no_trial_of_a_fold_sees_its_test_patients_and_who_was_left_out_stays_so
 
 
 def test_an_agent_of_wandb_fits_and_hands_in_its_figure_and_a_trial_drawn_again_too(exported):
-    folder, files, _ = exported
+    folder, files = exported
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with wandb_service() as service:
         own = {"WANDB_BASE_URL": service.address, "WANDB_API_KEY": KEY, "WANDB_MODE": "online"}

@@ -43,11 +43,11 @@ from bcbm.system.words import counted
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
 NOBODY = ("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", ".")  # no id of a patient
-_WORDS = {
-    "post": "t1c t1ce t1gd t1post ce gd km post postcontrast contrast t1wce",
-    "others": "flair t2 t2w t2f t1n dwi adc swi",
-}
-POST, _OTHERS = (frozenset(words.split()) for words in _WORDS.values())  # of images, in names of their files
+# What names of files say of the images in them.
+POST = frozenset(
+    ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
+)
+_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi"])  # of other sequences
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
