@@ -2,9 +2,7 @@
 
 import hashlib
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -38,15 +36,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to work in, and signals as they were."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BCBM_CACHE", str(tmp_path / "cache"))
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    yield tmp_path
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return tmp_path
 
 
 def ended(verb: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -8,7 +8,6 @@ A block under `<!-- needs: WHAT -->` is not run, but its commands and keys must 
 import re
 import runpy
 import shlex
-import signal
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -85,9 +84,6 @@ def verb_of(words):
 
 def call(argv, module=None, script=None):
     """Run a module or a script as the interpreter would, in this process; returns the exit status."""
-    handlers = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    }
     before, sys.argv = sys.argv, [str(script or module), *argv]
     try:
         if script:
@@ -98,8 +94,6 @@ def call(argv, module=None, script=None):
         return ended.code or 0
     finally:
         sys.argv = before
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     return 0
 
 

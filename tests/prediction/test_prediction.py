@@ -4,7 +4,6 @@ import io
 import json
 import re
 import shutil
-import signal
 import sys
 from dataclasses import replace
 from importlib.metadata import version
@@ -77,16 +76,12 @@ def model(place, fitted):
 @pytest.fixture
 def command(monkeypatch):
     """Calls `predict` with a model and words, as the interpreter would, in this process; its exit status."""
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    handlers = {number: signal.getsignal(number) for number in numbers}
 
     def call(model, *words):
         monkeypatch.setattr(sys, "argv", ["predict", str(model), *words, "prepared.jobs=1"])
         return main()
 
-    yield call
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return call
 
 
 @pytest.mark.parametrize("number", [0, 1])

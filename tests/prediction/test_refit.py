@@ -2,7 +2,6 @@
 
 import io
 import json
-import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,16 +79,12 @@ def refitted(place, fitted):
 @pytest.fixture
 def command(monkeypatch):
     """Calls `export` with a run and words, as the interpreter would, in this process; its exit status."""
-    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-    handlers = {number: signal.getsignal(number) for number in numbers}
 
     def call(folder, *words):
         monkeypatch.setattr(sys, "argv", ["export", str(folder), *words])
         return main()
 
-    yield call
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return call
 
 
 def test_a_network_is_trained_on_all_patients_for_the_epochs_of_its_folds_with_a_seed_of_its_own(

@@ -125,6 +125,15 @@ sys.exit(errors_in_words(work))
 """
 
 
+def test_a_command_that_is_called_here_is_interrupted():
+    assert errors_in_words(lambda: signal.raise_signal(signal.SIGINT)) == 130
+
+
+def test_and_a_later_test_is_not_ended_by_its_own_ctrl_c():
+    """Whichever tests share a process: one that went on with the handler of before ended with status 130."""
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_second_ctrl_c_ends_at_once_in_words():
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
