@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from functools import partial
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -41,8 +43,8 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
     """
     from joblib import Parallel  # a quarter of a second that a report does without
 
-    if _single:
-        return _in_turn
+    if (executor := _alone.get()) is not None:
+        return partial(_in_turn, executor)
     parallel = Parallel(n_jobs=jobs, return_as=return_as, initializer=serve, initargs=(os.getpid(),))
 
     def work(tasks: Iterable[Any]) -> Iterator[Any]:
@@ -53,12 +55,11 @@ def workers(jobs: int, return_as: str) -> Callable[[Iterable[Any]], Iterator[Any
     return work
 
 
-_single: list[Any] = []  # the executor of one process, inside `loading` of a single task
+_alone: ContextVar[Any] = ContextVar("_alone", default=None)  # the executor of one process, inside `loading`
 
 
-def _in_turn(tasks: Iterable[Any]) -> Iterator[Any]:
+def _in_turn(executor: Any, tasks: Iterable[Any]) -> Iterator[Any]:
     """Results of tasks in their order, by the one process there is for them."""
-    (executor,) = _single
     with shielded(signal.SIGINT):
         futures = [executor.submit(function, *words, **named) for function, words, named in tasks]
     return (future.result() for future in futures)
@@ -79,20 +80,29 @@ def loading(jobs: int, modules: tuple[str, ...], *, single: bool = False) -> Ite
     if size == 1:
         yield
         return
-    if single:
-        from joblib.externals.loky import ProcessPoolExecutor
+    with _one_process() if single else nullcontext():
+        load = workers(jobs, return_as="generator_unordered")
+        loads = load([delayed(_load)(modules)] * (1 if single else size))
+        try:
+            yield
+        finally:
+            for _ in loads:  # joblib ends the workers of what nobody waits for
+                pass
 
-        size = 1
-        alone = {"initializer": serve, "initargs": (os.getpid(),), "env": {"OMP_NUM_THREADS": "1"}}
-        _single.append(ProcessPoolExecutor(1, **alone))
-    loads = workers(jobs, return_as="generator_unordered")([delayed(_load)(modules)] * size)
+
+@contextmanager
+def _one_process() -> Iterator[None]:
+    """Have `workers` start one process for all that is inside."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    own = {"initializer": serve, "initargs": (os.getpid(),), "env": {"OMP_NUM_THREADS": "1"}}
+    executor = ProcessPoolExecutor(1, **own)
+    token = _alone.set(executor)
     try:
         yield
     finally:
-        for _ in loads:  # joblib ends the workers of what nobody waits for
-            pass
-        while _single:
-            _single.pop().shutdown(kill_workers=True)
+        _alone.reset(token)
+        executor.shutdown(kill_workers=True)
 
 
 def _load(modules: tuple[str, ...]) -> None:
