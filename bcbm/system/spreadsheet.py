@@ -30,5 +30,11 @@ def unguarded(cell: str) -> str:
 
 def spreadsheet_csv(table: "pd.DataFrame") -> str:
     """A table without its index as CSV (RFC 4180) for people to open; its texts are guarded."""
-    cells = table.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+    from pandas.api.types import is_numeric_dtype
+
+    cells = table.copy(deep=False)
+    for place, (_, column) in enumerate(table.items()):  # by place: a name may stand twice
+        if not is_numeric_dtype(column):
+            texts = column.map(lambda cell: guarded(cell) if isinstance(cell, str) else cell)
+            cells.isetitem(place, texts.array)
     return cells.to_csv(index=False, lineterminator="\r\n")  # a text that holds either of them is quoted
