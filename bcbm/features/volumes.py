@@ -3,13 +3,14 @@
 import gzip
 import math
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import SimpleITK as sitk
+from isal import igzip
+from isal.isal_zlib import IsalError
 
 from bcbm.features.geometry import Form, Grid, VolumeError, nifti_header, placed, require_scale, stored_grid
 from bcbm.system.memory import available_memory
@@ -216,10 +217,10 @@ def _opened(
             image = _read_by_itk(path, header, reader)
             image = image if affine is None else placed(image, affine)
             return read(Volume(np.asarray(_Memory(image)), image))
-        with gzip.open(path) as file:
+        with igzip.open(path) as file:
             file.seek(int(header["vox_offset"]))
             return unpacked(file, reader, header)
-    except (RuntimeError, OSError, EOFError, zlib.error) as error:
+    except (RuntimeError, OSError, EOFError, IsalError) as error:  # type: ignore[misc]  # an instance in its stub
         raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
 
 
@@ -251,7 +252,7 @@ def _read_by_itk(path: Path, header: "Nifti1Header | None", reader: sitk.ImageFi
         least = int(header["vox_offset"]) + voxels
         most = least + _padding(header)
     if path.suffix == ".gz":
-        with gzip.open(path) as file:
+        with igzip.open(path) as file:
             _read_to_end(file, least, most)
     elif header is not None and not least <= (size := path.stat().st_size) <= most:
         raise EOFError(_FEWER if size < least else _MORE)
