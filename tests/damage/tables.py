@@ -580,6 +580,44 @@ def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:
     return folder, table
 
 
+@kind(
+    "sessions in the column of patients",
+    "manifest.csv",
+    "8 patients",
+    "'BCBM-RadioGenomics-1a' and 'BCBM-RadioGenomics-1b'",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table["patient"] = [f"BCBM-RadioGenomics-{1 + row // 2}{'ab'[row % 2]}" for row in range(len(table))]
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
+@kind("a row of totals", "manifest.csv", f"row {PATIENTS + 2}", "'Total'", end=SAID, lost=LESIONS - PATIENTS)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    total = table.tail(1).assign(patient="Total", ER="50%")
+    pd.concat([table, total]).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
+@kind(
+    "a column that marks studies as left out",
+    "manifest.csv",
+    "'exclude'",
+    "'yes' of 1 study",
+    "cohort.exclude",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table.assign(exclude=["yes"] + [""] * (PATIENTS - 1)).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 @kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)
 def _(root: Path) -> list[str]:
     return ["split.holdout=scanner"]
