@@ -22,13 +22,13 @@ SHOWN = 3  # groups of ids that a message names
 _DIGITS = str.maketrans("oil", "011")
 # What tells sessions apart behind an id: a letter, words, or a remark in brackets.
 _WORDS = (
-    "baseline|recurrence|(?:pre|post)(?:[-_ ]?op)?"
+    r"baseline|recurrence|(?:pre|post)(?:[-_ ]?op)?|(?:19|20)\d\d([-_.]?)\d\d\2\d\d"
     r"|(?:[tv]|tp|ses|session|visit|scan|mri?|exam|timepoint)[-_ ]?\d+"
 )
 _SESSION = re.compile(
     rf"(.*\d)(?:[a-e]|[\W_]*(?:{_WORDS}|(?:fu|follow[-_ ]?up)[-_ ]?\d*)|\s*[(\[].*[)\]])", re.IGNORECASE
 )
-_NUMBERED = re.compile(r"(.*\d)[\W_]+0?(\d)")  # or a number of one digit
+_NUMBERED = re.compile(r"(.*\d)[\W_]+0*(\d)")  # or a number of one digit
 
 
 def bare(identifier: str) -> str:

@@ -234,6 +234,7 @@ def test_a_rare_id_nearly_like_all_others_is_named_and_a_second_site_is_not(ids,
         (["P1", "P2 (recurrence)", "P2", "P3"], "'P2 (recurrence)' and 'P2'"),
         (["P1", "P1_FU2", "P12"], "'P1' and 'P1_FU2'"),
         (["MRN 7 pre-op", "mrn-7 post-op", "MRN 8"], "'MRN 7 pre-op' and 'mrn-7 post-op'"),
+        (["P1_20200105", "P1_2020-08-12", "P2_2020"], "'P1_20200105' and 'P1_2020-08-12'"),
         (["PT1", "PT2", "A-1-2", "A-1", "scan_1", "scan_2", "HBCA", "HBCB"], ""),
     ],
 )
