@@ -77,7 +77,7 @@ def apply_exclusions(table: pd.DataFrame, exclusions: pd.DataFrame, path: Path) 
     problems = []
     for row, kind, name, reason in exclusions.itertuples():
         ids = table[COLUMNS[kind]].astype(str)
-        chosen = ids == name
+        chosen = (ids == name) | (table["part_of"] == name)  # a mask that was split goes with its parts
         if not chosen.any():
             found = f"there is no {kind} {name}; {nearest(name, sorted(set(ids)))}"
             remedy = "correct or remove the row; nothing is excluded by it"
