@@ -13,6 +13,7 @@ from bcbm.system.words import counted
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
 MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
+_BY_HAND = "by hand: "  # how the reason of what a person has left out begins
 SHOWN = 3  # words of a column that a message names
 
 
@@ -82,5 +83,22 @@ def apply_exclusions(table: pd.DataFrame, exclusions: pd.DataFrame, path: Path) 
             found = f"there is no {kind} {name}; {nearest(name, sorted(set(ids)))}"
             remedy = "correct or remove the row; nothing is excluded by it"
             problems.append(Problem(f"{path.name} row {row}", found, remedy, "exclusion of nothing"))
-        exclude(table, chosen, f"by hand: {reason}")
+        exclude(table, chosen, f"{_BY_HAND}{reason}")
     return problems
+
+
+def stand_ins(table: pd.DataFrame) -> list[Problem]:
+    """Lesions that a person has left out, and that enter under another name: as a copy, or a mask over them.
+
+    Args:
+        table: the lesion table, settled.
+    """
+    entering = set(table.loc[~table["excluded"], "lesion_id"])
+    left_out = table[table["reason"].str.startswith(_BY_HAND) & table["duplicate_of"].isin(entering)]
+    remedy = "if the lesion is meant and not its mask, leave that out too"
+    return [
+        Problem(
+            lesion, f"is left out by hand, and {other}, the same lesion, enters", remedy, "left out in part"
+        )
+        for lesion, other in zip(left_out["lesion_id"], left_out["duplicate_of"], strict=True)
+    ]

@@ -614,7 +614,7 @@ def _(root: Path) -> list[str]:
 )
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
-    table.assign(exclude=["yes"] + [""] * (PATIENTS - 1)).to_csv(folder / "manifest.csv", index=False)
+    table.copy().assign(exclude=["yes"] + [""] * (PATIENTS - 1)).to_csv(folder / "manifest.csv", index=False)
     return [f"cohort.root={folder}"]
 
 
