@@ -14,7 +14,7 @@ from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.her2 import OPEN
 from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
-from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
+from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of, version_of
 from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.pathology.subtypes import subtype_kind, subtype_says
 from bcbm.system.words import counted
@@ -268,7 +268,8 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
 def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:
     """One a column that may be a receptor's too, says something else, and is not read."""
     own = [cell_text(cell) for cell in cells[heading]]
-    others = [str(name) for name in cells.columns if receptor_of(str(name)) == receptor and name != heading]
+    names = [str(name) for name in cells.columns if name != heading]
+    others = [name for name in names if receptor in (receptor_of(name), version_of(name))]
     others = [name for name in others if [cell_text(cell) for cell in cells[name]] != own]
     remedy = f"remove one, or call the one that counts {receptor}"
     found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]

@@ -20,7 +20,7 @@ from bcbm.pathology.hybridisation import (
     read_hybridisation,
     with_companions,
 )
-from bcbm.pathology.receptors import RECEPTORS, explicit, receptor_of
+from bcbm.pathology.receptors import RECEPTORS, explicit, receptor_of, version_of
 from bcbm.pathology.statuses import KINDS, Meanings, Status, plain, words_of
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
@@ -167,10 +167,11 @@ def _agreed(
 def _unread(table: pd.DataFrame, columns: Mapping[str, str]) -> list[tuple[str, str]]:
     """Receptors of which there is no column, or one more than is read."""
     remarks, absent = [], []
+    headings = [str(heading) for heading in table.columns]
     for receptor in RECEPTORS:
-        own = [str(heading) for heading in table.columns if receptor_of(str(heading)) == receptor]
-        others = [name for name in own if name != columns.get(receptor)]
-        others = [name for name in others if not table[name].equals(table[columns[receptor]])]
+        own = [name for name in headings if receptor in (receptor_of(name), version_of(name))]
+        read = columns.get(receptor)
+        others = [name for name in own if read is None or not table[name].equals(table[read])]
         remarks += [(NAME, f"its column '{name}' of {receptor} is not read") for name in others]
         if not own and not (receptor == "HER2" and any(map(companion_kind, columns))):
             absent.append(receptor)

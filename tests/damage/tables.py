@@ -359,6 +359,11 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
 
 
+@kind("a corrected column beside that of its receptor", CLINICAL, "'ER (corrected)'", "not read", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER (corrected)": table["PR"]}))
+
+
 @kind("a subtype that contradicts the receptors", CLINICAL, "subtype", "1 row", FIRST, "'TNBC'", end=SAID)
 def _(root: Path) -> None:
     cells = ["TNBC", "HR+/HER2-", *[""] * (PATIENTS - 2)]  # of a patient with ER+, and of one with PR+
