@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
+from bcbm.cohort.spelling import folded
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.her2 import OPEN
@@ -31,6 +32,10 @@ CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
 PERSON = "cohort.readings says so"
 PLAIN = ("+", "-", "")  # cells that need no word
 PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
+
+# What a row of a table is of, where a column says so.
+_PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
+_METASTASIS = re.compile("(?:(?:brain|cns|hirn)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn)(?: biopsy)?")
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,20 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     text = "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
     kinds = {reading.target: kind for reading in others if (kind := reading.why.partition(AS)[2])}
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
+
+
+def of_primaries(cells: Iterable[object]) -> int:
+    """How many cells of a column say that their row is of the primary tumour, where all others say
+    that theirs is of a metastasis; 0 of a column that says anything else.
+
+    Example:
+        >>> of_primaries(["primary", "brain metastasis", ""]), of_primaries(["breast", "breast"])
+        (1, 0)
+    """
+    words = [text for cell in cells if (text := folded(cell_text(cell)))]
+    primary = sum(bool(_PRIMARY.fullmatch(word)) for word in words)
+    others = sum(bool(_METASTASIS.fullmatch(word)) for word in words)
+    return primary if others and primary + others == len(words) else 0
 
 
 def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:

@@ -10,7 +10,14 @@ import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.labels import PRIMARY, cell_text, is_label_column, label_columns, label_statuses
+from bcbm.cohort.labels import (
+    PRIMARY,
+    cell_text,
+    is_label_column,
+    label_columns,
+    label_statuses,
+    of_primaries,
+)
 from bcbm.cohort.patients import bare
 from bcbm.cohort.targets import Target
 from bcbm.errors import InputError, Problem
@@ -89,6 +96,11 @@ def read_given_labels(
         remedy = f"call its columns {', '.join(RECEPTORS)}, or name others in cohort.targets"
         raise InputError(Problem(str(path), found, remedy))
     remarks += _unread(table, columns)
+    primaries = [
+        heading for heading in headings if heading not in columns.values() and of_primaries(table[heading])
+    ]
+    text = "says that some labels are of the primary tumour: they count as the metastasis'"
+    remarks += [(NAME, f"its column '{heading}' {text}") for heading in primaries]
     if not private:
         renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
         columns |= {name: heading for heading, name in renamed.items() if name in READERS}

@@ -623,6 +623,22 @@ def _(root: Path) -> list[str]:
     return [f"cohort.root={folder}"]
 
 
+@kind(
+    "labels of primary tumours among those of metastases",
+    "manifest.csv",
+    "'specimen'",
+    "1 study",
+    "primary_ER",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    specimens = ["primary"] + ["metastasis"] * (PATIENTS - 1)
+    table.copy().assign(specimen=specimens).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 @kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)
 def _(root: Path) -> list[str]:
     return ["split.holdout=scanner"]
