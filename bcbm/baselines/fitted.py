@@ -16,6 +16,7 @@ from sklearn.svm import SVC
 
 from bcbm.baselines.conversion import from_primary
 from bcbm.cohort.near import signed_log
+from bcbm.cohort.spelling import folded
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ class FittedModel:
         """What the model reads of lesions, (N, F)."""
         values = np.empty((len(columns), len(self.content["columns"])))
         for place, own in enumerate(self.content["columns"]):
-            cells = columns[own["name"]].to_numpy()
+            cells = columns[own["name"]]
             if own["kind"] is not None:
-                values[:, place] = cells == own["kind"]
+                values[:, place] = cells.astype(str).map(folded) == folded(own["kind"])
             else:
-                logs = signed_log(np.asarray(cells, np.float64))
+                logs = signed_log(cells.to_numpy(np.float64))
                 missing = np.isnan(logs) & (own["median"] is not None)
                 values[:, place] = np.where(missing, own["median"] or 0.0, logs)
             values[:, place] = (values[:, place] - own["mean"]) / own["scale"]

@@ -14,7 +14,7 @@ from bcbm.errors import InputError, Problem
 
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:t|tesla|mm|y)|\\.*)?")
-NAMED = ("site", "manufacturer")  # columns of which one value may stand there under several names
+NAMED = ("site", "manufacturer", "sex")  # columns of which one value may stand there under several names
 IN_FULL = re.compile("^general electric")  # what others write as GE
 
 
@@ -36,7 +36,8 @@ def require_column(key: str, column: str, download: Download) -> None:
 
 def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
     """Groups that are one but for accents, blanks, signs, leading zeros or letters that look alike; of makers
-    also those of one first word, as GE, General Electric and GE MEDICAL SYSTEMS are.
+    also those of one first word, as GE, General Electric and GE MEDICAL SYSTEMS are; of sexes those of one
+    first letter.
 
     Args:
         cells: of an acquisition column, by its name.
@@ -48,6 +49,8 @@ def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
             name = bare(group)
             if cells.name == "manufacturer":
                 name = re.split(r"[\W_]", IN_FULL.sub("ge", group))[0]
+            if cells.name == "sex":
+                name = group[0]
             spelt.setdefault(letters(name) or group, {}).setdefault(group, cell.strip())
     for names in (list(names.values()) for names in spelt.values() if len(names) > 1):
         text = f"{cells.name} is written as {' and '.join(map(repr, names))}, which may be one"

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from bcbm.cohort.measurements import Survey
 from bcbm.system.content import file_key
 
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion
+_YEAR_LAST = re.compile(  # 31-12-2019, or 31122019, which is no 2019-12-31
+    r"(?<!\d)\d{1,2}([-_. ])\d{1,2}\1(?P<year>(?:19|20)\d\d)$"
+    r"|(?<!\d)(?!(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d$)[0-3]\d[0-3]\d(?P<compact>(?:19|20)\d\d)$"
+)
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first
 
 
@@ -128,9 +133,17 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def session_of(studies: pd.Series) -> pd.Series:
-    """The number of each session: the last one of the study's id, or the date that it ends in, year first."""
-    dates = studies.str.extract(r"((?:19|20)\d\d)[-_.](\d\d)[-_.](\d\d)$").sum(axis=1, skipna=False)
-    return dates.fillna(studies.str.extract(r"(\d+)$")[0]).astype(float)
+    """The place of each session among those of its patient, by the numbers of the study's id: of a date that
+    has its year last by the year alone, as days and months may stand in any order. NaN for an id that ends in
+    no number."""
+    numbers = studies.map(_numbers)
+    places = {key: float(place) for place, key in enumerate(sorted({*numbers} - {()}))}
+    return numbers.map(places).astype(float)
+
+
+def _numbers(study: str) -> tuple[int, ...]:
+    text = _YEAR_LAST.sub(lambda match: match["year"] or match["compact"], study)
+    return tuple(map(int, re.findall(r"\d+", text))) if re.search(r"\d$", text) else ()
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

@@ -6,11 +6,41 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier
 from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.labels import of_primaries
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
+from bcbm.system.words import counted
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
+MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
+_BY_HAND = "by hand: "  # how the reason of what a person has left out begins
+SHOWN = 3  # words of a column that a message names
+
+
+def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
+    """Columns of a download's studies that mark some of them as left out, or labels as the primary tumour's,
+    which nothing reads.
+
+    Args:
+        studies: of the download.
+        clinical: their table, for messages.
+    """
+    problems = []
+    for name in [name for name in studies if str(name).casefold() in MARKS]:
+        words = studies[name].fillna("").astype(str).value_counts()
+        if len(words) > 1:
+            shown = words.head(SHOWN).items()
+            said = ", ".join(f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in shown)
+            text, remedy = f"its column '{name}' is not read: {said}", "name what is left out in a table"
+            problems.append(Problem(clinical, text, f"{remedy}, cohort.exclude=FILE", "marks of exclusion"))
+    for name in studies.select_dtypes(["object", "string"]):
+        if count := of_primaries(studies[name]):
+            text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
+            text += "the primary tumour's, and count as the metastasis'"
+            remedy = "write them into columns primary_ER, primary_PR and primary_HER2"
+            problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
+    return problems
 
 
 def read_exclusions(path: Path) -> pd.DataFrame:
@@ -56,10 +86,27 @@ def apply_exclusions(table: pd.DataFrame, exclusions: pd.DataFrame, path: Path) 
     problems = []
     for row, kind, name, reason in exclusions.itertuples():
         ids = table[COLUMNS[kind]].astype(str)
-        chosen = ids == name
+        chosen = (ids == name) | (table["part_of"] == name)  # a mask that was split goes with its parts
         if not chosen.any():
             found = f"there is no {kind} {name}; {nearest(name, sorted(set(ids)))}"
             remedy = "correct or remove the row; nothing is excluded by it"
             problems.append(Problem(f"{path.name} row {row}", found, remedy, "exclusion of nothing"))
-        exclude(table, chosen, f"by hand: {reason}")
+        exclude(table, chosen, f"{_BY_HAND}{reason}")
     return problems
+
+
+def stand_ins(table: pd.DataFrame) -> list[Problem]:
+    """Lesions that a person has left out, and that enter under another name: as a copy, or a mask over them.
+
+    Args:
+        table: the lesion table, settled.
+    """
+    entering = set(table.loc[~table["excluded"], "lesion_id"])
+    left_out = table[table["reason"].str.startswith(_BY_HAND) & table["duplicate_of"].isin(entering)]
+    remedy = "if the lesion is meant and not its mask, leave that out too"
+    return [
+        Problem(
+            lesion, f"is left out by hand, and {other}, the same lesion, enters", remedy, "left out in part"
+        )
+        for lesion, other in zip(left_out["lesion_id"], left_out["duplicate_of"], strict=True)
+    ]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
+from bcbm.cohort.spelling import folded
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.her2 import OPEN
 from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
-from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
+from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of, version_of
 from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.pathology.subtypes import subtype_kind, subtype_says
 from bcbm.system.words import counted
@@ -31,6 +32,10 @@ CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
 PERSON = "cohort.readings says so"
 PLAIN = ("+", "-", "")  # cells that need no word
 PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
+
+# What a row of a table is of, where a column says so.
+_PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
+_METASTASIS = re.compile("(?:(?:brain|cns|hirn)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn)(?: biopsy)?")
 
 
 @dataclass(frozen=True)
@@ -265,10 +270,25 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
 
 
+def of_primaries(cells: Iterable[object]) -> int:
+    """How many cells of a column say that their row is of the primary tumour, where all others say
+    that theirs is of a metastasis; 0 of a column that says anything else.
+
+    Example:
+        >>> of_primaries(["primary", "brain metastasis", ""]), of_primaries(["breast", "breast"])
+        (1, 0)
+    """
+    words = [text for cell in cells if (text := folded(cell_text(cell)))]
+    primary = sum(bool(_PRIMARY.fullmatch(word)) for word in words)
+    others = sum(bool(_METASTASIS.fullmatch(word)) for word in words)
+    return primary if others and primary + others == len(words) else 0
+
+
 def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:
     """One a column that may be a receptor's too, says something else, and is not read."""
     own = [cell_text(cell) for cell in cells[heading]]
-    others = [str(name) for name in cells.columns if receptor_of(str(name)) == receptor and name != heading]
+    names = [str(name) for name in cells.columns if name != heading]
+    others = [name for name in names if receptor in (receptor_of(name), version_of(name))]
     others = [name for name in others if [cell_text(cell) for cell in cells[name]] != own]
     remedy = f"remove one, or call the one that counts {receptor}"
     found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]

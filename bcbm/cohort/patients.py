@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from difflib import SequenceMatcher
 
@@ -12,26 +12,39 @@ import pandas as pd
 from bcbm.cohort.download import LABEL, Download
 from bcbm.cohort.spelling import LOOK_ALIKES, folded
 from bcbm.errors import InputError, Problem
+from bcbm.system.words import counted
 
 KIND = "one patient under several spellings"
 LIKE = 0.9  # of the letters of two words, beyond which the rarer one counts as misspelt,
 COMMON = 4  # if the other stands in so many times as many ids
+SHOWN = 3  # groups of ids that a message names
 
 _DIGITS = str.maketrans("oil", "011")
+# What tells sessions apart behind an id: a letter, words, or a remark in brackets.
+_WORDS = (
+    r"baseline|recurrence|(?:pre|post)(?:[-_ ]?op)?|(?:19|20)\d\d([-_.]?)\d\d\2\d\d"
+    r"|(?:[tv]|tp|ses|session|visit|scan|mri?|exam|timepoint)[-_ ]?\d+"
+)
+_SESSION = re.compile(
+    rf"(.*\d)(?:[a-e]|[\W_]*(?:{_WORDS}|(?:fu|follow[-_ ]?up)[-_ ]?\d*)|\s*[(\[].*[)\]])", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"(.*\d)[\W_]+0*(\d)")  # or a number of one digit
 
 
 def bare(identifier: str) -> str:
-    """What is left of an id without case, blanks, dashes, dots, quotes and the leading zeros of its numbers.
+    """What is left of an id without case, blanks, dashes, other signs and the leading zeros of its numbers.
 
-    Dashes of every kind, underscores and dots are one dash between two digits and nothing elsewhere: `A-1-2`
-    is not `A-12`. Digits and letters of other scripts count as the Latin ones that they are or look like, an
-    O beside a digit, and an l or I behind one, as 0 and 1, and 7.0, which programs make of a number, as 7.
+    Dashes of every kind, underscores and other signs of punctuation are one dash between two digits and
+    nothing elsewhere: `A-1-2` is not `A-12`. Digits and letters of other scripts count as the Latin ones that
+    they are or look like, an O beside a digit, and an l or I behind one, as 0 and 1, and 7.0 and 1,234, which
+    programs make of a number, as 7 and 1234.
 
     Example:
         >>> bare("Site-07 A") == bare("SITE_7a"), bare("Site-70") == bare("Site-7"), bare("'P1O'")
         (True, False, 'p10')
     """
     whole = re.sub(r"^\s*(\d+)\.0+\s*$", r"\1", folded(identifier))
+    whole = re.sub(r"(?<![\d,])(\d{1,3}),(\d{3})(?![\d,])", r"\1\2", whole)
     signs = (_plain(sign) for sign in whole)
     text = "".join(signs).translate(LOOK_ALIKES)
     text = re.sub("o+(?=[0-9])|(?<=[0-9])[oil]+", lambda match: match[0].translate(_DIGITS), text)
@@ -43,9 +56,7 @@ def _plain(sign: str) -> str:
     category = unicodedata.category(sign)
     if sign.isspace() or category in ("Cf", "Pi", "Pf") or sign in "'\"`":  # such as a zero-width space
         return ""
-    return (
-        "-" if category in ("Pd", "Pc") or sign in ".\u00b7\u2212" else str(unicodedata.decimal(sign, sign))
-    )
+    return "-" if category[0] == "P" or sign == "\u2212" else str(unicodedata.decimal(sign, sign))
 
 
 def same_patients(download: Download, answer: str) -> tuple[Download, list[Problem]]:
@@ -69,7 +80,7 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
     groups = _spellings(patients, lambda name: misspelt.get(name, bare(name)))
     doubled = {name for group in groups for name in group}
     odd = [_unlike(name, misspelt, patients) for name in misspelt if name not in doubled]
-    odd += _studies_twice(download.studies)
+    odd += [*_studies_twice(download.studies), *_sessions(download)]
     download = replace(download, problems=[*download.problems, *odd])
     if not groups:
         return download, []
@@ -115,6 +126,27 @@ def _studies_twice(studies: pd.DataFrame) -> list[Problem]:
         for _, names in studies.groupby("patient_id")["study_id"]
         for group in _spellings(names.astype(str), bare)
     ]
+
+
+def _sessions(download: Download) -> Iterator[Problem]:
+    """Patients whose ids differ in what names a session. A last number may count the patients of a site, too:
+    it names a session where there are more ids before it than numbers, and their labels agree."""
+    patients = download.studies["patient_id"].astype(str)
+    names = patients.drop_duplicates()
+    stems = {name: bare(match[1] if (match := _SESSION.fullmatch(name)) else name) for name in names}
+    groups = [group for group in _spellings(names, stems.__getitem__) if len(set(map(bare, group))) > 1]
+    numbered = {name: match.groups() for name in names if (match := _NUMBERED.fullmatch(name))}
+    before = patients.map({name: parts[0] for name, parts in numbered.items()})
+    labels = download.studies.filter(items=download.targets).groupby(before).nunique()
+    agree = labels.size and (labels < 2).all(axis=None)
+    if agree and len({last for _, last in numbered.values()}) < len(labels):
+        groups += _spellings(names[names.isin(numbered)], lambda name: numbered[name][0])
+    if groups:
+        ids = "; ".join(" and ".join(map(repr, group)) for group in groups[:SHOWN])
+        text = f"ids of {counted(sum(map(len, groups)), 'patient')} differ in what may name a session: {ids}"
+        text += "; ..." if len(groups) > SHOWN else ""
+        remedy = "if it does, give a patient's sessions one id; now each counts as a patient of its own"
+        yield Problem(download.clinical, text, remedy, "patients that may be sessions")
 
 
 def _problem(spellings: Iterable[str], fate: str, remedy: str) -> Problem:

@@ -10,7 +10,14 @@ import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.labels import PRIMARY, cell_text, is_label_column, label_columns, label_statuses
+from bcbm.cohort.labels import (
+    PRIMARY,
+    cell_text,
+    is_label_column,
+    label_columns,
+    label_statuses,
+    of_primaries,
+)
 from bcbm.cohort.patients import bare
 from bcbm.cohort.targets import Target
 from bcbm.errors import InputError, Problem
@@ -20,7 +27,7 @@ from bcbm.pathology.hybridisation import (
     read_hybridisation,
     with_companions,
 )
-from bcbm.pathology.receptors import RECEPTORS, explicit, receptor_of
+from bcbm.pathology.receptors import RECEPTORS, explicit, receptor_of, version_of
 from bcbm.pathology.statuses import KINDS, Meanings, Status, plain, words_of
 from bcbm.system.words import counted
 from bcbm.terminal.words import listed
@@ -89,6 +96,11 @@ def read_given_labels(
         remedy = f"call its columns {', '.join(RECEPTORS)}, or name others in cohort.targets"
         raise InputError(Problem(str(path), found, remedy))
     remarks += _unread(table, columns)
+    primaries = [
+        heading for heading in headings if heading not in columns.values() and of_primaries(table[heading])
+    ]
+    text = "says that some labels are of the primary tumour: they count as the metastasis'"
+    remarks += [(NAME, f"its column '{heading}' {text}") for heading in primaries]
     if not private:
         renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
         columns |= {name: heading for heading, name in renamed.items() if name in READERS}
@@ -167,10 +179,11 @@ def _agreed(
 def _unread(table: pd.DataFrame, columns: Mapping[str, str]) -> list[tuple[str, str]]:
     """Receptors of which there is no column, or one more than is read."""
     remarks, absent = [], []
+    headings = [str(heading) for heading in table.columns]
     for receptor in RECEPTORS:
-        own = [str(heading) for heading in table.columns if receptor_of(str(heading)) == receptor]
-        others = [name for name in own if name != columns.get(receptor)]
-        others = [name for name in others if not table[name].equals(table[columns[receptor]])]
+        own = [name for name in headings if receptor in (receptor_of(name), version_of(name))]
+        read = columns.get(receptor)
+        others = [name for name in own if read is None or not table[name].equals(table[read])]
         remarks += [(NAME, f"its column '{name}' of {receptor} is not read") for name in others]
         if not own and not (receptor == "HER2" and any(map(companion_kind, columns))):
             absent.append(receptor)

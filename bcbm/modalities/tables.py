@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import READERS
+from bcbm.cohort.spelling import folded
 from bcbm.errors import InputError, Problem
 from bcbm.modalities.base import LesionData, Modality
 
@@ -72,7 +73,10 @@ class Recorded(Modality):
     def _text(self, lesions: LesionData) -> pd.DataFrame:
         known = [*self.numbers, *self.kinds]
         text = lesions.table.reindex(columns=known, fill_value="").astype(str)
-        return text.apply(lambda cells: cells.str.strip())
+        text = text.apply(lambda cells: cells.str.strip())
+        for name in self.kinds:  # GE and ge are one kind, under the name that comes first
+            text[name] = text[name].groupby(text[name].map(folded)).transform("first")
+        return text
 
 
 class Burden(Modality):

@@ -18,6 +18,11 @@ _HEADINGS = {  # letters and digits alone
     }.items()
 }
 
+_VERSION = re.compile(  # a word of a heading, and the end of one that a program has found twice
+    "corr(?:ect(?:ed|ion))?|final|new|old|rev(?:ised|ision|iew|iewed)?|updated?|amended|central|local|consensus"
+    "|original|current|latest|v?[123]|[xy]"
+)
+
 
 def receptor_of(heading: str) -> str:
     """The receptor that a column is of, by its heading; "" for none.
@@ -28,6 +33,18 @@ def receptor_of(heading: str) -> str:
     """
     letters = heading_letters(heading)
     return next((receptor for receptor, form in _HEADINGS.items() if form.fullmatch(letters)), "")
+
+
+def version_of(heading: str) -> str:
+    """The receptor of which a column is another version, by its heading; "" for none.
+
+    Example:
+        >>> version_of("ER (corrected)"), version_of("HER2_new"), version_of("ER")
+        ('ER', 'HER2', '')
+    """
+    words = re.split(r"[\W_]+", heading.casefold())
+    bare = " ".join(word for word in words if not _VERSION.fullmatch(word))
+    return "" if receptor_of(heading) else receptor_of(bare)
 
 
 def read_statuses(receptor: str, cells: Sequence[str]) -> list[Status]:

@@ -190,6 +190,12 @@ class TraditionalModel:
         return list(self.baseline.columns)
 
     @property
+    def columns(self) -> set[str]:
+        """The columns that any of its targets is told by."""
+        models = self.baseline.models.values()
+        return {str(own["name"]) for model in models for own in model.content.get("columns", ())}
+
+    @property
     def calibrated(self) -> Sequence[str]:
         """The targets that it has a calibrator of."""
         return list(self.baseline.calibrators)

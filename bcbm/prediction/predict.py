@@ -1,6 +1,6 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,12 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
+from bcbm.cohort.cells import READERS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.imaging.pictures import StudyPicture, study_pictures
 from bcbm.prediction.doubt import MEASURES
-from bcbm.prediction.model import ModelRecord, Prediction, TrainedModel, read_model
+from bcbm.prediction.model import ModelRecord, Prediction, TraditionalModel, TrainedModel, read_model
 from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.sets import apart, less_apart, patient_sets
 from bcbm.preparation.lesions import Lesions
@@ -129,12 +130,25 @@ def prepared(
 
 def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> list[Prediction]:
     """What each network of a model makes of lesions that are `prepared` for it."""
+    for text in _lacking(model, lesions):
+        print_line(console, f"[yellow]problem[/] {escape(text)}")
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []
         for network in model.networks:
             members.append(network.predict(lesions, config))
             advance(1)
     return members
+
+
+def _lacking(model: TrainedModel, lesions: Lesions) -> Iterator[str]:
+    """The columns of the clinical table that a model reads and lesions have not, in words."""
+    traditional = [network for network in model.networks if isinstance(network, TraditionalModel)]
+    table = lesions.entering.reindex(columns=list(READERS), fill_value="").fillna("")
+    read = set[str]().union(*(network.columns for network in traditional))
+    for name in table.columns[table.columns.isin(list(read))]:
+        if count := int((table[name] == "").sum()):
+            lack = f"{count} of {counted(len(table), 'lesion')}"
+            yield f"{name}, which the model reads, is empty for {lack}, and counts as missing"
 
 
 def prediction_rows(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bcbm.cohort.acquisition import NAMED, patient_groups, require_column, several_names
+from bcbm.cohort.exclusions import stand_ins
 from bcbm.cohort.findings import borrowed_masks, doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
@@ -199,7 +200,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     if card:
         values["deep_features"] = deep_features(config, cohort, card, studies, where, console)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
-    problems += settle(table, config.cohort.policy, cohort.survey)
+    problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bcbm.cohort.cells import odd_cells_table
 from bcbm.cohort.download import Download
-from bcbm.cohort.exclusions import apply_exclusions, read_exclusions
+from bcbm.cohort.exclusions import apply_exclusions, read_exclusions, unread_marks
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.given_radiomics import with_radiomics
 from bcbm.cohort.labels import read_corrections, readings_table, readings_words, unused_corrections
@@ -245,7 +245,9 @@ def read_cohort(
     table, workbook, problems = build_table(
         download, names, survey, config.cohort.labels, labelled=labels == "required"
     )
-    if left_out is not None:
+    if left_out is None:
+        problems += unread_marks(download.studies, download.clinical)
+    else:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:

@@ -320,6 +320,17 @@ def test_columns_of_each_modality(lesions):
     assert [*columns_of(lesions, "clinical")] == ["age"]  # all of them are women
 
 
+def test_a_maker_in_other_letters_is_the_same_maker(lesions):
+    table = lesions.entering
+    mixed = table["manufacturer"].where(table.index % 2 == 0, table["manufacturer"].str.lower() + " ")
+    columns = columns_of(replace(lesions, entering=table.assign(manufacturer=mixed)), "acquisition")
+    assert columns["manufacturer"].nunique() == table["manufacturer"].nunique()
+    own = {"name": "manufacturer", "kind": "GE", "median": None, "mean": 0.0, "scale": 1.0}
+    content = {"form": "linear", "columns": [own], "coefficients": [1.0], "intercept": 0.0}
+    said = FittedModel(content, {}).predict(pd.DataFrame({"manufacturer": ["GE", "ge", "Philips"]}))
+    assert said[0] == said[1] != said[2]
+
+
 def test_an_acquisition_that_was_never_recorded_is_said(lesions):
     bare = lesions.entering.drop(columns=["year", "pixel_spacing"]).assign(manufacturer="", field_strength="")
     with pytest.raises(

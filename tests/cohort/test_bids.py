@@ -257,8 +257,9 @@ def test_levels_described_in_words_of_the_field_are_what_they_say_and_others_are
         {"er": {"Levels": {"0": "positive", "1": "negative"}}},
         {"ER": {"Levels": {"0.0": "positive", "1.0": "negative"}}},
         {"ER": {"Levels": {"0": "receptor positive", "1": "receptor negative"}}},
+        {"ER": {"levels": {"0": "positive", "1": "negative"}}},
     ],
-    ids=["another case", "numbers", "in words"],
+    ids=["another case", "numbers", "in words", "another case of Levels"],
 )
 def test_levels_count_however_column_and_level_are_written(tmp_path, description):
     root = coded(tmp_path, "0", "1")
@@ -269,8 +270,8 @@ def test_levels_count_however_column_and_level_are_written(tmp_path, description
 @pytest.mark.parametrize(
     "words",
     [{key: "0 = positive, 1 = negative"} for key in ("Description", "LongName")]
-    + [{"Levels": ["positive", "negative"]}],
-    ids=["a sentence", "a name", "a list"],
+    + [{"Levels": ["positive", "negative"]}, {"Values": {"0": "positive", "1": "negative"}}],
+    ids=["a sentence", "a name", "a list", "another key"],
 )
 def test_codes_that_are_described_elsewhere_than_in_levels_are_said(tmp_path, words):
     root = coded(tmp_path, "0", "1")

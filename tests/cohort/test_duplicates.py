@@ -4,9 +4,11 @@ import shutil
 from itertools import combinations
 
 import pandas as pd
+import pytest
 from downloads import LABELS, P, download, lesions_of, row
 
 from bcbm.cohort.download import patient_of
+from bcbm.cohort.duplicates import session_of
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER, read_download
 from bcbm.cohort.measurements import MASK_COLUMNS, Survey
 from bcbm.cohort.table import build_table, flow, settle
@@ -88,6 +90,25 @@ def test_the_first_session_is_told_by_numbers_and_dates_and_by_nothing_else(tmp_
         ("b", False),
         ("c", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ("2019-12", "2020-01"),
+        ("2020-1-28", "2020-2-5"),
+        ("20191205_1030", "20200101_0900"),
+        ("05122019", "03012020"),
+        ("20.12.2019", "3.1.2020"),
+        ("ses-2_run-2", "ses-10_run-1"),
+    ],
+)
+def test_of_dates_and_of_several_numbers_the_first_counts_first(first, later):
+    assert session_of(pd.Series([f"P1-{later}", f"P1-{first}"])).tolist() == [1, 0]
+
+
+def test_days_and_months_of_one_year_may_stand_in_any_order():
+    assert session_of(pd.Series(["P1-05-12-2020", "P1-12-01-2020", "P1-12012020"])).nunique() == 1
 
 
 def test_identical_content_in_two_patients_is_excluded_in_both_and_reported(tmp_path):

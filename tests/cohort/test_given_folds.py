@@ -298,6 +298,7 @@ SEVERAL = {
     "signs": ("site", ["St. Mary's", "St Marys", "B"], ["St. Mary's", "St Marys"]),
     "leading zeros": ("site", ["Site 1", "Site 01", "B", "Site 10"], ["Site 1", "Site 01"]),
     "makers": ("manufacturer", ["GE", "General Electric", "B", "GE_MEDICAL"], ["GE", "General Electric"]),
+    "sexes": ("sex", ["F", "female", "B"], ["F", "female"]),
 }
 
 

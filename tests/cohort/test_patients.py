@@ -67,6 +67,10 @@ def prepared(root, folder, *words):
         ("Site-O7", True),
         ("Site-7l", False),
         ("Site-7O", False),
+        ("Site-7*", True),
+        ("#Site-7", True),
+        ("[Site 7]", True),
+        ("Site-7,1", False),
     ],
 )
 def test_no_other_id_is_made_by_case_blanks_dashes_zeros_and_look_alikes(spelling, same):
@@ -88,6 +92,7 @@ def test_a_dash_between_numbers_keeps_them_apart():
 def test_a_number_that_a_program_has_given_a_fraction_is_the_number():
     assert bare("7.0") == bare("07") == bare(" 7.00 ") != bare("70")
     assert bare("A7.0") != bare("A7") and bare("7.01") != bare("7")
+    assert bare("1,234") == bare("1234") != bare("1.234") and bare("12,34") != bare("1234")
 
 
 @pytest.mark.parametrize("dash", "\u2010\u2013\u2212")
@@ -220,3 +225,31 @@ def test_a_rare_id_nearly_like_all_others_is_named_and_a_second_site_is_not(ids,
     settled, notes = same_patients(replace(read, studies=studies), "ask")
     assert [problem.where for problem in settled.problems if problem.kind == "odd id"] == odd
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([f"P{number}{letter}" for number in range(9) for letter in "ab"], "18 patients"),
+        (["P1", "P2 (recurrence)", "P2", "P3"], "'P2 (recurrence)' and 'P2'"),
+        (["P1", "P1_FU2", "P12"], "'P1' and 'P1_FU2'"),
+        (["MRN 7 pre-op", "mrn-7 post-op", "MRN 8"], "'MRN 7 pre-op' and 'mrn-7 post-op'"),
+        (["P1_20200105", "P1_2020-08-12", "P2_2020"], "'P1_20200105' and 'P1_2020-08-12'"),
+        (["PT1", "PT2", "A-1-2", "A-1", "scan_1", "scan_2", "HBCA", "HBCB"], ""),
+    ],
+)
+def test_sessions_in_the_place_of_patients_are_said(ids, said, tmp_path):
+    read = read_download(download(tmp_path, ROWS, LABELS))
+    studies = pd.DataFrame({"study_id": [f"{name}-0" for name in ids], "patient_id": ids})
+    settled, _ = same_patients(replace(read, studies=studies, targets=[]), "ask")
+    texts = [found.found for found in settled.problems if found.kind == "patients that may be sessions"]
+    assert len(texts) == bool(said) and said in "".join(texts)
+
+
+def test_a_last_number_of_ids_whose_labels_disagree_counts_patients(tmp_path):
+    read = read_download(download(tmp_path, ROWS, LABELS))
+    ids = [f"{site}-{number}" for site in range(11, 19) for number in (1, 2)]
+    for labels, said in ((site // 2 % 2 for site in range(16)), True), ((n % 2 for n in range(16)), False):
+        table = {"study_id": [f"{name}-0" for name in ids], "patient_id": ids, "ER": [*map(float, labels)]}
+        settled, _ = same_patients(replace(read, studies=pd.DataFrame(table), targets=["ER"]), "ask")
+        assert any(found.kind == "patients that may be sessions" for found in settled.problems) == said

@@ -368,6 +368,21 @@ def _(root: Path) -> None:
     save(mask_of(root, OTHER_SESSION), values_of(mask_of(root, FIRST)))
 
 
+@kind(
+    "a lesion left out by hand, and a target drawn over it",
+    LESION,
+    f"{FIRST}/Plan1_TgtA",
+    "left out by hand",
+    end=SAID,
+    words=IMAGES,
+)
+def _(root: Path) -> list[str]:
+    save(mask_of(root, FIRST, "Plan1_TgtA"), values_of(mask_of(root, FIRST)))
+    path = root.parent / "judged.csv"
+    path.write_text(f"lesion,reason\n{LESION},radionecrosis\n")
+    return [f"cohort.exclude={path}"]
+
+
 @kind("an image whose copy was broken off", f"{FIRST}_image", "slice 11", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     values = values_of(image_of(root, FIRST)).copy()

@@ -359,6 +359,11 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER status": table["PR"]}))
 
 
+@kind("a corrected column beside that of its receptor", CLINICAL, "'ER (corrected)'", "not read", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"ER (corrected)": table["PR"]}))
+
+
 @kind("a subtype that contradicts the receptors", CLINICAL, "subtype", "1 row", FIRST, "'TNBC'", end=SAID)
 def _(root: Path) -> None:
     cells = ["TNBC", "HR+/HER2-", *[""] * (PATIENTS - 2)]  # of a patient with ER+, and of one with PR+
@@ -578,6 +583,60 @@ def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:
     folder.mkdir()
     (folder / "manifest.csv").write_text(table.to_csv(index=False).removesuffix("\n"))
     return folder, table
+
+
+@kind(
+    "sessions in the column of patients",
+    "manifest.csv",
+    "8 patients",
+    "'BCBM-RadioGenomics-1a' and 'BCBM-RadioGenomics-1b'",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table["patient"] = [f"BCBM-RadioGenomics-{1 + row // 2}{'ab'[row % 2]}" for row in range(len(table))]
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
+@kind("a row of totals", "manifest.csv", f"row {PATIENTS + 2}", "'Total'", end=SAID, lost=LESIONS - PATIENTS)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    total = table.tail(1).assign(patient="Total", ER="50%")
+    pd.concat([table, total]).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
+@kind(
+    "a column that marks studies as left out",
+    "manifest.csv",
+    "'exclude'",
+    "'yes' of 1 study",
+    "cohort.exclude",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    table.copy().assign(exclude=["yes"] + [""] * (PATIENTS - 1)).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
+@kind(
+    "labels of primary tumours among those of metastases",
+    "manifest.csv",
+    "'specimen'",
+    "1 study",
+    "primary_ER",
+    end=SAID,
+    lost=LESIONS - PATIENTS,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    specimens = ["primary"] + ["metastasis"] * (PATIENTS - 1)
+    table.copy().assign(specimen=specimens).to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
 
 
 @kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)

@@ -108,10 +108,30 @@ def test_her2_and_ish_of_a_row_are_read_together(tmp_path, kind):
     assert [fact in line for line in told] == [True] * bool(fact)
 
 
-def test_a_second_column_of_a_receptor_that_is_not_read_is_said(tmp_path):
-    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], "ER IHC": ["-", "+", "-"]}
+@pytest.mark.parametrize(
+    "heading", ["ER IHC", "ER (corrected)", "ER_final", "ER.y", "Estrogen receptor, revised"]
+)
+def test_a_second_column_of_a_receptor_that_is_not_read_is_said(tmp_path, heading):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], heading: ["-", "+", "-"]}
     remarks = [f"{where}: {text}" for where, text in given(tmp_path / "l.csv", rows).remarks]
-    assert any("'ER IHC'" in line for line in remarks)
+    assert any(f"'{heading}'" in line for line in remarks)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["primary", "brain metastasis", "Metastasis"], True),
+        (["Breast", "brain", ""], True),
+        (["brain", "met", "brain biopsy"], False),
+        (["breast", "lung", "brain"], False),
+        (["breast", "breast", "breast"], False),
+        (["core biopsy", "primary", ""], False),
+    ],
+)
+def test_labels_of_primary_tumours_among_those_of_metastases_are_said(tmp_path, cells, said):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], "specimen": cells}
+    remarks = [text for _, text in given(tmp_path / "l.csv", rows).remarks]
+    assert any("'specimen'" in text and "primary tumour" in text for text in remarks) == said
 
 
 def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):

@@ -167,3 +167,17 @@ def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
     with_sums(tmp_path / "model")
     with pytest.raises(InputError, match=r"no images.*extract"):  # published radiomics are not those
         answer(words[:2], console)
+
+
+def test_a_column_that_a_model_reads_and_a_cohort_lacks_is_said(tables, tmp_path):
+    words = [*SMALL, "task.targets=[ER]", "task.modalities=[clinical]", "model.kind=logistic_l2"]
+    model = tmp_path / "model"
+    export(run(compose([f"cohort.root={tables}", *words, f"run.root={tmp_path}"]), QUIET), model, QUIET)
+    manifest, screens = pd.read_csv(tables / "manifest.csv", dtype=str, keep_default_na=False), []
+    for heading in ("age", "age at diagnosis"):
+        (root := tmp_path / heading).mkdir()
+        manifest.rename(columns={"age": heading}).to_csv(root / "manifest.csv", index=False)
+        console = Console(file=io.StringIO(), width=200)
+        answer([str(model), f"out={tmp_path / 'out'}", f"cohort.root={root}"], console)
+        screens.append(console.file.getvalue())
+    assert ["age, which the model reads, is empty for" in screen for screen in screens] == [False, True]

@@ -229,3 +229,13 @@ def test_an_audit_names_them_and_says_what_would_enter(together, split):
     assert not {where for kind, where in kinds if where.startswith(f"{BOTH}/") and kind == "file without row"}
     steps = {step["step"]: step["lesions"] for step in content["flow"]}
     assert steps["excluded: split into its parts"] == 1 and steps["analysed"] == len(split[0].entering)
+
+
+def test_a_mask_that_a_person_leaves_out_goes_with_its_parts(together, tmp_path):
+    path = tmp_path / "judged.csv"
+    path.write_text(f"lesion,reason\n{BOTH},radionecrosis\n")
+    words = ["task.modalities=[image]", "cohort.position=name", f"cohort.exclude={path}"]
+    lesions, _ = prepared(together, tmp_path / "prepared", *words)
+    reasons = lesions.table.set_index("lesion_id")["reason"]
+    assert reasons[[f"{BOTH}/1", f"{BOTH}/2"]].tolist() == ["by hand: radionecrosis"] * 2
+    assert not lesions.entering["lesion_id"].str.startswith(BOTH).any()

@@ -42,7 +42,10 @@ from bcbm.system.words import counted
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
-NOBODY = ("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", ".")  # no id of a patient
+NOBODY = (  # no id of a patient, but a missing one, or of a row of totals or of headings
+    *("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", "."),
+    *("total", "sum", "mean", "average", "median", "sd", "gesamt", "summe", "mittelwert", "patient"),
+)
 # What names of files say of the images in them.
 POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]

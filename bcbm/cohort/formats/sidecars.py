@@ -59,14 +59,17 @@ def column_meanings(path: Path) -> dict[str, Meaning]:
     for column, description in read_description(path).items():
         if not isinstance(description, dict):
             continue
-        levels = description.get("Levels")
+        description = {str(key).casefold(): value for key, value in description.items()}
+        levels = description.pop("levels", None)
         words = {
             _level(str(level)): str(text.get("Description", level) if isinstance(text, dict) else text)
             for level, text in (levels.items() if isinstance(levels, dict) else ())
         }
-        texts = (str(description.get(key, "")) for key in ("LongName", "Description"))
-        codes = bool(levels) or any(map(_CODE.search, texts))
-        meanings[str(column).casefold()] = Meaning(words, str(description.get("Units", "")), codes)
+        units = str(description.pop("units", ""))
+        codes = bool(levels) or any(
+            _CODE.search(str(text)) for key, text in description.items() if key != "termurl"
+        )
+        meanings[str(column).casefold()] = Meaning(words, units, codes)
     return meanings
 
 
