@@ -20,12 +20,6 @@ from bcbm.system.memory import seldom_collected
 seldom_collected()  # before the tests' modules are imported
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a third of the time tests wait for servers, databases and processes."""
-    return len(os.sched_getaffinity(0)) + 1
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
     """Leave signals as they were: a command that was called here takes them, and a second Ctrl-C ends it."""

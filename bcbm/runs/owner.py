@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from bcbm.system.liveness import lives, place, started
 
 BEAT = 5.0  # seconds between two signs of life
 GRACE = 60.0  # seconds without one, after which an owner elsewhere counts as gone
+LOOKS = 3  # for one's own file, which may be put back behind one of them
 
 
 class AlreadyRunning(InputError):
@@ -90,8 +92,7 @@ def sole_owner(parts: Mapping[str, Path], patience: float = 0.0) -> Iterator[Non
         done.set()
         beating.join()
         for file in owned:
-            if _read(file) == own:
-                file.unlink(missing_ok=True)
+            _give_back(file, own)
 
 
 def _claim(part: str, file: Path, own: Owner) -> Owner | str | None:
@@ -162,6 +163,15 @@ def _take_away(file: Path, other: Owner | None, own: Owner) -> None:
             grave.unlink()
         else:
             grave.rename(file)
+
+
+def _give_back(file: Path, own: Owner) -> None:
+    """Remove the file of this owner, also where another has it in hand for a moment, see `_take_away`."""
+    for _ in range(LOOKS):
+        for where in (file, *file.parent.glob(f"{escape(file.name)}.*")):
+            if _read(where) == own:
+                where.unlink(missing_ok=True)
+                return
 
 
 def _beat(owned: list[Path], own: Owner, done: threading.Event) -> None:

@@ -137,6 +137,23 @@ def test_an_owner_that_was_taken_for_gone_ends_and_leaves_its_heir_alone(file, m
     assert json.loads(file.read_text())["token"] == heir.token
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_what_another_has_in_hand_when_it_is_given_back_names_nobody_afterwards(file, monkeypatch, back):
+    """It was put back later, and named a process that lives and works on nothing."""
+    hand, read = file.with_name(f"{file.name}.another"), owner._read
+
+    def put_back(place):
+        found = read(place)
+        if back and place == file and hand.exists():
+            hand.rename(file)
+        return found
+
+    with sole_owner({"fold 0": file}):
+        file.rename(hand)
+        monkeypatch.setattr(owner, "_read", put_back)
+    assert not file.exists() and not hand.exists()
+
+
 def alone(file, barrier, twice):
     barrier.wait()
     for _ in range(20):
