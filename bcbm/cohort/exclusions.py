@@ -6,7 +6,6 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.labels import of_primaries
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -19,8 +18,7 @@ SHOWN = 3  # words of a column that a message names
 
 
 def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
-    """Columns of a download's studies that mark some of them as left out, or labels as the primary tumour's,
-    which nothing reads.
+    """Columns of a download's studies that mark some of them as left out, which nothing reads.
 
     Args:
         studies: of the download.
@@ -34,12 +32,6 @@ def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
             said = ", ".join(f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in shown)
             text, remedy = f"its column '{name}' is not read: {said}", "name what is left out in a table"
             problems.append(Problem(clinical, text, f"{remedy}, cohort.exclude=FILE", "marks of exclusion"))
-    for name in studies.select_dtypes(["object", "string"]):
-        if count := of_primaries(studies[name]):
-            text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
-            text += "the primary tumour's, and count as the metastasis'"
-            remedy = "write them into columns primary_ER, primary_PR and primary_HER2"
-            problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
     return problems
 
 

@@ -270,6 +270,23 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
 
 
+def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
+    """Columns of a download's studies that say of some labels that they are the primary tumour's.
+
+    Args:
+        studies: of the download.
+        clinical: their table, for messages.
+    """
+    remedy = "write them into columns primary_ER, primary_PR and primary_HER2"
+    problems = []
+    for name in studies.select_dtypes(["object", "string"]):
+        if count := of_primaries(studies[name]):
+            text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
+            text += "the primary tumour's, and count as the metastasis'"
+            problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
+    return problems
+
+
 def of_primaries(cells: Iterable[object]) -> int:
     """How many cells of a column say that their row is of the primary tumour, where all others say
     that theirs is of a metastasis; 0 of a column that says anything else.

@@ -16,7 +16,13 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.exclusions import apply_exclusions, read_exclusions, unread_marks
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.given_radiomics import with_radiomics
-from bcbm.cohort.labels import read_corrections, readings_table, readings_words, unused_corrections
+from bcbm.cohort.labels import (
+    read_corrections,
+    readings_table,
+    readings_words,
+    unread_primaries,
+    unused_corrections,
+)
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
@@ -249,6 +255,7 @@ def read_cohort(
         problems += unread_marks(download.studies, download.clinical)
     else:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
+    problems += unread_primaries(download.studies, download.clinical) if labels != "none" else []
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"

@@ -61,6 +61,17 @@ def test_an_exclusion_says_whom_and_why(table_cohort, tmp_path):
     assert [line.split(":")[0] for line in told] == [f"judged.csv row {row}" for row in (2, 3, 4)]
 
 
+def test_labels_of_primaries_are_said_beside_what_is_left_out(table_cohort, tmp_path, capsys):
+    path = write_manifest(read_download(table_cohort), tmp_path / "ours")
+    table = pd.read_csv(path)
+    first = table["patient"] == table["patient"].iloc[0]
+    table.copy().assign(specimen=first.map({True: "primary", False: "metastasis"})).to_csv(path, index=False)
+    judged = tmp_path / "judged.csv"
+    judged.write_text(f"patient,reason\n{table['patient'].iloc[-1]},moved\n")
+    prepare(compose(words(tmp_path, path.parent, f"cohort.exclude={judged}")), Console(width=200))
+    assert "column 'specimen' is not read: of 1 study the labels are the primary" in capsys.readouterr().out
+
+
 def test_two_sites_are_one_cohort_whose_patients_are_their_own(table_cohort, tmp_path):
     download = read_download(table_cohort)
     here = write_manifest(download, tmp_path / "here").parent
