@@ -1,6 +1,6 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,7 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         drawn = study_pictures(lesions, config.cohort.form, Path(folder), config.prepared.jobs)
         model = reading.result()
         members = predicted(model, config, lesions, console)
+        lacking = lacking_columns(model_columns(model), lesions)
         table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
         seen = [member.encoded for member in members if member.encoded is not None]
         judged = model.doubt.judged(lesions, seen)
@@ -80,11 +81,11 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         write_whole(out / "predictions.csv", spreadsheet_csv(table))
         page = out / "report.html"
         write_page(
-            *(page, table, judged.rename(columns=MEASURES), _with_pages(drawn, out / "scans")),
+            *(page, table, judged.rename(columns=MEASURES), lacking, _with_pages(drawn, out / "scans")),
             *(model.results, model.training, config.predict.coverage),
             refitted=model.refitted,
         )
-    _report(table, model, console)
+    _report(table, model, lacking, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
 
@@ -130,8 +131,6 @@ def prepared(
 
 def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> list[Prediction]:
     """What each network of a model makes of lesions that are `prepared` for it."""
-    for text in _lacking(model, lesions):
-        print_line(console, f"[yellow]problem[/] {escape(text)}")
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []
         for network in model.networks:
@@ -140,15 +139,22 @@ def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Co
     return members
 
 
-def _lacking(model: TrainedModel, lesions: Lesions) -> Iterator[str]:
-    """The columns of the clinical table that a model reads and lesions have not, in words."""
+def model_columns(model: TrainedModel) -> set[str]:
+    """The columns that any network of a model is told by; none of one that reads no table."""
     traditional = [network for network in model.networks if isinstance(network, TraditionalModel)]
-    table = lesions.entering.reindex(columns=list(READERS), fill_value="").fillna("")
-    read = set[str]().union(*(network.columns for network in traditional))
-    for name in table.columns[table.columns.isin(list(read))]:
-        if count := int((table[name] == "").sum()):
-            lack = f"{count} of {counted(len(table), 'lesion')}"
-            yield f"{name}, which the model reads, is empty for {lack}, and counts as missing"
+    return set[str]().union(*(network.columns for network in traditional))
+
+
+def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:
+    """The columns of the clinical table that a model reads and some lesions have not, each in words."""
+    names = [name for name in READERS if name in read]
+    table = lesions.entering.reindex(columns=names, fill_value="").fillna("")
+    return [
+        f"{name}, which the model reads, is empty for {count} of {counted(len(table), 'lesion')}, "
+        "and counts as missing"
+        for name, count in (table == "").sum().items()
+        if count
+    ]
 
 
 def prediction_rows(
@@ -278,8 +284,10 @@ def _beside(spread: float) -> str:
     return "" if np.isnan(spread) else f" ± {spread:.2f}"
 
 
-def _report(table: pd.DataFrame, model: TrainedModel, console: Console) -> None:
-    """Print the patients, if they are few, and what has no prediction."""
+def _report(table: pd.DataFrame, model: TrainedModel, lacking: Sequence[str], console: Console) -> None:
+    """Print what was missing, the patients, if they are few, and what has no prediction."""
+    for text in lacking:
+        print_line(console, f"[yellow]problem[/] {escape(text)}")
     patients = table[(table["level"] == "patient") & (table["reason"] == "")]
     names = patients["patient_id"].unique()
     for name in names[:SHOWN] if len(names) <= SHOWN else []:

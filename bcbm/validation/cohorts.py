@@ -15,7 +15,7 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.model import TrainedModel
 from bcbm.prediction.overlap import trained_on
-from bcbm.prediction.predict import predicted, prediction_rows, prepared
+from bcbm.prediction.predict import lacking_columns, model_columns, predicted, prediction_rows, prepared
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.metrics import patient_level
 from bcbm.system.words import counted
@@ -37,6 +37,7 @@ class FrozenCohort:
         sets: by target the conformal set of every patient, by id; none where the model makes no sets.
         training: what the lesions were like that the model was trained on, see `described`.
         ranges: of these, see `ranges_of`.
+        lacking: columns that the model reads and some lesions have not, in words.
     """
 
     name: str
@@ -47,6 +48,7 @@ class FrozenCohort:
     sets: Mapping[str, pd.Series]
     training: Mapping[str, Any]
     ranges: Mapping[str, np.ndarray]
+    lacking: Sequence[str]
 
     @cached_property
     def patients(self) -> pd.DataFrame:
@@ -73,7 +75,10 @@ def frozen_cohort(model: TrainedModel, config: Config, name: str, console: Conso
         for target in targets
     }
     predictions = _as_of_a_run(table, lesions, targets)
-    return FrozenCohort(name, config, lesions, predictions, labels, sets, model.training, model.ranges)
+    lacking = lacking_columns(model_columns(model), lesions)
+    return FrozenCohort(
+        name, config, lesions, predictions, labels, sets, model.training, model.ranges, lacking
+    )
 
 
 def _as_of_a_run(table: pd.DataFrame, lesions: Lesions, targets: Sequence[str]) -> pd.DataFrame:

@@ -71,7 +71,8 @@ def _table(cohort: "CohortValidation", validation: "Validation") -> Table:
 def _lines(cohort: "CohortValidation", validation: "Validation") -> list[str]:
     results = cohort["results"]["receptors"]
     known = {target: results[target]["patient"] for target in known_targets(cohort["results"])}
-    lines = [
+    lines = [*cohort["lacking"]]
+    lines += [
         f"{target}: no figure, as {block['reason']}; mean probability {number(block['predicted'])}"
         for target, block in results.items()
         if "reason" in block

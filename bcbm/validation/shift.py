@@ -1,5 +1,6 @@
 """How far the inputs of a cohort lie from those that a model was trained on, and from another cohort's."""
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, TypedDict
@@ -14,6 +15,7 @@ from bcbm.cohort.splits import stratified_folds
 from bcbm.config.schema.training import Baseline
 from bcbm.features.radiomics import FEATURES
 from bcbm.modalities import MODALITIES
+from bcbm.modalities.tables import AbsentColumns
 from bcbm.statistics.area import contrast, cross_validated_area
 from bcbm.statistics.shift import kinds_apart, outside_range, standardised_differences
 from bcbm.validation.cohorts import FrozenCohort
@@ -117,10 +119,11 @@ def cohorts_told_apart(cohorts: list[FrozenCohort]) -> list[dict[str, Any]]:
 
 
 def _columns(cohort: FrozenCohort) -> pd.DataFrame:
-    """The tables that a model reads of a cohort, N rows; without a column for one that reads images alone."""
+    """The tables that a model reads of a cohort, N rows, but those that it has not; images are none."""
     task = cohort.config.task
-    tables = [name for name in task.modalities if MODALITIES[name].tabular]
-    if not tables:
-        return pd.DataFrame(index=range(len(cohort.lesions.entering)))
-    config = replace(cohort.config, task=replace(task, modalities=tables))
-    return table_columns(cohort.lesions.data(config))
+    columns = [pd.DataFrame(index=range(len(cohort.lesions.entering)))]
+    for name in (name for name in task.modalities if MODALITIES[name].tabular):
+        config = replace(cohort.config, task=replace(task, modalities=[name]))
+        with suppress(AbsentColumns):
+            columns.append(table_columns(cohort.lesions.data(config)).reset_index(drop=True))
+    return pd.concat(columns, axis=1)

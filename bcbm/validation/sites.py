@@ -11,6 +11,9 @@ from bcbm.cohort.splits import Split
 from bcbm.config.compose import load
 from bcbm.config.schema import Config
 from bcbm.crossvalidation import results
+from bcbm.modalities import MODALITIES
+from bcbm.modalities.tables import Recorded
+from bcbm.prediction.predict import lacking_columns
 from bcbm.prediction.training import described, ranges_of
 from bcbm.preparation.lesions import Lesions
 from bcbm.preparation.prepare import prepare_as_fitted
@@ -81,4 +84,13 @@ def _site(number: int, run: FinishedRun, config: Config, lesions: Lesions, split
         {},
         described(training, targets),
         ranges_of(training),
+        lacking_columns(_read(config, lesions), own),
     )
+
+
+def _read(config: Config, lesions: Lesions) -> set[str]:
+    """The columns of the clinical table that the models of a run may be told by: those that vary."""
+    data = lesions.data(config)
+    rows = np.arange(len(lesions.entering))
+    tables = [MODALITIES[name] for name in config.task.modalities]
+    return {name for table in tables if isinstance(table, Recorded) for name in table.fit_columns(data, rows)}

@@ -37,13 +37,15 @@ CONTENT, PAGE = "validation.json", "report.html"
 class CohortValidation(TypedDict):
     """One cohort: who is in it, every figure, and by target what recalibration, sets and the primary give.
 
-    `training`: positive and negative patients that its model was trained on, by target.
+    `training`: positive and negative patients that its model was trained on, by target; `lacking`: columns
+    that the model reads and some lesions have not, in words.
     """
 
     name: str
     content: str
     patients: int
     lesions: int
+    lacking: list[str]
     training: dict[str, dict[str, int]]
     results: ExternalResults
     recalibrated: dict[str, dict[str, Updated]]
@@ -173,6 +175,7 @@ def _cohort(cohort: FrozenCohort, targets: Sequence[str]) -> CohortValidation:
         "content": cohort.lesions.cohort,
         "patients": int(entering["patient_id"].nunique()),
         "lesions": len(entering),
+        "lacking": list(cohort.lacking),
         "training": trained,
         "results": results,
         "recalibrated": {target: cross_validated_update(own[target], draws, seed) for target in known},

@@ -197,6 +197,24 @@ def test_a_run_that_holds_sites_out_has_the_page_of_a_validation_with_a_section_
     assert f'href="{place.relative_to(tmp_path).as_posix()}"' in index
 
 
+def test_a_column_that_a_model_reads_and_a_cohort_lacks_is_told_on_page_and_screen(
+    trained_on, strangers, place, tmp_path
+):
+    lacks = changed(strangers[2], tmp_path / "without", age=None)
+    words = [*SMALL, "task.modalities=[clinical]", "task.targets=[ER]", f"run.root={tmp_path / 'runs'}"]
+    export(run(compose([*words, f"cohort.root={trained_on}"]), QUIET), tmp_path / "model", QUIET)
+    console = Console(record=True, width=300)
+    validate([str(tmp_path / "model"), f"cohort.root={lacks}", f"out={tmp_path / 'out'}", *FEW], console)
+    assert fit(compose([*words, f"cohort.root=[{strangers[1]},{lacks}]", "split.holdout=site"]), console) == 0
+    (sites,) = (tmp_path / "runs").glob("*/*/validation")
+    for folder, told in ((tmp_path / "out", 1), (sites, 2)):
+        said = [cohort["lacking"] for cohort in json.loads((folder / CONTENT).read_text())["cohorts"]]
+        assert said[: told - 1] == [[]] * (told - 1) and len(said) == told, "the other site has it"
+        ((text,),) = said[told - 1 :]
+        assert text.startswith("age, which the model reads, is empty for ")
+        assert text in (folder / PAGE).read_text() and text in console.export_text(clear=False)
+
+
 def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, strangers, tmp_path):
     few = changed(strangers[1], tmp_path / "few", ER=None, PR="+")
     none = changed(strangers[2], tmp_path / "none", ER=None, PR=None, HER2=None)

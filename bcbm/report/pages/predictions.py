@@ -19,6 +19,7 @@ def write_page(
     path: Path,
     table: pd.DataFrame,
     judged: pd.DataFrame,
+    lacking: Sequence[str],
     scans: Sequence[tuple[str, Path, Path | None]],
     results: Results,
     training: Mapping[str, Any],
@@ -32,6 +33,7 @@ def write_page(
         path: the HTML file.
         table: of predictions.
         judged: how odd its patients are: a column a measure, under its words, then `doubt` and `odd`.
+        lacking: columns that the model reads and some lesions have not, in words.
         scans: of its studies the name, the picture, and a page to scroll through it, in a folder beside it.
         results: of the model's run.
         training: counts of its training lesions.
@@ -47,6 +49,7 @@ def write_page(
         targets=list(results["receptors"]),
         levels=levels,
         doubts=_doubts(judged),
+        lacking=lacking,
         pictures={name: embedded(file.parent, file.name) for name, file, _ in scans},
         viewers={name: page.relative_to(path.parent).as_posix() for name, _, page in scans if page},
         failed=[dict(zip(failed.columns, row, strict=True)) for row in failed.itertuples(index=False)],
