@@ -15,6 +15,7 @@ from bcbm.errors import InputError, Problem
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:t|tesla|mm|y)|\\.*)?")
 NAMED = ("site", "manufacturer", "sex")  # columns of which one value may stand there under several names
+NEITHER = "dnoux"  # how a sex begins that is divers, none of two, other, unknown or X
 IN_FULL = re.compile("^general electric")  # what others write as GE
 
 
@@ -37,7 +38,7 @@ def require_column(key: str, column: str, download: Download) -> None:
 def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
     """Groups that are one but for accents, blanks, signs, leading zeros or letters that look alike; of makers
     also those of one first word, as GE, General Electric and GE MEDICAL SYSTEMS are; of sexes those of one
-    first letter.
+    first letter, and all where they are more than two, as F, M and W are.
 
     Args:
         cells: of an acquisition column, by its name.
@@ -45,13 +46,15 @@ def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
     """
     spelt: dict[str, dict[str, str]] = {}
     for cell, group in zip(cells.fillna("").astype(str), groups(cells), strict=True):
-        if group and not NUMBER.fullmatch(group):
+        if group and (cells.name == "sex" or not NUMBER.fullmatch(group)):
             name = bare(group)
             if cells.name == "manufacturer":
                 name = re.split(r"[\W_]", IN_FULL.sub("ge", group))[0]
             if cells.name == "sex":
                 name = group[0]
             spelt.setdefault(letters(name) or group, {}).setdefault(group, cell.strip())
+    if cells.name == "sex" and len(sexes := {name: spelt[name] for name in spelt if name not in NEITHER}) > 2:
+        spelt = {"all": {group: cell for names in sexes.values() for group, cell in names.items()}}
     for names in (list(names.values()) for names in spelt.values() if len(names) > 1):
         text = f"{cells.name} is written as {' and '.join(map(repr, names))}, which may be one"
         remedy = "write one of them everywhere, or, where they are several, names that differ in more"

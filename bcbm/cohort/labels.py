@@ -141,6 +141,7 @@ def read_labels(
                 continue
             problems += _problems(label, target, texts, statuses, table, rows)
             problems += _passed_over(name, heading, cells, table) if label == name else []
+            problems += _share_rule(label, target, texts, table)
             values = {label: [status.label for status in statuses]}
             if name in RECEPTORS:
                 values |= _low(label, targets, texts, statuses)
@@ -391,6 +392,19 @@ def _shares(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
         for text, value in small.items()
         if str(_own_status(target, f"{value:g}").label) != str(_own_status(target, f"{100 * value:g}").label)
     }
+
+
+def _share_rule(column: str, target: "Target", texts: Sequence[str], table: str) -> list[Problem]:
+    """One where a rule compares with a share, such as 0.2, and the numbers are percentages."""
+    if not target.bounds or not 0 < min(target.bounds) <= max(target.bounds) < 1:
+        return []
+    numbers = [number(text.removesuffix("%")).value for text in texts]
+    largest = max((value for value in numbers if not math.isnan(value)), default=0.0)
+    if not PERCENTAGES <= largest <= 100:
+        return []
+    rules = ", ".join((*target.positive, *target.negative))
+    found = f"the rule of {column} is {rules}, and its numbers go up to {largest:g}, as percentages do"
+    return [Problem(table, found, "write the rule in per cent, as >= 20", "rule of shares over percentages")]
 
 
 def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:

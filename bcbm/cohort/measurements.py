@@ -18,6 +18,7 @@ NOT_STRIPPED, RESCALED = "not skull-stripped", "intensities rescaled"  # kinds o
 SCRAP, SPIKED, TOO_FINE = "next to no brain", "intensities ruled by a spike", "voxels too fine"
 CUT_OFF, NOWHERE = "intensities cut off", "header that says nothing"
 BROKEN_OFF, SHUFFLED = "voxels that end inside a slice", "slices that do not follow each other"
+DOUBLED, WRAPPED = "slices twice in a row", "intensities that begin again at 0"
 UNPLACED, TURNED = "not registered", "head turned in its header"
 MISSING = "missing"  # the source of a position that coordinates should have given
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")

@@ -122,7 +122,7 @@ def identity_problems(features: pd.DataFrame) -> list[Problem]:
 
     with np.errstate(all="ignore"):
         broken = pd.Series("", features.index)
-        for text, rows in [*_impossible(column), *_broken(column)]:
+        for text, rows in [*_impossible(column), *_broken(column), _other_mean(column)]:
             broken = broken.where((broken != "") | ~rows, text)
         known = features.index[features.notna().any(axis=1)]
         problems = _problems(broken[known], "a row is in two units, of two lesions, or under other headings")
@@ -155,6 +155,21 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
     ]
     falls = levels.diff(axis=1).min(axis=1) < -0.01 * (levels.abs().max(axis=1) + 1)
     yield pd.Series(words, levels.index), falls
+
+
+def _other_mean(f: Callable[[str], pd.Series]) -> tuple[pd.Series, pd.Series]:
+    """Words of each row whose Mean is not that of its RootMeanSquared and Variance, and which rows are so.
+
+    Both are taken of grey levels to which all rows may have added the same (`voxelArrayShift`).
+    """
+    mean = (f("firstorder_RootMeanSquared") ** 2 - f("firstorder_Variance")).clip(lower=0) ** 0.5
+    mean -= (mean - f("firstorder_Mean")).median()
+    words = [
+        f"Mean is {a:.5g}, and that of RootMeanSquared and Variance {b:.5g}"
+        for a, b in zip(f("firstorder_Mean"), mean, strict=True)
+    ]
+    far = (mean - f("firstorder_Mean")).abs() > DIGIT * (1 + f("firstorder_Mean").abs())
+    return pd.Series(words, far.index), far
 
 
 def _other_widths(f: Callable[[str], pd.Series]) -> pd.Series:

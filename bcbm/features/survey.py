@@ -13,6 +13,7 @@ import pandas as pd
 from bcbm.cohort.measurements import (
     BROKEN_OFF,
     CUT_OFF,
+    DOUBLED,
     MASK_COLUMNS,
     MNI_COLUMNS,
     NOT_STRIPPED,
@@ -25,6 +26,7 @@ from bcbm.cohort.measurements import (
     TOO_FINE,
     TURNED,
     UNPLACED,
+    WRAPPED,
     Brain,
     Division,
     Survey,
@@ -39,9 +41,10 @@ from bcbm.features.masks import MaskPart, Region, foreground, label_values, no_l
 from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
+from bcbm.system.words import counted
 
 BIN_WIDTH = 25.0  # grey levels as PyRadiomics counts them by default
-SURVEY, REGISTRATION = 8, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 9, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names
@@ -55,6 +58,7 @@ _FEWEST_CUT = 100  # voxels of that value
 _FINE = 0.15  # mm, an edge of a voxel below which its spacing is likely in centimetres
 _LARGE, _ROWS = 0.5, 2  # part of the largest slice, and rows, that no brain loses from a slice to the next
 _DIP = 0.25  # part of the largest slice by which none of 133 real brains shrinks before it grows again
+_WRAP = 0.6, 0.002  # a step, in parts of the largest value, and part of such steps; real scans reach 0.0008
 _TILTED = 60.0  # degrees beyond which nobody lies in a scanner
 
 
@@ -334,6 +338,14 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"its brain grows and shrinks {peaks} times from slice to slice"
         remedy = "look at the image: its slices are out of order, or some were lost"
         doubts.append([SHUFFLED, text, remedy])
+    if doubled := _doubled(values):
+        text = f"{counted(doubled, 'slice')} of its brain repeat the one before, voxel by voxel"
+        remedy = "look at the image: slices were written twice, or it was enlarged; sizes may be off"
+        doubts.append([DOUBLED, text, remedy])
+    if any(0.98 * 2**bits <= high < 2**bits for bits in (8, 16)) and (share := _wrapped(values)) > _WRAP[1]:
+        text = f"{share:.1%} of the steps in its brain are {_WRAP[0]:.0%} of its largest value, {high:.5g}, or "
+        text += "more: what lay above began again at 0"
+        doubts.append([WRAPPED, text, "convert it again, to numbers of more bits"])
     mean = float(np.sum(values, where=inside, dtype=np.float64) / brain)
     if high > _SPIKE * mean:
         text = f"its brightest voxel has {high / mean:.0f} times the mean of the brain, and rules its scale"
@@ -358,6 +370,27 @@ def _says_nothing(grid: Grid) -> bool:
     turn = np.reshape(grid.GetDirection(), (3, 3))
     usual = any(np.array_equal(turn, np.diag([side, side, 1])) for side in (1, -1))
     return usual and not any(grid.GetOrigin()) and np.array_equal(grid.GetSpacing(), np.ones(3))
+
+
+def _doubled(values: np.ndarray) -> int:
+    """How many slices, of the axis with the most, are what the one before is, and hold more than 0."""
+    middles = [size // 2 for size in values.shape]
+    most = 0
+    for axis in range(3):
+        across = (axis + 1) % 3
+        plane = np.moveaxis(values.take(middles[across], across), axis if axis < across else axis - 1, 0)
+        alike = (plane[1:] == plane[:-1]).all(axis=1) & (plane[1:] > 0).any(axis=1)
+        pairs = [[values.take(place + step, axis) for step in (0, 1)] for place in np.flatnonzero(alike)]
+        most = max(most, sum(np.array_equal(one, other) for one, other in pairs))
+    return most
+
+
+def _wrapped(values: np.ndarray) -> float:
+    """The part of the steps from voxel to voxel along rows of a brain that are most of its largest value."""
+    values = values[::4].astype(np.float32)  # of some slices: it is a share
+    brain = values > 0
+    steps = np.abs(np.diff(values, axis=2))[brain[..., 1:] & brain[..., :-1]]
+    return float((steps > _WRAP[0] * values.max()).mean()) if steps.size else 0.0
 
 
 def _peaks(brain: np.ndarray, axis: int) -> int:

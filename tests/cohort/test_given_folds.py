@@ -299,6 +299,7 @@ SEVERAL = {
     "leading zeros": ("site", ["Site 1", "Site 01", "B", "Site 10"], ["Site 1", "Site 01"]),
     "makers": ("manufacturer", ["GE", "General Electric", "B", "GE_MEDICAL"], ["GE", "General Electric"]),
     "sexes": ("sex", ["F", "female", "B"], ["F", "female"]),
+    "sexes in two languages": ("sex", ["F", "M", "W", "other"], ["F", "W"]),
 }
 
 
@@ -313,7 +314,8 @@ def test_a_site_or_maker_under_two_names_is_one_problem_that_lists_them(case):
 def test_other_cases_and_blanks_are_one_and_numbers_and_different_words_are_none_twice():
     sites = pd.Series(["A", "a ", "A north", "B", "", None, "1", "01", "1.5", "15"], name="site")
     makers = pd.Series(["GE", "ge ", "Siemens", "SIEMENS", "Philips"], name="manufacturer")
-    assert not [*several_names(sites, ""), *several_names(makers, "")]
+    sexes = pd.Series(["F", "m", "f ", "", "not known", "divers"], name="sex")
+    assert not [*several_names(sites, ""), *several_names(makers, ""), *several_names(sexes, "")]
 
 
 def test_what_is_held_out_may_not_stand_under_two_names_and_any_cohort_says_so(table_cohort, tmp_path):

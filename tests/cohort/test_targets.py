@@ -148,6 +148,30 @@ def test_a_share_in_a_column_of_percentages_is_missing_where_it_would_be_another
     assert [cell for cell in lacking if not any(cell in problem.found for problem in problems)] == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "cells", "said"),
+    [
+        (">= 0.2", ["5", "20 %", "60"], True),
+        (["> 0.2"], ["5", "", "n/a", "100"], True),
+        (">= 0.2", ["0.1", "0.9", "1"], False),
+        (">= 0.2", ["0.1", "3.5", "340"], False),
+        (">= 20", ["5", "60"], False),
+        (">= 1", ["5", "60"], False),
+    ],
+)
+def test_a_rule_of_shares_over_percentages_is_said(rule, cells, said):
+    problems: list = []
+    read_labels(
+        pd.DataFrame({"Ki-67": cells}),
+        known_targets({"x": {"column": "Ki-67", "positive": rule}}),
+        "t",
+        cells,
+        problems,
+    )
+    found = [problem for problem in problems if problem.kind == "rule of shares over percentages"]
+    assert len(found) == said and all("per cent" in problem.remedy for problem in found)
+
+
 def test_levels_become_a_target_for_every_level_but_the_first():
     made = known_targets({"grade": {"column": "Grade", "levels": ["0", "1+", "2+", "3+"]}})
     assert list(made) == [*TARGETS, "grade_1", "grade_2", "grade_3", *GRADED]

@@ -412,6 +412,26 @@ def _(root: Path) -> None:
     save(mask_of(root, FIRST), values)
 
 
+@kind("a mask that is a box", LESION, "6 x 6 x 5", "all of them drawn", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = np.zeros((SIZE,) * 3, np.uint8)
+    values[4:10, 4:10, 4:9] = 1  # as a detector marks what it has found
+    save(mask_of(root, FIRST), values)
+
+
+@kind("an image whose slices were written twice", f"{FIRST}_image", "the one before", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values[:, :, 1::2] = values[:, :, ::2]
+    save(image_of(root, FIRST), values)
+
+
+@kind("an image that begins again at 0 beyond 255", f"{FIRST}_image", "more bits", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    path = image_of(root, FIRST)
+    save(path, (values_of(path).astype(int) % 256).astype(np.uint8))
+
+
 @kind("a header that was lost", f"{FIRST}_image", "0 mm on", "voxels of 1 mm", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     for path in (image_of(root, FIRST), mask_of(root, FIRST)):

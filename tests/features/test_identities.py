@@ -50,6 +50,18 @@ def test_a_feature_that_does_not_fit_the_others_of_its_row_is_named(measured, na
     assert problem.where == changed.index[LESION]
 
 
+def test_the_mean_is_that_of_the_other_features_whatever_was_added_to_all_grey_levels(measured):
+    mean, median, root = (f"original_firstorder_{name}" for name in ("Mean", "Median", "RootMeanSquared"))
+    exchanged = measured.rename(columns={mean: median, median: mean})
+    problems = identity_problems(exchanged)
+    assert problems and all("Mean is" in problem.found for problem in problems)
+    variance, added = measured["original_firstorder_Variance"], 2000
+    rows = ((measured[mean] + added) ** 2 + variance) ** 0.5
+    factor = (rows / measured[root]) ** 2
+    energies = {name: measured[name] * factor for name in measured if name.endswith("Energy")}
+    assert identity_problems(measured.assign(**{root: rows}, **energies)) == []
+
+
 def test_a_column_in_another_unit_is_one_problem_with_how_many_lesions_it_has(measured):
     changed = measured.assign(original_shape_MeshVolume=measured["original_shape_MeshVolume"] / 1000)
     (problem,) = identity_problems(changed)
