@@ -117,6 +117,7 @@ _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
     r"|\b(deleted?|obsolete|do not use|verworfen)\b"
 )
+_OLDER = re.compile(r"\b(old|older|outdated|superseded|prev|previous|backup|bak|alt)\b")
 _UNITS = frozenset({"mm", "gy", "cgy"})
 _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z])|\dc?gy", re.I)
 
@@ -138,6 +139,8 @@ def read_name(name: str) -> NameReading:
         confidence = 0.3 * side_confidence if hemisphere != "unknown" else 0.0
     else:
         confidence = region_confidence * side_confidence
+    if _OLDER.search(_spaced(name)):  # another drawing may have taken its place: a person is asked
+        confidence = min(confidence, 0.5) or 0.1
     return NameReading(category, hemisphere, region, round(confidence, 2))
 
 

@@ -56,7 +56,8 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
 
 
 def unsure_names(table: pd.DataFrame) -> pd.DataFrame:
-    """The names that hold words about a place and are read with little confidence, the commonest first.
+    """The names that hold words about a place, or that they are older, and are read with little confidence,
+    the commonest first.
 
     Returns:
         Columns name, category, hemisphere, region, confidence, lesions: a file for `cohort.names` to edit.

@@ -51,6 +51,7 @@ _WORDS = {
 }
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
+_MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtract")
 _AGENTLESS = {"", "no", "none", "n", "without", "0"}
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
@@ -124,6 +125,8 @@ def _refused(series: Series, words: Sequence[str]) -> str:
         return "has texts burned into its pixels, which may name the patient"
     if {"PROJECTION IMAGE", "MIP", "MAX_IP"} & set(series.image_type):
         return "a projection"
+    if {"SUBTRACTION", "SUBTRACT"} & set(series.image_type) or _MINUS.search(series.description.lower()):
+        return "a subtraction"
     if "MOSAIC" in series.image_type:
         return "several slices in one plane, as a mosaic"
     if series.mixed:

@@ -31,7 +31,7 @@ _WORDS = {
         mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met mets metastasis
         metastases contour maske masken segmentierung metastase metastasen herd läsion laesion kontur
     """,
-    "image": "image img t1 t1w t2 t2w flair brain ss n4 pre nativ mprage",
+    "image": "image img t1 t1n t1w t2 t2f t2w flair brain ss n4 pre nativ mprage",
 }
 _MASK, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
 _VALUES = 32  # different values of a mask at most: an image has more
@@ -211,8 +211,13 @@ def _stem(path: Path) -> str:
     return _ENDING.sub("", path.name)
 
 
+def _own(path: Path) -> str:
+    """What a name says beyond its folder's, which it may begin with, as BraTS-MET-1/BraTS-MET-1-t1c does."""
+    return _stem(path).removeprefix(path.parent.name) or _stem(path)
+
+
 def _words(path: Path) -> set[str]:
-    words = re.split(r"[\W_]+", unicodedata.normalize("NFC", _stem(path)).lower())
+    words = re.split(r"[\W_]+", unicodedata.normalize("NFC", _own(path)).lower())
     return {*words, *(word.rstrip("0123456789") for word in words)}  # gtv1 is a gtv
 
 
@@ -230,10 +235,10 @@ def _is_mask(path: Path) -> bool:
 
 def _prefix(path: Path) -> str:
     """What stands before the first word that says what a file is."""
-    stem = _stem(path)
-    for word in re.finditer(r"[^\W_]+", stem):
+    stem, own = _stem(path), _own(path)
+    for word in re.finditer(r"[^\W_]+", own):
         if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | POST | _OTHER):
-            return stem[: word.start()].rstrip("_-. ")
+            return stem[: len(stem) - len(own) + word.start()].rstrip("_-. ")
     return stem
 
 

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.names import read_name
 from bcbm.cohort.overrides import read_overrides, unsure_names
 from bcbm.cohort.table import build_table
 from bcbm.errors import InputError
@@ -81,6 +82,20 @@ def test_the_list_of_unsure_names_is_a_file_to_give_back(tmp_path, shared):
     corrected = table[table["name"].isin(unsure["name"])]
     assert set(corrected["region"]) == {"deep"} and set(corrected["position_confidence"]) == {1.0}
     assert unsure_names(table).empty
+
+
+def test_a_name_that_says_it_is_older_is_asked_about_until_a_person_has_said_what_it_is(tmp_path):
+    frame = pd.DataFrame({"name": ["GTV_old", "L frontal prev", "GTV2", "R frontal"], "part_of": ""})
+    readings = frame["name"].map(read_name)
+    frame = frame.assign(
+        category=[reading.category for reading in readings],
+        name_hemisphere=[reading.hemisphere for reading in readings],
+        name_region=[reading.region for reading in readings],
+        name_confidence=[reading.confidence for reading in readings],
+    )
+    assert list(unsure_names(frame)["name"]) == ["GTV_old", "L frontal prev"]
+    corrected = read_overrides(written(tmp_path / "names.csv", "name,category", "GTV_old,lesion"))
+    assert corrected["GTV_old"].confidence == 1
 
 
 def test_at_least_97_in_100_real_names_that_hold_anatomy_are_read_with_confidence(shared):

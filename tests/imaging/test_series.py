@@ -120,6 +120,8 @@ REFUSED = {
     "a pixel spacing of one number": (tagged(PixelSpacing=0.5), ["how large its voxels"]),
     "a negative pixel spacing": (tagged(PixelSpacing=[-1, 1]), ["how large its voxels"]),
     "a mosaic": (tagged(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), ["mosaic"]),
+    "a subtraction by its description": (tagged(SeriesDescription="T1 post - pre"), ["a subtraction"]),
+    "a subtraction by its type": (tagged(ImageType=["DERIVED", "PRIMARY", "SUBTRACT"]), ["a subtraction"]),
     "mixed echo times": (tagged(EchoTime=lambda n: 2.5 + 30 * (n > 5)), ["echo time"]),
     "mixed frames of reference": (
         tagged(FrameOfReferenceUID=lambda n: f"1.2.{n % 2}"),

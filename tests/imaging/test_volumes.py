@@ -40,6 +40,17 @@ def test_a_folder_a_patient_or_a_study_is_read_by_its_names(tmp_path):
     ]
 
 
+def test_words_of_a_folder_that_all_names_in_it_begin_with_say_nothing_of_a_file(tmp_path):
+    study = "BraTS-MET-00001-000"
+    write(tmp_path, *(f"{study}/{study}-{kind}.nii.gz" for kind in ("t1c", "t1n", "t2f", "t2w", "seg")))
+    write(tmp_path, "mets1/mets1_T1_CE.nii.gz", "mets1/mets1_gtv.nii.gz")
+    rows, problems = named(tmp_path)
+    assert not problems
+    image, mask = (f"{study}/{study}-{kind}.nii.gz" for kind in ("t1c", "seg"))
+    assert rows[0] == (study, study, image, mask, "lesion")
+    assert rows[1][1:4] == ("mets1", "mets1/mets1_T1_CE.nii.gz", "mets1/mets1_gtv.nii.gz")
+
+
 def test_files_of_many_patients_in_one_folder_belong_together_by_how_they_begin(tmp_path):
     write(
         tmp_path, "p1_t1c.nii.gz", "p1_mask_a.nii.gz", "p1_mask_b.nii.gz", "p2_t1c.nii.gz", "p2_mask_a.nii.gz"
