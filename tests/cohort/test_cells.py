@@ -7,7 +7,7 @@ import re
 import shutil
 import zipfile
 
-import openpyxl
+import openpyxl.comments
 import pandas as pd
 import pytest
 from downloads import LABELS, download, lesions_of, row
@@ -195,11 +195,28 @@ def test_merged_cells_count_as_their_value_in_each_row_and_column_and_are_listed
     )
 
 
-def rewritten(path, change):
-    """Write a workbook with another text of its first sheet's XML."""
+@pytest.mark.parametrize("target", ["/xl/comments/comment1.xml", "../comments/comment1.xml"])
+def test_a_cell_with_a_comment_is_listed_wherever_a_program_keeps_comments(tmp_path, target):
+    root = download(tmp_path, [("1-0", "met", *row(1))], LABELS)
+    path = root / CLINICAL_WORKBOOK[0]
+    book = openpyxl.load_workbook(path)
+    for place in ("B1", "B2", "ZZ9"):  # a heading, a label, and a note beside the table
+        book[CLINICAL_WORKBOOK[1]][place].comment = openpyxl.comments.Comment("0 is positive", "A. B.")
+    book.save(path)
+    given = 'Target="/xl/comments/comment1.xml"'
+    relations = "xl/worksheets/_rels/sheet1.xml.rels"
+    rewritten(path, lambda xml: xml.replace(given, f'Target="{target}"'), relations)
+    cells = read_download(root).odd_cells
+    assert [(cell.row, cell.column, cell.kind) for cell in cells] == [
+        (1, "ER", "cell with a comment"),
+        (2, "ER", "cell with a comment"),
+    ]
+
+
+def rewritten(path, change, sheet="xl/worksheets/sheet1.xml"):
+    """Write a workbook with another text of its first sheet's XML, or of another part."""
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}
-    sheet = "xl/worksheets/sheet1.xml"
     parts[sheet] = change(parts[sheet].decode()).encode()
     with zipfile.ZipFile(path, "w") as book:
         for name, content in parts.items():

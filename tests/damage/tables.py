@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from openpyxl import load_workbook
+from openpyxl.comments import Comment
 from openpyxl.styles import Font
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
@@ -97,6 +98,13 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)
     book[CLINICAL_WORKBOOK[1]]["B2"].font = Font(strike=True)
+    book.save(root / CLINICAL)
+
+
+@kind("a comment on a label", CLINICAL, "row 2, column ER", "with a comment", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    book[CLINICAL_WORKBOOK[1]]["B2"].comment = Comment("of the primary; the metastasis is negative", "A. B.")
     book.save(root / CLINICAL)
 
 

@@ -1,5 +1,6 @@
 """Workbooks as they are read, and what a cell of theirs means."""
 
+import posixpath
 import re
 import warnings
 import zlib
@@ -24,7 +25,7 @@ from bcbm.system.content import file_sum
 MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a tenth of it
 SHOWN = 40  # signs of a file that is no workbook
 HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
-HIDDEN_COLUMN, STRUCK = "hidden column", "struck-through cell"
+HIDDEN_COLUMN, STRUCK, COMMENTED = "hidden column", "struck-through cell", "cell with a comment"
 SHEETS = 8  # that a process keeps: two of a download, of a few sites
 LAST_COLUMN = 2**14  # of a sheet
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
@@ -249,6 +250,10 @@ def _frame(sheet: _Sheet, percentages: Callable[[str], bool]) -> tuple[pd.DataFr
         below = [(line + 2, row[place - 1]) for line, row in sorted(table.items()) if place <= len(row)]
         for number, value in [pair for pair in below if pair[1] != ""][:1]:
             odd.append(OddCell(where, number, head[place - 1], f"{value}", f"{value}", HIDDEN_COLUMN))
+    for number, place in sorted(pair for pair in layout.commented if pair[1] <= len(head)):
+        row = table.get(number - 2, [""] * len(head)) if number > 1 else [*head]
+        text = f"{row[place - 1]}"
+        odd.append(OddCell(where, number, head[place - 1], text, text, COMMENTED))
     ordered = dict(sorted(table.items()))
     return pd.DataFrame.from_dict(ordered, orient="index", columns=head, dtype=object), odd
 
@@ -262,12 +267,14 @@ class _Layout:
         in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
             loses what does not.
         hidden: numbers of rows that a filter or a person hides, and `hidden_columns`, from 1; they are read.
+        commented: row and column, from 1, of each cell that somebody has written a comment on.
     """
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     in_order: bool = True
     hidden: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
+    commented: set[tuple[int, int]] = field(default_factory=set)
 
 
 def _layout(path: Path, sheet: str, part: str) -> _Layout:
@@ -306,11 +313,40 @@ def _layout(path: Path, sheet: str, part: str) -> _Layout:
         elif name == "mergeCell":
             layout.merged.append(range_boundaries(attributes["ref"]))
 
+    with ZipFile(path) as parts:
+        _parse(parts, part, begin)
+        layout.commented = _commented(parts, part)
+    return layout
+
+
+def _commented(parts: ZipFile, part: str) -> set[tuple[int, int]]:
+    """Row and column of each cell of a sheet's file that has a comment, which lies in a file beside it."""
+    cells: set[tuple[int, int]] = set()
+    files: list[str] = []
+    folder, name = posixpath.split(part)
+
+    def related(tag: str, attributes: dict[str, str]) -> None:
+        if attributes.get("Type", "").endswith("/comments"):
+            files.append(posixpath.normpath(posixpath.join("/", folder, attributes["Target"]))[1:])
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        if tag.rpartition("}")[2] == "comment":
+            cells.add(coordinate_to_tuple(attributes["ref"]))
+
+    known = set(parts.namelist())
+    if (relations := f"{folder}/_rels/{name}.rels") in known:
+        _parse(parts, relations, related)
+    for file in known.intersection(files):
+        _parse(parts, file, begin)
+    return cells
+
+
+def _parse(parts: ZipFile, part: str, begin: Callable[[str, dict[str, str]], None]) -> None:
+    """Call a function for each element that begins in a file of a workbook, with its name and attributes."""
     parser = expat.ParserCreate(namespace_separator="}")
     parser.StartElementHandler = begin
-    with ZipFile(path) as parts, parts.open(part) as file:
+    with parts.open(part) as file:
         parser.ParseFile(file)
-    return layout
 
 
 def _doubled(path: Path, sheet: str, place: str) -> InputError:
