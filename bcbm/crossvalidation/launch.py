@@ -6,7 +6,7 @@ import warnings
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, Note
 from bcbm.system.processes import SRUN, TORCHRUN, forget_ranks, rank, rank_variables
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 
 def check_launch(config: Config) -> None:

@@ -17,7 +17,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.lesions import Lesions
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.tables import read_with_sum, sum_of
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 
 def fold_jobs(config: Config, lesions: Lesions, split: Split, folder: RunFolder) -> list[FoldJob]:

@@ -14,7 +14,7 @@ from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import ALIKE, Series
 from bcbm.imaging.volume import SeriesError, stack
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 COLUMNS = (
     *("study", "series", "number", "description", "modality", "plane", "acquisition", "weighting"),

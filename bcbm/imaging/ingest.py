@@ -25,9 +25,9 @@ from bcbm.report.pages.ingest import write_page
 from bcbm.system.files import files_below, read_json, write_whole
 from bcbm.system.pool import workers
 from bcbm.system.spreadsheet import spreadsheet_csv
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import listed, print_line, say
+from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
 LIKE_DICOM = (

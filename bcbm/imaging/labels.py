@@ -29,8 +29,7 @@ from bcbm.pathology.hybridisation import (
 )
 from bcbm.pathology.receptors import RECEPTORS, explicit, receptor_of, version_of
 from bcbm.pathology.statuses import KINDS, Meanings, Status, plain, words_of
-from bcbm.system.words import counted
-from bcbm.terminal.words import listed
+from bcbm.system.words import counted, listed
 
 # Headings of the column of ids, letters alone, the surest first.
 IDS = ("patient", "patientid", "patid", "mrn", "pid", "patientenid", "patientennummer", "patientenr", "id")

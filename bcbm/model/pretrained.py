@@ -14,7 +14,7 @@ from bcbm.features.cards import NETWORKS, Card, read_card
 from bcbm.features.files import Files
 from bcbm.features.records import Record, Study
 from bcbm.model.tensors import TensorsError, read_tensors
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 CROPS = "crops"  # among the further images of a study: the file of its crops
 COUNTERS = "num_batches_tracked"  # of a batch norm, which files of before 2018 lack and nothing reads

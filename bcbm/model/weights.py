@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bcbm.config.schema.training import Model
 from bcbm.errors import ConfigError
 from bcbm.model.tensors import TensorsError, read_tensors
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 SOURCE = "github.com/Tencent/MedicalNet (MIT licence), such as resnet_10_23dataset.pth"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -6,8 +6,7 @@ from typing import Any
 from bcbm.prediction.bundle import ENCODER
 from bcbm.report.words import leak_in_words, with_interval
 from bcbm.runs.finished import FinishedRun
-from bcbm.system.words import counted
-from bcbm.terminal.words import listed
+from bcbm.system.words import counted, listed
 
 # What is known of a lesion's own status, by cohort.labels.
 OWN_LABELS: dict[str, str] = {

@@ -47,9 +47,9 @@ from bcbm.runs.finished import FOLD_ANEW, FinishedRun, read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import bytes_of, strict_json
-from bcbm.system.words import counted, size
+from bcbm.system.words import counted, listed, size
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import listed, print_line, say
+from bcbm.terminal.words import print_line, say
 
 
 def export(folder: Path, out: Path, console: Console, *, leaky: bool = False, refit: bool = False) -> None:

@@ -28,9 +28,9 @@ from bcbm.report.words import REFITTED
 from bcbm.runs.predictions import ensemble
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import listed, print_line, say
+from bcbm.terminal.words import print_line, say
 
 TABLE = "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]

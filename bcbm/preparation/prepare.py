@@ -50,9 +50,9 @@ from bcbm.runs.finished import FinishedRun
 from bcbm.runs.joins import finished_folds
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import listed, print_line, say
+from bcbm.terminal.words import print_line, say
 
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 

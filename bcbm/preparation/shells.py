@@ -11,9 +11,8 @@ from bcbm.features.shells import SHELL_FEATURES, extract_shells, shell_columns, 
 from bcbm.preparation.reading import SurveyedCohort
 from bcbm.preparation.studies import count_masks
 from bcbm.system.files import write_whole
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
-from bcbm.terminal.words import listed
 
 SHOWN = 3  # lesions that a note names
 

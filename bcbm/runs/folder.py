@@ -22,7 +22,7 @@ from bcbm.statistics.results import Results
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.processes import FIRST_RANK, rank, rank_variables
 from bcbm.system.version import __version__
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 FOR_RANKS = "BCBM_RUN_FOLDER"  # in the environment of the ranks that Lightning starts
 NAME = "%Y-%m-%d_%H-%M-%S"  # of a run's folder: when it was begun

@@ -21,7 +21,7 @@ from bcbm.runs.identity import settings_sum
 from bcbm.runs.predictions import COLUMNS, KEY, read_predictions
 from bcbm.runs.tables import REMEDY, RUN, sum_of
 from bcbm.system.files import read_json
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 ANEW = "fit the experiment again in another run folder"
 CHECKSUMS = "checksums"  # key of environment.json: the run has a sum beside every table

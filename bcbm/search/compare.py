@@ -22,7 +22,8 @@ from bcbm.search.objective import FINAL
 from bcbm.search.plan import SMALLER_IS_BETTER
 from bcbm.search.results import SweepResult, read_sweep
 from bcbm.system.files import read_json
-from bcbm.terminal.words import listed, say
+from bcbm.system.words import listed
+from bcbm.terminal.words import say
 
 
 def compare_sweeps(words: list[str], console: Console) -> Path:

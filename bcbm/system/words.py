@@ -1,4 +1,6 @@
-"""Counts, durations and sizes in words."""
+"""Counts, lists, durations and sizes in words."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -12,6 +14,19 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         ('1 patient', '1,300 studies')
     """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str], shown: int | None = None) -> str:
+    """Words as a list in a sentence; of many, the first ones and how many more there are.
+
+    Example:
+        >>> listed(["ER", "PR", "HER2"]), listed(["ER", "PR", "HER2"], shown=1)
+        ('ER, PR and HER2', 'ER and 2 more')
+    """
+    words = list(words)
+    if shown is not None and len(words) > shown:
+        words = [*words[:shown], f"{len(words) - shown} more"]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def duration(seconds: float) -> str:

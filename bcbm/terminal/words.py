@@ -1,7 +1,7 @@
 """Words on a screen."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,16 +37,3 @@ class Line:
         for part in self.text.divide(offsets):
             part.rstrip()
             yield part
-
-
-def listed(words: Sequence[str], shown: int | None = None) -> str:
-    """Words as a list in a sentence; of many, the first ones and how many more there are.
-
-    Example:
-        >>> listed(["ER", "PR", "HER2"]), listed(["ER", "PR", "HER2"], shown=1)
-        ('ER, PR and HER2', 'ER and 2 more')
-    """
-    words = list(words)
-    if shown is not None and len(words) > shown:
-        words = [*words[:shown], f"{len(words) - shown} more"]
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

@@ -8,8 +8,7 @@ from bcbm.report.checklists import checklist
 from bcbm.report.checklists.facts import BLANK, Answer, Answers, preprocessing
 from bcbm.report.words import number
 from bcbm.system.version import __version__
-from bcbm.system.words import counted
-from bcbm.terminal.words import listed
+from bcbm.system.words import counted, listed
 from bcbm.validation.cohorts import FrozenCohort
 
 if TYPE_CHECKING:

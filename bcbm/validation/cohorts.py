@@ -18,8 +18,7 @@ from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.predict import lacking_columns, model_columns, predicted, prediction_rows, prepared
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.metrics import patient_level
-from bcbm.system.words import counted
-from bcbm.terminal.words import listed
+from bcbm.system.words import counted, listed
 
 SHOWN = 3  # patients that a refusal names
 

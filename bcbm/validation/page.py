@@ -15,7 +15,7 @@ from bcbm.report.words import REFITTED, number
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.external import ExternalResults
 from bcbm.statistics.results import Results
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 from bcbm.validation.checklist import filled_checklist
 from bcbm.validation.cohorts import FrozenCohort
 from bcbm.validation.figures import forest_figure

@@ -10,7 +10,7 @@ from bcbm.modalities.position import COORDINATES, PLACES
 from bcbm.modalities.radiomics import column_names
 from bcbm.runs.chosen_columns import models_of
 from bcbm.runs.finished import FinishedRun
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 INTENSITIES = {"zscore": "z-score inside the brain", "percentile": "1st to 99th percentile as 0 to 1"}
 UNCERTAINTY = "95 % intervals, p and q that count refitting; their coverage was simulated"

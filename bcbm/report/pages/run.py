@@ -37,7 +37,7 @@ from bcbm.statistics.results import Results
 from bcbm.statistics.summary import above_chance
 from bcbm.statistics.telling import Telling
 from bcbm.system.files import read_json
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 CURVES: dict[str, Callable[[pd.DataFrame, Results, Path], None]] = {
     "roc": draw.roc_figure,

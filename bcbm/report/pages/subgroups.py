@@ -11,7 +11,7 @@ from bcbm.statistics.leave_one_out import leave_one_out
 from bcbm.statistics.metrics import labelled, patient_level
 from bcbm.statistics.results import SubgroupTest
 from bcbm.statistics.subgroups import FEWEST, SUBGROUPS
-from bcbm.terminal.words import listed
+from bcbm.system.words import listed
 
 SURE = 0.05  # false discovery rate under which a subgroup counts as different
 SHOWN = 3  # most influential patients a target
