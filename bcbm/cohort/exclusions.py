@@ -9,7 +9,7 @@ from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
 MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
@@ -28,9 +28,9 @@ def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
     for name in [name for name in studies if str(name).casefold() in MARKS]:
         words = studies[name].fillna("").astype(str).value_counts()
         if len(words) > 1:
-            shown = words.head(SHOWN).items()
-            said = ", ".join(f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in shown)
-            text, remedy = f"its column '{name}' is not read: {said}", "name what is left out in a table"
+            said = [f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in words.items()]
+            text = f"its column '{name}' is not read: {listed(said, SHOWN)}"
+            remedy = "name what is left out in a table"
             problems.append(Problem(clinical, text, f"{remedy}, cohort.exclude=FILE", "marks of exclusion"))
     return problems
 

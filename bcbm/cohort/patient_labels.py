@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.errors import Problem
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 Owner = Literal["patient", "study", "lesion"]  # whose a label is (`cohort.labels`)
 OWNERS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # columns of the lesion table
@@ -52,8 +52,7 @@ def converted(table: pd.DataFrame, targets: Sequence[str], owner: Owner) -> list
     for target in targets:
         names = list(map(str, both.index[both[target]]))
         if names:
-            text = f"{counted(len(names), 'patient')} with both labels ({', '.join(names[:NAMED])}"
-            text += ", ...)" if len(names) > NAMED else ")"
+            text = f"{counted(len(names), 'patient')} with both labels ({listed(names, NAMED)})"
             remedy = f"counted as positive, as any of their lesions is (cohort.labels={owner})"
             notes.append(Problem(target, text, remedy, "patients with both labels"))
     return notes

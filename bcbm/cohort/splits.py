@@ -17,6 +17,7 @@ from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.system.seeds import derived_seed
+from bcbm.system.words import listed
 
 CLASSES = {"positive": 1.0, "negative": 0.0}
 NAMED = 3  # folds that a message names
@@ -173,7 +174,7 @@ def untrained(split: Split, table: pd.DataFrame, targets: Sequence[str], least: 
             counts = [part.loc[part[target] == value, "patient_id"].nunique() for part in parts]
             short = [name for name, count in zip(names, counts, strict=True) if count < least]
             if short:
-                named = ", ".join([*short[:NAMED], *["..."] * (len(short) > NAMED)])
+                named = listed(short, NAMED)
                 text = f"{len(short)} of {len(parts)} folds ({named}) train on {min(counts)} {sign} "
                 problems.append(Problem(target, f"{text}patients, and the model needs {least}", ""))
     return problems

@@ -117,7 +117,7 @@ def test_what_tables_say_of_sessions_without_a_folder_is_not_read_and_said(tmp_p
     said = [line for line in lines(download.problems) if "sessions.tsv" in line]
     for facts in (
         ("sub-1_sessions.tsv: has rows of ses-1, ", "masks of sub-1;"),
-        ("sub-2_sessions.tsv: has rows of ses-2, ", "masks of sub-2_ses-a, sub-2_ses-b;"),
+        ("sub-2_sessions.tsv: has rows of ses-2, ", "masks of sub-2_ses-a and sub-2_ses-b;"),
         (f"{root}/sub-2/ses-a/sub-2_ses-a_sessions.tsv: is not read",),
         (f"{root}/sessions.tsv: is not read",),
     ):

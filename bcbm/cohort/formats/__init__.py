@@ -6,6 +6,7 @@ from pathlib import Path
 from bcbm.cohort.formats.base import Format
 from bcbm.errors import InputError, Problem
 from bcbm.system.registry import Registry
+from bcbm.system.words import listed
 
 FORMATS = Registry(
     Format,
@@ -42,7 +43,7 @@ def format_name(name: str, root: Path) -> str:
         shown = f"looks like {' and '.join(fitting)}"
         raise InputError(Problem(str(root), shown, f"write cohort.format={' or '.join(fitting)}"))
     files = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
-    shown = f"{', '.join(files[:SHOWN])}{' ...' * (len(files) > SHOWN)}" if files else "nothing"
+    shown = listed(files, SHOWN) or "nothing"
     known = "; ".join(f"{name} ({form.words})" for name, form in FORMATS.items())
     remedy = f"known formats: {known}; set cohort.root to such a folder, or name one with cohort.format"
     remedy = _nearby(root) or remedy

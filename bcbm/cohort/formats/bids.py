@@ -32,7 +32,7 @@ from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 NAMED = 5  # sessions that a message lists
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
@@ -277,8 +277,8 @@ def _studies(
     meanings = column_meanings(root / "participants.json")
     persons = worded(persons, meanings, "participants.json", problems)
     if absent := [name for name in persons["participant_id"] if name not in patients]:
-        rows = ", ".join(absent[:NAMED]) + ", ..." * (len(absent) > NAMED)
-        found, remedy = f"has rows of {rows}, of whom there is no image", "nothing to do if none was taken"
+        found = f"has rows of {listed(absent, NAMED)}, of whom there is no image"
+        remedy = "nothing to do if none was taken"
         problems.append(Problem(PARTICIPANTS, found, remedy, "row without study"))
     cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
@@ -343,9 +343,7 @@ def _add_sessions(
     known = [study for study in map(str, cells.index) if study.partition("_")[0] == patient]
     strangers = [name for name in table["session_id"] if f"{patient}_{name}" not in known]
     if strangers:
-        rows, studies = (
-            ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED) for names in (strangers, known)
-        )
+        rows, studies = (listed(names, NAMED) for names in (strangers, known))
         found = f"has rows of {rows}, and there are images or masks of {studies}"
         remedy = "give folders and files the names of sessions, or correct the rows; they are not read"
         problems.append(Problem(path.name, found, remedy, "table of sessions"))
