@@ -92,6 +92,11 @@ class TrainedNetwork:
         return list(self.task["modalities"])
 
     @property
+    def harmonised(self) -> Sequence[str] | None:
+        """The groups whose radiomics it takes to one level; None where it harmonises none."""
+        return _groups(self.module.hparams["fitted"])
+
+    @property
     def calibrated(self) -> Sequence[str]:
         """The targets that it has a calibrator of."""
         return list(self.module.calibrators)
@@ -194,6 +199,11 @@ class TraditionalModel:
         """The columns that any of its targets is told by."""
         models = self.baseline.models.values()
         return {str(own["name"]) for model in models for own in model.content.get("columns", ())}
+
+    @property
+    def harmonised(self) -> Sequence[str] | None:
+        """As `TrainedNetwork.harmonised`."""
+        return _groups(self.baseline.columns)
 
     @property
     def calibrated(self) -> Sequence[str]:
@@ -334,6 +344,12 @@ def read_model(folder: Path) -> TrainedModel:
 def _place(training: Training) -> dict[str, Any]:
     """What a training says of itself on disk, whatever its kind."""
     return {"fold": training.fold, "seed": training.seed, "thresholds": dict(training.thresholds)}
+
+
+def _groups(fitted: Mapping[str, Any]) -> Sequence[str] | None:
+    """Of what was fitted by modality, the groups of a `Combat`."""
+    combat = (fitted.get("radiomics") or {}).get("combat")
+    return None if combat is None else list(combat["groups"])
 
 
 def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
+from bcbm.cohort.acquisition import groups
 from bcbm.cohort.cells import READERS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
@@ -71,7 +72,7 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         drawn = study_pictures(lesions, config.cohort.form, Path(folder), config.prepared.jobs)
         model = reading.result()
         members = predicted(model, config, lesions, console)
-        lacking = lacking_columns(model_columns(model), lesions)
+        lacking = lacking_inputs(model, config, lesions)
         table = prediction_rows(model, lesions, members, trained_on(model, lesions), config.predict.coverage)
         seen = [member.encoded for member in members if member.encoded is not None]
         judged = model.doubt.judged(lesions, seen)
@@ -139,10 +140,26 @@ def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Co
     return members
 
 
-def model_columns(model: TrainedModel) -> set[str]:
-    """The columns that any network of a model is told by; none of one that reads no table."""
+def lacking_inputs(model: TrainedModel, config: Config, lesions: Lesions) -> list[str]:
+    """What a model reads and some lesions have not, each in words: columns of the clinical table, and a group
+    that their radiomics are harmonised by.
+
+    Args:
+        model: whose networks are to predict.
+        config: as of `prepared`.
+        lesions: prepared.
+    """
     traditional = [network for network in model.networks if isinstance(network, TraditionalModel)]
-    return set[str]().union(*(network.columns for network in traditional))
+    lacking = lacking_columns(set[str]().union(*(network.columns for network in traditional)), lesions)
+    known = [set(own) for network in model.networks if (own := network.harmonised) is not None]
+    if known and (column := config.features.harmonise):
+        group = groups(lesions.entering[column])
+        fitted = set.intersection(*known)
+        for name, count in group[~group.isin(list(fitted))].value_counts().items():
+            lack = f"{column} of {count} of {counted(len(group), 'lesion')} is"
+            why = f"{name}, of which the training had too few patients" if name else "not known"
+            lacking.append(f"{lack} {why}: their radiomics count as they are, not harmonised")
+    return lacking
 
 
 def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:

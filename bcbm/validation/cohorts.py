@@ -15,7 +15,7 @@ from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.prediction.model import TrainedModel
 from bcbm.prediction.overlap import trained_on
-from bcbm.prediction.predict import lacking_columns, model_columns, predicted, prediction_rows, prepared
+from bcbm.prediction.predict import lacking_inputs, predicted, prediction_rows, prepared
 from bcbm.preparation.lesions import Lesions
 from bcbm.statistics.metrics import patient_level
 from bcbm.system.words import counted, listed
@@ -74,7 +74,7 @@ def frozen_cohort(model: TrainedModel, config: Config, name: str, console: Conso
         for target in targets
     }
     predictions = _as_of_a_run(table, lesions, targets)
-    lacking = lacking_columns(model_columns(model), lesions)
+    lacking = lacking_inputs(model, config, lesions)
     return FrozenCohort(
         name, config, lesions, predictions, labels, sets, model.training, model.ranges, lacking
     )

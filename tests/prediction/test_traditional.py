@@ -169,6 +169,24 @@ def test_a_leaky_run_is_exported_only_on_purpose_and_its_model_says_so_for_ever(
         answer(words[:2], console)
 
 
+def test_lesions_of_a_group_that_a_model_has_not_harmonised_are_counted(tables, tmp_path):
+    words = [*SMALL, "task.targets=[ER]", "task.modalities=[radiomics]", "model.kind=logistic_l2"]
+    words += ["features.harmonise=manufacturer", f"run.root={tmp_path}"]
+    model = tmp_path / "model"
+    export(run(compose([f"cohort.root={tables}", *words]), QUIET), model, QUIET)
+    manifest, told = pd.read_csv(tables / "manifest.csv", dtype=str, keep_default_na=False), []
+    for name, makers in (("same", manifest["manufacturer"]), ("other", "Toshiba"), ("none", "")):
+        (root := tmp_path / name).mkdir()
+        manifest.assign(manufacturer=makers).to_csv(root / "manifest.csv", index=False)
+        console = Console(file=io.StringIO(), width=200)
+        answer([str(model), f"out={tmp_path / 'out'}", f"cohort.root={root}"], console)
+        texts = (console.file.getvalue(), (tmp_path / "out" / "report.html").read_text())
+        told.append(
+            [[fact in text for fact in ("not harmonised", "toshiba", "not known:")] for text in texts]
+        )
+    assert told == [[[False] * 3] * 2, [[True, True, False]] * 2, [[True, False, True]] * 2]
+
+
 def test_a_column_that_a_model_reads_and_a_cohort_lacks_is_said(tables, tmp_path):
     words = [*SMALL, "task.targets=[ER]", "task.modalities=[clinical]", "model.kind=logistic_l2"]
     model = tmp_path / "model"
