@@ -144,7 +144,9 @@ def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[P
     if "voxels" not in table:
         return
     drawn = table[~table["excluded"] & (table["voxels"] >= TINY)].drop_duplicates("mask_path")
-    for _, same in drawn.groupby(drawn["mask_path"].map(keys.get)):
+    content = drawn["mask_path"].map(keys.get)
+    again = content.duplicated(keep=False)
+    for _, same in drawn[again].groupby(content[again]):
         first, *others = same.itertuples()
         for row in others:
             if keys.get(str(row.image_path)) != keys.get(str(first.image_path)):
