@@ -48,6 +48,18 @@ def test_a_download_as_a_table_reads_as_the_same_lesions(cohort, tmp_path, suffi
         assert again.studies[name].tolist() == pytest.approx(studies[name].tolist(), nan_ok=True), name
 
 
+@pytest.mark.parametrize("index", [["study"], ["patient", "study"], ["ER"], "kept"])
+def test_columns_that_parquet_holds_as_an_index_are_columns(tmp_path, index):
+    table = pd.DataFrame({"patient": ["P1", "P1"], "study": ["P1-0", "P1-1"], "name": ["a", "b"], "ER": "+"})
+    kept = index == "kept"
+    table.set_index(["study"] if kept else index, drop=not kept).to_parquet(tmp_path / "manifest.parquet")
+    studies = read_manifest(tmp_path).studies
+    assert studies[["patient_id", "study_id", "ER"]].to_numpy().tolist() == [
+        ["P1", "P1-0", 1.0],
+        ["P1", "P1-1", 1.0],
+    ]
+
+
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_ids_and_label_values_that_a_file_stores_as_1_0_name_what_1_does(tmp_path, suffix):
     table = pd.DataFrame(
