@@ -58,7 +58,8 @@ _AGE = (0.01, 130.0, {word: factor for factor, text in _UNITS.items() for word i
 _FIELD = (0.01, 12.0, {"t": 1.0, "tesla": 1.0})
 _SPACING = (0.15, 25.0, {"mm": 1.0})  # below, no head is scanned: it is in centimetres
 _TIME = {"ms": 1.0, "s": 1000.0}
-_ECHO, _REPETITION = (0.05, 1e5, _TIME), (3.0, 1e5, _TIME)  # below, they are in seconds
+# Below, they are in seconds; an echo above is in microseconds, or a repetition time.
+_ECHO, _REPETITION = (0.05, 1e3, _TIME), (3.0, 1e5, _TIME)
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
 
 

@@ -392,7 +392,7 @@ def test_real_tables_hold_plain_values_only(shared):
         *((age, cell) for cell in (0, "0", "000Y")),
         *((year, cell) for cell in (datetime.date.today().year + 1, "2999", "01.02.2999")),
         *((repetition_time, cell) for cell in (0, "1.9", 0.5, "2.53")),
-        *((echo_time, cell) for cell in (0, "0.0025", 0.015)),
+        *((echo_time, cell) for cell in (0, "0.0025", 0.015, 2460, "1900")),
     ],
 )
 def test_what_stands_for_nothing_or_is_in_another_unit_counts_as_missing_and_is_listed(read, cell):
