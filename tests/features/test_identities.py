@@ -50,6 +50,17 @@ def test_a_feature_that_does_not_fit_the_others_of_its_row_is_named(measured, na
     assert problem.where == changed.index[LESION]
 
 
+@pytest.mark.parametrize("name", ["glcm_Idmn", "glrlm_RunPercentage", "glszm_ZoneEntropy"])
+def test_what_lost_its_decimal_point_or_is_another_column_is_named(measured, name):
+    column = f"original_{name}"
+    changed = measured.copy()
+    changed.loc[changed.index[LESION], column] *= 1e5
+    (problem,) = identity_problems(changed)
+    assert problem.where == changed.index[LESION] and name in problem.found
+    (problem,) = identity_problems(measured.assign(**{column: -measured["original_glszm_ZoneEntropy"]}))
+    assert f"{len(measured)} lesions" in problem.found and name in problem.found
+
+
 def test_a_column_in_another_unit_is_one_problem_with_how_many_lesions_it_has(measured):
     changed = measured.assign(original_shape_MeshVolume=measured["original_shape_MeshVolume"] / 1000)
     (problem,) = identity_problems(changed)
