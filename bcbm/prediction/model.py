@@ -92,6 +92,11 @@ class TrainedNetwork:
         return list(self.task["modalities"])
 
     @property
+    def harmonised(self) -> Sequence[str]:
+        """The groups of features.harmonise whose radiomics it takes shifts and scales out of."""
+        return _groups(self.module.hparams["fitted"])
+
+    @property
     def calibrated(self) -> Sequence[str]:
         """The targets that it has a calibrator of."""
         return list(self.module.calibrators)
@@ -194,6 +199,11 @@ class TraditionalModel:
         """The columns that any of its targets is told by."""
         models = self.baseline.models.values()
         return {str(own["name"]) for model in models for own in model.content.get("columns", ())}
+
+    @property
+    def harmonised(self) -> Sequence[str]:
+        """As `TrainedNetwork.harmonised`."""
+        return _groups(self.baseline.columns)
 
     @property
     def calibrated(self) -> Sequence[str]:
@@ -329,6 +339,11 @@ def read_model(folder: Path) -> TrainedModel:
         model = TrainedModel(**vars(record), networks=networks)
         require_agreement(model, names, read_yaml(folder / EXPERIMENT))
         return model
+
+
+def _groups(fitted: Mapping[str, Any]) -> list[str]:
+    """The groups of ComBat in what was fitted, by modality."""
+    return list(((fitted.get("radiomics") or {}).get("combat") or {}).get("groups", []))
 
 
 def _place(training: Training) -> dict[str, Any]:

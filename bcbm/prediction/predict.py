@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
+from bcbm.cohort.acquisition import groups
 from bcbm.cohort.cells import READERS
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
@@ -130,7 +131,7 @@ def prepared(
 
 def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Console) -> list[Prediction]:
     """What each network of a model makes of lesions that are `prepared` for it."""
-    for text in _lacking(model, lesions):
+    for text in [*_lacking(model, lesions), *_unharmonised(model, config, lesions)]:
         print_line(console, f"[yellow]problem[/] {escape(text)}")
     with progress_bar(console, "predicting", len(model.networks)) as advance:
         members = []
@@ -149,6 +150,20 @@ def _lacking(model: TrainedModel, lesions: Lesions) -> Iterator[str]:
         if count := int((table[name] == "").sum()):
             lack = f"{count} of {counted(len(table), 'lesion')}"
             yield f"{name}, which the model reads, is empty for {lack}, and counts as missing"
+
+
+def _unharmonised(model: TrainedModel, config: Config, lesions: Lesions) -> Iterator[str]:
+    """The groups of features.harmonise that lesions have and no network has been trained on, in words."""
+    column, known = config.features.harmonise, {name for net in model.networks for name in net.harmonised}
+    if not column or not known:
+        return
+    group = groups(lesions.entering[column])
+    other = group[~group.isin(list(known))]
+    if len(other):
+        lack = f"{column} of {len(other)} of {counted(len(group), 'lesion')}"
+        names = listed(sorted({repr(name) if name else "unknown" for name in other}), NAMED)
+        own = f"shifts and scales of {listed(sorted(known))}"
+        yield f"{lack} is {names}, and the model takes {own} out of radiomics: theirs are used as they are"
 
 
 def prediction_rows(

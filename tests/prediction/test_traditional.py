@@ -181,3 +181,18 @@ def test_a_column_that_a_model_reads_and_a_cohort_lacks_is_said(tables, tmp_path
         answer([str(model), f"out={tmp_path / 'out'}", f"cohort.root={root}"], console)
         screens.append(console.file.getvalue())
     assert ["age, which the model reads, is empty for" in screen for screen in screens] == [False, True]
+
+
+def test_a_scanner_that_a_harmonising_model_was_not_trained_on_is_said(exported, tables, tmp_path):
+    manifest, screens = pd.read_csv(tables / "manifest.csv", dtype=str, keep_default_na=False), []
+    others = np.where(manifest["patient"] < "BCBM-RadioGenomics-2", "Hitachi", "")
+    makers = {"same": manifest["manufacturer"], "other": others}
+    for name, maker in makers.items():
+        (root := tmp_path / name).mkdir()
+        manifest.assign(manufacturer=maker).to_csv(root / "manifest.csv", index=False)
+        console = Console(file=io.StringIO(), width=400)
+        answer([str(exported["forest"][0]), f"out={tmp_path / 'out'}", f"cohort.root={root}"], console)
+        screens.append(console.file.getvalue())
+    assert "used as they are" not in screens[0]
+    (line,) = [line for line in screens[1].splitlines() if "used as they are" in line]
+    assert "'hitachi' and unknown" in line and "siemens" in line
