@@ -14,6 +14,7 @@ from bcbm.errors import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+FIRST_MRI = 1980  # the year before which nobody was scanned: it is one of birth, or of a shifted date
 LISTED = 12  # cells of one kind in a table that have a line each; more are one line with an example
 LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
@@ -190,13 +191,13 @@ def repetition_time(cell: object) -> Reading:
 
 
 def year(cell: object) -> Reading:
-    """A year, from 1900 to the present; of a date, its year."""
+    """A year of an examination, from FIRST_MRI to the present; of a date, its year."""
     reading, present = number(cell), date.today().year
-    if 1900 <= reading.value <= present and reading.value.is_integer():
+    if FIRST_MRI <= reading.value <= present and reading.value.is_integer():
         return reading
     text = cell.isoformat() if isinstance(cell, date) else _latin(str(cell)).strip()
     matches = [match for pattern in _DATES if (match := pattern.fullmatch(text))]
-    if matches and 1900 <= int(matches[0][1]) <= present:
+    if matches and FIRST_MRI <= int(matches[0][1]) <= present:
         return Reading(matches[0][1], float(matches[0][1]), "date")
     beyond = matches or not math.isnan(reading.value)
     return Reading(kind="number beyond belief" if beyond else reading.kind)

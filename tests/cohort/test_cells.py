@@ -88,7 +88,9 @@ AGES = [
 YEARS = [
     (2012, 2012, ""),
     ("2012", 2012, ""),
-    (BIRTHDAY, 1965, "date"),
+    (BIRTHDAY, NOTHING, "number beyond belief"),
+    (BIRTHDAY.replace(year=2015), 2015, "date"),
+    ("1965", NOTHING, "number beyond belief"),
     ("03/15/2012", 2012, "date"),
     ("2012-03-15", 2012, "date"),
     ("20120315", 2012, "date"),
