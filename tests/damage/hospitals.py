@@ -6,7 +6,7 @@ import pandas as pd
 from layouts import write_manifest
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
-from damage.given import LESIONS, edit
+from damage.given import LESIONS, PATIENTS, edit
 from damage.kind import SAID, kind
 
 PATIENT = "BCBM-RadioGenomics-1"
@@ -38,3 +38,13 @@ def _(root: Path) -> list[str]:
         table.drop(columns=["image", "mask"]).to_csv(path, index=False)
         folders.append(str(path.parent))
     return [f"cohort.root=[{','.join(folders)}]"]
+
+
+@kind("several lesions in a row", "'mask_2'", "4 rows", "a row a lesion", end=SAID, lost=LESIONS - PATIENTS)
+def _(root: Path) -> list[str]:
+    path = write_manifest(read_download(root), root.parent / "own")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows = table.drop_duplicates("patient")
+    others = table[table.duplicated("patient")].set_index("patient")["mask"]
+    rows.assign(mask_2=rows["patient"].map(others).fillna("")).to_csv(path, index=False)
+    return [f"cohort.root={path.parent}"]

@@ -37,6 +37,7 @@ from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labe
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
+from bcbm.pathology.receptors import RECEPTORS
 from bcbm.system.content import file_key
 from bcbm.system.words import counted
 
@@ -111,6 +112,7 @@ def read_manifest(
     problems += _misplaced(path.name, patients, {name: texts[name] for name in files})
     problems += _misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
     problems += _other_images(path.name, texts["image"])
+    problems += _several_lesions(path.name, table)
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
@@ -302,6 +304,17 @@ def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         yield Problem(table, found, remedy, "image of another sequence")
 
 
+def _several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
+    """Columns of a second lesion in a row, or a second image, which nothing reads."""
+    numbered = [
+        name for name in map(str, rows) if re.fullmatch(r"(mask|name|image)[\W_]*\d+\W*", name.casefold())
+    ]
+    for name in numbered:
+        if count := int((_texts(rows, name) != "").sum()):
+            found = f"its column '{name}' is not read, and is filled in {counted(count, 'row')}"
+            yield Problem(table, found, "write a row a lesion, with its mask", "several lesions in a row")
+
+
 def _starts(text: str) -> set[str]:
     """What folders and the name of a file begin with, up to a sign between words."""
     parts = re.split(r"[\\/]", text.casefold())
@@ -379,10 +392,15 @@ def _studies(
             columns[name] = pd.Series(texts, index=table.index, dtype=str)
         else:
             columns[name] = pd.Series("", index=table.index, dtype=str)
+    graded = {f"{receptor}_low" for receptor in RECEPTORS}
     used = {*COLUMNS, *READERS, *(target.column for target in targets.values()), *columns}
     for name in table.columns:
         own = name.startswith((FEATURE, SEQUENCE)) or is_label_column(name, targets)
-        if name not in used and not own:
+        if name in graded - used:
+            text = f"its column '{name}' is left out: the lesion table has one of that name"
+            remedy = f"write scores into the column {name.removesuffix('_low')}, or give it another name"
+            problems.append(Problem(path.name, text, remedy, "column by a name of the lesion table"))
+        elif name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
     names = pd.Index(sorted(studies.unique()))
