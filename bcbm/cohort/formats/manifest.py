@@ -37,7 +37,6 @@ from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labe
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
-from bcbm.pathology.receptors import RECEPTORS
 from bcbm.system.content import file_key
 from bcbm.system.words import counted
 
@@ -148,7 +147,7 @@ def read_manifest(
         segmentations=segmentations,
         features=features,
         studies=cases,
-        targets=[name for name in targets if name in cases],
+        targets=[name for name in targets if name in label_columns],
         problems=problems,
         disagreements=disagreements,
         odd_cells=odd,
@@ -392,15 +391,10 @@ def _studies(
             columns[name] = pd.Series(texts, index=table.index, dtype=str)
         else:
             columns[name] = pd.Series("", index=table.index, dtype=str)
-    graded = {f"{receptor}_low" for receptor in RECEPTORS}
     used = {*COLUMNS, *READERS, *(target.column for target in targets.values()), *columns}
     for name in table.columns:
         own = name.startswith((FEATURE, SEQUENCE)) or is_label_column(name, targets)
-        if name in graded - used:
-            text = f"its column '{name}' is left out: the lesion table has one of that name"
-            remedy = f"write scores into the column {name.removesuffix('_low')}, or give it another name"
-            problems.append(Problem(path.name, text, remedy, "column by a name of the lesion table"))
-        elif name not in used and not own:
+        if name not in used and not own:
             columns[name] = _texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
     names = pd.Index(sorted(studies.unique()))
