@@ -14,6 +14,7 @@ from bcbm.errors import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
+FIRST_MRI = 1980  # the year before which nobody was scanned: it is one of birth, or of a shifted date
 LISTED = 12  # cells of one kind in a table that have a line each; more are one line with an example
 LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
@@ -59,7 +60,8 @@ _AGE = (0.01, 130.0, {word: factor for factor, text in _UNITS.items() for word i
 _FIELD = (0.01, 12.0, {"t": 1.0, "tesla": 1.0})
 _SPACING = (0.15, 25.0, {"mm": 1.0})  # below, no head is scanned: it is in centimetres
 _TIME = {"ms": 1.0, "s": 1000.0}
-_ECHO, _REPETITION = (0.05, 1e5, _TIME), (3.0, 1e5, _TIME)  # below, they are in seconds
+# Below, they are in seconds; an echo above is in microseconds, or a repetition time.
+_ECHO, _REPETITION = (0.05, 1e3, _TIME), (3.0, 1e5, _TIME)
 _SIGNS = str.maketrans({"\u066b": ".", "\u2212": "-", "\u066c": ","})  # Arabic decimal mark, minus, thousands
 
 
@@ -190,13 +192,13 @@ def repetition_time(cell: object) -> Reading:
 
 
 def year(cell: object) -> Reading:
-    """A year, from 1900 to the present; of a date, its year."""
+    """A year of an examination, from FIRST_MRI to the present; of a date, its year."""
     reading, present = number(cell), date.today().year
-    if 1900 <= reading.value <= present and reading.value.is_integer():
+    if FIRST_MRI <= reading.value <= present and reading.value.is_integer():
         return reading
     text = cell.isoformat() if isinstance(cell, date) else _latin(str(cell)).strip()
     matches = [match for pattern in _DATES if (match := pattern.fullmatch(text))]
-    if matches and 1900 <= int(matches[0][1]) <= present:
+    if matches and FIRST_MRI <= int(matches[0][1]) <= present:
         return Reading(matches[0][1], float(matches[0][1]), "date")
     beyond = matches or not math.isnan(reading.value)
     return Reading(kind="number beyond belief" if beyond else reading.kind)

@@ -155,6 +155,24 @@ def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[P
                 yield Problem(str(row.lesion_id), text, remedy, "mask of another study")
 
 
+def borrowed_images(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[Problem]:
+    """Studies of a patient whose image is that of another of its studies, byte for byte, and whose lesions
+    are not: one of the two examinations is not there.
+
+    Args:
+        table: the lesion table, settled.
+        keys: of the content of images and masks, by path.
+    """
+    drawn = table[~table["excluded"]].drop_duplicates("image_path")
+    drawn = drawn[drawn["image_path"].isin(list(keys))]
+    for _, same in drawn.groupby(["patient_id", drawn["image_path"].map(keys.get)]):
+        first, *others = same["study_id"].drop_duplicates()
+        for study in others:
+            text = f"its image is that of {first}, and its lesions are others"
+            remedy = "find out which examination it is of, and put the other's there"
+            yield Problem(str(study), text, remedy, "image of another study")
+
+
 def _off_the_brain(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
     for row in lesions[lesions["outside"] > outside].itertuples():
         text = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"

@@ -107,7 +107,13 @@ _GERMAN = {
     "rechts": ("side", "right"),
 }
 _GERMAN |= dict.fromkeys(("auge", "augen", "linse", "linsen", "sehnerv", "hypophyse"), ("structure", ""))
-_SHORT_WORDS |= {word: [Piece(*meaning, word)] for word, meaning in _GERMAN.items()}
+_ROMANCE = dict.fromkeys(
+    ("gauche", "sx", "sinistro", "sinistra", "izq", "izquierdo", "izquierda"), ("side", "left")
+)
+_ROMANCE |= dict.fromkeys(
+    ("droit", "droite", "dx", "destro", "destra", "derecho", "derecha"), ("side", "right")
+)
+_SHORT_WORDS |= {word: [Piece(*meaning, word)] for word, meaning in (_GERMAN | _ROMANCE).items()}
 _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "callosum", "callosal"}
 _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
@@ -115,7 +121,7 @@ _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfos
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
 _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
-    r"|\b(deleted?|obsolete|do not use|verworfen)\b"
+    r"|\b(deleted?|obsolete|do not use|verworfen|(iso)?dose)\b"
 )
 _OLDER = re.compile(r"\b(old|older|outdated|superseded|prev|previous|backup|bak|alt)\b")
 _UNITS = frozenset({"mm", "gy", "cgy"})
@@ -148,8 +154,8 @@ def is_denied(name: str) -> bool:
     """Whether a name says that what it names is no lesion, or is not to be used.
 
     Example:
-        >>> is_denied("not a met, L frontal"), is_denied("GTV_deleted"), is_denied("north met")
-        (True, True, False)
+        >>> is_denied("not a met, L frontal"), is_denied("GTV_deleted"), is_denied("Isodose 12Gy")
+        (True, True, True)
     """
     return bool(_DENIED.search(_spaced(name)))
 

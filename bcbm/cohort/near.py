@@ -102,7 +102,8 @@ def near_pairs(points: Floats, radius: float, images: Iterable[Floats] = ()) -> 
     """Pairs of points, (N, F), whose Euclidean distance is at most `radius`.
 
     Candidates come from a k-d tree over leading directions, about the principal ones, and are then measured
-    in full: no pair is lost, as a projection never lengthens a distance. Time grows as N log N, memory with CHUNK.
+    in full: no pair is lost, as a projection never lengthens a distance. Time grows as N log N, memory with
+    CHUNK.
 
     Args:
         points: to be compared.

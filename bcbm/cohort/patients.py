@@ -18,6 +18,8 @@ KIND = "one patient under several spellings"
 LIKE = 0.9  # of the letters of two words, beyond which the rarer one counts as misspelt,
 COMMON = 4  # if the other stands in so many times as many ids
 SHOWN = 3  # groups of ids that a message names
+BIRTHS, AGES = 3.0, 20.0  # years that those of one patient's studies lie within, and ages where no year tells
+CAPPED = 89.0  # the age from which on none is written
 
 _DIGITS = str.maketrans("oil", "011")
 # What tells sessions apart behind an id: a letter, words, or a remark in brackets.
@@ -116,6 +118,30 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
         replace(download, studies=studies, segmentations=segmentations, features=features, problems=problems),
         notes,
     )
+
+
+def several_people(studies: pd.DataFrame) -> Iterator[Problem]:
+    """Patients whose studies are of two sexes, or of ages that no one person has at the time.
+
+    Args:
+        studies: of the download, whose patients are settled.
+    """
+    sexes = studies.filter(["sex"]).map(lambda cell: folded(str(cell).strip())[:1].replace("w", "f"))
+    numbers = studies.reindex(columns=["age", "year"]).apply(pd.to_numeric, errors="coerce")
+    ages = numbers["age"].where(numbers["age"] < CAPPED)
+    for patient, rows in studies.groupby("patient_id").groups.items():
+        births = (numbers["year"] - ages)[rows].dropna()
+        spread, most = (births, BIRTHS) if len(births) > 1 else (ages[rows].dropna(), AGES)
+        facts = []
+        if set(sexes.loc[rows].to_numpy().ravel()) >= {"f", "m"}:
+            facts.append("of two sexes")
+        if len(spread) and spread.max() - spread.min() > most:
+            first, last = sorted(ages[[spread.idxmin(), spread.idxmax()]])
+            facts.append(f"of ages that do not fit together ({first:g} and {last:g})")
+        if facts:
+            text = f"its studies are {' and '.join(facts)}: they may be several people's"
+            remedy = "find out whose they are; they count as one patient's"
+            yield Problem(str(patient), text, remedy, "patient who may be several")
 
 
 def _studies_twice(studies: pd.DataFrame) -> list[Problem]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.patients import bare
+from bcbm.cohort.spelling import folded
 from bcbm.errors import Problem
 from bcbm.system.words import counted
 
@@ -30,6 +31,7 @@ def pooled(sites: Mapping[str, Download]) -> Download:
     """
     problems = [
         *_patients_of_several(sites),
+        *_sites_of_several(sites),
         *(problem for part in sites.values() for problem in part.problems),
     ]
     segmentations, studies = [], []
@@ -82,3 +84,16 @@ def _patients_of_several(sites: Mapping[str, Download]) -> Iterator[Problem]:
             found = f"have ids in common, of {count}, such as {example}: they count as others at each"
             remedy = "if these are the same people, make one cohort of both"
             yield Problem(f"{first} and {second}", found, remedy, "patients of two sites")
+
+
+def _sites_of_several(sites: Mapping[str, Download]) -> Iterator[Problem]:
+    """Pairs of cohorts whose tables name a site alike, or one of which names it as the other is called."""
+    names = {
+        site: {*map(folded, {site, *download.studies.get("site", pd.Series(dtype=str))})} - {""}
+        for site, download in sites.items()
+    }
+    for first, second in combinations(names, 2):
+        if common := sorted(names[first] & names[second]):
+            found = f"name a site alike: {', '.join(common)}; it counts as one"
+            remedy = "if these are several hospitals, write names that tell them apart into the column site"
+            yield Problem(f"{first} and {second}", found, remedy, "one site of two cohorts")

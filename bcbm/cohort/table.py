@@ -26,6 +26,7 @@ from bcbm.cohort.patient_labels import OWNERS, Owner, patient_labels
 from bcbm.cohort.position import disagreement, place_of
 from bcbm.cohort.targets import PRIMARY, TARGETS
 from bcbm.errors import Problem
+from bcbm.pathology.receptors import RECEPTORS
 
 FLOW = ("step", "patients", "studies", "lesions")
 UNLABELLED = ("no receptor label", "no target label")  # reasons: the latter where there are other targets
@@ -73,7 +74,9 @@ def build_table(
         _agree_on_labels(studies, download.targets, problems, owner)
     _agree_on_labels(studies, primary, problems)  # the primary tumour is always a patient's
     studies = studies.drop_duplicates("study_id")  # one study that stood under two spellings
-    for column in studies.columns.intersection(table.columns).drop("study_id"):
+    texts = studies.select_dtypes(exclude="number").columns
+    graded = texts.intersection([f"{receptor}_low" for receptor in RECEPTORS])  # which scores alone give
+    for column in [*studies.columns.intersection(table.columns).drop("study_id"), *graded]:
         remedy = "give it another name to keep it"
         text = f"its column '{column}' is left out: the lesion table has one of that name"
         problems.append(Problem(download.clinical, text, remedy, "column by a name of the lesion table"))

@@ -21,6 +21,20 @@ ROUNDED, DIGIT = 1.25, 0.02  # factor and difference that two sides may lie apar
 BRACKETED = 3.0  # the factor of what is alike and not equal; of real lesions at most a factor of 1.6
 VOXEL = (0.2, 10.0)  # mm, edge of a cube as large as a voxel; no head is scanned at less or more
 NEEDLE = (0.95, 20.0)  # the largest diameter, by that of a ball of the same volume, which has the least
+FRACTIONS = (  # none of which is below 0 or above 1, but for rounding
+    *("firstorder_Uniformity", "glcm_Id", "glcm_Idm", "glcm_Idmn", "glcm_Idn", "glcm_Imc2", "glcm_MCC"),
+    *("glcm_InverseVariance", "glcm_JointEnergy", "glcm_MaximumProbability"),
+    *("gldm_DependenceNonUniformityNormalized", "gldm_LowGrayLevelEmphasis", "gldm_SmallDependenceEmphasis"),
+    *("glrlm_GrayLevelNonUniformityNormalized", "glrlm_LowGrayLevelRunEmphasis", "glrlm_RunPercentage"),
+    *("glrlm_RunLengthNonUniformityNormalized", "glrlm_ShortRunEmphasis"),
+    *("glszm_GrayLevelNonUniformityNormalized", "glszm_LowGrayLevelZoneEmphasis", "glszm_SmallAreaEmphasis"),
+    *("glszm_SizeZoneNonUniformityNormalized", "glszm_ZonePercentage"),
+)
+ENTROPIES = (  # none of which is below 0, but for rounding, or has more bits than voxels have numbers
+    *("firstorder_Entropy", "glcm_DifferenceEntropy", "glcm_JointEntropy", "glcm_SumEntropy"),
+    *("gldm_DependenceEntropy", "glrlm_RunEntropy", "glszm_ZoneEntropy"),
+)
+MOST_BITS = 64.0
 SPREAD = 1.0  # variance of grey levels from which on they tell how wide they are, to a tenth
 WIDTHS = 1.5  # factor that widths of grey levels may lie apart by
 
@@ -148,6 +162,10 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
         (slender, NEEDLE, "Maximum3DDiameter is {:.3g} times that of a ball of its volume"),
     ):
         yield values.map(text.format), (values < least) | (values > most)
+    bounds = dict.fromkeys(FRACTIONS, (0.0, 1.0)) | dict.fromkeys(ENTROPIES, (0.0, MOST_BITS))
+    for name, (least, most) in bounds.items():
+        text = f"{name} is {{:.3g}}, which lies between {least:g} and {most:g}"
+        yield f(name).map(text.format), (f(name) < least - DIGIT) | (f(name) > most + DIGIT)
     names = ("Minimum", "10Percentile", "Median", "90Percentile", "Maximum")
     levels = pd.concat([f(f"firstorder_{name}") for name in names], axis=1)
     words = [

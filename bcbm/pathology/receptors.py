@@ -20,7 +20,8 @@ _HEADINGS = {  # letters and digits alone
 
 _VERSION = re.compile(  # a word of a heading, and the end of one that a program has found twice
     "corr(?:ect(?:ed|ion))?|final|new|old|rev(?:ised|ision|iew|iewed)?|updated?|amended|central|local|consensus"
-    "|original|current|latest|v?[123]|[xy]"
+    "|original|current|latest|v?[123]|[xy]|(?:brain|cns)?met(?:s|astas[ei]s|astase|astatic)?|bm|brain|cns"
+    "|recurren(?:ce|t)|relapse|at|of|the|in"
 )
 
 
@@ -39,7 +40,7 @@ def version_of(heading: str) -> str:
     """The receptor of which a column is another version, by its heading; "" for none.
 
     Example:
-        >>> version_of("ER (corrected)"), version_of("HER2_new"), version_of("ER")
+        >>> version_of("ER (corrected)"), version_of("HER2_BM"), version_of("ER")
         ('ER', 'HER2', '')
     """
     words = re.split(r"[\W_]+", heading.casefold())

@@ -92,8 +92,8 @@ class TrainedNetwork:
         return list(self.task["modalities"])
 
     @property
-    def harmonised(self) -> Sequence[str] | None:
-        """The groups whose radiomics it takes to one level; None where it harmonises none."""
+    def harmonised(self) -> Sequence[str]:
+        """The groups of features.harmonise whose radiomics it takes shifts and scales out of."""
         return _groups(self.module.hparams["fitted"])
 
     @property
@@ -201,7 +201,7 @@ class TraditionalModel:
         return {str(own["name"]) for model in models for own in model.content.get("columns", ())}
 
     @property
-    def harmonised(self) -> Sequence[str] | None:
+    def harmonised(self) -> Sequence[str]:
         """As `TrainedNetwork.harmonised`."""
         return _groups(self.baseline.columns)
 
@@ -341,15 +341,14 @@ def read_model(folder: Path) -> TrainedModel:
         return model
 
 
+def _groups(fitted: Mapping[str, Any]) -> list[str]:
+    """The groups of ComBat in what was fitted, by modality."""
+    return list(((fitted.get("radiomics") or {}).get("combat") or {}).get("groups", []))
+
+
 def _place(training: Training) -> dict[str, Any]:
     """What a training says of itself on disk, whatever its kind."""
     return {"fold": training.fold, "seed": training.seed, "thresholds": dict(training.thresholds)}
-
-
-def _groups(fitted: Mapping[str, Any]) -> Sequence[str] | None:
-    """Of what was fitted by modality, the groups of a `Combat`."""
-    combat = (fitted.get("radiomics") or {}).get("combat")
-    return None if combat is None else list(combat["groups"])
 
 
 def _without_places(hparams: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -150,16 +150,8 @@ def lacking_inputs(model: TrainedModel, config: Config, lesions: Lesions) -> lis
         lesions: prepared.
     """
     traditional = [network for network in model.networks if isinstance(network, TraditionalModel)]
-    lacking = lacking_columns(set[str]().union(*(network.columns for network in traditional)), lesions)
-    known = [set(own) for network in model.networks if (own := network.harmonised) is not None]
-    if known and (column := config.features.harmonise):
-        group = groups(lesions.entering[column])
-        fitted = set.intersection(*known)
-        for name, count in group[~group.isin(list(fitted))].value_counts().items():
-            lack = f"{column} of {count} of {counted(len(group), 'lesion')} is"
-            why = f"{name}, of which the training had too few patients" if name else "not known"
-            lacking.append(f"{lack} {why}: their radiomics count as they are, not harmonised")
-    return lacking
+    read = set[str]().union(*(network.columns for network in traditional))
+    return [*lacking_columns(read, lesions), *_unharmonised(model, config, lesions)]
 
 
 def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:
@@ -172,6 +164,20 @@ def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:
         for name, count in (table == "").sum().items()
         if count
     ]
+
+
+def _unharmonised(model: TrainedModel, config: Config, lesions: Lesions) -> Iterator[str]:
+    """The groups of features.harmonise that lesions have and no network has been trained on, in words."""
+    column, known = config.features.harmonise, {name for net in model.networks for name in net.harmonised}
+    if not column or not known:
+        return
+    group = groups(lesions.entering[column])
+    other = group[~group.isin(list(known))]
+    if len(other):
+        lack = f"{column} of {len(other)} of {counted(len(group), 'lesion')}"
+        names = listed(sorted({repr(name) if name else "unknown" for name in other}), NAMED)
+        own = f"shifts and scales of {listed(sorted(known))}"
+        yield f"{lack} is {names}, and the model takes {own} out of radiomics: theirs are used as they are"
 
 
 def prediction_rows(

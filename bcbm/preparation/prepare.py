@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from bcbm.cohort.acquisition import NAMED, patient_groups, require_column, several_names
 from bcbm.cohort.exclusions import stand_ins
-from bcbm.cohort.findings import borrowed_masks, doubtful_masks, doubtful_studies
+from bcbm.cohort.findings import borrowed_images, borrowed_masks, doubtful_masks, doubtful_studies
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
@@ -202,6 +202,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
+    problems += borrowed_images(table, cohort.keys)
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)
     if radiomics and not extract and config.cohort.root:  # those of the embedded cohort may be drawn

@@ -26,7 +26,7 @@ from bcbm.cohort.labels import (
 from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
-from bcbm.cohort.patients import same_patients
+from bcbm.cohort.patients import same_patients, several_people
 from bcbm.cohort.pooled import pooled, site_names
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import LESIONS, build_table
@@ -251,6 +251,7 @@ def read_cohort(
     table, workbook, problems = build_table(
         download, names, survey, config.cohort.labels, labelled=labels == "required"
     )
+    problems += several_people(download.studies)
     if left_out is None:
         problems += unread_marks(download.studies, download.clinical)
     else:

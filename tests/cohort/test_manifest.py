@@ -48,6 +48,18 @@ def test_a_download_as_a_table_reads_as_the_same_lesions(cohort, tmp_path, suffi
         assert again.studies[name].tolist() == pytest.approx(studies[name].tolist(), nan_ok=True), name
 
 
+@pytest.mark.parametrize("index", [["study"], ["patient", "study"], ["ER"], "kept"])
+def test_columns_that_parquet_holds_as_an_index_are_columns(tmp_path, index):
+    table = pd.DataFrame({"patient": ["P1", "P1"], "study": ["P1-0", "P1-1"], "name": ["a", "b"], "ER": "+"})
+    kept = index == "kept"
+    table.set_index(["study"] if kept else index, drop=not kept).to_parquet(tmp_path / "manifest.parquet")
+    studies = read_manifest(tmp_path).studies
+    assert studies[["patient_id", "study_id", "ER"]].to_numpy().tolist() == [
+        ["P1", "P1-0", 1.0],
+        ["P1", "P1-1", 1.0],
+    ]
+
+
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
 def test_ids_and_label_values_that_a_file_stores_as_1_0_name_what_1_does(tmp_path, suffix):
     table = pd.DataFrame(
@@ -254,9 +266,20 @@ def test_an_id_of_more_digits_than_a_workbook_keeps_is_refused(tmp_path):
         read_manifest(root)
 
 
-@pytest.mark.parametrize("column", ["volume", "mask_path", "category"])
+@pytest.mark.parametrize("column", ["volume", "mask_path", "category", "HER2_low", "ER_low"])
 def test_a_column_by_a_name_of_the_lesion_table_is_left_out_and_said(tmp_path, column):
     root = written(tmp_path / "own", f"patient,name,ER,{column},ward\nA,left frontal,+,7,x\n")
     table, _, problems = build_table(read_manifest(root))
-    assert str(table[column].iloc[0]) != "7" and table["ward"].tolist() == ["x"]
+    assert column not in table or str(table[column].iloc[0]) != "7"
+    assert table["ward"].tolist() == ["x"]
     assert [f"'{column}'" in line and "manifest.csv" in line for line in lines(problems)] == [True]
+
+
+@pytest.mark.parametrize("column", ["mask_2", "Mask2", "name 2", "mask (2)"])
+def test_a_second_lesion_in_a_row_is_said(tmp_path, column):
+    said = {}
+    for cell in ("right parietal", ""):
+        root = written(tmp_path / f"own{cell}", f"patient,name,ER,{column}\nA,left frontal,+,{cell}\n")
+        said[cell] = [line for line in lines(read_manifest(root).problems) if "a row a lesion" in line]
+    assert f"'{column}'" in said["right parietal"][0] and "1 row" in said["right parietal"][0]
+    assert said[""] == []

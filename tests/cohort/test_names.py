@@ -84,6 +84,27 @@ def test_glued_names_are_cut_into_side_and_place(name, expected):
 
 
 @pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("l. frontale dx", "unknown"),  # of the lobe, to whoever reads Italian
+        ("l frontal derecho", "unknown"),
+        ("frontale sx", "left"),
+        ("frontal gauche", "left"),
+        ("frontal izq", "left"),
+        ("parietale destro", "right"),
+        ("sinus sagittalis", "unknown"),
+    ],
+)
+def test_sides_in_romance_languages_are_sides(name, side):
+    assert read_name(name).hemisphere == side
+
+
+@pytest.mark.parametrize("name", ["Isodose 12Gy", "dose left frontal", "Dose 20[Gy]", "ISODOSE50"])
+def test_a_dose_is_no_lesion(name):
+    assert read_name(name).category == "other"
+
+
+@pytest.mark.parametrize(
     ("name", "region"), [("latposttem", "temporal"), ("mask_lcdeep", "unknown"), ("mask_lcsup", "unknown")]
 )
 def test_an_initial_letter_of_another_word_is_no_side(name, region):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bcbm.cohort.download import patient_of
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
-from bcbm.cohort.patients import bare, same_patients
+from bcbm.cohort.patients import bare, same_patients, several_people
 from bcbm.cohort.table import build_table, settle
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
@@ -253,3 +253,24 @@ def test_a_last_number_of_ids_whose_labels_disagree_counts_patients(tmp_path):
         table = {"study_id": [f"{name}-0" for name in ids], "patient_id": ids, "ER": [*map(float, labels)]}
         settled, _ = same_patients(replace(read, studies=pd.DataFrame(table), targets=["ER"]), "ask")
         assert any(found.kind == "patients that may be sessions" for found in settled.problems) == said
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"age": ["41", "71"], "year": ["2011", "2012"]}, "41 and 71"),
+        ({"age": ["61", "52"], "year": ["2011", "2014"]}, "52 and 61"),
+        ({"age": ["41", "66"]}, "41 and 66"),
+        ({"sex": ["F", "male"]}, "two sexes"),
+        ({"age": ["41", "52"], "year": ["2003", "2015"], "sex": ["F", "weiblich"]}, ""),
+        ({"age": ["89", "89"], "year": ["2003", "2015"]}, ""),
+        ({"age": ["41", "55"], "year": ["2011", ""]}, ""),
+        ({"age": ["", "n/a"], "sex": ["", "M"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_sessions_of_which_no_one_person_can_be_are_said(facts, said):
+    studies = pd.DataFrame({"study_id": ["P1-0", "P1-1"], "patient_id": "P1", **facts})
+    texts = [f"{found.where} {found.found}" for found in several_people(studies)]
+    assert len(texts) == bool(said) and all("P1 " in text and said in text for text in texts)
+    assert not [*several_people(studies.assign(patient_id=["P1", "P2"]))]

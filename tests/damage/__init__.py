@@ -5,6 +5,6 @@ An entry is a function that damages what it is given, under `@kind`, in the file
 docs/reference.
 """
 
-from damage import exports, images, models, prepared, runs, tables, words  # noqa: F401  (each adds its kinds)
+from damage import exports, hospitals, images, models, prepared, runs, tables, words  # noqa: F401  (each adds its kinds)
 from damage.kind import KINDS as KINDS
 from damage.kind import Kind as Kind

@@ -368,6 +368,14 @@ def _(root: Path) -> None:
     save(mask_of(root, OTHER_SESSION), values_of(mask_of(root, FIRST)))
 
 
+@kind("an image of another session, copied", FIRST, OTHER_SESSION, "image", end=SAID, lost=-1, words=IMAGES)
+def _(root: Path) -> None:
+    save(image_of(root, OTHER_SESSION), values_of(image_of(root, FIRST)))
+    mask = np.zeros((SIZE,) * 3, np.uint8)
+    mask[11:15, 5:9, 5:9] = 1
+    save(mask_of(root, OTHER_SESSION), mask)
+
+
 @kind(
     "a lesion left out by hand, and a target drawn over it",
     LESION,

@@ -58,8 +58,21 @@ def test_the_mean_is_that_of_the_other_features_whatever_was_added_to_all_grey_l
     variance, added = measured["original_firstorder_Variance"], 2000
     rows = ((measured[mean] + added) ** 2 + variance) ** 0.5
     factor = (rows / measured[root]) ** 2
-    energies = {name: measured[name] * factor for name in measured if name.endswith("Energy")}
+    energies = {
+        name: measured[name] * factor for name in measured if "firstorder" in name and name.endswith("Energy")
+    }
     assert identity_problems(measured.assign(**{root: rows}, **energies)) == []
+
+
+@pytest.mark.parametrize("name", ["glcm_Idmn", "glrlm_RunPercentage", "glszm_ZoneEntropy"])
+def test_what_lost_its_decimal_point_or_is_another_column_is_named(measured, name):
+    column = f"original_{name}"
+    changed = measured.copy()
+    changed.loc[changed.index[LESION], column] *= 1e5
+    (problem,) = identity_problems(changed)
+    assert problem.where == changed.index[LESION] and name in problem.found
+    (problem,) = identity_problems(measured.assign(**{column: -measured["original_glszm_ZoneEntropy"]}))
+    assert f"{len(measured)} lesions" in problem.found and name in problem.found
 
 
 def test_a_column_in_another_unit_is_one_problem_with_how_many_lesions_it_has(measured):

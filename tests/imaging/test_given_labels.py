@@ -109,7 +109,11 @@ def test_her2_and_ish_of_a_row_are_read_together(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "heading", ["ER IHC", "ER (corrected)", "ER_final", "ER.y", "Estrogen receptor, revised"]
+    "heading",
+    [
+        *("ER IHC", "ER (corrected)", "ER_final", "ER.y", "Estrogen receptor, revised"),
+        *("ER_BM", "ER metastasis", "ER (brain met)", "ER_recurrence"),
+    ],
 )
 def test_a_second_column_of_a_receptor_that_is_not_read_is_said(tmp_path, heading):
     rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], heading: ["-", "+", "-"]}

@@ -102,7 +102,7 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
         segmentations=segmentations,
         features=pd.DataFrame(index=segmentations.index),
         studies=studies,
-        targets=[name for name in targets if name in studies],
+        targets=[name for name in targets if name in studies.select_dtypes("number")],
         problems=problems,
         odd_cells=odd,
         label_readings=readings,

@@ -111,6 +111,7 @@ def read_manifest(
     problems += _misplaced(path.name, patients, {name: texts[name] for name in files})
     problems += _misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
     problems += _other_images(path.name, texts["image"])
+    problems += _several_lesions(path.name, table)
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
@@ -146,7 +147,7 @@ def read_manifest(
         segmentations=segmentations,
         features=features,
         studies=cases,
-        targets=[name for name in targets if name in cases],
+        targets=[name for name in targets if name in label_columns],
         problems=problems,
         disagreements=disagreements,
         odd_cells=odd,
@@ -300,6 +301,17 @@ def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
+
+
+def _several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
+    """Columns of a second lesion in a row, or a second image, which nothing reads."""
+    numbered = [
+        name for name in map(str, rows) if re.fullmatch(r"(mask|name|image)[\W_]*\d+\W*", name.casefold())
+    ]
+    for name in numbered:
+        if count := int((_texts(rows, name) != "").sum()):
+            found = f"its column '{name}' is not read, and is filled in {counted(count, 'row')}"
+            yield Problem(table, found, "write a row a lesion, with its mask", "several lesions in a row")
 
 
 def _starts(text: str) -> set[str]:

@@ -164,7 +164,9 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path).reset_index(drop=True).astype(object)
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None and name not in frame]  # are columns too
+    frame = frame.reset_index(named).reset_index(drop=True).astype(object)
     return frame.where(frame.notna(), "")
 
 
