@@ -10,7 +10,7 @@ from bcbm.cohort.overrides import SURE, unsure_names
 from bcbm.cohort.position import NEAR_MIDLINE
 from bcbm.cohort.table import LESIONS, UNLABELLED
 from bcbm.errors import Problem
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 BURDEN = 0.1  # a patient with more than this part of the lesions rules a pooled figure,
 UNEVEN = 3  # if these are more than so many times as many as the others have on average
@@ -20,6 +20,8 @@ MOST = 0.5  # part of the brain that no lesion takes
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
+NAMED = 5  # studies that a note names
+_NOTHING_DRAWN = "nothing to do if none was drawn", "study without segmentation"
 _NOT_LESIONS = {
     "structure": "an organ at risk",
     "cavity": "a resection cavity",
@@ -79,15 +81,24 @@ def burden(table: pd.DataFrame) -> list[dict[str, object]]:
     ]
 
 
+def lone_studies(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
+    """One of all studies that have no segmentation, so that nothing of them enters."""
+    if alone := _without_segmentation(download, table):
+        found = f"{counted(len(alone), 'study', 'studies')} without a segmentation: {listed(alone, NAMED)}"
+        yield Problem(download.clinical, found, *_NOTHING_DRAWN)
+
+
+def _without_segmentation(download: Download, table: pd.DataFrame) -> list[str]:
+    return sorted(set(download.studies["study_id"]) - set(table["study_id"]))
+
+
 def _is_lesion(table: pd.DataFrame) -> pd.Series:
     return table["category"].isin(LESIONS)
 
 
 def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
-    for study in sorted(set(download.studies["study_id"]) - set(table["study_id"])):
-        yield Problem(
-            study, "has no segmentation", "nothing to do if none was drawn", "study without segmentation"
-        )
+    for study in _without_segmentation(download, table):
+        yield Problem(study, "has no segmentation", *_NOTHING_DRAWN)
     values = "original_shape_VoxelVolume" in download.features
     blank = pd.Series(download.features.isna().all(axis=1).to_numpy(), table.index) & table["in_workbook"]
     for lesion in table.loc[blank & values, "lesion_id"]:

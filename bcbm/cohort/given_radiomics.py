@@ -1,6 +1,7 @@
 """Radiomics that were extracted elsewhere, from any table with PyRadiomics' names."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -10,8 +11,10 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
+from bcbm.cohort.formats.manifest import is_other_sequence
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
+from bcbm.system.words import counted
 
 SETTINGS = ("diagnostics_Versions_PyRadiomics", "diagnostics_Configuration_Settings")
 _LABEL = re.compile(r"'label': \d+,? ?")  # a setting that tells lesions apart
@@ -29,7 +32,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
         InputError: the table cannot be read, has no feature, or does not say whose its rows are.
     """
     odd = list(download.odd_cells)
-    of_lesions = {"study", "name", "mask"}
+    of_lesions = {"study", "name", "mask", "image"}
     table = read_rows(
         path, used=lambda heading: heading.startswith(FEATURE) or heading.lower() in of_lesions, odd=odd
     )
@@ -61,6 +64,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
     for number in keys.index[~again & ~keys.isin(own)]:
         found, remedy = f"no lesion is {keys[number]}", "correct it; the row is not used"
         problems.append(Problem(f"{path.name} row {number}", found, remedy, "radiomics of no lesion"))
+    problems += _other_images(path.name, table, rows.set_axis(own, axis=0), keys)
     numbers = pd.DataFrame({str(name): read_numbers(table[name], path.name, odd) for name in columns})
     features = numbers.set_axis(keys, axis=0)[~again.to_numpy()].reindex(own).reset_index(drop=True)
     rows = rows.assign(in_workbook=features.notna().any(axis=1).to_numpy())
@@ -77,6 +81,32 @@ def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:
                 found, remedy = f"its rows have {kinds} different {column}", "extract all of them in one way"
                 problems.append(Problem(name, found, remedy, "radiomics of several settings"))
     return problems
+
+
+def _other_images(
+    name: str, table: pd.DataFrame, lesions: pd.DataFrame, keys: pd.Series
+) -> Iterator[Problem]:
+    """That rows were made of the image of another lesion, or of another sequence, by the file that
+    PyRadiomics' command line writes into them.
+
+    Args:
+        name: of the file.
+        table: as read.
+        lesions: those of the cohort, by the key of their row.
+        keys: of the rows.
+    """
+    if "image" not in table:
+        return
+    depth = _telling(lesions["image_path"])
+    images = {key: _last(depth, path) for key, path in lesions["image_path"].items() if path}
+    given = table["image"].map(partial(_last, depth))
+    own = keys.map(images)
+    other = given.isin(list(images.values())) | given.map(is_other_sequence)
+    if len(odd := given.index[own.notna() & (given != own) & other]):
+        found = f"{counted(len(odd), 'row')} made of another image, such as row {odd[0]}: {given[odd[0]]}, "
+        found += f"and the lesion's is {own[odd[0]]}"
+        remedy = "extract them from the lesion's own image; they are used as they are"
+        yield Problem(name, found, remedy, "radiomics of another image")
 
 
 def _last(depth: int, path: object) -> str:

@@ -12,7 +12,13 @@ from rich.markup import escape
 
 from bcbm.cohort.acquisition import NAMED, patient_groups, require_column, several_names
 from bcbm.cohort.exclusions import stand_ins
-from bcbm.cohort.findings import borrowed_images, borrowed_masks, doubtful_masks, doubtful_studies
+from bcbm.cohort.findings import (
+    borrowed_images,
+    borrowed_masks,
+    doubtful_masks,
+    doubtful_studies,
+    lone_studies,
+)
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
 from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
@@ -109,6 +115,9 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
             "features.stable, features.harmonise and features.shells are of radiomics, and task.modalities "
         )
         warnings.warn(f"{text}has none", Note, stacklevel=3)
+    if "burden" in config.task.modalities and config.cohort.policy == "largest":
+        text = "task.modalities names burden, which counts lesions that enter: with cohort.policy=largest one"
+        warnings.warn(text, Note, stacklevel=3)
     if config.features.encoder and not card:
         text = "features.encoder makes deep_features, and task.modalities does not name them"
         warnings.warn(text, Note, stacklevel=3)
@@ -219,6 +228,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         raise InputError(*problems)
     report(table, problems, console)
     notes = [*cohort.notes, *converted(table, config.task.targets, config.cohort.labels)]
+    notes += lone_studies(cohort.download, table)
     _print("note", notes, console)
     _list_unsure(table, config, cohort, console)
     enters = ~table["excluded"].to_numpy()

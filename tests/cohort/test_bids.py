@@ -237,6 +237,26 @@ def test_a_table_of_label_values_is_read_to_the_last_row_or_said(tmp_path):
     assert sum("dseg.tsv" in line and "index and name" in line for line in lines(download.problems)) == 1
 
 
+@pytest.mark.parametrize("name", ["dseg.tsv", "desc-mets_dseg.tsv", "sub-2/desc-mets_dseg.tsv"])
+def test_a_table_of_label_values_above_a_segmentation_names_its_values(tmp_path, name):
+    root = dataset(tmp_path / "bids")
+    labels = np.zeros((4, 4, 4))
+    labels[0, 0, :2], labels[2, 2, :2] = 1, 3
+    image(root / "sub-1" / "anat" / "sub-1_desc-mets_dseg.nii.gz", labels)
+    image(root / "sub-2" / "ses-a" / "anat" / "sub-2_ses-a_desc-mets_dseg.nii.gz", labels > 2)
+    image(root / "sub-2" / "ses-b" / "anat" / "sub-2_ses-b_desc-mets_dseg.nii.gz", 2 * labels)
+    (root / name).write_text("index\tname\n1\tedema\n2\tleft-frontal\n3\tright-frontal\n")
+    (root / "run-7_dseg.tsv").write_text("index\tname\n1\tof another run\n")
+    download = read_bids(root)
+    rows = download.segmentations.groupby("study_id")["name"].apply(list).to_dict()
+    first = ["mets-1", "mets-3"] if "sub-2" in name else ["edema", "right-frontal"]
+    assert rows == {"sub-1": first, "sub-2_ses-a": ["edema"], "sub-2_ses-b": ["left-frontal"]}
+    (root / name).write_text("index\tname\n3\tright-frontal\n")
+    said = [line for line in lines(read_bids(root).problems) if "holds none of the lesions of" in line]
+    assert ["sub-2_ses-a" in line for line in said] == [True, False]
+    assert all(name.rpartition("/")[2] in line for line in said)
+
+
 def test_levels_described_in_words_of_the_field_are_what_they_say_and_others_are_said(tmp_path):
     root = dataset(tmp_path / "bids", "participant_id\tER\tPR\nsub-1\t0\t0\nsub-2\t1\t1\n")
     image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")

@@ -1,6 +1,7 @@
 """One's own patients on the way to a table of lesions: several sites, what a person leaves out, radiomics."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,10 +10,10 @@ from layouts import write_bids, write_manifest
 from rich.console import Console
 
 from bcbm.cohort.download import Download
-from bcbm.cohort.formats.tcia import read_download
+from bcbm.cohort.formats.tcia import RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.given_radiomics import with_radiomics
 from bcbm.config.compose import compose
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
 from bcbm.preparation.prepare import prepare
 
 QUIET = Console(quiet=True)
@@ -130,6 +131,36 @@ def test_radiomics_by_the_file_of_a_mask_are_of_that_mask_alone(tmp_path):
     assert means[[0, 3]].tolist() == [1, 3] and means[[1, 2, 4]].isna().all()
     said = "\n".join(map(str, download.problems))
     assert all(fact in said for fact in ("b/x: its mask is that of other lesions", "c/x: its mask", "row 5"))
+
+
+def test_radiomics_of_another_image_than_the_lesions_are_said(tmp_path):
+    places = [f"/here/P{number}/ses-1" for number in range(5)]
+    masks = {"mask_path": [f"{place}/mask.nii.gz" for place in places]}
+    images = {"image_path": [f"{place}/t1c.nii.gz" for place in places]}
+    rows = pd.DataFrame({"study_id": list("abcde"), "name": "x", **masks, **images, "mask_value": 0})
+    blank = Download(tmp_path, "", tmp_path, True, rows, pd.DataFrame(index=rows.index), pd.DataFrame(), [])
+    given = [f"D:\\P{number}\\ses-1\\t1c.nii.gz" for number in range(5)]
+    given[1], given[3], given[4] = given[2], "D:\\P3\\ses-1\\flair.nii.gz", "D:\\P4\\ses-1\\normalised.nii.gz"
+    table = pd.DataFrame({"Image": given, "Mask": masks["mask_path"], "original_firstorder_Mean": range(5)})
+    table.to_csv(path := tmp_path / "features.csv", index=False)
+    (line,) = map(str, with_radiomics(blank, path).problems)
+    assert all(fact in line for fact in ("features.csv: 2 rows", "row 3: ", "P2/", "P1/"))
+
+
+def test_a_study_that_has_lost_its_masks_is_counted(table_cohort, tmp_path, capsys):
+    root = shutil.copytree(table_cohort, tmp_path / "cohort")
+    book, sheet = RADIOMICS_WORKBOOK
+    rows = pd.read_excel(root / book, sheet_name=sheet)
+    lost = sorted(rows["FilenamePrefix"].unique())[:7]
+    rows[~rows["FilenamePrefix"].isin(lost)].to_excel(root / book, sheet_name=sheet, index=False)
+    prepare(compose(words(tmp_path, root)), Console(width=400))
+    assert f"7 studies without a segmentation: {lost[0]}, " in capsys.readouterr().out
+
+
+def test_a_burden_of_one_lesion_a_patient_is_said(table_cohort, tmp_path):
+    more = ("task.modalities=[burden]", "model.kind=logistic_l2")
+    with pytest.warns(Note, match=r"burden.*cohort\.policy=largest"):
+        prepare(compose([*words(tmp_path, table_cohort, "cohort.policy=largest"), *more]), QUIET)
 
 
 def test_studies_keep_their_receptors_and_the_page_counts_the_patients_of_both(table_cohort, tmp_path):

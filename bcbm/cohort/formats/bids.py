@@ -80,7 +80,7 @@ def read_bids(root: Path, targets: Mapping[str, Target] = TARGETS, sequences: Se
     ]
     if not rows:
         remedy = "put sub-*_mask.nii.gz or sub-*_dseg.nii.gz beside the images or into derivatives"
-        raise InputError(Problem(str(root), "holds no mask of a lesion", remedy))
+        raise InputError(Problem(str(root), "holds no mask of a lesion", remedy), *problems)
     columns = ["study_id", "name", "image_path", "mask_path", "mask_value"]
     segmentations = pd.DataFrame(rows, columns=columns).sort_values(["study_id", "name"], ignore_index=True)
     for study in sorted(set(segmentations["study_id"]) - set(images)):
@@ -172,7 +172,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             continue
         name = "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
         is_mask = "_mask.nii" in path.name
-        named = {0: name} if is_mask else _named_values(path, problems, touching)
+        named = {0: name} if is_mask else _named_values(root, path, problems, touching)
         lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
         places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
     for study, folders in places.items():
@@ -200,11 +200,14 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
     return distinct
 
 
-def _named_values(path: Path, problems: list[Problem], touching: dict[Path, bool]) -> dict[int, str]:
-    """The label values of a segmentation and their names, from the table beside it or from its voxels; of
-    several in the voxels also whether any touch."""
-    stem = path.name.partition(".")[0]
-    if (table := path.with_name(f"{stem}.tsv")).is_file() and (names := _table_values(table, problems)):
+def _named_values(
+    root: Path, path: Path, problems: list[Problem], touching: dict[Path, bool]
+) -> dict[int, str]:
+    """The label values of a segmentation and their names, from the table beside it or from its voxels, with
+    the names of a table that it inherits; of several in the voxels without any also whether any touch."""
+    table = _inherited_table(root, path)
+    names = _table_values(table, problems) if table else {}
+    if table and table.name.partition(".")[0] == path.name.partition(".")[0] and names:
         return names
     try:
         image = nibabel.Nifti1Image.from_filename(path)
@@ -218,9 +221,27 @@ def _named_values(path: Path, problems: list[Problem], touching: dict[Path, bool
     if not labels:
         remedy = "write label values as whole numbers from 1 on"
         problems.append(Problem(str(path), "holds no label value", remedy, "segmentation without labels"))
+    elif table and names:  # of all segmentations below: not each has each value
+        if absent := not names.keys() & set(labels):
+            found, remedy = f"holds none of the lesions of {table}", "add its label values there, or nothing"
+            problems.append(Problem(str(path), found, remedy, "segmentation without labels"))
+        return {} if absent else {label: names[label] for label in labels if label in names}
     elif len(labels) > 1:
         touching[path] = _touch(voxels)
     return dict.fromkeys(labels, "")
+
+
+def _inherited_table(root: Path, path: Path) -> Path | None:
+    """The table of a segmentation's label values: the nearest in its folder or one above, up to the root,
+    that says nothing of its name (`desc-`, `run-`) which the segmentation's does not, as BIDS has it."""
+    own = set(_ENTITY.findall(f"_{path.name}"))
+    for folder in [path.parent, *path.parent.parents]:
+        tables = {table: set(_ENTITY.findall(f"_{table.name}")) for table in sorted(folder.glob("*dseg.tsv"))}
+        if fitting := [table for table, entities in tables.items() if entities <= own]:
+            return max(fitting, key=lambda table: len(tables[table]))
+        if folder == root:
+            return None
+    return None
 
 
 def _touch(voxels: np.ndarray) -> bool:
@@ -233,7 +254,7 @@ def _touch(voxels: np.ndarray) -> bool:
 
 
 def _table_values(table: Path, problems: list[Problem]) -> dict[int, str]:
-    """The label values of lesions and their names, from the table beside a segmentation."""
+    """The label values of lesions and their names, from the table of a segmentation."""
     rows = read_rows(table, used=lambda _: True, odd=[])
     if not {"index", "name"} <= set(rows):
         found = f"has the columns {', '.join(map(str, rows))}"

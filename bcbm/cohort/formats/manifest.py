@@ -295,12 +295,17 @@ def _misplaced(
 
 def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
     """That an image is of another sequence than the post-contrast T1, by its name."""
-    words = [set(re.split(r"[\W_]+", _stem(text).casefold())) for text in cells]
-    if odd := [place for place, own in enumerate(words) if own & _OTHERS and not own & POST]:
+    if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
         found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
         found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
+
+
+def is_other_sequence(image: str) -> bool:
+    """Whether the name of an image says that it is no post-contrast T1."""
+    words = set(re.split(r"[\W_]+", _stem(image).casefold()))
+    return bool(words & _OTHERS) and not words & POST
 
 
 def _several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
