@@ -343,10 +343,8 @@ def _doubts(image: Volume, brain: int) -> list[list[str]]:
         remedy = "look at the image: slices were written twice, or it was enlarged; sizes may be off"
         doubts.append([DOUBLED, text, remedy])
     if any(0.98 * 2**bits <= high < 2**bits for bits in (8, 16)) and (share := _wrapped(values)) > _WRAP[1]:
-        text = (
-            f"{share:.1%} of the steps in its brain are {_WRAP[0]:.0%} of its largest value, {high:.5g}, or "
-        )
-        text += "more: what lay above began again at 0"
+        text = f"{share:.1%} of the steps in its brain go over most of its range, to {high:.5g}: what lay "
+        text += "above began again at 0"
         doubts.append([WRAPPED, text, "convert it again, to numbers of more bits"])
     mean = float(np.sum(values, where=inside, dtype=np.float64) / brain)
     if high > _SPIKE * mean:

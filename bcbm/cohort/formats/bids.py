@@ -165,6 +165,8 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
     lesions: list[tuple[str, Path, str, int]] = []
     places: dict[str, set[str]] = {}
     touching: dict[Path, bool] = {}
+    known: dict[Path, list[Path]] = {}  # tables of label values by folder,
+    values: dict[Path | None, dict[int, str]] = {None: {}}  # and what each says
     for folder, path in _mask_files(root):
         entities = dict(_ENTITY.findall(path.name))
         words = [entities[name] for name in ("label", "desc") if name in entities]
@@ -172,7 +174,10 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             continue
         name = "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
         is_mask = "_mask.nii" in path.name
-        named = {0: name} if is_mask else _named_values(root, path, problems, touching)
+        table = None if is_mask else _inherited_table(root, path, known)
+        if table and table not in values:
+            values[table] = _table_values(table, problems)
+        named = {0: name} if is_mask else _named_values(path, table, values, problems, touching)
         lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
         places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
     for study, folders in places.items():
@@ -201,12 +206,15 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
 
 
 def _named_values(
-    root: Path, path: Path, problems: list[Problem], touching: dict[Path, bool]
+    path: Path,
+    table: Path | None,
+    values: Mapping[Path | None, dict[int, str]],
+    problems: list[Problem],
+    touching: dict[Path, bool],
 ) -> dict[int, str]:
     """The label values of a segmentation and their names, from the table beside it or from its voxels, with
     the names of a table that it inherits; of several in the voxels without any also whether any touch."""
-    table = _inherited_table(root, path)
-    names = _table_values(table, problems) if table else {}
+    names = values[table]
     if table and table.name.partition(".")[0] == path.name.partition(".")[0] and names:
         return names
     try:
@@ -231,14 +239,24 @@ def _named_values(
     return dict.fromkeys(labels, "")
 
 
-def _inherited_table(root: Path, path: Path) -> Path | None:
+def _inherited_table(root: Path, path: Path, known: dict[Path, list[Path]]) -> Path | None:
     """The table of a segmentation's label values: the nearest in its folder or one above, up to the root,
-    that says nothing of its name (`desc-`, `run-`) which the segmentation's does not, as BIDS has it."""
-    own = set(_ENTITY.findall(f"_{path.name}"))
+    that says nothing of its name (`desc-`, `run-`) which the segmentation's does not, as BIDS has it.
+
+    Args:
+        root: of the dataset.
+        path: of the segmentation.
+        known: the tables in a folder; those of further ones are added.
+    """
+
+    def entities(file: Path) -> set[tuple[str, str]]:
+        return set(_ENTITY.findall(f"_{file.name}"))
+
     for folder in [path.parent, *path.parent.parents]:
-        tables = {table: set(_ENTITY.findall(f"_{table.name}")) for table in sorted(folder.glob("*dseg.tsv"))}
-        if fitting := [table for table, entities in tables.items() if entities <= own]:
-            return max(fitting, key=lambda table: len(tables[table]))
+        if folder not in known:
+            known[folder] = sorted(folder.glob("*dseg.tsv"))
+        if fitting := [table for table in known[folder] if entities(table) <= entities(path)]:
+            return max(fitting, key=lambda table: len(entities(table)))
         if folder == root:
             return None
     return None
