@@ -164,7 +164,7 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
         yield values.map(text.format), (values < least) | (values > most)
     bounds = dict.fromkeys(FRACTIONS, (0.0, 1.0)) | dict.fromkeys(ENTROPIES, (0.0, MOST_BITS))
     for name, (least, most) in bounds.items():
-        text = f"{name} is {{:.3g}}, which lies between {least:g} and {most:g}"
+        text = f"{name} is {{:.3g}}; of any lesion it lies between {least:g} and {most:g}"
         yield f(name).map(text.format), (f(name) < least - DIGIT) | (f(name) > most + DIGIT)
     names = ("Minimum", "10Percentile", "Median", "90Percentile", "Maximum")
     levels = pd.concat([f(f"firstorder_{name}") for name in names], axis=1)
@@ -178,15 +178,16 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
 def _other_mean(f: Callable[[str], pd.Series]) -> tuple[pd.Series, pd.Series]:
     """Words of each row whose Mean is not that of its RootMeanSquared and Variance, and which rows are so.
 
-    Both are taken of grey levels to which all rows may have added the same (`voxelArrayShift`).
+    The root is taken of grey levels to which all rows may have added the same (`voxelArrayShift`).
     """
-    mean = (f("firstorder_RootMeanSquared") ** 2 - f("firstorder_Variance")).clip(lower=0) ** 0.5
-    mean -= (mean - f("firstorder_Mean")).median()
+    mean, tolerance = f("firstorder_Mean"), DIGIT * (1 + f("firstorder_Mean").abs())
+    size = (f("firstorder_RootMeanSquared") ** 2 - f("firstorder_Variance")).clip(lower=0) ** 0.5
+    added = (size - mean).median()
+    far = ((size - mean.abs()).abs() > tolerance) & ((size - added - mean).abs() > tolerance)
     words = [
-        f"Mean is {a:.5g}, and that of RootMeanSquared and Variance {b:.5g}"
-        for a, b in zip(f("firstorder_Mean"), mean, strict=True)
+        f"Mean is {a:.5g}, and by RootMeanSquared and Variance its size is {b:.5g}"
+        for a, b in zip(mean, size, strict=True)
     ]
-    far = (mean - f("firstorder_Mean")).abs() > DIGIT * (1 + f("firstorder_Mean").abs())
     return pd.Series(words, far.index), far
 
 

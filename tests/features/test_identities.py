@@ -55,8 +55,12 @@ def test_the_mean_is_that_of_the_other_features_whatever_was_added_to_all_grey_l
     exchanged = measured.rename(columns={mean: median, median: mean})
     problems = identity_problems(exchanged)
     assert problems and all("Mean is" in problem.found for problem in problems)
-    variance, added = measured["original_firstorder_Variance"], 2000
-    rows = ((measured[mean] + added) ** 2 + variance) ** 0.5
+    variance, levels = measured["original_firstorder_Variance"], measured[mean]
+    middle = levels.median()
+    centred = {mean: levels - middle, root: ((levels - middle) ** 2 + variance) ** 0.5}  # as z-scores are
+    few = [name for name in measured if "firstorder" not in name]
+    assert identity_problems(measured[few].assign(**centred, original_firstorder_Variance=variance)) == []
+    rows = ((levels + 2000) ** 2 + variance) ** 0.5
     factor = (rows / measured[root]) ** 2
     energies = {
         name: measured[name] * factor for name in measured if "firstorder" in name and name.endswith("Energy")
