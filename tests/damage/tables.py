@@ -1,4 +1,4 @@
-"""Workbooks, files of one's own, and folders that are not what they should be."""
+"""Workbooks and folders that are not what they should be."""
 
 from collections.abc import Sequence
 from pathlib import Path
