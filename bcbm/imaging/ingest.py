@@ -36,6 +36,10 @@ LIKE_DICOM = (
     ".gz",
     ".zip",
 )  # how the names of files end that hold images, packed or headless
+DISORDERED = (
+    "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
+    "missing; cohort.policy=one_session takes the lowest number"
+)
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
 
@@ -71,6 +75,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     plans = _plans(studies, headers.drawings, config)
     records = _work(plans, out, config, console)
     refused = _refused(records, reasons, headers, plans) + given.remarks
+    if disordered := key.disordered():
+        refused.append((listed(disordered), DISORDERED))
     if count := sum(path.suffix.lower() in LIKE_DICOM for path in rest):
         refused.append((counted(count, "file"), f"named {', '.join(LIKE_DICOM)} and no DICOM file: not read"))
     rows = [row for record in records for row in _rows(record)]
