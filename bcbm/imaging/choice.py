@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import identifier
+from bcbm.cohort.formats.manifest import DENYING
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import ALIKE, Series
@@ -53,10 +54,8 @@ _WORDS = {
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtract")
-# Before a word of contrast they deny it: no gad, ohne KM, o. KM.
-_DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
 _NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne"
-_DENYING, _AGENTLESS = frozenset(_DENIALS.split()), frozenset(_NO_AGENT.split())
+_AGENTLESS = frozenset(_NO_AGENT.split())
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
 _KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
@@ -161,7 +160,7 @@ def _weighting(series: Series, words: Sequence[str]) -> str:
 def _contrast(series: Series, words: Sequence[str], called: bool) -> str:
     """yes, no, or "" where nothing says whether a contrast agent was given."""
     pairs = set(pairwise(words))  # of w/o `tokens` leave two
-    denied = ("w", "o") in pairs or any(word in _DENYING and after in _WORDS["with"] for word, after in pairs)
+    denied = ("w", "o") in pairs or any(word in DENYING and after in _WORDS["with"] for word, after in pairs)
     if denied or set(words) & {"without", "wo"}:
         return "no"
     if set(words) & _WORDS["without"]:
