@@ -54,6 +54,9 @@ _WORDS = {
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtract")
+_AFTER = re.compile(
+    r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
+)  # no contrast
 _NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne"
 _AGENTLESS = frozenset(_NO_AGENT.split())
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
@@ -88,8 +91,8 @@ class Candidate:
     def __post_init__(self) -> None:
         self.words = tokens(self.series.description)
         self.weighting = _weighting(self.series, self.words)
-        plus = _PLUS.search(self.series.description.lower())
-        self.called = bool(plus) or bool(set(self.words) & _WORDS["with"])  # post-contrast, by its name
+        text = _AFTER.sub(" ", self.series.description.lower())
+        self.called = bool(_PLUS.search(text) or set(tokens(text)) & _WORDS["with"])  # post-contrast
         self.contrast = _contrast(self.series, self.words, self.called)
         self.refused = self.refused or _refused(self.series, self.words)
 
@@ -205,6 +208,17 @@ def choose(candidates: Sequence[Candidate]) -> str:
         return f"series {names} fit alike: two images of which one has to be named"
     best[0].chosen, best[0].why = True, _words_of(best[0])
     return ""
+
+
+def doubt(candidates: Sequence[Candidate]) -> str:
+    """That another series states a contrast agent and the one that is taken does not, in words; "" else."""
+    taken = [item for item in candidates if item.chosen and item.contrast != "yes"]
+    others = [item for item in candidates if item.contrast == "yes" and not (item.refused or _unfit(item))]
+    if not (taken and others):
+        return ""
+    names = listed([f"series {item.index}" for item in others], _SHOWN)
+    text = f"series {taken[0].index} is taken and does not state a contrast agent, which {names}"
+    return f"{text} does; look at it, or choose in ingest.series"
 
 
 def _interest(candidate: Candidate) -> tuple[bool, bool, int]:
