@@ -174,7 +174,7 @@ def borrowed_images(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[
         table: the lesion table, settled.
         keys: of the content of images and masks, by path.
     """
-    drawn = table[~table["excluded"]].drop_duplicates("image_path")
+    drawn = table[~table["excluded"]].drop_duplicates(["image_path", "study_id"])
     drawn = drawn[drawn["image_path"].isin(list(keys))]
     for _, same in drawn.groupby(["patient_id", drawn["image_path"].map(keys.get)]):
         first, *others = same["study_id"].drop_duplicates()

@@ -182,7 +182,7 @@ def plain_name(name: str) -> str:
             words.append(token)
         elif (token in _UNITS and before.isdecimal()) or (len(token) == 1 and before in ("tgt", "target")):
             words[-1] += token  # 1mm, 20gy, tgta
-        elif _TARGET_WORD.fullmatch(token):
+        elif _TARGET_WORD.fullmatch(token) or _OLDER.fullmatch(token):
             words.append(token)
         else:
             words += dict.fromkeys(piece.text for piece in _split(token))

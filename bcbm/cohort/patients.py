@@ -30,7 +30,7 @@ _WORDS = (
 _SESSION = re.compile(
     rf"(.*\d)(?:[a-e]|[\W_]*(?:{_WORDS}|(?:fu|follow[-_ ]?up)[-_ ]?\d*)|\s*[(\[].*[)\]])", re.IGNORECASE
 )
-_NUMBERED = re.compile(r"(.*\d)[\W_]+0*(\d)")  # or a number of one digit
+_NUMBERED = re.compile(r"(.*\d)[\W_]+0*(\d|(?:19|20)\d\d)")  # or a number of one digit, or a year
 
 
 def bare(identifier: str) -> str:
@@ -155,8 +155,8 @@ def _studies_twice(studies: pd.DataFrame) -> list[Problem]:
 
 
 def _sessions(download: Download) -> Iterator[Problem]:
-    """Patients whose ids differ in what names a session. A last number may count the patients of a site, too:
-    it names a session where there are more ids before it than numbers, and their labels agree."""
+    """Patients whose ids differ in what names a session. A last number or year may be of the patients of a
+    site, too: it names a session where there are more ids before it than numbers, and their labels agree."""
     patients = download.studies["patient_id"].astype(str)
     names = patients.drop_duplicates()
     stems = {name: bare(match[1] if (match := _SESSION.fullmatch(name)) else name) for name in names}

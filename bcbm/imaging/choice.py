@@ -4,12 +4,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import identifier
+from bcbm.cohort.formats.manifest import DENYING
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import ALIKE, Series
@@ -52,7 +54,11 @@ _WORDS = {
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtract")
-_AGENTLESS = {"", "no", "none", "n", "without", "0"}
+_AFTER = re.compile(
+    r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
+)  # no contrast
+_NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne"
+_AGENTLESS = frozenset(_NO_AGENT.split())
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
 _KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
@@ -85,7 +91,9 @@ class Candidate:
     def __post_init__(self) -> None:
         self.words = tokens(self.series.description)
         self.weighting = _weighting(self.series, self.words)
-        self.contrast = _contrast(self.series, self.words)
+        text = _AFTER.sub(" ", self.series.description.lower())
+        self.called = bool(_PLUS.search(text) or set(tokens(text)) & _WORDS["with"])  # post-contrast
+        self.contrast = _contrast(self.series, self.words, self.called)
         self.refused = self.refused or _refused(self.series, self.words)
 
     @property
@@ -152,20 +160,33 @@ def _weighting(series: Series, words: Sequence[str]) -> str:
     return "T1" if series.te <= _SHORT_TE and (series.tr <= _SHORT_TR or inverted) else "other"
 
 
-def _contrast(series: Series, words: Sequence[str]) -> str:
+def _contrast(series: Series, words: Sequence[str], called: bool) -> str:
     """yes, no, or "" where nothing says whether a contrast agent was given."""
-    plus = bool(_PLUS.search(series.description.lower())) or bool(set(words) & _WORDS["with"])
-    minus = bool(set(words) & _WORDS["without"])
-    if minus:
-        return "" if plus and not {"without", "wo"} & set(words) else "no"
-    return "yes" if plus or series.agent.lower() not in _AGENTLESS else ""
+    pairs = set(pairwise(words))  # of w/o `tokens` leave two
+    denied = ("w", "o") in pairs or any(word in DENYING and after in _WORDS["with"] for word, after in pairs)
+    if denied or set(words) & {"without", "wo"}:
+        return "no"
+    if set(words) & _WORDS["without"]:
+        return "" if called else "no"
+    return "yes" if called or _is_agent(series.agent) else ""
+
+
+def _is_agent(text: str) -> bool:
+    """Whether a header's agent is one, or its dose.
+
+    Example:
+        >>> [_is_agent(text) for text in ("Gadovist", "7.5 ml", "0 ml", "N/A", "NO CONTRAST", "")]
+        [True, True, False, False, False, False]
+    """
+    words = set(re.findall(r"[a-z/]*[a-z]|[1-9]", text.lower())) - {"ml"}
+    return bool(words) and not words & _AGENTLESS
 
 
 def choose(candidates: Sequence[Candidate]) -> str:
     """Mark the post-contrast T1 of a study as chosen.
 
-    Preferred are series that masks are drawn on, then original ones, 3D ones, finer ones. Without a mask
-    drawn on it, a series has to say that a contrast agent was given.
+    Preferred are series that masks are drawn on, then those called post-contrast, original ones, 3D ones,
+    finer ones. Without a mask drawn on it, a series has to say that a contrast agent was given.
 
     Returns:
         Why there is none, in words; "" where there is one.
@@ -189,6 +210,17 @@ def choose(candidates: Sequence[Candidate]) -> str:
     return ""
 
 
+def doubt(candidates: Sequence[Candidate]) -> str:
+    """That another series states a contrast agent and the one that is taken does not, in words; "" else."""
+    taken = [item for item in candidates if item.chosen and item.contrast != "yes"]
+    others = [item for item in candidates if item.contrast == "yes" and not (item.refused or _unfit(item))]
+    if not (taken and others):
+        return ""
+    names = listed([f"series {item.index}" for item in others], _SHOWN)
+    text = f"series {taken[0].index} is taken and does not state a contrast agent, which {names}"
+    return f"{text} does; look at it, or choose in ingest.series"
+
+
 def _interest(candidate: Candidate) -> tuple[bool, bool, int]:
     """The order in which a person wants to know why a series is not taken."""
     return (not candidate.drawings, candidate.weighting != "T1", candidate.index)
@@ -206,11 +238,12 @@ def _unfit(candidate: Candidate) -> str:
     return ""
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, bool, bool, float]:
+def _rank(candidate: Candidate) -> tuple[bool, bool, bool, bool, bool, float]:
     series = candidate.series
     return (
         candidate.drawings > 0,
         candidate.contrast == "yes",
+        candidate.called,  # an agent may be written into all series of a study
         "DERIVED" not in series.image_type,
         series.acquisition == "3D",
         -candidate.finest,

@@ -15,7 +15,7 @@ from bcbm.cohort.targets import known_targets
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.imaging import brain as brains
-from bcbm.imaging.choice import Candidate, choose, choose_named, described, listing
+from bcbm.imaging.choice import Candidate, choose, choose_named, described, doubt, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
 from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
@@ -36,6 +36,10 @@ LIKE_DICOM = (
     ".gz",
     ".zip",
 )  # how the names of files end that hold images, packed or headless
+DISORDERED = (
+    "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
+    "missing; cohort.policy=one_session takes the lowest number"
+)
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
 
@@ -71,6 +75,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     plans = _plans(studies, headers.drawings, config)
     records = _work(plans, out, config, console)
     refused = _refused(records, reasons, headers, plans) + given.remarks
+    if disordered := key.disordered():
+        refused.append((listed(disordered), DISORDERED))
     if count := sum(path.suffix.lower() in LIKE_DICOM for path in rest):
         refused.append((counted(count, "file"), f"named {', '.join(LIKE_DICOM)} and no DICOM file: not read"))
     rows = [row for record in records for row in _rows(record)]
@@ -142,11 +148,13 @@ def _headers(files: Sequence[Path], config: Config, console: Console) -> Scan:
 
 
 def _chosen(headers: Scan, key: Key, config: Config) -> tuple[dict[str, list[Candidate]], dict[str, str]]:
-    """The series of every study, marked where they are taken, and by study why none is."""
+    """The series of every study, marked where they are taken; by study why none is, or one is in doubt."""
     studies = _candidates(headers, key)
     if config.ingest.series:
         return studies, choose_named(Path(config.ingest.series).expanduser(), studies)
-    return studies, {study: reason for study, items in studies.items() if (reason := choose(items))}
+    return studies, {
+        study: reason for study, items in studies.items() if (reason := choose(items) or doubt(items))
+    }
 
 
 def _say_refused(refused: Sequence[tuple[str, str]], faces: str, console: Console) -> None:

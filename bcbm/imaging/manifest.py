@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.manifest import POST
+from bcbm.cohort.formats.manifest import POST, is_post
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import files_below, write_whole
@@ -170,7 +170,7 @@ class _Group(NamedTuple):
     @property
     def chosen(self) -> list[Path]:
         """The image that is taken, if it is one."""
-        post = [path for path in self.images if _words(path) & POST]
+        post = [path for path in self.images if is_post(_parts(path))]
         return post if len(self.images) > 1 else self.images
 
     @property
@@ -216,8 +216,12 @@ def _own(path: Path) -> str:
     return _stem(path).removeprefix(path.parent.name) or _stem(path)
 
 
+def _parts(path: Path) -> list[str]:
+    return re.split(r"[\W_]+", unicodedata.normalize("NFC", _own(path)).lower())
+
+
 def _words(path: Path) -> set[str]:
-    words = re.split(r"[\W_]+", unicodedata.normalize("NFC", _own(path)).lower())
+    words = _parts(path)
     return {*words, *(word.rstrip("0123456789") for word in words)}  # gtv1 is a gtv
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +55,18 @@ class Key:
             "days": {name: (day - first[who]).days if day else None for name, (who, day) in days.items()},
             "year": {name: day.year if day and year else None for name, (_, day) in days.items()},
         }
+
+    def disordered(self) -> list[str]:
+        """The patients whose studies' numbers do not follow their dates, or lack one of several."""
+        dates: dict[str, dict[int, date | None]] = {}
+        for patient, study, text in self.rows.values():
+            dates.setdefault(patient, {})[int(study.rpartition("-")[2])] = _date(text)
+        inside = {patient: [own[number] for number in sorted(own)] for patient, own in dates.items()}
+        return sorted(
+            patient
+            for patient, own in inside.items()
+            if len(own) > 1 and (None in own or any(a > b for a, b in pairwise(own) if a and b))
+        )
 
 
 def key_file(out: Path) -> Path:

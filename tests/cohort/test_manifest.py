@@ -235,15 +235,18 @@ def test_studies_that_bear_the_name_of_another_patient_are_said_unless_it_is_a_n
     assert all(word in line for word in ("study", "2 rows", "row 2", "A1", "A2-1"))
 
 
-def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path):
+@pytest.mark.parametrize(
+    "other", ["FLAIR_ss", "t1_pre_contrast", "T1-without-Gd", "t1_ohne_KM", "t1_precontrast"]
+)
+def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
     root = tmp_path / "own"
-    files = ["a/t1c.nii.gz", "b/t1c_reg_flair.nii.gz", "c/t1.nii.gz", "d/FLAIR_ss.nii.gz"]
+    files = ["a/t1c.nii.gz", "b/t1c_reg_flair.nii.gz", "c/t1.nii.gz", f"d/{other}.nii.gz"]
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).touch()
     rows = [f"{file[0]},{file},x,+" for file in files]
     (line,) = lines(read_manifest(written(root, "\n".join(["patient,image,name,ER", *rows]) + "\n")).problems)
-    assert "1 row is" in line and "row 5: d/FLAIR_ss.nii.gz" in line
+    assert "1 row is" in line and f"row 5: d/{other}.nii.gz" in line
 
 
 @pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])

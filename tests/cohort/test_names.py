@@ -294,6 +294,8 @@ def test_a_real_name_says_the_same_in_words_of_the_field():
         ("Brain Stem", "brainstem"),
         ("Plan1_TgtA_22Gy80", "plan-1-tgta-22gy-80"),
         ("12", "lesion"),
+        ("Old GTV L frontal", "old-gtv-l-frontal"),
+        ("GTV_prev_Schmidt", "gtv-prev"),
     ],
 )
 def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):

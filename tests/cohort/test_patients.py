@@ -246,9 +246,10 @@ def test_sessions_in_the_place_of_patients_are_said(ids, said, tmp_path):
     assert len(texts) == bool(said) and said in "".join(texts)
 
 
-def test_a_last_number_of_ids_whose_labels_disagree_counts_patients(tmp_path):
+@pytest.mark.parametrize("last", [(1, 2), (2019, 2020)])
+def test_a_last_number_or_year_of_ids_whose_labels_disagree_counts_patients(tmp_path, last):
     read = read_download(download(tmp_path, ROWS, LABELS))
-    ids = [f"{site}-{number}" for site in range(11, 19) for number in (1, 2)]
+    ids = [f"{site}-{number}" for site in range(11, 19) for number in last]
     for labels, said in ((site // 2 % 2 for site in range(16)), True), ((n % 2 for n in range(16)), False):
         table = {"study_id": [f"{name}-0" for name in ids], "patient_id": ids, "ER": [*map(float, labels)]}
         settled, _ = same_patients(replace(read, studies=pd.DataFrame(table), targets=["ER"]), "ask")

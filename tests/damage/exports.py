@@ -83,6 +83,11 @@ def _(root: Path) -> None:
     each(root, lambda number, item: setattr(item, "BurnedInAnnotation", "YES"))
 
 
+@kind("a series whose name denies a contrast agent", "P00", "without contrast agent", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "SeriesDescription", "AX T1 NON-CONTRAST"))
+
+
 @kind("a slice whose pixels are cut short", "P00", "cannot be read", **STUDY)
 def _(root: Path) -> None:
     path = slices(root)[5]

@@ -7,9 +7,9 @@ from layouts import write_manifest
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
 from damage.given import LESIONS, PATIENTS, edit
-from damage.kind import SAID, kind
+from damage.kind import IMAGES, SAID, kind
 
-PATIENT = "BCBM-RadioGenomics-1"
+PATIENT, NEXT = "BCBM-RadioGenomics-1", "BCBM-RadioGenomics-2"  # the second has two lesions
 OTHER, SESSION = "BCBM-RadioGenomics-5-0", f"{PATIENT}-1"  # with the labels of the first patient, but HER2
 
 
@@ -47,4 +47,21 @@ def _(root: Path) -> list[str]:
     rows = table.drop_duplicates("patient")
     others = table[table.duplicated("patient")].set_index("patient")["mask"]
     rows.assign(mask_2=rows["patient"].map(others).fillna("")).to_csv(path, index=False)
+    return [f"cohort.root={path.parent}"]
+
+
+@kind(
+    "two studies that name one image",
+    f"{NEXT}-0",
+    f"{NEXT}-1",
+    "its image is that of",
+    end=SAID,
+    words=IMAGES,
+)
+def _(root: Path) -> list[str]:
+    path = write_manifest(read_download(root), root.parent / "own")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    later = table["patient"].eq(NEXT) & table.duplicated("patient")
+    table.loc[later, "study"] = f"{NEXT}-1"
+    table.to_csv(path, index=False)
     return [f"cohort.root={path.parent}"]

@@ -138,6 +138,13 @@ def test_labels_of_primary_tumours_among_those_of_metastases_are_said(tmp_path, 
     assert any("'specimen'" in text and "primary tumour" in text for text in remarks) == said
 
 
+@pytest.mark.parametrize(("cells", "said"), [(["", "yes", ""], True), (["no", "no", "no"], False)])
+def test_a_column_that_leaves_patients_out_is_said_without_a_word_of_it(tmp_path, cells, said):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], "Exclude": cells}
+    remarks = [text for _, text in given(tmp_path / "l.csv", rows).remarks]
+    assert any("'Exclude'" in text and "cohort.exclude" in text for text in remarks) == said
+
+
 def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):
     patients = {"7": "P001", "007": "P002", "8": "P003"}
     rows = {"MRN": ["7", "07", "8"], "ER": ["+", "-", "+"]}

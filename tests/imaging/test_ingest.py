@@ -390,6 +390,17 @@ def test_a_later_export_adds_its_studies_and_nobody_gets_another_name(copied, tm
     assert manifest(out).equals(table.assign(days=days.astype(str))), "its rows, with their labels, stay"
 
 
+@pytest.mark.parametrize("date", ["20180101", ""])
+def test_studies_whose_numbers_do_not_follow_their_dates_are_said(tmp_path, date):
+    common = {"patient": "MRN-1", "SeriesDescription": "T1 +C"}
+    write_series(tmp_path / "new" / "t1", study=generate_uid(), StudyDate="20200101", **common)
+    assert "follow their dates" not in run(tmp_path / "new", tmp_path / "out")
+    write_series(tmp_path / "old" / "t1", study=generate_uid(), StudyDate=date, **common)
+    text = run(tmp_path / "old", tmp_path / "out")
+    assert "P001: the numbers of the studies do not follow their dates" in text
+    assert "MRN" not in text
+
+
 def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_wrote_counts(
     copied, tmp_path
 ):

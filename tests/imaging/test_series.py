@@ -19,7 +19,7 @@ from scans import (
 )
 
 from bcbm.errors import InputError
-from bcbm.imaging.choice import Candidate, choose, choose_named, known_words, listing
+from bcbm.imaging.choice import Candidate, choose, choose_named, doubt, known_words, listing
 from bcbm.imaging.volume import SeriesError, read_series
 
 
@@ -222,6 +222,43 @@ def test_the_post_contrast_t1_of_a_study_is_chosen_and_every_other_has_its_reaso
     assert "no contrast" in reasons[2] and "before it: 5" in reasons[3] and "post-contrast T1" in reasons[4]
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        *({"SeriesDescription": f"AX T1 {words}"} for words in ("NON-CONTRAST", "W/O", "o. KM", "ohne KM")),
+        *({"SeriesDescription": f"AX T1 {words}"} for words in ("vor KM", "sans gado", "not enhanced")),
+        *(
+            {"SeriesDescription": "AX T1", "ProtocolName": name}
+            for name in ("BRAIN POST-OP", "Brain post SRS")
+        ),
+        *({"ContrastBolusAgent": text} for text in ("NO CONTRAST", "N/A", "None given", "0 ml", "-", "w/o")),
+    ],
+    ids=lambda tags: [*tags.values()][-1],
+)
+def test_a_contrast_agent_that_is_denied_was_not_given(tmp_path, tags):
+    (candidate,) = study_of(tmp_path, only={"SeriesDescription": "AX T1"} | tags)
+    assert "contrast agent" in choose([candidate]) and not candidate.chosen
+
+
+@pytest.mark.parametrize("agent", ["Gadovist", "7.5 ml", "GADOBUTROL 10 ML", "YES", "0.1 mmol/kg"])
+def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
+    (candidate,) = study_of(tmp_path, only={"SeriesDescription": "AX T1", "ContrastBolusAgent": agent})
+    assert choose([candidate]) == "" and candidate.chosen
+
+
+def test_a_series_called_post_contrast_counts_before_a_finer_one_of_which_only_the_agent_says_so(tmp_path):
+    candidates = study_of(
+        tmp_path,
+        fine={"SeriesDescription": "SAG MPRAGE", "ContrastBolusAgent": "Gadovist"},
+        called={
+            "SeriesDescription": "AX T1 POST",
+            "MRAcquisitionType": "2D",
+            "ContrastBolusAgent": "Gadovist",
+        },
+    )
+    assert choose(candidates) == "" and candidates[1].chosen
+
+
 def test_a_series_that_masks_are_drawn_on_counts_before_a_finer_one(tmp_path):
     candidates = study_of(
         tmp_path,
@@ -231,6 +268,16 @@ def test_a_series_that_masks_are_drawn_on_counts_before_a_finer_one(tmp_path):
     candidates[1].drawings = 1
     assert choose(candidates) == "" and candidates[1].chosen
     assert "masks are drawn on it" in candidates[1].why
+
+
+def test_a_drawing_on_another_series_than_the_contrasted_one_is_said(tmp_path):
+    candidates = study_of(
+        tmp_path, drawn={"SeriesDescription": "SAG MPRAGE"}, post={"SeriesDescription": "AX T1 POST GD"}
+    )
+    assert choose(candidates[1:]) == "" and doubt(candidates[1:]) == ""
+    candidates[1].chosen, candidates[0].drawings = False, 1
+    assert choose(candidates) == "" and candidates[0].chosen
+    assert "series 1" in doubt(candidates) and "series 2" in doubt(candidates)
 
 
 def test_a_list_of_an_earlier_export_chooses_no_other_series_of_as_many_slices(tmp_path):

@@ -70,12 +70,16 @@ def test_a_study_that_names_do_not_settle_is_said_and_left_out(tmp_path):
         "B/t1c.nii.gz",
         "C/t1c.nii.gz",
         "C/mask.nii.gz",
+        "D/t1_non_contrast.nii.gz",
+        "D/t1.nii.gz",
+        "D/mask.nii.gz",
     )
     rows, problems = named(tmp_path)
     assert [row[0] for row in rows] == ["C"]
     assert [(problem.where.rpartition("/")[2], problem.found) for problem in problems] == [
         ("A", "2 images, 0 of them post-contrast by name, and 1 mask"),
         ("B", "1 image, 1 of them post-contrast by name, and 0 masks"),
+        ("D", "2 images, 0 of them post-contrast by name, and 1 mask"),
     ]
 
 

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,10 @@ NOBODY = (  # no id of a patient, but a missing one, or of a row of totals or of
 POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
 )
-_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi"])  # of other sequences
+_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast"])
+# Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
+_DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
+DENYING = frozenset(_DENIALS.split())
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -293,6 +296,20 @@ def _misplaced(
             yield Problem(table, found, remedy, "row of another patient")
 
 
+def is_post(words: Sequence[str]) -> bool:
+    """Whether words of a file's name say that it is post-contrast: one of POST, which none before it denies.
+
+    Example:
+        >>> is_post(["t1", "gd"]), is_post(["t1", "without", "gd"]), is_post(["t1", "pre", "contrast"])
+        (True, False, False)
+    """
+    denying = DENYING | {"pre", "without", "wo"}
+    return any(
+        {word, word.rstrip("0123456789")} & POST and before not in denying
+        for before, word in pairwise(["", *words])
+    )
+
+
 def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
     """That an image is of another sequence than the post-contrast T1, by its name."""
     if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
@@ -304,8 +321,8 @@ def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
 
 def is_other_sequence(image: str) -> bool:
     """Whether the name of an image says that it is no post-contrast T1."""
-    words = set(re.split(r"[\W_]+", _stem(image).casefold()))
-    return bool(words & _OTHERS) and not words & POST
+    words = re.split(r"[\W_]+", _stem(image).casefold())
+    return bool({*words} & (_OTHERS | POST)) and not is_post(words)
 
 
 def _several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
