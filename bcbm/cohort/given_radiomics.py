@@ -11,7 +11,7 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
-from bcbm.cohort.formats.manifest import is_other_sequence
+from bcbm.cohort.formats.sequences import is_other_sequence
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted

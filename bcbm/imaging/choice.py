@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import identifier
-from bcbm.cohort.formats.manifest import DENYING
+from bcbm.cohort.formats.sequences import DENYING
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import ALIKE, Series

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.manifest import POST, is_post
+from bcbm.cohort.formats.sequences import POST, is_post
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import files_below, write_whole

@@ -11,34 +11,25 @@ feature.
 
 import hashlib
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, pairwise
+from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bcbm.cohort.cells import (
-    READERS,
-    OddCell,
-    digits_lost,
-    identifier,
-    made_a_date,
-    number,
-    read_numbers,
-    read_texts,
-)
+from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
 from bcbm.cohort.download import FEATURE, LABEL, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.tables import SUFFIXES, other_versions, read_rows, row_twice
+from bcbm.cohort.formats.manifest_rows import misplaced, other_images, require_ids, several_lesions
+from bcbm.cohort.formats.sequences import stem_of
+from bcbm.cohort.formats.tables import SUFFIXES, column_texts, other_versions, read_rows, row_twice
 from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
-from bcbm.system.words import counted
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
@@ -46,14 +37,6 @@ NOBODY = (  # no id of a patient, but a missing one, or of a row of totals or of
     *("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", "."),
     *("total", "sum", "mean", "average", "median", "sd", "gesamt", "summe", "mittelwert", "patient"),
 )
-# What names of files say of the images in them.
-POST = frozenset(
-    ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
-)
-_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast"])
-# Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
-_DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
-DENYING = frozenset(_DENIALS.split())
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -100,21 +83,21 @@ def read_manifest(
     if "patient" not in table or table.empty:
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
         raise InputError(Problem(str(path), found, "write a row a lesion, with the id of its patient"))
-    texts = {name: _texts(table, name) for name in (*COLUMNS, *(f"image_{name}" for name in sequences))}
+    texts = {name: column_texts(table, name) for name in (*COLUMNS, *(f"image_{name}" for name in sequences))}
     nobody = texts["patient"].str.casefold().isin(NOBODY)
     for row in table.index[nobody]:
         cell, remedy = texts["patient"][row], "write the patient there; the row is not read"
         found = f"no patient ('{cell}')" if cell else "no patient"
         problems.append(Problem(f"{path.name} row {row}", found, remedy, "row without patient"))
     table, texts = table[~nobody], {name: cells[~nobody] for name, cells in texts.items()}
-    _require_ids(path, table, texts)
+    require_ids(path, table, texts)
     patients, studies = texts["patient"], _study_ids(texts)
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
-    problems += _misplaced(path.name, patients, {name: texts[name] for name in files})
-    problems += _misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
-    problems += _other_images(path.name, texts["image"])
-    problems += _several_lesions(path.name, table)
+    problems += misplaced(path.name, patients, {name: texts[name] for name in files})
+    problems += misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
+    problems += other_images(path.name, texts["image"])
+    problems += several_lesions(path.name, table)
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(
@@ -193,35 +176,6 @@ def _is_file(name: str) -> bool:
     return name in ("image", "mask") or name.startswith(SEQUENCE)
 
 
-def _texts(table: pd.DataFrame, name: str) -> pd.Series:
-    """The cells of a column as text without blanks around them, "" where it is not there."""
-    cells = table[name] if name in table else pd.Series("", index=table.index)
-    return cells.map(identifier).astype(str)
-
-
-def _require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]) -> None:
-    """InputError for ids that hold what separates studies from lesions, or have lost digits."""
-    problems = []
-    for name in {"patient", "study"} & set(table):
-        cells = texts[name] if path.suffix == ".parquet" else table[name]  # Parquet keeps integers whole
-        for row, cell in cells.items():
-            if digits_lost(cell):
-                found = f"{name} '{cell}' is a number of which a spreadsheet has dropped digits"
-                remedy = "write the ids as text, from where they are whole"
-                problems.append(Problem(f"{path.name} row {row}", found, remedy))
-    for row, cell, text in zip(table.index, table["patient"], texts["patient"], strict=True):
-        if made_a_date(cell):
-            found = f"patient '{text}' is a date, which a spreadsheet makes of ids such as 1-2"
-            remedy = "write the ids as text, from where they are whole"
-            problems.append(Problem(f"{path.name} row {row}", found, remedy))
-    for name in ("patient", "study", "name"):
-        for row in texts[name].index[texts[name].str.contains("/", regex=False)]:
-            found, remedy = f"{name} '{texts[name][row]}' holds a slash", "write another sign"
-            problems.append(Problem(f"{path.name} row {row}", found, remedy))
-    if problems:
-        raise InputError(*problems)
-
-
 def _study_ids(texts: Mapping[str, pd.Series]) -> pd.Series:
     """The study of each row, which belongs to one patient: the patient's id goes before what lacks it."""
     patients, studies = texts["patient"], texts["study"]
@@ -244,16 +198,11 @@ def _names(texts: Mapping[str, pd.Series]) -> list[str]:
     for name, mask, value, image in zip(
         texts["name"], texts["mask"], texts["label_value"], texts["image"], strict=True
     ):
-        stem, other = _stem(mask).split("_"), _stem(image).split("_")
+        stem, other = stem_of(mask).split("_"), stem_of(image).split("_")
         shared = next((place for place, word in enumerate(stem) if word not in other[place : place + 1]), 0)
         written = "_".join(stem[shared:]).removeprefix("mask_")
         names.append(name or (f"{written}-{value}" if value else written) or "lesion")
     return names
-
-
-def _stem(text: str) -> str:
-    name = text.replace("\\", "/").rpartition("/")[2]
-    return name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _place(path: Path, text: str) -> Path:
@@ -270,76 +219,6 @@ def _files(path: Path, column: str, cells: pd.Series, problems: list[Problem]) -
         found, remedy = f"{column} {text} is not there", "put it there, or correct the row"
         problems.append(Problem(f"{path.name} row {rows[0]}", found, remedy, "file that is not there"))
     return [str(places[text]) if text and places[text].exists() else "" for text in cells]
-
-
-def _misplaced(
-    table: str, patients: pd.Series, texts: Mapping[str, pd.Series], letters: bool = False
-) -> Iterator[Problem]:
-    """One a column of files or studies with folders or names that begin with the id of another patient, none
-    with that of its own. What every file is called (`<study>/1.nii.gz`) is nobody's name; with `letters` ids
-    that are numbers do not count: a study 12-3 may be a date."""
-    names = {
-        name.casefold(): name for name in patients.unique() if not letters or re.search("[^\\W\\d_]", name)
-    }
-    for column, cells in texts.items():
-        starts = [_starts(text) for text in cells]
-        everywhere = set.intersection(*starts) if starts else set()
-        bearers = [
-            (row, own, text, [names[start] for start in sorted((begins & names.keys()) - everywhere)])
-            for row, own, text, begins in zip(cells.index, patients, cells, starts, strict=True)
-        ]
-        if odd := [line for line in bearers if line[3] and line[1] not in line[3]]:
-            row, own, text, others = odd[0]
-            found = f"{column} of {counted(len(odd), 'row')} bears the name of another patient, such as "
-            found += f"row {row} of {own}: {text} ({', '.join(others)})"
-            remedy = "look whether a part of the table was sorted or moved without the rest"
-            yield Problem(table, found, remedy, "row of another patient")
-
-
-def is_post(words: Sequence[str]) -> bool:
-    """Whether words of a file's name say that it is post-contrast: one of POST, which none before it denies.
-
-    Example:
-        >>> is_post(["t1", "gd"]), is_post(["t1", "without", "gd"]), is_post(["t1", "pre", "contrast"])
-        (True, False, False)
-    """
-    denying = DENYING | {"pre", "without", "wo"}
-    return any(
-        {word, word.rstrip("0123456789")} & POST and before not in denying
-        for before, word in pairwise(["", *words])
-    )
-
-
-def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
-    """That an image is of another sequence than the post-contrast T1, by its name."""
-    if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
-        found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
-        found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
-        remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
-        yield Problem(table, found, remedy, "image of another sequence")
-
-
-def is_other_sequence(image: str) -> bool:
-    """Whether the name of an image says that it is no post-contrast T1."""
-    words = re.split(r"[\W_]+", _stem(image).casefold())
-    return bool({*words} & (_OTHERS | POST)) and not is_post(words)
-
-
-def _several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
-    """Columns of a second lesion in a row, or a second image, which nothing reads."""
-    numbered = [
-        name for name in map(str, rows) if re.fullmatch(r"(mask|name|image)[\W_]*\d+\W*", name.casefold())
-    ]
-    for name in numbered:
-        if count := int((_texts(rows, name) != "").sum()):
-            found = f"its column '{name}' is not read, and is filled in {counted(count, 'row')}"
-            yield Problem(table, found, "write a row a lesion, with its mask", "several lesions in a row")
-
-
-def _starts(text: str) -> set[str]:
-    """What folders and the name of a file begin with, up to a sign between words."""
-    parts = re.split(r"[\\/]", text.casefold())
-    return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
 
 
 def _shared(
@@ -417,7 +296,7 @@ def _studies(
     for name in table.columns:
         own = name.startswith((FEATURE, SEQUENCE)) or is_label_column(name, targets)
         if name not in used and not own:
-            columns[name] = _texts(table, name)
+            columns[name] = column_texts(table, name)
     frame = pd.DataFrame(columns, index=table.index)
     names = pd.Index(sorted(studies.unique()))
     rows: dict[str, object] = {"study_id": names}

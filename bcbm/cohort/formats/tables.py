@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from openpyxl import load_workbook
 
-from bcbm.cohort.cells import OddCell
+from bcbm.cohort.cells import OddCell, identifier
 from bcbm.cohort.formats.workbooks import read_workbook
 from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import unguarded
@@ -198,3 +198,9 @@ def text_rows(path: Path) -> pd.DataFrame:
             raise ValueError(text)
         row += [None] * (width - len(row))
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
+
+
+def column_texts(table: pd.DataFrame, name: str) -> pd.Series:
+    """The cells of a column as text without blanks around them, "" where it is not there."""
+    cells = table[name] if name in table else pd.Series("", index=table.index)
+    return cells.map(identifier).astype(str)

@@ -1,0 +1,86 @@
+"""What is wrong, or doubtful, about the rows of one's own table: ids, files of others, further lesions."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from bcbm.cohort.cells import digits_lost, made_a_date
+from bcbm.cohort.formats.sequences import is_other_sequence
+from bcbm.cohort.formats.tables import column_texts
+from bcbm.errors import InputError, Problem
+from bcbm.system.words import counted
+
+
+def require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]) -> None:
+    """InputError for ids that hold what separates studies from lesions, or have lost digits."""
+    problems = []
+    for name in {"patient", "study"} & set(table):
+        cells = texts[name] if path.suffix == ".parquet" else table[name]  # Parquet keeps integers whole
+        for row, cell in cells.items():
+            if digits_lost(cell):
+                found = f"{name} '{cell}' is a number of which a spreadsheet has dropped digits"
+                remedy = "write the ids as text, from where they are whole"
+                problems.append(Problem(f"{path.name} row {row}", found, remedy))
+    for row, cell, text in zip(table.index, table["patient"], texts["patient"], strict=True):
+        if made_a_date(cell):
+            found = f"patient '{text}' is a date, which a spreadsheet makes of ids such as 1-2"
+            remedy = "write the ids as text, from where they are whole"
+            problems.append(Problem(f"{path.name} row {row}", found, remedy))
+    for name in ("patient", "study", "name"):
+        for row in texts[name].index[texts[name].str.contains("/", regex=False)]:
+            found, remedy = f"{name} '{texts[name][row]}' holds a slash", "write another sign"
+            problems.append(Problem(f"{path.name} row {row}", found, remedy))
+    if problems:
+        raise InputError(*problems)
+
+
+def misplaced(
+    table: str, patients: pd.Series, texts: Mapping[str, pd.Series], letters: bool = False
+) -> Iterator[Problem]:
+    """One a column of files or studies with folders or names that begin with the id of another patient, none
+    with that of its own. What every file is called (`<study>/1.nii.gz`) is nobody's name; with `letters` ids
+    that are numbers do not count: a study 12-3 may be a date."""
+    names = {
+        name.casefold(): name for name in patients.unique() if not letters or re.search("[^\\W\\d_]", name)
+    }
+    for column, cells in texts.items():
+        starts = [_starts(text) for text in cells]
+        everywhere = set.intersection(*starts) if starts else set()
+        bearers = [
+            (row, own, text, [names[start] for start in sorted((begins & names.keys()) - everywhere)])
+            for row, own, text, begins in zip(cells.index, patients, cells, starts, strict=True)
+        ]
+        if odd := [line for line in bearers if line[3] and line[1] not in line[3]]:
+            row, own, text, others = odd[0]
+            found = f"{column} of {counted(len(odd), 'row')} bears the name of another patient, such as "
+            found += f"row {row} of {own}: {text} ({', '.join(others)})"
+            remedy = "look whether a part of the table was sorted or moved without the rest"
+            yield Problem(table, found, remedy, "row of another patient")
+
+
+def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
+    """That an image is of another sequence than the post-contrast T1, by its name."""
+    if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
+        found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
+        found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
+        remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
+        yield Problem(table, found, remedy, "image of another sequence")
+
+
+def several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
+    """Columns of a second lesion in a row, or a second image, which nothing reads."""
+    numbered = [
+        name for name in map(str, rows) if re.fullmatch(r"(mask|name|image)[\W_]*\d+\W*", name.casefold())
+    ]
+    for name in numbered:
+        if count := int((column_texts(rows, name) != "").sum()):
+            found = f"its column '{name}' is not read, and is filled in {counted(count, 'row')}"
+            yield Problem(table, found, "write a row a lesion, with its mask", "several lesions in a row")
+
+
+def _starts(text: str) -> set[str]:
+    """What folders and the name of a file begin with, up to a sign between words."""
+    parts = re.split(r"[\\/]", text.casefold())
+    return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}

@@ -1,0 +1,39 @@
+"""What the names of files say of the images in them: which sequence, and whether after contrast."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+POST = frozenset(
+    ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
+)
+_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast"])
+# Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
+_DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
+DENYING = frozenset(_DENIALS.split())
+
+
+def is_post(words: Sequence[str]) -> bool:
+    """Whether words of a file's name say that it is post-contrast: one of POST, which none before it denies.
+
+    Example:
+        >>> is_post(["t1", "gd"]), is_post(["t1", "without", "gd"]), is_post(["t1", "pre", "contrast"])
+        (True, False, False)
+    """
+    denying = DENYING | {"pre", "without", "wo"}
+    return any(
+        {word, word.rstrip("0123456789")} & POST and before not in denying
+        for before, word in pairwise(["", *words])
+    )
+
+
+def is_other_sequence(image: str) -> bool:
+    """Whether the name of an image says that it is no post-contrast T1."""
+    words = re.split(r"[\W_]+", stem_of(image).casefold())
+    return bool({*words} & (_OTHERS | POST)) and not is_post(words)
+
+
+def stem_of(text: str) -> str:
+    """The name of a file without its folders and `.nii` or `.nii.gz`."""
+    name = text.replace("\\", "/").rpartition("/")[2]
+    return name.removesuffix(".gz").removesuffix(".nii")
