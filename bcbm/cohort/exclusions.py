@@ -12,9 +12,19 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted, listed
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
-MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
+_MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
 _BY_HAND = "by hand: "  # how the reason of what a person has left out begins
 SHOWN = 3  # words of a column that a message names
+
+
+def marks(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """How often each word stands in the columns of a table that mark some of its rows as left out."""
+    counts = {
+        str(name): table[name].fillna("").astype(str).value_counts()
+        for name in table
+        if str(name).casefold() in _MARKS
+    }
+    return {name: words for name, words in counts.items() if len(words) > 1}
 
 
 def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
@@ -25,13 +35,11 @@ def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
         clinical: their table, for messages.
     """
     problems = []
-    for name in [name for name in studies if str(name).casefold() in MARKS]:
-        words = studies[name].fillna("").astype(str).value_counts()
-        if len(words) > 1:
-            said = [f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in words.items()]
-            text = f"its column '{name}' is not read: {listed(said, SHOWN)}"
-            remedy = "name what is left out in a table"
-            problems.append(Problem(clinical, text, f"{remedy}, cohort.exclude=FILE", "marks of exclusion"))
+    for name, words in marks(studies).items():
+        said = [f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in words.items()]
+        text = f"its column '{name}' is not read: {listed(said, SHOWN)}"
+        remedy = "name what is left out in a table, cohort.exclude=FILE"
+        problems.append(Problem(clinical, text, remedy, "marks of exclusion"))
     return problems
 
 

@@ -48,7 +48,8 @@ def validate_sites(folder: Path, console: Console) -> Validation | None:
     run = read_run(folder)
     with progress_bar(console, "working out figures of the sites"):
         lesions, split = prepare_as_fitted(run, config)
-        cohorts = [_site(number, run, config, lesions, split) for number in range(len(split.folds))]
+        read = _read(config, lesions)
+        cohorts = [_site(number, run, config, lesions, split, read) for number in range(len(split.folds))]
         validation: Validation = {
             "model": run.environment["identity"],
             "held_out": True,
@@ -68,8 +69,10 @@ def validate_sites(folder: Path, console: Console) -> Validation | None:
     return validation
 
 
-def _site(number: int, run: FinishedRun, config: Config, lesions: Lesions, split: Split) -> FrozenCohort:
-    """The site that a fold holds out, and what the fold's model says of its patients."""
+def _site(
+    number: int, run: FinishedRun, config: Config, lesions: Lesions, split: Split, read: set[str]
+) -> FrozenCohort:
+    """The site that a fold holds out, and what the fold's model, told by the columns `read`, says of it."""
     fold, rows = split.folds[number], split.rows(lesions.entering, number)
     training = lesions.among(np.sort(np.concatenate([rows["train"], rows["validation"]])))
     own = lesions.among(rows["test"])
@@ -84,7 +87,7 @@ def _site(number: int, run: FinishedRun, config: Config, lesions: Lesions, split
         {},
         described(training, targets),
         ranges_of(training),
-        lacking_columns(_read(config, lesions), own),
+        lacking_columns(read, own),
     )
 
 

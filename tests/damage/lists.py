@@ -76,8 +76,7 @@ def _(root: Path) -> list[str]:
     for mask in table["mask"]:
         (folder / mask).parent.mkdir()
         (folder / mask).touch()
-    table.to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, table)
 
 
 @kind("a patient of whose id a spreadsheet has made a date", "manifest.xlsx", "row 2", "date")
@@ -118,6 +117,12 @@ def _names(root: Path, line: str) -> list[str]:
     return [f"cohort.names={path}"]
 
 
+def _own(folder: Path, table: pd.DataFrame) -> list[str]:
+    """The words that read a table, once it is written, as one's own."""
+    table.to_csv(folder / "manifest.csv", index=False)
+    return [f"cohort.root={folder}"]
+
+
 def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:
     """A table of one's own, a lesion of each patient by its name and radiomics, and its folder."""
     books = [pd.read_excel(root / book, dtype=object) for book, _ in (CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK)]
@@ -143,8 +148,7 @@ def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
     table["patient"] = [f"BCBM-RadioGenomics-{1 + row // 2}{'ab'[row % 2]}" for row in range(len(table))]
-    table.to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, table)
 
 
 @kind("one study in other letters", "'P7-1', 'p7-1'", "one study", end=SAID, lost=4)
@@ -154,16 +158,14 @@ def _(root: Path) -> list[str]:
     table.loc[1, ["patient", "ER", "PR", "HER2"]] = table.loc[0, ["patient", "ER", "PR", "HER2"]]
     table.loc[:1, "study"] = ["P7-1", "p7-1"]
     table.loc[:1, "patient"] = "P7"
-    table.to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, table)
 
 
 @kind("a row of totals", "manifest.csv", f"row {PATIENTS + 2}", "'Total'", end=SAID, lost=LESIONS - PATIENTS)
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
     total = table.tail(1).assign(patient="Total", ER="50%")
-    pd.concat([table, total]).to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, pd.concat([table, total]))
 
 
 @kind(
@@ -177,8 +179,7 @@ def _(root: Path) -> list[str]:
 )
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
-    table.copy().assign(exclude=["yes"] + [""] * (PATIENTS - 1)).to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, table.copy().assign(exclude=["yes"] + [""] * (PATIENTS - 1)))
 
 
 @kind(
@@ -193,8 +194,7 @@ def _(root: Path) -> list[str]:
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
     specimens = ["primary"] + ["metastasis"] * (PATIENTS - 1)
-    table.copy().assign(specimen=specimens).to_csv(folder / "manifest.csv", index=False)
-    return [f"cohort.root={folder}"]
+    return _own(folder, table.copy().assign(specimen=specimens))
 
 
 @kind("a column to hold out that is not there", "split.holdout=scanner", "age", command="fit", words=FIT)

@@ -166,7 +166,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
     places: dict[str, set[str]] = {}
     touching: dict[Path, bool] = {}
     known: dict[Path, list[Path]] = {}  # tables of label values by folder,
-    values: dict[Path | None, dict[int, str]] = {None: {}}  # and what each says
+    values: dict[Path, dict[int, str]] = {}  # and what each says
     for folder, path in _mask_files(root):
         entities = dict(_ENTITY.findall(path.name))
         words = [entities[name] for name in ("label", "desc") if name in entities]
@@ -177,7 +177,8 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
         table = None if is_mask else _inherited_table(root, path, known)
         if table and table not in values:
             values[table] = _table_values(table, problems)
-        named = {0: name} if is_mask else _named_values(path, table, values, problems, touching)
+        names = values[table] if table else {}
+        named = {0: name} if is_mask else _named_values(path, table, names, problems, touching)
         lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
         places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
     for study, folders in places.items():
@@ -208,13 +209,12 @@ def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path
 def _named_values(
     path: Path,
     table: Path | None,
-    values: Mapping[Path | None, dict[int, str]],
+    names: dict[int, str],
     problems: list[Problem],
     touching: dict[Path, bool],
 ) -> dict[int, str]:
     """The label values of a segmentation and their names, from the table beside it or from its voxels, with
     the names of a table that it inherits; of several in the voxels without any also whether any touch."""
-    names = values[table]
     if table and table.name.partition(".")[0] == path.name.partition(".")[0] and names:
         return names
     try:
