@@ -131,8 +131,8 @@ def _run(
                 warnings.warn(text, Note, stacklevel=2)
             for line in outlook(config, lesions, split):
                 say(console, line)
-            if config.model.kind == "network":
-                from bcbm.data.loading import loading_plan
+            if config.model.kind == "network" and config.data.workers:
+                from bcbm.data.loading import loading_plan  # loads PyTorch, a second before the first fold
 
                 if sentence := loading_plan(config, beside).sentence:
                     say(console, sentence)

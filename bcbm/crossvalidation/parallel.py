@@ -19,6 +19,7 @@ from bcbm.system.pool import end, how_ended, start
 from bcbm.system.processes import Terminated, ending_signals, held_back, load_stack, terminable
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
+from bcbm.tracking import shared_modules
 
 if TYPE_CHECKING:
     from bcbm.config.schema import Config
@@ -28,8 +29,9 @@ Work = Callable[[int, Console], None]
 
 
 def fold_stack(config: "Config") -> list[str]:
-    """The modules that the processes of folds share, and those that the images of this configuration take."""
-    modules = list(STACK)
+    """The modules that the processes of folds share: the images of this configuration, and what follows it,
+    take some of their own."""
+    modules = [*STACK, *shared_modules(config)]
     if config.model.kind == "network" and "image" in config.task.modalities:
         modules.append(ENCODERS[config.model.encoder].build.partition(":")[0])
         if config.augment.where == "device":

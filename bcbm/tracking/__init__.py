@@ -43,6 +43,11 @@ class Tracker:
         self.folder, self.group, self.tags = folder, group[-LONGEST:], tags
 
     @classmethod
+    def modules(cls, config: "Config") -> tuple[str, ...]:
+        """What its folds import, which their processes can share."""
+        return ()
+
+    @classmethod
     def require(cls, config: "Config") -> None:
         """Refuse, before there is a folder, a service that is asked for and cannot be used.
 
@@ -78,6 +83,11 @@ def require_trackers(config: "Config") -> None:
     """
     for name in config.tracking.to:
         imported(TRACKERS[name]).require(config)
+
+
+def shared_modules(config: "Config") -> list[str]:
+    """What the folds of `tracking.to` import, for their processes to share."""
+    return [module for name in config.tracking.to for module in imported(TRACKERS[name]).modules(config)]
 
 
 def require_package(name: str) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 JobType = Literal["fold", "trial", "summary"]
 CHECKPOINT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch", "global_step")
 AGENT = "WANDB_SWEEP_ID"  # in the environment of what an agent of W&B starts
+IMPORTED = ("wandb", "wandb.apis.public", "wandb.sdk.launch.inputs")  # by the start of a run
 LASTING = Path("/var/tmp")
 PATIENCE = 120  # seconds that the end of a run waits for the service; what is unsent stays on disk
 
@@ -54,6 +55,11 @@ class WandbTracker(Tracker):
         self.run: Run | None = None
         self.again = AGENT in os.environ  # each trial of an agent waits for its figure
         os.environ.setdefault("WANDB_DATA_DIR", _staging())
+
+    @classmethod
+    def modules(cls, config: Config) -> tuple[str, ...]:
+        """W&B and what a run of it imports when it starts, more than a second of every fold."""
+        return () if config.tracking.mode == "off" else IMPORTED
 
     @classmethod
     def require(cls, config: Config) -> None:

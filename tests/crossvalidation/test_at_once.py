@@ -1,11 +1,13 @@
 """How many folds this machine trains side by side."""
 
 import os
+import subprocess
 import sys
 
 import joblib
 import pytest
 import torch
+from repository import HOME
 
 from bcbm.config.compose import compose
 from bcbm.crossvalidation import at_once
@@ -109,4 +111,38 @@ def test_how_many_folds_stand_side_by_side_is_no_part_of_a_runs_identity():
     ],
 )
 def test_folds_share_what_their_images_take_before_they_begin(words, images):
-    assert set(fold_stack(compose(["experiment=demo", *words]))) - set(STACK) == images
+    stack = fold_stack(compose(["experiment=demo", "tracking.mode=off", *words]))
+    assert set(stack) - set(STACK) == images
+
+
+SHARED = """
+import sys
+from rich.console import Console
+from bcbm.config.compose import compose
+from bcbm.crossvalidation.at_once import AtOnce
+from bcbm.crossvalidation.parallel import fold_stack, side_by_side
+
+def tell(number, console):
+    kernels = sys.modules.get("bcbm.data.augmentation.kernels")
+    console.print("wandb.apis.public" in sys.modules, kernels and len(kernels.linear.signatures))
+
+if __name__ == "__main__":
+    stack = fold_stack(compose(sys.argv[1:]))
+    side_by_side(tell, [0], AtOnce(1, 1), Console(file=sys.stdout), stack)
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("augment=device",), "True 1"),
+        (("tracking.mode=off", "task.modalities=[radiomics]"), "False None"),
+    ],
+)
+def test_folds_share_what_each_would_load_and_compile(tmp_path, words, told):
+    (tmp_path / "shared.py").write_text(SHARED)
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    command = [sys.executable, tmp_path / "shared.py", *words]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert told in process.stdout.splitlines(), process.stderr
