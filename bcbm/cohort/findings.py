@@ -17,6 +17,7 @@ UNEVEN = 3  # if these are more than so many times as many as the others have on
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
 OUTSIDE = 0.1  # part of a mask beyond the brain that is more than an edge drawn generously
 MOST = 0.5  # part of the brain that no lesion takes
+LARGE = 100_000  # mm3; the largest of 2,821 real masks has 39,900, a cerebellum 130,000
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
@@ -127,7 +128,7 @@ def _masks(table: pd.DataFrame) -> Iterator[Problem]:
     if "voxels" not in table:
         return
     lesions = table[_is_lesion(table)]
-    yield from _off_the_brain(lesions, 0)
+    yield from _implausible(lesions, 0)
     for row in lesions[lesions["grey_levels"] == 1].itertuples():
         text = f"its {row.voxels:.0f} voxels fall into one grey level"
         yield Problem(str(row.lesion_id), text, "its texture features mean nothing", "single grey level")
@@ -137,10 +138,10 @@ def _masks(table: pd.DataFrame) -> Iterator[Problem]:
 
 
 def doubtful_masks(table: pd.DataFrame) -> list[Problem]:
-    """Masks among those that enter of which a good part lies beyond the brain, or that are most of it."""
+    """Masks among those that enter that are no lesion's by where they lie or how large they are."""
     if "voxels" not in table:
         return []
-    return list(_off_the_brain(table[~table["excluded"]], OUTSIDE))
+    return list(_implausible(table[~table["excluded"]], OUTSIDE))
 
 
 def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[Problem]:
@@ -184,7 +185,7 @@ def borrowed_images(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[
             yield Problem(str(study), text, remedy, "image of another study")
 
 
-def _off_the_brain(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
+def _implausible(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
     for row in lesions[lesions["outside"] > outside].itertuples():
         text = f"{row.outside:.0%} of its {row.voxels:.0f} voxels lie beyond the stripped brain"
         yield Problem(str(row.lesion_id), text, "check the mask", "mask reaches outside the brain")
@@ -192,6 +193,11 @@ def _off_the_brain(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
         text = f"its mask takes {row.brain_share:.0%} of what is above 0 in its image"
         remedy = "look at both: the mask is inverted or the brain's, or the image holds the lesion alone"
         yield Problem(str(row.lesion_id), text, remedy, "mask is most of the brain")
+    large = lesions[(lesions["volume"] > LARGE) & ~(lesions["brain_share"] > MOST)]
+    for lesion, volume in zip(large["lesion_id"], large["volume"], strict=True):
+        text = f"its mask holds {volume / 1000:.0f} ml, more than a metastasis does"
+        remedy = "look at it: it is an organ's or an edema's, or its spacing is wrong"
+        yield Problem(str(lesion), text, remedy, "mask larger than a metastasis")
 
 
 def _copies(table: pd.DataFrame) -> Iterator[Problem]:

@@ -57,7 +57,13 @@ _MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] 
 _AFTER = re.compile(
     r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
 )  # no contrast
-_NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne"
+# What denies a word of contrast from behind, or is a sign before it: contrast refused, T1 -GD.
+_WORD = "contrast|gd|gado\\w*|km|c"
+_REFUSED = re.compile(
+    rf"\b({_WORD}) (refused|declined|not given|none|no|nein)\b|(?<![^\s(])[-\u2212]({_WORD})\b"
+)
+_NO_DOSE = re.compile(r"(?<![\d.,])0+([.,]0+)? ?(ml|cc|mmol)")
+_NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne refused declined"
 _AGENTLESS = frozenset(_NO_AGENT.split())
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
@@ -164,6 +170,7 @@ def _contrast(series: Series, words: Sequence[str], called: bool) -> str:
     """yes, no, or "" where nothing says whether a contrast agent was given."""
     pairs = set(pairwise(words))  # of w/o `tokens` leave two
     denied = ("w", "o") in pairs or any(word in DENYING and after in _WORDS["with"] for word, after in pairs)
+    denied = denied or bool(_REFUSED.search(series.description.lower()))
     if denied or set(words) & {"without", "wo"}:
         return "no"
     if set(words) & _WORDS["without"]:
@@ -179,7 +186,7 @@ def _is_agent(text: str) -> bool:
         [True, True, False, False, False, False]
     """
     words = set(re.findall(r"[a-z/]*[a-z]|[1-9]", text.lower())) - {"ml"}
-    return bool(words) and not words & _AGENTLESS
+    return bool(words) and not words & _AGENTLESS and not _NO_DOSE.search(text.lower())
 
 
 def choose(candidates: Sequence[Candidate]) -> str:

@@ -56,6 +56,7 @@ def test_a_sound_study_has_nothing_but_its_burden():
         ({"outside": 0.1}, "mask reaches outside the brain"),
         ({"grey_levels": 1}, "single grey level"),
         ({"brain_share": 0.6}, "mask is most of the brain"),
+        ({"volume": 130_000.0}, "mask larger than a metastasis"),
         ({"voxels": 26}, "fewer than 27 voxels"),
     ],
 )

@@ -228,10 +228,15 @@ def test_the_post_contrast_t1_of_a_study_is_chosen_and_every_other_has_its_reaso
         *({"SeriesDescription": f"AX T1 {words}"} for words in ("NON-CONTRAST", "W/O", "o. KM", "ohne KM")),
         *({"SeriesDescription": f"AX T1 {words}"} for words in ("vor KM", "sans gado", "not enhanced")),
         *(
+            {"SeriesDescription": f"AX T1 {words}"}
+            for words in ("-GD", "(-C)", "contrast refused", "KM nein")
+        ),
+        *(
             {"SeriesDescription": "AX T1", "ProtocolName": name}
             for name in ("BRAIN POST-OP", "Brain post SRS")
         ),
         *({"ContrastBolusAgent": text} for text in ("NO CONTRAST", "N/A", "None given", "0 ml", "-", "w/o")),
+        *({"ContrastBolusAgent": text} for text in ("GADAVIST 0 ml", "Dotarem 0.0ML", "refused")),
     ],
     ids=lambda tags: [*tags.values()][-1],
 )
@@ -240,7 +245,9 @@ def test_a_contrast_agent_that_is_denied_was_not_given(tmp_path, tags):
     assert "contrast agent" in choose([candidate]) and not candidate.chosen
 
 
-@pytest.mark.parametrize("agent", ["Gadovist", "7.5 ml", "GADOBUTROL 10 ML", "YES", "0.1 mmol/kg"])
+@pytest.mark.parametrize(
+    "agent", ["Gadovist", "7.5 ml", "GADOBUTROL 10 ML", "YES", "0.1 mmol/kg", "Gadavist 0.5 ml"]
+)
 def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
     (candidate,) = study_of(tmp_path, only={"SeriesDescription": "AX T1", "ContrastBolusAgent": agent})
     assert choose([candidate]) == "" and candidate.chosen
