@@ -123,7 +123,7 @@ _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
     r"|\b(deleted?|obsolete|do not use|verworfen|(iso)?dose)\b"
 )
-_DOSED = re.compile(r"(?<![a-z0-9])(v[ _-]?\d+([.,]\d+)? ?(c?gy|%)|\d+([.,]\d+)? ?(c?gy|%)$)", re.I)
+_DOSED = re.compile(r"(?<![a-z0-9])(v[ _-]?\d+([.,]\d+)? ?(c?gy|%)|^\d+([.,]\d+)? ?(c?gy|%)$)", re.I)
 _OLDER = re.compile(r"\b(old|older|outdated|superseded|prev|previous|backup|bak|alt)\b")
 _UNITS = frozenset({"mm", "gy", "cgy"})
 _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z])|\dc?gy", re.I)
@@ -158,7 +158,7 @@ def is_denied(name: str) -> bool:
         >>> is_denied("not a met, L frontal"), is_denied("GTV_deleted"), is_denied("V12Gy")
         (True, True, True)
     """
-    return bool(_DENIED.search(_spaced(name)) or _DOSED.match(name))
+    return bool(_DENIED.search(_spaced(name)) or _DOSED.search(name))
 
 
 def _spaced(text: str) -> str:

@@ -101,7 +101,7 @@ def test_sides_in_romance_languages_are_sides(name, side):
 
 @pytest.mark.parametrize(
     "name",
-    ["Isodose 12Gy", "dose left frontal", "Dose 20[Gy]", "ISODOSE50", "V12Gy", "V_12 Gy", "12Gy", "50%"],
+    ["Isodose 12Gy", "dose left frontal", "Dose 20[Gy]", "ISODOSE50", "V12Gy", "Plan1_V12Gy", "12Gy", "50%"],
 )
 def test_a_dose_is_no_lesion(name):
     assert read_name(name).category == "other"
