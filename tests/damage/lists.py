@@ -223,6 +223,23 @@ def _(root: Path) -> list[str]:
     return _folds(root, {number: "0.0" if number < 3 else number % 2 for number in range(1, PATIENTS + 1)})
 
 
+@kind(
+    "parts in the column of folds",
+    "folds.csv",
+    "'test' and 'train'",
+    "call it part",
+    command="fit",
+    words=FIT,
+)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: ("train", "test")[number // 2 % 2] for number in range(1, PATIENTS + 1)})
+
+
+@kind("a fold for who is in none", "folds.csv", "'-1'", "in no fold", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: number // 2 % 2 or -1 for number in range(1, PATIENTS + 1)})
+
+
 @kind("a file of folds without its columns", "folds.csv", "patient", "split.file", command="fit", words=FIT)
 def _(root: Path) -> list[str]:
     path = root.parent / "folds.csv"
