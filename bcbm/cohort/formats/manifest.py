@@ -54,6 +54,7 @@ _OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "p
 # Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
 _DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
 DENYING = frozenset(_DENIALS.split())
+FEW = 10  # times as many images say contrast where one that does not is said
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -317,6 +318,12 @@ def _other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
+    said = cells.map(lambda text: is_post(re.split(r"[\W_]+", _stem(text).casefold())))
+    silent = cells[(cells != "") & ~said].drop(index=cells.index[odd])
+    if 0 < silent.nunique() <= cells[said].nunique() / FEW:
+        found = f"image of {counted(len(silent), 'row')} does not say contrast by its name, as those of "
+        found += f"{cells[said].nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"
+        yield Problem(table, found, "look whether it was taken before contrast", "image without contrast")
 
 
 def is_other_sequence(image: str) -> bool:
