@@ -58,6 +58,17 @@ def _(root: Path) -> list[str]:
     return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
 
 
+@kind("a site that lacks a column of labels", "second", "no labels of HER2", end=SAID, lost=LESIONS - 16)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    values = table.filter(like="original_").columns
+    (root.parent / "second").mkdir()
+    table[values] = table[values].astype(float) * 1.3
+    other = table.rename(columns={"HER2": "receptor 3"})
+    other.to_csv(root.parent / "second" / "manifest.csv", index=False)
+    return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+
+
 @kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)
 def _(root: Path) -> list[str]:
     return [f"cohort.root={_manifest(root)[0]}"]
