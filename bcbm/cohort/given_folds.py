@@ -16,10 +16,12 @@ from bcbm.cohort.patient_labels import patient_labels
 from bcbm.cohort.patients import bare
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Note, Problem
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 FEW = 10  # test patients below which a fold's own figures say little
 LISTED = 8  # patients or folds that a message names
+PART_WORDS = (*PARTS, "training", "testing", "test set", "val", "valid")  # in a column that is called fold
+IN_NONE = ("-1", "na", "n/a", "nan", "none", "-")  # as scikit-learn and tables mark who is in no fold
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def file_folds(path: Path, table: pd.DataFrame, targets: Sequence[str]) -> list[
         problems.append(Problem(str(path), text, "add a row for each"))
     words = ordered({word for _, word in first.values()})
     problems += _spellings(path, column, words)
+    problems += _no_folds(path, words) if column == "fold" else ()
     members = {word: [name for name, (_, other) in first.items() if other == word] for word in words}
     parts = {word: tuple(sorted(entering & set(names))) for word, names in members.items()}
     needed = ["train", "test", *(["validation"] if "validation" in words else [])]
@@ -164,6 +167,17 @@ def _spellings(path: Path, column: str, words: Sequence[str]) -> Iterator[Proble
     for spellings in (group for group in groups.values() if len(group) > 1):
         text = f"{column} is written as {' and '.join(map(repr, spellings))}"
         yield Problem(str(path), text, "write one of them everywhere, or names that differ in more")
+
+
+def _no_folds(path: Path, words: Sequence[str]) -> Iterator[Problem]:
+    """Words of a column of folds that name none, and would be tested as one."""
+    if parts := [repr(word) for word in words if word.casefold() in PART_WORDS]:
+        text = f"its column fold holds {listed(parts)}, which are parts of one fold"
+        yield Problem(str(path), text, f"call it part, and write {listed(PARTS)} there; or number the folds")
+    if none := [repr(word) for word in words if word.casefold() in IN_NONE]:
+        text = f"its column fold holds {listed(none)}, which elsewhere marks who is in no fold"
+        remedy = "put these patients into a fold, or leave them out with cohort.exclude=FILE"
+        yield Problem(str(path), text, f"{remedy}; those who only train need a column part")
 
 
 def _read(path: Path) -> tuple[pd.DataFrame, str]:

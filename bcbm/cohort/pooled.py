@@ -1,7 +1,7 @@
 """Several cohorts as one, each a site whose patients are its own."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -70,6 +70,22 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         citation=" ".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         label_readings=[reading for part in parts for reading in part.label_readings],
     )
+
+
+def unlabelled(sites: Mapping[str, Download], targets: Sequence[str]) -> list[Problem]:
+    """The targets that a site has no labels of, and another has.
+
+    Args:
+        sites: the downloads by the names of their sites.
+        targets: those to predict.
+    """
+    remedy = "they count as missing; if it has them, call their column as the others do"
+    return [
+        Problem(site, f"has no labels of {target}, which other sites have", remedy, "site without labels")
+        for target in targets
+        for site, download in sites.items()
+        if target not in download.studies and any(target in part.studies for part in sites.values())
+    ]
 
 
 def _patients_of_several(sites: Mapping[str, Download]) -> Iterator[Problem]:

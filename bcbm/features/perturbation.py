@@ -24,7 +24,7 @@ DRAWS = 4  # contours of a lesion
 MOVED, GROWN = 0.5, 0.2  # at most: voxels along each axis, and the share of the volume, more or less
 ROOM = 8  # voxels around a mask: the change, and PyRadiomics' own padding
 ROUGH, SMOOTH = 0.5, 2.0  # of the boundary's noise: standard deviation and width, in edges of a voxel
-_RECORD = 3  # counts up whenever a record would look different
+_RECORD = 4  # counts up whenever a record would look different
 
 
 def perturbed_mask(

@@ -62,9 +62,10 @@ AGREEING = 1e-3  # relative difference up to which two values are the same measu
 DIAMETERS = [name for name in FEATURES if "Maximum2DDiameter" in name]  # measured in planes across an axis
 _LIBRARY = "pyradiomics-bhklab"
 FEW = 32  # lesions that are measured before a worker process has started
-RECORD = 3  # counts up whenever a kept record would look different
+RECORD = 4  # counts up whenever a kept record would look different
 _PAIRS = ("LR", "PA", "SI")  # the ends of the patient's axes x, y, z
 _MARGIN = 5  # voxels kept around the mask, PyRadiomics' own padding
+_NARROW = (sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16)  # types of images
 _SPLINE = 40  # voxels beyond which a B-spline coefficient does not reach: its poles are below 0.44
 
 
@@ -295,6 +296,10 @@ def _crop(image: Volume, region: Region, settings: dict[str, Any]) -> tuple[sitk
         start = np.zeros(3, int)
     stop = np.minimum(high + margin, image.grid.GetSize())
     crop = image.part(start.tolist(), (stop - start).tolist())
+    if (
+        crop.GetPixelID() in _NARROW
+    ):  # PyRadiomics counts in it, from 0 on where an edge of levels lies beyond
+        crop = sitk.Cast(crop, sitk.sitkInt32)
     mask = region.image(start[::-1], stop[::-1])
     mask.CopyInformation(crop)  # the image's grid to the last digit
     return crop, mask

@@ -23,7 +23,7 @@ from bcbm.features.volumes import UnreadableError, Volume, last_line
 # The shape of a shell is that of its lesion, of the skull and of its neighbours: no feature of the tissue.
 SHELL_FEATURES = tuple(name for name in FEATURES if not name.startswith("original_shape_"))
 LEAST = 30  # voxels of a shell below which its texture says nothing
-RECORD = 1  # counts up whenever a record would look different
+RECORD = 2  # counts up whenever a record would look different
 
 
 class Shells(NamedTuple):

@@ -18,7 +18,7 @@ from bcbm.imaging import brain as brains
 from bcbm.imaging.choice import Candidate, choose, choose_named, described, doubt, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
-from bcbm.imaging.manifest import FILE, natural_order, read_manifest, volume_rows, write_manifest
+from bcbm.imaging.manifest import FILE, UNREAD, natural_order, read_manifest, volume_rows, write_manifest
 from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
@@ -30,12 +30,8 @@ from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
-LIKE_DICOM = (
-    ".dcm",
-    ".ima",
-    ".gz",
-    ".zip",
-)  # how the names of files end that hold images, packed or headless
+LIKE_DICOM = (".dcm", ".ima", ".gz", ".zip")  # how names of files end that hold images, packed or headless,
+VOLUMES = (".nii", *UNREAD)  # and those of other formats, as masks that another program has drawn
 DISORDERED = (
     "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
     "missing; cohort.policy=one_session takes the lowest number"
@@ -77,8 +73,9 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     refused = _refused(records, reasons, headers, plans) + given.remarks
     if disordered := key.disordered():
         refused.append((listed(disordered), DISORDERED))
-    if count := sum(path.suffix.lower() in LIKE_DICOM for path in rest):
-        refused.append((counted(count, "file"), f"named {', '.join(LIKE_DICOM)} and no DICOM file: not read"))
+    if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
+        text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
+        refused.append((counted(len(endings), "file"), text))
     rows = [row for record in records for row in _rows(record)]
     dates = key.dates(config.ingest.year)
     lesions, others = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)

@@ -24,6 +24,7 @@ COLUMNS = (
     *("patient", "study", "image", "mask", "label_value", "name", "ER", "PR", "HER2", "age", "sex", "site"),
     *("manufacturer", "field_strength", "tr", "te", "pixel_spacing", "days", "year"),
 )
+UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
@@ -128,11 +129,17 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
     Raises:
         InputError: there is no NIfTI file.
     """
-    files = [path for path in files_below(root) if _ENDING.search(path.name)]
+    paths = files_below(root)
+    files = [path for path in paths if _ENDING.search(path.name)]
     if not files:
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
     rows, problems = [], []
+    if others := [path for path in paths if path.suffix.lower() in UNREAD]:
+        example = others[0].relative_to(root).as_posix()
+        found = f"holds {counted(len(others), 'volume')} of formats that are not read, such as {example}"
+        remedy = "convert each to .nii.gz, as its patient or lesion is missing, or move it away"
+        problems.append(Problem(str(root), found, remedy))
     for folder, members in _by_folder(files).items():
         parts = folder.relative_to(root).parts
         for group in _grouped(members):

@@ -201,6 +201,12 @@ class TraditionalModel:
         return {str(own["name"]) for model in models for own in model.content.get("columns", ())}
 
     @property
+    def kinds(self) -> set[tuple[str, str]]:
+        """The columns of text that any of its targets is told by, each with a kind that it was trained on."""
+        read = [own for model in self.baseline.models.values() for own in model.content.get("columns", ())]
+        return {(str(own["name"]), str(own["kind"])) for own in read if own["kind"]}
+
+    @property
     def harmonised(self) -> Sequence[str]:
         """As `TrainedNetwork.harmonised`."""
         return _groups(self.baseline.columns)

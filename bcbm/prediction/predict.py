@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from bcbm.cohort.acquisition import groups
 from bcbm.cohort.cells import READERS
+from bcbm.cohort.spelling import folded
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Problem
 from bcbm.imaging.pictures import StudyPicture, study_pictures
@@ -141,8 +142,8 @@ def predicted(model: TrainedModel, config: Config, lesions: Lesions, console: Co
 
 
 def lacking_inputs(model: TrainedModel, config: Config, lesions: Lesions) -> list[str]:
-    """What a model reads and some lesions have not, each in words: columns of the clinical table, and a group
-    that their radiomics are harmonised by.
+    """What a model reads and some lesions have not, each in words: columns of the clinical table, a kind such
+    as a maker that it was trained on, and a group that their radiomics are harmonised by.
 
     Args:
         model: whose networks are to predict.
@@ -151,7 +152,12 @@ def lacking_inputs(model: TrainedModel, config: Config, lesions: Lesions) -> lis
     """
     traditional = [network for network in model.networks if isinstance(network, TraditionalModel)]
     read = set[str]().union(*(network.columns for network in traditional))
-    return [*lacking_columns(read, lesions), *_unharmonised(model, config, lesions)]
+    kinds = set[tuple[str, str]]().union(*(network.kinds for network in traditional))
+    return [
+        *lacking_columns(read, lesions),
+        *_unknown_kinds(kinds, lesions),
+        *_unharmonised(model, config, lesions),
+    ]
 
 
 def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:
@@ -164,6 +170,18 @@ def lacking_columns(read: Collection[str], lesions: Lesions) -> list[str]:
         for name, count in (table == "").sum().items()
         if count
     ]
+
+
+def _unknown_kinds(kinds: Collection[tuple[str, str]], lesions: Lesions) -> Iterator[str]:
+    """The kinds that lesions have and no network was trained on, of each column of text, in words."""
+    for name in sorted({name for name, _ in kinds} & {*lesions.entering}):
+        known = sorted(kind for column, kind in kinds if column == name)
+        cells = lesions.entering[name].fillna("").astype(str).str.strip()
+        other = cells[(cells != "") & ~cells.map(folded).isin([folded(kind) for kind in known])]
+        if len(other):
+            names = listed(sorted(set(map(repr, other))), NAMED)
+            lack = f"{name} of {len(other)} of {counted(len(cells), 'lesion')} is {names}"
+            yield f"{lack}, and the model was trained on {listed(known)}: it counts as none of them"
 
 
 def _unharmonised(model: TrainedModel, config: Config, lesions: Lesions) -> Iterator[str]:

@@ -1,14 +1,16 @@
 """A single study as a cohort: an image and its masks, or a folder of both, as a table that formats read."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.features.masks import label_values
 from bcbm.features.volumes import open_box
+from bcbm.system.words import listed
 
 ENDINGS = (".nii.gz", ".nii")
 MOST_VALUES = 50  # label values of a mask beyond which it is none
@@ -26,6 +28,9 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
 
     Raises:
         InputError: it has not one image, several of a sequence, or no mask.
+
+    Warns:
+        Note: of volumes that are neither by their names.
     """
     volumes = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
     others: dict[str, Path] = {}
@@ -43,6 +48,9 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
         found = f"holds {len(images)} files named *_image*.nii.gz and {len(masks)} named *_mask_*.nii.gz"
         remedy = "name them so, one image and a mask a lesion, or write image=FILE mask=FILE,FILE"
         raise InputError(Problem(str(folder), found, remedy))
+    if unread := [path.name for path in volumes if path not in {*images, *masks, *others.values()}]:
+        text = f"{folder}: {listed(unread)} not read, as no name of an image (_image) or a mask (_mask)"
+        warnings.warn(f"{text}; rename what holds a lesion", Note, stacklevel=2)
     return images[0], masks, others
 
 

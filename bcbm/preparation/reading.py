@@ -27,7 +27,7 @@ from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
 from bcbm.cohort.patients import same_patients, several_people
-from bcbm.cohort.pooled import pooled, site_names
+from bcbm.cohort.pooled import pooled, site_names, unlabelled
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import LESIONS, build_table
 from bcbm.cohort.targets import TARGETS, known_targets
@@ -194,7 +194,9 @@ def read_cohort(
     _require_distinct(roots, contents)
     download, content = downloads[0], contents[0]
     if len(roots) > 1:
-        download = pooled(dict(zip(site_names(roots), downloads, strict=True)))
+        sites = dict(zip(site_names(roots), downloads, strict=True))
+        download = pooled(sites)
+        download.problems += unlabelled(sites, config.task.targets) if labels != "none" else []
         content = hashlib.sha256(" ".join(contents).encode()).hexdigest()[:16]
     if config.cohort.radiomics:
         download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())

@@ -249,6 +249,21 @@ def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
     assert "1 row is" in line and f"row 5: d/{other}.nii.gz" in line
 
 
+def test_an_image_that_does_not_say_contrast_among_many_that_do_is_said(tmp_path):
+    def said(*names):
+        files = [f"{chr(97 + place)}/{name}.nii.gz" for place, name in enumerate(names)]
+        for file in files:
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).touch()
+        rows = [f"{file[0]},{file},{name},+" for file in files for name in ("x", "y")]
+        written(tmp_path, "\n".join(["patient,image,name,ER", *rows]) + "\n")
+        return lines(read_manifest(tmp_path).problems)
+
+    assert not said(*["t1c"] * 4, "t1") and not said(*["t1"] * 11) and not said(*["t1c"] * 6, *["mprage"] * 6)
+    (line,) = said(*["T1 KM"] * 10, "T1")
+    assert all(word in line for word in ("2 rows", "row 22", "k/T1.nii.gz", "10 others"))
+
+
 @pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])
 def test_what_says_that_there_is_no_patient_is_no_id_of_one(tmp_path, cell):
     download = read_manifest(written(tmp_path / "own", f"patient,name,ER\n{cell},x,+\nA,x,+\n{cell},y,-\n"))

@@ -284,6 +284,12 @@ def _(root: Path) -> list[str]:
     return _labels(root, "MRN,ER", "MRN-first,+")
 
 
+@kind("masks that are no DICOM", "2 files", ".gz and .nrrd", "not read", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    for name in ("lesion2.nii.gz", "lesion3.seg.nrrd"):
+        (root / FIRST / name).write_bytes(b"volume")
+
+
 @kind("a folder to write into that lies in the export", "out=", "lies in the other", **EXPORT)
 def _(root: Path) -> list[str]:
     return [f"out={root / 'out'}"]

@@ -58,6 +58,17 @@ def _(root: Path) -> list[str]:
     return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
 
 
+@kind("a site that lacks a column of labels", "second", "no labels of HER2", end=SAID, lost=LESIONS - 16)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    values = table.filter(like="original_").columns
+    (root.parent / "second").mkdir()
+    table[values] = table[values].astype(float) * 1.3
+    other = table.rename(columns={"HER2": "receptor 3"})
+    other.to_csv(root.parent / "second" / "manifest.csv", index=False)
+    return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+
+
 @kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)
 def _(root: Path) -> list[str]:
     return [f"cohort.root={_manifest(root)[0]}"]
@@ -221,6 +232,23 @@ def _(root: Path) -> list[str]:
 @kind("a fold under two spellings", "folds.csv", "'0' and '0.0'", command="fit", words=FIT)
 def _(root: Path) -> list[str]:
     return _folds(root, {number: "0.0" if number < 3 else number % 2 for number in range(1, PATIENTS + 1)})
+
+
+@kind(
+    "parts in the column of folds",
+    "folds.csv",
+    "'test' and 'train'",
+    "call it part",
+    command="fit",
+    words=FIT,
+)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: ("train", "test")[number // 2 % 2] for number in range(1, PATIENTS + 1)})
+
+
+@kind("a fold for who is in none", "folds.csv", "'-1'", "in no fold", command="fit", words=FIT)
+def _(root: Path) -> list[str]:
+    return _folds(root, {number: number // 2 % 2 or -1 for number in range(1, PATIENTS + 1)})
 
 
 @kind("a file of folds without its columns", "folds.csv", "patient", "split.file", command="fit", words=FIT)

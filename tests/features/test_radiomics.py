@@ -79,6 +79,19 @@ def test_crop_gives_the_values_of_the_full_volume() -> None:
     assert extract_lesion(image, mask) == {name: float(full[name]) for name in FEATURES}
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16])
+def test_grey_levels_up_to_the_end_of_the_images_type_are_counted_as_they_are(kind: type[np.integer]) -> None:
+    image, mask = volume(np.random.default_rng(0))
+    values, top = sitk.GetArrayFromImage(image), int(np.iinfo(kind).max)
+    values = top - 255 + (np.clip((values - 120) / 360, 0, 1) * 255).round()
+    if kind is np.int16:
+        values[14, 17, 20:30] = 0  # a lesion that spans more than half of what the type holds
+    narrow, wide = (sitk.GetImageFromArray(values.astype(dtype)) for dtype in (kind, np.float64))
+    for stored in (narrow, wide):
+        stored.CopyInformation(image)
+    assert extract_lesion(narrow, mask) == pytest.approx(extract_lesion(wide, mask), rel=1e-9)
+
+
 @pytest.mark.parametrize(
     ("voxels", "word"), [([], "empty"), ([(5, 5, 5)], "single voxel"), ([(5, 5, 5), (5, 5, 6)], "dimensions")]
 )

@@ -51,6 +51,17 @@ def test_words_of_a_folder_that_all_names_in_it_begin_with_say_nothing_of_a_file
     assert rows[1][1:4] == ("mets1", "mets1/mets1_T1_CE.nii.gz", "mets1/mets1_gtv.nii.gz")
 
 
+def test_volumes_of_other_formats_are_said_as_their_lesions_are_lost(tmp_path):
+    write(tmp_path, "A/t1c.nii.gz", "A/gtv1.nii.gz", "B/t1c.nii.gz", "B/gtv.nii.gz")
+    for name in ("A/gtv2.seg.nrrd", "C/t1c.MHA", "C/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("volume")
+    rows, problems = named(tmp_path)
+    assert len(rows) == 2
+    (text,) = map(str, problems)
+    assert "2 volumes" in text and "A/gtv2.seg.nrrd" in text and ".nii.gz" in text
+
+
 def test_files_of_many_patients_in_one_folder_belong_together_by_how_they_begin(tmp_path):
     write(
         tmp_path, "p1_t1c.nii.gz", "p1_mask_a.nii.gz", "p1_mask_b.nii.gz", "p2_t1c.nii.gz", "p2_mask_a.nii.gz"

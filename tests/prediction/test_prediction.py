@@ -32,7 +32,7 @@ from scans import (
 from bcbm.cohort.formats.tcia import IMAGE_FOLDER
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
-from bcbm.errors import ConfigError, InputError
+from bcbm.errors import ConfigError, InputError, Note
 from bcbm.features.radiomics import FEATURES
 from bcbm.imaging.ingest import ingest
 from bcbm.model.encoders.image import ImageEncoder
@@ -339,6 +339,14 @@ def test_dicom_files_of_several_patients_or_of_none_or_without_their_readers_are
     monkeypatch.setattr("bcbm.imaging.ingest.find_spec", lambda name: None)
     assert command(model, f"dicom={tmp_path / 'bare'}", "ingest.brain=none", out) == 2
     assert "bcbm[ingest]" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_volume_of_a_studys_folder_that_is_neither_image_nor_mask_by_its_name_is_said(tmp_path):
+    for name in ("S_image.nii.gz", "S_mask_a.nii.gz", "lesion2.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.warns(Note, match=r"lesion2\.nii\.gz.*_mask"):
+        _, masks, _ = study_files(tmp_path)
+    assert [mask.name for mask in masks] == ["S_mask_a.nii.gz"]
 
 
 def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):

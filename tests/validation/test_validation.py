@@ -215,6 +215,20 @@ def test_a_column_that_a_model_reads_and_a_cohort_lacks_is_told_on_page_and_scre
         assert text in (folder / PAGE).read_text() and text in console.export_text(clear=False)
 
 
+def test_a_kind_that_a_model_has_never_met_is_told(trained_on, strangers, place, tmp_path):
+    makers = pd.read_csv(strangers[2] / "manifest.csv")["manufacturer"].str.upper()
+    makers[makers.index < 2] = "Canon"
+    other = changed(strangers[2], tmp_path / "other", manufacturer=makers)
+    words = [*SMALL, "task.modalities=[acquisition]", "task.targets=[ER]", f"run.root={tmp_path / 'runs'}"]
+    export(run(compose([*words, f"cohort.root={trained_on}"]), QUIET), tmp_path / "model", QUIET)
+    console = Console(record=True, width=300)
+    validate([str(tmp_path / "model"), f"cohort.root={other}", f"out={tmp_path / 'out'}", *FEW], console)
+    (cohort,) = json.loads((tmp_path / "out" / CONTENT).read_text())["cohorts"]
+    (text,) = cohort["lacking"]
+    assert text.startswith("manufacturer of ") and "lesions is 'Canon'" in text and "Philips" in text
+    assert text in console.export_text()
+
+
 def test_a_cohort_without_labels_or_of_one_class_is_told_so_in_words(model, strangers, tmp_path):
     few = changed(strangers[1], tmp_path / "few", ER=None, PR="+")
     none = changed(strangers[2], tmp_path / "none", ER=None, PR=None, HER2=None)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import digits_lost, made_a_date
-from bcbm.cohort.formats.sequences import is_other_sequence
+from bcbm.cohort.formats.sequences import is_other_sequence, is_post, words_of_name
 from bcbm.cohort.formats.tables import column_texts
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
+
+FEW = 10  # times as many images say contrast where one that does not is said
 
 
 def require_ids(path: Path, table: pd.DataFrame, texts: Mapping[str, pd.Series]) -> None:
@@ -61,12 +63,18 @@ def misplaced(
 
 
 def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
-    """That an image is of another sequence than the post-contrast T1, by its name."""
+    """That an image is no post-contrast T1 by its name, or that the names of few do not say contrast."""
     if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
         found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
         found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
+    said = cells.map(lambda text: is_post(words_of_name(text)))
+    silent = cells[(cells != "") & ~said].drop(index=cells.index[odd])
+    if 0 < silent.nunique() <= cells[said].nunique() / FEW:
+        found = f"image of {counted(len(silent), 'row')} does not say contrast by its name, as those of "
+        found += f"{cells[said].nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"
+        yield Problem(table, found, "look whether it was taken before contrast", "image without contrast")
 
 
 def several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:

@@ -29,8 +29,13 @@ def is_post(words: Sequence[str]) -> bool:
 
 def is_other_sequence(image: str) -> bool:
     """Whether the name of an image says that it is no post-contrast T1."""
-    words = re.split(r"[\W_]+", stem_of(image).casefold())
+    words = words_of_name(image)
     return bool({*words} & (_OTHERS | POST)) and not is_post(words)
+
+
+def words_of_name(text: str) -> list[str]:
+    """The words of a file's name, in small letters."""
+    return re.split(r"[\W_]+", stem_of(text).casefold())
 
 
 def stem_of(text: str) -> str:
