@@ -6,6 +6,7 @@ from itertools import combinations
 import pandas as pd
 
 from bcbm.cohort.download import Download
+from bcbm.cohort.names import plain_name, read_name
 from bcbm.cohort.overrides import SURE, unsure_names
 from bcbm.cohort.position import NEAR_MIDLINE
 from bcbm.cohort.table import LESIONS, UNLABELLED
@@ -36,6 +37,7 @@ def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
     problems = [
         *_files(download, table),
         *_categories(table),
+        *surroundings(table),
         *_masks(table),
         *_copies(table),
         *_positions(table),
@@ -122,6 +124,24 @@ def _categories(table: pd.DataFrame) -> Iterator[Problem]:
     for category, meaning in _NOT_LESIONS.items():
         for lesion in table.loc[table["category"] == category, "lesion_id"]:
             yield Problem(lesion, f"{meaning}, by its name", "excluded; correct it in cohort.names", category)
+
+
+def surroundings(table: pd.DataFrame) -> Iterator[Problem]:
+    """Masks that enter and are named as another one of their study, with a word such as edema beside it."""
+    for _, rows in table[~table["excluded"]].groupby("study_id"):
+        lesions = {plain_name(name): name for name in rows["name"]}
+        for plain, name in lesions.items():
+            words = plain.split("-")
+            rest = "-".join(word for word in words if read_name(word).category != "other")
+            if rest != plain and rest in lesions:
+                text = (
+                    f"it is named as {lesions[rest]} of its study, with another word, and counts as a lesion"
+                )
+                remedy = (
+                    "if it is an edema or a necrosis, write its category, other, into a file of cohort.names"
+                )
+                lesion = rows.loc[rows["name"] == name, "lesion_id"].iloc[0]
+                yield Problem(str(lesion), text, remedy, "edema of a lesion")
 
 
 def _masks(table: pd.DataFrame) -> Iterator[Problem]:

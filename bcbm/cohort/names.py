@@ -1,6 +1,7 @@
 """Reads a segmentation's name: what was drawn, on which side, in which region, and how sure that is."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from difflib import SequenceMatcher, get_close_matches
 from functools import lru_cache
@@ -107,13 +108,22 @@ _GERMAN = {
     "rechts": ("side", "right"),
 }
 _GERMAN |= dict.fromkeys(("auge", "augen", "linse", "linsen", "sehnerv", "hypophyse"), ("structure", ""))
+_GERMAN |= dict.fromkeys(("nekrose", "nekrosen", "blutung"), ("other", ""))
+_GERMAN |= dict.fromkeys(("hoehle", "resektionshoehle"), ("cavity", ""))
 _ROMANCE = dict.fromkeys(
     ("gauche", "sx", "sinistro", "sinistra", "izq", "izquierdo", "izquierda"), ("side", "left")
 )
 _ROMANCE |= dict.fromkeys(
     ("droit", "droite", "dx", "destro", "destra", "derecho", "derecha"), ("side", "right")
 )
+_ROMANCE |= dict.fromkeys(("oedeme", "edeme", "necrose", "necrosi"), ("other", "")) | {
+    "cavite": ("cavity", "")
+}
 _SHORT_WORDS |= {word: [Piece(*meaning, word)] for word, meaning in (_GERMAN | _ROMANCE).items()}
+_LIGATURES = str.maketrans(
+    {"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00c4": "Ae", "\u00d6": "Oe", "\u00dc": "Ue"}
+    | {"\u00df": "ss", "\u0153": "oe", "\u0152": "Oe"}
+)
 _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "callosum", "callosal"}
 _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
@@ -131,7 +141,7 @@ _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z]
 
 def read_name(name: str) -> NameReading:
     """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
-    text = re.sub(r"^mask_", "", name)
+    text = re.sub(r"^mask_", "", _plain_letters(name))
     is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
     text = _spaced(re.sub(r"\d ?mm(?![a-z])", " ", _TARGET.sub(" ", text), flags=re.I))
     for pattern, word in _PHRASES.items():
@@ -161,6 +171,14 @@ def is_denied(name: str) -> bool:
     return bool(_DENIED.search(_spaced(name)) or _DOSED.search(name))
 
 
+def _plain_letters(name: str) -> str:
+    """A name without accents, umlauts as two letters."""
+    text = unicodedata.normalize("NFC", name).translate(_LIGATURES)
+    return "".join(
+        letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)
+    )
+
+
 def _spaced(text: str) -> str:
     """The words of a name in small letters, a blank between."""
     return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)).lower()
@@ -173,7 +191,9 @@ def plain_name(name: str) -> str:
         >>> plain_name("GTV_Smith Lt frontal met2"), plain_name("Smith^John 1954"), plain_name("BrainStem")
         ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
     """
-    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", re.sub(r"^mask_", "", name))).lower()
+    text = " ".join(
+        re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", re.sub(r"^mask_", "", _plain_letters(name)))
+    ).lower()
     for pattern, word in _PHRASES.items():
         text = re.sub(pattern, word, text)
     words: list[str] = []

@@ -14,7 +14,7 @@ from bcbm.cohort.labels import read_labels as read_labels
 from bcbm.cohort.spelling import folded, letters
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError
-from bcbm.pathology.statuses import is_unknown
+from bcbm.pathology.statuses import KINDS, is_unknown
 
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt}
 WORDS = ("column", "positive", "negative", "levels")
@@ -43,6 +43,7 @@ TAKEN = {
     *("hr", "subtype", "mean", "random", "chance", "receptors", "derived", "split", "leaky", "reached"),
     *("er_low", "pr_low"),
 }
+_YES = {word for word, kind in KINDS.items() if kind == "positive" and (word.isalpha() or word == "+")}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CELL = re.compile(rf"({_NUMBER})\s*%?", re.ASCII)
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})\s*%?", re.ASCII)
@@ -98,9 +99,8 @@ class Target:
             return math.nan
         if not self.negative:
             words = not any(map(_COMPARISON.fullmatch, self.positive))
-            if _number(text) is not None or (
-                words and not any(_nearly(text, rule) for rule in self.positive)
-            ):
+            number = _number(text) is not None
+            if (words or number) and not any(_nearly(text, rule) for rule in self.positive):
                 return 0.0
         raise ValueError(text)
 
@@ -194,21 +194,32 @@ def _meets(text: str, rule: str) -> bool:
 
 
 def _nearly(text: str, rule: str) -> bool:
-    """Whether a text holds the words of a rule among others, or a misspelling or look-alike of one of them.
+    """Whether a text holds the words of a rule among others, or another way to write one of them.
 
+    That is a misspelling, a look-alike, an abbreviation (`mut`, `mutated`), or another sign or word for yes.
     Words of which one is longer by a syllable at its front, such as `non`, say the opposite.
     """
-    if letters(text) == letters(rule):
-        return True
     text, rule = text.lower(), rule.lower()
+    number = _number(text)
+    if number is not None:
+        return rule == f"{number:g}+" or (number == 1 and rule in _YES)
+    if letters(text) == letters(rule) != "" or {text, rule} <= _YES:
+        return True
     if re.search(rf"(?<!\w){re.escape(rule)}(?!\w)", text):
         return True
     pairs = list(zip(text.split(), rule.split(), strict=False))
     return len(text.split()) == len(rule.split()) and all(
         word == other
         or (word[0] == other[0] and difflib.SequenceMatcher(None, word, other).ratio() >= MISSPELT)
+        or _begins(word, other)
         for word, other in pairs
     )
+
+
+def _begins(word: str, other: str) -> bool:
+    """Whether one of two words is the beginning of the other, as an abbreviation is, and no Roman numeral."""
+    short, long = sorted((word, other), key=len)
+    return long.isalpha() and long.startswith(short) and not set(long) <= set("ivx")
 
 
 def _defined(name: str, definition: Any) -> tuple[list[str], dict[str, Target]]:

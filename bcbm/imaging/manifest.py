@@ -26,6 +26,11 @@ COLUMNS = (
 )
 UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+# A NIfTI file of which a copy, a browser or a disk has left something else, or packed otherwise.
+_LEFT = re.compile(
+    r"\.nii\b(?!\.gz$).*(\(\d+\)|\.(gz|bz2|xz|zip|zst|7z|tmp|icloud|\w*(part|partial|download)))$",
+    re.IGNORECASE,
+)
 _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
     "mask": """
@@ -135,10 +140,11 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
     rows, problems = [], []
-    if others := [path for path in paths if path.suffix.lower() in UNREAD]:
+    if others := [path for path in paths if path.suffix.lower() in UNREAD or _LEFT.search(path.name)]:
         example = others[0].relative_to(root).as_posix()
-        found = f"holds {counted(len(others), 'volume')} of formats that are not read, such as {example}"
-        remedy = "convert each to .nii.gz, as its patient or lesion is missing, or move it away"
+        found = f"holds {counted(len(others), 'volume')} of formats or endings that are not read, such as "
+        found += example
+        remedy = "copy or convert each to .nii.gz, as its patient or lesion is missing, or move it away"
         problems.append(Problem(str(root), found, remedy))
     for folder, members in _by_folder(files).items():
         parts = folder.relative_to(root).parts

@@ -41,6 +41,12 @@ def answer(words: Sequence[str], console: Console) -> "pd.DataFrame":
     """
     places = [Path(word).expanduser() for word in words if "=" not in word or Path(word).is_dir()]
     settings = [word for word in words if "=" in word and not Path(word).is_dir()]
+    keys = [word.partition("=")[0] for word in settings]
+    if twice := [key for key in ("cohort.root", *STUDY) if keys.count(key) > 1]:
+        remedy = "write all masks into one, mask=FILE,FILE" if twice == ["mask"] else "predict one at a time"
+        raise ConfigError(
+            f"predict: {twice[0]}= is written twice, of which the last alone would count; {remedy}"
+        )
     own = dict(word.split("=", 1) for word in settings if word.partition("=")[0] in STUDY)
     settings = [word for word in settings if word.partition("=")[0] not in own]
     named = any(word.startswith(COHORT) for word in settings)

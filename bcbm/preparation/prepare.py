@@ -18,6 +18,7 @@ from bcbm.cohort.findings import (
     doubtful_masks,
     doubtful_studies,
     lone_studies,
+    surroundings,
 )
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
@@ -211,6 +212,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
+    problems += surroundings(table)
     problems += borrowed_images(table, cohort.keys)
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bcbm.cohort.download import Download
-from bcbm.cohort.findings import agreement, burden, findings
+from bcbm.cohort.findings import agreement, burden, findings, surroundings
 from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
 from bcbm.cohort.table import build_table, settle
 
@@ -89,3 +89,20 @@ def test_a_patient_owns_much_of_a_small_table_only_beside_others_with_far_less(m
     patients = ["many"] * most + [f"other {n}" for n in range(11) for _ in range(others)]
     rows = burden(pd.DataFrame({"patient_id": patients, "excluded": False}))
     assert [row["patient"] for row in rows] == ["many"] * owns
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["met2", "met2_edema"], "met2_edema"),
+        (["Metastase 2", "Metastase 2_\u00d6dem"], "Metastase 2_\u00d6dem"),
+        (["left frontal met", "necrosis left frontal met"], "necrosis left frontal met"),
+        (["met1", "met2_edema"], None),
+        (["met1", "met11"], None),
+        (["tumor_edema", "left frontal"], None),
+    ],
+)
+def test_a_mask_named_as_a_lesion_with_a_word_of_its_surroundings_is_said(names, said):
+    table = pd.DataFrame({"study_id": "S", "name": names, "excluded": False})
+    table["lesion_id"] = "S/" + table["name"]
+    assert [problem.where for problem in surroundings(table)] == ([f"S/{said}"] if said else [])

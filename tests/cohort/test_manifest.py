@@ -236,7 +236,16 @@ def test_studies_that_bear_the_name_of_another_patient_are_said_unless_it_is_a_n
 
 
 @pytest.mark.parametrize(
-    "other", ["FLAIR_ss", "t1_pre_contrast", "T1-without-Gd", "t1_ohne_KM", "t1_precontrast"]
+    "other",
+    [
+        "FLAIR_ss",
+        "t1_pre_contrast",
+        "T1-without-Gd",
+        "t1_ohne_KM",
+        "t1_precontrast",
+        "T2 KM",
+        "flair_post_gd",
+    ],
 )
 def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
     root = tmp_path / "own"

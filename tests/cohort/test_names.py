@@ -299,6 +299,8 @@ def test_a_real_name_says_the_same_in_words_of_the_field():
         ("12", "lesion"),
         ("Old GTV L frontal", "old-gtv-l-frontal"),
         ("GTV_prev_Schmidt", "gtv-prev"),
+        ("\u00d6dem rechts", "oedem-rechts"),
+        ("OP-H\u00f6hle M\u00fcller", "op-hoehle"),
     ],
 )
 def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
@@ -326,6 +328,7 @@ def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
             "GTV_deleted",
             "do not use",
         ),
+        *("\u00d6dem", "O\u0308dem rechts", "\u0153d\u00e8me", "Nekrose", "n\u00e9crose", "Blutung"),
     ],
 )
 def test_what_is_drawn_and_is_no_metastasis_is_neither_lesion_nor_structure(name):
@@ -345,3 +348,8 @@ def test_what_is_drawn_and_is_no_metastasis_is_neither_lesion_nor_structure(name
 )
 def test_a_metastasis_beside_an_edema_is_a_lesion(name):
     assert read_name(name).category == "lesion"
+
+
+@pytest.mark.parametrize("name", ["H\u00f6hle", "Resektionsh\u00f6hle links", "cavit\u00e9"])
+def test_a_cavity_is_one_in_other_languages(name):
+    assert read_name(name).category == "cavity"

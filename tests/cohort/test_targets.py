@@ -110,8 +110,22 @@ def test_a_cell_that_may_be_a_positive_word_is_no_negative(cell):
 
 
 @pytest.mark.parametrize(
+    ("positive", "cell"),
+    [
+        *[("yes", "y"), ("yes", "+"), ("yes", "1"), ("yes", "1.0"), ("+", "pos"), ("positive", "ja")],
+        *[("mut", "mutated"), ("mutated", "Mut"), ("breast cancer", "br cancer"), ("male", "M"), ("2+", "2")],
+    ],
+)
+def test_another_way_to_write_a_positive_word_is_no_negative(positive, cell):
+    with pytest.raises(ValueError, match=re.escape(cell)):
+        target(column="c", positive=[positive]).label(cell)
+
+
+@pytest.mark.parametrize(
     ("positive", "cell", "label"),
     [
+        *[("yes", "n", 0), ("yes", "0", 0), ("mut", "wt", 0), ("2+", "1+", 0), ("+++", "++", 0)],
+        *[("2+", "1", 0), ("II", "I", 0), ("I", "III", 0), ("mutated", "1", 0), ("G1", "G10", 0)],
         ("lobular", "lobular\u200b", 1),
         ("lobular", "ductal", 0),
         ("luminal A", "luminal B", 0),

@@ -65,3 +65,12 @@ def _(root: Path) -> list[str]:
     table.loc[later, "study"] = f"{NEXT}-1"
     table.to_csv(path, index=False)
     return [f"cohort.root={path.parent}"]
+
+
+@kind("an edema named as its lesion", f"{NEXT}-0/met 2 edema", "named as met 2", "cohort.names", end=SAID)
+def _(root: Path) -> list[str]:
+    path = write_manifest(read_download(root), root.parent / "own")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[table["patient"] == NEXT, "name"] = ["met 2", "met 2 edema"]
+    table.to_csv(path, index=False)
+    return [f"cohort.root={path.parent}"]

@@ -310,6 +310,13 @@ def _(root: Path) -> list[str]:
     return ["cohort.targets={lobular: {column: Histology, positive: lobular}}"]
 
 
+@kind("a short word of one's own target", "row 2", "'mut'", "write mutated", end=SAID)
+def _(root: Path) -> list[str]:
+    words = ["mut", "mutated", *["wild type"] * (PATIENTS - 2)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(PIK3CA=words))
+    return ["cohort.targets={pik3ca: {column: PIK3CA, positive: mutated}}"]
+
+
 @kind("a share among percentages of one's own target", "row 2", "'0.25'", "share", end=SAID)
 def _(root: Path) -> list[str]:
     cells = ["0.25", *["20"] * (PATIENTS - 1)]

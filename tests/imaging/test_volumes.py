@@ -62,6 +62,20 @@ def test_volumes_of_other_formats_are_said_as_their_lesions_are_lost(tmp_path):
     assert "2 volumes" in text and "A/gtv2.seg.nrrd" in text and ".nii.gz" in text
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["gtv2.nii.gz.part", "gtv2.nii (1).gz", ".gtv2.nii.gz.icloud", "gtv2.nii.bz2", "gtv2.nii.gz.crdownload"],
+)
+def test_a_file_that_a_copy_or_a_disk_left_unfinished_or_renamed_is_said(tmp_path, name):
+    write(tmp_path, "A/t1c.nii.gz", "A/gtv1.nii.gz")
+    for file in (name, "gtv1.nii.gz.md5", "gtv1.nii.json"):
+        (tmp_path / "A" / file).write_text("volume")
+    rows, problems = named(tmp_path)
+    assert len(rows) == 1
+    (text,) = map(str, problems)
+    assert "1 volume" in text and f"A/{name}" in text
+
+
 def test_files_of_many_patients_in_one_folder_belong_together_by_how_they_begin(tmp_path):
     write(
         tmp_path, "p1_t1c.nii.gz", "p1_mask_a.nii.gz", "p1_mask_b.nii.gz", "p2_t1c.nii.gz", "p2_mask_a.nii.gz"

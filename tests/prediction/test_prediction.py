@@ -367,6 +367,12 @@ BAD = {
     "a setting of the model": (["features.crop_size=8", "cohort.root=."], ConfigError, "features.crop_size"),
     "nothing to predict": ([], ConfigError, "cohort.root=DIR"),
     "both a cohort and files": (["cohort.root=.", "image=a.nii.gz"], ConfigError, "what to predict"),
+    "two words of masks": (
+        ["image=a.nii.gz", "mask=b.nii.gz", "mask=c.nii.gz"],
+        ConfigError,
+        "mask= is written",
+    ),
+    "two cohorts": (["cohort.root=a", "cohort.root=b"], ConfigError, "cohort.root= is written twice"),
     "an image without a mask": (["image=a.nii.gz"], ConfigError, "mask="),
     "files that are not there": (["image=a.nii.gz", "mask=b.nii.gz"], InputError, "b.nii.gz: is not there"),
     "a study without masks": (["empty"], InputError, "0 named"),

@@ -64,13 +64,14 @@ def misplaced(
 
 def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
     """That an image is no post-contrast T1 by its name, or that the names of few do not say contrast."""
-    if odd := [place for place, text in enumerate(cells) if is_other_sequence(text)]:
+    other = cells.map(is_other_sequence).astype(bool)
+    if len(odd := cells[other]):
         found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
-        found += f"row {cells.index[odd[0]]}: {cells.iloc[odd[0]]}"
+        found += f"row {odd.index[0]}: {odd.iloc[0]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
-    said = cells.map(lambda text: is_post(words_of_name(text)))
-    silent = cells[(cells != "") & ~said].drop(index=cells.index[odd])
+    said = cells.map(lambda text: is_post(words_of_name(text))).astype(bool) & ~other
+    silent = cells[(cells != "") & ~said & ~other]
     if 0 < silent.nunique() <= cells[said].nunique() / FEW:
         found = f"image of {counted(len(silent), 'row')} does not say contrast by its name, as those of "
         found += f"{cells[said].nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"

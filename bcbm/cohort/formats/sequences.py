@@ -8,6 +8,7 @@ POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
 )
 _OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast"])
+_T1 = re.compile("t1|mpr|bravo|reg|to$|in$|space$")  # a T1, or an image brought to another one's grid
 # Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
 _DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
 DENYING = frozenset(_DENIALS.split())
@@ -30,7 +31,9 @@ def is_post(words: Sequence[str]) -> bool:
 def is_other_sequence(image: str) -> bool:
     """Whether the name of an image says that it is no post-contrast T1."""
     words = words_of_name(image)
-    return bool({*words} & (_OTHERS | POST)) and not is_post(words)
+    if is_post(words):  # a FLAIR may be taken after contrast, and a T1 be registered to a FLAIR
+        return not _OTHERS.isdisjoint(words) and not any(map(_T1.match, words))
+    return bool({*words} & (_OTHERS | POST))
 
 
 def words_of_name(text: str) -> list[str]:
