@@ -135,10 +135,10 @@ def surroundings(table: pd.DataFrame) -> Iterator[Problem]:
             rest = "-".join(word for word in words if read_name(word).category != "other")
             if rest != plain and rest in lesions:
                 text = (
-                    f"it is named as {lesions[rest]} of its study, with another word, and counts as a lesion"
+                    f"it is named as {lesions[rest]} of its study, with a word more, and counts as a lesion"
                 )
                 remedy = (
-                    "if it is an edema or a necrosis, write its category, other, into a file of cohort.names"
+                    "if it is an edema or a necrosis, write so (category other) into a file for cohort.names"
                 )
                 lesion = rows.loc[rows["name"] == name, "lesion_id"].iloc[0]
                 yield Problem(str(lesion), text, remedy, "edema of a lesion")

@@ -173,10 +173,8 @@ def is_denied(name: str) -> bool:
 
 def _plain_letters(name: str) -> str:
     """A name without accents, umlauts as two letters."""
-    text = unicodedata.normalize("NFC", name).translate(_LIGATURES)
-    return "".join(
-        letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter)
-    )
+    text = unicodedata.normalize("NFD", unicodedata.normalize("NFC", name).translate(_LIGATURES))
+    return "".join(letter for letter in text if not unicodedata.combining(letter))
 
 
 def _spaced(text: str) -> str:
@@ -191,9 +189,8 @@ def plain_name(name: str) -> str:
         >>> plain_name("GTV_Smith Lt frontal met2"), plain_name("Smith^John 1954"), plain_name("BrainStem")
         ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
     """
-    text = " ".join(
-        re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", re.sub(r"^mask_", "", _plain_letters(name)))
-    ).lower()
+    text = re.sub(r"^mask_", "", _plain_letters(name))
+    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)).lower()
     for pattern, word in _PHRASES.items():
         text = re.sub(pattern, word, text)
     words: list[str] = []

@@ -44,9 +44,7 @@ def answer(words: Sequence[str], console: Console) -> "pd.DataFrame":
     keys = [word.partition("=")[0] for word in settings]
     if twice := [key for key in ("cohort.root", *STUDY) if keys.count(key) > 1]:
         remedy = "write all masks into one, mask=FILE,FILE" if twice == ["mask"] else "predict one at a time"
-        raise ConfigError(
-            f"predict: {twice[0]}= is written twice, of which the last alone would count; {remedy}"
-        )
+        raise ConfigError(f"predict: {twice[0]}= is written twice, and the last alone would count; {remedy}")
     own = dict(word.split("=", 1) for word in settings if word.partition("=")[0] in STUDY)
     settings = [word for word in settings if word.partition("=")[0] not in own]
     named = any(word.startswith(COHORT) for word in settings)
