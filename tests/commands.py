@@ -119,6 +119,10 @@ def _live(
     environment: Mapping[str, str],
     screens: list[Path],
 ):
+    # Where this is forked from what folds share, the folder that W&B makes when it is loaded is theirs, too.
+    if made := sys.modules.get("wandb.sdk.data_types._private"):
+        atexit.unregister(made.MEDIA_TMP.cleanup)
+        made.MEDIA_TMP._finalizer.atexit = False
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
