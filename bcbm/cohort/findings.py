@@ -129,18 +129,15 @@ def _categories(table: pd.DataFrame) -> Iterator[Problem]:
 def surroundings(table: pd.DataFrame) -> Iterator[Problem]:
     """Masks that enter and are named as another one of their study, with a word such as edema beside it."""
     for _, rows in table[~table["excluded"]].groupby("study_id"):
-        lesions = {plain_name(name): name for name in rows["name"]}
-        for plain, name in lesions.items():
+        names = zip(rows["name"], rows["lesion_id"], strict=True)
+        lesions = {plain_name(name): (name, lesion) for name, lesion in names}
+        for plain, (_, lesion) in lesions.items():
             words = plain.split("-")
             rest = "-".join(word for word in words if read_name(word).category != "other")
             if rest != plain and rest in lesions:
-                text = (
-                    f"it is named as {lesions[rest]} of its study, with a word more, and counts as a lesion"
-                )
-                remedy = (
-                    "if it is an edema or a necrosis, write so (category other) into a file for cohort.names"
-                )
-                lesion = rows.loc[rows["name"] == name, "lesion_id"].iloc[0]
+                text = f"it is named as {lesions[rest][0]} of its study, with a word more,"
+                text += " and counts as a lesion"
+                remedy = "if it is an edema or a necrosis, write so (category other) in cohort.names"
                 yield Problem(str(lesion), text, remedy, "edema of a lesion")
 
 

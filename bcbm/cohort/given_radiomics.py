@@ -11,7 +11,7 @@ import pandas as pd
 
 from bcbm.cohort.cells import identifier, read_numbers
 from bcbm.cohort.download import FEATURE, Download
-from bcbm.cohort.formats.sequences import is_other_sequence
+from bcbm.cohort.formats.sequences import sequence_of
 from bcbm.cohort.formats.tables import read_rows, row_twice
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
@@ -101,7 +101,7 @@ def _other_images(
     images = {key: _last(depth, path) for key, path in lesions["image_path"].items() if path}
     given = table["image"].map(partial(_last, depth))
     own = keys.map(images)
-    other = given.isin(list(images.values())) | given.map(is_other_sequence)
+    other = given.isin(list(images.values())) | (given.map(sequence_of) == "other")
     if len(odd := given.index[own.notna() & (given != own) & other]):
         found = f"{counted(len(odd), 'row')} made of another image, such as row {odd[0]}: {given[odd[0]]}, "
         found += f"and the lesion's is {own[odd[0]]}"

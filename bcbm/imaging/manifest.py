@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.sequences import POST, is_post
+from bcbm.cohort.formats.sequences import POST, is_post, words_of_name
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import files_below, write_whole
@@ -183,7 +182,7 @@ class _Group(NamedTuple):
     @property
     def chosen(self) -> list[Path]:
         """The image that is taken, if it is one."""
-        post = [path for path in self.images if is_post(_parts(path))]
+        post = [path for path in self.images if is_post(words_of_name(_own(path)))]
         return post if len(self.images) > 1 else self.images
 
     @property
@@ -229,12 +228,8 @@ def _own(path: Path) -> str:
     return _stem(path).removeprefix(path.parent.name) or _stem(path)
 
 
-def _parts(path: Path) -> list[str]:
-    return re.split(r"[\W_]+", unicodedata.normalize("NFC", _own(path)).lower())
-
-
 def _words(path: Path) -> set[str]:
-    words = _parts(path)
+    words = words_of_name(_own(path))
     return {*words, *(word.rstrip("0123456789") for word in words)}  # gtv1 is a gtv
 
 

@@ -1,6 +1,7 @@
 """Tables, lists and folds of one's own that are not what they should be."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -48,25 +49,24 @@ def _(root: Path) -> list[str]:
     return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
 
 
-@kind("two sites with patients of one id", "own and second", "of 8 patients", end=SAID, lost=LESIONS - 16)
-def _(root: Path) -> list[str]:
+def _second(root: Path, renamed: Mapping[str, str] = {}) -> list[str]:
+    """Beside a cohort of one's own another one with other values, of the same patients."""
     folder, table = _manifest(root)
     values = table.filter(like="original_").columns
     (root.parent / "second").mkdir()
     table[values] = table[values].astype(float) * 1.3
-    table.to_csv(root.parent / "second" / "manifest.csv", index=False)
+    table.rename(columns=renamed).to_csv(root.parent / "second" / "manifest.csv", index=False)
     return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+
+
+@kind("two sites with patients of one id", "own and second", "of 8 patients", end=SAID, lost=LESIONS - 16)
+def _(root: Path) -> list[str]:
+    return _second(root)
 
 
 @kind("a site that lacks a column of labels", "second", "no labels of HER2", end=SAID, lost=LESIONS - 16)
 def _(root: Path) -> list[str]:
-    folder, table = _manifest(root)
-    values = table.filter(like="original_").columns
-    (root.parent / "second").mkdir()
-    table[values] = table[values].astype(float) * 1.3
-    other = table.rename(columns={"HER2": "receptor 3"})
-    other.to_csv(root.parent / "second" / "manifest.csv", index=False)
-    return [f"cohort.root=[{folder},{root.parent / 'second'}]"]
+    return _second(root, {"HER2": "receptor 3"})
 
 
 @kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import digits_lost, made_a_date
-from bcbm.cohort.formats.sequences import is_other_sequence, is_post, words_of_name
+from bcbm.cohort.formats.sequences import sequence_of
 from bcbm.cohort.formats.tables import column_texts
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
@@ -64,17 +64,16 @@ def misplaced(
 
 def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
     """That an image is no post-contrast T1 by its name, or that the names of few do not say contrast."""
-    other = cells.map(is_other_sequence).astype(bool)
-    if len(odd := cells[other]):
+    told = cells.map(sequence_of)
+    if len(odd := cells[told == "other"]):
         found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
         found += f"row {odd.index[0]}: {odd.iloc[0]}"
         remedy = "name the post-contrast T1 there; other sequences have columns image_<sequence>"
         yield Problem(table, found, remedy, "image of another sequence")
-    said = cells.map(lambda text: is_post(words_of_name(text))).astype(bool) & ~other
-    silent = cells[(cells != "") & ~said & ~other]
-    if 0 < silent.nunique() <= cells[said].nunique() / FEW:
+    said, silent = cells[told == "post"], cells[(cells != "") & (told == "")]
+    if 0 < silent.nunique() <= said.nunique() / FEW:
         found = f"image of {counted(len(silent), 'row')} does not say contrast by its name, as those of "
-        found += f"{cells[said].nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"
+        found += f"{said.nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"
         yield Problem(table, found, "look whether it was taken before contrast", "image without contrast")
 
 

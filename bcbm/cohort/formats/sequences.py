@@ -1,8 +1,10 @@
 """What the names of files say of the images in them: which sequence, and whether after contrast."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
@@ -28,17 +30,17 @@ def is_post(words: Sequence[str]) -> bool:
     )
 
 
-def is_other_sequence(image: str) -> bool:
-    """Whether the name of an image says that it is no post-contrast T1."""
+def sequence_of(image: str) -> Literal["post", "other", ""]:
+    """What the name of an image says of it: a post-contrast T1, another sequence, or neither."""
     words = words_of_name(image)
     if is_post(words):  # a FLAIR may be taken after contrast, and a T1 be registered to a FLAIR
-        return not _OTHERS.isdisjoint(words) and not any(map(_T1.match, words))
-    return bool({*words} & (_OTHERS | POST))
+        return "post" if _OTHERS.isdisjoint(words) or any(map(_T1.match, words)) else "other"
+    return "other" if {*words} & (_OTHERS | POST) else ""
 
 
 def words_of_name(text: str) -> list[str]:
     """The words of a file's name, in small letters."""
-    return re.split(r"[\W_]+", stem_of(text).casefold())
+    return re.split(r"[\W_]+", unicodedata.normalize("NFC", stem_of(text)).casefold())
 
 
 def stem_of(text: str) -> str:
