@@ -26,7 +26,7 @@ class EncodedLesions:
 
     def __init__(self, module: LesionModule, datamodule: LesionDataModule) -> None:
         self.network = deepcopy(module.network).eval()  # whose encoder goes, and the module keeps its own
-        self.task, self.lesions, self.calibrators = module.task, datamodule.lesions, module.calibrators
+        self.task, self.calibrators = module.task, module.calibrators
         parts = []
         with torch.no_grad():
             for batch in datamodule.predict_dataloader()[1]:
@@ -36,37 +36,26 @@ class EncodedLesions:
         self.batch: Batch = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         if "image" in self.batch:
             self.network.encoders["image"] = nn.Identity()  # its work is done
+        self.rows = datamodule.lesions.iloc[self.batch["row"].numpy()]
+        labels = patient_labels(self.rows[self.task.targets], self.rows["patient_id"])
+        labels = labels.loc[np.unique(self.rows["patient_id"])].rename_axis("patient_id").reset_index()
+        self.labels = labels.melt("patient_id", var_name="target", value_name="label")
 
     def patients(self, changed: Mapping[str, Tensor] | None = None) -> pd.DataFrame:
         """Patients with a label and their probability a target, with other tensors in the batch."""
         with torch.no_grad():
             logits, scores = self.network.with_scores({**self.batch, **(changed or {})})
-        rows = self.lesions.iloc[self.batch["row"].numpy()]
-        names, probability = aggregate(
+        _, probability = aggregate(
             self.task.aggregate,
             logits.double().sigmoid().numpy(),
-            rows["patient_id"],
-            rows["volume"],
+            self.rows["patient_id"],
+            self.rows["volume"],
             scores.double().numpy(),
         )
         for column, target in enumerate(self.task.targets):
             if target in self.calibrators:
                 probability[:, column] = self.calibrators[target](probability[:, column])
-        labels = patient_labels(rows[self.task.targets], rows["patient_id"]).loc[names]
-        return pd.concat(
-            [
-                pd.DataFrame(
-                    {
-                        "target": target,
-                        "patient_id": names,
-                        "probability": probability[:, column],
-                        "label": labels[target].to_numpy(),
-                    }
-                )
-                for column, target in enumerate(self.task.targets)
-            ],
-            ignore_index=True,
-        ).dropna(subset="label")
+        return self.labels.assign(probability=probability.T.ravel()).dropna(subset="label")
 
     def without(self, modality: str) -> pd.DataFrame:
         """`patients` as if no lesion had that modality."""
