@@ -427,6 +427,14 @@ def _(root: Path) -> None:
     save(mask_of(root, FIRST), (ball & (places[2] <= 0)).astype(np.uint8))
 
 
+@kind("a volume that ends inside a lesion", LESION, "edge of its image", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values, mask = values_of(image_of(root, FIRST)).copy(), np.zeros((SIZE,) * 3, np.uint8)
+    mask[4:8, 4:8, 4:8], values[:, :, 18:] = 1, values[:, :, 16:18]
+    save(image_of(root, FIRST), values[:, :, 6:])
+    save(mask_of(root, FIRST), mask[:, :, 6:])
+
+
 @kind("a mask that is a box", LESION, "6 x 6 x 5", "all of them drawn", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     values = np.zeros((SIZE,) * 3, np.uint8)
