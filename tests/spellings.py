@@ -137,6 +137,9 @@ HER2 = (
 )
 # Columns whose numbers or signs have two meanings, and cells that the message names.
 TWO_MEANINGS = {
-    "ER": (("2", "5", "8"), ("90", "5", "Allred 7"), ("0.9", "1"), ("0", "120"), ("90", "H-score 120")),
-    "HER2": (("1", "3+", "positive"), ("+", "++", "negative")),
+    "ER": (
+        *(("2", "5", "8"), ("90", "5", "Allred 7"), ("0.9", "1"), ("0", "120"), ("90", "H-score 120")),
+        ("0", "+", "-"),
+    ),
+    "HER2": (("1", "3+", "positive"), ("+", "++", "negative"), ("0", "positive", "negative")),
 }

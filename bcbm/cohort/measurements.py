@@ -19,6 +19,7 @@ SCRAP, SPIKED, TOO_FINE = "next to no brain", "intensities ruled by a spike", "v
 CUT_OFF, NOWHERE = "intensities cut off", "header that says nothing"
 BROKEN_OFF, SHUFFLED = "voxels that end inside a slice", "slices that do not follow each other"
 DOUBLED, WRAPPED = "slices twice in a row", "intensities that begin again at 0"
+UNEVEN = "slices of another scale"
 UNPLACED, TURNED = "not registered", "head turned in its header"
 MISSING = "missing"  # the source of a position that coordinates should have given
 MNI_COLUMNS = ("mni_x", "mni_y", "mni_z", "mni_overlap")

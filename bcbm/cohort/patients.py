@@ -127,10 +127,12 @@ def several_people(studies: pd.DataFrame) -> Iterator[Problem]:
         studies: of the download, whose patients are settled.
     """
     sexes = studies.filter(["sex"]).map(lambda cell: folded(str(cell).strip())[:1].replace("w", "f"))
-    numbers = studies.reindex(columns=["age", "year"]).apply(pd.to_numeric, errors="coerce")
-    ages = numbers["age"].where(numbers["age"] < CAPPED)
+    numbers = studies.reindex(columns=["age", "year", "days"]).apply(pd.to_numeric, errors="coerce")
+    ages, since = numbers["age"].where(numbers["age"] < CAPPED), numbers["days"] / 365.25
     for patient, rows in studies.groupby("patient_id").groups.items():
         births = (numbers["year"] - ages)[rows].dropna()
+        if len(births) < 2 and (since[rows] == 0).any():  # as `ingest` counts them, from the first study on
+            births = (since - ages)[rows].dropna()
         spread, most = (births, BIRTHS) if len(births) > 1 else (ages[rows].dropna(), AGES)
         facts = []
         if set(sexes.loc[rows].to_numpy().ravel()) >= {"f", "m"}:

@@ -18,7 +18,8 @@ from bcbm.system.words import counted
 KIND = "radiomics that contradict themselves"
 LISTED = 6  # lesions that have a line each
 ROUNDED, DIGIT = 1.25, 0.02  # factor and difference that two sides may lie apart by
-BRACKETED = 3.0  # the factor of what is alike and not equal; of real lesions at most a factor of 1.6
+BRACKETED = 3.0  # the factor of what is alike and not equal; of real lesions at most a factor of 1.7
+FEW_ZONES = 0.05  # zones a voxel, up to which a table that is rounded says too little of them
 VOXEL = (0.2, 10.0)  # mm, edge of a cube as large as a voxel; no head is scanned at less or more
 NEEDLE = (0.95, 20.0)  # the largest diameter, by that of a ball of the same volume, which has the least
 FRACTIONS = (  # none of which is below 0 or above 1, but for rounding
@@ -108,6 +109,32 @@ IDENTITIES = (
         "glcm_ClusterTendency + glcm_Contrast",
         "4 x glcm_SumSquares",
         lambda f: (f("glcm_ClusterTendency") + f("glcm_Contrast"), 4 * f("glcm_SumSquares")),
+    ),
+    Identity(
+        "glcm_Contrast",
+        "DifferenceVariance + DifferenceAverage^2",
+        lambda f: (
+            f("glcm_Contrast"),
+            f("glcm_DifferenceVariance") + f("glcm_DifferenceAverage") ** 2,
+        ),
+        BRACKETED,
+    ),
+    Identity(
+        "glcm_Autocorrelation",
+        "JointAverage^2 + Correlation x SumSquares",
+        lambda f: (
+            f("glcm_Autocorrelation"),
+            f("glcm_JointAverage") ** 2 + f("glcm_Correlation") * f("glcm_SumSquares"),
+        ),
+        BRACKETED,
+    ),
+    Identity(
+        "glszm_LargeAreaEmphasis",
+        "ZoneVariance + 1 / ZonePercentage^2",
+        lambda f: (
+            f("glszm_LargeAreaEmphasis"),
+            f("glszm_ZoneVariance") + f("glszm_ZonePercentage").where(lambda zones: zones > FEW_ZONES) ** -2,
+        ),
     ),
     Identity(
         "the zones that glszm_SizeZoneNonUniformity counts",

@@ -12,6 +12,8 @@ from bcbm.features.volumes import Box, Volume, bounding_box, open_box, placed_bo
 STRAY_VOXELS, STRAY_SHARE = 3, 0.01  # a part with fewer voxels, or with less of the mask, is no lesion
 _SOLID, _FLAT = 27, 3.0  # voxels from which on a mask has a shape; times the height of a slice
 _BOX = 125  # voxels from which on no lesion is a box; of 820 real masks the largest box has 24
+_AT_EDGE = 0.5  # part of the largest slice beyond which one at the edge of the image is not the last
+_TALL, _CUT_OFF = 8, 0.8  # slices, and part of the largest one beyond which the last ends no lesion
 _TOUCHING = np.ones((3, 3, 3))  # voxels touch that share a corner
 
 
@@ -147,18 +149,19 @@ def separate(mask: np.ndarray, start: np.ndarray, grid: Grid) -> tuple[np.ndarra
     return renumbered[numbers], len(parts), int(sizes.sum() - sizes[parts].sum())
 
 
-def no_lesion(mask: np.ndarray, grid: Grid) -> str:
-    """What the shape of a mask is where no lesion has it: a single slice, a box or an outline; else "".
+def no_lesion(region: Region) -> str:
+    """What the shape of a mask is where no lesion has it: a slice, a box, cut off, an outline; else "".
 
     Args:
-        mask: booleans (z, y, x), some true.
-        grid: of the volume.
+        region: some of it true.
     """
     from scipy.ndimage import binary_erosion, binary_fill_holes, find_objects
 
+    mask, grid = region.inside, region.grid
     if np.count_nonzero(mask) < _SOLID:
         return ""
-    mask = mask[find_objects(mask.astype(np.uint8))[0]]
+    place = find_objects(mask.astype(np.uint8))[0]
+    mask = mask[place]
     flat = int(np.argmin(mask.shape))
     edges = np.array(mask.shape) * grid.GetSpacing()[::-1]
     high, wide = edges[flat], np.delete(edges, flat).min()
@@ -166,6 +169,15 @@ def no_lesion(mask: np.ndarray, grid: Grid) -> str:
         return f"drawn on a single slice, {wide:.3g} mm wide and {high:.3g} mm high"
     if mask.all() and mask.size >= _BOX:
         return f"a box of {' x '.join(map(str, mask.shape[::-1]))} voxels, all of them drawn"
+    for axis in range(3):
+        areas = mask.sum(axis=tuple({0, 1, 2} - {axis}))
+        start, stop = region.start[axis] + place[axis].start, region.start[axis] + place[axis].stop
+        ends = (start == 0) * areas[0], (stop == grid.GetSize()[::-1][axis]) * areas[-1]
+        if max(ends) > _AT_EDGE * areas.max():
+            return "cut off by the edge of its image"
+        share = max(areas[0], areas[-1]) / areas.max()
+        if len(areas) >= _TALL and share > _CUT_OFF:  # of 820 real masks one is so
+            return f"cut off: its last slice has {share:.0%} of the voxels of its largest"
     if binary_erosion(np.pad(mask, 1)).any():
         return ""
     slices = (plane for axis in range(3) for plane in np.moveaxis(mask, axis, 0))

@@ -32,7 +32,7 @@ from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
-SURVEY, REGISTRATION = 9, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 10, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names
@@ -230,7 +230,7 @@ def survey_study(study: Study, _path: Path, files: Files, *, value: int = 0) -> 
         drawn = {"drawn": int((region.inside if own else box.values > 0.5).sum())}
         record["masks"][lesion] = measures | drawn
         record["values"] |= {lesion: text} if text and not own else {}
-        shape = no_lesion(region.inside, image.grid)
+        shape = no_lesion(region)
         record["shapes"] |= {lesion: f"{path.name} is {shape}"} if shape else {}
         regions[lesion] = lesion, region, measures["voxels"]
         numbers, count, strays = separate(region.inside, box.start, image.grid)

@@ -65,7 +65,7 @@ def read_drawing(drawing: Drawing, series: Series, image: sitk.Image, brain: boo
         brain: read the brain's mask too.
 
     Raises:
-        DrawingError: it lies in another frame of reference, or in several, or cannot be read.
+        DrawingError: it lies in another frame of reference, or in several, was rejected, or cannot be read.
     """
     from pydicom import dcmread
 
@@ -76,7 +76,10 @@ def read_drawing(drawing: Drawing, series: Series, image: sitk.Image, brain: boo
         raise DrawingError("it lies in another frame of reference than the image")
     reader = _structures if drawing.kind == STRUCTURES else _segments
     try:
-        return list(reader(dcmread(drawing.path), image, brain))
+        content = dcmread(drawing.path)
+        if content.get("ApprovalStatus") == "REJECTED":
+            raise DrawingError("its approval status is REJECTED")
+        return list(reader(content, image, brain))
     except DrawingError:
         raise
     except Exception as error:  # whatever the libraries make of a damaged file

@@ -20,6 +20,7 @@ _TEXTS = {
     "uid": "SeriesInstanceUID",
     "study_uid": "StudyInstanceUID",
     "patient_id": "PatientID",
+    "name": "PatientName",
     "frame_of_reference": "FrameOfReferenceUID",
     "kind": "SOPClassUID",
     "modality": "Modality",
@@ -34,6 +35,7 @@ _TEXTS = {
     "burned_in": "BurnedInAnnotation",
     "photometric": "PhotometricInterpretation",
     "agent": "ContrastBolusAgent",
+    "lossy": "LossyImageCompression",
 }
 _NUMBERS = {
     "number": "SeriesNumber",
@@ -97,6 +99,7 @@ class Series:
     uid: str = ""
     study_uid: str = ""
     patient_id: str = ""
+    name: str = ""
     frame_of_reference: str = ""
     kind: str = ""
     modality: str = ""
@@ -111,6 +114,7 @@ class Series:
     burned_in: str = ""
     photometric: str = ""
     agent: str = ""
+    lossy: str = ""
     number: float = math.nan
     field_strength: float = math.nan
     tr: float = math.nan
@@ -135,6 +139,7 @@ class Series:
         self.mixed |= part.mixed
         if part.burned_in.upper() == "YES":
             self.burned_in = part.burned_in
+        self.lossy = max(self.lossy, part.lossy)
         self.frames += part.frames
         self.instances |= part.instances
 

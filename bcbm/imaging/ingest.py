@@ -36,6 +36,10 @@ DISORDERED = (
     "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
     "missing; cohort.policy=one_session takes the lowest number"
 )
+NAMES_APART = (
+    "two of the names in the headers of one PatientID have no word in common: find out whether they are one "
+    "patient's, and give several people ids of their own"
+)
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
 
@@ -73,6 +77,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     refused = _refused(records, reasons, headers, plans) + given.remarks
     if disordered := key.disordered():
         refused.append((listed(disordered), DISORDERED))
+    if several := key.several_names(headers.series):
+        refused.append((listed(several), NAMES_APART))
     if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
         text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
         refused.append((counted(len(endings), "file"), text))

@@ -1,6 +1,7 @@
 """Who is who: the key from patients and studies to pseudonyms, one file that only its owner can read."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -67,6 +68,14 @@ class Key:
             for patient, own in inside.items()
             if len(own) > 1 and (None in own or any(a > b for a, b in pairwise(own) if a and b))
         )
+
+    def several_names(self, series: Iterable[Series]) -> list[str]:
+        """The patients of whom two studies bear names that have no word in common."""
+        names: dict[str, list[set[str]]] = {}
+        for item in series:
+            if words := set(re.findall(r"[^\W\d_]{2,}", item.name.casefold())):
+                names.setdefault(self.patient(item), []).append(words)
+        return sorted(who for who, own in names.items() if any(own[0].isdisjoint(words) for words in own))
 
 
 def key_file(out: Path) -> Path:

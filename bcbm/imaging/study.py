@@ -26,8 +26,9 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.words import counted
 
-VERSION = 5  # counts up whenever what is made of a study changes
+VERSION = 6  # counts up whenever what is made of a study changes
 RECORD = "study.json"
+LOSSY = "was compressed with loss once (LossyImageCompression): its texture is not what was scanned"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
 
@@ -89,6 +90,7 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
 def _made(plan: Plan, folder: Path, record: dict[str, Any]) -> dict[str, Any]:
     image = read_series(plan.series)
     record["doubts"] += [plan.series.lacking] if plan.series.lacking else []
+    record["doubts"] += [LOSSY] if plan.series.lossy == "01" else []
     regions = _regions(plan, image, record)
     lesions = [region for region in regions if region.role == "lesion" and region.mask is not None]
     measured: dict[str, float | None] | None = None

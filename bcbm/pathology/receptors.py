@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bcbm.pathology.her2 import PLUSES, her2_numbers, read_her2
 from bcbm.pathology.hormones import hormone_numbers, read_hormone
-from bcbm.pathology.statuses import AS, NAMES, Status, heading_letters, plain
+from bcbm.pathology.statuses import AS, KINDS, NAMES, Meanings, Status, heading_letters, plain
 
 RECEPTORS = ("ER", "PR", "HER2")
 _ESTROGEN, _PROGESTERONE = r"(?:o?e|ö)strogen(?:re[cz]eptor)?", r"progesterone?(?:re[cz]eptor)?"
@@ -64,10 +64,20 @@ def read_statuses(receptor: str, cells: Sequence[str]) -> list[Status]:
     """
     texts = {cell: NAMES[receptor].sub("", plain(cell)) for cell in dict.fromkeys(cells)}
     distinct = list(texts.values())
+    _require_known_zero(distinct)
     numbers = her2_numbers(distinct) if receptor == "HER2" else hormone_numbers(distinct)
     read = read_her2 if receptor == "HER2" else read_hormone
     statuses = {cell: read(text, numbers) for cell, text in texts.items()}
     return [statuses[cell] for cell in cells]
+
+
+def _require_known_zero(texts: Sequence[str]) -> None:
+    """Meanings for a 0 beside both signs and no other number, as of a formula that looks up an empty cell."""
+    signs = {KINDS[text]: text for text in texts if text in KINDS}
+    if {"positive", "negative"} <= set(signs) and [text for text in texts if re.search(r"\d", text)] == ["0"]:
+        spelt = signs["negative"]
+        found = f"0 beside '{spelt}' may be negative, or an empty cell that a formula has looked up"
+        raise Meanings(found, f"write '{spelt}' or 'unknown'")
 
 
 def explicit(cell: str, status: Status) -> str:

@@ -317,13 +317,18 @@ def test_numbers_of_another_unit_count_as_that_and_are_said(tmp_path):
         {"EchoTime": 0.12},
         {"SeriesDescription": "ax t2 tse"},
         {"ProtocolName": "T1 pre contrast"},
+        {"ImageType": ["DERIVED", "PRIMARY", "MIP"]},
     ],
     ids=lambda sidecar: next(iter(sidecar)),
 )
 def test_a_sidecar_of_another_image_than_a_contrasted_t1_is_said(tmp_path, sidecar):
     root = coded(tmp_path, "+", "-")
     path = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.json"
-    path.write_text(json.dumps({"EchoTime": 0.003, "SeriesDescription": "t1 mprage post Gd"}))
+    path.write_text(
+        json.dumps(
+            {"EchoTime": 0.003, "SeriesDescription": "t1 mprage post Gd", "ImageType": ["DERIVED", "MPR"]}
+        )
+    )
     assert not any("sidecar" in line for line in lines(read_bids(root).problems))
     path.write_text(json.dumps(sidecar))
     (text,) = (line for line in lines(read_bids(root).problems) if "sidecar" in line)

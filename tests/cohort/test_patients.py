@@ -262,6 +262,8 @@ def test_a_last_number_or_year_of_ids_whose_labels_disagree_counts_patients(tmp_
         ({"age": ["41", "71"], "year": ["2011", "2012"]}, "41 and 71"),
         ({"age": ["61", "52"], "year": ["2011", "2014"]}, "52 and 61"),
         ({"age": ["41", "66"]}, "41 and 66"),
+        ({"age": ["61", "52"], "days": ["0", "90"]}, "52 and 61"),
+        ({"age": ["41", "55"], "days": ["0", "4900"]}, ""),
         ({"sex": ["F", "male"]}, "two sexes"),
         ({"age": ["41", "52"], "year": ["2003", "2015"], "sex": ["F", "weiblich"]}, ""),
         ({"age": ["89", "89"], "year": ["2003", "2015"]}, ""),

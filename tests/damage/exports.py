@@ -159,6 +159,24 @@ def _(root: Path) -> None:
     drawn(root, lambda item: setattr(item, "PatientID", f"MRN-{SECOND}"))
 
 
+@kind("a structure set that was rejected", "P00", "drawing 1", "REJECTED", **STUDY)
+def _(root: Path) -> None:
+    drawn(root, lambda item: setattr(item, "ApprovalStatus", "REJECTED"))
+
+
+@kind("two people under one PatientID", "P001", "no word in common", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    def change(_: int, item: Any) -> None:
+        item.PatientID, item.PatientName = f"MRN-{FIRST}", "Roe^Anna"
+
+    edit(root / SECOND, change)
+
+
+@kind("a series that was compressed with loss", "P00", "with loss", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "LossyImageCompression", "01"))
+
+
 @kind("a structure set that may be of two studies", "1 structure set", "several studies", **STUDY)
 def _(root: Path) -> None:
     def change(item: Any) -> None:

@@ -420,6 +420,21 @@ def _(root: Path) -> None:
     save(mask_of(root, FIRST), values)
 
 
+@kind("a mask that ends in its middle", LESION, "cut off", "100%", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    places = np.indices((SIZE,) * 3) - SIZE // 2
+    ball = (places**2).sum(0) <= 64
+    save(mask_of(root, FIRST), (ball & (places[2] <= 0)).astype(np.uint8))
+
+
+@kind("a volume that ends inside a lesion", LESION, "edge of its image", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values, mask = values_of(image_of(root, FIRST)).copy(), np.zeros((SIZE,) * 3, np.uint8)
+    mask[4:8, 4:8, 4:8], values[:, :, 18:] = 1, values[:, :, 16:18]
+    save(image_of(root, FIRST), values[:, :, 6:])
+    save(mask_of(root, FIRST), mask[:, :, 6:])
+
+
 @kind("a mask that is a box", LESION, "6 x 6 x 5", "all of them drawn", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     values = np.zeros((SIZE,) * 3, np.uint8)
@@ -431,6 +446,13 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     values = values_of(image_of(root, FIRST)).copy()
     values[:, :, 1::2] = values[:, :, ::2]
+    save(image_of(root, FIRST), values)
+
+
+@kind("an image of which a slice lost its scale", f"{FIRST}_image", "times as bright", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    values = values_of(image_of(root, FIRST)).copy()
+    values[:, :, 10] *= 3  # as of a converter that takes one slope for all slices
     save(image_of(root, FIRST), values)
 
 

@@ -112,6 +112,11 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(ER=[0, 1, 9, *[0] * (PATIENTS - 3)]))
 
 
+@kind("empty labels that a formula looked up as 0", CLINICAL, "column PR", "empty cell", "cohort.readings")
+def _(root: Path) -> None:
+    edit_cell(root, CLINICAL_WORKBOOK, 3, "PR", 0)
+
+
 @kind("codes of positive and negative that may be scores", CLINICAL, "column HER2", "1, 2", "cohort.readings")
 def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(HER2=[1, 2] * (PATIENTS // 2)))

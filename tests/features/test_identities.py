@@ -20,6 +20,7 @@ OWED = (
     ),
     *("MajorAxisLength", "Range", "Energy", "TotalEnergy", "RootMeanSquared", "SumAverage", "JointAverage"),
     *("SumSquares", "SizeZoneNonUniformityNormalized", "DependenceNonUniformity", "10Percentile"),
+    *("ZoneVariance", "LargeAreaEmphasis", "DifferenceAverage", "Autocorrelation"),
 )
 
 

@@ -40,6 +40,7 @@ LONGEST_ECHO = 0.03  # s, of a T1-weighted image; those of real ones have at mos
 _OTHER = re.compile(
     r"t2|dwi|adc|swi|(?<![a-z])(pre|native|non?)(?![a-z])[-_ ]?(gad|gd|contrast|km)?", re.IGNORECASE
 )
+_MADE = {"MIP", "MAX_IP", "PROJECTION IMAGE", "SUBTRACTION", "SUBTRACT"}  # image types of what is no scan
 _NUMERIC = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _CODE = re.compile(r"(?<![\d.])[01](?![\d.])")
 
@@ -151,6 +152,8 @@ def _is_other(key: str, value: object) -> bool:
     """Whether an entry of a sidecar is of another image than a post-contrast T1."""
     if key == "EchoTime":
         return isinstance(value, int | float) and LONGEST_ECHO < value < 1  # from 1 on it is in ms
+    if key == "ImageType":
+        return isinstance(value, list) and not _MADE.isdisjoint(map(str, value))
     text = str(value).strip().casefold()
     if key == "ContrastBolusIngredient":
         return text in ("none", "no", "n/a", "false")
