@@ -19,7 +19,7 @@ from bcbm.imaging.choice import Candidate, choose, choose_named, described, doub
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
 from bcbm.imaging.manifest import FILE, UNREAD, natural_order, read_manifest, volume_rows, write_manifest
-from bcbm.imaging.pseudonyms import Key, extend_key, key_file, read_key, write_key
+from bcbm.imaging.pseudonyms import Key, born_alike, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
 from bcbm.system.files import files_below, read_json, write_whole
@@ -39,6 +39,10 @@ DISORDERED = (
 NAMES_APART = (
     "two of the names in the headers of one PatientID have no word in common: find out whether they are one "
     "patient's, and give several people ids of their own"
+)
+BORN_ALIKE = (
+    "share one date of birth, as a program writes it that takes names away: their ages are worked out of it "
+    f"and wrong; correct the column age of {FILE}, or empty it"
 )
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
@@ -79,6 +83,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
         refused.append((listed(disordered), DISORDERED))
     if several := key.several_names(headers.series):
         refused.append((listed(several), NAMES_APART))
+    if alike := born_alike(headers.series):
+        refused.append((counted(alike, "patient"), BORN_ALIKE))
     if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
         text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
         refused.append((counted(len(endings), "file"), text))

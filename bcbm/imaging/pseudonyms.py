@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,7 @@ _ANYBODY = """
     anon anonymous anonymized anonymised anonym anonymisiert deidentified unknown none null na no 0
 """
 _NOBODY = frozenset(_ANYBODY.split())  # ids, bare, that programs give to whomever
+_SEVERAL = 3  # patients whose one date of birth is no chance
 _REMEDY = "restore the key, or write into another folder"
 
 
@@ -189,6 +191,16 @@ def _date(text: str) -> date | None:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError:
         return None
+
+
+def born_alike(series: Iterable[Series]) -> int:
+    """How many patients share one date of birth, of which their ages are worked out; 0 where that may be.
+
+    Programs that take names away write one date for all; of three people most are not born on one day.
+    """
+    births = {item.patient_id: item.birth_date for item in series if item.birth_date and not item.age}
+    count = max(Counter(births.values()).values(), default=0)
+    return count if count >= _SEVERAL and 2 * count > len(births) else 0
 
 
 def age_at(series: Series) -> int | None:

@@ -401,6 +401,17 @@ def test_studies_whose_numbers_do_not_follow_their_dates_are_said(tmp_path, date
     assert "MRN" not in text
 
 
+def test_one_date_of_birth_of_most_patients_is_said_beside_their_ages(tmp_path):
+    def born(*days):
+        source = tmp_path / f"{len(days)}"
+        for number, day in enumerate(days):
+            write_series(source / f"{number}", patient=f"P{number}", PatientBirthDate=day)
+        return run(source, tmp_path / f"out{len(days)}")
+
+    assert "3 patients: share one date of birth" in born(*["19010203"] * 3, "19550302")
+    assert "one date of birth" not in born(*["19010203"] * 2, "19550302", "19601007", "19611230")
+
+
 def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_wrote_counts(
     copied, tmp_path
 ):
