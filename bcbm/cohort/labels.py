@@ -18,7 +18,7 @@ from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_c
 from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of, version_of
 from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.pathology.subtypes import subtype_kind, subtype_says
-from bcbm.system.words import counted
+from bcbm.system.words import counted, listed
 
 if TYPE_CHECKING:  # a configuration is checked without tables
     import pandas as pd
@@ -31,6 +31,7 @@ WORDS = {1.0: "positive", 0.0: "negative"}  # and missing
 CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
 PERSON = "cohort.readings says so"
 PLAIN = ("+", "-", "")  # cells that need no word
+LISTED = 5  # words that a message names
 PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
 
 # What a row of a table is of, where a column says so.
@@ -142,6 +143,7 @@ def read_labels(
             problems += _problems(label, target, texts, statuses, table, rows)
             problems += _passed_over(name, heading, cells, table) if label == name else []
             problems += _share_rule(label, target, texts, table)
+            problems += _other_words(label, target, texts, statuses, table)
             values = {label: [status.label for status in statuses]}
             if name in RECEPTORS:
                 values |= _low(label, targets, texts, statuses)
@@ -405,6 +407,22 @@ def _share_rule(column: str, target: "Target", texts: Sequence[str], table: str)
     rules = ", ".join((*target.positive, *target.negative))
     found = f"the rule of {column} is {rules}, and its numbers go up to {largest:g}, as percentages do"
     return [Problem(table, found, "write the rule in per cent, as >= 20", "rule of shares over percentages")]
+
+
+def _other_words(
+    column: str, target: "Target", texts: Sequence[str], statuses: Sequence[Status], table: str
+) -> list[Problem]:
+    """One where several words count as negative only as no rule names them."""
+    if target.negative or target.bounds:
+        return []
+    cells = zip(texts, statuses, strict=True)
+    words = Counter(text for text, status in cells if status.label == 0 and status.why != PERSON)
+    if len({folded(word) for word in words}) < 2:
+        return []
+    told = [f"'{word}' in {counted(rows, 'row')}" for word, rows in words.most_common()]
+    found = f"{column}: {listed(told, LISTED)} count as negative, as no rule names them"
+    remedy = f"write those that are negative in negative: of cohort.targets.{column}; others are refused then"
+    return [Problem(table, found, remedy, "words that no rule names")]
 
 
 def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:

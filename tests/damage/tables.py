@@ -315,6 +315,13 @@ def _(root: Path) -> list[str]:
     return ["cohort.targets={lobular: {column: Histology, positive: lobular}}"]
 
 
+@kind("a word that is no answer of one's own target", "'QNS' in 1 row", "no rule names", end=SAID)
+def _(root: Path) -> list[str]:
+    words = ["QNS", "mutated", *["wild type"] * (PATIENTS - 2)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(PIK3CA=words))
+    return ["cohort.targets={pik3ca: {column: PIK3CA, positive: mutated}}"]
+
+
 @kind("a short word of one's own target", "row 2", "'mut'", "write mutated", end=SAID)
 def _(root: Path) -> list[str]:
     words = ["mut", "mutated", *["wild type"] * (PATIENTS - 2)]
