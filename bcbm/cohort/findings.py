@@ -19,6 +19,7 @@ EXAMINATION = 0.5  # a study of which more than this part stands in another is t
 OUTSIDE = 0.1  # part of a mask beyond the brain that is more than an edge drawn generously
 MOST = 0.5  # part of the brain that no lesion takes
 LARGE = 100_000  # mm3; the largest of 2,821 real masks has 39,900, a cerebellum 130,000
+BRAINS, APART = 5, 2.0  # studies from which on a brain is compared; times their median, real ones reach 1.6
 TINY = 27  # voxels: three a side
 DOUBTFUL = 0.87  # overlap; a place found 10 mm off has had 0.85, ellipsoids have 0.88, brains 0.95
 MIRRORED = 3  # sure sides, all of them on the other side of the brain, that make a mirrored scan likely
@@ -215,6 +216,15 @@ def _implausible(lesions: pd.DataFrame, outside: float) -> Iterator[Problem]:
         text = f"its mask holds {volume / 1000:.0f} ml, more than a metastasis does"
         remedy = "look at it: it is an organ's or an edema's, or its spacing is wrong"
         yield Problem(str(lesion), text, remedy, "mask larger than a metastasis")
+    inside = lesions[lesions["brain_share"] > 0]
+    brains = inside["volume"] * (1 - inside["outside"]) / inside["brain_share"] / 1000
+    brains = brains.groupby(inside["study_id"]).median()
+    usual = brains.median()
+    for study, size in brains[(brains < usual / APART) | (brains > usual * APART)].items():
+        if len(brains) >= BRAINS:
+            text = f"its brain has {size:.3g} ml, where the others have about {usual:.3g}"
+            remedy = "check the spacing in the headers of its image and masks: volumes and shapes go by it"
+            yield Problem(str(study), text, remedy, "brain of another size")
 
 
 def _copies(table: pd.DataFrame) -> Iterator[Problem]:

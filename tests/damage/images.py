@@ -449,6 +449,12 @@ def _(root: Path) -> None:
     save(image_of(root, FIRST), values)
 
 
+@kind("an image and masks that were resized without their header", FIRST, "1.46 ml", end=SAID, words=IMAGES)
+def _(root: Path) -> None:
+    for path in (image_of(root, FIRST), mask_of(root, FIRST)):
+        save(path, values_of(path)[::2, ::2])
+
+
 @kind("an image of which a slice lost its scale", f"{FIRST}_image", "times as bright", end=SAID, words=IMAGES)
 def _(root: Path) -> None:
     values = values_of(image_of(root, FIRST)).copy()
