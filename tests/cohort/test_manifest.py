@@ -258,7 +258,7 @@ def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
     assert "1 row is" in line and f"row 5: d/{other}.nii.gz" in line
 
 
-def test_an_image_that_does_not_say_contrast_among_many_that_do_is_said(tmp_path):
+def test_images_that_their_names_do_not_place_beside_the_others_are_said(tmp_path):
     def said(*names):
         files = [f"{chr(97 + place)}/{name}.nii.gz" for place, name in enumerate(names)]
         for file in files:
@@ -271,6 +271,8 @@ def test_an_image_that_does_not_say_contrast_among_many_that_do_is_said(tmp_path
     assert not said(*["t1c"] * 4, "t1") and not said(*["t1"] * 11) and not said(*["t1c"] * 6, *["mprage"] * 6)
     (line,) = said(*["T1 KM"] * 10, "T1")
     assert all(word in line for word in ("2 rows", "row 22", "k/T1.nii.gz", "10 others"))
+    (line,) = said("t1c_space-MNI152NLin6Asym", "t1c_mni", "t1c_omnipaque", "t1c")
+    assert all(word in line for word in ("4 rows", "row 2", "a/t1c_space-MNI152", "MNI space"))
 
 
 @pytest.mark.parametrize("cell", ["NA", "nan", "-", "unknown", "None"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import digits_lost, made_a_date
-from bcbm.cohort.formats.sequences import sequence_of
+from bcbm.cohort.formats.sequences import sequence_of, words_of_name
 from bcbm.cohort.formats.tables import column_texts
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
@@ -63,7 +63,8 @@ def misplaced(
 
 
 def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
-    """That an image is no post-contrast T1 by its name, or that the names of few do not say contrast."""
+    """That an image is by its name no post-contrast T1, or in a template's space, or, unlike most, does not
+    say contrast."""
     told = cells.map(sequence_of)
     if len(odd := cells[told == "other"]):
         found = f"image of {counted(len(odd), 'row')} is no post-contrast T1 by its name, such as "
@@ -75,6 +76,12 @@ def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         found = f"image of {counted(len(silent), 'row')} does not say contrast by its name, as those of "
         found += f"{said.nunique()} others do, such as row {silent.index[0]}: {silent.iloc[0]}"
         yield Problem(table, found, "look whether it was taken before contrast", "image without contrast")
+    template = cells.map(lambda text: any(word.startswith("mni") for word in words_of_name(text)))
+    if len(odd := cells[template.astype(bool)]):
+        found = f"image of {counted(len(odd), 'row')} lies in MNI space by its name, such as "
+        found += f"row {odd.index[0]}: {odd.iloc[0]}"
+        remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
+        yield Problem(table, found, remedy, "image in a template's space")
 
 
 def several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
