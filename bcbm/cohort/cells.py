@@ -20,6 +20,7 @@ LONGEST = 60  # signs of a cell that a message shows
 # Why a cell is not a plain value, and what to do about it.
 REMEDIES = {
     "formula without a stored value": "open the workbook in a spreadsheet program and save it there",
+    "formula that decides": "look what it gives where a cell is empty or not found; the saved values count",
     "fewer cells than headings": "write a cell for every heading; one that lacks shifts all behind it",
     "file that ends inside a row": "look whether it was copied whole, and end its last row with a line break",
     "line break in a cell": "write it on one line; it may come from a quotation mark too many",

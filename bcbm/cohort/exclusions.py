@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.cells import identifier
-from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.formats.tables import read_list
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
@@ -52,7 +52,7 @@ def read_exclusions(path: Path) -> pd.DataFrame:
     Raises:
         InputError: all that is wrong with it, row by row.
     """
-    table = read_rows(path, used=lambda _: True, odd=[]).rename(columns=str.lower)
+    table = read_list(path).rename(columns=str.lower)
     kinds = [kind for kind in COLUMNS if kind in table]
     if not kinds or "reason" not in table:
         found = f"has the columns {', '.join(table.columns) or 'none'}"

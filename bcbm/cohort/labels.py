@@ -36,7 +36,9 @@ PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers 
 
 # What a row of a table is of, where a column says so.
 _PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
-_METASTASIS = re.compile("(?:(?:brain|cns|hirn)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn)(?: biopsy)?")
+_METASTASIS = re.compile(
+    "(?:(?:brain|cns|hirn|zns)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn|zns|gehirn)(?: biopsy)?"
+)
 
 
 @dataclass(frozen=True)

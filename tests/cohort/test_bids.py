@@ -61,6 +61,9 @@ def test_every_label_of_a_segmentation_is_a_lesion_named_by_its_table_or_its_val
     assert rows["study_id"].tolist() == ["sub-1", "sub-1", "sub-2_ses-b", "sub-2_ses-b"]
     assert rows["name"].tolist() == ["lesion-1", "lesion-3", "left-frontal", "right-parietal"]
     assert rows["mask_value"].tolist() == [1, 3, 1, 3]
+    image(root / "sub-1" / "anat" / "sub-1_acq-old_dseg.nii.gz", labels)
+    (line,) = [line for line in lines(read_bids(root).problems) if "lesions of one name" in line]
+    assert all(fact in line for fact in ("sub-1: ", "2 files", "sub-1_acq-old_dseg.nii.gz"))
 
 
 def test_label_values_that_touch_in_most_segmentations_are_said_to_be_no_lesions_of_their_own(tmp_path):

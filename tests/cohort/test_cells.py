@@ -278,16 +278,32 @@ def test_a_formula_that_was_worked_out_counts_as_its_value(tmp_path):
     root = small(tmp_path)
     change(root, RADIOMICS_WORKBOOK, {("original_a", 3): "=2*1"})
     path = root / RADIOMICS_WORKBOOK[0]
+    worked_out(path, b"2*1", b"2")
+    _, radiomics, problems = lesions_of(root)
+    assert radiomics["original_a"].tolist() == [1.0, 2.0] and problems == []
+
+
+@pytest.mark.parametrize("formula", ["IF(Z3&gt;1,2,1)", "VLOOKUP(A3,Z:Z,1)", "YEAR(TODAY())-1", "[1]A!$A$1"])
+def test_a_formula_whose_value_may_stand_for_nothing_is_said_once_a_column(tmp_path, formula):
+    root = small(tmp_path)
+    change(root, RADIOMICS_WORKBOOK, {("original_a", 3): f"={formula.replace('&gt;', '>')}"})
+    worked_out(root / RADIOMICS_WORKBOOK[0], formula.encode(), b"2")
+    _, radiomics, (line,) = lesions_of(root)
+    assert radiomics["original_a"].tolist() == [1.0, 2.0]
+    assert "row 3" in line and "formula that decides" in line and "counts as 2" in line
+
+
+def worked_out(path, formula, value):
+    """Write the value of a formula into a workbook, as a spreadsheet program saves it."""
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}
     sheet = next(name for name in parts if name.startswith("xl/worksheets/"))
-    parts[sheet] = parts[sheet].replace(b"<f>2*1</f><v />", b"<f>2*1</f><v>2</v>")
-    assert b"<v>2</v></c>" in parts[sheet]
+    before = b"<f>%s</f><v />" % formula
+    assert before in parts[sheet]
+    parts[sheet] = parts[sheet].replace(before, b"<f>%s</f><v>%s</v>" % (formula, value))
     with zipfile.ZipFile(path, "w") as book:
         for name, content in parts.items():
             book.writestr(name, content)
-    _, radiomics, problems = lesions_of(root)
-    assert radiomics["original_a"].tolist() == [1.0, 2.0] and problems == []
 
 
 def test_ages_dates_and_commas_reach_the_table_as_numbers_and_are_each_a_line(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
-from damage.given import LESIONS, NAME, PATIENTS
+from damage.given import FIRST, LESIONS, NAME, PATIENTS, SECOND
 from damage.kind import SAID, TABLES, kind
 
 CLINICAL, RADIOMICS = CLINICAL_WORKBOOK[0], RADIOMICS_WORKBOOK[0]
@@ -67,6 +67,12 @@ def _(root: Path) -> list[str]:
 @kind("a site that lacks a column of labels", "second", "no labels of HER2", end=SAID, lost=LESIONS - 16)
 def _(root: Path) -> list[str]:
     return _second(root, {"HER2": "receptor 3"})
+
+
+@kind("a list of exclusions that ends inside a row", "leave.csv", "row 3", "ends inside", end=SAID, lost=3)
+def _(root: Path) -> list[str]:
+    (root.parent / "leave.csv").write_text(f"study,reason\n{FIRST},moved\n{SECOND},mo")
+    return [f"cohort.exclude={root.parent / 'leave.csv'}"]
 
 
 @kind("a text table that ends inside a row", "manifest.csv", "row 9", "HER2", "ends inside", end=SAID, lost=4)

@@ -112,6 +112,7 @@ def test_her2_and_ish_of_a_row_are_read_together(tmp_path, kind):
     "heading",
     [
         *("ER IHC", "ER (corrected)", "ER_final", "ER.y", "Estrogen receptor, revised"),
+        *("ER neu", "ER aktuell", "ER korr.", "ER (2026)"),
         *("ER_BM", "ER metastasis", "ER (brain met)", "ER_recurrence"),
     ],
 )
@@ -126,6 +127,7 @@ def test_a_second_column_of_a_receptor_that_is_not_read_is_said(tmp_path, headin
     [
         (["primary", "brain metastasis", "Metastasis"], True),
         (["Breast", "brain", ""], True),
+        (["Mamma", "ZNS", "Hirn"], True),
         (["brain", "met", "brain biopsy"], False),
         (["breast", "lung", "brain"], False),
         (["breast", "breast", "breast"], False),

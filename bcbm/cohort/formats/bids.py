@@ -8,7 +8,7 @@ Source: the Brain Imaging Data Structure 1.10 (Gorgolewski et al., Sci Data 3:16
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import nibabel
@@ -181,6 +181,10 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
         named = {0: name} if is_mask else _named_values(path, table, names, problems, touching)
         lesions += [(study_of(path), path, own or f"{name}-{v}", v) for v, own in named.items()]
         places.setdefault(study_of(path), set()).add(folder.name if folder != root else "anat")
+    for study, files in _doubled(lesions).items():
+        found = f"has lesions of one name in {len(files)} files: {', '.join(files)}"
+        remedy = "keep one, if one is an earlier drawing; lesions of all count"
+        problems.append(Problem(study, found, remedy, "lesion in several segmentations"))
     for study, folders in places.items():
         if len(folders) > 1:
             found = f"has masks in {len(folders)} places: {', '.join(sorted(folders))}"
@@ -193,6 +197,14 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
         where = str(next(path for path, touch in touching.items() if touch))
         problems.append(Problem(where, found, remedy, "segmentation of classes"))
     return _numbered(lesions)
+
+
+def _doubled(lesions: Iterable[tuple[str, Path, str, int]]) -> dict[str, list[str]]:
+    """The files of a folder in which a study's lesions bear one name, by study."""
+    files: dict[tuple[str, Path, str], set[str]] = {}
+    for study, path, name, _ in lesions:
+        files.setdefault((study, path.parent, name), set()).add(path.name)
+    return {study: sorted(names) for (study, _, _), names in files.items() if len(names) > 1}
 
 
 def _numbered(lesions: list[tuple[str, Path, str, int]]) -> list[tuple[str, Path, str, int]]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 from openpyxl import load_workbook
 
-from bcbm.cohort.cells import OddCell, identifier
+from bcbm.cohort.cells import OddCell, identifier, odd_cell_problems
 from bcbm.cohort.formats.workbooks import read_workbook
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.system.spreadsheet import unguarded
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
@@ -102,11 +103,24 @@ def read_corrected(path: Path, key: str) -> pd.DataFrame:
         InputError: it cannot be read, or two columns have one heading.
     """
     try:
-        return read_rows(path, used=bool, odd=[])
+        return read_list(path)
     except InputError as error:
         remedies = [f"{problem.remedy}, or set {key} to another" for problem in error.problems]
         problems = zip(error.problems, remedies, strict=True)
         raise InputError(*(replace(problem, remedy=remedy) for problem, remedy in problems)) from None
+
+
+def read_list(path: Path) -> pd.DataFrame:
+    """A table that a person has written for one key, all its columns; a note for each of its odd cells.
+
+    Raises:
+        InputError: as `read_rows`.
+    """
+    odd: list[OddCell] = []
+    table = read_rows(path, used=bool, odd=odd)
+    for problem in odd_cell_problems(odd):
+        warnings.warn(str(problem), Note, stacklevel=2)
+    return table
 
 
 def other_versions(path: Path) -> list[Problem]:

@@ -26,6 +26,9 @@ MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a ten
 SHOWN = 40  # signs of a file that is no workbook
 HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
 HIDDEN_COLUMN, STRUCK, COMMENTED = "hidden column", "struck-through cell", "cell with a comment"
+DECIDED = "formula that decides"
+# What gives something for a cell that is empty or not found, too, another value tomorrow, or another file's.
+_DECIDING = re.compile(r"\b(IF\w*|[VHX]?LOOKUP|MATCH|INDEX|SWITCH|CHOOSE|TODAY|NOW|RAND\w*)\(|\[|#REF!")
 SHEETS = 8  # that a process keeps: two of a download, of a few sites
 LAST_COLUMN = 2**14  # of a sheet
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
@@ -201,6 +204,7 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
     table: dict[int, list[object]] = {}
     shares: dict[tuple[int, int], str] = {}
     odd = []
+    formulas: dict[int, OddCell] = {}  # the first of each column
     for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
         row: list[object] = [""] * len(head)
         for place, (heading, formula, cell) in enumerate(zip(head, *cells, strict=False)):
@@ -216,11 +220,18 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
             elif formula.data_type == "f":
                 content, kind = formula.value, "formula without a stored value"
             if kind:
-                text = str(getattr(content, "text", content))  # of an array formula too
-                odd.append(OddCell(where, number, heading, text, "", kind))
+                odd.append(OddCell(where, number, heading, _text(content), "", kind))
+            elif formula.data_type == "f" and _DECIDING.search(_text(formula.value)):
+                text = _text(formula.value)
+                formulas.setdefault(place, OddCell(where, number, heading, text, f"{content}", DECIDED))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
-    return _Sheet(where, head, table, shares, odd, layout, len(written))
+    return _Sheet(where, head, table, shares, [*odd, *formulas.values()], layout, len(written))
+
+
+def _text(content: object) -> str:
+    """What a cell holds, of an array formula too."""
+    return str(getattr(content, "text", content))
 
 
 def _frame(sheet: _Sheet, percentages: Callable[[str], bool]) -> tuple[pd.DataFrame, list[OddCell]]:
