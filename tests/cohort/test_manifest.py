@@ -258,6 +258,27 @@ def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
     assert "1 row is" in line and f"row 5: d/{other}.nii.gz" in line
 
 
+def test_an_image_and_a_mask_in_two_folders_are_said_where_others_lie_in_one(tmp_path):
+    def said(*pairs):
+        for text in {text for pair in pairs for text in pair}:
+            (tmp_path / text).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / text).touch()
+        rows = [f"A,{number},{image},{mask},x,+" for number, (image, mask) in enumerate(pairs)]
+        written(tmp_path, "\n".join(["patient,study,image,mask,name,ER", *rows]) + "\n")
+        return lines(read_manifest(tmp_path).problems)
+
+    sound = [(f"A/s{number}/t1.nii", f"A/s{number}/m.nii") for number in range(6)]
+    assert not said(*sound) and not said(*[(f"images/{n}.nii", f"masks/{n}.nii") for n in range(6)])
+    exchanged = [
+        (sound[1][0], sound[0][1]),
+        (sound[0][0], sound[1][1]),
+        *sound[2:],
+        *[("s8/t1.nii", "s8/m.nii")] * 2,
+    ]
+    (line,) = said(*exchanged)
+    assert all(fact in line for fact in ("2 rows", "two folders", "row 2: A/s1/t1.nii, A/s0/m.nii"))
+
+
 def test_images_that_their_names_do_not_place_beside_the_others_are_said(tmp_path):
     def said(*names):
         files = [f"{chr(97 + place)}/{name}.nii.gz" for place, name in enumerate(names)]

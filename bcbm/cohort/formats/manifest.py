@@ -22,7 +22,13 @@ from bcbm.cohort.cells import READERS, OddCell, number, read_numbers, read_texts
 from bcbm.cohort.download import FEATURE, LABEL, Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
-from bcbm.cohort.formats.manifest_rows import misplaced, other_images, require_ids, several_lesions
+from bcbm.cohort.formats.manifest_rows import (
+    lying_apart,
+    misplaced,
+    other_images,
+    require_ids,
+    several_lesions,
+)
 from bcbm.cohort.formats.sequences import stem_of
 from bcbm.cohort.formats.tables import SUFFIXES, column_texts, other_versions, read_rows, row_twice
 from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
@@ -97,6 +103,7 @@ def read_manifest(
     problems += misplaced(path.name, patients, {name: texts[name] for name in files})
     problems += misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
     problems += other_images(path.name, texts["image"])
+    problems += lying_apart(path.name, texts["image"], texts["mask"])
     problems += several_lesions(path.name, table)
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)

@@ -12,6 +12,7 @@ from bcbm.cohort.formats.tables import column_texts
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
 
+APART = 3  # times as many rows have image and mask in one folder where those that have not are said
 FEW = 10  # times as many images say contrast where one that does not is said
 
 
@@ -82,6 +83,20 @@ def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
         found += f"row {odd.index[0]}: {odd.iloc[0]}"
         remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
         yield Problem(table, found, remedy, "image in a template's space")
+
+
+def lying_apart(table: str, images: pd.Series, masks: pd.Series) -> Iterator[Problem]:
+    """Rows whose image and mask lie in two folders, where those of most rows lie in one."""
+    both = pd.DataFrame({"image": images, "mask": masks})[(images != "") & (masks != "")]
+    folders = both.map(lambda text: text.replace("\\", "/").rpartition("/")[0].casefold())
+    odd = both[folders["image"] != folders["mask"]]
+    if 0 < len(odd) <= (len(both) - len(odd)) / APART:
+        found = (
+            f"image and mask of {counted(len(odd), 'row')} lie in two folders, those of the others in one, "
+        )
+        found += f"such as row {odd.index[0]}: {odd['image'].iloc[0]}, {odd['mask'].iloc[0]}"
+        remedy = "look whether a part of a column was sorted or exchanged without the rest"
+        yield Problem(table, found, remedy, "image and mask apart")
 
 
 def several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
