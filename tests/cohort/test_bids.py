@@ -108,6 +108,19 @@ def test_sessions_and_sidecars_tell_what_they_know_and_levels_say_how_labels_are
     assert all("no entity ce-" in line for line in lines(download.problems)) and len(download.problems) == 2
 
 
+def test_a_sidecar_of_all_images_says_what_their_own_do_not(tmp_path):
+    root = dataset(tmp_path / "bids")
+    for place in ("sub-1/anat/sub-1", "sub-2/ses-a/anat/sub-2_ses-a", "sub-2/ses-b/anat/sub-2_ses-b"):
+        image(root / f"{place}_label-met_mask.nii.gz")
+    (root / "T1w.json").write_text('{"Manufacturer": "GE", "EchoTime": 0.003}')
+    (root / "acq-fast_T1w.json").write_text('{"Manufacturer": "Toshiba"}')
+    (root / "sub-2" / "sub-2_T1w.json").write_text('{"MagneticFieldStrength": 1.5}')
+    (root / "sub-2" / "ses-a" / "anat" / "sub-2_ses-a_T1w.json").write_text('{"Manufacturer": "Philips"}')
+    studies = read_bids(root).studies.set_index("study_id").fillna("")
+    assert studies["manufacturer"].tolist() == ["GE", "Philips", "GE"]
+    assert studies["field_strength"].tolist() == ["", "1.5", "1.5"] and studies["te"].tolist() == ["3"] * 3
+
+
 def test_what_tables_say_of_sessions_without_a_folder_is_not_read_and_said(tmp_path):
     root = dataset(tmp_path / "bids")
     image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")

@@ -174,7 +174,7 @@ def _masks(root: Path, problems: list[Problem]) -> list[tuple[str, Path, str, in
             continue
         name = "-".join([*words, *([f"run{entities['run']}"] if "run" in entities else [])]) or "lesion"
         is_mask = "_mask.nii" in path.name
-        table = None if is_mask else _inherited_table(root, path, known)
+        table = None if is_mask else next(_inherited(root, path, "*dseg.tsv", known), None)
         if table and table not in values:
             values[table] = _table_values(table, problems)
         names = values[table] if table else {}
@@ -251,14 +251,15 @@ def _named_values(
     return dict.fromkeys(labels, "")
 
 
-def _inherited_table(root: Path, path: Path, known: dict[Path, list[Path]]) -> Path | None:
-    """The table of a segmentation's label values: the nearest in its folder or one above, up to the root,
-    that says nothing of its name (`desc-`, `run-`) which the segmentation's does not, as BIDS has it.
+def _inherited(root: Path, path: Path, pattern: str, known: dict[Path, list[Path]]) -> Iterator[Path]:
+    """The files that describe another one, the nearest first: in its folder or one above, up to the root,
+    those that say nothing of its name (`desc-`, `run-`) which it does not, as BIDS has it.
 
     Args:
         root: of the dataset.
-        path: of the segmentation.
-        known: the tables in a folder; those of further ones are added.
+        path: of a segmentation or an image.
+        pattern: of the names of such files.
+        known: those in a folder; those of further ones are added.
     """
 
     def entities(file: Path) -> set[tuple[str, str]]:
@@ -266,12 +267,11 @@ def _inherited_table(root: Path, path: Path, known: dict[Path, list[Path]]) -> P
 
     for folder in [path.parent, *path.parent.parents]:
         if folder not in known:
-            known[folder] = sorted(folder.glob("*dseg.tsv"))
-        if fitting := [table for table in known[folder] if entities(table) <= entities(path)]:
-            return max(fitting, key=lambda table: len(entities(table)))
+            known[folder] = sorted(folder.glob(pattern))
+        fitting = [file for file in known[folder] if entities(file) <= entities(path)]
+        yield from sorted(fitting, key=lambda file: -len(entities(file)))
         if folder == root:
-            return None
-    return None
+            return
 
 
 def _touch(voxels: np.ndarray) -> bool:
@@ -340,7 +340,9 @@ def _studies(
         _add_sessions(_sessions(root, patient), patient, cells, meanings, used, odd, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
-    sidecars = [described(images.get(study), study, problems) for study in studies]
+    known: dict[Path, list[Path]] = {}
+    above = {study: [*_inherited(root, image, "*T1w.json", known)] for study, image in images.items()}
+    sidecars = [described(images.get(study), above.get(study, ()), study, problems) for study in studies]
     problems += disagreements(cells.set_axis(studies), dict(zip(studies, sidecars, strict=True)))
     for name, read in READERS.items():
         column = cells[name] if name in cells else pd.Series("", index=cells.index)

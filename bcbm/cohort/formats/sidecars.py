@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,11 +127,24 @@ def _is_understood(receptor: str, text: str) -> bool:
         return False
 
 
-def described(image: Path | None, study: str, problems: list[Problem]) -> dict[str, str]:
-    """Acquisition columns from the sidecar of an image; that it is no post-contrast T1 is a problem."""
+def described(
+    image: Path | None, inherited: Sequence[Path], study: str, problems: list[Problem]
+) -> dict[str, str]:
+    """Acquisition columns from the sidecars of an image; that it is no post-contrast T1 is a problem.
+
+    Args:
+        image: of the study, if it has one.
+        inherited: sidecars that apply to it, too, the nearest first.
+        study: for messages.
+        problems: to add to.
+    """
     if image is None:
         return {}
-    content = read_description(image.with_name(f"{image.name.partition('.')[0]}.json"))
+    content: dict[str, object] = {}
+    for path in dict.fromkeys(
+        (*reversed(inherited), image.with_name(f"{image.name.partition('.')[0]}.json"))
+    ):
+        content |= read_description(path)
     columns = {}
     for key, (name, factor) in SIDECAR.items():
         value = content.get(key)
