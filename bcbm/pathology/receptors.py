@@ -20,7 +20,8 @@ _HEADINGS = {  # letters and digits alone
 
 _VERSION = re.compile(  # a word of a heading, and the end of one that a program has found twice
     "corr(?:ect(?:ed|ion))?|final|new|old|rev(?:ised|ision|iew|iewed)?|updated?|amended|central|local|consensus"
-    "|original|current|latest|neu|alt|aktuell|korr(?:igiert)?|recheck|20\d\d|v?[123]|[xy]|(?:brain|cns)?met(?:s|astas[ei]s|astase|astatic)?|bm|brain|cns"
+    r"|original|current|latest|neu|alt|aktuell|korr(?:igiert)?|recheck|20\d\d|v?[123]|[xy]"
+    "|(?:brain|cns)?met(?:s|astas[ei]s|astase|astatic)?|bm|brain|cns"
     "|recurren(?:ce|t)|relapse|at|of|the|in"
 )
 
