@@ -7,9 +7,8 @@ import pandas as pd
 
 from bcbm.cohort.download import Download
 from bcbm.cohort.duplicates import session_of
-from bcbm.cohort.labels import cell_text
 from bcbm.cohort.patients import bare
-from bcbm.cohort.spelling import folded, letters
+from bcbm.cohort.spelling import cell_text, folded, letters
 from bcbm.errors import InputError, Problem
 
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
-from bcbm.cohort.spelling import folded
+from bcbm.cohort.label_findings import (
+    PERCENTAGES,
+    PERSON,
+    contradictions,
+    other_words,
+    passed_over,
+    share_rule,
+)
+from bcbm.cohort.spelling import cell_text
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.her2 import OPEN
 from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
-from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of, version_of
+from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
 from bcbm.pathology.statuses import AS, Meanings, Status
 from bcbm.pathology.subtypes import subtype_kind, subtype_says
-from bcbm.system.words import counted, listed
+from bcbm.system.words import counted
 
 if TYPE_CHECKING:  # a configuration is checked without tables
     import pandas as pd
@@ -26,19 +33,9 @@ if TYPE_CHECKING:  # a configuration is checked without tables
     from bcbm.cohort.targets import Target
 
 PRIMARY = "primary_"  # before a target's name: its status in the primary tumour
-EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
 WORDS = {1.0: "positive", 0.0: "negative"}  # and missing
 CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
-PERSON = "cohort.readings says so"
 PLAIN = ("+", "-", "")  # cells that need no word
-LISTED = 5  # words that a message names
-PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
-
-# What a row of a table is of, where a column says so.
-_PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
-_METASTASIS = re.compile(
-    "(?:(?:brain|cns|hirn|zns)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn|zns|gehirn)(?: biopsy)?"
-)
 
 
 @dataclass(frozen=True)
@@ -60,13 +57,6 @@ class LabelReading:
     reads_as: str
     why: str
     label: str = ""
-
-
-def cell_text(cell: object) -> str:
-    """A cell as text, blanks collapsed, signs that nobody sees left out; empty where it is missing."""
-    plain = "" if cell is None else "".join(sign for sign in str(cell) if unicodedata.category(sign) != "Cf")
-    text = " ".join(plain.split())
-    return "" if text.lower() in EMPTY else text
 
 
 def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
@@ -143,9 +133,9 @@ def read_labels(
                 refused.append(Problem(f"{table}, column {heading}", f"{label}: {error}", remedy))
                 continue
             problems += _problems(label, target, texts, statuses, table, rows)
-            problems += _passed_over(name, heading, cells, table) if label == name else []
-            problems += _share_rule(label, target, texts, table)
-            problems += _other_words(label, target, texts, statuses, table)
+            problems += passed_over(name, heading, cells, table) if label == name else []
+            problems += share_rule(label, target, texts, table)
+            problems += other_words(label, target, texts, statuses, table)
             values = {label: [status.label for status in statuses]}
             if name in RECEPTORS:
                 values |= _low(label, targets, texts, statuses)
@@ -161,12 +151,12 @@ def read_labels(
             for text, others in zip(her2, zip(*companions, strict=True), strict=True)
         ]
         examined = [{"HER2": status.label} for status in read_statuses("HER2", unused)]
-        problems += _contradictions("its ISH", unused, examined, labels, table, rows)
+        problems += contradictions("its ISH", unused, examined, labels, table, rows)
     for heading in map(str, cells.columns):
         if kind := subtype_kind(heading):
             texts = [cell_text(cell) for cell in cells[heading]]
             statements = [subtype_says(kind, text) for text in texts]
-            problems += _contradictions(f"column {heading}", texts, statements, labels, table, rows)
+            problems += contradictions(f"column {heading}", texts, statements, labels, table, rows)
     ordered = [name for name in targets if name in labels]
     ordered += [name for name in labels if name not in targets]
     return pd.DataFrame({name: labels[name] for name in ordered}, index=cells.index, dtype=float)
@@ -275,71 +265,6 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
 
 
-def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
-    """Columns of a download's studies that say of some labels that they are the primary tumour's.
-
-    Args:
-        studies: of the download.
-        clinical: their table, for messages.
-    """
-    remedy = "write them into columns primary_ER, primary_PR and primary_HER2"
-    problems = []
-    for name in studies.select_dtypes(["object", "string"]):
-        if count := of_primaries(studies[name]):
-            text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
-            text += "the primary tumour's, and count as the metastasis'"
-            problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
-    return problems
-
-
-def of_primaries(cells: Iterable[object]) -> int:
-    """How many cells of a column say that their row is of the primary tumour, where all others say
-    that theirs is of a metastasis; 0 of a column that says anything else.
-
-    Example:
-        >>> of_primaries(["primary", "brain metastasis", ""]), of_primaries(["breast", "breast"])
-        (1, 0)
-    """
-    words = [text for cell in cells if (text := folded(cell_text(cell)))]
-    primary = sum(bool(_PRIMARY.fullmatch(word)) for word in words)
-    others = sum(bool(_METASTASIS.fullmatch(word)) for word in words)
-    return primary if others and primary + others == len(words) else 0
-
-
-def _passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:
-    """One a column that may be a receptor's too, says something else, and is not read."""
-    own = [cell_text(cell) for cell in cells[heading]]
-    names = [str(name) for name in cells.columns if name != heading]
-    others = [name for name in names if receptor in (receptor_of(name), version_of(name))]
-    others = [name for name in others if [cell_text(cell) for cell in cells[name]] != own]
-    remedy = f"remove one, or call the one that counts {receptor}"
-    found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]
-    return [Problem(table, text, remedy, "receptor in two columns") for text in found]
-
-
-def _contradictions(
-    what: str,
-    texts: Sequence[str],
-    statements: Sequence[Mapping[str, float]],
-    labels: Mapping[str, Sequence[float]],
-    table: str,
-    rows: Sequence[str],
-) -> list[Problem]:
-    """One if what a column beside the receptors says of them contradicts their labels, with its first row."""
-    odd: list[int] = []
-    for place, statement in enumerate(statements):
-        own = {name: labels[name][place] for name in RECEPTORS if name in labels}
-        hormones = [own.get(name, math.nan) for name in ("ER", "PR")]
-        own["HR"] = 1.0 if 1.0 in hormones else sum(hormones) / 2
-        if any({label, own.get(name)} == {0.0, 1.0} for name, label in statement.items()):
-            odd.append(place)
-    if not odd:
-        return []
-    found = f"{what} contradicts the receptors in {counted(len(odd), 'row')}, such as {rows[odd[0]]}: "
-    remedy = f"correct one; {', '.join(name for name in RECEPTORS if name in labels)} count as they stand"
-    return [Problem(table, f"{found}'{texts[odd[0]]}'", remedy, "labels that contradict a column")]
-
-
 def _plain(heading: str) -> str:
     return re.sub(r"[\W_]+", "_", heading.casefold())
 
@@ -396,35 +321,6 @@ def _shares(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
         for text, value in small.items()
         if str(_own_status(target, f"{value:g}").label) != str(_own_status(target, f"{100 * value:g}").label)
     }
-
-
-def _share_rule(column: str, target: "Target", texts: Sequence[str], table: str) -> list[Problem]:
-    """One where a rule compares with a share, such as 0.2, and the numbers are percentages."""
-    if not target.bounds or not 0 < min(target.bounds) <= max(target.bounds) < 1:
-        return []
-    numbers = [number(text.removesuffix("%")).value for text in texts]
-    largest = max((value for value in numbers if not math.isnan(value)), default=0.0)
-    if not PERCENTAGES <= largest <= 100:
-        return []
-    rules = ", ".join((*target.positive, *target.negative))
-    found = f"the rule of {column} is {rules}, and its numbers go up to {largest:g}, as percentages do"
-    return [Problem(table, found, "write the rule in per cent, as >= 20", "rule of shares over percentages")]
-
-
-def _other_words(
-    column: str, target: "Target", texts: Sequence[str], statuses: Sequence[Status], table: str
-) -> list[Problem]:
-    """One where several words count as negative only as no rule names them."""
-    if target.negative or target.bounds:
-        return []
-    cells = zip(texts, statuses, strict=True)
-    words = Counter(text for text, status in cells if status.label == 0 and status.why != PERSON)
-    if len({folded(word) for word in words}) < 2:
-        return []
-    told = [f"'{word}' in {counted(rows, 'row')}" for word, rows in words.most_common()]
-    found = f"{column}: {listed(told, LISTED)} count as negative, as no rule names them"
-    remedy = f"write those that are negative in negative: of cohort.targets.{column}; others are refused then"
-    return [Problem(table, found, remedy, "words that no rule names")]
 
 
 def _doubtful_label(target: "Target", text: str) -> tuple[float, str]:

@@ -1,10 +1,18 @@
-"""Letters that look alike, in any script and with any accent."""
+"""Texts as people write them: blanks, letters that look alike, in any script and with any accent."""
 
 import unicodedata
 
+EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
 # Small letters of Greek and Cyrillic, and the Latin ones that they or their capitals look like.
 LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχавекмнорстухіјѕԁԛԝһ", "abezhikmnoptyxabekmhopctyxijsdqwh")
 _STROKES = str.maketrans("l1|\u0131", "iiii")
+
+
+def cell_text(cell: object) -> str:
+    """A cell as text, blanks collapsed, signs that nobody sees left out; empty where it is missing."""
+    plain = "" if cell is None else "".join(sign for sign in str(cell) if unicodedata.category(sign) != "Cf")
+    text = " ".join(plain.split())
+    return "" if text.lower() in EMPTY else text
 
 
 def folded(text: str) -> str:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
 from typing import Any
 
-from bcbm.cohort.labels import EMPTY, cell_text
 from bcbm.cohort.labels import PRIMARY as PRIMARY
 from bcbm.cohort.labels import read_labels as read_labels
-from bcbm.cohort.spelling import folded, letters
+from bcbm.cohort.spelling import EMPTY, cell_text, folded, letters
 from bcbm.config.checks import nearest
 from bcbm.errors import ConfigError
 from bcbm.pathology.statuses import KINDS, is_unknown

@@ -11,15 +11,15 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.exclusions import marks
 from bcbm.cohort.formats.tables import read_rows
+from bcbm.cohort.label_findings import of_primaries
 from bcbm.cohort.labels import (
     PRIMARY,
-    cell_text,
     is_label_column,
     label_columns,
     label_statuses,
-    of_primaries,
 )
 from bcbm.cohort.patients import bare
+from bcbm.cohort.spelling import cell_text
 from bcbm.cohort.targets import Target
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.hybridisation import (

@@ -16,11 +16,11 @@ from bcbm.cohort.download import Download
 from bcbm.cohort.exclusions import apply_exclusions, read_exclusions, unread_marks
 from bcbm.cohort.formats import FORMATS, format_name
 from bcbm.cohort.given_radiomics import with_radiomics
+from bcbm.cohort.label_findings import unread_primaries
 from bcbm.cohort.labels import (
     read_corrections,
     readings_table,
     readings_words,
-    unread_primaries,
     unused_corrections,
 )
 from bcbm.cohort.measurements import Survey

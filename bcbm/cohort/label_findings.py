@@ -1,0 +1,123 @@
+"""What beside the labels says that they may not be what they seem, a line each."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bcbm.cohort.cells import number
+from bcbm.cohort.spelling import cell_text, folded
+from bcbm.errors import Problem
+from bcbm.pathology.receptors import RECEPTORS, receptor_of, version_of
+from bcbm.pathology.statuses import Status
+from bcbm.system.words import counted, listed
+
+if TYPE_CHECKING:  # a configuration is checked without tables
+    import pandas as pd
+
+    from bcbm.cohort.targets import Target
+
+LISTED = 5  # words that a message names
+PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
+PERSON = "cohort.readings says so"
+
+# What a row of a table is of, where a column says so.
+_PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
+_METASTASIS = re.compile(
+    "(?:(?:brain|cns|hirn|zns)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn|zns|gehirn)(?: biopsy)?"
+)
+
+
+def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
+    """Columns of a download's studies that say of some labels that they are the primary tumour's.
+
+    Args:
+        studies: of the download.
+        clinical: their table, for messages.
+    """
+    remedy = "write them into columns primary_ER, primary_PR and primary_HER2"
+    problems = []
+    for name in studies.select_dtypes(["object", "string"]):
+        if count := of_primaries(studies[name]):
+            text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
+            text += "the primary tumour's, and count as the metastasis'"
+            problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
+    return problems
+
+
+def of_primaries(cells: Iterable[object]) -> int:
+    """How many cells of a column say that their row is of the primary tumour, where all others say
+    that theirs is of a metastasis; 0 of a column that says anything else.
+
+    Example:
+        >>> of_primaries(["primary", "brain metastasis", ""]), of_primaries(["breast", "breast"])
+        (1, 0)
+    """
+    words = [text for cell in cells if (text := folded(cell_text(cell)))]
+    primary = sum(bool(_PRIMARY.fullmatch(word)) for word in words)
+    others = sum(bool(_METASTASIS.fullmatch(word)) for word in words)
+    return primary if others and primary + others == len(words) else 0
+
+
+def passed_over(receptor: str, heading: str, cells: "pd.DataFrame", table: str) -> list[Problem]:
+    """One a column that may be a receptor's too, says something else, and is not read."""
+    own = [cell_text(cell) for cell in cells[heading]]
+    names = [str(name) for name in cells.columns if name != heading]
+    others = [name for name in names if receptor in (receptor_of(name), version_of(name))]
+    others = [name for name in others if [cell_text(cell) for cell in cells[name]] != own]
+    remedy = f"remove one, or call the one that counts {receptor}"
+    found = [f"column '{name}' is not read: '{heading}' is {receptor}" for name in others]
+    return [Problem(table, text, remedy, "receptor in two columns") for text in found]
+
+
+def contradictions(
+    what: str,
+    texts: Sequence[str],
+    statements: Sequence[Mapping[str, float]],
+    labels: Mapping[str, Sequence[float]],
+    table: str,
+    rows: Sequence[str],
+) -> list[Problem]:
+    """One if what a column beside the receptors says of them contradicts their labels, with its first row."""
+    odd: list[int] = []
+    for place, statement in enumerate(statements):
+        own = {name: labels[name][place] for name in RECEPTORS if name in labels}
+        hormones = [own.get(name, math.nan) for name in ("ER", "PR")]
+        own["HR"] = 1.0 if 1.0 in hormones else sum(hormones) / 2
+        if any({label, own.get(name)} == {0.0, 1.0} for name, label in statement.items()):
+            odd.append(place)
+    if not odd:
+        return []
+    found = f"{what} contradicts the receptors in {counted(len(odd), 'row')}, such as {rows[odd[0]]}: "
+    remedy = f"correct one; {', '.join(name for name in RECEPTORS if name in labels)} count as they stand"
+    return [Problem(table, f"{found}'{texts[odd[0]]}'", remedy, "labels that contradict a column")]
+
+
+def share_rule(column: str, target: "Target", texts: Sequence[str], table: str) -> list[Problem]:
+    """One where a rule compares with a share, such as 0.2, and the numbers are percentages."""
+    if not target.bounds or not 0 < min(target.bounds) <= max(target.bounds) < 1:
+        return []
+    numbers = [number(text.removesuffix("%")).value for text in texts]
+    largest = max((value for value in numbers if not math.isnan(value)), default=0.0)
+    if not PERCENTAGES <= largest <= 100:
+        return []
+    rules = ", ".join((*target.positive, *target.negative))
+    found = f"the rule of {column} is {rules}, and its numbers go up to {largest:g}, as percentages do"
+    return [Problem(table, found, "write the rule in per cent, as >= 20", "rule of shares over percentages")]
+
+
+def other_words(
+    column: str, target: "Target", texts: Sequence[str], statuses: Sequence[Status], table: str
+) -> list[Problem]:
+    """One where several words count as negative only as no rule names them."""
+    if target.negative or target.bounds:
+        return []
+    cells = zip(texts, statuses, strict=True)
+    words = Counter(text for text, status in cells if status.label == 0 and status.why != PERSON)
+    if len({folded(word) for word in words}) < 2:
+        return []
+    told = [f"'{word}' in {counted(rows, 'row')}" for word, rows in words.most_common()]
+    found = f"{column}: {listed(told, LISTED)} count as negative, as no rule names them"
+    remedy = f"write those that are negative in negative: of cohort.targets.{column}; others are refused then"
+    return [Problem(table, found, remedy, "words that no rule names")]
