@@ -31,8 +31,8 @@ _OTHER = """
 """
 _LOCALISER = "localizer localiser loc scout survey topogram aahscout aahead"
 _WITH = """
-    post gd gad gado gadolinium gadovist dotarem multihance prohance ce contrast kontrast km t1c t1ce t1gd
-    postcontrast postgad postgd enhanced
+    post gd gad gado gadolinium gadovist dotarem multihance prohance ce contrast contraste kontrast km t1c
+    t1ce t1gd postcontrast postgad postgd enhanced injection inj injecte inyectado
 """
 _WITHOUT = "pre precontrast pregad native nativ without wo noncontrast unenhanced plain"
 _PLAIN = """
@@ -57,10 +57,11 @@ _MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] 
 _AFTER = re.compile(
     r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
 )  # no contrast
-# What denies a word of contrast from behind, or is a sign before it: contrast refused, T1 -GD.
+# What denies a word of contrast from behind, or is a sign beside it: contrast refused, T1 -GD, T1 C-.
 _WORD = "contrast|gd|gado\\w*|km|c"
 _REFUSED = re.compile(
     rf"\b({_WORD}) (refused|declined|not given|none|no|nein)\b|(?<![^\s(])[-\u2212]({_WORD})\b"
+    r"|(?<![^\W_])c ?[-\u2212](?![-\w])"
 )
 _NO_DOSE = re.compile(r"(?<![\d.,])0+([.,]0+)? ?(ml|cc|mmol)")
 _NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne refused declined"
@@ -124,7 +125,8 @@ def known_words(description: str) -> str:
         't1 mprage ax 3d +c'
     """
     words = [word for word in tokens(description) if word in _KNOWN]
-    return " ".join([*words, *(["+c"] if _PLUS.search(description.lower()) else [])])
+    signs = [sign for sign, form in (("+c", _PLUS), ("-c", _REFUSED)) if form.search(description.lower())]
+    return " ".join([*words, *signs])
 
 
 def _refused(series: Series, words: Sequence[str]) -> str:
@@ -218,8 +220,18 @@ def choose(candidates: Sequence[Candidate]) -> str:
 
 
 def doubt(candidates: Sequence[Candidate]) -> str:
-    """That another series states a contrast agent and the one that is taken does not, in words; "" else."""
-    taken = [item for item in candidates if item.chosen and item.contrast != "yes"]
+    """That another series is of another date than the one that is taken, or states a contrast agent where
+    that does not, in words; "" else."""
+    taken = [item for item in candidates if item.chosen]
+    dates = {item.series.date for item in taken}
+    later = [
+        item for item in candidates if item.series.date not in dates and not (item.refused or _unfit(item))
+    ]
+    if taken and later:
+        names = listed([f"series {item.index}" for item in later], _SHOWN)
+        text = f"series {taken[0].index} is taken, and {names} of another date stand under the same study"
+        return f"{text}; give each date a study of its own, or choose in ingest.series"
+    taken = [item for item in taken if item.contrast != "yes"]
     others = [item for item in candidates if item.contrast == "yes" and not (item.refused or _unfit(item))]
     if not (taken and others):
         return ""

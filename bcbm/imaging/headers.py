@@ -51,8 +51,12 @@ ALIKE = {
     "frame_of_reference": "frame of reference",
     "photometric": "photometric interpretation",
     "te": "echo time",
+    "tr": "repetition time",
+    "component": "magnitude and phase",
+    "date": "date",
     "birth_date": "date of birth",
 }
+_COMPONENTS = {"M", "MAGNITUDE", "P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
 _ROUNDED = 0.01
 _FEW = 0.5  # of the images that are here: more that lack are numbered, or counted, with another series
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
@@ -62,6 +66,7 @@ _TAGS = [
     *_DESCRIPTIONS,
     *("ImageType", "ScanningSequence", "Rows", "Columns", "PixelSpacing", "NumberOfFrames"),
     *("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber"),
+    *("RescaleSlope", "RescaleIntercept"),
     *("ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "StructureSetROISequence"),
 ]
@@ -123,6 +128,7 @@ class Series:
     thickness: float = math.nan
     images: float = math.nan
     description: str = ""
+    component: str = ""
     image_type: tuple[str, ...] = ()
     sequence: tuple[str, ...] = ()
     frames: list[Frame] = field(default_factory=list)
@@ -200,6 +206,14 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def is_headless(path: Path) -> bool:
+    """Whether a file begins as DICOM files go on behind that beginning: with an element of group 2 or 8."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    explicit = head[4:6].isalpha() and head[4:6].isupper()  # a kind of value, or a length of four bytes
+    return head[:2] in (b"\2\0", b"\10\0") and head[3:4] == b"\0" and (explicit or head[5:] == bytes(3))
+
+
 def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | None = None) -> Scan:
     """Read the headers of DICOM files, no pixel of them.
 
@@ -260,8 +274,11 @@ def _series(header: "Dataset") -> Series:
         raise KeyError("SeriesInstanceUID")
     values: dict[str, Any] = {name: _text(header, keyword) for name, keyword in _TEXTS.items()}
     values |= {name: _number(header, keyword) for name, keyword in _NUMBERS.items()}
-    if header.get("ContrastBolusAgentSequence"):
-        values["agent"] = values["agent"] or "yes"
+    if agents := header.get("ContrastBolusAgentSequence"):
+        named = next(
+            filter(None, (_text(agents[0], key) for key in ("ContrastBolusAgent", "CodeMeaning"))), ""
+        )
+        values["agent"] = values["agent"] or named or "yes"
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
     frames = header.get("PerFrameFunctionalGroupsSequence") or [None]
     for name, group, keyword in (
@@ -271,8 +288,14 @@ def _series(header: "Dataset") -> Series:
     ):
         if math.isnan(values[name]) and (item := _group(group, frames[0], shared)) is not None:
             values[name] = _number(item, keyword)
+    echoes = {_number(_group("MREchoSequence", frame, shared), "EffectiveEchoTime") for frame in frames}
+    kinds = (_group("MRImageFrameTypeSequence", frame, shared) for frame in frames)
+    types = {_component(_texts(kind, "FrameType")) for kind in kinds}
+    component = _component(_texts(header, "ImageType"))
     number = _number(header, "InstanceNumber")
     return Series(
+        mixed={name for name, own in (("te", echoes), ("component", types)) if len(own) > 1},
+        component=component,
         instances={int(number)} if number >= 1 else set(),
         description=" ".join(filter(None, (_text(header, keyword) for keyword in _DESCRIPTIONS))),
         image_type=_texts(header, "ImageType"),
@@ -290,6 +313,8 @@ def _frames(path: str, header: "Dataset") -> list[Frame]:
     if int(header.NumberOfFrames) != len(groups):
         raise ValueError("frames without a description")
     shared = (header.get("SharedFunctionalGroupsSequence") or [None])[0]
+    slope, intercept = (_number(header, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    outer = (1.0 if math.isnan(slope) else slope, 0.0 if math.isnan(intercept) else intercept)
     frames = []
     for index, group in enumerate(groups):
         position = _group("PlanePositionSequence", group, shared)
@@ -305,7 +330,7 @@ def _frames(path: str, header: "Dataset") -> list[Frame]:
                 _numbers(orientation, "ImageOrientationPatient"),
                 _numbers(measures, "PixelSpacing"),
                 shape,
-                (scale[0], scale[1]) if scale else (1.0, 0.0),
+                (scale[0], scale[1]) if scale else outer,
             )
         )
     return frames
@@ -340,14 +365,19 @@ def _text(item: "Dataset", keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _texts(item: "Dataset", keyword: str) -> tuple[str, ...]:
-    value = item.get(keyword)
+def _component(image_type: Sequence[str]) -> str:
+    """What an image shows of the signal, where its type says it: M, P, R or I."""
+    return "".join(sorted({value[0] for value in image_type[2:] if value in _COMPONENTS}))
+
+
+def _texts(item: "Dataset | None", keyword: str) -> tuple[str, ...]:
+    value = item.get(keyword) if item is not None else None
     return (str(value),) if isinstance(value, str) else tuple(map(str, value or ()))
 
 
-def _number(item: "Dataset", keyword: str) -> float:
+def _number(item: "Dataset | None", keyword: str) -> float:
     try:
-        return float(item.get(keyword))
+        return math.nan if item is None else float(item.get(keyword))
     except (TypeError, ValueError):
         return math.nan
 

@@ -16,10 +16,10 @@ from bcbm.config.schema import Config
 from bcbm.errors import ConfigError, InputError, Note, Problem
 from bcbm.imaging import brain as brains
 from bcbm.imaging.choice import Candidate, choose, choose_named, described, doubt, listing
-from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, scan
+from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, is_headless, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
 from bcbm.imaging.manifest import FILE, UNREAD, natural_order, read_manifest, volume_rows, write_manifest
-from bcbm.imaging.pseudonyms import Key, born_alike, extend_key, key_file, read_key, write_key
+from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
 from bcbm.system.files import files_below, read_json, write_whole
@@ -44,6 +44,11 @@ BORN_ALIKE = (
     "share one date of birth, as a program writes it that takes names away: their ages are worked out of it "
     f"and wrong; correct the column age of {FILE}, or empty it"
 )
+AGES_APART = (
+    "an age in the header that is more than a year off the dates of birth and study: the age counts; "
+    f"correct the column age of {FILE}, or empty it"
+)
+HEADLESS = "of DICOM without the 128 bytes and the word DICM that it begins with: not read; export them anew"
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
 
@@ -85,9 +90,14 @@ def ingest(source: Path, config: Config, console: Console) -> int:
         refused.append((listed(several), NAMES_APART))
     if alike := born_alike(headers.series):
         refused.append((counted(alike, "patient"), BORN_ALIKE))
+    if apart := ages_apart(headers.series):
+        refused.append((counted(apart, "patient"), AGES_APART))
     if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
         text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
         refused.append((counted(len(endings), "file"), text))
+    unnamed = [path for path in rest if path.suffix.lower() not in (*LIKE_DICOM, *VOLUMES)]
+    if headless := sum(map(is_headless, unnamed)):
+        refused.append((counted(headless, "file"), HEADLESS))
     rows = [row for record in records for row in _rows(record)]
     dates = key.dates(config.ingest.year)
     lesions, others = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -165,7 +165,7 @@ def _problems(key: Key, series: Sequence[Series], same_patients: str) -> list[Pr
             found = f"the PatientID of {len(studies)} studies is no patient's"
             problems.append(Problem(repr(patient), found, "export them with an id for each patient"))
         births = {item.birth_date for item in own} - {""}
-        sexes = {item.sex for item in own} & {"F", "M"}
+        sexes = {item.sex.upper() for item in own} & {"F", "M"}
         for noun, values in (("dates of birth", births), ("sexes", sexes)):
             if len(values) > 1:
                 found = f"the PatientID has {len(values)} {noun}"
@@ -186,7 +186,8 @@ def _hash(patient: str) -> str:
 
 
 def _date(text: str) -> date | None:
-    """A DICOM date, YYYYMMDD."""
+    """A DICOM date, YYYYMMDD, or YYYY.MM.DD as it was before DICOM."""
+    text = text.replace(".", "")
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError:
@@ -201,6 +202,16 @@ def born_alike(series: Iterable[Series]) -> int:
     births = {item.patient_id: item.birth_date for item in series if item.birth_date and not item.age}
     count = max(Counter(births.values()).values(), default=0)
     return count if count >= _SEVERAL and 2 * count > len(births) else 0
+
+
+def ages_apart(series: Iterable[Series]) -> int:
+    """How many patients have an age in a header that is more than a year off their birth and study."""
+    return len({item.patient_id for item in series if _is_apart(item)})
+
+
+def _is_apart(item: Series) -> bool:
+    own, dated = age_at(item), age_at(replace(item, age=""))
+    return own is not None and dated is not None and abs(own - dated) > 1
 
 
 def age_at(series: Series) -> int | None:

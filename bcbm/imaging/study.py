@@ -176,7 +176,7 @@ def _facts(series: Series) -> dict[str, Any]:
     numbers = {"field_strength": series.field_strength, "tr": series.tr, "te": series.te}
     return {
         "age": age_at(series),
-        "sex": series.sex if series.sex in ("F", "M", "O") else None,
+        "sex": series.sex.upper() if series.sex.upper() in ("F", "M", "O") else None,
         "manufacturer": maker(series),
         **{name: None if math.isnan(value) else value for name, value in numbers.items()},
         "pixel_spacing": stack(series.frames).frames[0].spacing[0],

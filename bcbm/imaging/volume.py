@@ -56,7 +56,7 @@ def stack(frames: Sequence[Frame], thickness: float = math.nan) -> Stack:
     if double := int((steps < _SAME).sum()):
         raise SeriesError(
             f"{double} of {len(frames)} slices lie where another does: it holds several images, such as "
-            "echoes, time points, or before and after contrast"
+            "echoes, time points, or before and after contrast, or copies of its files"
         )
     if abs(steps - step).max() > _STEP * step:
         place = int(abs(steps - step).argmax())

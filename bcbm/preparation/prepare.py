@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 
+EMPTY_NAMED = 5  # features or lesions with empty cells that a message names
+MOSTLY = 0.5  # of a lesion's features, beyond which that they are empty is said of it
 NAMES = 32  # columns in which steps of the flow stand, so that their counts do on a terminal of 80
 
 
@@ -301,6 +304,30 @@ def _print(kind: str, problems: list[Problem], console: Console) -> None:
         print_line(console, f"[yellow]{kind}[/] {escape(str(problem))}")
 
 
+def _incomplete(values: pd.DataFrame, lesions: Sequence[str]) -> list[Problem]:
+    """That some cells of a table of radiomics are empty, a line for columns and one for lesions.
+
+    Args:
+        values: of it, a row a lesion; a lesion without any, and a feature that none has, are told elsewhere.
+        lesions: their names.
+    """
+    empty = values.isna()
+    empty = empty.loc[~empty.all(axis=1).to_numpy(), ~empty.all()]
+    names = [name for name, bare in zip(lesions, values.isna().all(axis=1), strict=True) if not bare]
+    where, remedy = "table of radiomics", "fill them, or write features.radiomics=extract"
+    problems = []
+    if counts := {str(name): int(count) for name, count in empty.sum().items() if count}:
+        worst = sorted(counts, key=lambda name: -counts[name])
+        found = listed([f"{name} of {counts[name]}" for name in worst], EMPTY_NAMED)
+        found = f"of {counted(len(empty), 'lesion')} some have no value of {found}; medians stand there"
+        problems.append(Problem(where, found, remedy, "features without some values"))
+    few = [name for name, share in zip(names, empty.mean(axis=1), strict=True) if share > MOSTLY]
+    if few:
+        found = f"{counted(len(few), 'lesion')} without most features: {listed(few, EMPTY_NAMED)}"
+        problems.append(Problem(where, found, f"{remedy}; they count", "lesion without most features"))
+    return problems
+
+
 def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.DataFrame:
     """The 107 features of every lesion, published or extracted here, kept with where they come from."""
     table, workbook, changed = cohort.table, cohort.workbook, cohort.changed.to_numpy()
@@ -318,6 +345,7 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
             )
             problem = Problem("table of radiomics", text, remedy, "feature without any value")
             cohort.problems += [problem] if len(empty) < len(FEATURES) else []
+        cohort.problems += _incomplete(published[list(FEATURES)], table["lesion_id"].tolist())
         if changed.any():
             text = "radiomics extracted for parts of masks, of whose whole the workbook's rows are"
             say(console, f"  {text}: {changed.sum()}")

@@ -311,3 +311,36 @@ def _(root: Path) -> None:
 @kind("a folder to write into that lies in the export", "out=", "lies in the other", **EXPORT)
 def _(root: Path) -> list[str]:
     return [f"out={root / 'out'}"]
+
+
+@kind("DICOM files with neither beginning nor ending", "13 files", "128 bytes", **STUDY)
+def _(root: Path) -> None:
+    for number, path in enumerate([*slices(root), root / FIRST / "rt" / "set.dcm"]):
+        path.with_name(f"IM{number:04d}").write_bytes(path.read_bytes()[132:])
+        path.unlink()
+
+
+@kind("a series of magnitude and phase", "P00", "magnitude and phase", **STUDY)
+def _(root: Path) -> None:
+    def change(number: int, item: Any) -> None:
+        item.ImageType = ["ORIGINAL", "PRIMARY", "P" if number % 2 else "M", "NORM"]
+
+    each(root, change)
+
+
+@kind("a series of two repetition times", "P00", "repetition time", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "RepetitionTime", 9000 if number > 6 else 1900))
+
+
+@kind("a series of two dates", "P00", "differ in date", **STUDY)
+def _(root: Path) -> None:
+    each(root, lambda number, item: setattr(item, "StudyDate", "20210310" if number > 6 else "20200310"))
+
+
+@kind("an age that contradicts the dates", "1 patient", "off the dates", **{**STUDY, "lost": 0})
+def _(root: Path) -> None:
+    def change(number: int, item: Any) -> None:
+        item.PatientAge, item.PatientBirthDate, item.StudyDate = "021Y", "19600101", "20200310"
+
+    each(root, change)

@@ -364,6 +364,24 @@ def _(root: Path) -> None:
     edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{FEATURE: ""}))
 
 
+@kind("a feature that some lesions lack", "table of radiomics", f"{FEATURE} of 2", "medians", end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(**{FEATURE: table[FEATURE].mask(table.index < 2)})
+
+    edit(root, RADIOMICS_WORKBOOK, change)
+
+
+@kind("a lesion that lacks most features", "1 lesion without most features", FIRST, end=SAID)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> None:
+        names = [name for name in table if str(name).startswith("original_")]
+        table[names] = table[names].astype(float)
+        table.loc[0, names[2:]] = float("nan")
+
+    edit(root, RADIOMICS_WORKBOOK, change)
+
+
 @kind("a feature that stands for a missing one", RADIOMICS, "row 2", FEATURE, "'-999'", "missing", end=SAID)
 def _(root: Path) -> None:
     edit_cell(root, RADIOMICS_WORKBOOK, 2, FEATURE, -999)

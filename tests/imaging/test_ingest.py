@@ -129,11 +129,13 @@ def test_the_manifest_has_what_the_headers_say_and_leaves_the_labels_to_a_person
         ({"PatientAge": "000Y"}, ("", "Siemens")),  # as programs that take names away write it
         ({"PatientBirthDate": "19000101"}, ("", "Siemens")),
         ({"PatientAge": "093Y"}, ("90", "Siemens")),
+        ({"StudyDate": "2020.03.10"}, ("60", "Siemens")),  # as before DICOM
     ],
 )
 def test_ages_and_makers_are_those_that_headers_say(tags, facts):
     series = Series(manufacturer="SIEMENS", birth_date="19600101", date="20200310")
     names = {"Manufacturer": "manufacturer", "PatientAge": "age", "PatientBirthDate": "birth_date"}
+    names["StudyDate"] = "date"
     for tag, value in tags.items():
         setattr(series, names[tag], value)
     age, made = age_at(series), maker(series)

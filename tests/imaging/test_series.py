@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import SimpleITK as sitk
 from scans import (
@@ -155,6 +156,54 @@ def test_a_multi_frame_file_of_more_frames_than_it_describes_is_not_read(tmp_pat
     assert len(headers.unreadable) == 1 and not headers.series[0].frames
 
 
+def test_a_multi_frame_file_is_scaled_by_what_its_whole_header_says(tmp_path):
+    values = head()
+    write_enhanced(tmp_path / "all.dcm", values, affine_of(AXIAL), list(range(12)))
+
+    def change(number, item):
+        for frame in item.PerFrameFunctionalGroupsSequence:
+            frame.pop("PixelValueTransformationSequence", None)
+        item.RescaleSlope, item.RescaleIntercept = 2, 5
+
+    edit(tmp_path, change)
+    image = read_series(series_in(tmp_path))
+    assert np.array_equal(sitk.GetArrayFromImage(image), 2.0 * values + 5)
+
+
+def echo(frame, number):
+    frame.MREchoSequence = [pydicom.Dataset()]
+    frame.MREchoSequence[0].EffectiveEchoTime = 2.5 if number % 2 else 80.0
+
+
+def component(frame, number):
+    frame.MRImageFrameTypeSequence = [pydicom.Dataset()]
+    frame.MRImageFrameTypeSequence[0].FrameType = ["ORIGINAL", "PRIMARY", "PHASE MAP" if number % 2 else "M"]
+
+
+@pytest.mark.parametrize(("change", "words"), [(echo, "echo time"), (component, "magnitude and phase")])
+def test_a_multi_frame_file_of_several_images_is_refused(tmp_path, change, words):
+    write_enhanced(tmp_path / "all.dcm", head(), affine_of(AXIAL), list(range(12)))
+
+    def each_frame(_, item):
+        for number, frame in enumerate(item.PerFrameFunctionalGroupsSequence):
+            change(frame, number)
+
+    edit(tmp_path, each_frame)
+    assert f"differ in {words}" in Candidate(series_in(tmp_path), 1).refused
+
+
+def test_an_agent_that_a_multi_frame_file_denies_was_not_given(tmp_path):
+    write_enhanced(tmp_path / "all.dcm", head(), affine_of(AXIAL), list(range(12)))
+
+    def change(_, item):
+        item.SeriesDescription = "AX T1"
+        item.ContrastBolusAgentSequence = [pydicom.Dataset()]
+        item.ContrastBolusAgentSequence[0].ContrastBolusAgent = "NONE"
+
+    edit(tmp_path, change)
+    assert Candidate(series_in(tmp_path), 1).contrast == ""
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_series_that_is_no_volume_is_refused_in_words(tmp_path, kind):
     damage, facts = REFUSED[kind]
@@ -229,7 +278,7 @@ def test_the_post_contrast_t1_of_a_study_is_chosen_and_every_other_has_its_reaso
         *({"SeriesDescription": f"AX T1 {words}"} for words in ("vor KM", "sans gado", "not enhanced")),
         *(
             {"SeriesDescription": f"AX T1 {words}"}
-            for words in ("-GD", "(-C)", "contrast refused", "KM nein")
+            for words in ("-GD", "(-C)", "contrast refused", "KM nein", "C-", "3D C- TRA", "sans injection")
         ),
         *(
             {"SeriesDescription": "AX T1", "ProtocolName": name}
@@ -285,6 +334,26 @@ def test_a_drawing_on_another_series_than_the_contrasted_one_is_said(tmp_path):
     candidates[1].chosen, candidates[0].drawings = False, 1
     assert choose(candidates) == "" and candidates[0].chosen
     assert "series 1" in doubt(candidates) and "series 2" in doubt(candidates)
+
+
+def test_without_contrast_by_its_name_is_not_taken_though_an_agent_stands_in_all_headers(tmp_path):
+    agent = {"ContrastBolusAgent": "Gadovist"}
+    candidates = study_of(
+        tmp_path,
+        fine=agent | {"SeriesDescription": "t1_mprage C-"},
+        post=agent | {"SeriesDescription": "AX T1", "MRAcquisitionType": "2D"},
+    )
+    assert choose(candidates) == "" and candidates[1].chosen
+    assert listing({"P001-1": candidates})["description"].tolist() == ["t1 mprage -c", "ax t1"]
+
+
+def test_a_series_of_another_date_in_one_study_is_said(tmp_path):
+    post = {"SeriesDescription": "AX T1 POST GD"}
+    candidates = study_of(
+        tmp_path, first=post, later=post | {"MRAcquisitionType": "2D", "StudyDate": "20210505"}
+    )
+    assert choose(candidates) == ""
+    assert "another date" in doubt(candidates)
 
 
 def test_a_list_of_an_earlier_export_chooses_no_other_series_of_as_many_slices(tmp_path):
