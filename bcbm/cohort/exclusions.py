@@ -12,7 +12,9 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted, listed
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
-_MARKS = ("exclude", "excluded", "include", "included")  # headings of a column that says so of studies
+# Headings of a column that says so of studies, and words that say it in a column of any other.
+_MARKS = ("exclude", "excluded", "include", "included", "einschluss", "ausschluss", "eingeschlossen")
+_MARKING = ("exclude", "excluded", "ausgeschlossen", "ausschluss", "exclu", "exclue", "escluso", "excluido")
 _BY_HAND = "by hand: "  # how the reason of what a person has left out begins
 SHOWN = 3  # words of a column that a message names
 
@@ -22,7 +24,7 @@ def marks(table: pd.DataFrame) -> dict[str, pd.Series]:
     counts = {
         str(name): table[name].fillna("").astype(str).value_counts()
         for name in table
-        if str(name).casefold() in _MARKS
+        if str(name).casefold() in _MARKS or table[name].astype(str).str.casefold().isin(_MARKING).any()
     }
     return {name: words for name, words in counts.items() if len(words) > 1}
 

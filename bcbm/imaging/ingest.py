@@ -22,7 +22,7 @@ from bcbm.imaging.manifest import FILE, UNREAD, natural_order, read_manifest, vo
 from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
-from bcbm.system.files import files_below, read_json, write_whole
+from bcbm.system.files import broken_links, files_below, read_json, write_whole
 from bcbm.system.pool import workers
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted, listed
@@ -95,6 +95,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
         text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
         refused.append((counted(len(endings), "file"), text))
+    if links := broken_links(source):
+        refused.append((counted(len(links), "link"), "to what is not there: fetch the files, or remove them"))
     unnamed = [path for path in rest if path.suffix.lower() not in (*LIKE_DICOM, *VOLUMES)]
     if headless := sum(map(is_headless, unnamed)):
         refused.append((counted(headless, "file"), HEADLESS))

@@ -14,7 +14,7 @@ from bcbm.cohort.formats.bids import MOST_VOXELS
 from bcbm.cohort.formats.sequences import POST, is_post, words_of_name
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
-from bcbm.system.files import files_below, write_whole
+from bcbm.system.files import broken_links, files_below, write_whole
 from bcbm.system.spreadsheet import guarded, unguarded
 from bcbm.system.words import counted
 
@@ -145,6 +145,10 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
         found += example
         remedy = "copy or convert each to .nii.gz, as its patient or lesion is missing, or move it away"
         problems.append(Problem(str(root), found, remedy))
+    if links := broken_links(root):
+        found = f"holds {counted(len(links), 'link')} to what is not there, such as "
+        found += links[0].relative_to(root).as_posix()
+        problems.append(Problem(str(root), found, "fetch their files, or remove them: none is read"))
     for folder, members in _by_folder(files).items():
         parts = folder.relative_to(root).parts
         for group in _grouped(members):

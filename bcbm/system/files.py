@@ -94,7 +94,20 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         OSError: a folder cannot be looked into; it names it.
     """
+    return [path for path in _names_below(folder) if path.is_file()]
 
+
+def broken_links(folder: Path) -> list[Path]:
+    """The links in a folder and below to what is not there, sorted; as `files_below`."""
+    return [path for path in _names_below(folder) if is_broken_link(path)]
+
+
+def is_broken_link(path: Path) -> bool:
+    """Whether a path is a link to what is not there, as a file that was not fetched."""
+    return path.is_symlink() and not path.exists()
+
+
+def _names_below(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
@@ -104,7 +117,7 @@ def files_below(folder: Path) -> list[Path]:
         above = {os.path.realpath(path) for path in (here, *here.parents) if path.is_relative_to(folder)}
         folders[:] = [name for name in folders if os.path.realpath(here / name) not in above]  # links back
         files += [here / name for name in names]
-    return sorted(path for path in files if path.is_file())
+    return sorted(files)
 
 
 def bytes_of(folder: Path) -> int:

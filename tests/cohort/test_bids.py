@@ -149,6 +149,8 @@ def test_what_tables_say_of_sessions_without_a_folder_is_not_read_and_said(tmp_p
         "sub-1/anat/sub-1_seg.nii.gz",
         "sub-1/sub-1_label-met_mask.nii.gz",
         "derivatives/site/drawn/sub-1/anat/sub-1_label-met_mask.nii.gz",
+        "sub-1/anat/sub-1_label-met_mask (1).nii.gz",
+        "sub-1/anat/sub-1_label-met_mask-DESKTOP-7.nii.gz",
     ],
 )
 def test_a_mask_of_another_name_or_place_is_not_read_and_said(tmp_path, place):
@@ -361,6 +363,25 @@ def test_a_table_that_contradicts_the_sidecars_of_images_is_said_once_a_column(t
     first, second = [line for line in lines(read_bids(root).problems) if "sidecars" in line]
     assert "field_strength of 1 study" in first and "sub-2_ses-a: 1.5 here" in first
     assert "manufacturer of 1 study" in second and "sub-1: GE here" in second
+
+
+def test_a_copy_of_an_image_that_a_program_made_is_said(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    image(root / "sub-1" / "anat" / "sub-1_ce-gd_T1w (1).nii.gz")
+    (said,) = (line for line in lines(read_bids(root).problems) if "not read" in line)
+    assert "sub-1_ce-gd_T1w (1).nii.gz" in said
+
+
+def test_numbers_of_a_sidecar_that_are_texts_are_said_and_one_that_was_not_fetched_is_refused(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    path = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.json"
+    path.write_text('{"MagneticFieldStrength": "3T", "EchoTime": 0.003}')
+    (said,) = (line for line in lines(read_bids(root).problems) if "sidecar" in line)
+    assert "sub-1" in said and "MagneticFieldStrength is '3T'" in said
+    path.unlink()
+    path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="is a link to what is not there"):
+        read_bids(root)
 
 
 def test_a_phase_is_no_image(tmp_path):

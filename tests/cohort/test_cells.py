@@ -463,3 +463,15 @@ def test_a_sheet_is_read_once_by_a_process_unless_its_content_is_another(tmp_pat
     assert len(opened) == count > 0
     written(0.3)
     assert read().loc[0, "share"] == 0.3
+
+
+def test_a_sign_of_per_cent_that_a_format_writes_as_text_scales_nothing(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "S"
+    for line in (["ID", "plain", "quoted"], ["a", 0.2, 20]):
+        book.active.append(line)
+    book.active["B2"].number_format, book.active["C2"].number_format = "0%", '0"%"'
+    book.save(tmp_path / "book.xlsx")
+    words = {"needed": ["ID"], "used": bool, "odd": [], "percentages": bool}
+    frame = read_workbook(tmp_path, "book.xlsx", "S", **words)
+    assert frame.loc[0, ["plain", "quoted"]].tolist() == ["20 %", 20]

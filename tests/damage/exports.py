@@ -344,3 +344,10 @@ def _(root: Path) -> None:
         item.PatientAge, item.PatientBirthDate, item.StudyDate = "021Y", "19600101", "20200310"
 
     each(root, change)
+
+
+@kind("files of an export that were not fetched", "1 link", "not there", **STUDY)
+def _(root: Path) -> None:
+    (path,) = (root / FIRST / "rt").glob("*.dcm")
+    path.unlink()
+    path.symlink_to(root.parent / "nothing")

@@ -153,3 +153,10 @@ def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):
     labels = given(tmp_path / "l.csv", rows, patients=patients)
     assert labels.cells == {"P001": {"ER": "+"}, "P003": {"ER": "+"}}
     assert any("row 3" in where and "several" in text for where, text in labels.remarks)
+
+
+def test_marks_of_exclusion_in_german_are_said(tmp_path):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"]}
+    for column in ({"Status": ["ok", "ausgeschlossen", "ok"]}, {"Einschluss": ["ja", "nein", "ja"]}):
+        remarks = [text for _, text in given(tmp_path / "l.csv", rows | column).remarks]
+        assert any(f"'{next(iter(column))}'" in text and "cohort.exclude" in text for text in remarks)

@@ -150,3 +150,10 @@ def test_a_folder_of_neither_is_refused(tmp_path):
         ingest(tmp_path, compose([]), Console(quiet=True))
     with pytest.raises(InputError, match="not a folder"):
         ingest(tmp_path / "notes.txt", compose([]), Console(quiet=True))
+
+
+def test_a_mask_that_was_not_fetched_is_said(tmp_path):
+    write(tmp_path, "A/t1c.nii.gz", "A/mask_left.nii.gz")
+    (tmp_path / "A" / "mask_right.nii.gz").symlink_to(tmp_path / "nothing")
+    rows, (problem,) = named(tmp_path)
+    assert len(rows) == 1 and "1 link" in str(problem) and "A/mask_right.nii.gz" in str(problem)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bcbm.errors import InputError, Problem
-from bcbm.system.files import read_json
+from bcbm.system.files import is_broken_link, read_json
 
 FILE = "dataset_description.json"  # as BIDS names it
 MOST = 2**22  # bytes of a description
@@ -14,8 +14,10 @@ def read_description(path: Path) -> dict[str, Any]:
     """What a JSON file that describes others holds; nothing where there is none.
 
     Raises:
-        InputError: it is no object of JSON, or larger than any description.
+        InputError: it is no object of JSON, larger than any description, or a link to what is not there.
     """
+    if is_broken_link(path):
+        raise InputError(Problem(str(path), "is a link to what is not there", "fetch it, or remove it"))
     if not path.is_file():
         return {}
     if path.stat().st_size > MOST:

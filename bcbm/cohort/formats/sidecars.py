@@ -152,6 +152,9 @@ def described(
             columns[name] = f"{value * factor:.10g}"
         elif isinstance(value, str) and not factor:
             columns[name] = value
+        elif value is not None:
+            found, remedy = f"{key} is {value!r} in its sidecar", "write a number; it counts as missing"
+            problems.append(Problem(study, found, remedy, "sidecar without a number"))
     if words := ", ".join(f"{key} {content[key]}" for key in content if _is_other(key, content[key])):
         found, remedy = (
             f"its image is no post-contrast T1 by its sidecar ({words})",

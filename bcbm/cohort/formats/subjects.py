@@ -43,7 +43,8 @@ def unread_files(
             continue
         if endings in (["nii"], ["nii", "gz"]) and stem.startswith("sub-"):
             suffix = stem.rpartition("_")[2]
-            if suffix in _MASKS or (suffix == "t1w" and study_of(path) not in studies):
+            word = re.split(r"\W", suffix)[0]  # of a copy, such as T1w (1), a program that stores files made
+            if word in _MASKS or (word == "t1w" and (suffix != word or study_of(path) not in studies)):
                 found = f"is not read: BIDS has {VOLUMES} there or in derivatives/NAME"
                 yield Problem(str(path), found, "rename or move it", "file that fits no pattern")
         elif endings == ["tsv"] and stem.endswith("sessions"):

@@ -29,6 +29,7 @@ HIDDEN_COLUMN, STRUCK, COMMENTED = "hidden column", "struck-through cell", "cell
 DECIDED = "formula that decides"
 # What gives something for a cell that is empty or not found, too, another value tomorrow, or another file's.
 _DECIDING = re.compile(r"\b(IF\w*|[VHX]?LOOKUP|MATCH|INDEX|SWITCH|CHOOSE|TODAY|NOW|RAND\w*)\(|\[|#REF!")
+_TEXT = re.compile(r'"[^"]*"|\\.')  # of a format of numbers: it stands beside them as it is
 SHEETS = 8  # that a process keeps: two of a download, of a few sites
 LAST_COLUMN = 2**14  # of a sheet
 MOST_CELLS = 2**28  # of a sheet from its first to its last one, each of which takes memory
@@ -215,7 +216,7 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
                 kind = STRUCK
             elif content is not None:
                 row[place] = _whole(content)
-                if isinstance(content, int | float) and "%" in str(cell.number_format):
+                if isinstance(content, int | float) and "%" in _TEXT.sub("", str(cell.number_format)):
                     shares[number - 2, place] = f"{100 * content:g} %"
             elif formula.data_type == "f":
                 content, kind = formula.value, "formula without a stored value"
