@@ -61,7 +61,7 @@ _AFTER = re.compile(
 _WORD = "contrast|gd|gado\\w*|km|c"
 _REFUSED = re.compile(
     rf"\b({_WORD}) (refused|declined|not given|none|no|nein)\b|(?<![^\s(])[-\u2212]({_WORD})\b"
-    r"|(?<![^\W_])c ?[-\u2212](?![-\w])"
+    r"|(?<![^\W_])(?<!\+)(?<!\+ )c[-\u2212](?![-\w])"
 )
 _NO_DOSE = re.compile(r"(?<![\d.,])0+([.,]0+)? ?(ml|cc|mmol)")
 _NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne refused declined"
@@ -223,16 +223,16 @@ def doubt(candidates: Sequence[Candidate]) -> str:
     """That another series is of another date than the one that is taken, or states a contrast agent where
     that does not, in words; "" else."""
     taken = [item for item in candidates if item.chosen]
-    dates = {item.series.date for item in taken}
-    later = [
-        item for item in candidates if item.series.date not in dates and not (item.refused or _unfit(item))
-    ]
-    if taken and later:
+    if not taken:
+        return ""
+    fit = [item for item in candidates if not (item.refused or _unfit(item))]
+    later = [item for item in fit if item.series.date and item.series.date != taken[0].series.date]
+    if later and taken[0].series.date:
         names = listed([f"series {item.index}" for item in later], _SHOWN)
         text = f"series {taken[0].index} is taken, and {names} of another date stand under the same study"
         return f"{text}; give each date a study of its own, or choose in ingest.series"
     taken = [item for item in taken if item.contrast != "yes"]
-    others = [item for item in candidates if item.contrast == "yes" and not (item.refused or _unfit(item))]
+    others = [item for item in fit if item.contrast == "yes"]
     if not (taken and others):
         return ""
     names = listed([f"series {item.index}" for item in others], _SHOWN)

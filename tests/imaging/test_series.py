@@ -302,6 +302,12 @@ def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
     assert choose([candidate]) == "" and candidate.chosen
 
 
+@pytest.mark.parametrize("words", ["AX T1 +C - 3D", "T1 + C- MPR", "T1 apres injection", "t1 C+"])
+def test_a_hyphen_behind_a_sign_of_contrast_denies_nothing(tmp_path, words):
+    (candidate,) = study_of(tmp_path, only={"SeriesDescription": words})
+    assert choose([candidate]) == "" and candidate.chosen
+
+
 def test_a_series_called_post_contrast_counts_before_a_finer_one_of_which_only_the_agent_says_so(tmp_path):
     candidates = study_of(
         tmp_path,
