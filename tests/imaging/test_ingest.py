@@ -23,6 +23,7 @@ from scans import (
     AXIAL,
     affine_of,
     ball,
+    edit,
     head,
     mask_contours,
     oblique,
@@ -83,7 +84,9 @@ def write_export(root, patients=2, **tags):
 def export(tmp_path_factory):
     """An export, and what is made of it; read only."""
     root = tmp_path_factory.mktemp("ingest")
-    write_export(root / "dicom", PatientSex="f")  # in small letters, as some write it
+    write_export(root / "dicom")
+    for folder in (root / "dicom").rglob("t1"):
+        edit(folder, lambda _, item: setattr(item, "PatientSex", "f"))  # in small letters, as some write it
     text = run(root / "dicom", root / "out")
     return root / "dicom", root / "out", text
 
