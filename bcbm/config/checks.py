@@ -18,6 +18,12 @@ SEQUENCE = re.compile("[A-Za-z0-9-]+")
 HOLDS = {"least": operator.ge, "most": operator.le, "above": operator.gt, "below": operator.lt}
 KNOWN_TARGETS = "bcbm.cohort.targets:known_targets"  # what may be predicted, of `cohort.targets`
 READ_CARD = "bcbm.features.cards:read_card"  # of pretrained weights
+# Keys that the network alone reads; but for those that any model does.
+OF_NETWORK = (
+    *("augment.", "loss.", "model.", "trainer.max_epochs", "trainer.min_epochs", "trainer.patience"),
+    "trainer.learning_rate",
+)
+OF_ALL = ("model.kind", "loss.class_weights")
 FARTHEST = 30.0  # mm from a lesion that a shell reaches
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
@@ -89,6 +95,23 @@ def check_fold(fold: str, folds: int) -> None:
     """Refuse a number of a fold that is not there."""
     if fold != "all" and not (fold.isdecimal() and int(fold) < folds):
         raise ConfigError(f"fold={fold}: write all, or a number from 0 to {folds - 1}")
+
+
+def not_read(config: Config, names: Iterable[str]) -> str:
+    """Which of some keys nothing reads in this configuration, and why, in words; empty where all count.
+
+    Args:
+        config: composed.
+        names: keys that a person has set on the command line.
+    """
+    names = list(dict.fromkeys(names))
+    network = [name for name in names if name.startswith(OF_NETWORK) and name not in OF_ALL]
+    if network and config.model.kind != "network":
+        return f"{', '.join(network)}: read by the network alone, and model.kind is {config.model.kind}"
+    given = "split.holdout" if config.split.holdout else "split.file"
+    if "split.folds" in names and (config.split.holdout or config.split.file):
+        return f"split.folds: not read, as {given} gives the folds"
+    return ""
 
 
 def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:

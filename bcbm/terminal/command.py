@@ -44,7 +44,9 @@ def run_command(
     def composed() -> int:
         from rich.console import Console
 
+        from bcbm.config.checks import not_read
         from bcbm.config.compose import compose
+        from bcbm.errors import Note
         from bcbm.system.processes import end_with_launcher, rank
 
         end_with_launcher()
@@ -59,6 +61,8 @@ def run_command(
                 f"seed {config.seed}"
             )
         say(console, headline)
+        if trains and (text := not_read(config, [word.partition("=")[0] for word in words])):
+            warnings.warn(text, Note, stacklevel=2)
         return work(config, console)
 
     return errors_in_words(composed)

@@ -15,7 +15,7 @@ from repository import HOME
 
 from bcbm.errors import Note
 from bcbm.system.memory import CONTAINERS
-from bcbm.terminal.command import errors_in_words, over_runs
+from bcbm.terminal.command import errors_in_words, over_runs, run_command
 
 
 @pytest.fixture
@@ -156,3 +156,26 @@ def test_a_name_that_the_system_cannot_write_is_one_line_with_what_to_set(tmp_pa
     assert done.returncode == 2 and "Traceback" not in done.stderr
     (line,) = done.stderr.splitlines()
     assert "ascii" in line and "PYTHONUTF8=1" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (
+            ["model.kind=forest", "augment.flip=0", "trainer.max_epochs=5"],
+            "augment.flip, trainer.max_epochs: read by the network alone, and model.kind is forest",
+        ),
+        (["split.holdout=age", "split.folds=3"], "split.folds: not read, as split.holdout gives the folds"),
+        (["model.kind=forest", "loss.class_weights=false", "split.folds=3"], ""),
+        (["augment.flip=0", "trainer.max_epochs=5"], ""),
+    ],
+)
+def test_keys_that_nothing_reads_are_said_before_any_work(monkeypatch, capsys, words, note):
+    common = ["task.modalities=[radiomics,position]"] if "model.kind=forest" in words else []
+    monkeypatch.setattr(sys, "argv", ["fit", *common, *words])
+    worked = []
+    assert run_command("", lambda config, console: worked.append(config) or 0) == 0
+    assert len(worked) == 1
+    assert [line for line in capsys.readouterr().err.splitlines() if "note" in line] == [f"note {note}"][
+        : bool(note)
+    ]
