@@ -222,22 +222,22 @@ def choose(candidates: Sequence[Candidate]) -> str:
 def doubt(candidates: Sequence[Candidate]) -> str:
     """That another series is of another date than the one that is taken, or states a contrast agent where
     that does not, in words; "" else."""
-    taken = [item for item in candidates if item.chosen]
-    if not taken:
-        return ""
     fit = [item for item in candidates if not (item.refused or _unfit(item))]
-    later = [item for item in fit if item.series.date and item.series.date != taken[0].series.date]
-    if later and taken[0].series.date:
-        names = listed([f"series {item.index}" for item in later], _SHOWN)
-        text = f"series {taken[0].index} is taken, and {names} of another date stand under the same study"
-        return f"{text}; give each date a study of its own, or choose in ingest.series"
-    taken = [item for item in taken if item.contrast != "yes"]
-    others = [item for item in fit if item.contrast == "yes"]
-    if not (taken and others):
-        return ""
-    names = listed([f"series {item.index}" for item in others], _SHOWN)
-    text = f"series {taken[0].index} is taken and does not state a contrast agent, which {names}"
-    return f"{text} does; look at it, or choose in ingest.series"
+    texts = []
+    for taken in [item for item in candidates if item.chosen]:
+        date = taken.series.date
+        if later := [item for item in fit if date and item.series.date not in ("", date)]:
+            text = f"series {taken.index} is taken, and {_numbers(later)} of another date stand under the"
+            texts.append(f"{text} same study; give each date a study of its own, or choose in ingest.series")
+        others = [item for item in fit if taken.contrast != "yes" and item.contrast == "yes"]
+        if others:
+            text = f"series {taken.index} is taken and does not state a contrast agent, which"
+            texts.append(f"{text} {_numbers(others)} does; look at it, or choose in ingest.series")
+    return ". ".join(texts)
+
+
+def _numbers(candidates: Sequence[Candidate]) -> str:
+    return listed([f"series {item.index}" for item in candidates], _SHOWN)
 
 
 def _interest(candidate: Candidate) -> tuple[bool, bool, int]:

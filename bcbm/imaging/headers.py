@@ -1,6 +1,7 @@
 """What the headers of a tree of DICOM files say: series with their frames, and what is drawn on them."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,8 @@ ALIKE = {
     "component": "magnitude and phase",
     "date": "date",
     "birth_date": "date of birth",
+    "description": "description",
+    "agent": "contrast agent",
 }
 _COMPONENTS = {"M", "MAGNITUDE", "P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
 _ROUNDED = 0.01
@@ -180,6 +183,7 @@ class Drawing(NamedTuple):
     frames_of_reference: frozenset[str]
     patient_id: str
     study_uid: str
+    name: str
 
     def names(self, series: Series) -> bool:
         """Whether it says that it is drawn on a series: by its uid or, without any, by its frame."""
@@ -191,6 +195,11 @@ class Drawing(NamedTuple):
         """Whether its patient is that of a series, as far as it names one; some programs copy uids."""
         return not self.patient_id or bare(self.patient_id) == bare(series.patient_id)
 
+    def is_named_as(self, series: Series) -> bool:
+        """Whether its patient's name has a word in common with that of a series, where both have one."""
+        own, other = name_words(self.name), name_words(series.name)
+        return not (own and other and own.isdisjoint(other))
+
 
 class Scan(NamedTuple):
     """What lies in a folder tree; `unreadable` are files that begin as DICOM and cannot be read on."""
@@ -198,6 +207,11 @@ class Scan(NamedTuple):
     series: list[Series]
     drawings: list[Drawing]
     unreadable: list[str]
+
+
+def name_words(name: str) -> set[str]:
+    """The words of a person's name, which programs write in more or fewer and in any order."""
+    return set(re.findall(r"[^\W\d_]{2,}", name.casefold()))
 
 
 def is_dicom(path: Path) -> bool:
@@ -356,7 +370,7 @@ def _drawing(path: str, header: "Dataset") -> Drawing:
                 series.add(_text(item, "SeriesInstanceUID"))
     for region in header.get("StructureSetROISequence") or ():
         frames.add(_text(region, "ReferencedFrameOfReferenceUID"))
-    owner = _text(header, "PatientID"), _text(header, "StudyInstanceUID")
+    owner = _text(header, "PatientID"), _text(header, "StudyInstanceUID"), _text(header, "PatientName")
     return Drawing(path, kind, frozenset(series - {""}), frozenset(frames - {""}), *owner)
 
 

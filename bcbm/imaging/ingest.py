@@ -365,6 +365,10 @@ def _refused(
         rows.append(
             (counted(count, "structure set or segmentation", "structure sets or segmentations"), text)
         )
+    named = (drawing.is_named_as(plan.series) for plan in plans for drawing in plan.drawings)
+    if others := sum(not is_named for is_named in named):
+        where = counted(others, "structure set or segmentation", "structure sets or segmentations")
+        rows.append((where, "read, though of another PatientName than the series of its PatientID"))
     if headers.unreadable:
         rows.append((counted(len(headers.unreadable), "DICOM file"), "damaged: cannot be read"))
     return rows

@@ -1,7 +1,6 @@
 """Who is who: the key from patients and studies to pseudonyms, one file that only its owner can read."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import pandas as pd
 
 from bcbm.cohort.patients import bare
 from bcbm.errors import InputError, Problem, readable
-from bcbm.imaging.headers import Series
+from bcbm.imaging.headers import Series, name_words
 from bcbm.system.files import write_whole
 
 COLUMNS = ("patient", "study", "PatientID", "StudyInstanceUID", "StudyDate")
@@ -75,7 +74,7 @@ class Key:
         """The patients of whom two studies bear names that have no word in common."""
         names: dict[str, list[set[str]]] = {}
         for item in series:
-            if words := set(re.findall(r"[^\W\d_]{2,}", item.name.casefold())):
+            if words := name_words(item.name):
                 names.setdefault(self.patient(item), []).append(words)
         return sorted(who for who, own in names.items() if any(own[0].isdisjoint(words) for words in own))
 

@@ -53,13 +53,23 @@ def read_json(path: Path, remedy: str, kind: type = dict) -> Any:
         kind: of what it holds: names with values, or a list.
 
     Raises:
-        InputError: it is missing or damaged, or holds something else.
+        InputError: it is missing or damaged, holds something else, or one name twice, of which one would be
+            lost.
     """
     with readable(path, remedy):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_each_once)
         if not isinstance(content, kind):
             raise ValueError(f"it holds no {'list' if kind is list else 'names with values'}")
         return content
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Names with values as an object of JSON has them; ValueError where a name stands in it twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands in it twice")
+    return content
 
 
 @contextmanager

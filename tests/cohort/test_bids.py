@@ -372,6 +372,44 @@ def test_a_copy_of_an_image_that_a_program_made_is_said(tmp_path):
     assert "sub-1_ce-gd_T1w (1).nii.gz" in said
 
 
+@pytest.mark.parametrize(
+    "place", ["sub-1/anat/sub-1_ce-gd_T1w (1).json", "participants_conflict.json", "participants (2).json"]
+)
+def test_a_copy_of_a_sidecar_that_a_program_made_is_said(tmp_path, place):
+    root = coded(tmp_path, "+", "-")
+    (root / "participants.json").write_text("{}")
+    (root / "dataset_description.json").write_text("{}")
+    assert not any("not read" in line for line in lines(read_bids(root).problems))
+    (root / place).write_text("{}")
+    (said,) = (line for line in lines(read_bids(root).problems) if "not read" in line)
+    assert place in said and "copy" in said
+
+
+def test_a_name_that_stands_twice_in_a_sidecar_is_refused(tmp_path):
+    root = coded(tmp_path, "1", "0")
+    (root / "participants.json").write_text(
+        '{"ER": {"Description": "a"}, "ER": {"Levels": {"1": "negative"}}}'
+    )
+    with pytest.raises(InputError, match=r"participants\.json.*'ER' stands in it twice"):
+        read_bids(root)
+
+
+@pytest.mark.parametrize(
+    ("words", "primary"),
+    [
+        ("ER status of the primary tumour", True),
+        ("ER, breast biopsy", True),
+        ("ER of the brain metastasis, or of the primary tumour where that is missing", False),
+        ("Estrogen receptor, breast cancer patients", False),
+    ],
+)
+def test_receptors_that_are_described_as_the_primary_tumours_are_said(tmp_path, words, primary):
+    root = coded(tmp_path, "+", "-")
+    (root / "participants.json").write_text(json.dumps({"ER": {"Description": words}}))
+    said = [line for line in lines(read_bids(root).problems) if "primary" in line]
+    assert len(said) == primary and all("primary_ER" in line for line in said)
+
+
 def test_numbers_of_a_sidecar_that_are_texts_are_said_and_one_that_was_not_fetched_is_refused(tmp_path):
     root = coded(tmp_path, "+", "-")
     path = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.json"

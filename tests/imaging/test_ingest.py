@@ -480,6 +480,21 @@ def test_a_lesion_in_two_drawings_of_a_study_is_said_and_lesions_apart_are_not(t
     assert len(lines) == 1 and "drawing 3: 1 region" in lines[0]
 
 
+def test_drawings_of_another_name_than_the_image_are_said_and_nobody_is_named(tmp_path):
+    write_export(tmp_path / "dicom", patients=1)
+    (path,) = (tmp_path / "dicom").rglob("rt.dcm")
+
+    def renamed(name):
+        item = pydicom.dcmread(path)
+        item.PatientName = name
+        item.save_as(path)
+        return run(tmp_path / "dicom", tmp_path / f"out{len(name)}")
+
+    assert "another PatientName" not in renamed("DOE^J^Jane") + renamed("")
+    (line,) = [line for line in renamed("Smith^Ann").splitlines() if "another PatientName" in line]
+    assert "1 structure set" in line and "Smith" not in line and "Doe" not in line
+
+
 def test_studies_that_cannot_be_told_apart_are_refused_before_any_work(tmp_path):
     write_series(tmp_path / "a", patient="", study=generate_uid())
     for number, day in enumerate(["19500101", "19600101"]):

@@ -132,6 +132,14 @@ REFUSED = {
         tagged(PhotometricInterpretation=lambda n: f"MONOCHROME{1 + (n != 7)}"),
         ["photometric interpretation"],
     ),
+    "images before and after an agent": (
+        tagged(ContrastBolusAgent=lambda n: "Gadovist" * (n > 5)),
+        ["differ in contrast agent"],
+    ),
+    "images of two descriptions": (
+        tagged(SeriesDescription=lambda n: f"t1_mprage {'pre' if n < 6 else 'post'}"),
+        ["differ in description"],
+    ),
     "patients of two dates of birth": (
         tagged(PatientBirthDate=lambda n: f"19{50 + n % 2}0101"),
         ["date of birth"],
@@ -360,6 +368,18 @@ def test_a_series_of_another_date_in_one_study_is_said(tmp_path):
     )
     assert choose(candidates) == ""
     assert "another date" in doubt(candidates)
+
+
+def test_another_date_and_an_agent_that_only_another_series_states_are_both_said(tmp_path):
+    candidates = study_of(
+        tmp_path,
+        drawn={"SeriesDescription": "SAG MPRAGE"},
+        later={"SeriesDescription": "AX T1 POST GD", "StudyDate": "20210505"},
+    )
+    candidates[0].drawings = 1
+    assert choose(candidates) == "" and candidates[0].chosen
+    said = doubt(candidates)
+    assert "another date" in said and "does not state a contrast agent, which series 2 does" in said
 
 
 def test_a_list_of_an_earlier_export_chooses_no_other_series_of_as_many_slices(tmp_path):

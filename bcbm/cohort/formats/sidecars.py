@@ -42,16 +42,19 @@ _OTHER = re.compile(
 )
 _MADE = {"MIP", "MAX_IP", "PROJECTION IMAGE", "SUBTRACTION", "SUBTRACT"}  # image types of what is no scan
 _NUMERIC = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_PRIMARY = re.compile(r"\bprim(ary|är|aire)|\b(breast|mamma)[- ](biopsy|tumou?r|surgery)", re.IGNORECASE)
+_METASTASIS = re.compile(r"metast|brain|hirn|\bcns\b|\bzns\b", re.IGNORECASE)
 _CODE = re.compile(r"(?<![\d.])[01](?![\d.])")
 
 
 class Meaning(NamedTuple):
-    """What a file says of a column: what its levels stand for, its unit, and whether it speaks of
-    codes such as 0 and 1."""
+    """What a file says of a column: what its levels stand for, its unit, whether it speaks of codes such
+    as 0 and 1, and whether of the primary tumour alone."""
 
     levels: dict[str, str]
     units: str
     codes: bool
+    primary: bool
 
 
 def column_meanings(path: Path) -> dict[str, Meaning]:
@@ -67,10 +70,10 @@ def column_meanings(path: Path) -> dict[str, Meaning]:
             for level, text in (levels.items() if isinstance(levels, dict) else ())
         }
         units = str(description.pop("units", ""))
-        codes = bool(levels) or any(
-            _CODE.search(str(text)) for key, text in description.items() if key != "termurl"
-        )
-        meanings[str(column).casefold()] = Meaning(words, units, codes)
+        texts = [str(text) for key, text in description.items() if key != "termurl"]
+        codes = bool(levels) or any(map(_CODE.search, texts))
+        primary = any(map(_PRIMARY.search, texts)) and not any(map(_METASTASIS.search, texts))
+        meanings[str(column).casefold()] = Meaning(words, units, codes, primary)
     return meanings
 
 
@@ -84,8 +87,8 @@ def worded(
         table: as read.
         meanings: of columns, by heading in small letters.
         where: what describes them, for messages.
-        problems: gets the descriptions of a receptor's cells that are not understood, and codes of one that
-            are not described.
+        problems: gets the descriptions of a receptor's cells that are not understood, codes of one that
+            are not described, and receptors that are described as the primary tumour's.
     """
     table = table.copy()
     for name in map(str, table):
@@ -108,6 +111,10 @@ def worded(
                 'write {"Levels": {"0": "negative", "1": "positive"}}, or what they are; they count as that'
             )
             problems.append(Problem(where, found, remedy, "level not described"))
+        if meaning.primary and receptor_of(name):
+            found = f"describes {name} as that of the primary tumour, and it counts as the metastasis'"
+            remedy = f"call the column {PRIMARY}{receptor}, or correct the description"
+            problems.append(Problem(where, found, remedy, "labels of primary tumours"))
         units = meaning.units.casefold().rstrip(".")
         if name in UNITS and units and units not in UNITS[name].split():
             cells = [f"{cell} {meaning.units}" if _NUMERIC.fullmatch(cell) else cell for cell in cells]

@@ -12,6 +12,7 @@ from bcbm.system.files import files_below
 
 VOLUMES = "sub-NAME/[ses-NAME/]anat/sub-NAME_[ses-NAME_]T1w.nii.gz, and _mask.nii.gz or _dseg.nii.gz"
 _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
+_DESCRIBED = {"t1w", "participants", "sessions"}  # what the names of sidecars that are read end in
 _SUFFIXES = "mask dseg seg roi label labels lesion lesions met mets tumor tumour gtv"
 _FOLDERS = "func dwi fmap perf pet meg eeg ieeg nirs mrs micr xfm figures sourcedata code .git"
 _MASKS, _OTHERS = set(_SUFFIXES.split()), set(_FOLDERS.split())  # in the latter nothing is looked for
@@ -26,7 +27,7 @@ def study_of(path: Path) -> str:
 def unread_files(
     root: Path, looked_at: Collection[Path], studies: Collection[str], targets: Mapping[str, Target]
 ) -> Iterator[Problem]:
-    """Volumes and tables that are not read for where they lie, or for how their names end.
+    """Volumes, tables and sidecars that are not read for where they lie, or for how their names end.
 
     Args:
         root: the dataset.
@@ -47,6 +48,11 @@ def unread_files(
             if word in _MASKS or (word == "t1w" and (suffix != word or study_of(path) not in studies)):
                 found = f"is not read: BIDS has {VOLUMES} there or in derivatives/NAME"
                 yield Problem(str(path), found, "rename or move it", "file that fits no pattern")
+        elif endings == ["json"] and stem.rpartition("_")[2] not in _DESCRIBED:
+            if not _DESCRIBED.isdisjoint(re.split(r"[\W_]+", stem)):
+                found = "is not read: by its name it is a copy of another description"
+                remedy = "keep one of the two, under the name that BIDS gives it"
+                yield Problem(str(path), found, remedy, "copy of a sidecar")
         elif endings == ["tsv"] and stem.endswith("sessions"):
             found = "is not read: BIDS has sub-NAME/sub-NAME_sessions.tsv, of a subject with images"
             yield Problem(str(path), found, "rename or move it", "table of sessions")
