@@ -104,14 +104,21 @@ def not_read(config: Config, names: Iterable[str]) -> str:
         config: composed.
         names: keys that a person has set on the command line.
     """
-    names = list(dict.fromkeys(names))
-    network = [name for name in names if name.startswith(OF_NETWORK) and name not in OF_ALL]
+    names = list(names)
+    texts = []
+    if again := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        texts.append(f"{', '.join(again)}: given more than once, the last counts")
+    network = [name for name in dict.fromkeys(names) if name.startswith(OF_NETWORK) and name not in OF_ALL]
     if network and config.model.kind != "network":
-        return f"{', '.join(network)}: read by the network alone, and model.kind is {config.model.kind}"
+        texts.append(
+            f"{', '.join(network)}: read by the network alone, and model.kind is {config.model.kind}"
+        )
     given = "split.holdout" if config.split.holdout else "split.file"
     if "split.folds" in names and (config.split.holdout or config.split.file):
-        return f"split.folds: not read, as {given} gives the folds"
-    return ""
+        texts.append(f"split.folds: not read, as {given} gives the folds")
+    if "split.inner" in names and not config.tune:
+        texts.append("split.inner: not read, as there is nothing to tune")
+    return "; ".join(texts)
 
 
 def settings(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:

@@ -11,6 +11,7 @@ import openpyxl.comments
 import pandas as pd
 import pytest
 from downloads import LABELS, download, lesions_of, row
+from openpyxl.styles import Font
 from rich.console import Console
 
 from bcbm.cohort.cells import (
@@ -219,7 +220,7 @@ def rewritten(path, change, sheet="xl/worksheets/sheet1.xml"):
     """Write a workbook with another text of its first sheet's XML, or of another part."""
     with zipfile.ZipFile(path) as book:
         parts = {name: book.read(name) for name in book.namelist()}
-    parts[sheet] = change(parts[sheet].decode()).encode()
+    parts[sheet] = change(parts.get(sheet, b"").decode()).encode()
     with zipfile.ZipFile(path, "w") as book:
         for name, content in parts.items():
             book.writestr(name, content)
@@ -475,3 +476,33 @@ def test_a_sign_of_per_cent_that_a_format_writes_as_text_scales_nothing(tmp_path
     words = {"needed": ["ID"], "used": bool, "odd": [], "percentages": bool}
     frame = read_workbook(tmp_path, "book.xlsx", "S", **words)
     assert frame.loc[0, ["plain", "quoted"]].tolist() == ["20 %", 20]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_of_a_text_that_is_struck_through_in_part_the_rest_counts_and_is_said(tmp_path, shared):
+    book = openpyxl.Workbook()
+    book.active.title = "S"
+    for line in (["ID", "ER"], ["a", "- +"], ["b", "bold "], ["c", "-"], ["d", 0.2]):
+        book.active.append(line)
+    book.active["B5"].number_format, book.active["B5"].font = "0%", Font(strike=True)
+    path = tmp_path / "book.xlsx"
+    book.save(path)
+    runs = "<r><rPr><strike/></rPr><t>- </t></r><r><rPr><b/></rPr><t>+</t></r>"
+    bold = '<r><rPr><b/></rPr><t xml:space="preserve">bold </t></r>'
+    texts = [
+        f'<c r="{place}" t="inlineStr"><is>{text}</is></c>' for place, text in (("B2", runs), ("B3", bold))
+    ]
+    if shared:  # a program writes each text into a part of its own, or into its cell
+        part, kind = "xl/sharedStrings.xml", "application/vnd.openxmlformats-officedocument.spreadsheetml."
+        space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+        rewritten(path, lambda _: f"<sst {space}><si>{runs}</si><si>{bold}</si></sst>", part)
+        override = f'<Override PartName="/{part}" ContentType="{kind}sharedStrings+xml"/></Types>'
+        rewritten(path, lambda xml: xml.replace("</Types>", override), "[Content_Types].xml")
+        texts = [f'<c r="{place}" t="s"><v>{number}</v></c>' for number, place in enumerate(("B2", "B3"))]
+    cells = r'<c r="B2".*?</c>', r'<c r="B3".*?</c>'
+    for old, new in zip(cells, texts, strict=True):
+        rewritten(path, lambda xml, old=old, new=new: re.sub(old, new, xml))
+    odd = []
+    frame = read_workbook(tmp_path, "book.xlsx", "S", needed=["ID"], used=bool, odd=odd, percentages=bool)
+    assert frame["ER"].tolist() == ["+", "bold ", "-", ""]
+    assert [(cell.row, cell.content, cell.counts_as) for cell in odd] == [(2, "- +", "+"), (5, "0.2", "")]

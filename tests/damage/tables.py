@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 from openpyxl import load_workbook
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 from openpyxl.comments import Comment
 from openpyxl.styles import Font
 
@@ -97,6 +99,14 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)
     book[CLINICAL_WORKBOOK[1]]["B2"].font = Font(strike=True)
+    book.save(root / CLINICAL)
+
+
+@kind("a part of a label that is struck through", CLINICAL, "row 2", "struck-through", "- +", "+", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    parts = TextBlock(InlineFont(strike=True), "- "), TextBlock(InlineFont(b=True), "+")
+    book[CLINICAL_WORKBOOK[1]]["B2"].value = CellRichText(*parts)
     book.save(root / CLINICAL)
 
 

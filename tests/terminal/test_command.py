@@ -166,6 +166,14 @@ def test_a_name_that_the_system_cannot_write_is_one_line_with_what_to_set(tmp_pa
             "augment.flip, trainer.max_epochs: read by the network alone, and model.kind is forest",
         ),
         (["split.holdout=age", "split.folds=3"], "split.folds: not read, as split.holdout gives the folds"),
+        (
+            ["model.kind=forest", "augment.flip=0", "split.holdout=age", "split.folds=3"],
+            "augment.flip: read by the network alone, and model.kind is forest; "
+            "split.folds: not read, as split.holdout gives the folds",
+        ),
+        (["split.folds=3", "seed=1", "split.folds=4"], "split.folds: given more than once, the last counts"),
+        (["split.inner=4"], "split.inner: not read, as there is nothing to tune"),
+        (["split.inner=4", "tune={model.dropout: [0.1, 0.5]}"], ""),
         (["model.kind=forest", "loss.class_weights=false", "split.folds=3"], ""),
         (["augment.flip=0", "trainer.max_epochs=5"], ""),
     ],

@@ -15,6 +15,7 @@ import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import ERROR_CODES
 from openpyxl.cell.read_only import ReadOnlyCell
+from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.utils import column_index_from_string, range_boundaries
 from openpyxl.utils.cell import coordinate_to_tuple
 
@@ -59,7 +60,8 @@ def read_workbook(
         needed: headings that must be there.
         used: whether anything reads the column of a heading.
         odd: gets the cells of such columns that have no value: errors, what somebody has struck through, and
-            formulas that were never worked out, as programs that write workbooks leave them; they are "".
+            formulas that were never worked out, as programs that write workbooks leave them; they are "". Of
+            a text of which a part is struck through the rest counts.
         percentages: whether of the column of a heading a cell that is shown as "20%" is that, and not 0.2.
 
     Raises:
@@ -195,9 +197,9 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
         sheet: to read.
     """
     layout = _layout(path, sheet, _part(path, sheet))
-    written = _rows(path, sheet, stored=False, in_order=layout.in_order)
+    written = _rows(path, sheet, stored=False, by_row=layout.by_row)
     worked_out = any(cell.data_type == "f" for row in written for cell in row)
-    stored = _rows(path, sheet, stored=True, in_order=layout.in_order) if worked_out else written
+    stored = _rows(path, sheet, stored=True, by_row=layout.by_row) if worked_out else written
     first = stored[0] if stored else ()
     head = ["" if cell.value is None else str(cell.value).strip() for cell in first]
     head = [heading or f"Unnamed: {place}" for place, heading in enumerate(head)]
@@ -209,25 +211,34 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
     for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
         row: list[object] = [""] * len(head)
         for place, (heading, formula, cell) in enumerate(zip(head, *cells, strict=False)):
-            content, kind = cell.value, ""
-            if cell.data_type == "e" or content in ERROR_CODES:
+            held, valid, kind = *_contents(cell), ""
+            if cell.data_type == "e" or held in ERROR_CODES:
                 kind = "error cell"
-            elif content is not None and cell.font.strike:
-                kind = STRUCK
-            elif content is not None:
-                row[place] = _whole(content)
-                if isinstance(content, int | float) and "%" in _TEXT.sub("", str(cell.number_format)):
-                    shares[number - 2, place] = f"{100 * content:g} %"
+            elif held is not None:
+                row[place], kind = _whole(valid), STRUCK if valid != held else ""
+                if isinstance(valid, int | float) and "%" in _TEXT.sub("", str(cell.number_format)):
+                    shares[number - 2, place] = f"{100 * valid:g} %"
             elif formula.data_type == "f":
-                content, kind = formula.value, "formula without a stored value"
+                held, kind = formula.value, "formula without a stored value"
             if kind:
-                odd.append(OddCell(where, number, heading, _text(content), "", kind))
-            elif formula.data_type == "f" and _DECIDING.search(_text(formula.value)):
-                text = _text(formula.value)
-                formulas.setdefault(place, OddCell(where, number, heading, text, f"{content}", DECIDED))
+                odd.append(OddCell(where, number, heading, _text(held), f"{row[place]}", kind))
+            elif formula.data_type == "f" and _DECIDING.search(text := _text(formula.value)):
+                formulas.setdefault(place, OddCell(where, number, heading, text, f"{held}", DECIDED))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
     return _Sheet(where, head, table, shares, [*odd, *formulas.values()], layout, len(written))
+
+
+def _contents(cell: ReadOnlyCell) -> tuple[object, object]:
+    """What a cell holds, and what of it nobody has struck through."""
+    content = cell.value
+    if content is not None and cell.font.strike:
+        return content, ""
+    if isinstance(content, CellRichText):
+        valid = [part for part in content if not (isinstance(part, TextBlock) and part.font.strike)]
+        whole = str(content)
+        return whole, "".join(map(str, valid)).strip() if len(valid) < len(content) else whole
+    return content, content
 
 
 def _text(content: object) -> str:
@@ -276,14 +287,14 @@ class _Layout:
 
     Attributes:
         merged: areas of merged cells: first column and row, last column and row, from 1.
-        in_order: whether rows follow one another, and cells in them; whoever reads a sheet piece by piece
-            loses what does not.
+        by_row: whether it can be read row by row: rows follow one another, and cells in them, and no part
+            of a text in them is struck through; whoever reads it so loses what is otherwise.
         hidden: numbers of rows that a filter or a person hides, and `hidden_columns`, from 1; they are read.
         commented: row and column, from 1, of each cell that somebody has written a comment on.
     """
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
-    in_order: bool = True
+    by_row: bool = True
     hidden: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
     commented: set[tuple[int, int]] = field(default_factory=set)
@@ -305,7 +316,7 @@ def _layout(path: Path, sheet: str, part: str) -> _Layout:
         name, place = tag.rpartition("}")[2], attributes.get("r")
         if name == "row":
             before, row = row, int(float(place)) if place else row + 1
-            layout.in_order &= row > before
+            layout.by_row &= row > before
             if row in rows:
                 raise _doubled(path, sheet, f"row {row}")
             rows.add(row)
@@ -315,13 +326,15 @@ def _layout(path: Path, sheet: str, part: str) -> _Layout:
         elif name == "c":
             before = column
             own, column = coordinate_to_tuple(place) if place else (row, column + 1)
-            layout.in_order &= column > before
+            layout.by_row &= column > before
             if own != row or column in columns:
                 raise _doubled(path, sheet, f"cell {place}")
             columns.add(column)
         elif name == "col" and attributes.get("hidden") in ("1", "true"):
             last = min(int(attributes["max"]), LAST_COLUMN)
             layout.hidden_columns.update(range(int(attributes["min"]), last + 1))
+        elif name == "strike":  # in a text that stands in its cell, and not in the table of texts
+            layout.by_row = False
         elif name == "mergeCell":
             layout.merged.append(range_boundaries(attributes["ref"]))
 
@@ -366,14 +379,14 @@ def _doubled(path: Path, sheet: str, place: str) -> InputError:
     return InputError(Problem(f"{path}, sheet {sheet}", f"{place} stands twice, or in another row", remedy))
 
 
-def _rows(path: Path, sheet: str, *, stored: bool, in_order: bool) -> list[Sequence[ReadOnlyCell]]:
+def _rows(path: Path, sheet: str, *, stored: bool, by_row: bool) -> list[Sequence[ReadOnlyCell]]:
     """The rows of a sheet; formulas as they are written or, `stored`, with what they gave when last saved."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rules and styles, and of errors, which are listed
-        book = load_workbook(path, read_only=in_order, data_only=stored)
+        book = load_workbook(path, read_only=by_row, data_only=stored, rich_text=True)
         try:
             page = book[sheet]
-            if in_order:
+            if by_row:
                 page.reset_dimensions()  # a program may have written them wrong
             return list(page.iter_rows())
         finally:
