@@ -18,6 +18,7 @@ UNEVEN = 3  # if these are more than so many times as many as the others have on
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
 OUTSIDE = 0.1  # part of a mask beyond the brain that is more than an edge drawn generously
 MOST = 0.5  # part of the brain that no lesion takes
+SMALLEST = 1.0  # mm3; of real masks half have at most 71
 LARGE = 100_000  # mm3; the largest of 2,821 real masks has 39,900, a cerebellum 130,000
 BRAINS, APART = 5, 2.0  # studies from which on a brain is compared; times their median, real ones reach 1.6
 TINY = 27  # voxels: three a side
@@ -40,6 +41,7 @@ def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
         *_categories(table),
         *surroundings(table),
         *_masks(table),
+        *doubtful_volumes(table),
         *_copies(table),
         *_positions(table),
         *_patients(table),
@@ -160,6 +162,15 @@ def doubtful_masks(table: pd.DataFrame) -> list[Problem]:
     if "voxels" not in table:
         return []
     return list(_implausible(table[~table["excluded"]], OUTSIDE))
+
+
+def doubtful_volumes(table: pd.DataFrame) -> Iterator[Problem]:
+    """One of a table most of whose lesions are smaller than any voxel, as those are that are not in mm3."""
+    volumes = table.loc[~table["excluded"], "volume"]
+    if (usual := volumes.median()) < SMALLEST:
+        text = f"half of the lesions have at most {usual:.2g} mm3, less than a voxel; the largest has"
+        remedy = "write original_shape_VoxelVolume in mm3, if it is in ml: 1 ml is 1000 mm3"
+        yield Problem("volumes", f"{text} {volumes.max():.3g} mm3", remedy, "volumes in another unit")
 
 
 def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[Problem]:

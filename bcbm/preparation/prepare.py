@@ -18,6 +18,7 @@ from bcbm.cohort.findings import (
     borrowed_masks,
     doubtful_masks,
     doubtful_studies,
+    doubtful_volumes,
     lone_studies,
     surroundings,
 )
@@ -215,7 +216,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
-    problems += surroundings(table)
+    problems += [*surroundings(table), *doubtful_volumes(table)]
     problems += borrowed_images(table, cohort.keys)
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)

@@ -110,6 +110,18 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
+@kind(
+    "volumes in ml",
+    *("volumes", "less than a voxel", "mm3"),
+    command="prepare",
+    words=("task.modalities=[burden]", "model.kind=logistic_l2"),
+    end=SAID,
+)
+def _(root: Path) -> None:
+    volume = "original_shape_VoxelVolume"
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{volume: table[volume] / 1000}))
+
+
 @kind("a comment on a label", CLINICAL, "row 2, column ER", "with a comment", end=SAID)
 def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)
