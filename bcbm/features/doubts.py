@@ -14,6 +14,7 @@ from bcbm.cohort.measurements import (
     SCRAP,
     SHUFFLED,
     SPIKED,
+    STRETCHED,
     TOO_FINE,
     UNEVEN,
     WRAPPED,
@@ -35,6 +36,15 @@ _LARGE, _ROWS = 0.5, 2  # part of the largest slice, and rows, that no brain los
 _DIP = 0.25  # part of the largest slice by which none of 133 real brains shrinks before it grows again
 _STEP = 2.0  # times the next one's mean that a large slice has at most; those of 133 real brains reach 1.6
 _MEANT = 50  # voxels of a slice beyond which their mean says something of it
+# Voxels across, front to back and up of MNI152's versions (FSL, SPM, 2009a, 2009c), and their edges, mm.
+_TEMPLATES = {
+    (182, 218, 182): 1.0,
+    (181, 217, 181): 1.0,
+    (197, 233, 189): 1.0,
+    (193, 229, 193): 1.0,
+    (91, 109, 91): 2.0,
+    (364, 436, 364): 0.5,
+}
 _WRAP = 0.6, 0.002  # a step, in parts of the largest value, and part of such steps; real scans reach 0.0008
 
 
@@ -80,6 +90,11 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
         text = "lies from 0 mm on in voxels of 1 mm, as in a file whose writer has lost the header"
         remedy = "look at what the scanner wrote; its spacing may be another, and left be right"
         doubts.append([NOWHERE, text, remedy])
+    size, edges = image.grid.GetSize(), image.grid.GetSpacing()
+    if np.allclose(edges, _TEMPLATES.get(size, 0.0), atol=1e-3):
+        text = f"has the grid of an MNI template, {' x '.join(map(str, size))} voxels of {edges[0]:g} mm"
+        remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
+        doubts.append([STRETCHED, text, remedy])
     if broken := _broken_off(inside):
         text = f"is 0 from row {broken[1]} of slice {broken[0]} on, as a copy that was broken off leaves it"
         doubts.append([BROKEN_OFF, text, "copy the file again"])

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from drawings import LPS, SHAPE, box, brain, save, surveyed
 
-from bcbm.cohort.measurements import SCRAP, SPIKED, SPREAD, TOO_FINE
+from bcbm.cohort.measurements import SCRAP, SPIKED, SPREAD, STRETCHED, TOO_FINE
 from bcbm.features.masks import MaskPart
 from bcbm.features.records import Study
 from bcbm.features.survey import survey_cohort
@@ -220,3 +220,13 @@ def test_an_image_with_a_spike_or_in_centimetres_is_in_doubt(tmp_path, change, a
     survey = surveyed(tmp_path, image, {"met": box((8, 8, 6))}, affine)
     (problem,) = survey.problems
     assert problem.kind == kind and survey.doubts == {problem.where: [kind]}
+
+
+@pytest.mark.parametrize(("size", "edge", "told"), [((91, 109, 91), 2.0, True), ((91, 109, 92), 2.0, False)])
+def test_an_image_on_the_grid_of_a_template_is_in_doubt(tmp_path, size, edge, told):
+    image = np.zeros(size, np.float32)
+    image[20:70, 20:80, 20:70] = 300 + 10 * np.arange(50)
+    mask = np.zeros(size, np.uint8)
+    mask[30:34, 30:34, 30:34] = 1
+    survey = surveyed(tmp_path, image, {"met": mask}, np.diag([edge, edge, edge, 1]))
+    assert (STRETCHED in [problem.kind for problem in survey.problems]) == told
