@@ -27,10 +27,17 @@ _PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?
 _METASTASIS = re.compile(
     "(?:(?:brain|cns|hirn|zns)?[- ]?met(?:s|astas[ei]s|astase)?|brain|cns|hirn|zns|gehirn)(?: biopsy)?"
 )
+# What a column of specimens is called, and what else than brain and breast they are of.
+_SPECIMENS = re.compile("specimen|biops|tissue|gewebe|sample|material|probe|entnahme")
+_ELSEWHERE = re.compile(
+    "(?:lungs?|lunge|liver|leber|hepatic|bones?|knochen|skin|haut|(?:lymph|ln|lk|node|axill|pleura)[^ ]*"
+    "|chest wall|thoraxwand|ascites|ovary|adrenal)(?: [^ ]+)?"
+)
 
 
 def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
-    """Columns of a download's studies that say of some labels that they are the primary tumour's.
+    """Columns of a download's studies that say of some labels that they are the primary tumour's, or those
+    of a metastasis elsewhere.
 
     Args:
         studies: of the download.
@@ -43,7 +50,27 @@ def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
             text = f"its column '{name}' is not read: of {counted(count, 'study', 'studies')} the labels are "
             text += "the primary tumour's, and count as the metastasis'"
             problems.append(Problem(clinical, text, remedy, "labels of primary tumours"))
+        elif words := from_elsewhere(str(name), studies[name]):
+            text = f"its column '{name}' is not read: labels from {words} count as those of the brain"
+            problems.append(Problem(clinical, text, "empty them, if they are not", "labels from elsewhere"))
     return problems
+
+
+def from_elsewhere(heading: str, cells: Iterable[object]) -> str:
+    """The places that a column of specimens names where others are of the brain, in words; "" where all are,
+    or a cell says anything else.
+
+    Example:
+        >>> from_elsewhere("biopsy", ["brain", "Liver", ""]), from_elsewhere("site", ["brain", "liver"])
+        ('Liver', '')
+    """
+    texts = {folded(text): text for cell in cells if (text := cell_text(cell))}
+    others = {word for word in texts if _ELSEWHERE.fullmatch(word)}
+    brains = {word for word in texts if _METASTASIS.fullmatch(word)}
+    known = others | brains | {word for word in texts if _PRIMARY.fullmatch(word)}
+    if not (_SPECIMENS.search(folded(heading)) and brains and others and known == set(texts)):
+        return ""
+    return listed([texts[word] for word in texts if word in known - brains], LISTED)
 
 
 def of_primaries(cells: Iterable[object]) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.exclusions import marks
 from bcbm.cohort.formats.tables import read_rows
-from bcbm.cohort.label_findings import of_primaries
+from bcbm.cohort.label_findings import from_elsewhere, of_primaries
 from bcbm.cohort.labels import (
     PRIMARY,
     is_label_column,
@@ -101,6 +101,10 @@ def read_given_labels(
     ]
     text = "says that some labels are of the primary tumour: they count as the metastasis'"
     remarks += [(NAME, f"its column '{heading}' {text}") for heading in primaries]
+    for heading in headings:
+        if heading not in columns.values() and (places := from_elsewhere(heading, table[heading])):
+            text = f"its column '{heading}' is not read: labels from {places} count as those of the brain"
+            remarks.append((NAME, text))
     if not private:
         renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
         columns |= {name: heading for heading, name in renamed.items() if name in READERS}

@@ -140,6 +140,21 @@ def test_labels_of_primary_tumours_among_those_of_metastases_are_said(tmp_path, 
     assert any("'specimen'" in text and "primary tumour" in text for text in remarks) == said
 
 
+@pytest.mark.parametrize(
+    ("heading", "cells", "said"),
+    [
+        ("specimen", ["brain", "Leber", "LK axillaer"], True),
+        ("Biopsy site", ["brain metastasis", "liver met", "breast"], True),
+        ("specimen", ["brain", "brain", "CNS"], False),
+        ("first metastasis", ["brain", "liver", "bone"], False),
+    ],
+)
+def test_labels_from_elsewhere_among_those_of_the_brain_are_said(tmp_path, heading, cells, said):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], heading: cells}
+    remarks = [text for _, text in given(tmp_path / "l.csv", rows).remarks]
+    assert any(f"'{heading}'" in text and "those of the brain" in text for text in remarks) == said
+
+
 @pytest.mark.parametrize(("cells", "said"), [(["", "yes", ""], True), (["no", "no", "no"], False)])
 def test_a_column_that_leaves_patients_out_is_said_without_a_word_of_it(tmp_path, cells, said):
     rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], "Exclude": cells}

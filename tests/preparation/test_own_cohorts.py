@@ -66,11 +66,17 @@ def test_labels_of_primaries_are_said_beside_what_is_left_out(table_cohort, tmp_
     path = write_manifest(read_download(table_cohort), tmp_path / "ours")
     table = pd.read_csv(path)
     first = table["patient"] == table["patient"].iloc[0]
-    table.copy().assign(specimen=first.map({True: "primary", False: "metastasis"})).to_csv(path, index=False)
+    specimens = {
+        "specimen": {True: "primary", False: "metastasis"},
+        "biopsy": {True: "liver", False: "brain"},
+    }
+    table.copy().assign(**{name: first.map(of) for name, of in specimens.items()}).to_csv(path, index=False)
     judged = tmp_path / "judged.csv"
     judged.write_text(f"patient,reason\n{table['patient'].iloc[-1]},moved\n")
     prepare(compose(words(tmp_path, path.parent, f"cohort.exclude={judged}")), Console(width=200))
-    assert "column 'specimen' is not read: of 1 study the labels are the primary" in capsys.readouterr().out
+    screen = capsys.readouterr().out
+    assert "column 'specimen' is not read: of 1 study the labels are the primary" in screen
+    assert "column 'biopsy' is not read: labels from liver count as those of the brain" in screen
 
 
 def test_two_sites_are_one_cohort_whose_patients_are_their_own(table_cohort, tmp_path):
