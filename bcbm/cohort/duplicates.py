@@ -3,14 +3,17 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bcbm.cohort.measurements import Survey
+from bcbm.errors import Problem
 from bcbm.system.content import file_key
 
+BESIDE = 0.1  # part of the smaller one that masks of two lesions may share where they touch
 SAME_LESION = 0.5  # two masks that share this part of the smaller one were drawn over one lesion
 _YEAR_LAST = re.compile(  # 31-12-2019, or 31122019, which is no 2019-12-31
     r"(?<!\d)\d{1,2}([-_. ])\d{1,2}\1(?P<year>(?:19|20)\d\d)$"
@@ -115,6 +118,17 @@ def same_lesions(
         else:
             chosen.add(lesion)
     return links, reasons
+
+
+def half_shared(table: pd.DataFrame, survey: Survey) -> Iterator[Problem]:
+    """Pairs of lesions that both enter, and share more voxels than neighbours and fewer than one lesion's."""
+    entering = set(table.loc[~table["excluded"], "lesion_id"])
+    overlaps = survey.overlaps[survey.overlaps["shared"].between(BESIDE, SAME_LESION, inclusive="left")]
+    for pair in overlaps.itertuples():
+        if {pair.one, pair.other} <= entering:
+            text = f"it and {pair.other} share {float(str(pair.shared)):.0%} of the smaller mask; both count"
+            remedy = "look whether two readers drew one lesion, and keep one of the masks"
+            yield Problem(str(pair.one), text, remedy, "masks that share a part")
 
 
 def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:

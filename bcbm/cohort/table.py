@@ -9,7 +9,14 @@ import pandas as pd
 
 from bcbm.cohort.cells import odd_cell_problems
 from bcbm.cohort.download import LABEL, Download
-from bcbm.cohort.duplicates import content_of, exact_copies, foreign_copies, same_lesions, session_of
+from bcbm.cohort.duplicates import (
+    content_of,
+    exact_copies,
+    foreign_copies,
+    half_shared,
+    same_lesions,
+    session_of,
+)
 from bcbm.cohort.measurements import (
     MISSING,
     MNI_COLUMNS,
@@ -109,7 +116,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
 
     Comes last, when every row that lacks a file or a value is excluded: what stands for a lesion must enter.
     Copies and masks over the same lesion are linked by `duplicate_of`; content that two patients share
-    excludes the lesions of both, and all that is linked with them.
+    excludes the lesions of both, and all that is linked with them. Returned is what a person has to look at.
     """
     problems = _apply_policy(table, policy)
     copies = exact_copies(table)
@@ -131,6 +138,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         )
         shared = representative[table["lesion_id"].isin([lesion, other])]
         exclude(table, representative.isin(shared), "identical in two patients")
+    problems += half_shared(table, survey) if survey is not None else []
     return problems
 
 

@@ -135,7 +135,8 @@ def test_of_masks_over_one_lesion_the_overlap_decides_and_the_best_name_stays(tm
     )
     download_ = read_download(download(tmp_path, rows, LABELS[:1]))
     table = build_table(download_, survey=survey)[0]
-    settle(table, "lesions+targets", survey)
+    (said,) = settle(table, "lesions+targets", survey)
+    assert said.where == ids["L-front"] and f"{ids['L-front-2']} share 40%" in said.found
     table = table.set_index("name")
     assert table["duplicate_of"].to_dict() == {
         **dict.fromkeys(names, ""),  # L-front0 only adds a zero, and L-front-2 shares too little
