@@ -22,6 +22,7 @@ class Spelling(NamedTuple):
 HORMONE = (
     Spelling("+", "positive"),
     Spelling("-", "negative", "no"),
+    *(Spelling(cell, "unreadable", among=("0", "1")) for cell in ("0\u00b9", "01")),  # of a footnote
     Spelling("pos", "positive"),
     Spelling("Positive", "positive"),
     Spelling("neg.", "negative", "no"),
@@ -139,7 +140,7 @@ HER2 = (
 TWO_MEANINGS = {
     "ER": (
         *(("2", "5", "8"), ("90", "5", "Allred 7"), ("0.9", "1"), ("0", "120"), ("90", "H-score 120")),
-        ("0", "+", "-"),
+        *(("0", "+", "-"), ("6", "0", "4", "12"), ("9", "1", "2")),
     ),
     "HER2": (("1", "3+", "positive"), ("+", "++", "negative"), ("0", "positive", "negative")),
 }

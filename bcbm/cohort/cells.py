@@ -28,6 +28,7 @@ REMEDIES = {
     "hidden column": "it is read as any other; show it, or delete it if it is not to count",
     "struck-through cell": "empty it if it is not to count, or take the line away if it is",
     "cell with a comment": "read the comment: the cell counts as it stands",
+    "coloured cell": "look what its colour says: it is not read, and the cell counts as it stands",
     "merged cells": "take the merge apart and write the value in each cell, if that is what it means",
     "error cell": "correct its formula, or empty the cell",
     "decimal comma": "write a decimal point",

@@ -31,6 +31,10 @@ FRACTIONS = (  # none of which is below 0 or above 1, but for rounding
     *("glszm_GrayLevelNonUniformityNormalized", "glszm_LowGrayLevelZoneEmphasis", "glszm_SmallAreaEmphasis"),
     *("glszm_SizeZoneNonUniformityNormalized", "glszm_ZonePercentage"),
 )
+ABOVE_ZERO = (  # of which every lesion has some; 0 stands for a missing value
+    *("firstorder_Uniformity", "glcm_JointEnergy", "glcm_MaximumProbability", "gldm_DependenceNonUniformity"),
+    *("glrlm_RunPercentage", "glszm_ZonePercentage"),
+)
 ENTROPIES = (  # none of which is below 0, but for rounding, or has more bits than voxels have numbers
     *("firstorder_Entropy", "glcm_DifferenceEntropy", "glcm_JointEntropy", "glcm_SumEntropy"),
     *("gldm_DependenceEntropy", "glrlm_RunEntropy", "glszm_ZoneEntropy"),
@@ -193,6 +197,8 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
     for name, (least, most) in bounds.items():
         text = f"{name} is {{:.3g}}; of any lesion it lies between {least:g} and {most:g}"
         yield f(name).map(text.format), (f(name) < least - DIGIT) | (f(name) > most + DIGIT)
+    for name in ABOVE_ZERO:
+        yield pd.Series(f"{name} is 0; of any lesion it is more", f(name).index), f(name) == 0
     names = ("Minimum", "10Percentile", "Median", "90Percentile", "Maximum")
     levels = pd.concat([f(f"firstorder_{name}") for name in names], axis=1)
     words = [

@@ -27,6 +27,8 @@ from bcbm.pathology.statuses import (
 
 PERCENT, LOW = 1.0, 10.0  # of stained nuclei: positive from, low-positive up to
 ALLRED, H_SCORE, IRS = 3.0, 10.0, 3.0  # positive from; the last two are read in two ways below, but for 0
+# Of Remmele and Stegner: how many cells, 0 to 4, times how strongly they are stained, 0 to 3.
+IRS_SCORES = {cells * staining for cells in range(5) for staining in range(4)}
 CODES = (9.0, 99.0)  # for what is not known, beside 0 and 1
 SHOWN = 8  # numbers of a column that a message lists
 _H = re.compile(
@@ -64,9 +66,10 @@ def hormone_numbers(texts: Sequence[str]) -> Numbers:
     shown = ", ".join(f"{value:g}" for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
     allred = any(_ALLRED.search(text) for text in others)
     h_score = any(_H.search(text) for text in others)
-    if any(_IRS.search(text) for text in others):
-        raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
     percent = any(_SHARE.search(text) for text in others)
+    immunoreactive = not percent and values[-1] > 8 and IRS_SCORES.issuperset(values)
+    if any(_IRS.search(text) for text in others) or immunoreactive:
+        raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
     exact = not any(re.search("[<>-]", text) for text in bare)
     if exact and not percent and {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0, *CODES}:
         codes = f"the plain numbers {shown} may be signs with a code for what is not known, or percentages"
@@ -117,6 +120,8 @@ def read_hormone(text: str, numbers: Numbers) -> Status:
 def _bare(text: str, numbers: Numbers) -> Status:
     """A cell of ER or PR that is a plain number."""
     match = re.fullmatch(BOUND + NUMBER, text)
+    if re.match(r"0\d", text):
+        return unreadable(f"'{text}' begins with a zero, as where the mark of a footnote follows it")
     if numbers.kind == "signs":
         status = Status(
             float(text), 0.0 if text == "0" else MISSING, "positive" if text == "1" else "negative"

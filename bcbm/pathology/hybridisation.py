@@ -128,6 +128,7 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
     kind = companion_kind(heading)
     numbers = {plain(cell) for cell in cells if _PLAIN_NUMBER.fullmatch(plain(cell))}
     signs = kind == "result" and numbers <= {"0", "1"}
+    codes = kind == "result" and numbers == {"1", "2"}  # of amplified and not, whichever is which
 
     def text(cell: str) -> str:
         words = plain(cell)
@@ -135,6 +136,8 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
             return cell
         if _PLAIN_NUMBER.fullmatch(words) and not signs:
             number = f"{words}.0" if words in ("0", "1") else words  # a number, and no sign
+            if codes:
+                return f"ISH code {words}"
             return f"ISH {number}" if kind == "result" else f"ISH {kind} {number}"
         return f"ISH {_TRUTHS.get(words, cell)}"
 

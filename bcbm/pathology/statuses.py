@@ -100,9 +100,12 @@ _SIGNS = str.maketrans(
 )
 
 
+_RAISED = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})  # marks of footnotes
+
+
 def plain(cell: str) -> str:
     """A text in small letters, its signs and decimal points as ASCII has them."""
-    text = unicodedata.normalize("NFKC", cell).casefold().translate(_SIGNS)
+    text = unicodedata.normalize("NFKC", cell.translate(_RAISED)).casefold().translate(_SIGNS)
     return re.sub(r"^(\d+)\.0+$", r"\1", " ".join(re.sub(r"(?<=\d),(?=\d)", ".", text).split()))
 
 

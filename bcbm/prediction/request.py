@@ -96,6 +96,8 @@ def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config
     _require_one_image(config)
     image = Path(own["image"]).expanduser()
     masks = [Path(text.strip()).expanduser() for text in own["mask"].split(",") if text.strip()]
+    if not masks or not own["image"].strip():
+        raise ConfigError("predict: image= or mask= is empty; write image=scan.nii.gz mask=lesion.nii.gz")
     return write_study(folder, image.name.split(".nii")[0], image, masks, {}, config.cohort.label_value)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcbm.cohort.formats.subjects import study_of
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.masks import label_values
 from bcbm.features.volumes import open_box
@@ -74,10 +75,18 @@ def write_study(
 
     Raises:
         InputError: files that are not there, all of them.
+
+    Warns:
+        Note: of masks that are named after another study than the image.
     """
     files = [image, *masks, *others.values()]
     if absent := [path for path in files if not path.is_file()]:
         raise InputError(*(Problem(str(path), "is not there", "correct its name") for path in absent))
+    own = _named_after(image)
+    names = {mask.name: _named_after(mask) for mask in masks}
+    if strange := [name for name, other in names.items() if other != own and _form(other) == _form(own)]:
+        text = f"{listed(strange)} named after another study than {image.name}: look whose mask it is"
+        warnings.warn(text, Note, stacklevel=2)
     columns = {f"image_{name}": str(path.absolute()) for name, path in others.items()}
     rows = [
         {
@@ -93,6 +102,16 @@ def write_study(
     path = folder / "manifest.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
+
+
+def _named_after(path: Path) -> str:
+    """The study that a file's name begins with, as in the download and in BIDS; "" where it does not tell."""
+    return study_of(path) or re.split("_(?:image|mask)", path.name)[0].removesuffix(path.name)
+
+
+def _form(name: str) -> str:
+    """What two names have in common that differ in their numbers alone."""
+    return re.sub(r"\d+", "0", name)
 
 
 def _values(mask: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """A cohort as a frozen model meets it: its predictions beside its labels."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,9 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.patient_labels import patient_labels
+from bcbm.cohort.patients import bare
 from bcbm.config.schema import Config
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.prediction.model import TrainedModel
 from bcbm.prediction.overlap import trained_on
 from bcbm.prediction.predict import lacking_inputs, predicted, prediction_rows, prepared
@@ -109,6 +111,9 @@ def require_apart(cohorts: Sequence[FrozenCohort]) -> None:
 
     Raises:
         InputError: naming the cohorts and how many lesions.
+
+    Warns:
+        Note: of cohorts that have ids of patients in common, who may be the same people at another time.
     """
     problems = []
     for first, second in combinations(cohorts, 2):
@@ -117,6 +122,11 @@ def require_apart(cohorts: Sequence[FrozenCohort]) -> None:
             found = f"hold the same lesions of {counted(shared, 'patient')}, by their content"
             remedy = "give each patient once, or leave them out of one by cohort.exclude"
             problems.append(Problem(f"{first.name} and {second.name}", found, remedy))
+        ids = [{bare(patient): patient for patient in map(str, part["patient_id"])} for part in (one, other)]
+        if not shared and (common := sorted(ids[0].keys() & ids[1].keys())):
+            text = f"{first.name} and {second.name} have ids in common, of {counted(len(common), 'patient')}"
+            text += f", such as {ids[0][common[0]]}: they count as others at each; if these are the same"
+            warnings.warn(f"{text} people, leave them out of one by cohort.exclude", Note, stacklevel=2)
     if problems:
         raise InputError(*problems)
 

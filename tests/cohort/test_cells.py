@@ -11,7 +11,7 @@ import openpyxl.comments
 import pandas as pd
 import pytest
 from downloads import LABELS, download, lesions_of, row
-from openpyxl.styles import Font
+from openpyxl.styles import Font, PatternFill
 from rich.console import Console
 
 from bcbm.cohort.cells import (
@@ -27,6 +27,7 @@ from bcbm.cohort.cells import (
     words,
     year,
 )
+from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.formats.workbooks import read_workbook
 from bcbm.cohort.targets import Target, read_labels
@@ -506,3 +507,50 @@ def test_of_a_text_that_is_struck_through_in_part_the_rest_counts_and_is_said(tm
     frame = read_workbook(tmp_path, "book.xlsx", "S", needed=["ID"], used=bool, odd=odd, percentages=bool)
     assert frame["ER"].tolist() == ["+", "bold ", "-", ""]
     assert [(cell.row, cell.content, cell.counts_as) for cell in odd] == [(2, "- +", "+"), (5, "0.2", "")]
+
+
+@pytest.mark.parametrize(
+    ("headings", "alike"),
+    [
+        (["patient", "ER", "age"], True),
+        (["patient", "ER"], True),  # as where somebody has corrected some
+        (["ER", "patient", "note"], True),
+        (["code", "meaning"], False),
+        (["ER", "meaning"], False),
+    ],
+)
+def test_another_sheet_of_such_rows_is_refused_by_its_name(tmp_path, headings, alike):
+    book = openpyxl.Workbook()
+    book.active.title = "2015"
+    book.create_sheet("2019").append(headings)
+    for line in (["patient", "ER", "age"], ["a", "+", 50]):
+        book.active.append(line)
+    book.save(tmp_path / "book.xlsx")
+    columns = ("patient", "ER", "age")
+    if alike:
+        with pytest.raises(InputError, match="sheets of such rows: 2015, 2019"):
+            read_rows(tmp_path / "book.xlsx", used=columns.__contains__, odd=[])
+    else:
+        assert len(read_rows(tmp_path / "book.xlsx", used=columns.__contains__, odd=[])) == 1
+
+
+def test_few_rows_that_are_coloured_are_said_and_a_layout_in_colours_is_not(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.title = "S"
+    for line in (["ID", "note", "ER"], *([f"{n}", "x", "+"] for n in range(9))):
+        book.active.append(line)
+    red, white = (PatternFill("solid", fgColor=colour) for colour in ("FFFF0000", "FFFFFFFF"))
+    for place, fill in {"A1": red, "B3": red, "C4": red, "A6": red, "C6": red, "A8": white}.items():
+        book.active[place].fill = fill
+
+    def coloured():
+        book.save(tmp_path / "book.xlsx")
+        odd = []
+        used = ("ID", "ER").__contains__
+        read_workbook(tmp_path, "book.xlsx", "S", needed=(), used=used, odd=odd)
+        return [(cell.row, cell.column) for cell in odd if cell.kind == "coloured cell"]
+
+    assert coloured() == [(4, "ER"), (6, "ID")]
+    for line in range(2, 11, 2):
+        book.active[f"A{line}"].fill = red
+    assert not coloured()

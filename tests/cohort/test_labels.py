@@ -87,6 +87,8 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
     labels, problems, _ = read({"HER2": ["2+"] * 4, "HER2 FISH": [1.0, 1.4, 2.3, 6.5]})
     assert values(labels, "HER2") == [0, 0, None, 1], "in a column of numbers 1.0 is no yes"
     assert "row 4" in problems[0].where and "ratio" in problems[0].found
+    labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 2.0]})
+    assert labels["HER2"].isna().all() and len(problems) == 2, "codes, whichever is which"
     labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 0.0]})
     assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
 

@@ -8,7 +8,7 @@ from openpyxl import load_workbook
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.comments import Comment
-from openpyxl.styles import Font
+from openpyxl.styles import Font, PatternFill
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, RADIOMICS_WORKBOOK
 from damage.given import FIRST, LESIONS, NAME, PATIENTS, SECOND, edit, edit_cell, write_sheet
@@ -120,6 +120,14 @@ def _(root: Path) -> None:
 def _(root: Path) -> None:
     volume = "original_shape_VoxelVolume"
     edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{volume: table[volume] / 1000}))
+
+
+@kind("a row that is marked in colour", CLINICAL, "row 3", "coloured cell", "not read", end=SAID)
+def _(root: Path) -> None:
+    book = load_workbook(root / CLINICAL)
+    for cell in book[CLINICAL_WORKBOOK[1]][3]:
+        cell.fill = PatternFill("solid", fgColor="FFFF0000")
+    book.save(root / CLINICAL)
 
 
 @kind("a comment on a label", CLINICAL, "row 2, column ER", "with a comment", end=SAID)

@@ -91,3 +91,11 @@ def test_grey_levels_of_another_width_than_are_extracted_here_are_said(measured)
     (problem,) = identity_problems(measured.assign(**{levels[0]: measured[levels[0]] * 25}))
     assert float(problem.found.split("about ")[1].split()[0]) == pytest.approx(5, rel=0.1)
     assert f"{len(measured)} lesions" in problem.found and "25" in problem.found
+
+
+def test_features_of_texture_that_are_0_for_a_missing_value_are_named(measured):
+    changed = measured.copy()
+    textures = [name for name in FEATURES if "_shape_" not in name]
+    changed.loc[changed.index[LESION], textures] = 0.0
+    (problem,) = identity_problems(changed)
+    assert problem.where == changed.index[LESION] and "is 0; of any lesion it is more" in problem.found

@@ -45,7 +45,7 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.predict import COLUMNS
 from bcbm.prediction.request import answer
 from bcbm.prediction.sets import apart, less_apart, patient_sets
-from bcbm.prediction.study import study_files
+from bcbm.prediction.study import study_files, write_study
 from bcbm.report.pages.viewer import niivue
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
@@ -347,6 +347,28 @@ def test_a_volume_of_a_studys_folder_that_is_neither_image_nor_mask_by_its_name_
     with pytest.warns(Note, match=r"lesion2\.nii\.gz.*_mask"):
         _, masks, _ = study_files(tmp_path)
     assert [mask.name for mask in masks] == ["S_mask_a.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("image", "masks", "strange"),
+    [
+        ("B-102-0_image_ss_n4", ["B-105-0_mask_left", "B-102-0_mask_right"], "B-105-0_mask_left"),
+        ("sub-07_ses-1_ce-gd_T1w", ["sub-07_ses-2_desc-met_mask"], "sub-07_ses-2_desc-met_mask"),
+        ("B-102-0_image_ss_n4", ["B-102-0_mask_left", "lesion_2"], ""),
+        ("t1_image", ["met1_mask"], ""),
+    ],
+)
+def test_a_mask_that_is_named_after_another_study_than_the_image_is_said(
+    tmp_path, recwarn, image, masks, strange
+):
+    paths = [tmp_path / f"{name}.nii.gz" for name in (image, *masks)]
+    for path in paths:
+        path.touch()
+    write_study(tmp_path, "P", paths[0], paths[1:], {}, value=1)
+    said = [str(warning.message) for warning in recwarn.list if warning.category is Note]
+    assert len(said) == bool(strange) and all(
+        f"{strange}.nii.gz named after another" in text for text in said
+    )
 
 
 def test_an_image_is_of_the_sequence_that_its_name_says_and_of_no_longer_one(tmp_path):

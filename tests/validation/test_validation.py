@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from bcbm.cohort.synthetic import write_cohort
 from bcbm.config.compose import compose
 from bcbm.crossvalidation.cross_validate import run
 from bcbm.crossvalidation.results import page as report_page  # which `workplace` takes away
-from bcbm.errors import ConfigError, InputError
+from bcbm.errors import ConfigError, InputError, Note
 from bcbm.features.radiomics import extract_cohort
 from bcbm.fit import fit
 from bcbm.prediction.bundle import EXPERIMENT, METADATA, RANGES
@@ -29,7 +30,7 @@ from bcbm.prediction.model import read_model
 from bcbm.prediction.request import answer
 from bcbm.report.words import with_interval
 from bcbm.runs.finished import read_run
-from bcbm.validation.cohorts import frozen_cohort
+from bcbm.validation.cohorts import frozen_cohort, require_apart
 from bcbm.validation.compare import compare_models
 from bcbm.validation.page import verdict
 from bcbm.validation.request import names_models, requested
@@ -444,6 +445,15 @@ def test_a_cohort_with_one_negative_patient_has_figures_and_an_interval_without_
     stored = json.loads((tmp_path / "out" / CONTENT).read_text())["cohorts"][0]
     assert math.isinf(high)
     assert stored["results"]["receptors"]["ER"]["patient"]["calibration"]["intercept_high"] is None
+
+
+def test_ids_that_two_cohorts_have_in_common_are_said():
+    def cohort(name, *patients):
+        table = pd.DataFrame({"patient_id": patients, "content": [f"{name}{p}" for p in patients]})
+        return SimpleNamespace(name=name, lesions=SimpleNamespace(entering=table))
+
+    with pytest.warns(Note, match="A and B have ids in common, of 1 patient, such as MR-7"):
+        require_apart([cohort("A", "MR-7", "MR-8"), cohort("B", "mr 07", "MR-9"), cohort("C", "X1")])
 
 
 def test_the_same_patients_in_two_cohorts_are_refused(model, strangers, tmp_path):

@@ -18,6 +18,7 @@ from bcbm.system.spreadsheet import unguarded
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 OTHERS = (".xls", ".xlsm", ".ods", ".txt")  # of tables that no reader knows
 MOST = 2**28  # bytes of a text or Parquet file; a row a lesion takes some hundred
+SHARED = 2  # headings of a first sheet by which another one holds rows of the same kind
 _SEPARATORS = ",;\t"
 
 
@@ -156,7 +157,7 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
     """The first sheet of a workbook that is not hidden.
 
     Raises:
-        InputError: it cannot be read, or another one that is not hidden has its headings too.
+        InputError: it cannot be read, or another one that is not hidden has headings of its that are read.
     """
     try:
         book = load_workbook(path, read_only=True)
@@ -165,10 +166,12 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
         raise InputError(Problem(str(path), found, "save it as .xlsx in a spreadsheet program")) from error
     try:
         shown = [page for page in book.worksheets if page.sheet_state == "visible"]
-        headings = [set(map(str, next(page.iter_rows(max_row=1, values_only=True), ()))) for page in shown]
+        rows = [next(page.iter_rows(max_row=1, values_only=True), ()) for page in shown]
+        headings = [{str(cell).strip() for cell in row if cell is not None} for row in rows]
         titles = [page.title for page in shown]
         own = set(filter(used, headings[0])) if shown else set[str]()
-        alike = [title for title, other in zip(titles, headings, strict=True) if own and own <= other]
+        least = min(SHARED, len(own)) or 1
+        alike = [t for t, other in zip(titles, headings, strict=True) if len(own & other) >= least]
         if len(alike) > 1:
             found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
             raise InputError(Problem(str(path), found, "keep the one that counts, or hide the others"))

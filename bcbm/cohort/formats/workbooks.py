@@ -27,7 +27,8 @@ MOST = 2**28  # bytes that a workbook may unpack to; the collection's take a ten
 SHOWN = 40  # signs of a file that is no workbook
 HIDDEN = "hidden row"  # a kind of odd cell: its first one stands for the row
 HIDDEN_COLUMN, STRUCK, COMMENTED = "hidden column", "struck-through cell", "cell with a comment"
-DECIDED = "formula that decides"
+DECIDED, COLOURED = "formula that decides", "coloured cell"
+COLOURED_ROWS = 1 / 3  # part of the rows beyond which colours are how the table is laid out
 # What gives something for a cell that is empty or not found, too, another value tomorrow, or another file's.
 _DECIDING = re.compile(r"\b(IF\w*|[VHX]?LOOKUP|MATCH|INDEX|SWITCH|CHOOSE|TODAY|NOW|RAND\w*)\(|\[|#REF!")
 _TEXT = re.compile(r'"[^"]*"|\\.')  # of a format of numbers: it stands beside them as it is
@@ -75,7 +76,8 @@ def read_workbook(
     _require_bounded(path)
     try:
         _require_workbook(path)
-        frame, lacking = _frame(_read_sheet(path, file_sum(path), sheet), percentages)
+        content = _read_sheet(path, file_sum(path), sheet)
+        frame, lacking = _frame(content, percentages)
     except InputError:
         raise
     except Exception as error:
@@ -83,6 +85,7 @@ def read_workbook(
             Problem(f"{path}", f"sheet {sheet} cannot be read ({error})", "download the workbook again")
         ) from error
     odd += [cell for cell in lacking if cell.kind == HIDDEN or used(cell.column)]
+    odd += _coloured(content, used)
     again = frame.columns.duplicated()
     twice = sorted(filter(used, set(frame.columns[again])))
     if twice:
@@ -174,6 +177,7 @@ class _Sheet:
         rows: by number from 0 under the headings, those with any value; "" for none.
         shares: what is shown as "20%" and stored as 0.2, by number of the row and place in it.
         odd: cells without a value.
+        filled: places of cells whose ground is coloured, by number of the row.
         layout: how it stands in its file.
         height: its rows, with that of the headings.
     """
@@ -183,6 +187,7 @@ class _Sheet:
     rows: dict[int, list[object]]
     shares: dict[tuple[int, int], str]
     odd: list[OddCell]
+    filled: dict[int, set[int]]
     layout: "_Layout"
     height: int
 
@@ -206,12 +211,15 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
     where = f"{path.name}, sheet {sheet}"
     table: dict[int, list[object]] = {}
     shares: dict[tuple[int, int], str] = {}
+    filled: dict[int, set[int]] = {}
     odd = []
     formulas: dict[int, OddCell] = {}  # the first of each column
     for number, cells in enumerate(zip(written[1:], stored[1:], strict=True), start=2):
         row: list[object] = [""] * len(head)
         for place, (heading, formula, cell) in enumerate(zip(head, *cells, strict=False)):
             held, valid, kind = *_contents(cell), ""
+            if held is not None and _is_filled(cell):
+                filled.setdefault(number - 2, set()).add(place)
             if cell.data_type == "e" or held in ERROR_CODES:
                 kind = "error cell"
             elif held is not None:
@@ -226,7 +234,27 @@ def _read_sheet(path: Path, content: str, sheet: str) -> _Sheet:
                 formulas.setdefault(place, OddCell(where, number, heading, text, f"{held}", DECIDED))
         if any(cell.value is not None for cell in cells[1]):
             table[number - 2] = row
-    return _Sheet(where, head, table, shares, [*odd, *formulas.values()], layout, len(written))
+    odd += formulas.values()
+    return _Sheet(where, head, table, shares, odd, filled, layout, len(written))
+
+
+def _is_filled(cell: ReadOnlyCell) -> bool:
+    """Whether the ground of a cell has a colour."""
+    ground = cell.fill
+    return ground.fill_type == "solid" and str(ground.fgColor.rgb)[-6:] != "FFFFFF"
+
+
+def _coloured(sheet: _Sheet, used: Callable[[str], bool]) -> list[OddCell]:
+    """The first coloured cell of each row that has one in a column that is used, where few rows do."""
+    places = {place for place, heading in enumerate(sheet.head) if used(heading)}
+    first = {row: min(places & own) for row, own in sheet.filled.items() if places & own}
+    if len(first) > COLOURED_ROWS * len(sheet.rows):
+        return []
+    texts = {row: f"{sheet.rows[row][place]}" for row, place in first.items() if row in sheet.rows}
+    return [
+        OddCell(sheet.where, row + 2, sheet.head[first[row]], text, text, COLOURED)
+        for row, text in texts.items()
+    ]
 
 
 def _contents(cell: ReadOnlyCell) -> tuple[object, object]:
