@@ -61,7 +61,7 @@ class LabelReading:
 
 def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
     """Whether `read_labels` reads a column of a clinical table, by its heading."""
-    primaries = {_plain(PRIMARY + name) for name in targets}
+    primaries = {_plain(text) for name in targets for text in (PRIMARY + name, f"{name} primary")}
     own = {target.column for target in targets.values()}
     return (
         not own.isdisjoint((heading, receptor_of(heading)))
@@ -184,7 +184,7 @@ def label_columns(headings: Sequence[str], targets: Mapping[str, "Target"], tabl
         elif alike and name in RECEPTORS:
             found = f"the columns {' and '.join(map(repr, alike))} may both be {name}"
             problems.append(Problem(table, found, f"call the one that counts {name}"))
-        if primary := plain.get(_plain(PRIMARY + name)):
+        if primary := plain.get(_plain(PRIMARY + name), plain.get(_plain(f"{name} primary"))):
             columns[PRIMARY + name] = primary
     if problems:
         raise InputError(*problems)
@@ -266,7 +266,7 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
 
 
 def _plain(heading: str) -> str:
-    return re.sub(r"[\W_]+", "_", heading.casefold())
+    return re.sub(r"[\W_]+", "_", heading.casefold()).strip("_")
 
 
 def label_statuses(column: str, target: "Target", texts: Sequence[str]) -> list[Status]:

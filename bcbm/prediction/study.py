@@ -11,9 +11,12 @@ from bcbm.cohort.formats.subjects import study_of
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.masks import label_values
 from bcbm.features.volumes import open_box
+from bcbm.imaging.manifest import UNREAD
+from bcbm.system.files import files_below
 from bcbm.system.words import listed
 
 ENDINGS = (".nii.gz", ".nii")
+SHOWN = 5  # files that a note names
 MOST_VALUES = 50  # label values of a mask beyond which it is none
 
 
@@ -31,9 +34,10 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
         InputError: it has not one image, several of a sequence, or no mask.
 
     Warns:
-        Note: of volumes that are neither by their names.
+        Note: of volumes that are neither by their names, lie deeper, or are of another format.
     """
-    volumes = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ENDINGS))
+    below = [path for path in files_below(folder) if path.name.lower().endswith((*ENDINGS, *UNREAD))]
+    volumes = [path for path in below if path.parent == folder and path.name.lower().endswith(ENDINGS)]
     others: dict[str, Path] = {}
     for sequence in sequences:
         named = re.compile(rf"_image_{re.escape(sequence)}[_.]")  # t2 is not t2flair
@@ -49,9 +53,10 @@ def study_files(folder: Path, sequences: Sequence[str] = ()) -> tuple[Path, list
         found = f"holds {len(images)} files named *_image*.nii.gz and {len(masks)} named *_mask_*.nii.gz"
         remedy = "name them so, one image and a mask a lesion, or write image=FILE mask=FILE,FILE"
         raise InputError(Problem(str(folder), found, remedy))
-    if unread := [path.name for path in volumes if path not in {*images, *masks, *others.values()}]:
-        text = f"{folder}: {listed(unread)} not read, as no name of an image (_image) or a mask (_mask)"
-        warnings.warn(f"{text}; rename what holds a lesion", Note, stacklevel=2)
+    read = {*images, *masks, *others.values()}
+    if unread := [path.relative_to(folder).as_posix() for path in below if path not in read]:
+        text = f"{folder}: {listed(unread, SHOWN)} not read, as no NIfTI files of an image (_image) or a mask"
+        warnings.warn(f"{text} (_mask) here; rename, move or convert what holds a lesion", Note, stacklevel=2)
     return images[0], masks, others
 
 

@@ -139,6 +139,8 @@ def test_a_column_of_what_is_not_amplified_is_not_that_of_its_result():
 
 def test_the_primary_is_read_by_the_rules_of_its_target_however_its_heading_is_spelt():
     targets = known_targets({"ki67": {"column": "Ki-67", "positive": ">= 20"}})
+    labels, _, _ = read({"ER": ["+", "-"], "ER (primary)": ["<1%", "pos"]})
+    assert values(labels, "primary_ER") == [0, 1]
     columns = {"ER": ["+", "-"], "Primary ER": ["<1%", "pos"], "Ki-67": [30, 5], "primary_ki67": [10, "many"]}
     labels, problems, _ = read(columns, targets)
     assert values(labels, "primary_ER") == [0, 1] and values(labels, "primary_ki67") == [0, None]

@@ -162,6 +162,7 @@ def test_files_are_looked_for_from_the_table_on_and_what_is_not_there_is_said(tm
         ("patient,name,ER\nA/B,x,+\n", ("row 2", "A/B", "slash")),
         ("patient,name,ER,er\nA,x,+,-\n", ("ER", "several columns")),
         ('patient,name,ER\nA,"x,+\nB,"y,-\nC,z,+\n', ("manifest.csv", "line 3", "quotation mark")),
+        ("patient,study_id,name,ER\nA,A-1,x,+\n", ("'study_id'", "call it study")),
         ("patient,name,ER\nA,x,+,-\n", ("manifest.csv", "row 2", "4 cells", "3 headings")),
         ("patient,name,ER\n1.23457E+12,x,+\n", ("row 2", "1.23457E+12", "dropped digits")),
         ("patient,name,ER\nA,x,+\n".encode("utf-16").decode("latin-1"), ("manifest.csv",)),
@@ -245,6 +246,7 @@ def test_studies_that_bear_the_name_of_another_patient_are_said_unless_it_is_a_n
         "t1_precontrast",
         "T2 KM",
         "flair_post_gd",
+        "head_ct",
     ],
 )
 def test_an_image_that_is_no_contrasted_t1_by_its_name_is_said(tmp_path, other):
@@ -323,6 +325,16 @@ def test_a_column_by_a_name_of_the_lesion_table_is_left_out_and_said(tmp_path, c
     assert column not in table or str(table[column].iloc[0]) != "7"
     assert table["ward"].tolist() == ["x"]
     assert [f"'{column}'" in line and "manifest.csv" in line for line in lines(problems)] == [True]
+
+
+def test_rows_of_one_name_whose_features_differ_are_lesions_of_their_own(tmp_path):
+    text = "patient,name,ER,original_shape_MeshVolume\nA,tumor,+,7\nA,tumor,+,9\nA,tumor,+,7\n"
+    download = read_manifest(written(tmp_path / "own", text))
+    assert download.segmentations["name"].tolist() == ["tumor", "tumor-2"]
+    assert download.features["original_shape_MeshVolume"].tolist() == [7, 9]
+    told = lines(download.problems)
+    assert any("row 3" in line and "counts as tumor-2" in line for line in told)
+    assert any("row 4" in line and "has a row already" in line for line in told)
 
 
 @pytest.mark.parametrize("column", ["mask_2", "Mask2", "name 2", "mask (2)"])

@@ -342,10 +342,14 @@ def test_dicom_files_of_several_patients_or_of_none_or_without_their_readers_are
 
 
 def test_a_volume_of_a_studys_folder_that_is_neither_image_nor_mask_by_its_name_is_said(tmp_path):
-    for name in ("S_image.nii.gz", "S_mask_a.nii.gz", "lesion2.nii.gz"):
+    (tmp_path / "masks").mkdir()
+    strange = ["lesion2.nii.gz", "S_mask_b.nrrd", "masks/S_mask_c.nii.gz"]
+    for name in ("S_image.nii.gz", "S_mask_a.nii.gz", "notes.txt", *strange):
         (tmp_path / name).touch()
-    with pytest.warns(Note, match=r"lesion2\.nii\.gz.*_mask"):
+    with pytest.warns(Note) as notes:
         _, masks, _ = study_files(tmp_path)
+    (text,) = (str(note.message) for note in notes)
+    assert all(name in text for name in strange) and "notes.txt" not in text
     assert [mask.name for mask in masks] == ["S_mask_a.nii.gz"]
 
 

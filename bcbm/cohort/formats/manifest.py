@@ -89,6 +89,12 @@ def read_manifest(
     if "patient" not in table or table.empty:
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
         raise InputError(Problem(str(path), found, "write a row a lesion, with the id of its patient"))
+    if "study_id" in table:
+        found, remedy = (
+            "has a column 'study_id'",
+            "call it study: rows that agree on it are of one examination",
+        )
+        raise InputError(Problem(str(path), found, remedy))
     texts = {name: column_texts(table, name) for name in (*COLUMNS, *(f"image_{name}" for name in sequences))}
     nobody = texts["patient"].str.casefold().isin(NOBODY)
     for row in table.index[nobody]:
@@ -263,8 +269,11 @@ def _features(table: pd.DataFrame, name: str, odd: list[OddCell]) -> pd.DataFram
 def _distinct(
     table: str, rows: pd.DataFrame, features: pd.DataFrame, problems: list[Problem]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows by study and name, each lesion once: the same mask again is left out, other masks are numbered."""
-    same = rows.duplicated(["study_id", "name", "mask_path", "mask_value"])
+    """Rows by study and name, each lesion once: the same mask again is left out, other masks are numbered,
+    and so are rows without a mask whose features differ."""
+    measured = pd.util.hash_pandas_object(features, index=False).where(rows["mask_path"] == "", 0)
+    named = ["study_id", "name", "mask_path", "mask_value", "measured"]
+    same = rows.assign(measured=measured).duplicated(named)
     for row, study, name in rows.loc[same, ["study_id", "name"]].itertuples():
         problems.append(row_twice(f"{table} row {row}", f"{study} {name}"))
     rows, features = rows[~same].copy(), features[~same]

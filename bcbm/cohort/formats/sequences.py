@@ -9,7 +9,9 @@ from typing import Literal
 POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
 )
-_OTHERS = frozenset(["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast"])
+_OTHERS = frozenset(
+    ["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast", "ct", "pet"]
+)
 _T1 = re.compile("t1|mpr|bravo|reg|to$|in$|space$")  # a T1, or an image brought to another one's grid
 # Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
 _DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
