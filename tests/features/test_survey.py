@@ -230,3 +230,11 @@ def test_an_image_on_the_grid_of_a_template_is_in_doubt(tmp_path, size, edge, to
     mask[30:34, 30:34, 30:34] = 1
     survey = surveyed(tmp_path, image, {"met": mask}, np.diag([edge, edge, edge, 1]))
     assert (STRETCHED in [problem.kind for problem in survey.problems]) == told
+
+
+def test_an_image_that_was_scaled_to_100_but_for_bright_voxels_is_in_doubt(tmp_path):
+    image = brain()
+    image = image / np.percentile(image[image > 0], 99) * 100
+    image[10, 10, 8] = 400
+    survey = surveyed(tmp_path, image.astype(np.float32), {"met": box((8, 8, 6))})
+    assert [problem.kind for problem in survey.problems] == ["intensities rescaled"]
