@@ -365,6 +365,32 @@ def test_a_table_that_contradicts_the_sidecars_of_images_is_said_once_a_column(t
     assert "manufacturer of 1 study" in second and "sub-1: GE here" in second
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *((f"label-L2_{word}", True) for word in ("lesionmask", "mask2", "Lesion2", "probseg", "seg")),
+        *((f"{words}", True) for words in ("mask_tumor2", "L2_GTVmask", "mask_final")),
+        *((words, False) for words in ("label-GM_probseg", "desc-preproc_T2w", "run-2_FLAIR")),
+    ],
+)
+def test_a_mask_whose_name_ends_in_another_word_is_said(tmp_path, name, said):
+    root = coded(tmp_path, "+", "-")
+    for ending in ("nii.gz", "nrrd"):
+        (root / "sub-1" / "anat" / f"sub-1_{name}.{ending}").touch()
+        told = [line for line in lines(read_bids(root).problems) if "is not read: BIDS has" in line]
+        assert any(f"{name}.{ending}" in line for line in told) == said
+
+
+def test_ids_that_lost_their_zeros_are_said_with_what_to_do_and_a_templates_space_is(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    (root / "participants.tsv").write_text("participant_id\tER\nSUB-1\t+\nsub-02\t-\n")
+    image = root / "sub-1" / "anat" / "sub-1_ce-gd_T1w.nii.gz"
+    image.rename(image.with_name("sub-1_ce-gd_space-MNI152NLin6Asym_T1w.nii.gz"))
+    told = lines(read_bids(root).problems)
+    assert any("SUB-1 and sub-02" in line and "as their folders are called" in line for line in told)
+    assert any("sub-1: " in line and "template's space" in line for line in told)
+
+
 def test_a_copy_of_an_image_that_a_program_made_is_said(tmp_path):
     root = coded(tmp_path, "+", "-")
     image(root / "sub-1" / "anat" / "sub-1_ce-gd_T1w (1).nii.gz")

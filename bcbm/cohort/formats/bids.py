@@ -27,16 +27,16 @@ from bcbm.cohort.formats.sidecars import (
     disagreements,
     worded,
 )
-from bcbm.cohort.formats.subjects import study_of, unread_files
+from bcbm.cohort.formats.subjects import NOT_LESIONS, study_of, unread_files
 from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
+from bcbm.cohort.patients import bare
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted, listed
 
 NAMED = 5  # sessions that a message lists
 MOST_VOXELS = 2**28  # of a segmentation whose label values are looked at
-NOT_LESIONS = {"brain", "gm", "wm", "csf", "skull", "head"}  # of the entities label- and desc-
 _CONTRAST = re.compile(r"_ce-(?!(0|false|no|non|none|pre|un|without|native|minus)[a-z]*_)", re.IGNORECASE)
 _PART = re.compile(
     r"_part-(?!mag_)", re.IGNORECASE
@@ -153,6 +153,12 @@ def _images(root: Path, suffix: str, problems: list[Problem]) -> dict[str, Path]
             found, remedy = f"has {len(enhanced or paths)} {suffix} images", "keep one"
             remedy += f"; {chosen[study].name} counts"
             problems.append(Problem(study, found, remedy, "study with more than one image"))
+        elif "_space-mni" in chosen[study].name.casefold():
+            found = f"{chosen[study].name} lies in a template's space by its name"
+            remedy = (
+                "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
+            )
+            problems.append(Problem(study, found, remedy, "image in a template's space"))
         elif suffix == "T1w" and not enhanced:
             found = f"{chosen[study].name} has no entity ce- of an agent"
             remedy = "check that it shows contrast"
@@ -330,6 +336,8 @@ def _studies(
     if absent := [name for name in persons["participant_id"] if name not in patients]:
         found = f"has rows of {listed(absent, NAMED)}, of whom there is no image"
         remedy = "nothing to do if none was taken"
+        if {*map(bare, absent)} & {*map(bare, set(patients) - set(persons["participant_id"]))}:
+            remedy = "write them as their folders are called: zeros may be lost, or letters large"
         problems.append(Problem(PARTICIPANTS, found, remedy, "row without study"))
     cells = persons.set_index("participant_id").reindex(patients)
     for patient in sorted(set(patients) - set(persons["participant_id"])):
@@ -362,7 +370,7 @@ def _distinct(
 ) -> pd.DataFrame:
     """The first row of every id, which may be written without its prefix."""
     ids = table[column].map(identifier)
-    ids = ids.where(ids.str.startswith(prefix) | (ids == ""), prefix + ids)
+    ids = ids.where(ids.str.casefold().str.startswith(prefix) | (ids == ""), prefix + ids)
     again = ids.duplicated() & (ids != "")
     problems += [row_twice(f"{path.name} row {row}", str(ids[row])) for row in ids.index[again]]
     return table.assign(**{column: ids})[~again & (ids != "")]

@@ -13,9 +13,11 @@ from bcbm.system.files import files_below
 VOLUMES = "sub-NAME/[ses-NAME/]anat/sub-NAME_[ses-NAME_]T1w.nii.gz, and _mask.nii.gz or _dseg.nii.gz"
 _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
 _DESCRIBED = {"t1w", "participants", "sessions"}  # what the names of sidecars that are read end in
-_SUFFIXES = "mask dseg seg roi label labels lesion lesions met mets tumor tumour gtv"
+NOT_LESIONS = {"brain", "gm", "wm", "csf", "skull", "head"}  # of the entities label- and desc-
+_MASK = re.compile("mask|seg|roi|lesion|gtv|tumou?r|^mets?\\d*$|^labels?\\d*$")
+_VOLUMES = {"nii", "gz", "nrrd", "mha", "mhd", "mgz"}
 _FOLDERS = "func dwi fmap perf pet meg eeg ieeg nirs mrs micr xfm figures sourcedata code .git"
-_MASKS, _OTHERS = set(_SUFFIXES.split()), set(_FOLDERS.split())  # in the latter nothing is looked for
+_OTHERS = set(_FOLDERS.split())  # in the latter nothing is looked for
 
 
 def study_of(path: Path) -> str:
@@ -42,10 +44,10 @@ def unread_files(
         stem, *endings = path.name.casefold().split(".")
         if path in looked_at or not _OTHERS.isdisjoint(path.relative_to(root).parts[:-1]):
             continue
-        if endings in (["nii"], ["nii", "gz"]) and stem.startswith("sub-"):
+        if endings and endings[-1] in _VOLUMES and stem.startswith("sub-"):
             suffix = stem.rpartition("_")[2]
-            word = re.split(r"\W", suffix)[0]  # of a copy, such as T1w (1), a program that stores files made
-            if word in _MASKS or (word == "t1w" and (suffix != word or study_of(path) not in studies)):
+            image = suffix.startswith("t1w") and (suffix != "t1w" or study_of(path) not in studies)
+            if image or _is_mask(stem):
                 found = f"is not read: BIDS has {VOLUMES} there or in derivatives/NAME"
                 yield Problem(str(path), found, "rename or move it", "file that fits no pattern")
         elif endings == ["json"] and stem.rpartition("_")[2] not in _DESCRIBED:
@@ -61,6 +63,14 @@ def unread_files(
             yield Problem(
                 str(path), found, f"write them into {PARTICIPANTS}, or remove them", "table of labels"
             )
+
+
+def _is_mask(stem: str) -> bool:
+    """Whether a name says, in another word than what an entity is, that a lesion may be drawn in the file."""
+    parts = stem.split("_")
+    words = [re.split(r"\W", part)[0] for part in parts if not part.startswith(("label-", "desc-", "seg-"))]
+    described = {part.partition("-")[2] for part in parts if part.startswith(("label-", "desc-"))}
+    return any(map(_MASK.search, words)) and described.isdisjoint(NOT_LESIONS)
 
 
 def _labels(table: Path, targets: Mapping[str, Target]) -> list[str]:
