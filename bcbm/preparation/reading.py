@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,10 +38,12 @@ from bcbm.features.geometry import Form
 from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
+from bcbm.pathology.receptors import receptor_of
 from bcbm.preparation.studies import count_masks, read_studies, studies_of
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
+from bcbm.system.words import listed
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -327,10 +330,16 @@ def _require_lesion_labels(roots: Sequence[Path], formats: Sequence[str]) -> Non
 
 def _require_targets(config: Config, download: Download) -> None:
     """Refuse a download without the labels that are to be predicted."""
-    absent = [name for name in config.task.targets if name not in download.targets]
-    remedy = f"leave it out of task.targets; there are {', '.join(download.targets) or 'none'}"
-    if absent:
-        raise InputError(*(Problem(download.clinical, f"no labels of {name}", remedy) for name in absent))
+    problems = []
+    for name in [name for name in config.task.targets if name not in download.targets]:
+        remedy = f"leave it out of task.targets; there are {', '.join(download.targets) or 'none'}"
+        headings = map(str, download.studies)
+        alike = [heading for heading in headings if receptor_of(re.split(r"[\W_]", heading)[0]) == name]
+        if alike:
+            remedy = f"call the column that holds them {name}; there is {listed(alike)}. Or {remedy}"
+        problems.append(Problem(download.clinical, f"no labels of {name}", remedy))
+    if problems:
+        raise InputError(*problems)
 
 
 @contextmanager

@@ -337,6 +337,12 @@ def test_rows_of_one_name_whose_features_differ_are_lesions_of_their_own(tmp_pat
     assert any("row 4" in line and "has a row already" in line for line in told)
 
 
+def test_a_row_that_heads_others_is_said(tmp_path):
+    text = "patient,name,ER\nA,x,+\nExcluded (poor quality):,,\nB,y,-\n"
+    told = lines(read_manifest(written(tmp_path / "own", text)).problems)
+    assert any("row 3" in line and "Excluded (poor quality):" in line for line in told)
+
+
 @pytest.mark.parametrize("column", ["mask_2", "Mask2", "name 2", "mask (2)"])
 def test_a_second_lesion_in_a_row_is_said(tmp_path, column):
     said = {}

@@ -79,6 +79,13 @@ def test_labels_of_primaries_are_said_beside_what_is_left_out(table_cohort, tmp_
     assert "column 'biopsy' is not read: labels from liver count as those of the brain" in screen
 
 
+def test_labels_under_another_heading_are_named(table_cohort, tmp_path):
+    path = write_manifest(read_download(table_cohort), tmp_path / "ours")
+    pd.read_csv(path).rename(columns={"ER": "ER Allred"}).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"no labels of ER; call the column .* ER; there is ER Allred"):
+        prepare(compose(words(tmp_path, path.parent)), QUIET)
+
+
 def test_two_sites_are_one_cohort_whose_patients_are_their_own(table_cohort, tmp_path):
     download = read_download(table_cohort)
     here = write_manifest(download, tmp_path / "here").parent

@@ -101,6 +101,12 @@ def read_manifest(
         cell, remedy = texts["patient"][row], "write the patient there; the row is not read"
         found = f"no patient ('{cell}')" if cell else "no patient"
         problems.append(Problem(f"{path.name} row {row}", found, remedy, "row without patient"))
+    for row in table.index[((table != "").sum(axis=1) == 1) & (texts["patient"] != "") & ~nobody]:
+        found = f"holds nothing but '{texts['patient'][row]}' as its patient"
+        remedy = (
+            "remove it; if it heads the rows below it, name those in cohort.exclude: they count as others"
+        )
+        problems.append(Problem(f"{path.name} row {row}", found, remedy, "row of one cell"))
     table, texts = table[~nobody], {name: cells[~nobody] for name, cells in texts.items()}
     require_ids(path, table, texts)
     patients, studies = texts["patient"], _study_ids(texts)
