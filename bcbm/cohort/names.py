@@ -110,6 +110,7 @@ _GERMAN = {
 _GERMAN |= dict.fromkeys(("auge", "augen", "linse", "linsen", "sehnerv", "hypophyse"), ("structure", ""))
 _GERMAN |= dict.fromkeys(("nekrose", "nekrosen", "blutung"), ("other", ""))
 _GERMAN |= dict.fromkeys(("hoehle", "resektionshoehle"), ("cavity", ""))
+_REFERENCES = "normal healthy reference referenz kontrolle muscle muskel liquor scalp noise bg brainmask"
 _ROMANCE = dict.fromkeys(
     ("gauche", "sx", "sinistro", "sinistra", "izq", "izquierdo", "izquierda"), ("side", "left")
 )
@@ -120,6 +121,7 @@ _ROMANCE |= dict.fromkeys(("oedeme", "edeme", "necrose", "necrosi"), ("other", "
     "cavite": ("cavity", "")
 }
 _SHORT_WORDS |= {word: [Piece(*meaning, word)] for word, meaning in (_GERMAN | _ROMANCE).items()}
+_SHORT_WORDS |= {word: [Piece("other", "", word)] for word in _REFERENCES.split()}
 _LIGATURES = str.maketrans(
     {"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00c4": "Ae", "\u00d6": "Oe", "\u00dc": "Ue"}
     | {"\u00df": "ss", "\u0153": "oe", "\u0152": "Oe"}
@@ -128,6 +130,7 @@ _MIDLINE = {"vermis", "vermian", "falx", "falcine", "parafalcine", "pineal", "ca
 _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
+_PHRASES |= {r"\b(pre|re|before|after|vor|nach) ?rt\b": " "}  # radiotherapy, and no side; "post rt" is one
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
 _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"

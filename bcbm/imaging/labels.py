@@ -10,6 +10,7 @@ import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
 from bcbm.cohort.exclusions import marks
+from bcbm.cohort.formats.manifest_rows import unread_acquisition
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.label_findings import from_elsewhere, of_primaries
 from bcbm.cohort.labels import (
@@ -108,6 +109,8 @@ def read_given_labels(
     if not private:
         renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
         columns |= {name: heading for heading, name in renamed.items() if name in READERS}
+        read_as = [name if name in READERS else heading for heading, name in renamed.items()]
+        remarks += [(NAME, f"{odd.found}; {odd.remedy}") for odd in unread_acquisition(NAME, read_as)]
     cells: dict[str, dict[str, str]] = {patient: {} for patient in dict.fromkeys(filter(None, owners))}
     together = [name for name in columns if name == "HER2" or companion_kind(name)]
     for names in [[name] for name in columns if name not in together] + [together] * bool(together):

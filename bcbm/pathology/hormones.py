@@ -29,7 +29,8 @@ PERCENT, LOW = 1.0, 10.0  # of stained nuclei: positive from, low-positive up to
 ALLRED, H_SCORE, IRS = 3.0, 10.0, 3.0  # positive from; the last two are read in two ways below, but for 0
 # Of Remmele and Stegner: how many cells, 0 to 4, times how strongly they are stained, 0 to 3.
 IRS_SCORES = {cells * staining for cells in range(5) for staining in range(4)}
-CODES = (9.0, 99.0)  # for what is not known, beside 0 and 1
+CODES = {9.0, 99.0}  # for what is not known, beside 0 and 1,
+FURTHER = {66.0, 77.0, 88.0, 98.0}  # and, beside them, for why it is not
 SHOWN = 8  # numbers of a column that a message lists
 _H = re.compile(
     rf"\bh[- ]?score\s*[:=]?\s*{BOUND}{NUMBER}(?:\s*/\s*300)?|"
@@ -67,13 +68,14 @@ def hormone_numbers(texts: Sequence[str]) -> Numbers:
     allred = any(_ALLRED.search(text) for text in others)
     h_score = any(_H.search(text) for text in others)
     percent = any(_SHARE.search(text) for text in others)
+    exact = not any(re.search("[<>-]", text) for text in bare)
+    coded = {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0} | CODES
+    if exact and not percent and (coded or (any(others) and set(values) <= CODES | FURTHER)):
+        codes = f"the plain numbers {shown} may be signs with a code for what is not known, or percentages"
+        raise Meanings(codes, "write 'unknown' or '9 %'")
     immunoreactive = not percent and values[-1] > 8 and IRS_SCORES.issuperset(values)
     if any(_IRS.search(text) for text in others) or immunoreactive:
         raise Meanings(f"the plain numbers {shown} may be IRS or percentages", "write 'IRS 8' or '8 %'")
-    exact = not any(re.search("[<>-]", text) for text in bare)
-    if exact and not percent and {0.0, 1.0} & set(values) and set(values) <= {0.0, 1.0, *CODES}:
-        codes = f"the plain numbers {shown} may be signs with a code for what is not known, or percentages"
-        raise Meanings(codes, "write 'unknown' or '9 %'")
     if any(0 < value < 1 for value in values):
         raise Meanings(f"the plain numbers {shown} may be shares or percentages", "write '90 %'")
     if values[-1] > 100 or h_score:

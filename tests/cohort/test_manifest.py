@@ -337,6 +337,14 @@ def test_rows_of_one_name_whose_features_differ_are_lesions_of_their_own(tmp_pat
     assert any("row 4" in line and "has a row already" in line for line in told)
 
 
+def test_columns_that_may_be_of_the_acquisition_are_said(tmp_path):
+    headings = "patient,name,ER,Age (years),Field Strength,TR (ms),sex,Sexual history,Site of biopsy"
+    text = f"{headings}\nA,x,+,5,3,9,f,,B\n"
+    told = lines(read_manifest(written(tmp_path / "own", text)).problems)
+    names = [line.partition("call it ")[2].partition(",")[0] for line in told if "call it " in line]
+    assert sorted(names) == ["age", "field_strength", "tr"]
+
+
 def test_a_row_that_heads_others_is_said(tmp_path):
     text = "patient,name,ER\nA,x,+\nExcluded (poor quality):,,\nB,y,-\n"
     told = lines(read_manifest(written(tmp_path / "own", text)).problems)

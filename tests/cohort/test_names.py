@@ -353,3 +353,25 @@ def test_a_metastasis_beside_an_edema_is_a_lesion(name):
 @pytest.mark.parametrize("name", ["H\u00f6hle", "Resektionsh\u00f6hle links", "cavit\u00e9"])
 def test_a_cavity_is_one_in_other_languages(name):
     assert read_name(name).category == "cavity"
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        *((name, "unknown") for name in ("frontal preRT", "re-RT frontal", "before RT parietal")),
+        *((name, "right") for name in ("rt frontal", "post-rt-basal-ganglia", "Rt_frontal")),
+    ],
+)
+def test_radiotherapy_is_no_side(name, side):
+    assert read_name(name).hemisphere == side
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        *((name, "other") for name in ("normal_tissue", "Muskel", "reference-2")),
+        ("normal side met", "lesion"),
+    ],
+)
+def test_a_region_of_reference_is_no_lesion(name, category):
+    assert read_name(name).category == category

@@ -170,6 +170,14 @@ def test_ids_that_may_be_two_patients_are_nobodys(tmp_path):
     assert any("row 3" in where and "several" in text for where, text in labels.remarks)
 
 
+@pytest.mark.parametrize("heading", ["Age (years)", "age_at_MRI", "Alter"])
+def test_an_age_under_another_heading_is_read_or_said(tmp_path, heading):
+    rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], heading: [50, 60, 70]}
+    labels = given(tmp_path / "l.csv", rows, private=False)
+    said = any(f"'{heading}' is not read; call it age" in text for _, text in labels.remarks)
+    assert said != ("age" in labels.cells["P001"])
+
+
 def test_marks_of_exclusion_in_german_are_said(tmp_path):
     rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"]}
     for column in ({"Status": ["ok", "ausgeschlossen", "ok"]}, {"Einschluss": ["ja", "nein", "ja"]}):

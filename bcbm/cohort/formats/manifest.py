@@ -28,6 +28,7 @@ from bcbm.cohort.formats.manifest_rows import (
     other_images,
     require_ids,
     several_lesions,
+    unread_acquisition,
 )
 from bcbm.cohort.formats.sequences import stem_of
 from bcbm.cohort.formats.tables import SUFFIXES, column_texts, other_versions, read_rows, row_twice
@@ -117,6 +118,7 @@ def read_manifest(
     problems += other_images(path.name, texts["image"])
     problems += lying_apart(path.name, texts["image"], texts["mask"])
     problems += several_lesions(path.name, table)
+    problems += unread_acquisition(path.name, map(str, table))
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
     segmentations = pd.DataFrame(

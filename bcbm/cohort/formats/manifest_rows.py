@@ -1,12 +1,12 @@
 """What is wrong, or doubtful, about the rows of one's own table: ids, files of others, further lesions."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import digits_lost, made_a_date
+from bcbm.cohort.cells import READERS, digits_lost, made_a_date
 from bcbm.cohort.formats.sequences import sequence_of, words_of_name
 from bcbm.cohort.formats.tables import column_texts
 from bcbm.errors import InputError, Problem
@@ -114,3 +114,19 @@ def _starts(text: str) -> set[str]:
     """What folders and the name of a file begin with, up to a sign between words."""
     parts = re.split(r"[\\/]", text.casefold())
     return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
+
+
+def unread_acquisition(table: str, headings: Iterable[str]) -> Iterator[Problem]:
+    """Columns that by their first word may hold what a column of READERS does, which is not there. A site may
+    be that of anything."""
+    headings = list(headings)
+    for heading in headings:
+        known = [name for name in READERS if re.match(rf"{name}(?![a-z])", _letters(heading))]
+        for name in set(known) - {"site", *headings}:
+            found = f"its column '{heading}' is not read"
+            yield Problem(table, found, f"call it {name}, if it holds that", "column under another heading")
+
+
+def _letters(heading: str) -> str:
+    """A heading in small letters, all else between its words as an underscore."""
+    return re.sub(r"[\W_]+", "_", heading.casefold())
