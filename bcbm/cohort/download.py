@@ -41,6 +41,7 @@ class Download:
             unless every lesion has its own.
         odd_cells: cells of the tables that are not read as plain values; they are problems too.
         label_readings: every spelling of a label, and how it is read.
+        further: columns of the clinical table that nothing reads, where `studies` is without them.
         citation: how the cohort is cited and licensed; "" where it does not say.
     """
 
@@ -56,6 +57,7 @@ class Download:
     disagreements: list[Problem] = field(default_factory=list)
     odd_cells: list[OddCell] = field(default_factory=list)
     label_readings: list[LabelReading] = field(default_factory=list)
+    further: pd.DataFrame | None = None
     citation: str = ""
 
 

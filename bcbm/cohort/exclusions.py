@@ -13,7 +13,10 @@ from bcbm.system.words import counted, listed
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
 # Headings of a column that says so of studies, and words that say it in a column of any other.
-_MARKS = ("exclude", "excluded", "include", "included", "einschluss", "ausschluss", "eingeschlossen")
+_MARKS = (
+    *("exclude", "excluded", "include", "included", "einschluss", "ausschluss", "eingeschlossen"),
+    *("qc", "consent", "eligible", "usable", "use", "keep", "withdrawn"),
+)
 _MARKING = ("exclude", "excluded", "ausgeschlossen", "ausschluss", "exclu", "exclue", "escluso", "excluido")
 _BY_HAND = "by hand: "  # how the reason of what a person has left out begins
 SHOWN = 3  # words of a column that a message names

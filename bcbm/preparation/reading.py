@@ -257,11 +257,12 @@ def read_cohort(
         download, names, survey, config.cohort.labels, labelled=labels == "required"
     )
     problems += several_people(download.studies)
+    beside = download.studies if download.further is None else download.further
     if left_out is None:
-        problems += unread_marks(download.studies, download.clinical)
+        problems += unread_marks(beside, download.clinical)
     else:
         problems += apply_exclusions(table, left_out, Path(str(config.cohort.exclude)))
-    problems += unread_primaries(download.studies, download.clinical) if labels != "none" else []
+    problems += unread_primaries(beside, download.clinical) if labels != "none" else []
     unknown = sorted(set(names) - set(table["name"]))
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"

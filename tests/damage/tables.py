@@ -122,6 +122,11 @@ def _(root: Path) -> None:
     edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{volume: table[volume] / 1000}))
 
 
+@kind("a column of the clinical workbook that leaves out", CLINICAL, "'QC'", "cohort.exclude", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(QC=["fail", *["pass"] * (PATIENTS - 1)]))
+
+
 @kind("a row that is marked in colour", CLINICAL, "row 3", "coloured cell", "not read", end=SAID)
 def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)

@@ -67,11 +67,15 @@ def read_download(
     ]
     odd: list[OddCell] = []
     readings: list[LabelReading] = []
+
+    def used(heading: str) -> bool:
+        return heading in ("ID", *ACQUIRED, *ADDED) or is_label_column(heading, targets)
+
     clinical = read_workbook(
         root,
         *CLINICAL_WORKBOOK,
         needed=["ID", *(name for name in TARGETS if name in targets)],
-        used=lambda heading: heading in ("ID", *ACQUIRED, *ADDED) or is_label_column(heading, targets),
+        used=used,
         odd=odd,
         percentages=lambda heading: is_label_column(heading, targets),
     )
@@ -124,6 +128,7 @@ def read_download(
         problems=problems,
         odd_cells=odd,
         label_readings=readings,
+        further=clinical[[heading for heading in clinical if not used(str(heading))]],
         citation=CITATION,
     )
 
