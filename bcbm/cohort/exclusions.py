@@ -1,5 +1,6 @@
 """What a person has judged and left out: patients, studies and lesions with a reason each."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ from bcbm.cohort.cells import identifier
 from bcbm.cohort.formats.tables import read_list
 from bcbm.cohort.table import exclude
 from bcbm.config.checks import nearest
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.system.words import counted, listed
 
 COLUMNS = {"patient": "patient_id", "study": "study_id", "lesion": "lesion_id"}  # and those of the table
@@ -56,8 +57,16 @@ def read_exclusions(path: Path) -> pd.DataFrame:
 
     Raises:
         InputError: all that is wrong with it, row by row.
+
+    Warns:
+        Note: of a column that may say that a row leaves nothing out.
     """
     table = read_list(path).rename(columns=str.lower)
+    for name, counts in marks(table.drop(columns="reason", errors="ignore")).items():
+        text = (
+            f"{path.name}: its column '{name}' is not read ({listed(list(counts.index), SHOWN)}): every row"
+        )
+        warnings.warn(f"{text} leaves out what it names; take out the rows that do not", Note, stacklevel=2)
     kinds = [kind for kind in COLUMNS if kind in table]
     if not kinds or "reason" not in table:
         found = f"has the columns {', '.join(table.columns) or 'none'}"

@@ -56,6 +56,7 @@ ALIKE = {
     "component": "magnitude and phase",
     "date": "date",
     "birth_date": "date of birth",
+    "name": "name of the patient",
     "description": "description",
     "agent": "contrast agent",
 }

@@ -391,6 +391,15 @@ def test_ids_that_lost_their_zeros_are_said_with_what_to_do_and_a_templates_spac
     assert any("sub-1: " in line and "template's space" in line for line in told)
 
 
+def test_an_age_that_is_described_in_months_counts_as_that_and_is_said(tmp_path):
+    root = coded(tmp_path, "+", "-")
+    (root / "participants.tsv").write_text("participant_id\tER\tage\nsub-1\t+\t624\nsub-2\t-\t96\n")
+    (root / "participants.json").write_text('{"age": {"Description": "age at MRI, in months"}}')
+    download = read_bids(root)
+    assert download.studies["age"].tolist() == ["52", "8", "8"]
+    assert {cell.counts_as for cell in download.odd_cells} >= {"52", "8"}
+
+
 def test_a_copy_of_an_image_that_a_program_made_is_said(tmp_path):
     root = coded(tmp_path, "+", "-")
     image(root / "sub-1" / "anat" / "sub-1_ce-gd_T1w (1).nii.gz")

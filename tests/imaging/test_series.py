@@ -140,6 +140,7 @@ REFUSED = {
         tagged(SeriesDescription=lambda n: f"t1_mprage {'pre' if n < 6 else 'post'}"),
         ["differ in description"],
     ),
+    "patients of two names": (tagged(PatientName=lambda n: f"Doe^{n // 6}"), ["name of the patient"]),
     "patients of two dates of birth": (
         tagged(PatientBirthDate=lambda n: f"19{50 + n % 2}0101"),
         ["date of birth"],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from layouts import write_bids, write_manifest
 from rich.console import Console
 
 from bcbm.cohort.download import Download
+from bcbm.cohort.exclusions import read_exclusions
 from bcbm.cohort.formats.tcia import RADIOMICS_WORKBOOK, read_download
 from bcbm.cohort.given_radiomics import with_radiomics
 from bcbm.config.compose import compose
@@ -60,6 +62,18 @@ def test_an_exclusion_says_whom_and_why(table_cohort, tmp_path):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.exclude={path}")), QUIET)
     told = [str(problem) for problem in raised.value.problems]
     assert [line.split(":")[0] for line in told] == [f"judged.csv row {row}" for row in (2, 3, 4)]
+
+
+def test_a_list_of_exclusions_with_a_column_that_keeps_rows_is_said(table_cohort, tmp_path):
+    patient = read_download(table_cohort).studies["patient_id"].iloc[0]
+    path = tmp_path / "judged.csv"
+    path.write_text(f"patient,reason,exclude\n{patient},fine,no\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_exclusions(path)  # a word alone says nothing
+    path.write_text(f"patient,reason,exclude\n{patient},fine,no\nB,moved,yes\n")
+    with pytest.warns(Note, match=r"'exclude' is not read .*every row leaves out"):
+        read_exclusions(path)
 
 
 def test_labels_of_primaries_are_said_beside_what_is_left_out(table_cohort, tmp_path, capsys):

@@ -69,12 +69,18 @@ def column_meanings(path: Path) -> dict[str, Meaning]:
             _level(str(level)): str(text.get("Description", level) if isinstance(text, dict) else text)
             for level, text in (levels.items() if isinstance(levels, dict) else ())
         }
-        units = str(description.pop("units", ""))
+        units = str(description.pop("units", "")) or _units_in(description)
         texts = [str(text) for key, text in description.items() if key != "termurl"]
         codes = bool(levels) or any(map(_CODE.search, texts))
         primary = any(map(_PRIMARY.search, texts)) and not any(map(_METASTASIS.search, texts))
         meanings[str(column).casefold()] = Meaning(words, units, codes, primary)
     return meanings
+
+
+def _units_in(description: Mapping[str, object]) -> str:
+    """The unit of a time that a column is described to be in, such as "age in months"; "" for none."""
+    found = (re.search(r"\bin (days|weeks|months)\b", str(text)) for text in description.values())
+    return next((match[1] for match in found if match), "")
 
 
 def worded(
