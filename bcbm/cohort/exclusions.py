@@ -63,10 +63,9 @@ def read_exclusions(path: Path) -> pd.DataFrame:
     """
     table = read_list(path).rename(columns=str.lower)
     for name, counts in marks(table.drop(columns="reason", errors="ignore")).items():
-        text = (
-            f"{path.name}: its column '{name}' is not read ({listed(list(counts.index), SHOWN)}): every row"
-        )
-        warnings.warn(f"{text} leaves out what it names; take out the rows that do not", Note, stacklevel=2)
+        text = f"{path.name}: its column '{name}' is not read ({listed(list(counts.index), SHOWN)})"
+        text += ": every row leaves out what it names; take out the rows that do not"
+        warnings.warn(text, Note, stacklevel=2)
     kinds = [kind for kind in COLUMNS if kind in table]
     if not kinds or "reason" not in table:
         found = f"has the columns {', '.join(table.columns) or 'none'}"

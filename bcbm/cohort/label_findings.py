@@ -30,8 +30,8 @@ _METASTASIS = re.compile(
 # What a column of specimens is called, and what else than brain and breast they are of.
 _SPECIMENS = re.compile("specimen|biops|tissue|gewebe|sample|material|probe|entnahme")
 _ELSEWHERE = re.compile(
-    "(?:lungs?|lunge|liver|leber|hepatic|bones?|knochen|skin|haut|(?:lymph|ln|lk|node|axill|pleura)[^ ]*"
-    "|chest wall|thoraxwand|ascites|ovary|adrenal)(?: [^ ]+)?"
+    "(lungs?|lunge|liver|leber|hepatic|bones?|knochen|skin|haut|lymph|lymph[- ]?nodes?|lymphknoten|lk|ln"
+    "|nodes?|axilla|axillary|pleura|pleural|chest wall|thoraxwand|ascites|ovary|adrenal)(?: [^ ]+)?"
 )
 
 
@@ -57,20 +57,22 @@ def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:
 
 
 def from_elsewhere(heading: str, cells: Iterable[object]) -> str:
-    """The places that a column of specimens names where others are of the brain, in words; "" where all are,
-    or a cell says anything else.
+    """The places that a column of specimens names where others are of the brain, in words of the field alone;
+    "" where all are, or a cell says anything else.
 
     Example:
-        >>> from_elsewhere("biopsy", ["brain", "Liver", ""]), from_elsewhere("site", ["brain", "liver"])
-        ('Liver', '')
+        >>> from_elsewhere("biopsy", ["brain", "Liver left", ""]), from_elsewhere("site", ["brain", "liver"])
+        ('liver', '')
     """
-    texts = {folded(text): text for cell in cells if (text := cell_text(cell))}
-    others = {word for word in texts if _ELSEWHERE.fullmatch(word)}
+    texts = {folded(text) for cell in cells if (text := cell_text(cell))}
+    places = {word: match[1] for word in texts if (match := _ELSEWHERE.fullmatch(word))}
     brains = {word for word in texts if _METASTASIS.fullmatch(word)}
-    known = others | brains | {word for word in texts if _PRIMARY.fullmatch(word)}
-    if not (_SPECIMENS.search(folded(heading)) and brains and others and known == set(texts)):
+    breasts = {word for word in texts if _PRIMARY.fullmatch(word)}
+    if not (
+        _SPECIMENS.search(folded(heading)) and brains and places and texts == {*places, *brains, *breasts}
+    ):
         return ""
-    return listed([texts[word] for word in texts if word in known - brains], LISTED)
+    return listed([*sorted(set(places.values())), *["breast"] * bool(breasts)], LISTED)
 
 
 def of_primaries(cells: Iterable[object]) -> int:

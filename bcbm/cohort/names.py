@@ -110,6 +110,7 @@ _GERMAN = {
 _GERMAN |= dict.fromkeys(("auge", "augen", "linse", "linsen", "sehnerv", "hypophyse"), ("structure", ""))
 _GERMAN |= dict.fromkeys(("nekrose", "nekrosen", "blutung"), ("other", ""))
 _GERMAN |= dict.fromkeys(("hoehle", "resektionshoehle"), ("cavity", ""))
+# Drawn for comparison, or to be cut away.
 _REFERENCES = "normal healthy reference referenz kontrolle muscle muskel liquor scalp noise bg brainmask"
 _ROMANCE = dict.fromkeys(
     ("gauche", "sx", "sinistro", "sinistra", "izq", "izquierdo", "izquierda"), ("side", "left")

@@ -153,6 +153,7 @@ def test_labels_from_elsewhere_among_those_of_the_brain_are_said(tmp_path, headi
     rows = {"MRN": list(PATIENTS), "ER": ["+", "-", "+"], heading: cells}
     remarks = [text for _, text in given(tmp_path / "l.csv", rows).remarks]
     assert any(f"'{heading}'" in text and "those of the brain" in text for text in remarks) == said
+    assert not any("axillaer" in text for text in remarks), "what stands behind a place may name somebody"
 
 
 @pytest.mark.parametrize(("cells", "said"), [(["", "yes", ""], True), (["no", "no", "no"], False)])

@@ -91,11 +91,8 @@ def read_manifest(
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
         raise InputError(Problem(str(path), found, "write a row a lesion, with the id of its patient"))
     if "study_id" in table:
-        found, remedy = (
-            "has a column 'study_id'",
-            "call it study: rows that agree on it are of one examination",
-        )
-        raise InputError(Problem(str(path), found, remedy))
+        remedy = "call it study: rows that agree on it are of one examination"
+        raise InputError(Problem(str(path), "has a column 'study_id'", remedy))
     texts = {name: column_texts(table, name) for name in (*COLUMNS, *(f"image_{name}" for name in sequences))}
     nobody = texts["patient"].str.casefold().isin(NOBODY)
     for row in table.index[nobody]:
@@ -104,9 +101,7 @@ def read_manifest(
         problems.append(Problem(f"{path.name} row {row}", found, remedy, "row without patient"))
     for row in table.index[((table != "").sum(axis=1) == 1) & (texts["patient"] != "") & ~nobody]:
         found = f"holds nothing but '{texts['patient'][row]}' as its patient"
-        remedy = (
-            "remove it; if it heads the rows below it, name those in cohort.exclude: they count as others"
-        )
+        remedy = "remove it; if it heads the rows below, name those in cohort.exclude: they count as others"
         problems.append(Problem(f"{path.name} row {row}", found, remedy, "row of one cell"))
     table, texts = table[~nobody], {name: cells[~nobody] for name, cells in texts.items()}
     require_ids(path, table, texts)

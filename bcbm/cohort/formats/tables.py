@@ -167,11 +167,12 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
     try:
         shown = [page for page in book.worksheets if page.sheet_state == "visible"]
         rows = [next(page.iter_rows(max_row=1, values_only=True), ()) for page in shown]
-        headings = [{str(cell).strip() for cell in row if cell is not None} for row in rows]
+        headings = [[str(cell).strip() for cell in row if cell is not None] for row in rows]
         titles = [page.title for page in shown]
-        own = set(filter(used, headings[0])) if shown else set[str]()
+        own = {heading.casefold() for heading in headings[0] if used(heading)} if shown else set[str]()
+        common = [len(own & {heading.casefold() for heading in other}) for other in headings]
         least = min(SHARED, len(own)) or 1
-        alike = [t for t, other in zip(titles, headings, strict=True) if len(own & other) >= least]
+        alike = [title for title, count in zip(titles, common, strict=True) if count >= least]
         if len(alike) > 1:
             found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
             raise InputError(Problem(str(path), found, "keep the one that counts, or hide the others"))
