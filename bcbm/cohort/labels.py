@@ -61,7 +61,7 @@ class LabelReading:
 
 def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
     """Whether `read_labels` reads a column of a clinical table, by its heading."""
-    primaries = {_plain(text) for name in targets for text in (PRIMARY + name, f"{name} primary")}
+    primaries = {heading for name in targets for heading in _primary_headings(name)}
     own = {target.column for target in targets.values()}
     return (
         not own.isdisjoint((heading, receptor_of(heading)))
@@ -184,8 +184,8 @@ def label_columns(headings: Sequence[str], targets: Mapping[str, "Target"], tabl
         elif alike and name in RECEPTORS:
             found = f"the columns {' and '.join(map(repr, alike))} may both be {name}"
             problems.append(Problem(table, found, f"call the one that counts {name}"))
-        if primary := plain.get(_plain(PRIMARY + name), plain.get(_plain(f"{name} primary"))):
-            columns[PRIMARY + name] = primary
+        if primary := [plain[heading] for heading in _primary_headings(name) if heading in plain]:
+            columns[PRIMARY + name] = primary[0]
     if problems:
         raise InputError(*problems)
     return columns
@@ -263,6 +263,11 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
     text = "labels read: " + ", ".join(f"{counted(n, 'spelling')} of {name}" for name, n in counts.items())
     kinds = {reading.target: kind for reading in others if (kind := reading.why.partition(AS)[2])}
     return text + "".join(f"; plain numbers of {name} are {kind}" for name, kind in kinds.items())
+
+
+def _primary_headings(name: str) -> tuple[str, str]:
+    """How the column of a target's status in the primary tumour may be headed, as `_plain` has it."""
+    return _plain(PRIMARY + name), _plain(f"{name} primary")
 
 
 def _plain(heading: str) -> str:

@@ -120,6 +120,17 @@ def same_patients(download: Download, answer: str) -> tuple[Download, list[Probl
     )
 
 
+def in_common(own: Iterable[object], others: Iterable[object]) -> list[str]:
+    """The ids of some patients that others have too, up to how they are spelt; in the order of `bare`.
+
+    Example:
+        >>> in_common(["MR-7", "MR-8"], ["mr 07", "MR-9"])
+        ['MR-7']
+    """
+    spellings = {bare(patient): patient for patient in map(str, own)}
+    return [spellings[name] for name in sorted(spellings.keys() & set(map(bare, map(str, others))))]
+
+
 def several_people(studies: pd.DataFrame) -> Iterator[Problem]:
     """Patients whose studies are of two sexes, or of ages that no one person has at the time.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.cohort.download import Download
-from bcbm.cohort.patients import bare
+from bcbm.cohort.patients import in_common
 from bcbm.cohort.spelling import folded
 from bcbm.errors import Problem
 from bcbm.system.words import counted
@@ -90,14 +90,11 @@ def unlabelled(sites: Mapping[str, Download], targets: Sequence[str]) -> list[Pr
 
 def _patients_of_several(sites: Mapping[str, Download]) -> Iterator[Problem]:
     """Pairs of sites at which ids of patients agree, up to how they are spelt."""
-    ids = {
-        site: {bare(patient): patient for patient in map(str, download.studies["patient_id"])}
-        for site, download in sites.items()
-    }
+    ids = {site: download.studies["patient_id"] for site, download in sites.items()}
     for first, second in combinations(ids, 2):
-        if common := sorted(ids[first].keys() & ids[second].keys()):
-            count, example = counted(len(common), "patient"), ids[second][common[0]]
-            found = f"have ids in common, of {count}, such as {example}: they count as others at each"
+        if common := in_common(ids[second], ids[first]):
+            count = counted(len(common), "patient")
+            found = f"have ids in common, of {count}, such as {common[0]}: they count as others at each"
             remedy = "if these are the same people, make one cohort of both"
             yield Problem(f"{first} and {second}", found, remedy, "patients of two sites")
 

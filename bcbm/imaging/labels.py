@@ -97,15 +97,13 @@ def read_given_labels(
         remedy = f"call its columns {', '.join(RECEPTORS)}, or name others in cohort.targets"
         raise InputError(Problem(str(path), found, remedy))
     remarks += _unread(table, columns)
-    primaries = [
-        heading for heading in headings if heading not in columns.values() and of_primaries(table[heading])
-    ]
-    text = "says that some labels are of the primary tumour: they count as the metastasis'"
-    remarks += [(NAME, f"its column '{heading}' {text}") for heading in primaries]
-    for heading in headings:
-        if heading not in columns.values() and (places := from_elsewhere(heading, table[heading])):
-            text = f"its column '{heading}' is not read: labels from {places} count as those of the brain"
-            remarks.append((NAME, text))
+    for heading in [heading for heading in headings if heading not in columns.values()]:
+        if of_primaries(table[heading]):
+            text = "says that some labels are of the primary tumour: they count as the metastasis'"
+            remarks.append((NAME, f"its column '{heading}' {text}"))
+        elif places := from_elsewhere(heading, table[heading]):
+            text = f"is not read: labels from {places} count as those of the brain"
+            remarks.append((NAME, f"its column '{heading}' {text}"))
     if not private:
         renamed = {heading: _WORDS.get(heading.casefold(), heading.casefold()) for heading in headings}
         columns |= {name: heading for heading, name in renamed.items() if name in READERS}

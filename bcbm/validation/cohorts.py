@@ -12,7 +12,7 @@ import pandas as pd
 from rich.console import Console
 
 from bcbm.cohort.patient_labels import patient_labels
-from bcbm.cohort.patients import bare
+from bcbm.cohort.patients import in_common
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.prediction.model import TrainedModel
@@ -122,10 +122,9 @@ def require_apart(cohorts: Sequence[FrozenCohort]) -> None:
             found = f"hold the same lesions of {counted(shared, 'patient')}, by their content"
             remedy = "give each patient once, or leave them out of one by cohort.exclude"
             problems.append(Problem(f"{first.name} and {second.name}", found, remedy))
-        ids = [{bare(patient): patient for patient in map(str, part["patient_id"])} for part in (one, other)]
-        if not shared and (common := sorted(ids[0].keys() & ids[1].keys())):
+        if not shared and (common := in_common(one["patient_id"], other["patient_id"])):
             text = f"{first.name} and {second.name} have ids in common, of {counted(len(common), 'patient')}"
-            text += f", such as {ids[0][common[0]]}: they count as others at each; if these are the same"
+            text += f", such as {common[0]}: they count as others at each; if these are the same"
             warnings.warn(f"{text} people, leave them out of one by cohort.exclude", Note, stacklevel=2)
     if problems:
         raise InputError(*problems)

@@ -113,7 +113,6 @@ def _(root: Path) -> None:
 @kind(
     "volumes in ml",
     *("volumes", "less than a voxel", "mm3"),
-    command="prepare",
     words=("task.modalities=[burden]", "model.kind=logistic_l2"),
     end=SAID,
 )

@@ -30,7 +30,7 @@ from bcbm.cohort.formats.sidecars import (
 from bcbm.cohort.formats.subjects import NOT_LESIONS, study_of, unread_files
 from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
-from bcbm.cohort.patients import bare
+from bcbm.cohort.patients import in_common
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted, listed
@@ -333,14 +333,15 @@ def _studies(
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
     meanings = column_meanings(root / "participants.json")
     persons = worded(persons, meanings, "participants.json", problems)
+    unlisted = sorted(set(patients) - set(persons["participant_id"]))
     if absent := [name for name in persons["participant_id"] if name not in patients]:
         found = f"has rows of {listed(absent, NAMED)}, of whom there is no image"
         remedy = "nothing to do if none was taken"
-        if {*map(bare, absent)} & {*map(bare, set(patients) - set(persons["participant_id"]))}:
+        if in_common(absent, unlisted):
             remedy = "write them as their folders are called: zeros may be lost, or letters large"
         problems.append(Problem(PARTICIPANTS, found, remedy, "row without study"))
     cells = persons.set_index("participant_id").reindex(patients)
-    for patient in sorted(set(patients) - set(persons["participant_id"])):
+    for patient in unlisted:
         remedy = "its labels count as missing; add the row"
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
     cells = cells.set_axis(pd.Index(studies, name="study_id")).fillna("")

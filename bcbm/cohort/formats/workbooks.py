@@ -250,11 +250,8 @@ def _coloured(sheet: _Sheet, used: Callable[[str], bool]) -> list[OddCell]:
     first = {row: min(places & own) for row, own in sheet.filled.items() if places & own}
     if len(first) > COLOURED_ROWS * len(sheet.rows):
         return []
-    texts = {row: f"{sheet.rows[row][place]}" for row, place in first.items() if row in sheet.rows}
-    return [
-        OddCell(sheet.where, row + 2, sheet.head[first[row]], text, text, COLOURED)
-        for row, text in texts.items()
-    ]
+    cells = [(row, sheet.head[place], f"{sheet.rows[row][place]}") for row, place in first.items()]
+    return [OddCell(sheet.where, row + 2, heading, text, text, COLOURED) for row, heading, text in cells]
 
 
 def _contents(cell: ReadOnlyCell) -> tuple[object, object]:
