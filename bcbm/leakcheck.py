@@ -28,18 +28,22 @@ def leakcheck(config: "Config", console: "Console") -> int:
         InputError: the tables cannot be used.
     """
     from bcbm.baselines.leakcheck import check, tables_only
+    from bcbm.config.compose import plain
     from bcbm.preparation.prepare import prepare
     from bcbm.preparation.reading import disk_errors
     from bcbm.report.figures.leakage import leakage_figure
     from bcbm.report.pages.overview import write_overview
+    from bcbm.report.words import RANDOM_WORDS
     from bcbm.statistics.leakage import check_name
     from bcbm.system.files import strict_json, write_whole
 
     with disk_errors(config):
         config = tables_only(config, console)
         lesions = prepare(config, console)
+        if config.task.random_labels is not None:
+            print_line(console, f"[bold red]RANDOM LABELS[/] those of the targets are {RANDOM_WORDS}")
         content = check(config, lesions, console)
-        name = check_name(config.task.modalities, config.task.targets, config.split.unit)
+        name = check_name(plain(config))
         folder = Path(config.run.root) / "leakcheck" / lesions.cohort / name
         write_whole(folder / "leakcheck.json", strict_json(content))
         leakage_figure(content, folder / "leakcheck.png")

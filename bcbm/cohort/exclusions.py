@@ -1,5 +1,6 @@
 """What a person has judged and left out: patients, studies and lesions with a reason each."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,11 @@ _MARKS = (
     *("qc", "consent", "eligible", "usable", "use", "keep", "withdrawn"),
 )
 _MARKING = ("exclude", "excluded", "ausgeschlossen", "ausschluss", "exclu", "exclue", "escluso", "excluido")
+# What says it among other words of a remark.
+_REMARK = re.compile(
+    r"\b(excluded?|exclusion|ausgeschlossen|ausschlie(?:ß|ss)en|ausschluss|withdrawn|withdrew|widerrufen|widerruf"
+    r"|not (?:usable|evaluable)|nicht (?:auswertbar|verwertbar)|do not use|exclure|exclue?)\b"
+)
 _BY_HAND = "by hand: "  # how the reason of what a person has left out begins
 SHOWN = 3  # words of a column that a message names
 
@@ -33,6 +39,17 @@ def marks(table: pd.DataFrame) -> dict[str, pd.Series]:
     return {name: words for name, words in counts.items() if len(words) > 1}
 
 
+def marking_remarks(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """How often each word that may leave a row out stands among others in a column that `marks` does not
+    have, by column."""
+    others = table.drop(columns=list(marks(table)))
+    words = {
+        str(name): others[name].astype(str).str.casefold().str.extract(_REMARK, expand=False).dropna()
+        for name in others.select_dtypes(["object", "string"])
+    }
+    return {name: found.value_counts() for name, found in words.items() if len(found)}
+
+
 def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
     """Columns of a download's studies that mark some of them as left out, which nothing reads.
 
@@ -41,7 +58,7 @@ def unread_marks(studies: pd.DataFrame, clinical: str) -> list[Problem]:
         clinical: their table, for messages.
     """
     problems = []
-    for name, words in marks(studies).items():
+    for name, words in (marks(studies) | marking_remarks(studies)).items():
         said = [f"'{word}' of {counted(count, 'study', 'studies')}" for word, count in words.items()]
         text = f"its column '{name}' is not read: {listed(said, SHOWN)}"
         remedy = "name what is left out in a table, cohort.exclude=FILE"
@@ -101,7 +118,8 @@ def apply_exclusions(table: pd.DataFrame, exclusions: pd.DataFrame, path: Path) 
         ids = table[COLUMNS[kind]].astype(str)
         chosen = (ids == name) | (table["part_of"] == name)  # a mask that was split goes with its parts
         if not chosen.any():
-            found = f"there is no {kind} {name}; {nearest(name, sorted(set(ids)))}"
+            known = sorted(set(ids))
+            found = f"there is no {kind} {name}; {nearest(name, known, listed(known, SHOWN))}"
             remedy = "correct or remove the row; nothing is excluded by it"
             problems.append(Problem(f"{path.name} row {row}", found, remedy, "exclusion of nothing"))
         exclude(table, chosen, f"{_BY_HAND}{reason}")

@@ -153,8 +153,8 @@ def _assigned(
         else:
             first[patient] = row, word
             if patient not in known:
-                text, remedy = f"the cohort has no patient {patient}", "correct the id, or remove the row"
-                problems.append(Problem(where, text, f"{remedy}; {nearest(patient, known)}"))
+                text, remedy = f"the cohort has no patient {patient}", "correct the id, or remove the row; "
+                problems.append(Problem(where, text, remedy + nearest(patient, known, listed(known, 3))))
     return first, problems
 
 

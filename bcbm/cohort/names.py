@@ -137,6 +137,7 @@ _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
     r"|\b(deleted?|obsolete|do not use|verworfen|(iso)?dose)\b"
 )
+_POST_RT = re.compile(r"\bpost rt\b")  # the back on the right, or after radiotherapy
 _DOSED = re.compile(r"(?<![a-z0-9])(v[ _-]?\d+([.,]\d+)? ?(c?gy|%)|^\d+([.,]\d+)? ?(c?gy|%)$)", re.I)
 _OLDER = re.compile(r"\b(old|older|outdated|superseded|prev|previous|backup|bak|alt)\b")
 _UNITS = frozenset({"mm", "gy", "cgy"})
@@ -160,7 +161,8 @@ def read_name(name: str) -> NameReading:
         confidence = 0.3 * side_confidence if hemisphere != "unknown" else 0.0
     else:
         confidence = region_confidence * side_confidence
-    if _OLDER.search(_spaced(name)):  # another drawing may have taken its place: a person is asked
+    # Another drawing may have taken its place, or the side is none: a person is asked.
+    if _OLDER.search(_spaced(name)) or _POST_RT.search(_spaced(name)):
         confidence = min(confidence, 0.5) or 0.1
     return NameReading(category, hemisphere, region, round(confidence, 2))
 

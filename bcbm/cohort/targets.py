@@ -45,6 +45,7 @@ TAKEN = {
 _YES = {word for word, kind in KINDS.items() if kind == "positive" and (word.isalpha() or word == "+")}
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CELL = re.compile(rf"({_NUMBER})\s*%?", re.ASCII)
+_PERCENTAGES = re.compile(r"%|percent|prozent|ki-?\s?67|mib-?1", re.IGNORECASE)  # in a heading
 _COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})\s*%?", re.ASCII)
 
 
@@ -109,7 +110,8 @@ class Target:
         if value is None or value in named:
             return False
         least = min((number for number in (*self.bounds, *named) if number is not None), default=0.0)
-        if value < min(least, 0.0) or (text.endswith("%") and value > 100):
+        share = text.endswith("%") or bool(_PERCENTAGES.search(self.column))
+        if value < min(least, 0.0) or (share and value > 100):
             return True
         return value in CODES or (not self.bounds and value in FEW_DIGITS)
 

@@ -28,14 +28,20 @@ FARTHEST = 30.0  # mm from a lesion that a shell reaches
 WORDS = {"least": "at least", "most": "at most", "above": "more than", "below": "less than"}
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """What a user may have meant by a word that is not known."""
+def nearest(word: str, known: Sequence[str], many: str = "see --help") -> str:
+    """What a user may have meant by a word that is not known.
+
+    Args:
+        word: it.
+        known: those that are.
+        many: what to say where none is near, and they are too many to be listed.
+    """
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if not close:
         close = [name for name in known if name.split(".")[-1] == word.split(".")[-1]][:1]
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(known) if len(known) < 20 else 'see --help'}"
+    return f"known: {', '.join(known) if len(known) < 20 else many}"
 
 
 def misspelt(words: Iterable[str], known: Iterable[str]) -> dict[str, str]:

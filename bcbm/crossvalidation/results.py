@@ -47,6 +47,9 @@ def evaluate(
 
     config = load(folder.path / "config.yaml")
     targets = config.task.targets
+    if config.permutations and not (permuted := folder.path / "permutations.parquet").is_file():
+        remedy = "run the same fit command again, which draws them anew"
+        raise InputError(Problem(str(permuted), "is not there", remedy))
     tables = read_tables(folder.path, targets, config.cohort.labels)
     leaks = count_leaks(tables.lesions, tables.split)
     folder.write("predictions.parquet", tables.predictions)
@@ -106,9 +109,8 @@ def page(folder: RunFolder, finished: FinishedRun | None = None) -> Path:
     from bcbm.statistics.leakage import fitting_check
 
     finished = finished or read_run(folder.path)
-    task, split = finished.config["task"], finished.config["split"]
     checks = Path(finished.config["run"]["root"]) / "leakcheck" / finished.environment["cohort"]
-    leakcheck = fitting_check(checks, task["modalities"], task["targets"], split["unit"])
+    leakcheck = fitting_check(checks, finished.config)
     return write_report(folder.path, leakcheck, finished)
 
 

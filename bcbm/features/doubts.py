@@ -74,7 +74,8 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
     millilitres = brain * float(np.prod(image.grid.GetSpacing())) / 1000
     if millilitres > _HEAD:
         text = f"is not skull-stripped: {millilitres:.0f} ml lie above 0, a brain has less than {_HEAD:.0f}"
-        remedy = "strip the skull and set the background to 0; its positions and intensities are off"
+        remedy = "strip the skull and set the background to 0, or correct its spacing; its positions and "
+        remedy += "intensities are off"
         doubts.append([NOT_STRIPPED, text, remedy])
     elif millilitres < _SCRAP[0] and brain < _SCRAP[1] * values.size:
         text = (

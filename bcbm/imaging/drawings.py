@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _OFF = 0.1  # part of the distance between slices that a contour may lie off one
 _ALIGNED = 0.01  # voxels that the grid of a segmentation may lie off the image's
+_CROSSED = 0.05  # part of what a contour encloses that may lie where it runs around twice
 _OTHER = """
     external body skin patient outline outercontour head skull bone normalbrain couch table bolus support air
     mask frame isocenter isocentre marker markers haut körper koerper aussenkontur schädel knochen tisch
@@ -147,16 +148,16 @@ def _structures(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[
 def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray:
     """The voxels whose centres lie within the contours of a region, booleans (z, y, x).
 
-    A contour inside another one cuts a hole (even-odd rule, PS3.3 C.8.8.6.3); one that is written twice
-    counts once.
+    A contour inside another one cuts a hole (even-odd rule, PS3.3 C.8.8.6.3); one that is written twice, with
+    the same points or others, counts once.
 
     Args:
         contours: items of a ContourSequence, points in LPS mm.
         image: whose slices they are drawn on.
 
     Raises:
-        DrawingError: there are none, some are not closed, two overlap in part, or they lie between slices,
-            on other planes, outside the image, or leave slices out.
+        DrawingError: there are none, some are not closed or cross themselves, two overlap in part, or they
+            lie between slices, on other planes, outside the image, or leave slices out.
     """
     mask = np.zeros(image.GetSize()[::-1], bool)
     to_index = np.linalg.inv(np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing())
@@ -180,6 +181,11 @@ def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray
         if corners in others:
             continue
         area = filled(index[:, :2], mask.shape[1:])
+        if any(np.array_equal(area, other) for other in others.values()):
+            continue
+        enclosed = filled(index[:, :2], mask.shape[1:], wound=True)
+        if (enclosed & ~area).sum() > max(1, _CROSSED * enclosed.sum()):
+            raise DrawingError(f"a contour crosses itself on slice {number + 1}")
         for other in others.values():
             if 0 < (area & other).sum() < min(area.sum(), other.sum()):
                 raise DrawingError(f"two of its contours overlap in part on slice {number + 1}")
@@ -194,12 +200,13 @@ def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray
     return mask
 
 
-def filled(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def filled(polygon: np.ndarray, shape: tuple[int, ...], *, wound: bool = False) -> np.ndarray:
     """The pixels whose centres lie within a polygon, by the even-odd rule.
 
     Args:
         polygon: (N, 2), column and row of its corners; pixel centres are whole numbers.
         shape: rows and columns of the result.
+        wound: those, too, that it runs around twice in one direction (nonzero winding).
 
     Example:
         >>> filled(np.array([[0.5, 0.5], [2.5, 0.5], [2.5, 1.5], [0.5, 1.5]]), (3, 4)).astype(int).tolist()
@@ -211,8 +218,10 @@ def filled(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     for row in range(max(0, math.ceil(y0.min())), min(rows - 1, math.floor(y0.max())) + 1):
         crossed = (y0 <= row) != (y1 <= row)
         x = x0[crossed] + (row - y0[crossed]) / (y1 - y0)[crossed] * (x1 - x0)[crossed]
-        np.add.at(toggles[row], np.clip(np.ceil(x), 0, columns).astype(int), 1)
-    return toggles.cumsum(axis=1)[:, :-1] % 2 == 1
+        steps = np.where((y1 > y0)[crossed], 1, -1) if wound else 1
+        np.add.at(toggles[row], np.clip(np.ceil(x), 0, columns).astype(int), steps)
+    times = toggles.cumsum(axis=1)[:, :-1]
+    return times != 0 if wound else times % 2 == 1
 
 
 def _segments(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[Region]:

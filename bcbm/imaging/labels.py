@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from bcbm.cohort.cells import READERS, OddCell, identifier, number
-from bcbm.cohort.exclusions import marks
+from bcbm.cohort.exclusions import marking_remarks, marks
 from bcbm.cohort.formats.manifest_rows import unread_acquisition
 from bcbm.cohort.formats.tables import read_rows
 from bcbm.cohort.label_findings import from_elsewhere, of_primaries
@@ -186,7 +186,7 @@ def _unread(table: pd.DataFrame, columns: Mapping[str, str]) -> list[tuple[str, 
     headings, absent = [str(heading) for heading in table.columns], []
     remarks = [
         (NAME, f"its column '{name}' is not read: name whom it leaves out in a table, cohort.exclude=FILE")
-        for name in marks(table)
+        for name in (*marks(table), *marking_remarks(table))
     ]
     for receptor in RECEPTORS:
         own = [name for name in headings if receptor in (receptor_of(name), version_of(name))]

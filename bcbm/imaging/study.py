@@ -26,8 +26,9 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.words import counted
 
-VERSION = 6  # counts up whenever what is made of a study changes
+VERSION = 7  # counts up whenever what is made of a study changes
 RECORD = "study.json"
+HOLLOW = 0.1  # part of what a lesion encloses, from which on its holes are said
 LOSSY = "was compressed with loss once (LossyImageCompression): its texture is not what was scanned"
 BrainMethod = Literal["deepbet", "mask", "none"]
 _MAKERS = ("GE", "Siemens", "Philips", "Canon", "Toshiba", "Hitachi", "United Imaging", "Fujifilm")
@@ -148,10 +149,21 @@ def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Regi
         if again := [mask for mask in masks if 2 * (mask & before).sum() > mask.sum()]:
             text = f"drawing {number}: {counted(len(again), 'region')} over lesions of another drawing"
             record["doubts"].append(f"{text}; keep the one that counts, the older may stand for both")
+        if hollow := sum(_holes(mask) >= HOLLOW for mask in masks):
+            text = f"drawing {number}: holes in {counted(hollow, 'lesion')}, which contours within others cut"
+            record["doubts"].append(f"{text}; if two are versions of one outline, keep one")
         for mask in masks:
             before |= mask
         regions += drawn
     return regions
+
+
+def _holes(mask: np.ndarray) -> float:
+    """The part of what a mask (z, y, x) encloses, slice by slice, that is not of it."""
+    from scipy.ndimage import binary_fill_holes
+
+    enclosed = sum(int(binary_fill_holes(area).sum()) for area in mask if area.any())
+    return 1 - float(mask.sum()) / enclosed
 
 
 def _brain_mask(plan: Plan, image: sitk.Image, regions: list[Region]) -> sitk.Image | None:

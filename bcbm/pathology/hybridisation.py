@@ -8,12 +8,14 @@ Pathol Lab Med 147:993, 2023). A ratio without copies counts by itself, as in th
 
 import re
 from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
 from bcbm.pathology.statuses import BOUND, NAMES, NUMBER, heading_letters, is_sign, plain
 
 RATIO, FEW, MANY = 2.0, 4.0, 6.0  # HER2 to CEP17; copies of HER2 a cell
 LARGEST = 100.0  # ratio or number of copies that is believed
+USUAL = 10.0  # which half of the ratios, or numbers of copies, of a column do not reach
 _METHOD = r"\b(?:[fcsd]|dd)?ish\b"
 _AMPLIFIED = r"(?:(?:not|non|no|un|nicht|keine)[- ]?)?amp(?:lif\w*)?\b"
 _OPEN = (
@@ -129,6 +131,9 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
     numbers = {plain(cell) for cell in cells if _PLAIN_NUMBER.fullmatch(plain(cell))}
     signs = kind == "result" and numbers <= {"0", "1"}
     codes = kind == "result" and numbers == {"1", "2"}  # of amplified and not, whichever is which
+    whole = [float(words) for words in map(plain, cells) if words.isdecimal()]
+    pointless = kind != "result" and len(numbers) > 2 and {*map(str.isdecimal, numbers)} == {True}
+    pointless = pointless and median(whole) >= USUAL
 
     def text(cell: str) -> str:
         words = plain(cell)
@@ -136,8 +141,8 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
             return cell
         if _PLAIN_NUMBER.fullmatch(words) and not signs:
             number = f"{words}.0" if words in ("0", "1") else words  # a number, and no sign
-            if codes:
-                return f"ISH code {words}"
+            if codes or pointless:
+                return f"ISH {'code' if codes else f'{kind} without a decimal point'} {words}"
             return f"ISH {number}" if kind == "result" else f"ISH {kind} {number}"
         return f"ISH {_TRUTHS.get(words, cell)}"
 

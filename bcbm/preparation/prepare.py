@@ -28,6 +28,7 @@ from bcbm.cohort.patient_labels import contradicted, converted, permute_labels
 from bcbm.cohort.splits import Split
 from bcbm.cohort.table import exclude, flow, link_near, portable, require_modalities, settle
 from bcbm.cohort.targets import known_targets
+from bcbm.config.checks import misspelt
 from bcbm.config.schema import Config
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.appearance import APPEARANCE, measure_appearance
@@ -336,8 +337,11 @@ def _radiomics(config: Config, cohort: SurveyedCohort, console: Console) -> pd.D
     if not cohort.extract:
         if not complete:
             missing = [name for name in FEATURES if name not in workbook.columns]
-            remedy = "use the workbook of the download, or features.radiomics=extract"
-            raise InputError(Problem("radiomics workbook", f"no column {', '.join(missing)}", remedy))
+            near = list(misspelt(map(str, workbook.columns), FEATURES))
+            found = f"no column {listed(missing, EMPTY_NAMED)}"
+            found += f"; there is {listed(near, EMPTY_NAMED)}" if near else ""
+            remedy = "correct the headings, or set features.radiomics=extract, which measures them here"
+            raise InputError(Problem("table of radiomics", found, remedy))
         published = workbook[list(FEATURES)].assign(library="workbook")
         if empty := [name for name in FEATURES if published[name].isna().all()]:
             text, remedy = (

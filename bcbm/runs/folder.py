@@ -19,7 +19,7 @@ from bcbm.runs.owner import sole_owner
 from bcbm.runs.predictions import read_predictions
 from bcbm.runs.tables import RUN, write_table, write_with_sum
 from bcbm.statistics.results import Results
-from bcbm.system.files import strict_json, write_whole
+from bcbm.system.files import read_json, strict_json, write_whole
 from bcbm.system.processes import FIRST_RANK, rank, rank_variables
 from bcbm.system.version import __version__
 from bcbm.system.words import listed
@@ -76,7 +76,7 @@ class RunFolder:
         opening = Path(config.run.folder or home)
         with sole_owner({f"opening a run in {opening}": opening / ".opening.owner"}, PATIENCE):
             if (path := _existing(config, home, identity)) is not None:
-                return cls(path)
+                return cls(path)._cited(citation)
             now = datetime.now().strftime(NAME)
             path = Path(config.run.folder) if config.run.folder else home / now
             while not config.run.folder and path.exists():
@@ -90,6 +90,14 @@ class RunFolder:
             folder.write(LOCK, lock_file())
             folder.write("environment.json", json.dumps(surroundings, indent=1))
             return folder
+
+    def _cited(self, citation: str) -> "RunFolder":
+        """The same folder, its environment with the citation as it is stated now."""
+        path = self.path / "environment.json"
+        surroundings = read_json(path, "put it back, or choose another run.folder")
+        if surroundings.get("citation") != citation:
+            self.write(path.name, json.dumps(surroundings | {"citation": citation}, indent=1))
+        return self
 
     @property
     def identity(self) -> str:

@@ -66,6 +66,9 @@ def read_tables(folder: Path, targets: Sequence[str], owner: Owner = "patient") 
         found = f"lacks folds {missing} of {len(check.split.folds)}"
         check.problems.append(Problem(str(folder), found, "run the same fit command again, without fold="))
     tables, lesions = check.tables(numbers), check.table(place)
+    beside = [folder / "permutations.parquet", *(check.path(k).with_name("seeds.parquet") for k in numbers)]
+    for path in filter(Path.is_file, beside):
+        check.table(path)
     if lesions is not None:
         bad = lesion_problems(place, lesions, check.split, targets, owner)
         check.problems += bad

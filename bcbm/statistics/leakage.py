@@ -1,5 +1,7 @@
 """What a split that does not keep patients whole gives away, measured on tables of lesion features."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,6 +17,8 @@ from bcbm.statistics.results import SplitBlock
 
 SIGMAS = 3  # spreads of random labels above 0.5 from which ids, scanner or burden tell a target
 ALONE = {"ids": "numbers of ids", "acquisition": "scanner and year", "burden": "number and size of lesions"}
+# What decides which lesions enter, and with which labels, besides the content of the cohort.
+ENTERING = {"cohort": ("policy", "parts", "label_value"), "task": ("random_labels",)}
 RANDOM = "random"  # what labels that are drawn are called beside the targets
 CLEAN = (
     "Nothing else: no copies in two patients, and no column, id, scanner or burden that tells a target alone"
@@ -173,22 +177,39 @@ def checked_tables(modalities: Sequence[str]) -> list[str]:
     return [name for name in modalities if name != "image"] or ["radiomics", "position"]
 
 
-def check_name(modalities: Sequence[str], targets: Sequence[str], unit: str) -> str:
-    """The folder of a leak check: what it has read, the labels, and how the experiment splits."""
-    return "_".join(["+".join(sorted(checked_tables(modalities))), "+".join(sorted(targets)), unit])
+def check_name(settings: Mapping[str, Any]) -> str:
+    """The folder of a leak check: what it has read, the labels, how the experiment splits, and a sum of what
+    else decides which lesions enter, and with which labels.
+
+    Args:
+        settings: of the experiment, by section.
+    """
+    tables, targets, end = _checked(settings)
+    return "_".join([tables, "+".join(sorted(targets)), end])
 
 
-def fitting_check(home: Path, modalities: Sequence[str], targets: Sequence[str], unit: str) -> Path | None:
+def _checked(settings: Mapping[str, Any]) -> tuple[str, list[str], str]:
+    """The tables, the targets, and the end of the name of an experiment's leak check."""
+    names = [(section, key) for section, keys in ENTERING.items() for key in keys]
+    chosen = {f"{section}.{key}": settings.get(section, {}).get(key) for section, key in names}
+    total = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+    task = settings["task"]
+    tables = "+".join(sorted(checked_tables(task["modalities"])))
+    return tables, list(task["targets"]), f"{settings['split']['unit']}_{total}"
+
+
+def fitting_check(home: Path, settings: Mapping[str, Any]) -> Path | None:
     """The leak check of a cohort that has read the same as an experiment, with its targets at least.
 
     Args:
         home: folder of all checks of the cohort.
-        modalities: of the experiment, as its targets and the unit of its split are.
+        settings: of the experiment, by section.
 
     Returns:
         Its `leakcheck.json`; the one of fewest targets where there are several.
     """
-    start, end = f"{'+'.join(sorted(checked_tables(modalities)))}_", f"_{unit}"
+    tables, targets, unit = _checked(settings)
+    start, end = f"{tables}_", f"_{unit}"
     labels = {
         path: path.parent.name.removeprefix(start).removesuffix(end).split("+")
         for path in home.glob(f"{start}*{end}/leakcheck.json")

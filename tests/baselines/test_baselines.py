@@ -32,11 +32,13 @@ from bcbm.cohort.targets import TARGETS as RECEPTORS
 from bcbm.config.compose import compose
 from bcbm.config.schema import Config
 from bcbm.config.schema.training import Baseline, Task
+from bcbm.crossvalidation.results import evaluate
 from bcbm.errors import ConfigError, InputError
 from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.chosen_columns import chosen_columns
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.tables import write_table
 from bcbm.statistics.metrics import auroc
 from bcbm.statistics.recalibration import Calibrator
 
@@ -449,3 +451,10 @@ def test_the_command_reports_what_the_permutation_is_held_against(lesions, table
     for target, block in results["receptors"].items():
         assert block["patient"]["auroc"] == pytest.approx(expected[target])
         assert block["patient"]["pipeline_p"] in (0.25, 0.5, 0.75, 1.0)
+    permuted = folder / "permutations.parquet"
+    write_table(permuted, pd.read_parquet(permuted), "another")
+    with pytest.raises(InputError, match=r"permutations\.parquet.* is of run another"):
+        evaluate(RunFolder(folder), QUIET)
+    permuted.unlink()
+    with pytest.raises(InputError, match=r"permutations\.parquet.* is not there"):
+        evaluate(RunFolder(folder), QUIET)

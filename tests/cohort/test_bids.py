@@ -121,6 +121,14 @@ def test_a_sidecar_of_all_images_says_what_their_own_do_not(tmp_path):
     assert studies["field_strength"].tolist() == ["", "1.5", "1.5"] and studies["te"].tolist() == ["3"] * 3
 
 
+def test_values_of_sidecars_that_cannot_be_are_said_of_them_and_not_of_the_table(tmp_path):
+    root = dataset(tmp_path / "bids")
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    (root / "T1w.json").write_text('{"MagneticFieldStrength": 30000}')
+    cells = read_bids(root).odd_cells
+    assert cells and all("sidecars" in cell.table for cell in cells)
+
+
 def test_what_tables_say_of_sessions_without_a_folder_is_not_read_and_said(tmp_path):
     root = dataset(tmp_path / "bids")
     image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")

@@ -93,6 +93,16 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
     assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
 
 
+@pytest.mark.parametrize("heading", ["HER2 FISH ratio", "HER2 copies"])
+def test_ratios_that_have_all_lost_their_point_are_not_read(heading):
+    labels, problems, _ = read({"HER2": ["2+"] * 4, heading: ["12", "23", "", "62"]})
+    assert labels["HER2"].isna().all()
+    assert [problem.where.split(", ")[1] for problem in problems[:3]] == ["row 2", "row 3", "row 5"]
+    assert all("without a decimal point" in problem.found for problem in problems[:3])
+    labels, problems, _ = read({"HER2": ["2+"] * 4, heading: ["1", "2", "12", "6.2"]})
+    assert values(labels, "HER2")[2] == 1 and "decimal point" not in str(problems)
+
+
 @pytest.mark.parametrize(
     ("heading", "cells", "odd"),
     [

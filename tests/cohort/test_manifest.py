@@ -275,7 +275,7 @@ def test_an_image_and_a_mask_in_two_folders_are_said_where_others_lie_in_one(tmp
         (sound[1][0], sound[0][1]),
         (sound[0][0], sound[1][1]),
         *sound[2:],
-        *[("s8/t1.nii", "s8/m.nii")] * 2,
+        *[("A/s8/t1.nii", "A/s8/m.nii")] * 2,
     ]
     (line,) = said(*exchanged)
     assert all(fact in line for fact in ("2 rows", "two folders", "row 2: A/s1/t1.nii, A/s0/m.nii"))

@@ -366,6 +366,12 @@ def test_radiotherapy_is_no_side(name, side):
     assert read_name(name).hemisphere == side
 
 
+@pytest.mark.parametrize("name", ["post-RT frontal", "post_rt_occipital"])
+def test_after_radiotherapy_or_behind_on_the_right_is_asked(name):
+    assert read_name(name).confidence <= 0.5
+    assert read_name(name.replace("RT", "right").replace("rt", "right")).confidence == 1.0
+
+
 @pytest.mark.parametrize(
     ("name", "category"),
     [

@@ -16,7 +16,7 @@ from bcbm.cohort.labels import read_labels
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import COLORS, GRADED, TAKEN, TARGETS, Target, colors, in_order, known_targets
-from bcbm.config.compose import compose, load
+from bcbm.config.compose import compose, load, plain
 from bcbm.config.schema.training import Model
 from bcbm.errors import ConfigError, InputError
 from bcbm.model.network import LesionNetwork
@@ -75,6 +75,15 @@ def test_a_cell_is_read_by_comparison(cell, label):
 def test_every_comparison_counts_its_bound_as_it_is_written(rule, least, most):
     read = target(column="c", positive=rule)
     assert (read.label("10"), read.label(9)) == (least, most)
+
+
+@pytest.mark.parametrize("heading", ["Ki-67", "KI67 (%)", "MIB-1", "Anteil in Prozent"])
+def test_a_share_of_more_than_all_is_a_point_that_was_lost(heading):
+    read = target(column=heading, positive=">= 20")
+    assert read.label("100") == 1
+    with pytest.raises(ValueError, match="205"):
+        read.label("205")
+    assert target(column="CA 15-3", positive=">= 20").label("205") == 1
 
 
 @pytest.mark.parametrize("cell", ["<1 %", "10-20", "high", "20,5", "+"])
@@ -334,10 +343,13 @@ def test_audit_and_leak_check_go_over_the_targets_of_the_cohort(clinical_cohort,
     fit(tmp_path, *words, f"task.targets=[{','.join(BOTH)}]", verb="leakcheck")
     (check,) = runs.rglob("leakcheck.json")
     assert set(json.loads(check.read_text())["aurocs"]["patient"]) == {"random", *BOTH}
-    home, tables = check.parent.parent, ["radiomics", "position"]
-    assert fitting_check(home, tables, [BOTH[1]], "patient") == check
-    assert fitting_check(home, tables, ["ER"], "patient") is None
-    assert fitting_check(home, ["position"], [BOTH[1]], "patient") is None
+
+    def fitting(modalities, target):
+        settings = plain(compose([f"task.modalities=[{modalities}]", LEVELS, f"task.targets=[{target}]"]))
+        return fitting_check(check.parent.parent, settings)
+
+    assert fitting("radiomics,position", BOTH[1]) == check
+    assert fitting("radiomics,position", "ER") is None and fitting("position", BOTH[1]) is None
 
 
 def test_a_cell_that_excel_shows_in_per_cent_counts_as_shown(clinical_cohort, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from repository import HOME
 
-from bcbm.config.checks import settings
+from bcbm.config.checks import nearest, settings
 from bcbm.config.compose import (
     HARDWARE,
     candidates,
@@ -19,6 +19,7 @@ from bcbm.config.compose import (
 )
 from bcbm.config.schema import Config
 from bcbm.errors import ConfigError
+from bcbm.system.words import listed
 
 PLACE = HOME / "experiments"
 EXPERIMENTS = sorted(path.relative_to(PLACE).with_suffix("").as_posix() for path in PLACE.rglob("*.yaml"))
@@ -189,6 +190,11 @@ def test_a_download_that_is_not_set_is_asked_for_and_never_replaced_by_the_embed
 
 def test_the_embedded_cohort_can_be_chosen_over_a_download():
     assert compose(["experiment=tcia_tabular", "cohort=synthetic"]).cohort.root is None
+
+
+def test_of_many_words_of_which_none_is_near_some_are_named():
+    ids = [f"MR{number}-1" for number in range(1000, 1040)]
+    assert nearest("7", ids, listed(ids, 2)) == "known: MR1000-1, MR1001-1 and 38 more"
 
 
 def test_a_missing_file_names_the_nearest():

@@ -1,5 +1,6 @@
 """A run that is ended, however and whenever, goes on and ends where an undisturbed one does."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -221,6 +222,15 @@ def test_ranks_started_at_once_share_the_folder_that_the_first_one_makes(tmp_pat
     first = RunFolder.open(config, "cohort", "{}", "hash")
     monkeypatch.setenv("RANK", "1")
     assert RunFolder.open(config, "cohort", "{}", "hash").path == first.path and PATIENCE > 60
+
+
+def test_a_run_that_goes_on_is_cited_as_its_cohort_is_by_then(tmp_path):
+    config = compose([f"run.root={tmp_path}"])
+    first = RunFolder.open(config, "cohort", "{}", "hash", citation="of 2025")
+    before = json.loads((first.path / "environment.json").read_text())
+    again = RunFolder.open(config, "cohort", "{}", "hash", citation="of 2026")
+    after = json.loads((again.path / "environment.json").read_text())
+    assert again.path == first.path and after == before | {"citation": "of 2026"} != before
 
 
 def test_ranks_that_lightning_starts_take_the_folder_that_is_named_to_them(tmp_path, monkeypatch):

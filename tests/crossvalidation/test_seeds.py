@@ -21,6 +21,7 @@ from bcbm.preparation.fold_job import FoldJob
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
+from bcbm.runs.tables import write_table
 
 KEY = ["lesion_id", "repeat", "target"]
 
@@ -155,6 +156,16 @@ def test_seeds_of_another_fold_are_refused(networks, tmp_path):
             evaluate(networks, Console(quiet=True))
     finally:
         path.write_bytes(own)
+
+
+def test_seeds_of_another_run_are_refused(networks):
+    path, seeds = networks.fold(1) / "seeds.parquet", networks.seeds(1)
+    try:
+        write_table(path, seeds, "another")
+        with pytest.raises(InputError, match=r"fold=1.*seeds\.parquet.* is of run another"):
+            evaluate(networks, Console(quiet=True))
+    finally:
+        networks.write("fold=1/seeds.parquet", seeds)
 
 
 def test_explanations_are_those_of_the_mean_of_the_seeds(networks, monkeypatch):

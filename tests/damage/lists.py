@@ -96,6 +96,49 @@ def _(root: Path) -> list[str]:
     return _own(folder, table)
 
 
+@kind(
+    "a mask in the folder of an id that no row bears",
+    *("manifest.csv", "mask of 1 row", "row 2", "BCBM-RadioGenomics-150-0"),
+    end=SAID,
+    lost=4,
+)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    masks = [f"{patient}/mask.nii.gz" for patient in ("BCBM-RadioGenomics-150-0", *table["patient"][1:])]
+    for mask in masks:
+        (folder / mask).parent.mkdir()
+        (folder / mask).touch()
+    return _own(folder, table.assign(mask=masks))
+
+
+@kind("an image that is named as its own mask", "manifest.csv", "row 2", "image and mask", end=SAID, lost=4)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    volumes = [f"{FIRST}.nii.gz", *[""] * (PATIENTS - 1)]
+    return _own(folder, table.assign(image=volumes, mask=volumes))
+
+
+@kind("files under headings that nothing reads", "'Maske'", "8 rows", "call it image, mask", end=SAID, lost=4)
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    return _own(folder, table.assign(Maske=[f"{name}.nii.gz" for name in table["patient"]]))
+
+
+@kind("two rows of headings", "manifest.csv", "row 2", "ER, PR and HER2", "one row of headings")
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    heads = table.columns.where(~table.columns.isin(["ER", "PR", "HER2"]), "").tolist()
+    lower = pd.DataFrame([["", *[""] * (len(heads) - 4), "ER", "PR", "HER2"]], columns=table.columns)
+    table = pd.concat([lower, table]).set_axis([*heads[:-3], "Receptors", "b", "c"], axis=1)
+    return _own(folder, table)
+
+
+@kind("a misspelt feature", "table of radiomics", "original_shape_Sphericity", "original_shape_Sphericty")
+def _(root: Path) -> list[str]:
+    folder, table = _manifest(root)
+    return _own(folder, table.rename(columns={"original_shape_Sphericity": "original_shape_Sphericty"}))
+
+
 @kind("a patient of whose id a spreadsheet has made a date", "manifest.xlsx", "row 2", "date")
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)

@@ -88,6 +88,24 @@ def _(root: Path) -> None:
     book.save(root / CLINICAL)
 
 
+@kind("corrections on a sheet of their own", CLINICAL, "sheet corrections", "is not read", end=SAID)
+def _(root: Path) -> None:
+    rows = pd.read_excel(root / CLINICAL, sheet_name=CLINICAL_WORKBOOK[1])
+    with pd.ExcelWriter(root / CLINICAL, mode="a") as book:
+        rows.head(2).to_excel(book, sheet_name="corrections", index=False)
+
+
+@kind("a remark that leaves a study out", CLINICAL, "'Remarks'", "'excluded' of 1 study", end=SAID)
+def _(root: Path) -> None:
+    remarks = ["to be excluded: poor image", *["seen twice"] * (PATIENTS - 1)]
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(Remarks=remarks))
+
+
+@kind("a heading of the clinical workbook with its unit", "'Age (years)'", "call it Age", end=SAID)
+def _(root: Path) -> None:
+    edit(root, CLINICAL_WORKBOOK, lambda table: table.rename(columns={"Age": "Age (years)"}))
+
+
 @kind("a column that is hidden", CLINICAL, "column ER", "hidden column", end=SAID)
 def _(root: Path) -> None:
     book = load_workbook(root / CLINICAL)
@@ -211,7 +229,7 @@ def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(**{"PR ": "+"}))
 
 
-@kind("a workbook that lacks a feature", "radiomics workbook", FEATURE)
+@kind("a workbook that lacks a feature", "table of radiomics", FEATURE)
 def _(root: Path) -> None:
     edit(root, RADIOMICS_WORKBOOK, lambda table: table.drop(columns=FEATURE))
 

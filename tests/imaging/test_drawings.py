@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from copy import deepcopy
 from importlib.util import find_spec
 
 import numpy as np
@@ -103,6 +104,10 @@ REFUSED = {
     "open": (lambda grid: [contour(ring(3, (9, 9)), grid, 4, "OPEN_PLANAR")], "not closed"),
     "none": (lambda grid: [], "no contour"),
     "tiny": (lambda grid: [contour(ring(0.2, (9.5, 9.5)), grid, 4)], "no voxel"),
+    "crossed": (
+        lambda grid: [contour(ring(4, (12, 12), 5)[[0, 2, 4, 1, 3]], grid, z) for z in (4, 5)],
+        "crosses itself on slice 5",
+    ),
     "every second": (lambda grid: [contour(ring(3, (9, 9)), grid, z) for z in (2, 4, 6)], "2 slices apart"),
 }
 
@@ -123,6 +128,12 @@ def test_a_contour_that_is_written_twice_counts_once(tmp_path):
     mask = LESIONS["GTV_Lt_frontal"] & ~ball((12, 12, 6), 2.2)
     contours = mask_contours(mask, affine_of(AXIAL))
     write_structures(tmp_path / "rt.dcm", {"GTV": [*contours, *contours[:3]]}, images)
+    (region,), _ = drawn(tmp_path)
+    assert np.array_equal(region.mask, mask)
+    first, finer = np.reshape(contours[0].ContourData, (-1, 3)).astype(float), deepcopy(contours[0])
+    corners = np.stack([first, (first + np.roll(first, -1, 0)) / 2], 1)  # the same outline, twice the points
+    finer.ContourData = [f"{value:.6f}" for value in corners.ravel()]
+    write_structures(tmp_path / "rt.dcm", {"GTV": [*contours, finer]}, images)
     (region,), _ = drawn(tmp_path)
     assert np.array_equal(region.mask, mask)
 

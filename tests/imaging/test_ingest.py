@@ -547,7 +547,7 @@ def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
             source / str(number), head() + 100, grid, patient=f"M{number}", study=generate_uid()
         )
         masks = {"Brain": inside} if number == 1 else {}
-        masks["GTV"] = ball((10, 12, 6), 3.0)
+        masks["GTV"] = ball((10, 12, 6), 3.0) & ~ball((10, 12, 6), 2.0)
         regions = {name: mask_contours(mask, grid) for name, mask in masks.items()}
         write_structures(source / str(number) / "rt.dcm", regions, images)
     text = run(source, tmp_path / "out", "ingest.brain=mask")
@@ -560,6 +560,7 @@ def test_a_drawn_brain_is_cut_out_and_a_study_without_one_says_so(tmp_path):
     run(source, tmp_path / "out", "ingest.brain=mask")
     assert (tmp_path / "out" / "ingest.html").read_text() == page
     assert re.search(r"the brain has \d+ ml", text), "a ball is no brain"
+    assert "holes in 1 lesion" in text
 
 
 def test_dask_workers_make_the_same_cohort(export, tmp_path):

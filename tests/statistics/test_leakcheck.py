@@ -13,11 +13,12 @@ import bcbm.baselines.leakcheck
 import bcbm.leakcheck
 from bcbm.baselines.leak import split_aurocs
 from bcbm.cohort.splits import joint_folds, stratified_folds
-from bcbm.config.compose import compose
+from bcbm.config.compose import compose, plain
 from bcbm.crossvalidation.results import page
 from bcbm.preparation.prepare import prepare
 from bcbm.runs.folder import RunFolder
 from bcbm.statistics.leakage import (
+    check_name,
     copies,
     fitting_check,
     nearest_pairs,
@@ -259,7 +260,8 @@ def test_the_command_checks_an_experiment_with_images_by_its_tables(table_cohort
     assert process.returncode == 0, process.stderr
     assert "reads radiomics+position of the lesions that enter; no image" in process.stdout
     (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
-    folder = cohort / "position+radiomics_ER+HER2+PR_patient"
+    folder = cohort / check_name(plain(compose([])))
+    assert folder.name.startswith("position+radiomics_ER+HER2+PR_patient_")
     assert {path.name for path in folder.iterdir()} == {"leakcheck.json", "leakcheck.png"}
     content = json.loads((folder / "leakcheck.json").read_text())
     assert [folder] == list(cohort.iterdir()) and content["cohort"] == cohort.name
@@ -296,33 +298,38 @@ def test_an_experiment_that_does_not_keep_patients_whole_is_leaky_and_a_check_ov
         "split.unit=patient",
         "task.modalities=[position]",
         "task.targets=[ER]",
+        "task.random_labels=1",
+        "cohort.policy=largest",
     ):
         console = Console(record=True, width=200)
         assert bcbm.leakcheck.leakcheck(compose([*words, more]), console) == 0
         screens[more] = console.export_text()
     (cohort,) = (tmp_path / "runs" / "leakcheck").iterdir()
     checks = {path.parent.name: json.loads(path.read_text()) for path in cohort.glob("*/leakcheck.json")}
-    tables = "position+radiomics"
-    assert set(checks) == {
-        f"{tables}_ER+HER2+PR_lesion",
-        f"{tables}_ER+HER2+PR_patient",
-        "position_ER+HER2+PR_patient",
-        f"{tables}_ER_patient",
-    }
-    leaky = checks[f"{tables}_ER+HER2+PR_lesion"]
+    names = {more: check_name(plain(compose([*words, more]))) for more in screens}
+    assert set(checks) == set(names.values()) and len(checks) == len(screens)
+    entering = {more: checks[name]["entering"] for more, name in names.items()}
+    assert entering["cohort.policy=largest"]["lesions"] < entering["split.unit=patient"]["lesions"]
+    assert "RANDOM LABELS" in screens.pop("task.random_labels=1") and "RANDOM LABELS" not in str(screens)
+    leaky = checks[names["split.unit=lesion"]]
     assert leaky["leak"] and leaky["own_split"]["patients_on_both_sides"] > 40
     assert leaky["verdict"].startswith("LEAKY") and "split by lesion" in leaky["verdict"]
     assert leaky["verdict"] in screens["split.unit=lesion"]
-    assert "LEAKY" not in checks[f"{tables}_ER+HER2+PR_patient"]["verdict"]
+    assert "LEAKY" not in checks[names["split.unit=patient"]]["verdict"]
 
-    def chosen(modalities, targets, unit):
-        path = fitting_check(cohort, modalities, targets, unit)
+    def chosen(modalities, targets, *more):
+        settings = compose([f"task.modalities=[{modalities}]", f"task.targets=[{targets}]", *more])
+        path = fitting_check(cohort, plain(settings))
         return path and path.parent.name
 
-    assert chosen(["image", "radiomics", "position"], ["ER"], "patient") == f"{tables}_ER_patient"
-    assert chosen(["image"], ["PR", "ER"], "patient") == f"{tables}_ER+HER2+PR_patient"
-    assert chosen(["position"], ["ER", "PR", "HER2"], "patient") == "position_ER+HER2+PR_patient"
-    assert chosen(["position"], ["ER"], "study") is None and chosen(["clinical"], ["ER"], "patient") is None
+    assert chosen("image,radiomics,position", "ER") == names["task.targets=[ER]"]
+    assert chosen("image", "PR,ER") == names["split.unit=patient"]
+    assert chosen("position", "ER,PR,HER2") == names["task.modalities=[position]"]
+    assert chosen("position", "ER", "split.unit=study") is None
+    assert chosen("clinical", "ER", "model.kind=logistic_l2") is None
+    assert chosen("image", "PR", "cohort.policy=largest") == names["cohort.policy=largest"]
+    assert chosen("image", "PR", "task.random_labels=1") == names["task.random_labels=1"]
+    assert chosen("image", "PR", "cohort.parts=largest") is None
 
 
 def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
@@ -330,14 +337,15 @@ def test_a_report_shows_the_check_that_fits_its_run_and_no_other(tmp_path):
     folder = RunFolder(write_run(tmp_path / "run", *words))
     cell = {"lesion": {"mean": 0.7, "spread": 0.0}, "patient": {"mean": 0.5, "spread": 0.0}}
     cohort = json.loads((folder.path / "environment.json").read_text())["cohort"]
-    for name in ("position+radiomics_ER+HER2+PR_patient", "position_ER+HER2+PR_patient"):
+    for tables in ("radiomics,position", "position"):
+        name = check_name(plain(compose([f"task.modalities=[{tables}]"])))
         content = {"aurocs": {unit: {"random": cell} for unit in ("lesion", "study", "patient")}}
-        content |= {"verdict": f"THE ONE OF {name}", "modalities": ["position"]}
+        content |= {"verdict": f"THE ONE OF {tables}", "modalities": ["position"]}
         content |= {"entering": {"lesions": 9, "patients": 3}}
         assert "THE ONE OF" not in page(folder).read_text()
         (tmp_path / "leakcheck" / cohort / name).mkdir(parents=True)
         (tmp_path / "leakcheck" / cohort / name / "leakcheck.json").write_text(json.dumps(content))
-    assert "THE ONE OF position_ER+HER2+PR_patient" in page(folder).read_text()
+    assert "THE ONE OF position" in page(folder).read_text()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.sidecars import (
     PARTICIPANTS,
+    SIDECARS,
     Meaning,
     column_meanings,
     described,
@@ -354,14 +355,13 @@ def _studies(
     sidecars = [described(images.get(study), above.get(study, ()), study, problems) for study in studies]
     problems += disagreements(cells.set_axis(studies), dict(zip(studies, sidecars, strict=True)))
     for name, read in READERS.items():
-        column = cells[name] if name in cells else pd.Series("", index=cells.index)
-        column = pd.Series(
-            [cell or sidecar.get(name, "") for cell, sidecar in zip(column, sidecars, strict=True)],
-            index=cells.index + 2,
-            name=name,
-            dtype=object,
-        )
-        frame[name] = read_texts(column, read, PARTICIPANTS, odd)
+        own = cells[name] if name in cells else pd.Series("", index=cells.index)
+        beside = ["" if cell else item.get(name, "") for cell, item in zip(own, sidecars, strict=True)]
+        columns = [
+            read_texts(pd.Series(list(texts), cells.index + 2, object, name), read, table, odd)
+            for table, texts in ((PARTICIPANTS, own), (SIDECARS, beside))
+        ]
+        frame[name] = [first or second for first, second in zip(*columns, strict=True)]
     others = [name for name in cells if not used(str(name)) and name not in labels]
     return frame.join(labels).join(cells[others].astype(str))
 

@@ -25,10 +25,13 @@ from bcbm.cohort.formats.description import citation_in
 from bcbm.cohort.formats.manifest_rows import (
     lying_apart,
     misplaced,
+    of_nobody,
+    one_file,
     other_images,
     require_ids,
     several_lesions,
     unread_acquisition,
+    unread_files,
 )
 from bcbm.cohort.formats.sequences import stem_of
 from bcbm.cohort.formats.tables import SUFFIXES, column_texts, other_versions, read_rows, row_twice
@@ -37,6 +40,7 @@ from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.system.content import file_key
+from bcbm.system.words import listed
 
 NAMES = tuple(f"manifest{suffix}" for suffix in SUFFIXES)
 COLUMNS = ("patient", "study", "image", "mask", "label_value", "name")
@@ -44,6 +48,7 @@ NOBODY = (  # no id of a patient, but a missing one, or of a row of totals or of
     *("", "nan", "<na>", "na", "n/a", "none", "null", "unknown", "-", "?", "."),
     *("total", "sum", "mean", "average", "median", "sd", "gesamt", "summe", "mittelwert", "patient"),
 )
+HEADS = 3  # rows under the first that may hold headings
 SEQUENCE = "image_"  # how the heading of a further sequence's image begins
 
 
@@ -86,6 +91,7 @@ def read_manifest(
         return heading.casefold() in known or heading.startswith(FEATURE) or labels(heading)
 
     table = read_rows(path, used=used, odd=odd, percentages=labels)
+    _require_headings_first(path, table, known)
     table = _renamed(path, table, known)
     if "patient" not in table or table.empty:
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
@@ -109,10 +115,14 @@ def read_manifest(
     features = _features(table, path.name, odd)
     files = {name: _files(path, name, cells, problems) for name, cells in texts.items() if _is_file(name)}
     problems += misplaced(path.name, patients, {name: texts[name] for name in files})
+    problems += of_nobody(path.name, patients, {name: texts[name] for name in files})
     problems += misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
     problems += other_images(path.name, texts["image"])
     problems += lying_apart(path.name, texts["image"], texts["mask"])
+    problems += one_file(path.name, texts["image"], texts["mask"])
     problems += several_lesions(path.name, table)
+    sequenced = [name for name in map(str, table) if name.startswith(SEQUENCE)]
+    problems += unread_files(path.name, table, [*known.values(), *sequenced])
     problems += unread_acquisition(path.name, map(str, table))
     places = [f"row {row} ({study})" for row, study in studies.items()]
     label_columns = read_labels(table, targets, path.name, places, problems, readings)
@@ -186,6 +196,16 @@ def _renamed(path: Path, table: pd.DataFrame, known: Mapping[str, str]) -> pd.Da
             *(Problem(str(path), f"has several columns for '{name}'", "keep one") for name in twice)
         )
     return table.set_axis(names, axis=1)
+
+
+def _require_headings_first(path: Path, table: pd.DataFrame, known: Mapping[str, str]) -> None:
+    """InputError for headings that stand in a row under the first, as where that groups them."""
+    for row, cells in table.head(HEADS).iterrows():
+        names = [text for cell in cells if (text := str(cell).strip()).casefold() in known]
+        if len(names) > 1:
+            found = f"its row {row} holds the headings {listed(names, HEADS)}"
+            remedy = "leave one row of headings, the first"
+            raise InputError(Problem(str(path), found, remedy))
 
 
 def _is_file(name: str) -> bool:

@@ -13,6 +13,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
 
 APART = 3  # times as many rows have image and mask in one folder where those that have not are said
+_VOLUME = re.compile(r"\.(?:nii(?:\.gz)?|nrrd|mha|mhd)$", re.IGNORECASE)  # how their names end
 FEW = 10  # times as many images say contrast where one that does not is said
 
 
@@ -63,6 +64,22 @@ def misplaced(
             yield Problem(table, found, remedy, "row of another patient")
 
 
+def of_nobody(table: str, patients: pd.Series, texts: Mapping[str, pd.Series]) -> Iterator[Problem]:
+    """One a column of files with paths that bear no patient's id, where those of most rows bear their own."""
+    names = {name.casefold() for name in patients.unique()}
+    for column, cells in texts.items():
+        cells = cells[cells != ""]
+        starts = [_starts(text) & names for text in cells]
+        owners = patients[cells.index].str.casefold()
+        own = sum(name in begins for name, begins in zip(owners, starts, strict=True))
+        odd = cells[[not begins for begins in starts]]
+        if 0 < len(odd) <= own / APART:
+            row = odd.index[0]
+            found = f"{column} of {counted(len(odd), 'row')} bears the id of no patient, those of the others "
+            found += f"that of their own, such as row {row} of {patients[row]}: {odd[row]}"
+            yield Problem(table, found, "look whose it is", "file of nobody by its path")
+
+
 def other_images(table: str, cells: pd.Series) -> Iterator[Problem]:
     """That an image is by its name no post-contrast T1, or in a template's space, or, unlike most, does not
     say contrast."""
@@ -99,12 +116,31 @@ def lying_apart(table: str, images: pd.Series, masks: pd.Series) -> Iterator[Pro
         yield Problem(table, found, remedy, "image and mask apart")
 
 
+def unread_files(table: str, rows: pd.DataFrame, read: Iterable[str]) -> Iterator[Problem]:
+    """Columns beside those that are read whose cells name volumes."""
+    for name in set(map(str, rows)) - {*read, *_numbered(rows)}:
+        if count := int(column_texts(rows, name).str.contains(_VOLUME).sum()):
+            found = f"its column '{name}' names files in {counted(count, 'row')} and is not read"
+            remedy = "call it image, mask or image_<sequence>, if they count"
+            yield Problem(table, found, remedy, "files that are not read")
+
+
+def one_file(table: str, images: pd.Series, masks: pd.Series) -> Iterator[Problem]:
+    """Rows that name one file as the image and as the mask."""
+    if len(odd := masks[(masks != "") & (masks == images)]):
+        found = f"{counted(len(odd), 'row')} name one file as image and mask, such as row {odd.index[0]}: "
+        yield Problem(table, found + odd.iloc[0], "name the mask there", "image as its own mask")
+
+
+def _numbered(rows: pd.DataFrame) -> list[str]:
+    """Columns of a second lesion in a row, or a second image."""
+    form = re.compile(r"(mask|name|image)[\W_]*\d+\W*")
+    return [name for name in map(str, rows) if form.fullmatch(name.casefold())]
+
+
 def several_lesions(table: str, rows: pd.DataFrame) -> Iterator[Problem]:
     """Columns of a second lesion in a row, or a second image, which nothing reads."""
-    numbered = [
-        name for name in map(str, rows) if re.fullmatch(r"(mask|name|image)[\W_]*\d+\W*", name.casefold())
-    ]
-    for name in numbered:
+    for name in _numbered(rows):
         if count := int((column_texts(rows, name) != "").sum()):
             found = f"its column '{name}' is not read, and is filled in {counted(count, 'row')}"
             yield Problem(table, found, "write a row a lesion, with its mask", "several lesions in a row")
@@ -116,12 +152,20 @@ def _starts(text: str) -> set[str]:
     return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
 
 
-def unread_acquisition(table: str, headings: Iterable[str]) -> Iterator[Problem]:
-    """Columns that by their first word may hold what a column of READERS does, which is not there. A site may
-    be that of anything."""
-    headings = list(headings)
+def unread_acquisition(
+    table: str, headings: Iterable[str], names: Iterable[str] = tuple(READERS)
+) -> Iterator[Problem]:
+    """Columns that by their first words may hold what a column of another name does, which is not there. A
+    site may be that of anything.
+
+    Args:
+        table: that messages name.
+        headings: of its columns.
+        names: of those that are read.
+    """
+    headings, names = list(headings), list(names)
     for heading in headings:
-        known = [name for name in READERS if re.match(rf"{name}(?![a-z])", _letters(heading))]
+        known = [name for name in names if re.match(rf"{_letters(name)}(?![a-z])", _letters(heading))]
         for name in set(known) - {"site", *headings}:
             found = f"its column '{heading}' is not read"
             yield Problem(table, found, f"call it {name}, if it holds that", "column under another heading")

@@ -17,6 +17,7 @@ from bcbm.pathology.statuses import Meanings
 from bcbm.system.words import counted
 
 PARTICIPANTS = "participants.tsv"
+SIDECARS = "sidecars of the images (a row a study, from 2 on)"
 
 # What a sidecar says of how an image was taken: the column and what its number is multiplied by.
 SIDECAR = {

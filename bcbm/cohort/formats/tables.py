@@ -3,12 +3,12 @@
 import csv
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 
 from bcbm.cohort.cells import OddCell, identifier, odd_cell_problems
 from bcbm.cohort.formats.workbooks import read_workbook
@@ -165,20 +165,48 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
         found = f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise InputError(Problem(str(path), found, "save it as .xlsx in a spreadsheet program")) from error
     try:
-        shown = [page for page in book.worksheets if page.sheet_state == "visible"]
-        rows = [next(page.iter_rows(max_row=1, values_only=True), ()) for page in shown]
-        headings = [[str(cell).strip() for cell in row if cell is not None] for row in rows]
-        titles = [page.title for page in shown]
-        own = {heading.casefold() for heading in headings[0] if used(heading)} if shown else set[str]()
-        common = [len(own & {heading.casefold() for heading in other}) for other in headings]
-        least = min(SHARED, len(own)) or 1
-        alike = [title for title, count in zip(titles, common, strict=True) if count >= least]
-        if len(alike) > 1:
-            found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
-            raise InputError(Problem(str(path), found, "keep the one that counts, or hide the others"))
-        return str([*titles, *book.sheetnames][0])
+        headings = _headings(book)
+        first = str([*headings, *book.sheetnames][0])
     finally:
         book.close()
+    if others := _alike(headings, first, used):
+        alike = [first, *others]
+        found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
+        raise InputError(Problem(str(path), found, "keep the one that counts, or hide the others"))
+    return first
+
+
+def further_sheets(path: Path, sheet: str, used: Callable[[str], bool]) -> list[Problem]:
+    """One for each sheet of a workbook that is not hidden and has headings of the one that is read."""
+    book = load_workbook(path, read_only=True)
+    try:
+        others = _alike(_headings(book), sheet, used)
+    finally:
+        book.close()
+    remedy = f"move rows that count to {sheet}, or hide the sheet"
+    return [
+        Problem(str(path), f"its sheet {other} holds such rows, and is not read", remedy, "further sheet")
+        for other in others
+    ]
+
+
+def _headings(book: Workbook) -> dict[str, list[str]]:
+    """The first row of every sheet that is not hidden, by its title."""
+    shown = [page for page in book.worksheets if page.sheet_state == "visible"]
+    rows = [next(page.iter_rows(max_row=1, values_only=True), ()) for page in shown]
+    texts = [[str(cell).strip() for cell in row if cell is not None] for row in rows]
+    return {page.title: text for page, text in zip(shown, texts, strict=True)}
+
+
+def _alike(headings: Mapping[str, Sequence[str]], sheet: str, used: Callable[[str], bool]) -> list[str]:
+    """Other sheets that have SHARED of the headings of one that are used, or all where it has fewer."""
+    own = {heading.casefold() for heading in headings.get(sheet, ()) if used(heading)}
+    least = min(SHARED, len(own)) or 1
+    return [
+        title
+        for title, other in headings.items()
+        if title != sheet and len(own & {heading.casefold() for heading in other}) >= least
+    ]
 
 
 def _parquet(path: Path) -> pd.DataFrame:

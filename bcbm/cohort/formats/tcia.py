@@ -15,7 +15,8 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import FEATURE, Download, patient_of
 from bcbm.cohort.formats.base import Format
-from bcbm.cohort.formats.tables import other_versions, row_twice
+from bcbm.cohort.formats.manifest_rows import unread_acquisition
+from bcbm.cohort.formats.tables import further_sheets, other_versions, row_twice
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -71,6 +72,11 @@ def read_download(
     def used(heading: str) -> bool:
         return heading in ("ID", *ACQUIRED, *ADDED) or is_label_column(heading, targets)
 
+    names = ["FilenamePrefix", "Segmentation_Name"]
+
+    def measured(heading: str) -> bool:
+        return heading in names or heading.startswith(FEATURE)
+
     clinical = read_workbook(
         root,
         *CLINICAL_WORKBOOK,
@@ -79,14 +85,15 @@ def read_download(
         odd=odd,
         percentages=lambda heading: is_label_column(heading, targets),
     )
-    names = ["FilenamePrefix", "Segmentation_Name"]
     radiomics = read_workbook(
         root,
         *RADIOMICS_WORKBOOK,
         needed=names,
-        used=lambda heading: heading in names or heading.startswith(FEATURE),
+        used=measured,
         odd=odd,
     )
+    for (name, sheet), is_used in ((CLINICAL_WORKBOOK, used), (RADIOMICS_WORKBOOK, measured)):
+        problems += further_sheets(root / name, sheet, is_used)
     studies = _studies(clinical, targets, problems, odd, readings)
     rows = _workbook_rows(radiomics, problems, odd)
     images = root / IMAGE_FOLDER
@@ -176,7 +183,9 @@ def _studies(
         frame[name] = read_texts(cells[column], READERS[name], table, odd) if column in cells else ""
     for column in [heading for heading in ADDED if heading in cells]:
         frame[ADDED[column]] = read_texts(cells[column], READERS[ADDED[column]], table, odd)
-    for heading, column in misspelt(map(str, clinical.columns), ACQUIRED | ADDED).items():
+    headings = [str(heading) for heading in clinical]
+    problems += unread_acquisition(table, headings, {**ACQUIRED, **ADDED})
+    for heading, column in misspelt(headings, ACQUIRED | ADDED).items():
         text, remedy = (
             f"no column '{column}', and '{heading}' is not read",
             f"call it {column}, if that is it",
