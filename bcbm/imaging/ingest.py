@@ -18,7 +18,16 @@ from bcbm.imaging import brain as brains
 from bcbm.imaging.choice import Candidate, choose, choose_named, described, doubt, listing
 from bcbm.imaging.headers import Drawing, Scan, Series, is_dicom, is_headless, scan
 from bcbm.imaging.labels import GivenLabels, read_given_labels
-from bcbm.imaging.manifest import FILE, UNREAD, natural_order, read_manifest, volume_rows, write_manifest
+from bcbm.imaging.manifest import (
+    FILE,
+    GONE,
+    UNREAD,
+    Written,
+    natural_order,
+    read_manifest,
+    volume_rows,
+    write_manifest,
+)
 from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
@@ -48,6 +57,8 @@ AGES_APART = (
     "an age in the header that is more than a year off the dates of birth and study: the age counts; "
     f"correct the column age of {FILE}, or empty it"
 )
+NO_MORE = f"is drawn no more by that name: what a person has written of it stands in {GONE}"
+SHOWN = 5  # lesions that a line lists
 HEADLESS = "of DICOM without the 128 bytes and the word DICM that it begins with: not read; export them anew"
 FACES = "no brain was extracted (ingest.brain=none): the images show faces, which can be recognised"
 
@@ -102,7 +113,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
         refused.append((counted(headless, "file"), HEADLESS))
     rows = [row for record in records for row in _rows(record)]
     dates = key.dates(config.ingest.year)
-    lesions, others = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
+    written = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
+    refused += [(lesion, NO_MORE) for lesion in written.gone]
     taken = [record for record in records if record["image"]] + _earlier(out, studies)
     taken = [taken[place] for place in natural_order(record["study"] for record in taken)]
     pictures = {record["study"]: out / _folder(record["study"]) for record in taken}
@@ -111,8 +123,9 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     write_page(out / "ingest.html", taken, refused, pictures, series, faces)
     _say_refused(refused, faces, console)
     patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
-    counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(lesions, 'lesion')}"
-    say(console, f"{counts}: {out / FILE}{_labels_words(given, others, config)}")
+    counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(written.rows, 'lesion')}"
+    say(console, f"{counts}: {out / FILE}{_labels_words(given, written, config)}")
+    _say_added(written, console)
     say(console, f"pictures, and what was refused: {out / 'ingest.html'}")
     say(console, f"series as they were chosen, for ingest.series=FILE: {out / 'series.csv'}")
     say(console, f"who is who, for no one else: {key_path}")
@@ -149,7 +162,7 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
     records = _work(plans, out, config, console)
     rows = [row for record in records for row in _rows(record)]
     before, dates = read_manifest(out / FILE), key.dates(config.ingest.year)
-    lesions, _ = write_manifest(rows, out / FILE, before, list(studies), dates)
+    lesions = write_manifest(rows, out / FILE, before, list(studies), dates).rows
     _say_refused(_refused(records, reasons, headers, plans), FACES * (config.ingest.brain == "none"), console)
     if not lesions:
         remedy = "draw its lesions on the series, as a structure set or segmentation, or choose ingest.series"
@@ -198,11 +211,12 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
     given = _given_labels(names, config, private=False)
     for where, text in given.remarks:
         print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
-    count, others = write_manifest(rows, out / FILE, before, studies, labels=given.cells)
+    written = write_manifest(rows, out / FILE, before, studies, labels=given.cells)
     patients = counted(len(names), "patient")
-    text = f"{patients}, {counted(len(studies), 'study', 'studies')}, {counted(count, 'lesion')}"
-    text += f": {out / FILE}; check its column patient{_labels_words(given, others, config)}"
+    text = f"{patients}, {counted(len(studies), 'study', 'studies')}, {counted(written.rows, 'lesion')}"
+    text += f": {out / FILE}; check its column patient{_labels_words(given, written, config)}"
     say(console, text)
+    _say_added(written, console)
     return 0
 
 
@@ -214,15 +228,23 @@ def _given_labels(patients: Mapping[str, str], config: Config, private: bool) ->
     return read_given_labels(path, patients, targets, private)
 
 
-def _labels_words(given: GivenLabels, others: int, config: Config) -> str:
+def _say_added(written: Written, console: Console) -> None:
+    """Name the lesions that the manifest did not have: a person may have taken their rows out."""
+    if written.added:
+        text = f"new in the manifest: {listed(written.added, SHOWN)}; if a row was taken out on purpose, "
+        say(console, f"{text}name it in a table, cohort.exclude=FILE: it is written anew each time")
+
+
+def _labels_words(given: GivenLabels, written: Written, config: Config) -> str:
     """What became of the labels, for the end of a line."""
     if not config.ingest.labels:
-        return "; fill in its labels"
+        return "; fill in labels that it lacks"
     text = f"; labels of {counted(len(given.cells), 'patient')} from {config.ingest.labels}"
-    if others:
-        text += (
-            f", but for {counted(others, 'cell')} that a person has written: empty them to have the table's"
-        )
+    if written.others:
+        text += f", but for {counted(written.others, 'cell')} that the manifest had already, by hand or of "
+        text += "an earlier table: empty them to have this one's"
+    if written.silent:
+        text += f"; {counted(written.silent, 'cell')} of which it says nothing stay as they were"
     return text
 
 

@@ -18,11 +18,12 @@ from bcbm.system.files import broken_links, files_below, write_whole
 from bcbm.system.spreadsheet import guarded, unguarded
 from bcbm.system.words import counted
 
-FILE = "manifest.csv"
+FILE, GONE = "manifest.csv", "manifest-gone.csv"
 COLUMNS = (
     *("patient", "study", "image", "mask", "label_value", "name", "ER", "PR", "HER2", "age", "sex", "site"),
     *("manufacturer", "field_strength", "tr", "te", "pixel_spacing", "days", "year"),
 )
+_FOUND = frozenset(COLUMNS) - {"ER", "PR", "HER2"}  # that nobody has to fill in
 UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 # A NIfTI file of which a copy, a browser or a disk has left something else, or packed otherwise.
@@ -40,6 +41,23 @@ _WORDS = {
 }
 _MASK, _OTHER = (frozenset(words.split()) for words in _WORDS.values())
 _VALUES = 32  # different values of a mask at most: an image has more
+
+
+class Written(NamedTuple):
+    """What a manifest holds that was written over an earlier one.
+
+    Attributes:
+        rows: how many.
+        others: cells that hold something else than the table of labels; `silent`: of which it says nothing.
+        added: the lesions that the earlier one did not have, by study and name; none where there was none.
+        gone: those whose row is no more, with cells that a person has filled in; GONE has them.
+    """
+
+    rows: int
+    others: int
+    silent: int
+    added: list[str]
+    gone: list[str]
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -70,8 +88,10 @@ def write_manifest(
     studies: Collection[str],
     dates: Mapping[str, Mapping[str, int | None]] = {},
     labels: Mapping[str, Mapping[str, str]] = {},
-) -> tuple[int, int]:
+) -> Written:
     """Write a manifest; what a person has filled in, and columns of one's own, stay with their mask.
+
+    Of a mask that is made no more, what no other row of its study says goes to GONE beside it.
 
     Args:
         rows: values by COLUMNS; those that are not there or None stay empty.
@@ -81,9 +101,6 @@ def write_manifest(
             so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
         labels: what a table says of patients, by patient and column; it fills cells that are empty.
-
-    Returns:
-        How many rows there are, and how many cells hold something else than that table.
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
     table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
@@ -94,20 +111,42 @@ def write_manifest(
         table[column] = known[column].where(known[column] != "", own)
     gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
     here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(places)
+    met = places.isin(pd.MultiIndex.from_frame(before[["study", "mask"]])) | before.empty
+    added = table[~met]
     table = pd.concat([table, before[~here & ~gone]], ignore_index=True).fillna("")
     table = table.iloc[natural_order(table["study"])]
     for column, values in dates.items():
         cells = [values.get(study) for study in table["study"]]
         table[column] = ["" if cell is None else str(cell) for cell in cells]
-    others = 0
+    others = silent = 0
     for column in dict.fromkeys(name for cells in labels.values() for name in cells):
         given = table["patient"].map(lambda patient, column=column: labels.get(patient, {}).get(column, ""))
         given = given.map(guarded)
         stands = table[column] if column in table else pd.Series("", index=table.index)
         others += int(((stands != "") & (given != "") & (stands != given)).sum())
+        silent += int(((stands != "") & (given == "")).sum())
         table[column] = stands.where(stands != "", given)
+    lost = _unsaid(before[~here & gone], table)
+    if len(lost):
+        earlier = read_manifest(path.with_name(GONE))
+        kept = pd.concat([earlier, lost]).drop_duplicates(["study", "mask"], keep="last").fillna("")
+        write_whole(path.with_name(GONE), kept.to_csv(index=False, lineterminator="\r\n"))
     write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
-    return len(table), others
+    return Written(len(table), others, silent, _lesions(added), _lesions(lost))
+
+
+def _unsaid(gone: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of which a person has written something that no row of their study says in a table."""
+    own = [name for name in gone if name not in _FOUND]
+    said = {(name, *pair) for name in own for pair in zip(table["study"], table[name], strict=True)}
+    rows = gone.to_dict("records")
+    lost = [any(row[name] and (name, row["study"], row[name]) not in said for name in own) for row in rows]
+    return gone[np.array(lost, bool)]
+
+
+def _lesions(rows: pd.DataFrame) -> list[str]:
+    names = rows["name"] if "name" in rows else rows["mask"]
+    return [unguarded(f"{study}/{name}") for study, name in zip(rows["study"], names, strict=True)]
 
 
 def natural_order(names: Iterable[str]) -> list[int]:

@@ -441,6 +441,44 @@ def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_
     assert not [word for word in (b"schmidt", b"anna") if word in every_byte(out).lower()]
 
 
+def test_what_a_person_wrote_of_a_region_that_was_renamed_is_kept_beside_and_said(copied):
+    source, out = copied
+    path = next(path for path in sorted(source.rglob("*.dcm")) if is_set(path))
+    item = pydicom.dcmread(path)
+    names = pd.read_csv(key_file(out), dtype=str)
+    study = names.loc[names["StudyInstanceUID"] == item.StudyInstanceUID, "study"].iloc[0]
+    table = manifest(out)
+    own = (table["study"] == study) & (table["name"] == "gtv-lt-frontal")
+    table["ER"], table["remark"] = "+", ""
+    table.loc[own, "remark"] = "necrotic"
+    table.to_csv(out / "manifest.csv", index=False)
+    item.StructureSetROISequence[0].ROIName = "GTV_Rt_frontal"
+    item.save_as(path, enforce_file_format=True)
+    text = run(source, out)
+    (said,) = (line for line in text.splitlines() if "manifest-gone.csv" in line)
+    assert (
+        f"{study}/gtv-lt-frontal" in said and f"{study}/gtv-lt-frontal" in (out / "ingest.html").read_text()
+    )
+    gone = pd.read_csv(out / "manifest-gone.csv", dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(gone, table[own].reset_index(drop=True))
+    assert f"new in the manifest: {study}/gtv-rt-frontal" in text
+    table["remark"], new = "", manifest(out)
+    new[new["study"] != study].to_csv(out / "manifest.csv", index=False)
+    text = run(source, out)
+    assert "gone" not in text and f"new in the manifest: {study}/" in text, "a row that was taken out is back"
+    assert "new in the manifest" not in run(source, out)
+
+
+def test_labels_of_an_earlier_table_that_a_later_one_changes_or_lacks_are_said(copied, tmp_path):
+    source, out = copied
+    path = tmp_path / "labels.csv"
+    for rows in ("MRN-1,+,+\nMRN-2,-,+\n", "MRN-1,-,+\nMRN-2,,+\n"):
+        path.write_text(f"MRN,ER,PR\n{rows}")
+        text = " ".join(run(source, out, f"ingest.labels={path}").split())
+    assert "but for 4 cells that the manifest had already, by hand or of an earlier table" in text
+    assert "; 4 cells of which it says nothing stay" in text
+
+
 def test_a_manifest_that_cannot_be_read_is_met_before_any_work(copied):
     source, out = copied
     table = manifest(out)
