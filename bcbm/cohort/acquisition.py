@@ -10,10 +10,12 @@ from bcbm.cohort.duplicates import session_of
 from bcbm.cohort.patients import bare
 from bcbm.cohort.spelling import cell_text, folded, letters
 from bcbm.errors import InputError, Problem
+from bcbm.pathology.statuses import is_unknown
 
 # A number with its unit, or a pixel spacing such as 0.5\0.5, whose first number counts.
 NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:t|tesla|mm|y)|\\.*)?")
 NAMED = ("site", "manufacturer", "sex")  # columns of which one value may stand there under several names
+TESLA, NEAR = (0.5, 1.0, 1.5, 3.0, 7.0), 0.1  # what scanners are called by; part that headers are off it
 NEITHER = "dnoux"  # how a sex begins that is divers, none of two, other, unknown or X
 IN_FULL = re.compile("^general electric")  # what others write as GE
 
@@ -54,14 +56,27 @@ def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
             spelt.setdefault(letters(name) or group, {}).setdefault(group, cell.strip())
     if cells.name == "sex" and len(sexes := {name: spelt[name] for name in spelt if name not in NEITHER}) > 2:
         spelt = {"all": {group: cell for names in sexes.values() for group, cell in names.items()}}
+    if cells.name == "field_strength":
+        spelt |= {f"{nominal:g}": names for nominal, names in _strengths(cells).items()}
     for names in (list(names.values()) for names in spelt.values() if len(names) > 1):
         text = f"{cells.name} is written as {' and '.join(map(repr, names))}, which may be one"
         remedy = "write one of them everywhere, or, where they are several, names that differ in more"
         yield Problem(where, text, remedy, f"one {cells.name} under several names")
 
 
+def _strengths(cells: pd.Series) -> dict[float, dict[str, str]]:
+    """The field strengths of headers, such as 1.494, by what scanners are called by, such as 1.5 T."""
+    spelt: dict[float, dict[str, str]] = {}
+    for group in sorted(set(groups(cells)) - {""}):
+        if number := NUMBER.fullmatch(group):
+            nominal = min(TESLA, key=lambda tesla: abs(tesla - float(number[1])))
+            if abs(1 - float(number[1]) / nominal) < NEAR:
+                spelt.setdefault(nominal, {})[group] = group
+    return spelt
+
+
 def groups(cells: pd.Series) -> pd.Series:
-    """The group of every cell: "3", "3.0" and "3 T" are 3, "GE" and "ge " are ge, "" is a missing one."""
+    """The group of every cell: "3", "3.0" and "3 T" are 3, "GE" and "ge " are ge, "" and "n/a" missing."""
     return cells.fillna("").astype(str).map(_group).astype(str)
 
 
@@ -93,5 +108,7 @@ def ordered(names: set[str]) -> list[str]:
 
 def _group(cell: str) -> str:
     text = folded(cell_text(cell))
+    if is_unknown(text):
+        return ""
     number = NUMBER.fullmatch(text)
     return f"{float(number[1]):g}" if number else text

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from bcbm.cohort.download import Download
@@ -18,6 +19,7 @@ UNEVEN = 3  # if these are more than so many times as many as the others have on
 EXAMINATION = 0.5  # a study of which more than this part stands in another is the same examination
 OUTSIDE = 0.1  # part of a mask beyond the brain that is more than an edge drawn generously
 MOST = 0.5  # part of the brain that no lesion takes
+FEW = 0.1  # part of the lesions that no crop need show well
 SMALLEST = 1.0  # mm3; of real masks half have at most 71
 LARGE = 100_000  # mm3; the largest of 2,821 real masks has 39,900, a cerebellum 130,000
 BRAINS, APART = 5, 2.0  # studies from which on a brain is compared; times their median, real ones reach 1.6
@@ -164,13 +166,42 @@ def doubtful_masks(table: pd.DataFrame) -> list[Problem]:
     return list(_implausible(table[~table["excluded"]], OUTSIDE))
 
 
-def doubtful_volumes(table: pd.DataFrame) -> Iterator[Problem]:
-    """One of a table most of whose lesions are smaller than any voxel, as those are that are not in mm3."""
-    volumes = table.loc[~table["excluded"], "volume"]
-    if (usual := volumes.median()) < SMALLEST:
+def doubtful_volumes(table: pd.DataFrame, read: bool = False) -> Iterator[Problem]:
+    """One of lesions that are smaller than any voxel, as those are that are not in mm3, and one of those
+    without a volume, where volumes are `read` for what they are."""
+    volumes = table.loc[~table["excluded"]].set_index("lesion_id")["volume"]
+    if read and (missing := volumes.index[volumes.isna()].tolist()):
+        text = f"{len(missing)} of {counted(len(volumes), 'lesion')} have none, such as {missing[0]}"
+        remedy = "fill original_shape_VoxelVolume, or give their masks"
+        yield Problem("volumes", text, remedy, "lesions without a volume")
+    tiny = volumes[volumes < SMALLEST]
+    if 0 < len(tiny) < len(volumes) / 2:
+        text = f"{counted(len(tiny), 'lesion')} of less than a voxel, such as {tiny.index[0]}: "
+        remedy = "write original_shape_VoxelVolume in mm3 everywhere, if these are in ml"
+        yield Problem("volumes", f"{text}{tiny.iloc[0]:.2g} mm3", remedy, "volumes in another unit")
+    elif (usual := volumes.median()) < SMALLEST:
         text = f"half of the lesions have at most {usual:.2g} mm3, less than a voxel; the largest has"
         remedy = "write original_shape_VoxelVolume in mm3, if it is in ml: 1 ml is 1000 mm3"
         yield Problem("volumes", f"{text} {volumes.max():.3g} mm3", remedy, "volumes in another unit")
+
+
+def doubtful_crops(table: pd.DataFrame, voxels: int, spacing: float) -> Iterator[Problem]:
+    """One of crops that more than FEW of the lesions do not fit in, or are less than a voxel of.
+
+    Args:
+        table: the lesion table.
+        voxels: along an edge of the crop, of `spacing` mm each.
+    """
+    volumes = table.loc[~table["excluded"], "volume"].dropna()
+    edge = voxels * spacing
+    for odd, text in (
+        (volumes > np.pi / 6 * edge**3, f"are wider than the crop of {edge:g} mm"),
+        (volumes < spacing**3, f"are smaller than a voxel of the crop, which has {spacing:g} mm"),
+    ):
+        if odd.mean() > FEW:
+            found = f"{int(odd.sum())} of {counted(len(volumes), 'lesion')} {text}"
+            remedy = "change features.crop_spacing, which is in mm, or features.crop_size"
+            yield Problem("crops", found, remedy, "crops that do not show lesions")
 
 
 def borrowed_masks(table: pd.DataFrame, keys: Mapping[str, bytes]) -> Iterator[Problem]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # a configuration is checked without tables
 
 PRIMARY = "primary_"  # before a target's name: its status in the primary tumour
 WORDS = {1.0: "positive", 0.0: "negative"}  # and missing
+SPSS = (9.0, 66.0, 77.0, 88.0, 98.0, 99.0)  # codes of statistics programs for what is missing,
+SMALL = 20.0  # where all other numbers are below this
 CORRECTIONS = {"positive": 1.0, "negative": 0.0, "missing": math.nan}
 PLAIN = ("+", "-", "")  # cells that need no word
 
@@ -291,7 +293,8 @@ def label_statuses(column: str, target: "Target", texts: Sequence[str]) -> list[
     if name in RECEPTORS:
         statuses = dict(zip(others, read_statuses(name, others), strict=True))
     else:
-        statuses = {text: _own_status(target, text) for text in others} | _shares(target, others)
+        statuses = {text: _own_status(target, text) for text in others}
+        statuses |= _shares(target, others) | _codes(target, others)
     positive = 1.0 if name == "HER2" else math.nan  # is low or more
     low = {1.0: positive, 0.0: math.nan if name == "HER2" else 0.0}
     statuses |= {text: Status(v, low.get(v, math.nan), PERSON) for text, v in corrections.items()}
@@ -325,6 +328,23 @@ def _shares(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
         text: status
         for text, value in small.items()
         if str(_own_status(target, f"{value:g}").label) != str(_own_status(target, f"{100 * value:g}").label)
+    }
+
+
+def _codes(target: "Target", texts: Sequence[str]) -> dict[str, Status]:
+    """What 9, 77, 88 and the like say in a column of small numbers, far above all others: they may stand for
+    what is not known, and are missing."""
+    numbers = {text: number(text).value for text in texts}
+    others = [value for value in numbers.values() if value not in SPSS and not math.isnan(value)]
+    if not target.bounds or target.is_percentage or not others or max(others) >= SMALL:
+        return {}
+    why = "it may be a code for what is not known, and counts as missing"
+    status = Status(math.nan, math.nan, why, readable=False)
+    rules = (*target.positive, *target.negative)
+    return {
+        text: status
+        for text, value in numbers.items()
+        if value in SPSS and value > 2 * max(others) and f"{value:g}" not in rules
     }
 
 

@@ -11,7 +11,9 @@ from bcbm.config.checks import misspelt
 from bcbm.errors import InputError, Problem
 from bcbm.system.spreadsheet import guarded
 
+NEAR = 0.7  # of the letters of two words, from which on one may be meant by the other
 SURE = 0.6  # a reading below this is asked about
+OWNERS = ("patient", "study", "lesion", "patient_id", "study_id", "lesion_id")  # columns that one may expect
 COLUMNS = {"category": CATEGORIES, "hemisphere": HEMISPHERES, "region": REGIONS}
 
 
@@ -29,6 +31,9 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
     if wrong := misspelt(map(str, table.columns), ("name", *COLUMNS)):
         texts = {f"has a column '{word}', which is not read": name for word, name in wrong.items()}
         raise InputError(*(Problem(str(path), text, f"call it '{name}'") for text, name in texts.items()))
+    if own := [str(name) for name in table if str(name).lower() in OWNERS]:
+        text = f"has a column '{own[0]}', which is not read: a line corrects every lesion of its name"
+        raise InputError(Problem(str(path), text, "take it out, or give the lesions names of their own"))
     if "name" not in table or not set(COLUMNS) & set(table):
         text = f"has the columns {', '.join(map(str, table.columns))}"
         raise InputError(Problem(str(path), text, "it needs name and any of category, hemisphere, region"))
@@ -44,7 +49,7 @@ def read_overrides(path: Path) -> dict[str, NameReading]:
             problems.append(Problem(where, "an earlier line has the same name", "keep one line per name"))
         for column, word in corrections.items():
             if word not in COLUMNS[column]:
-                near = difflib.get_close_matches(word, COLUMNS[column], n=1, cutoff=0.5) or COLUMNS[column]
+                near = difflib.get_close_matches(word, COLUMNS[column], n=1, cutoff=NEAR) or COLUMNS[column]
                 problems.append(Problem(where, f"{column} is '{word}'", f"write {' or '.join(near)}"))
         corrected = "hemisphere" in corrections or "region" in corrections
         reading = read_name(name)

@@ -110,10 +110,14 @@ class Target:
         if value is None or value in named:
             return False
         least = min((number for number in (*self.bounds, *named) if number is not None), default=0.0)
-        share = text.endswith("%") or bool(_PERCENTAGES.search(self.column))
-        if value < min(least, 0.0) or (share and value > 100):
+        if value < min(least, 0.0) or ((text.endswith("%") or self.is_percentage) and value > 100):
             return True
         return value in CODES or (not self.bounds and value in FEW_DIGITS)
+
+    @property
+    def is_percentage(self) -> bool:
+        """Whether its column is headed so that its numbers go up to 100."""
+        return bool(_PERCENTAGES.search(self.column))
 
     @property
     def bounds(self) -> list[float]:

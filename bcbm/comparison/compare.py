@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import warnings
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from bcbm.comparison.experiments import (
 )
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
-from bcbm.errors import ConfigError
+from bcbm.errors import ConfigError, Note
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -58,6 +59,10 @@ def compare(words: list[str], console: Console) -> int:
     config = next(
         (candidate.config for candidate in candidates if candidate.config is not None), None
     ) or compose(settings)
+    unread = [word for word in settings if not word.startswith(("run.root=", "experiment="))]
+    if unread and all(candidate.folder for candidate in candidates):
+        text = f"{', '.join(unread)}: not read, as finished runs are compared as they are"
+        warnings.warn(text, Note, stacklevel=2)
     if config.fold != "all":
         raise ConfigError(f"fold={config.fold}: a comparison needs all folds; leave it out")
     if against and not any(candidate.folder or candidate.name == against for candidate in candidates):

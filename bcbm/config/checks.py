@@ -103,6 +103,13 @@ def check_fold(fold: str, folds: int) -> None:
         raise ConfigError(f"fold={fold}: write all, or a number from 0 to {folds - 1}")
 
 
+def without_use(config: Config, names: Iterable[str]) -> list[str]:
+    """Those of some keys that no model of `model.kind` reads."""
+    if config.model.kind == "network":
+        return [name for name in names if name.startswith("baseline.")]
+    return [name for name in names if name.startswith(OF_NETWORK) and name not in OF_ALL]
+
+
 def not_read(config: Config, names: Iterable[str]) -> str:
     """Which of some keys nothing reads in this configuration, and why, in words; empty where all count.
 
@@ -114,11 +121,9 @@ def not_read(config: Config, names: Iterable[str]) -> str:
     texts = []
     if again := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         texts.append(f"{', '.join(again)}: given more than once, the last counts")
-    network = [name for name in dict.fromkeys(names) if name.startswith(OF_NETWORK) and name not in OF_ALL]
-    if network and config.model.kind != "network":
-        texts.append(
-            f"{', '.join(network)}: read by the network alone, and model.kind is {config.model.kind}"
-        )
+    if useless := without_use(config, dict.fromkeys(names)):
+        others = "traditional models" if config.model.kind == "network" else "the network"
+        texts.append(f"{', '.join(useless)}: read by {others} alone, and model.kind is {config.model.kind}")
     given = "split.holdout" if config.split.holdout else "split.file"
     if "split.folds" in names and (config.split.holdout or config.split.file):
         texts.append(f"split.folds: not read, as {given} gives the folds")
@@ -240,6 +245,12 @@ def _check_model(config: Config) -> None:
             f"features.crop_size={config.features.crop_size}: {model.encoder} with model.max_pool="
             f"{str(model.max_pool).lower()} needs at least {smallest} voxels"
         )
+    reach = config.features.crop_size * config.features.crop_spacing / 2
+    if config.augment.shift >= reach:
+        raise ConfigError(
+            f"augment.shift={config.augment.shift:g}: moves lesions out of a crop that shows {reach:g} mm "
+            "around their centre; write less"
+        )
     if model.weights and not encoder.weights:
         able = [name for name in encoders if encoders[name].weights]
         raise ConfigError(
@@ -276,6 +287,9 @@ def _check_model(config: Config) -> None:
 def _check_kind(config: Config) -> None:
     """What goes with the network and what with a traditional model."""
     kind, chosen = config.model.kind, config.task.modalities
+    useless = without_use(config, config.tune)
+    if useless and "model.kind" not in config.tune:
+        raise ConfigError(f"tune: {', '.join(useless)} changes nothing of model.kind={kind}; leave it out")
     modalities = imported("bcbm.modalities:MODALITIES")
     if kind == "network":
         if tables := [name for name in chosen if not modalities[name].encoder]:

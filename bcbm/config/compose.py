@@ -226,6 +226,9 @@ def _check_base(path: Path, layer: Mapping[str, Any]) -> None:
     """Refuse an experiment that names what it stands on in another way than by one name."""
     if not isinstance(layer.get("extends", ""), str):
         raise ConfigError(f"{path}: extends is {layer['extends']}; name one experiment: extends: demo")
+    if "experiment" in layer and not {"run", "split"} <= set(layer):  # as the configuration of a run has both
+        text = f"{path}: experiment is the name of a run, and puts nothing beneath"
+        raise ConfigError(f"{text}; write extends: {layer['experiment']}")
     defaults = layer.get("defaults", {})
     if not isinstance(defaults, Mapping) or not all(isinstance(name, str) for name in defaults.values()):
         raise ConfigError(
@@ -307,9 +310,18 @@ def _texts() -> frozenset[str]:
     return frozenset(name for name, kind, *_ in described_keys() if kind in ("str", "str | None"))
 
 
+@cache
+def _maps() -> frozenset[str]:
+    """The keys whose value is a map of names that are a user's."""
+    return frozenset(name for name, kind, *_ in described_keys() if kind.startswith("dict"))
+
+
 def _merge(config: Any, layer: Any, source: str) -> DictConfig:
     if isinstance(layer, DictConfig):
         _check_shape(OmegaConf.to_container(layer), Config, source)
+        for name in _maps():  # an empty one has nothing of what stands beneath it
+            if OmegaConf.select(layer, name) == {}:
+                OmegaConf.update(config, name, {}, merge=False)
     try:
         return OmegaConf.unsafe_merge(config, layer)  # type: ignore[return-value]
     except TypeError:

@@ -16,6 +16,7 @@ from bcbm.explanation.pictures import draw, examples_of
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
 from bcbm.runs.identity import versions_apart
+from bcbm.runs.tables import RUN
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -63,6 +64,7 @@ def explain(folder: RunFolder, console: Console) -> None:
         "modalities": drops(patients, "modality", config.task.targets),
         "radiomics": drops(patients, "feature", config.task.targets),
         "saliency": pictures,
+        RUN: folder.identity,
     }
     folder.write("explanations.json", json.dumps(content, indent=1))
     report = page(folder)

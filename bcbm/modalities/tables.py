@@ -80,18 +80,20 @@ class Recorded(Modality):
 
 
 class Burden(Modality):
-    """How many lesions enter and how large (mm3) they are together, of a study and of a patient."""
+    """How many lesions enter and how large (mm3) they are together, of a study and of a patient; how large is
+    missing of a patient of whom a lesion has no volume."""
 
     def columns(self, lesions: LesionData) -> pd.DataFrame:
         """Four numbers."""
         table = lesions.table
         patient = table.groupby("patient_id")["volume"]
+        complete = patient.transform("count") == patient.transform("size")
         return pd.DataFrame(
             {
                 "lesions_of_study": table.groupby("study_id")["volume"].transform("size").astype(np.float64),
                 "lesions_of_patient": patient.transform("size").astype(np.float64),
-                "total_volume": patient.transform("sum"),
-                "largest_volume": patient.transform("max"),
+                "total_volume": patient.transform("sum").where(complete),
+                "largest_volume": patient.transform("max").where(complete),
             }
         )
 

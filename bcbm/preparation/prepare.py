@@ -16,6 +16,7 @@ from bcbm.cohort.exclusions import stand_ins
 from bcbm.cohort.findings import (
     borrowed_images,
     borrowed_masks,
+    doubtful_crops,
     doubtful_masks,
     doubtful_studies,
     doubtful_volumes,
@@ -217,7 +218,10 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
         cohort.notes += [problem] if (problem := _seen_before(card)) else []
     problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
-    problems += [*surroundings(table), *doubtful_volumes(table)]
+    sized = "burden" in config.task.modalities or "largest" in (config.cohort.policy, config.task.aggregate)
+    problems += [*surroundings(table), *doubtful_volumes(table, sized)]
+    if images:
+        problems += doubtful_crops(table, config.features.crop_size, config.features.crop_spacing)
     problems += borrowed_images(table, cohort.keys)
     if cohort.survey is not None and not extract:  # else all that is extracted is compared
         problems += contradictions(table, cohort.workbook, cohort.survey.masks)

@@ -13,7 +13,7 @@ from bcbm.config.reading import read_yaml
 from bcbm.errors import InputError, Problem
 from bcbm.search.constraints import Constraints, feasible, none_feasible, read_constraints
 from bcbm.search.space import Settings
-from bcbm.search.storage import open_storage
+from bcbm.search.storage import hidden, open_storage, require_begun
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 
@@ -78,20 +78,26 @@ def read_sweep(folder: Path, storage: str | None = None) -> SweepResult:
         storage: its address, if it is not a journal in that folder: passwords are not written down.
 
     Raises:
-        InputError: it is not a sweep's folder, or the storage cannot be opened.
+        InputError: it is not a sweep's folder, or the storage cannot be opened or holds nothing of it.
     """
     path = folder / "sweep.yaml"
     if not path.is_file():
         remedy = "give the folder that sweep has printed, such as runs/sweeps/fusion/0123456789abcdef"
         raise InputError(Problem(str(folder), "is not a sweep folder", remedy))
     plan = read_yaml(path)
-    opened = open_storage(storage or plan["storage"], folder)
+    address = (storage or plan["storage"]) if plan["storage"] else None
+    if address:
+        require_begun(address)
+    opened = open_storage(address, folder)
     studies = {}
     for name in plan["studies"]:
         try:
             studies[name] = load_study(study_name=f"{plan['study']}/{name}", storage=opened)
         except KeyError:
             continue
+    if address and not studies:
+        remedy = "name the one that it was begun in, storage=URL"
+        raise InputError(Problem(hidden(address), f"holds nothing of {folder}", remedy))
     return sweep_result(folder, plan, studies)
 
 

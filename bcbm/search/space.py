@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from bcbm.config.checks import nearest
+from bcbm.config.checks import nearest, without_use
 from bcbm.config.compose import HARDWARE, TUNABLE, override
 from bcbm.config.schema import Config, described_keys
 from bcbm.errors import ConfigError
@@ -110,6 +110,10 @@ def read_space(content: Any, config: Config) -> tuple[tuple[Parameter, ...], lis
             space.append(_parameter(str(key), words))
         except ConfigError as error:
             problems.append(str(error))
+    if "model.kind" not in content:
+        useless = without_use(config, [parameter.key for parameter in space])
+        kind = config.model.kind
+        problems += [f"space: '{key}' changes nothing of model.kind={kind}; take it out" for key in useless]
     problems += _conditions(space, [str(key) for key in content])
     problems += [line for parameter in space for line in _refused(parameter, space, config)]
     return tuple(space), problems or _defaults(space, config)

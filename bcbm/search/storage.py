@@ -63,6 +63,18 @@ def open_storage(address: str | None, folder: Path) -> BaseStorage:
         raise InputError(Problem(hidden(address), reason, remedy)) from error
 
 
+def require_begun(address: str) -> None:
+    """Refuse a database in a file that is not there, in whose place an empty one would be made.
+
+    Raises:
+        InputError: of a search that was begun in it.
+    """
+    file = address.removeprefix("sqlite:///").partition("?")[0]
+    if file != address and not Path(file).is_file():
+        remedy = "start from the folder in which the search was begun, or write the whole path"
+        raise InputError(Problem(address, "the search was begun in it, and it is not there", remedy))
+
+
 def hidden(address: str) -> str:
     """An address as it may be shown and written down: without its password, however it is written.
 

@@ -196,7 +196,7 @@ def _studies(folds: int) -> list[str]:
 
 def _require_same_storage(file: Path, address: str | None) -> None:
     """Refuse to continue a search in another storage, whose empty studies would replace its results."""
-    from bcbm.search.storage import hidden
+    from bcbm.search.storage import hidden, require_begun
 
     if not file.is_file():
         return
@@ -206,6 +206,8 @@ def _require_same_storage(file: Path, address: str | None) -> None:
             f"storage={given or ''}: this search was begun on {began or 'the journal in its folder'} "
             f"({file.parent}); give the same storage, or another run.root"
         )
+    if address:
+        require_begun(address)
 
 
 def _resolved(

@@ -85,6 +85,7 @@ def test_one_group_has_one_spelling():
         ]
     )
     assert groups(cells).tolist() == ["3"] * 5 + ["1.5", "0.5"] + ["ge medical"] * 3 + ["", ""]
+    assert groups(pd.Series(["n/a", "unknown", "?", "Nantes"])).tolist() == ["", "", "", "nantes"]
 
 
 def test_the_first_study_with_a_value_decides():
@@ -299,6 +300,7 @@ SEVERAL = {
     "leading zeros": ("site", ["Site 1", "Site 01", "B", "Site 10"], ["Site 1", "Site 01"]),
     "makers": ("manufacturer", ["GE", "General Electric", "B", "GE_MEDICAL"], ["GE", "General Electric"]),
     "sexes": ("sex", ["F", "female", "B"], ["F", "female"]),
+    "strengths of headers": ("field_strength", ["1.5", "1.494", "3", "0.35", "7"], ["1.494", "1.5"]),
     "sexes in two languages": ("sex", ["F", "M", "W", "other"], ["F", "W"]),
 }
 

@@ -32,6 +32,13 @@ def test_every_mistake_is_a_line_that_says_what_to_write(tmp_path):
     assert "line 3 (a)" in text[1] and "'tumour'" not in text[1] and "category is 'tumour'" in text[2]
 
 
+def test_a_column_of_studies_and_a_side_in_another_language_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"'study'.* every lesion of its name"):
+        read_overrides(written(tmp_path / "names.csv", "study,name,region", "P1-1,met,deep"))
+    with pytest.raises(InputError, match="'links'; write left or right or midline"):
+        read_overrides(written(tmp_path / "names.csv", "name,hemisphere", "met,links"))
+
+
 @pytest.mark.parametrize("content", ["", "hemisphere,region\nleft,deep\n", "name\nmet\n"])
 def test_a_file_without_the_columns_is_refused(tmp_path, content):
     path = tmp_path / "names.csv"

@@ -12,7 +12,7 @@ from fits import fit
 from openpyxl import load_workbook
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, read_download
-from bcbm.cohort.labels import read_labels
+from bcbm.cohort.labels import label_statuses, read_labels
 from bcbm.cohort.splits import make_split
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import COLORS, GRADED, TAKEN, TARGETS, Target, colors, in_order, known_targets
@@ -84,6 +84,21 @@ def test_a_share_of_more_than_all_is_a_point_that_was_lost(heading):
     with pytest.raises(ValueError, match="205"):
         read.label("205")
     assert target(column="CA 15-3", positive=">= 20").label("205") == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells", "labels"),
+    [
+        ("extracranial", ["0", "1", "2", "9", "99"], [0, 1, 1, None, None]),
+        ("extracranial", ["0", "1", "12", "9", "99"], [0, 1, 1, 1, None]),
+        ("extracranial", ["0", "1", "40", "88"], [0, 1, 1, 1]),
+        ("Ki-67", ["0", "1", "2", "88"], [0, 1, 1, 1]),
+    ],
+)
+def test_a_number_far_above_all_others_may_be_a_code_of_what_is_missing(heading, cells, labels):
+    statuses = label_statuses("mine", target(column=heading, positive=">= 1", negative="0"), cells)
+    assert [None if math.isnan(status.label) else status.label for status in statuses] == labels
+    assert [status.readable for status in statuses] == [label is not None for label in labels]
 
 
 @pytest.mark.parametrize("cell", ["<1 %", "10-20", "high", "20,5", "+"])

@@ -26,7 +26,7 @@ from bcbm.comparison.experiments import reference_of
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, load, plain
 from bcbm.crossvalidation.cross_validate import run
-from bcbm.errors import ConfigError, InputError
+from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.figures.palette import ALARM, PATIENT
 from bcbm.runs.finished import read_run
 from bcbm.runs.folder import RunFolder
@@ -282,6 +282,12 @@ def test_a_comparison_across_cohorts_marks_every_figure(runs, elsewhere, tmp_pat
         assert len(figures) >= 11 and all(figures) and "ACROSS COHORTS" in page
     pixels = matplotlib.image.imread(folder / "comparison.png")[..., :3]
     assert share_of(pixels, ALARM) > 0
+
+
+def test_words_that_change_nothing_of_finished_runs_are_said(runs, tmp_path):
+    words = [str(runs / "all"), str(runs / "image"), f"run.root={tmp_path}"]
+    with pytest.warns(Note, match=r"split\.repeats=10, bootstrap=5: not read"):
+        compare([*words, "split.repeats=10", "bootstrap=5"], Console(quiet=True))
 
 
 def test_across_marks_nothing_where_the_cohort_is_one_and_pairs_no_other_patients(compared, runs, elsewhere):

@@ -100,6 +100,34 @@ def test_extends_puts_the_base_beneath(tmp_path):
     assert config.experiment == "child"
 
 
+def test_a_file_that_names_an_experiment_in_place_of_extending_it_is_refused(tmp_path):
+    text = message(experiment(tmp_path, "mine", "experiment: paper\nseed: 4"))
+    assert "mine.yaml" in text and "write extends: paper" in text
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "fact"),
+    [
+        ("tune={model.dropout: [0.1, 0.5]}", "logistic_l2", "model.dropout changes nothing"),
+        ("tune={baseline.strength: [0.1, 0.5]}", "network", "baseline.strength changes nothing"),
+        ("augment.shift=20", "network", "16 mm"),
+        ("augment.degrees=720", "network", "from 0 to 180"),
+        ("model.widen=0.001", "network", "at least 0.04"),
+        ("trainer.learning_rate=0", "network", "more than 0"),
+    ],
+)
+def test_what_has_no_effect_or_none_that_is_meant_is_refused(word, kind, fact):
+    assert fact in message(word, f"model.kind={kind}", "task.modalities=[radiomics,position]")
+
+
+def test_an_empty_map_has_nothing_of_what_stands_beneath(tmp_path):
+    base = experiment(tmp_path, "base", "tune: {model.dropout: [0.1, 0.5]}\nloss: {target_weights: {PR: 2}}")
+    config = compose([base, "tune={}", "loss.target_weights={}"])
+    assert config.tune == {} and config.loss.target_weights == {}
+    child = experiment(tmp_path, "child", f"extends: {tmp_path / 'base.yaml'}\ntune: {{}}")
+    assert compose([child]).tune == {} and compose([child]).loss.target_weights["PR"] == 2
+
+
 def test_a_circle_of_extends_is_refused(tmp_path):
     word = experiment(tmp_path, "round", f"extends: {tmp_path / 'round.yaml'}")
     assert "extends itself" in message(word)

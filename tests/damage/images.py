@@ -162,6 +162,16 @@ def _(root: Path) -> None:
     save(mask_of(root, FIRST), values)
 
 
+@kind(
+    "a crop in centimetres",
+    *("crops", "are wider than the crop of 0.8 mm", "features.crop_spacing"),
+    end=SAID,
+    words=(*IMAGES, "features.crop_spacing=0.1", "augment.shift=0"),
+)
+def _(root: Path) -> None:
+    pass
+
+
 @kind("a mask that is a link to another patient's", FIRST, SECOND, "mask", end=SAID, lost=2, words=IMAGES)
 def _(root: Path) -> None:
     mask_of(root, FIRST).unlink()

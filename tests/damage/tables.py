@@ -139,6 +139,31 @@ def _(root: Path) -> None:
     edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{volume: table[volume] / 1000}))
 
 
+@kind(
+    "volumes of which some are in ml",
+    *("volumes", "3 lesions of less than a voxel", "mm3"),
+    words=("task.modalities=[burden]", "model.kind=logistic_l2"),
+    end=SAID,
+)
+def _(root: Path) -> None:
+    volume = "original_shape_VoxelVolume"
+    factors = [0.001] * 3 + [1.0] * (LESIONS - 3)
+    edit(root, RADIOMICS_WORKBOOK, lambda table: table.assign(**{volume: table[volume] * factors}))
+
+
+@kind(
+    "lesions without a volume, where their burden is read",
+    *("volumes", f"2 of {LESIONS} lesions have none"),
+    words=("task.modalities=[burden]", "model.kind=logistic_l2"),
+    end=SAID,
+)
+def _(root: Path) -> None:
+    def change(table: pd.DataFrame) -> None:
+        table.loc[:1, "original_shape_VoxelVolume"] = ""
+
+    edit(root, RADIOMICS_WORKBOOK, change)
+
+
 @kind("a column of the clinical workbook that leaves out", CLINICAL, "'QC'", "cohort.exclude", end=SAID)
 def _(root: Path) -> None:
     edit(root, CLINICAL_WORKBOOK, lambda table: table.assign(QC=["fail", *["pass"] * (PATIENTS - 1)]))

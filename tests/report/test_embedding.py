@@ -66,6 +66,7 @@ def run(tmp_path_factory):
         {"saliency": "all"},
         {"saliency": [{"file": "a.png", "lesion_id": "nobody's"}]},
         {"modalities": 3},
+        {"run": "another"},
     ],
 )
 def test_explanations_of_a_stranger_put_no_file_into_the_report(run, change):

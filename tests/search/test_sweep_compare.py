@@ -14,6 +14,7 @@ from bcbm.errors import ConfigError, InputError, Note
 from bcbm.report.pages.sweeps import SearchLine, write_sweeps
 from bcbm.search.compare import compare_sweeps, differences
 from bcbm.search.results import read_sweep
+from bcbm.search.storage import open_storage
 
 NARROW = """
 trials: 12
@@ -95,6 +96,19 @@ def test_searches_on_other_folds_are_said_not_to_be_comparable(tmp_path, splits)
         differences=[],
     )
     assert ("other folds" in text_of(page)) == (splits == "AB")
+
+
+def test_a_database_that_is_not_there_or_of_other_searches_is_refused_and_none_is_made(homes, tmp_path):
+    copy = shutil.copytree(homes[0], tmp_path / "copy")
+    path, database = copy / "sweep.yaml", tmp_path / "studies.db"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"storage": f"sqlite:///{database}"}))
+    with pytest.raises(InputError, match="is not there"):
+        read_sweep(copy)
+    assert not database.exists()
+    open_storage(f"sqlite:///{database}", copy)
+    with pytest.raises(InputError, match="holds nothing of"):
+        read_sweep(copy)
+    assert read_sweep(homes[0], f"sqlite:///{database}").best, "a journal in its folder is its storage"
 
 
 def test_one_search_in_two_places_has_two_names_begun_or_not(homes, tmp_path):

@@ -75,6 +75,7 @@ def test_the_default_is_the_experiments_own():
         ("trainer.accelerator", {"categorical": ["auto", "gpu"]}, "set trainer.accelerator=VALUE for all"),
         ("trainer.parallel", {"categorical": ["batches", "folds"]}, "'trainer.parallel' cannot be searched"),
         ("trainer.profile", {"categorical": [False, True]}, "'trainer.profile' cannot be searched"),
+        ("baseline.strength", {"float": [0.1, 1]}, "changes nothing of model.kind=network"),
         ("model.dropout", {"flaot": [0.1, 0.5]}, "write one of {float: [low, high]}"),
         ("model.dropout", {"float": [0.1, 0.5], "setp": 0.1}, "unknown word 'setp'; did you mean 'step'?"),
         ("model.dropout", {"float": [0.5]}, "float takes [low, high]"),

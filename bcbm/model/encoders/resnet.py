@@ -10,15 +10,9 @@ from bcbm.model.encoders.image import normalise_by_group
 
 
 def build(model: Model, channels: int) -> tuple[nn.Module, int]:
-    """The ResNet that `model.encoder` names, without its last layer, and the number of its features.
-
-    Raises:
-        ValueError: `model.widen` leaves no channels.
-    """
+    """The ResNet that `model.encoder` names, without its last layer, and the number of its features."""
     expansion = 4 if model.encoder == "resnet50" else 1
     widths = [int(width * model.widen) for width in resnet.get_inplanes()]
-    if min(widths) < 2:
-        raise ValueError(f"model.widen={model.widen} leaves no channels; write at least 0.04")
     body = getattr(resnet, model.encoder)(
         spatial_dims=3,
         n_input_channels=channels,

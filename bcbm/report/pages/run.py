@@ -10,7 +10,7 @@ import pandas as pd
 from bcbm.cohort.acquisition import other_groups
 from bcbm.cohort.findings import doubtful_studies
 from bcbm.cohort.table import FLOW, flow, statuses_in_words
-from bcbm.errors import readable
+from bcbm.errors import InputError, Problem, readable
 from bcbm.report.checklists import filled_checklists
 from bcbm.report.checklists.facts import preprocessing
 from bcbm.report.figures import run as draw
@@ -31,6 +31,7 @@ from bcbm.report.pages.views import shown_views
 from bcbm.report.tables import write_tables
 from bcbm.report.words import RANDOM_WORDS, leak_in_words, ledger_in_words
 from bcbm.runs.finished import EXPLANATIONS, SITES_PAGE, FinishedRun, read_run, without_nulls
+from bcbm.runs.tables import RUN
 from bcbm.runs.views import REMEDY, VIEWS, read_views
 from bcbm.statistics import beside_auroc
 from bcbm.statistics.results import Results
@@ -249,6 +250,9 @@ def _explanations(folder: Path, run: FinishedRun, names: dict[str, str]) -> dict
         return None
     remedy = f"make it anew with: python -m bcbm.explain {folder}"
     content: dict[str, Any] = without_nulls(read_json(path, remedy))
+    own = run.environment["identity"]
+    if (author := content.get(RUN, own)) != own:
+        raise InputError(Problem(str(path), f"is of run {author}, and this is run {own}", remedy))
     patient_of = run.lesions.set_index("lesion_id")["patient_id"]
     saliency = []
     with readable(path, remedy):
