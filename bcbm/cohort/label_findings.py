@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bcbm.cohort.cells import number
@@ -22,6 +22,10 @@ LISTED = 5  # words that a message names
 PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
 PERSON = "cohort.readings says so"
 
+LONGEST = 60  # signs of a text that a message quotes
+_REVERSED = re.compile(
+    r"(?<![\d.])(?:0\s*(?:=|:|means|bedeutet)\s*(?:pos|\+|yes\b|ja\b)|1\s*(?:=|:|means|bedeutet)\s*(?:neg|-|no\b|nein))"
+)
 # What a row of a table is of, where a column says so.
 _PRIMARY = re.compile("(?:prim|breast|mamma)[^ ]*(?: (?:tumou?r|cancer|biopsy))?")
 _METASTASIS = re.compile(
@@ -33,6 +37,18 @@ _ELSEWHERE = re.compile(
     "(lungs?|lunge|liver|leber|hepatic|bones?|knochen|skin|haut|lymph|lymph[- ]?nodes?|lymphknoten|lk|ln"
     "|nodes?|axilla|axillary|pleura|pleural|chest wall|thoraxwand|ascites|ovary|adrenal)(?: [^ ]+)?"
 )
+
+
+def reversed_codes(where: str, texts: Iterable[object]) -> Iterator[Problem]:
+    """One of texts that nothing reads and that say of 0 that it is positive, or of 1 that it is negative.
+
+    Example:
+        >>> [problem.where for problem in reversed_codes("sheet Codebook", ["ER: 0 = positive", "10 = neg"])]
+        ['sheet Codebook']
+    """
+    if odd := [text for cell in texts if (text := cell_text(cell)) and _REVERSED.search(folded(text))]:
+        found = f"says '{odd[0][:LONGEST]}', and a plain 0 counts as negative, 1 as positive"
+        yield Problem(where, found, "write + and - in place of the numbers", "legend that reverses numbers")
 
 
 def unread_primaries(studies: "pd.DataFrame", clinical: str) -> list[Problem]:

@@ -15,6 +15,7 @@ from bcbm.cohort.label_findings import (
     contradictions,
     other_words,
     passed_over,
+    reversed_codes,
     share_rule,
 )
 from bcbm.cohort.spelling import cell_text
@@ -155,6 +156,8 @@ def read_labels(
         examined = [{"HER2": status.label} for status in read_statuses("HER2", unused)]
         problems += contradictions("its ISH", unused, examined, labels, table, rows)
     for heading in map(str, cells.columns):
+        if not is_label_column(heading, targets) and not heading.startswith("original_"):
+            problems += reversed_codes(f"{table}, column {heading}", cells[heading])
         if kind := subtype_kind(heading):
             texts = [cell_text(cell) for cell in cells[heading]]
             statements = [subtype_says(kind, text) for text in texts]

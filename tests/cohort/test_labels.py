@@ -121,6 +121,15 @@ def test_a_column_that_contradicts_the_receptors_is_said_with_its_first_row(head
     assert [row for row in odd if row in problems[0].found] == odd and len(problems) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("0 = pos., 1 = neg.", 1), ("1=negative", 1), ("0 = negative, 1 = positive", 0), ("10 = -", 0)],
+)
+def test_a_remark_beside_the_labels_that_reverses_them_is_said(text, said):
+    _, problems, _ = read({"ER": ["1", "0"], "Unnamed: 4": [text, ""]})
+    assert len([problem for problem in problems if "Unnamed: 4" in problem.where]) == said
+
+
 def test_receptors_are_found_under_the_headings_of_hospitals_and_two_that_may_be_one_are_refused():
     columns = {
         "Östrogenrezeptor": ["90 %"],

@@ -95,6 +95,12 @@ def _(root: Path) -> None:
         rows.head(2).to_excel(book, sheet_name="corrections", index=False)
 
 
+@kind("a legend that reverses numbers", CLINICAL, "sheet Codebook", "0 = positive", end=SAID)
+def _(root: Path) -> None:
+    with pd.ExcelWriter(root / CLINICAL, mode="a") as book:
+        pd.DataFrame({"of": ["ER, PR: 0 = positive, 1 = negative"]}).to_excel(book, sheet_name="Codebook")
+
+
 @kind("a remark that leaves a study out", CLINICAL, "'Remarks'", "'excluded' of 1 study", end=SAID)
 def _(root: Path) -> None:
     remarks = ["to be excluded: poor image", *["seen twice"] * (PATIENTS - 1)]

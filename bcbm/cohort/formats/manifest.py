@@ -34,7 +34,7 @@ from bcbm.cohort.formats.manifest_rows import (
     unread_files,
 )
 from bcbm.cohort.formats.sequences import stem_of
-from bcbm.cohort.formats.tables import SUFFIXES, column_texts, other_versions, read_rows, row_twice
+from bcbm.cohort.formats.tables import SUFFIXES, column_texts, legends, other_versions, read_rows, row_twice
 from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
@@ -79,7 +79,7 @@ def read_manifest(
         tables = [name for name in NAMES if (root / name).is_file()]
         found = f"holds {' and '.join(tables)}" if tables else f"holds no {', '.join(NAMES)}"
         raise InputError(Problem(str(root), found, "keep one of them, or set cohort.root to the file"))
-    problems = other_versions(path) if root.is_dir() else []
+    problems = [*(other_versions(path) if root.is_dir() else []), *legends(path)]
     odd: list[OddCell] = []
     readings: list[LabelReading] = []
     known = _headings(targets, sequences)

@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,14 @@ from openpyxl import Workbook, load_workbook
 
 from bcbm.cohort.cells import OddCell, identifier, odd_cell_problems
 from bcbm.cohort.formats.workbooks import read_workbook
+from bcbm.cohort.label_findings import reversed_codes
 from bcbm.errors import InputError, Note, Problem
 from bcbm.system.spreadsheet import unguarded
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 OTHERS = (".xls", ".xlsm", ".ods", ".txt")  # of tables that no reader knows
 MOST = 2**28  # bytes of a text or Parquet file; a row a lesion takes some hundred
+LEGEND = 200  # rows of another sheet that may explain numbers
 SHARED = 2  # headings of a first sheet by which another one holds rows of the same kind
 _SEPARATORS = ",;\t"
 
@@ -187,6 +190,24 @@ def further_sheets(path: Path, sheet: str, used: Callable[[str], bool]) -> list[
     return [
         Problem(str(path), f"its sheet {other} holds such rows, and is not read", remedy, "further sheet")
         for other in others
+    ]
+
+
+def legends(path: Path, sheet: str = "") -> list[Problem]:
+    """What other sheets of a workbook than one, by default the first, say of numbers that are labels."""
+    if path.suffix != ".xlsx":
+        return []
+    book = load_workbook(path, read_only=True)
+    try:
+        own = sheet or next((page.title for page in book.worksheets if page.sheet_state == "visible"), "")
+        pages = [page for page in book.worksheets if page.title != own]
+        rows = {page.title: [*page.iter_rows(max_row=LEGEND, values_only=True)] for page in pages}
+    finally:
+        book.close()
+    return [
+        problem
+        for title, cells in rows.items()
+        for problem in reversed_codes(f"{path.name}, sheet {title}", chain.from_iterable(cells))
     ]
 
 

@@ -16,7 +16,7 @@ from bcbm.cohort.cells import READERS, OddCell, read_numbers, read_texts, words
 from bcbm.cohort.download import FEATURE, Download, patient_of
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.manifest_rows import unread_acquisition
-from bcbm.cohort.formats.tables import further_sheets, other_versions, row_twice
+from bcbm.cohort.formats.tables import further_sheets, legends, other_versions, row_twice
 from bcbm.cohort.formats.workbooks import identified, read_workbook, segmentation_name
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
@@ -94,6 +94,7 @@ def read_download(
     )
     for (name, sheet), is_used in ((CLINICAL_WORKBOOK, used), (RADIOMICS_WORKBOOK, measured)):
         problems += further_sheets(root / name, sheet, is_used)
+    problems += legends(root / CLINICAL_WORKBOOK[0], CLINICAL_WORKBOOK[1])
     studies = _studies(clinical, targets, problems, odd, readings)
     rows = _workbook_rows(radiomics, problems, odd)
     images = root / IMAGE_FOLDER

@@ -27,7 +27,7 @@ class ImageEncoder(nn.Sequential):
         spacing: edge of a crop's voxel, mm.
 
     Raises:
-        ValueError: no channels are left, or a crop is too small (then in `forward`).
+        ValueError: a crop is too small (in `forward`).
     """
 
     def __init__(
