@@ -26,11 +26,28 @@ COLUMNS = (
 _FOUND = frozenset(COLUMNS) - {"ER", "PR", "HER2"}  # that nobody has to fill in
 UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-# A NIfTI file of which a copy, a browser or a disk has left something else, or packed otherwise.
-_LEFT = re.compile(
-    r"\.nii\b(?!\.gz$).*(\(\d+\)|\.(gz|bz2|xz|zip|zst|7z|tmp|icloud|\w*(part|partial|download)))$",
-    re.IGNORECASE,
+_BESIDE = frozenset(  # endings of files that no lesion is drawn in
+    (
+        *(".json", ".txt", ".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet", ".xml", ".yaml", ".yml"),
+        *(".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".svg", ".pdf", ".html", ".htm", ".md", ".rtf"),
+        *(
+            ".md5",
+            ".sha256",
+            ".doc",
+            ".docx",
+            ".ppt",
+            ".pptx",
+            ".log",
+            ".bval",
+            ".bvec",
+            ".py",
+            ".sh",
+            ".ini",
+            ".db",
+        ),
+    )
 )
+_NOTES = frozenset({"readme", "license", "licence", "changes", "changelog", "citation"})  # without ending
 _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
     "mask": """
@@ -178,9 +195,9 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
     rows, problems = [], []
-    if others := [path for path in paths if path.suffix.lower() in UNREAD or _LEFT.search(path.name)]:
+    if others := [path for path in paths if not _ENDING.search(path.name) and _may_be_drawn(path)]:
         example = others[0].relative_to(root).as_posix()
-        found = f"holds {counted(len(others), 'volume')} of formats or endings that are not read, such as "
+        found = f"holds {counted(len(others), 'file')} of formats or endings that are not read, such as "
         found += example
         remedy = "copy or convert each to .nii.gz, as its patient or lesion is missing, or move it away"
         problems.append(Problem(str(root), found, remedy))
@@ -213,6 +230,14 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
                 for mask in group.masks
             ]
     return rows, problems
+
+
+def _may_be_drawn(path: Path) -> bool:
+    """Whether a file that is no NIfTI by its name may hold a volume: packed, cut off, of another format."""
+    name = path.name.lower()
+    if name.startswith("."):  # what programs keep for themselves, and what a disk keeps for a file of a cloud
+        return ".nii" in name
+    return path.suffix.lower() not in _BESIDE and name not in _NOTES
 
 
 class _Group(NamedTuple):

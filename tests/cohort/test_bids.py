@@ -378,6 +378,7 @@ def test_a_table_that_contradicts_the_sidecars_of_images_is_said_once_a_column(t
     [
         *((f"label-L2_{word}", True) for word in ("lesionmask", "mask2", "Lesion2", "probseg", "seg")),
         *((f"{words}", True) for words in ("mask_tumor2", "L2_GTVmask", "mask_final")),
+        *((f"{words}", True) for words in ("label-L2", "L2")),
         *((words, False) for words in ("label-GM_probseg", "desc-preproc_T2w", "run-2_FLAIR")),
     ],
 )
@@ -387,6 +388,13 @@ def test_a_mask_whose_name_ends_in_another_word_is_said(tmp_path, name, said):
         (root / "sub-1" / "anat" / f"sub-1_{name}.{ending}").touch()
         told = [line for line in lines(read_bids(root).problems) if "is not read: BIDS has" in line]
         assert any(f"{name}.{ending}" in line for line in told) == said
+
+
+@pytest.mark.parametrize("name", ["label-L2_mask", "label-L2_mask.zip"])
+def test_a_mask_without_an_ending_or_packed_is_said(tmp_path, name):
+    root = coded(tmp_path, "+", "-")
+    (root / "sub-1" / "anat" / f"sub-1_{name}").touch()
+    assert any(f"sub-1_{name}" in line for line in lines(read_bids(root).problems))
 
 
 def test_ids_that_lost_their_zeros_are_said_with_what_to_do_and_a_templates_space_is(tmp_path):

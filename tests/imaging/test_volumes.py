@@ -59,12 +59,16 @@ def test_volumes_of_other_formats_are_said_as_their_lesions_are_lost(tmp_path):
     rows, problems = named(tmp_path)
     assert len(rows) == 2
     (text,) = map(str, problems)
-    assert "2 volumes" in text and "A/gtv2.seg.nrrd" in text and ".nii.gz" in text
+    assert "2 files" in text and "A/gtv2.seg.nrrd" in text and ".nii.gz" in text
 
 
 @pytest.mark.parametrize(
     "name",
-    ["gtv2.nii.gz.part", "gtv2.nii (1).gz", ".gtv2.nii.gz.icloud", "gtv2.nii.bz2", "gtv2.nii.gz.crdownload"],
+    [
+        *("gtv2.nii.gz.part", "gtv2.nii (1).gz", ".gtv2.nii.gz.icloud", "gtv2.nii.bz2", "gtv2.stl"),
+        *("gtv2.nii.gz.crdownload", "masks.zip", "masks.tar.gz", "Metastase 1.gz", "gtv2.nii.gz.bak"),
+        *("gtv2.nii.gz~", "gtv2"),
+    ],
 )
 def test_a_file_that_a_copy_or_a_disk_left_unfinished_or_renamed_is_said(tmp_path, name):
     write(tmp_path, "A/t1c.nii.gz", "A/gtv1.nii.gz")
@@ -73,7 +77,7 @@ def test_a_file_that_a_copy_or_a_disk_left_unfinished_or_renamed_is_said(tmp_pat
     rows, problems = named(tmp_path)
     assert len(rows) == 1
     (text,) = map(str, problems)
-    assert "1 volume" in text and f"A/{name}" in text
+    assert "1 file" in text and f"A/{name}" in text
 
 
 def test_files_of_many_patients_in_one_folder_belong_together_by_how_they_begin(tmp_path):

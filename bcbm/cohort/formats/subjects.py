@@ -15,6 +15,11 @@ _STUDY = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?_")
 _DESCRIBED = {"t1w", "participants", "sessions"}  # what the names of sidecars that are read end in
 NOT_LESIONS = {"brain", "gm", "wm", "csf", "skull", "head"}  # of the entities label- and desc-
 _MASK = re.compile("mask|seg|roi|lesion|gtv|tumou?r|^mets?\\d*$|^labels?\\d*$")
+_PACKED = {"", "zip", "tar", "tgz", "7z", "rar", "bz2", "xz"}  # endings of what may hold one, "" for none
+_IMAGES = re.compile(  # what the names of images of anat/ end in, in BIDS
+    r"t[12]w|t2starw|pdw?|pdt2|flair|flash|inplanet[12]|angio|unit1|\w*map|t1rho|vfa|mp2rage|ir1|megre|mese|mt[rs]"
+    r"|mtsat|swi|photo|mask|defacemask|dseg|probseg"
+)
 _VOLUMES = {"nii", "gz", "nrrd", "mha", "mhd", "mgz"}
 _FOLDERS = "func dwi fmap perf pet meg eeg ieeg nirs mrs micr xfm figures sourcedata code .git"
 _OTHERS = set(_FOLDERS.split())  # in the latter nothing is looked for
@@ -44,10 +49,11 @@ def unread_files(
         stem, *endings = path.name.casefold().split(".")
         if path in looked_at or not _OTHERS.isdisjoint(path.relative_to(root).parts[:-1]):
             continue
-        if endings and endings[-1] in _VOLUMES and stem.startswith("sub-"):
-            suffix = stem.rpartition("_")[2]
+        ending, suffix = "".join(endings[-1:]), stem.rpartition("_")[2]
+        if ending in _VOLUMES | _PACKED and stem.startswith("sub-"):
             image = suffix.startswith("t1w") and (suffix != "t1w" or study_of(path) not in studies)
-            if image or _is_mask(stem):
+            nameless = path.parent.name == "anat" and not _IMAGES.fullmatch(suffix)
+            if image or nameless or _is_mask(stem):
                 found = f"is not read: BIDS has {VOLUMES} there or in derivatives/NAME"
                 yield Problem(str(path), found, "rename or move it", "file that fits no pattern")
         elif endings == ["json"] and stem.rpartition("_")[2] not in _DESCRIBED:
