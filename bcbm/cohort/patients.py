@@ -149,11 +149,13 @@ def several_people(studies: pd.DataFrame) -> Iterator[Problem]:
         if set(sexes.loc[rows].to_numpy().ravel()) >= {"f", "m"}:
             facts.append("of two sexes")
         if len(spread) and spread.max() - spread.min() > most:
-            first, last = sorted(ages[[spread.idxmin(), spread.idxmax()]])
-            facts.append(f"of ages that do not fit together ({first:g} and {last:g})")
+            told = numbers.loc[[spread.idxmin(), spread.idxmax()]].sort_values(["age", "year"])
+            (first, last), years = told["age"], told["year"].dropna()
+            facts.append(f"of ages that do not fit together ({first:g} and {last:g}")
+            facts[-1] += f", in {years.iloc[0]:g} and {years.iloc[1]:g})" if len(years) > 1 else ")"
         if facts:
             text = f"its studies are {' and '.join(facts)}: they may be several people's"
-            remedy = "find out whose they are; they count as one patient's"
+            remedy = "find out whose they are, or write the age at each study; they count as one patient's"
             yield Problem(str(patient), text, remedy, "patient who may be several")
 
 

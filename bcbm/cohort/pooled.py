@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def site_names(roots: list[Path]) -> list[str]:
     ]
 
 
+def of_site(site: str, problem: Problem) -> Problem:
+    """A problem of one of several sites, whose tables may bear one name."""
+    return problem if site in problem.where else replace(problem, where=f"{site}: {problem.where}")
+
+
 def pooled(sites: Mapping[str, Download]) -> Download:
     """One download of several: patients and studies carry the name of their site, as does the column site.
 
@@ -32,7 +38,11 @@ def pooled(sites: Mapping[str, Download]) -> Download:
     problems = [
         *_patients_of_several(sites),
         *_sites_of_several(sites),
-        *(problem for part in sites.values() for problem in part.problems),
+        *(
+            of_site(site, problem) if problem.where.startswith(part.clinical) else problem
+            for site, part in sites.items()
+            for problem in part.problems
+        ),
     ]
     segmentations, studies = [], []
     for site, download in sites.items():
@@ -66,7 +76,11 @@ def pooled(sites: Mapping[str, Download]) -> Download:
         targets=targets,
         problems=problems,
         disagreements=[problem for part in parts for problem in part.disagreements],
-        odd_cells=[cell for part in parts for cell in part.odd_cells],
+        odd_cells=[
+            replace(cell, table=f"{site}: {cell.table}")
+            for site, part in sites.items()
+            for cell in part.odd_cells
+        ],
         citation=" ".join(dict.fromkeys(part.citation for part in parts if part.citation)),
         label_readings=[reading for part in parts for reading in part.label_readings],
     )

@@ -3,8 +3,9 @@
 import json
 import shlex
 import warnings
+from collections.abc import Collection
 from importlib.util import find_spec
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from bcbm.comparison.experiments import (
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError, Note
+from bcbm.system.files import read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
+
+RUNS = "runs"  # key of comparison.json: the identities of those that are compared
 
 
 def compare(words: list[str], console: Console) -> int:
@@ -99,10 +103,11 @@ def compare(words: list[str], console: Console) -> int:
         "+across" if comparison["across"] else ""
     )
     root = Path(config.run.root)
-    home = root / "compare" / name
+    identities = [run.environment["identity"] for run in runs]
+    home = _home(root / "compare" / name, identities)
     comparison = portable(comparison, home, root)
     missing = [vars(experiment) for experiment in left_out]
-    write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing}))
+    write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing, RUNS: identities}))
     page = write_comparison(comparison, rows, name, home, root, missing)
     write_overview(root)
     print_comparison(comparison, console)
@@ -116,6 +121,17 @@ def compare(words: list[str], console: Console) -> int:
         place = write_workspace(laid_out, config.tracking, home)
         say(console, f"workspace: {place}")
     return 0
+
+
+def _home(first: Path, identities: Collection[str]) -> Path:
+    """The folder of a comparison: its name, with a number behind it where comparisons of other runs lie."""
+    for number in count(1):
+        home = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        path = home / "comparison.json"
+        known = read_json(path, f"remove {home}").get(RUNS) if path.is_file() else None
+        if known is None or not set(known).isdisjoint(identities):
+            break
+    return home
 
 
 def asks_for_workspace(words: list[str]) -> bool:

@@ -106,7 +106,9 @@ _RAISED = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²
 def plain(cell: str) -> str:
     """A text in small letters, its signs and decimal points as ASCII has them."""
     text = unicodedata.normalize("NFKC", cell.translate(_RAISED)).casefold().translate(_SIGNS)
-    return re.sub(r"^(\d+)\.0+$", r"\1", " ".join(re.sub(r"(?<=\d),(?=\d)", ".", text).split()))
+    text = " ".join(re.sub(r"(?<=\d),(?=\d)", ".", text).split())
+    text = re.sub(r"^,(?=\d)|(?:^|(?<=[ <>=(]))\.(?=\d)", "0.", text)  # as statistics programs write 0.5
+    return re.sub(r"^(\d+)\.0+$", r"\1", text)
 
 
 def is_unknown(cell: str) -> bool:

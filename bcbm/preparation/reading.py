@@ -28,7 +28,7 @@ from bcbm.cohort.measurements import Survey
 from bcbm.cohort.overrides import read_overrides
 from bcbm.cohort.parts import divide
 from bcbm.cohort.patients import same_patients, several_people
-from bcbm.cohort.pooled import pooled, site_names, unlabelled
+from bcbm.cohort.pooled import of_site, pooled, site_names, unlabelled
 from bcbm.cohort.synthetic import GENERATOR, write_cohort
 from bcbm.cohort.table import LESIONS, build_table
 from bcbm.cohort.targets import TARGETS, known_targets
@@ -189,10 +189,15 @@ def read_cohort(
     if config.cohort.readings:
         corrections = read_corrections(Path(config.cohort.readings).expanduser(), targets)
         targets = {name: replace(target, corrections=corrections) for name, target in targets.items()}
-    downloads = [
-        FORMATS[name].read(root, targets, config.task.sequences[1:])
-        for name, root in zip(formats, roots, strict=True)
-    ]
+    downloads, refused = [], []
+    for site, name, root in zip(site_names(roots), formats, roots, strict=True):
+        try:
+            downloads.append(FORMATS[name].read(root, targets, config.task.sequences[1:]))
+        except InputError as error:
+            several = len(roots) > 1
+            refused += [of_site(site, problem) if several else problem for problem in error.problems]
+    if refused:
+        raise InputError(*refused)
     contents = [FORMATS[name].content(root) for name, root in zip(formats, roots, strict=True)]
     _require_distinct(roots, contents)
     download, content = downloads[0], contents[0]

@@ -96,6 +96,21 @@ def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote
     assert not download.has_images and download.segmentations["name"].tolist() == ["left-frontal", "right"]
 
 
+def test_the_line_that_tells_excel_the_separator_is_no_row(tmp_path):
+    root = written(tmp_path / "own", "sep=;\r\npatient;name;ER\r\nA;left-frontal;+\r\n")
+    download = read_manifest(root)
+    assert download.studies["ER"].tolist() == [1] and not download.problems
+
+
+def test_a_first_sheet_of_words_is_refused_with_the_sheet_that_has_the_columns(tmp_path):
+    with pd.ExcelWriter(tmp_path / "manifest.xlsx") as book:
+        pd.DataFrame({"read me": ["of 2026"]}).to_excel(book, sheet_name="about", index=False)
+        rows = pd.DataFrame([["A", "left", "+"]], columns=["patient", "name", "ER"])
+        rows.to_excel(book, sheet_name="lesions", index=False)
+    with pytest.raises(InputError, match=r"first sheet about .* move lesions to the front"):
+        read_manifest(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 def test_two_columns_of_one_heading_are_refused_and_none_is_taken_for_another(tmp_path, suffix):
     path = tmp_path / f"manifest{suffix}"

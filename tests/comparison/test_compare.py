@@ -284,6 +284,21 @@ def test_a_comparison_across_cohorts_marks_every_figure(runs, elsewhere, tmp_pat
     assert share_of(pixels, ALARM) > 0
 
 
+def test_a_comparison_of_other_runs_by_the_same_names_replaces_none(runs, tmp_path):
+    def compared_in(*names):
+        words = [*map(str, names), f"run.root={tmp_path / 'runs'}", "bootstrap=5"]
+        compare(words, Console(quiet=True))
+        return {path.name for path in (tmp_path / "runs" / "compare").iterdir()}
+
+    own, others = [runs / "all", runs / "image"], []
+    for name in ("all", "image"):
+        words = [f"experiment=demo+modalities/{name}", "seed=7"]
+        others.append(write_run(tmp_path / "others" / name, *words))
+    (first,) = compared_in(*own)
+    assert compared_in(*own) == {first} and compared_in(*others) == {first, f"{first}-2"}
+    assert compared_in(*own) == compared_in(*others) == {first, f"{first}-2"}
+
+
 def test_words_that_change_nothing_of_finished_runs_are_said(runs, tmp_path):
     words = [str(runs / "all"), str(runs / "image"), f"run.root={tmp_path}"]
     with pytest.warns(Note, match=r"split\.repeats=10, bootstrap=5: not read"):

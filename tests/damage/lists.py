@@ -139,6 +139,14 @@ def _(root: Path) -> list[str]:
     return _own(folder, table.rename(columns={"original_shape_Sphericity": "original_shape_Sphericty"}))
 
 
+@kind("scores of one of two sites, whose tables have one name", "second: manifest.csv", "ER", "IRS")
+def _(root: Path) -> list[str]:
+    words, path = _second(root), root.parent / "second" / "manifest.csv"
+    table = pd.read_csv(path)
+    table.assign(ER=["4", "8", "12", "0"] * (len(table) // 4)).to_csv(path, index=False)
+    return words
+
+
 @kind("a patient of whose id a spreadsheet has made a date", "manifest.xlsx", "row 2", "date")
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)

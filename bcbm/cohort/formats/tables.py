@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -172,6 +173,10 @@ def _first_sheet(path: Path, used: Callable[[str], bool]) -> str:
         first = str([*headings, *book.sheetnames][0])
     finally:
         book.close()
+    fitting = [title for title, row in headings.items() if sum(map(used, row)) >= SHARED]
+    if fitting and not any(map(used, headings.get(first, ()))):
+        found = f"its first sheet {first} has none of the columns that are read, and {fitting[0]} has"
+        raise InputError(Problem(str(path), found, f"move {fitting[0]} to the front, or hide {first}"))
     if others := _alike(headings, first, used):
         alike = [first, *others]
         found = f"has {len(alike)} sheets of such rows: {', '.join(alike)}"
@@ -247,8 +252,11 @@ def text_rows(path: Path) -> pd.DataFrame:
     text = path.read_bytes().decode().lstrip("\ufeff")
     if "\0" in text:
         raise ValueError("it holds zero bytes: a part of it was never copied, or it is UTF-16")
+    told = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # which Excel reads, and does not count as a row
+    text = text[told.end() :] if told else text
     head = text.splitlines()[0] if text else ""
     separator = "\t" if path.suffix == ".tsv" else max(_SEPARATORS, key=head.count)
+    separator = told[1] if told else separator
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str | None]] = []
     try:
