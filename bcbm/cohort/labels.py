@@ -1,7 +1,6 @@
 """Labels as the clinical table has them: every spelling is read once, listed, and can be corrected."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from bcbm.cohort.label_findings import (
     reversed_codes,
     share_rule,
 )
-from bcbm.cohort.spelling import cell_text
+from bcbm.cohort.spelling import cell_text, underscored
 from bcbm.config.checks import nearest
 from bcbm.errors import InputError, Problem
 from bcbm.pathology.her2 import OPEN
@@ -68,7 +67,7 @@ def is_label_column(heading: str, targets: Mapping[str, "Target"]) -> bool:
     own = {target.column for target in targets.values()}
     return (
         not own.isdisjoint((heading, receptor_of(heading)))
-        or _plain(heading) in primaries
+        or underscored(heading) in primaries
         or bool(companion_kind(heading))
     )
 
@@ -179,7 +178,7 @@ def label_columns(headings: Sequence[str], targets: Mapping[str, "Target"], tabl
         InputError: several may be one receptor's.
     """
     columns, problems = {}, []
-    plain = {_plain(heading): heading for heading in reversed(headings)}
+    plain = {underscored(heading): heading for heading in reversed(headings)}
     for name, target in targets.items():
         alike = [heading for heading in headings if receptor_of(heading) == target.column]
         if target.column in headings:
@@ -271,12 +270,8 @@ def readings_words(readings: Sequence[LabelReading]) -> str:
 
 
 def _primary_headings(name: str) -> tuple[str, str]:
-    """How the column of a target's status in the primary tumour may be headed, as `_plain` has it."""
-    return _plain(PRIMARY + name), _plain(f"{name} primary")
-
-
-def _plain(heading: str) -> str:
-    return re.sub(r"[\W_]+", "_", heading.casefold()).strip("_")
+    """How the column of a target's status in the primary tumour may be headed, as `underscored` has it."""
+    return underscored(PRIMARY + name), underscored(f"{name} primary")
 
 
 def label_statuses(column: str, target: "Target", texts: Sequence[str]) -> list[Status]:

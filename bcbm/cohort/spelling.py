@@ -1,5 +1,6 @@
 """Texts as people write them: blanks, letters that look alike, in any script and with any accent."""
 
+import re
 import unicodedata
 
 EMPTY = ("", "nan", "<na>")  # cells of missing values, as text
@@ -29,3 +30,13 @@ def letters(text: str) -> str:
     """
     apart = unicodedata.normalize("NFKD", folded(text))
     return "".join(filter(str.isalnum, apart.translate(LOOK_ALIKES).translate(_STROKES)))
+
+
+def underscored(heading: str) -> str:
+    """A heading in small letters, whatever stands between its words as an underscore.
+
+    Example:
+        >>> underscored("ER (primary)"), underscored(" Age [years] ")
+        ('er_primary', 'age_years')
+    """
+    return re.sub(r"[\W_]+", "_", heading.casefold()).strip("_")

@@ -9,6 +9,7 @@ import pandas as pd
 from bcbm.cohort.cells import READERS, digits_lost, made_a_date
 from bcbm.cohort.formats.sequences import sequence_of, words_of_name
 from bcbm.cohort.formats.tables import column_texts
+from bcbm.cohort.spelling import underscored
 from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
 
@@ -165,12 +166,7 @@ def unread_acquisition(
     """
     headings, names = list(headings), list(names)
     for heading in headings:
-        known = [name for name in names if re.match(rf"{_letters(name)}(?![a-z])", _letters(heading))]
+        known = [name for name in names if re.match(rf"{underscored(name)}(?![a-z])", underscored(heading))]
         for name in set(known) - {"site", *headings}:
             found = f"its column '{heading}' is not read"
             yield Problem(table, found, f"call it {name}, if it holds that", "column under another heading")
-
-
-def _letters(heading: str) -> str:
-    """A heading in small letters, all else between its words as an underscore."""
-    return re.sub(r"[\W_]+", "_", heading.casefold())
