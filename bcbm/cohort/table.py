@@ -127,15 +127,13 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
     representative = table["duplicate_of"].where(table["duplicate_of"] != "", table["lesion_id"])
     # Twice, as a copy may lie over another lesion.
     representative = representative.map(dict(zip(table["lesion_id"], representative, strict=True)))
+    drawn = set(table.loc[table["mask_path"] != "", "lesion_id"])
     for lesion, other in foreign_copies(table):
-        problems.append(
-            Problem(
-                lesion,
-                f"its content (but for rounding or mirrored), image or mask is {other}'s, another patient",
-                "find out whose it is; both are excluded",
-                "same content in two patients",
-            )
-        )
+        what, remedy = "radiomics are", "find out whose they are, or empty them where an extraction failed"
+        if lesion in drawn:
+            what, remedy = "content (but for rounding or mirrored), image or mask is", "find out whose it is"
+        text = f"its {what} {other}'s, another patient"
+        problems.append(Problem(lesion, text, f"{remedy}; both are excluded", "same content in two patients"))
         shared = representative[table["lesion_id"].isin([lesion, other])]
         exclude(table, representative.isin(shared), "identical in two patients")
     problems += half_shared(table, survey) if survey is not None else []

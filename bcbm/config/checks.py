@@ -246,7 +246,7 @@ def _check_model(config: Config) -> None:
             f"{str(model.max_pool).lower()} needs at least {smallest} voxels"
         )
     reach = config.features.crop_size * config.features.crop_spacing / 2
-    if config.augment.shift >= reach:
+    if config.augment.shift >= reach and "image" in config.task.modalities:
         raise ConfigError(
             f"augment.shift={config.augment.shift:g}: moves lesions out of a crop that shows {reach:g} mm "
             "around their centre; write less"

@@ -317,9 +317,8 @@ def _incomplete(values: pd.DataFrame, lesions: Sequence[str]) -> list[Problem]:
         values: of it, a row a lesion; a lesion without any, and a feature that none has, are told elsewhere.
         lesions: their names.
     """
-    empty = values.isna()
-    empty = empty.loc[~empty.all(axis=1).to_numpy(), ~empty.all()]
-    names = [name for name, bare in zip(lesions, values.isna().all(axis=1), strict=True) if not bare]
+    empty = values.isna().set_axis(pd.Index(lesions))
+    empty = empty.loc[~empty.all(axis=1), ~empty.all()]
     where, remedy = "table of radiomics", "fill them, or write features.radiomics=extract"
     problems = []
     if counts := {str(name): int(count) for name, count in empty.sum().items() if count}:
@@ -327,8 +326,7 @@ def _incomplete(values: pd.DataFrame, lesions: Sequence[str]) -> list[Problem]:
         found = listed([f"{name} of {counts[name]}" for name in worst], EMPTY_NAMED)
         found = f"of {counted(len(empty), 'lesion')} some have no value of {found}; medians stand there"
         problems.append(Problem(where, found, remedy, "features without some values"))
-    few = [name for name, share in zip(names, empty.mean(axis=1), strict=True) if share > MOSTLY]
-    if few:
+    if few := empty.index[empty.mean(axis=1) > MOSTLY].tolist():
         found = f"{counted(len(few), 'lesion')} without most features: {listed(few, EMPTY_NAMED)}"
         problems.append(Problem(where, found, f"{remedy}; they count", "lesion without most features"))
     return problems

@@ -117,7 +117,8 @@ def test_a_file_that_names_an_experiment_in_place_of_extending_it_is_refused(tmp
     ],
 )
 def test_what_has_no_effect_or_none_that_is_meant_is_refused(word, kind, fact):
-    assert fact in message(word, f"model.kind={kind}", "task.modalities=[radiomics,position]")
+    modalities = "radiomics,position" if kind != "network" else "image,radiomics,position"
+    assert fact in message(word, f"model.kind={kind}", f"task.modalities=[{modalities}]")
 
 
 def test_an_empty_map_has_nothing_of_what_stands_beneath(tmp_path):
