@@ -23,6 +23,7 @@ from bcbm.imaging.manifest import (
     GONE,
     UNREAD,
     Written,
+    as_corrected,
     natural_order,
     read_manifest,
     volume_rows,
@@ -31,6 +32,7 @@ from bcbm.imaging.manifest import (
 from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
 from bcbm.imaging.study import RECORD, Plan, ingest_study
 from bcbm.report.pages.ingest import write_page
+from bcbm.runs.owner import sole_owner
 from bcbm.system.files import broken_links, files_below, read_json, write_whole
 from bcbm.system.pool import workers
 from bcbm.system.spreadsheet import spreadsheet_csv
@@ -76,7 +78,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
 
     Raises:
         ConfigError: a package is missing, or no folder to write into is named.
-        InputError: nothing can be done with this folder.
+        InputError: nothing can be done with this folder, or another process works on the one to write into.
     """
     if not source.is_dir():
         raise InputError(Problem(str(source), "is not a folder", "name one of DICOM or NIfTI files"))
@@ -85,8 +87,17 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     if not dicom:
         return _ingest_volumes(source, config, console)
     out = _require(source, config)
+    with sole_owner({f"ingest into {out}": key_file(out).with_suffix(".owner")}):
+        return _ingest_export(source, out, dicom, rest, config, console)
+
+
+def _ingest_export(
+    source: Path, out: Path, dicom: Sequence[Path], rest: Collection[Path], config: Config, console: Console
+) -> int:
+    """Make a cohort of an export's DICOM files; `rest` are its others."""
     headers = _headers(dicom, config, console)
-    key_path, before = key_file(out), read_manifest(out / FILE)
+    key_path = key_file(out)
+    read_manifest(out / FILE)
     key = extend_key(read_key(key_path, out), headers.series, config.cohort.same_patients)
     studies, reasons = _chosen(headers, key, config)
     given = _given_labels(key.patients(), config, private=True)
@@ -111,7 +122,8 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     unnamed = [path for path in rest if path.suffix.lower() not in (*LIKE_DICOM, *VOLUMES)]
     if headless := sum(map(is_headless, unnamed)):
         refused.append((counted(headless, "file"), HEADLESS))
-    rows = [row for record in records for row in _rows(record)]
+    before = read_manifest(out / FILE)  # again, as a person may have written in it meanwhile
+    rows, corrected = as_corrected([row for record in records for row in _rows(record)], before, out)
     dates = key.dates(config.ingest.year)
     written = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
     refused += [(lesion, NO_MORE) for lesion in written.gone]
@@ -125,7 +137,7 @@ def ingest(source: Path, config: Config, console: Console) -> int:
     patients = counted(len({record["study"].partition("-")[0] for record in taken}), "patient")
     counts = f"{patients}, {counted(len(taken), 'study', 'studies')}, {counted(written.rows, 'lesion')}"
     say(console, f"{counts}: {out / FILE}{_labels_words(given, written, config)}")
-    _say_added(written, console)
+    _say_added(written, corrected, console)
     say(console, f"pictures, and what was refused: {out / 'ingest.html'}")
     say(console, f"series as they were chosen, for ingest.series=FILE: {out / 'series.csv'}")
     say(console, f"who is who, for no one else: {key_path}")
@@ -206,17 +218,18 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
         raise InputError(*problems)
     for problem in problems:
         print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
-    before, studies = read_manifest(out / FILE), {row["study"] for row in rows}
+    rows, corrected = as_corrected(rows, read_manifest(out / FILE), out)
+    studies = {row["study"] for row in rows}
     names = {row["patient"]: row["patient"] for row in rows}
     given = _given_labels(names, config, private=False)
     for where, text in given.remarks:
         print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
-    written = write_manifest(rows, out / FILE, before, studies, labels=given.cells)
+    written = write_manifest(rows, out / FILE, read_manifest(out / FILE), studies, labels=given.cells)
     patients = counted(len(names), "patient")
     text = f"{patients}, {counted(len(studies), 'study', 'studies')}, {counted(written.rows, 'lesion')}"
     text += f": {out / FILE}; check its column patient{_labels_words(given, written, config)}"
     say(console, text)
-    _say_added(written, console)
+    _say_added(written, corrected, console)
     return 0
 
 
@@ -228,8 +241,12 @@ def _given_labels(patients: Mapping[str, str], config: Config, private: bool) ->
     return read_given_labels(path, patients, targets, private)
 
 
-def _say_added(written: Written, console: Console) -> None:
-    """Name the lesions that the manifest did not have: a person may have taken their rows out."""
+def _say_added(written: Written, corrected: int, console: Console) -> None:
+    """Name the lesions that the manifest did not have: a person may have taken their rows out; and count the
+    rows whose patient or image is one that it had."""
+    if corrected:
+        text = f"patient or image of {counted(corrected, 'row')}: as {FILE} had it, and not as names say"
+        say(console, f"{text}; empty the cell to have that")
     if written.added:
         text = f"new in the manifest: {listed(written.added, SHOWN)}; if a row was taken out on purpose, "
         say(console, f"{text}name it in a table, cohort.exclude=FILE: it is written anew each time")

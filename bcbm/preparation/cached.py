@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bcbm.errors import InputError, Problem, readable
+from bcbm.preparation.lists import is_corrected
 from bcbm.system.files import bytes_of
 
 KINDS = ("prepared-", "synthetic-")  # how the names of ours begin
@@ -40,7 +41,8 @@ def cached_folders(cache: Path) -> list[CachedFolder]:
 
 
 def remove_cached(cache: Path, names: list[str]) -> None:
-    """Remove folders of the cache, all but their ledgers; the rest is made again when it is needed.
+    """Remove folders of the cache, all but their ledgers and lists that a person has corrected; the rest is
+    made again when it is needed.
 
     Raises:
         InputError: one of the names is none of a folder that commands have written there; nothing is removed.
@@ -54,11 +56,11 @@ def remove_cached(cache: Path, names: list[str]) -> None:
     for name in names:
         with readable(cache / name, "remove it by hand"):
             for path in (cache / name).iterdir():
-                if path.is_file():
+                if path.is_file() and not is_corrected(path):
                     path.unlink()
-                elif path.name != LEDGER:  # looks at test patients stay counted
+                elif path.is_dir() and path.name != LEDGER:  # looks at test patients stay counted
                     shutil.rmtree(path)
-            if not (cache / name / LEDGER).is_dir():
+            if not any((cache / name).iterdir()):
                 (cache / name).rmdir()
 
 

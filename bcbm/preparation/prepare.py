@@ -54,6 +54,7 @@ from bcbm.modalities.image import IMAGE
 from bcbm.preparation.columns import telling_problems, tellings
 from bcbm.preparation.deep_features import deep_features, usable_card
 from bcbm.preparation.lesions import Lesions
+from bcbm.preparation.lists import write_list
 from bcbm.preparation.reading import Labels, SurveyedCohort, disk_errors, read_cohort
 from bcbm.preparation.shells import measured_shells
 from bcbm.preparation.studies import count_masks, crop_settings, studies_of
@@ -286,7 +287,7 @@ def _list_unsure(table: pd.DataFrame, config: Config, cohort: SurveyedCohort, co
     corrections = Path(config.cohort.names).expanduser() if config.cohort.names else None
     if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
         return
-    write_whole(path, spreadsheet_csv(unsure))
+    write_list(path, spreadsheet_csv(unsure), "cohort.names")
     if len(unsure):
         names = "1 name is" if len(unsure) == 1 else f"{len(unsure)} names are"
         text = f"  {names} read with doubt: correct {path} and set cohort.names to it"

@@ -39,6 +39,7 @@ from bcbm.features.radiomics import extract_cohort
 from bcbm.features.records import Study
 from bcbm.features.survey import register_cohort, survey_cohort
 from bcbm.pathology.receptors import receptor_of
+from bcbm.preparation.lists import write_list
 from bcbm.preparation.studies import count_masks, read_studies, studies_of
 from bcbm.system.content import file_key, file_sum
 from bcbm.system.files import write_whole
@@ -303,9 +304,8 @@ def _list_labels(download: Download, path: Path, config: Config, console: Consol
     corrections = Path(config.cohort.readings).expanduser() if config.cohort.readings else None
     if corrections and corrections.resolve() == path.resolve():  # corrected in place: it is the person's now
         return
-    path.unlink(missing_ok=True)
     if download.label_readings:
-        write_whole(path, spreadsheet_csv(readings_table(download.label_readings)))
+        write_list(path, spreadsheet_csv(readings_table(download.label_readings)), "cohort.readings")
     if text := readings_words(download.label_readings):
         say(console, f"  {text}: correct {path} and set cohort.readings to it")
 

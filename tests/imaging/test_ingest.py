@@ -16,6 +16,7 @@ import pandas as pd
 import pydicom
 import pytest
 import SimpleITK as sitk
+from commands import run_command
 from matplotlib.image import imread
 from pydicom.uid import generate_uid
 from rich.console import Console
@@ -39,6 +40,7 @@ from bcbm.features.crops import CropSettings, crop, normalised
 from bcbm.features.geometry import placed
 from bcbm.features.masks import read_mask
 from bcbm.features.volumes import read_volume
+from bcbm.imaging import ingest as ingesting
 from bcbm.imaging.headers import Series
 from bcbm.imaging.ingest import dicom_files, ingest
 from bcbm.imaging.manifest import COLUMNS
@@ -467,6 +469,24 @@ def test_what_a_person_wrote_of_a_region_that_was_renamed_is_kept_beside_and_sai
     text = run(source, out)
     assert "gone" not in text and f"new in the manifest: {study}/" in text, "a row that was taken out is back"
     assert "new in the manifest" not in run(source, out)
+
+
+def test_what_a_person_writes_meanwhile_stays_and_two_at_once_are_refused(copied, monkeypatch):
+    source, out = copied
+    work = ingesting._work
+
+    def slowly(*arguments):
+        records = work(*arguments)
+        table = manifest(out)
+        table["ER"] = "+"
+        table.to_csv(out / "manifest.csv", index=False)
+        other = run_command("ingest", str(source), f"out={out}", "ingest.brain=none")
+        assert other.returncode == 2 and "is already running" in other.stderr
+        return records
+
+    monkeypatch.setattr(ingesting, "_work", slowly)
+    run(source, out)
+    assert set(manifest(out)["ER"]) == {"+"} and not list(out.parent.glob("*.owner"))
 
 
 def test_labels_of_an_earlier_table_that_a_later_one_changes_or_lacks_are_said(copied, tmp_path):

@@ -161,3 +161,28 @@ def test_a_mask_that_was_not_fetched_is_said(tmp_path):
     (tmp_path / "A" / "mask_right.nii.gz").symlink_to(tmp_path / "nothing")
     rows, (problem,) = named(tmp_path)
     assert len(rows) == 1 and "1 link" in str(problem) and "A/mask_right.nii.gz" in str(problem)
+
+
+def test_a_patient_and_an_image_that_a_person_has_corrected_stay(tmp_path):
+    write(tmp_path, "P01/t1c.nii.gz", "P01/mask.nii.gz", "P01_2020/t1c.nii.gz", "P01_2020/mask.nii.gz")
+    write(tmp_path, "P01/other.nii.gz")
+
+    def again(*words):
+        console = Console(record=True, width=300)
+        ingest(tmp_path, compose(words), console)
+        path = tmp_path / "manifest.csv"
+        return console.export_text(), path, pd.read_csv(path, dtype=str, keep_default_na=False)
+
+    said, path, table = again()
+    assert "as manifest.csv had it" not in said
+    table["patient"], table.loc[table["study"] == "P01", "image"] = "P01", "P01/other.nii.gz"
+    table.to_csv(path, index=False)
+    (tmp_path / "labels.csv").write_text("patient,ER\nP01,+\n")
+    write(tmp_path, "P02/t1c.nii.gz", "P02/mask.nii.gz")
+    said, _, after = again(f"ingest.labels={tmp_path / 'labels.csv'}")
+    assert "patient or image of 2 rows: as manifest.csv had it" in said
+    rows = after[after["study"] != "P02"]
+    assert set(rows["patient"]) == {"P01"} and set(rows["ER"]) == {"'+"}
+    assert rows["image"].tolist() == table["image"].tolist()
+    (tmp_path / "P01" / "other.nii.gz").unlink()
+    assert "P01/t1c.nii.gz" in set(again()[2]["image"]), "an image that is gone is none"

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_WORKBOOK
 from bcbm.config.compose import compose
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
+from bcbm.preparation.cached import remove_cached
 from bcbm.preparation.prepare import prepare, report
 from bcbm.preparation.reading import read_cohort
 
@@ -342,6 +343,15 @@ def test_names_corrected_in_place_are_not_overwritten(cohort, tmp_path):
         lesions, _ = prepared(root, tmp_path / "out", *words, f"cohort.names={names}")
         assert set(lesions.table.query("name == 'tumor'")["category"]) == {"cavity"}
         assert names.read_text().endswith("tumor,cavity,\n")
+    corrected, kept = names.read_text(), names.with_name("names-unsure-corrected.csv")
+    with pytest.warns(Note, match=f"cohort.names={kept}"):
+        prepared(root, tmp_path / "out", *words)
+    assert kept.read_text() == corrected != names.read_text()
+    prepared(root, tmp_path / "out", *words)
+    assert not names.with_name("names-unsure-corrected-2.csv").exists(), "it is as it was written"
+    (tmp_path / "out").rename(tmp_path / "prepared-0")
+    remove_cached(tmp_path, ["prepared-0"])
+    assert [path.name for path in (tmp_path / "prepared-0").iterdir() if path.is_file()] == [kept.name]
 
 
 def test_what_a_person_says_of_a_place_counts_before_the_coordinates(few, placed, tmp_path):
