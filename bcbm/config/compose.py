@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
+from glob import escape
 from itertools import product
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -210,6 +211,8 @@ def _experiment_layers(name: str, own: str | None) -> list[tuple[Path, dict[str,
     parent: str | None = name
     while parent:
         path = experiment_file(parent, own)
+        if layers and not path.is_file():  # beside the one that stands on it
+            path = next(iter(layers[0][0].parent.glob(f"{escape(parent)}.yaml")), path)
         _require(path, f"experiment={parent}", list(experiment_files(own)))
         layer = _read(path)
         if not layer:
@@ -224,7 +227,7 @@ def _experiment_layers(name: str, own: str | None) -> list[tuple[Path, dict[str,
 
 def _check_base(path: Path, layer: Mapping[str, Any]) -> None:
     """Refuse an experiment that names what it stands on in another way than by one name."""
-    if not isinstance(layer.get("extends", ""), str):
+    if not isinstance(layer.get("extends", ""), str) or "+" in layer.get("extends", ""):
         raise ConfigError(f"{path}: extends is {layer['extends']}; name one experiment: extends: demo")
     if "experiment" in layer and not {"run", "split"} <= set(layer):  # as the configuration of a run has both
         text = f"{path}: experiment is the name of a run, and puts nothing beneath"

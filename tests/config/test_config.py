@@ -100,6 +100,13 @@ def test_extends_puts_the_base_beneath(tmp_path):
     assert config.experiment == "child"
 
 
+def test_extends_finds_a_file_beside_and_takes_one_name(tmp_path):
+    experiment(tmp_path, "base1", "split: {folds: 3}")
+    assert compose([experiment(tmp_path, "child", "extends: base1\nseed: 4")]).split.folds == 3
+    text = message(experiment(tmp_path, "child", "extends: demo+baselines/forest"))
+    assert "name one experiment" in text
+
+
 def test_a_file_that_names_an_experiment_in_place_of_extending_it_is_refused(tmp_path):
     text = message(experiment(tmp_path, "mine", "experiment: paper\nseed: 4"))
     assert "mine.yaml" in text and "write extends: paper" in text
