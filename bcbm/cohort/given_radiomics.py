@@ -1,7 +1,7 @@
 """Radiomics that were extracted elsewhere, from any table with PyRadiomics' names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -50,7 +50,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
     else:
         depth = _telling(rows["mask_path"])
         keys, own = table["mask"].map(partial(_last, depth)), rows["mask_path"].map(partial(_last, depth))
-    problems = [*download.problems, *_mixed(path.name, table)]
+    problems = [*download.problems, *_mixed(path.name, table), *_older(path, rows["mask_path"])]
     shared = own.duplicated(keep=False) & (own != "")  # a mask of several label values
     for lesion in (rows["study_id"] + "/" + rows["name"])[shared]:
         remedy = "give the table the columns study and name; its radiomics count as missing"
@@ -69,6 +69,16 @@ def with_radiomics(download: Download, path: Path) -> Download:
     features = numbers.set_axis(keys, axis=0)[~again.to_numpy()].reindex(own).reset_index(drop=True)
     rows = rows.assign(in_workbook=features.notna().any(axis=1).to_numpy())
     return replace(download, segmentations=rows, features=features, problems=problems, odd_cells=odd)
+
+
+def _older(path: Path, masks: Iterable[str]) -> Iterator[Problem]:
+    """That masks were changed after a table was made of them."""
+    files = [Path(mask) for mask in dict.fromkeys(masks) if mask]
+    made = path.stat().st_mtime
+    if newer := [file for file in files if file.is_file() and file.stat().st_mtime > made]:
+        found = f"is older than {len(newer)} of {counted(len(files), 'mask')}, such as {newer[0].name}"
+        remedy = "extract it anew, unless they were only copied; audit holds it against them"
+        yield Problem(path.name, found, remedy, "radiomics older than their masks")
 
 
 def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:

@@ -61,13 +61,16 @@ def _of_measure(measure: Measure, pairs: pd.DataFrame) -> Iterator[Problem]:
     apart = ratio - centre
     tolerance = float(np.clip(WIDE * apart.abs().median(), LEAST, MOST))
     odd = pairs[apart.abs() > tolerance]
-    if abs(centre) > MOST or 2 * len(odd) > len(pairs):
+    alike = odd.index[ratio[odd.index].abs() <= LEAST]  # it is the others whose files are of another day
+    if abs(centre) > MOST or 2 * len(odd) > len(pairs) or len(alike):
         text = f"{measure.words} of {counted(len(pairs), 'lesion')}: their files have {np.exp(centre):.3g} "
         text += f"times what their rows have (median), and {len(odd)} are far from that"
+        text += f", of which {len(alike)} have the same in both" if len(alike) else ""
         remedy = "check that the table is of these masks and images, and its unit"
         yield Problem("table of radiomics", text, remedy, KIND)
     if 2 * len(odd) > len(pairs):
         return
+    odd = odd.drop(alike)
     owners = _owners(odd, centre, tolerance) if measure.column == "volume" else {}
     for study, rows in odd.groupby(lambda lesion: str(lesion).partition("/")[0]):
         lesions = []

@@ -71,6 +71,14 @@ def test_a_table_in_another_unit_or_of_other_lesions_is_one_problem(cohort):
     assert "1e+03 times" in problems[0].found and "mean intensity" in problems[1].found
 
 
+def test_of_masks_that_were_mostly_drawn_anew_those_that_were_not_are_not_blamed(cohort):
+    table, features, masks = cohort
+    masks.loc[masks.index[3:], "volume"] *= np.random.default_rng(1).uniform(1.5, 1.55, len(masks) - 3)
+    (problem,) = contradictions(table, features, masks)
+    assert problem.where == "table of radiomics" and "1.52 times" in problem.found
+    assert "of which 3 have the same in both" in problem.found
+
+
 def test_parts_of_masks_and_lesions_without_a_row_or_a_mask_are_not_compared(cohort):
     table, features, masks = cohort
     masks.loc["P-1-0/left", ["volume", "voxels"]] /= 3

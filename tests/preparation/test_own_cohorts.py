@@ -1,6 +1,7 @@
 """One's own patients on the way to a table of lesions: several sites, what a person leaves out, radiomics."""
 
 import json
+import os
 import shutil
 import warnings
 
@@ -158,6 +159,21 @@ def test_radiomics_by_the_file_of_a_mask_are_of_that_mask_alone(tmp_path):
     assert means[[0, 3]].tolist() == [1, 3] and means[[1, 2, 4]].isna().all()
     said = "\n".join(map(str, download.problems))
     assert all(fact in said for fact in ("b/x: its mask is that of other lesions", "c/x: its mask", "row 5"))
+
+
+def test_a_table_of_radiomics_that_is_older_than_masks_is_said(tmp_path):
+    masks = [tmp_path / f"P{number}" / "mask.nii.gz" for number in range(3)]
+    (path := tmp_path / "features.csv").write_text("study,name,original_firstorder_Mean\na,x,1\n")
+    for number, mask in enumerate(masks):
+        mask.parent.mkdir()
+        mask.touch()
+        os.utime(mask, times=(number and 4e8, number and 4e8))
+    rows = pd.DataFrame({"study_id": list("abc"), "name": "x", "mask_path": map(str, masks), "mask_value": 0})
+    blank = Download(tmp_path, "", tmp_path, True, rows, pd.DataFrame(index=rows.index), pd.DataFrame(), [])
+    for made, said in ((2e8, 1), (6e8, 0)):
+        os.utime(path, times=(made, made))
+        lines = [line for line in map(str, with_radiomics(blank, path).problems) if "is older than" in line]
+        assert len(lines) == said and all("2 of 3 masks, such as mask.nii.gz" in line for line in lines)
 
 
 def test_radiomics_of_another_image_than_the_lesions_are_said(tmp_path):
