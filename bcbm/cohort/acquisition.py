@@ -52,7 +52,7 @@ def several_names(cells: pd.Series, where: str) -> Iterator[Problem]:
             if cells.name == "manufacturer":
                 name = re.split(r"[\W_]", IN_FULL.sub("ge", group))[0]
             if cells.name == "sex":
-                name = group[0]
+                name = group[0].replace("w", "f")  # of weiblich
             spelt.setdefault(letters(name) or group, {}).setdefault(group, cell.strip())
     if cells.name == "sex" and len(sexes := {name: spelt[name] for name in spelt if name not in NEITHER}) > 2:
         spelt = {"all": {group: cell for names in sexes.values() for group, cell in names.items()}}

@@ -24,6 +24,7 @@ from bcbm.imaging.manifest import (
     UNREAD,
     Written,
     as_corrected,
+    may_be_drawn,
     natural_order,
     read_manifest,
     volume_rows,
@@ -41,8 +42,6 @@ from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
-LIKE_DICOM = (".dcm", ".ima", ".gz", ".zip")  # how names of files end that hold images, packed or headless,
-VOLUMES = (".nii", *UNREAD)  # and those of other formats, as masks that another program has drawn
 DISORDERED = (
     "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
     "missing; cohort.policy=one_session takes the lowest number"
@@ -105,23 +104,8 @@ def _ingest_export(
     write_whole(out / "series.csv", spreadsheet_csv(listing(studies)))
     plans = _plans(studies, headers.drawings, config)
     records = _work(plans, out, config, console)
-    refused = _refused(records, reasons, headers, plans) + given.remarks
-    if disordered := key.disordered():
-        refused.append((listed(disordered), DISORDERED))
-    if several := key.several_names(headers.series):
-        refused.append((listed(several), NAMES_APART))
-    if alike := born_alike(headers.series):
-        refused.append((counted(alike, "patient"), BORN_ALIKE))
-    if apart := ages_apart(headers.series):
-        refused.append((counted(apart, "patient"), AGES_APART))
-    if endings := [ending for path in rest if (ending := path.suffix.lower()) in (*LIKE_DICOM, *VOLUMES)]:
-        text = f"named {listed(sorted(set(endings)))} and no DICOM file: not read"
-        refused.append((counted(len(endings), "file"), text))
-    if links := broken_links(source):
-        refused.append((counted(len(links), "link"), "to what is not there: fetch the files, or remove them"))
-    unnamed = [path for path in rest if path.suffix.lower() not in (*LIKE_DICOM, *VOLUMES)]
-    if headless := sum(map(is_headless, unnamed)):
-        refused.append((counted(headless, "file"), HEADLESS))
+    refused = _refused(records, reasons, headers, plans) + given.remarks + _of_people(key, headers)
+    refused += _unread(source, rest)
     before = read_manifest(out / FILE)  # again, as a person may have written in it meanwhile
     rows, corrected = as_corrected([row for record in records for row in _rows(record)], before, out)
     dates = key.dates(config.ingest.year)
@@ -161,7 +145,8 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
         InputError: nobody's files, or several patients', or no lesion is drawn on a series that can be used.
     """
     out = _require(source, replace(config, ingest=replace(config.ingest, out=str(out))))
-    headers = _headers(dicom_files(source)[0], config, console)
+    dicom, rest = dicom_files(source)
+    headers = _headers(dicom, config, console)
     key = extend_key(Key({}), headers.series, config.cohort.same_patients)
     if (patients := len(set(key.patients().values()))) != 1:
         found = (
@@ -175,10 +160,40 @@ def ingest_patient(source: Path, out: Path, config: Config, console: Console) ->
     rows = [row for record in records for row in _rows(record)]
     before, dates = read_manifest(out / FILE), key.dates(config.ingest.year)
     lesions = write_manifest(rows, out / FILE, before, list(studies), dates).rows
-    _say_refused(_refused(records, reasons, headers, plans), FACES * (config.ingest.brain == "none"), console)
+    refused = _refused(records, reasons, headers, plans) + _of_people(key, headers) + _unread(source, rest)
+    _say_refused(refused, FACES * (config.ingest.brain == "none"), console)
     if not lesions:
         remedy = "draw its lesions on the series, as a structure set or segmentation, or choose ingest.series"
         raise InputError(Problem(str(source), "no lesion can be used, for the reasons above", remedy))
+
+
+def _of_people(key: Key, headers: Scan) -> list[tuple[str, str]]:
+    """What makes it doubtful that the headers of one patient, or of several, say whose they are."""
+    texts = []
+    if disordered := key.disordered():
+        texts.append((listed(disordered), DISORDERED))
+    if several := key.several_names(headers.series):
+        texts.append((listed(several), NAMES_APART))
+    if alike := born_alike(headers.series):
+        texts.append((counted(alike, "patient"), BORN_ALIKE))
+    if apart := ages_apart(headers.series):
+        texts.append((counted(apart, "patient"), AGES_APART))
+    return texts
+
+
+def _unread(source: Path, rest: Collection[Path]) -> list[tuple[str, str]]:
+    """Files of an export beside its DICOM files that may hold an image or a lesion, and links to nothing."""
+    texts = []
+    others = [path for path in rest if may_be_drawn(path)]
+    headless = {path for path in others if path.suffix.lower() not in UNREAD and is_headless(path)}
+    if endings := [path.suffix.lower() or "without an ending" for path in others if path not in headless]:
+        text = f"named {listed(sorted(set(endings)), SHOWN)} and no DICOM file: not read"
+        texts.append((counted(len(endings), "file"), text))
+    if headless:
+        texts.append((counted(len(headless), "file"), HEADLESS))
+    if links := broken_links(source):
+        texts.append((counted(len(links), "link"), "to what is not there: fetch the files, or remove them"))
+    return texts
 
 
 def dicom_files(folder: Path) -> tuple[list[Path], set[Path]]:

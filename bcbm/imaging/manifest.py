@@ -26,26 +26,12 @@ COLUMNS = (
 _FOUND = frozenset(COLUMNS) - {"ER", "PR", "HER2"}  # that nobody has to fill in
 UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-_BESIDE = frozenset(  # endings of files that no lesion is drawn in
-    (
-        *(".json", ".txt", ".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet", ".xml", ".yaml", ".yml"),
-        *(".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".svg", ".pdf", ".html", ".htm", ".md", ".rtf"),
-        *(
-            ".md5",
-            ".sha256",
-            ".doc",
-            ".docx",
-            ".ppt",
-            ".pptx",
-            ".log",
-            ".bval",
-            ".bvec",
-            ".py",
-            ".sh",
-            ".ini",
-            ".db",
-        ),
-    )
+_BESIDE = (  # endings of files that no lesion is drawn in: tables and texts, pictures, a viewer's programs
+    *(".json", ".txt", ".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet", ".xml", ".yaml", ".yml", ".md"),
+    *(".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".svg", ".pdf", ".html", ".htm", ".rtf", ".log"),
+    *(".doc", ".docx", ".ppt", ".pptx", ".bval", ".bvec", ".md5", ".sha256", ".py", ".sh", ".bat", ".js"),
+    *(".exe", ".dll", ".ocx", ".inf", ".ini", ".ico", ".jar", ".class", ".cab", ".msi", ".chm", ".db"),
+    *(".css", ".woff", ".cfg", ".conf"),
 )
 _NOTES = frozenset({"readme", "license", "licence", "changes", "changelog", "citation"})  # without ending
 _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
@@ -220,7 +206,7 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
         remedy = "name a folder of DICOM files, or of .nii.gz images with their masks"
         raise InputError(Problem(str(root), "holds neither DICOM nor NIfTI files", remedy))
     rows, problems = [], []
-    if others := [path for path in paths if not _ENDING.search(path.name) and _may_be_drawn(path)]:
+    if others := [path for path in paths if not _ENDING.search(path.name) and may_be_drawn(path)]:
         example = others[0].relative_to(root).as_posix()
         found = f"holds {counted(len(others), 'file')} of formats or endings that are not read, such as "
         found += example
@@ -257,7 +243,7 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
     return rows, problems
 
 
-def _may_be_drawn(path: Path) -> bool:
+def may_be_drawn(path: Path) -> bool:
     """Whether a file that is no NIfTI by its name may hold a volume: packed, cut off, of another format."""
     name = path.name.lower()
     if name.startswith("."):  # what programs keep for themselves, and what a disk keeps for a file of a cloud

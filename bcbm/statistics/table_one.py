@@ -177,9 +177,13 @@ def _of_patients(lesions: pd.DataFrame, labels: pd.DataFrame, groups: _Groups) -
         status["differences"][place] = np.nan  # it is what parts the groups
         rows += [status]
     volume = owned["volume"].agg(lambda values: values.sum(skipna=False))
-    rows += groups.numbers("studies a patient", owned["study_id"].nunique(), skewed=True)
-    rows += groups.numbers("lesions a patient", owned.size(), skewed=True)
-    rows += groups.numbers("volume of all lesions, mm³", volume, skewed=True)
+    studies = owned["study_id"].nunique()
+    over = (
+        " over all studies" if (studies > 1).any() else ""
+    )  # which a lesion that is seen again counts in anew
+    rows += groups.numbers("studies a patient", studies, skewed=True)
+    rows += groups.numbers(f"lesions a patient{over}", owned.size(), skewed=True)
+    rows += groups.numbers(f"volume of all lesions{over}, mm³", volume, skewed=True)
     first = first_studies(lesions, lesions).set_index("patient_id")
     for column in (name for name in ACQUISITION_COLUMNS if name in first):
         values, is_scale = read_cells(first[column], column)

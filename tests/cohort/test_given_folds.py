@@ -301,6 +301,7 @@ SEVERAL = {
     "makers": ("manufacturer", ["GE", "General Electric", "B", "GE_MEDICAL"], ["GE", "General Electric"]),
     "sexes": ("sex", ["F", "female", "B"], ["F", "female"]),
     "strengths of headers": ("field_strength", ["1.5", "1.494", "3", "0.35", "7"], ["1.494", "1.5"]),
+    "women in two languages": ("sex", ["F", "W", "female"], ["F", "W"]),
     "sexes in two languages": ("sex", ["F", "M", "W", "other"], ["F", "W"]),
 }
 

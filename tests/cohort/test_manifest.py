@@ -96,6 +96,12 @@ def test_headings_may_have_any_case_and_semicolons_part_what_a_spreadsheet_wrote
     assert not download.has_images and download.segmentations["name"].tolist() == ["left-frontal", "right"]
 
 
+def test_rows_without_a_study_beside_others_of_their_patient_that_name_one_are_said(tmp_path):
+    rows = "patient,study,name,ER\nA,1,x,+\nA,,y,+\nA,2,x,+\nA,,y,+\nB,,x,-\n"
+    (line,) = (line for line in lines(read_manifest(written(tmp_path, rows)).problems) if "studies" in line)
+    assert "2 rows" in line and "row 3 of A" in line
+
+
 def test_the_line_that_tells_excel_the_separator_is_no_row(tmp_path):
     root = written(tmp_path / "own", "sep=;\r\npatient;name;ER\r\nA;left-frontal;+\r\n")
     download = read_manifest(root)

@@ -222,7 +222,7 @@ def _(root: Path) -> None:
     each(root, lambda number, item: setattr(item, "PixelSpacing", [0, 0]))
 
 
-@kind("DICOM files without their beginning", "12 files", "no DICOM file", **STUDY)
+@kind("DICOM files without their beginning", "12 files", "128 bytes", **STUDY)
 def _(root: Path) -> None:
     for path in slices(root):
         path.write_bytes(path.read_bytes()[132:])

@@ -42,7 +42,7 @@ from bcbm.features.masks import read_mask
 from bcbm.features.volumes import read_volume
 from bcbm.imaging import ingest as ingesting
 from bcbm.imaging.headers import Series
-from bcbm.imaging.ingest import dicom_files, ingest
+from bcbm.imaging.ingest import dicom_files, ingest, ingest_patient
 from bcbm.imaging.manifest import COLUMNS
 from bcbm.imaging.pseudonyms import age_at, key_file
 from bcbm.imaging.study import maker
@@ -656,3 +656,19 @@ def test_the_command_takes_a_folder_and_its_keys(tmp_path):
     assert "2 patients, 2 studies, 0 lesions" in done.stdout and "faces" in done.stderr
     done = subprocess.run([*command, words[1]], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("error ")
+
+
+def test_what_lies_beside_the_files_of_an_export_is_counted_for_a_cohort_and_for_a_patient(tmp_path):
+    source = tmp_path / "dicom"
+    write_series(source / "t1")
+    images = [pydicom.dcmread(path) for path in sorted((source / "t1").glob("*.dcm"))]
+    contours = mask_contours(LESIONS["GTV_Lt_frontal"], affine_of(AXIAL))
+    write_structures(source / "rt.dcm", {"GTV": contours}, images)
+    for name in ("lesion2.nrrd", "more.zip", "P7.tar", "lesion3.7z", "seg", "readme.txt", "viewer.exe"):
+        (source / name).write_text("beside")
+    (source / "lost.dcm").symlink_to(tmp_path / "nowhere")
+    console = Console(file=io.StringIO(), width=200)
+    ingest_patient(source, tmp_path / "one", compose([*PLAIN]), console)
+    for text in (console.file.getvalue(), run(source, tmp_path / "out")):
+        assert "5 files: named .7z, .nrrd, .tar, .zip and without an ending and no DICOM file" in text
+        assert "1 link: to what is not there" in text

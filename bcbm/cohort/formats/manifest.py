@@ -32,6 +32,7 @@ from bcbm.cohort.formats.manifest_rows import (
     several_lesions,
     unread_acquisition,
     unread_files,
+    without_study,
 )
 from bcbm.cohort.formats.sequences import stem_of
 from bcbm.cohort.formats.tables import SUFFIXES, column_texts, legends, other_versions, read_rows, row_twice
@@ -117,6 +118,7 @@ def read_manifest(
     problems += misplaced(path.name, patients, {name: texts[name] for name in files})
     problems += of_nobody(path.name, patients, {name: texts[name] for name in files})
     problems += misplaced(path.name, patients, {"study": texts["study"]}, letters=True)
+    problems += without_study(path.name, patients, texts["study"])
     problems += other_images(path.name, texts["image"])
     problems += lying_apart(path.name, texts["image"], texts["mask"])
     problems += one_file(path.name, texts["image"], texts["mask"])

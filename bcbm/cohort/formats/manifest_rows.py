@@ -126,6 +126,16 @@ def unread_files(table: str, rows: pd.DataFrame, read: Iterable[str]) -> Iterato
             yield Problem(table, found, remedy, "files that are not read")
 
 
+def without_study(table: str, patients: pd.Series, studies: pd.Series) -> Iterator[Problem]:
+    """Rows that name no study, of patients of whom other rows name one."""
+    named = set(patients[studies != ""])
+    if len(odd := patients[(studies == "") & patients.isin(named)]):
+        first = f"row {odd.index[0]} of {odd.iloc[0]}"
+        found = f"{counted(len(odd), 'row')} of patients with studies name none, such as {first}"
+        remedy = "write the study into every row: theirs count as one of its own"
+        yield Problem(table, found, remedy, "row without study")
+
+
 def one_file(table: str, images: pd.Series, masks: pd.Series) -> Iterator[Problem]:
     """Rows that name one file as the image and as the mask."""
     if len(odd := masks[(masks != "") & (masks == images)]):

@@ -16,8 +16,8 @@ class Task:
         ["image", "radiomics", "position"],
         "modalities to fuse, any of image radiomics position deep_features (of features.encoder); "
         "traditional models read no image, but also clinical (age, sex), acquisition (year, pixel spacing, "
-        "manufacturer, field strength), burden (number and volume of the lesions) and primary (the target in "
-        "the primary tumour)",
+        "manufacturer, field strength), burden (number and volume of the lesions, over all studies) and "
+        "primary (the target in the primary tumour)",
         among="bcbm.modalities:MODALITIES",
     )
     sequences: list[str] = key(
