@@ -31,7 +31,7 @@ from bcbm.imaging.manifest import (
     write_manifest,
 )
 from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
-from bcbm.imaging.study import RECORD, Plan, ingest_study
+from bcbm.imaging.study import RECORD, Plan, facts_of, ingest_study
 from bcbm.report.pages.ingest import write_page
 from bcbm.runs.owner import sole_owner
 from bcbm.system.files import broken_links, files_below, read_json, write_whole
@@ -103,13 +103,14 @@ def _ingest_export(
     write_key(key, key_path)
     write_whole(out / "series.csv", spreadsheet_csv(listing(studies)))
     plans = _plans(studies, headers.drawings, config)
+    earlier = {plan.study: facts_of(out / _folder(plan.study)) for plan in plans}
     records = _work(plans, out, config, console)
     refused = _refused(records, reasons, headers, plans) + given.remarks + _of_people(key, headers)
     refused += _unread(source, rest)
     before = read_manifest(out / FILE)  # again, as a person may have written in it meanwhile
     rows, corrected = as_corrected([row for record in records for row in _rows(record)], before, out)
     dates = key.dates(config.ingest.year)
-    written = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells)
+    written = write_manifest(rows, out / FILE, before, list(studies), dates, given.cells, earlier)
     refused += [(lesion, NO_MORE) for lesion in written.gone]
     taken = [record for record in records if record["image"]] + _earlier(out, studies)
     taken = [taken[place] for place in natural_order(record["study"] for record in taken)]

@@ -116,6 +116,7 @@ def write_manifest(
     studies: Collection[str],
     dates: Mapping[str, Mapping[str, int | None]] = {},
     labels: Mapping[str, Mapping[str, str]] = {},
+    earlier: Mapping[str, Mapping[str, Any]] = {},
 ) -> Written:
     """Write a manifest; what a person has filled in, and columns of one's own, stay with their mask.
 
@@ -129,14 +130,17 @@ def write_manifest(
             so do those that a person has added.
         dates: columns that are written anew in every row, by study: an earlier export may have known less.
         labels: what a table says of patients, by patient and column; it fills cells that are empty.
+        earlier: what headers said when `before` was written, by study and column: such a cell is no
+            person's.
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(object)
-    table = table.map(lambda cell: "" if cell is None or cell != cell else guarded(str(cell)))
+    table = table.map(_cell)
     places = pd.MultiIndex.from_frame(table[["study", "mask"]])
     known = before.set_index(["study", "mask"]).reindex(places, fill_value="").reset_index(drop=True)
     for column in known.columns.difference(["patient", "image"], sort=False):
         own = table[column] if column in table else pd.Series("", index=table.index)
-        table[column] = known[column].where(known[column] != "", own)
+        made = [_cell(earlier.get(study, {}).get(column)) for study in table["study"]]
+        table[column] = known[column].where((known[column] != "") & (known[column] != made), own)
     gone = before["study"].map(unguarded).isin(list(studies)) & before["mask"].str.fullmatch(_MADE)
     here = pd.MultiIndex.from_frame(before[["study", "mask"]]).isin(places)
     met = places.isin(pd.MultiIndex.from_frame(before[["study", "mask"]])) | before.empty
@@ -156,11 +160,16 @@ def write_manifest(
         table[column] = stands.where(stands != "", given)
     lost = _unsaid(before[~here & gone], table)
     if len(lost):
-        earlier = read_manifest(path.with_name(GONE))
-        kept = pd.concat([earlier, lost]).drop_duplicates(["study", "mask"], keep="last").fillna("")
+        kept = pd.concat([read_manifest(path.with_name(GONE)), lost])
+        kept = kept.drop_duplicates(["study", "mask"], keep="last").fillna("")
         write_whole(path.with_name(GONE), kept.to_csv(index=False, lineterminator="\r\n"))
     write_whole(path, table.to_csv(index=False, lineterminator="\r\n"))
     return Written(len(table), others, silent, _lesions(added), _lesions(lost))
+
+
+def _cell(value: object) -> str:
+    """A value as it stands in a manifest, "" for one that is missing."""
+    return "" if value is None or value != value else guarded(str(value))
 
 
 def _unsaid(gone: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

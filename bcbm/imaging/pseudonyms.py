@@ -134,8 +134,12 @@ def extend_key(key: Key, series: Sequence[Series], same_patients: str) -> Key:
     for patient in sorted({name(item.patient_id) for item in series} - set(patients), key=_hash):
         count += 1
         patients[patient] = f"P{count:03d}"
+    dated = set()
     for item in sorted(series, key=lambda item: (item.date, item.time, item.study_uid)):
         study = item.patient_id, item.study_uid
+        if study in rows and item.date and study not in dated:
+            rows[study] = *rows[study][:2], item.date  # which may have been corrected
+        dated.add(study)
         if study not in rows:
             pseudonym = patients[name(item.patient_id)]
             taken = [int(row[1].rpartition("-")[2]) for row in rows.values() if row[0] == pseudonym]

@@ -8,7 +8,9 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +30,7 @@ from bcbm.system.words import counted
 
 VERSION = 7  # counts up whenever what is made of a study changes
 RECORD = "study.json"
+MEASURED = "and what is said of it here is of what was made"
 HOLLOW = 0.1  # part of what a lesion encloses, from which on its holes are said
 LOSSY = "was compressed with loss once (LossyImageCompression): its texture is not what was scanned"
 BrainMethod = Literal["deepbet", "mask", "none"]
@@ -67,8 +70,10 @@ def ingest_study(plan: Plan, folder: Path) -> dict[str, Any]:
     inputs = _fingerprint(plan)
     if (record := _finished(folder, inputs)) is not None:
         return record
+    aside = _set_aside(folder)
     before = _remove(folder)
     record = {"study": plan.study, "inputs": inputs, "lesions": [], "refused": [], "doubts": [], "organs": []}
+    record["doubts"] += [f"{name} was changed by hand: kept as {kept}" for name, kept in aside.items()]
     try:
         record |= _made(plan, folder, record)
     except (SeriesError, StudyError) as error:
@@ -241,6 +246,31 @@ def _fingerprint(plan: Plan) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What headers said of the scanner and the patient when a study was made; nothing of one that was not."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8"))["facts"])
+    return {}
+
+
+def _by_hand(folder: Path, sums: Mapping[str, str]) -> list[str]:
+    """The volumes that are others than were written, and whole, as where a person has corrected a mask."""
+    there = [name for name in sums if name.endswith(".nii.gz") and (folder / name).is_file()]
+    return [name for name in there if file_sum(folder / name) != sums[name] and _is_whole(folder / name)]
+
+
+def _set_aside(folder: Path) -> dict[str, str]:
+    """Keep the volumes that a person has changed under other names, by those that they had."""
+    kept: dict[str, str] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        sums = json.loads((folder / RECORD).read_text(encoding="utf-8"))["sums"]
+        for name in _by_hand(folder, {Path(name).name: digest for name, digest in sums.items()}):
+            number = next(n for n in count(1) if not (folder / f"by-hand-{n}-{name}").exists())
+            kept[name] = f"by-hand-{number}-{name}"
+            (folder / name).replace(folder / kept[name])
+    return kept
+
+
 def _remove(folder: Path) -> dict[str, str]:
     """Remove what an earlier call has made of other inputs, and return its sums; what a person has added
     stays."""
@@ -254,12 +284,15 @@ def _remove(folder: Path) -> dict[str, str]:
 
 
 def _finished(folder: Path, inputs: str) -> dict[str, Any] | None:
-    """The record of a study that was made of these inputs and whose files are as they were written."""
+    """The record of a study that was made of these inputs and whose files are as they were written, or as a
+    person has corrected them, which it says."""
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        whole = record["inputs"] == inputs and all(
-            file_sum(folder / name) == digest for name, digest in record["sums"].items()
-        )
+        sums = record["sums"]
+        others = [name for name, digest in sums.items() if file_sum(folder / name) != digest]
+        if record["inputs"] != inputs or set(others) != set(_by_hand(folder, sums)):
+            return None
+        said = [f"{name} was changed by hand: it counts as it lies, {MEASURED}" for name in others]
+        return record | {"doubts": [*record["doubts"], *said]}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return record if whole else None

@@ -306,6 +306,45 @@ def test_finished_studies_are_kept_labels_too_and_damaged_ones_are_made_again(co
     assert manifest(out).equals(table)
 
 
+def test_a_mask_that_a_person_has_corrected_counts_and_is_kept_where_the_export_changes(copied):
+    source, out = copied
+    path = next(path for path in sorted(source.rglob("*.dcm")) if is_set(path))
+    item, names = pydicom.dcmread(path), pd.read_csv(key_file(out), dtype=str)
+    study = names.loc[names["StudyInstanceUID"] == item.StudyInstanceUID, "study"].iloc[0]
+    mask = out / study.partition("-")[0] / study / f"{study}_mask_gtv-lt-frontal.nii.gz"
+    image = sitk.ReadImage(str(mask))
+    sitk.WriteImage(sitk.BinaryErode(image), str(mask))
+    corrected = values_of(mask)
+    for _ in range(2):
+        text = run(source, out)
+        assert f"problem {study}: {mask.name} was changed by hand: it counts as it lies" in text
+        assert np.array_equal(values_of(mask), corrected)
+    item.StructureSetLabel = "approved"
+    item.save_as(path, enforce_file_format=True)
+    assert f"{mask.name} was changed by hand: kept as by-hand-1-{mask.name}" in run(source, out)
+    assert np.array_equal(values_of(mask.with_name(f"by-hand-1-{mask.name}")), corrected)
+    assert values_of(mask).sum() > corrected.sum() > 0
+
+
+def test_headers_that_were_corrected_under_their_ids_are_taken_and_what_a_person_wrote_is_not(copied):
+    source, out = copied
+    table = manifest(out)
+    table.loc[table["study"] == "P001-2", "age"] = "44"
+    table.to_csv(out / "manifest.csv", index=False)
+
+    def corrected(_, item):
+        item.PatientBirthDate, item.PatientSex = "19700101", "M"
+        item.StudyDate = item.StudyDate.replace("2020", "2022")
+
+    for folder in {path.parent for path in source.rglob("*.dcm")}:
+        edit(folder, corrected)
+    run(source, out, "ingest.year=true")
+    after = manifest(out).drop_duplicates("study").set_index("study")
+    assert set(after["sex"]) == {"M"} and after.loc["P001-2", "age"] == "44"
+    assert after["age"].drop("P001-2").isin(["49", "52"]).all()
+    assert set(after["year"]) == {"2019", "2022"}
+
+
 def test_a_slice_that_was_corrected_counts_though_its_file_has_the_size_and_time_of_the_first(copied):
     source, out = copied
     names = pd.read_csv(key_file(out), dtype=str)
