@@ -3,9 +3,8 @@
 import json
 import shlex
 import warnings
-from collections.abc import Collection
 from importlib.util import find_spec
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from bcbm.comparison.experiments import (
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError, Note
-from bcbm.system.files import read_json
+from bcbm.system.files import free_folder
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -104,7 +103,11 @@ def compare(words: list[str], console: Console) -> int:
     )
     root = Path(config.run.root)
     identities = [run.environment["identity"] for run in runs]
-    home = _home(root / "compare" / name, identities)
+
+    def shares_runs(other: dict[str, Any]) -> bool:  # those of before name none
+        return RUNS not in other or not set(other[RUNS]).isdisjoint(identities)
+
+    home = free_folder(root / "compare" / name, "comparison.json", shares_runs)
     comparison = portable(comparison, home, root)
     missing = [vars(experiment) for experiment in left_out]
     write_whole(home / "comparison.json", strict_json({**comparison, "left_out": missing, RUNS: identities}))
@@ -121,17 +124,6 @@ def compare(words: list[str], console: Console) -> int:
         place = write_workspace(laid_out, config.tracking, home)
         say(console, f"workspace: {place}")
     return 0
-
-
-def _home(first: Path, identities: Collection[str]) -> Path:
-    """The folder of a comparison: its name, with a number behind it where comparisons of other runs lie."""
-    for number in count(1):
-        home = first if number == 1 else first.with_name(f"{first.name}-{number}")
-        path = home / "comparison.json"
-        known = read_json(path, f"remove {home}").get(RUNS) if path.is_file() else None
-        if known is None or not set(known).isdisjoint(identities):
-            break
-    return home
 
 
 def asks_for_workspace(words: list[str]) -> bool:

@@ -4,8 +4,9 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -96,6 +97,22 @@ def writing_whole(path: Path, private: bool = False) -> Iterator[BinaryIO]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def free_folder(first: Path, name: str, is_own: Callable[[dict[str, Any]], bool]) -> Path:
+    """Where results may be written without replacing others: a folder, or one with a number behind its name.
+
+    Args:
+        first: the folder.
+        name: of the JSON file in it that says what the results are of.
+        is_own: whether what that file holds is of what is to be written.
+    """
+    for number in count(1):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        path = folder / name
+        if not path.is_file() or is_own(read_json(path, f"remove {folder}")):
+            break
+    return folder
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -22,7 +23,7 @@ from bcbm.statistics.pooling import Pooled, random_effects
 from bcbm.statistics.results import AurocBlock
 from bcbm.statistics.subtype import labels_of
 from bcbm.statistics.updating import Updated, cross_validated_update
-from bcbm.system.files import strict_json, write_whole
+from bcbm.system.files import free_folder, strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 from bcbm.validation.cohorts import FrozenCohort, frozen_cohort, require_apart
@@ -100,8 +101,15 @@ def validate(words: Sequence[str], console: Console) -> Validation:
     require_apart(cohorts)
     with progress_bar(console, "working out figures"):
         validation = validated(model, cohorts)
-    write_validation(Path(cohorts[0].config.validate.out).expanduser(), validation, cohorts, console)
+    out = Path(cohorts[0].config.validate.out).expanduser()
+    write_validation(free_folder(out, CONTENT, partial(_same, validation)), validation, cohorts, console)
     return validation
+
+
+def _same(validation: Validation, other: Mapping[str, Any]) -> bool:
+    """Whether two validations are of one model and the same cohorts."""
+    contents = [{cohort["content"] for cohort in each["cohorts"]} for each in (validation, other)]
+    return other["model"] == validation["model"] and contents[0] == contents[1]
 
 
 def write_validation(

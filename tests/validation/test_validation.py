@@ -135,6 +135,15 @@ def test_figures_are_those_of_the_models_own_predictions_and_of_its_thresholds(
     assert not [name for name in rows["patient"] if name in page], "a page that is passed on names nobody"
 
 
+def test_a_validation_of_another_cohort_replaces_none(model, strangers, once):
+    content, folder, _ = once
+    before = (folder / CONTENT).read_bytes()
+    validate([str(model), f"cohort.root={strangers[2]}", f"out={folder}", *FEW], QUIET)
+    assert (folder / CONTENT).read_bytes() == before
+    (cohort,) = json.loads((folder.with_name("once-2") / CONTENT).read_text())["cohorts"]
+    assert cohort["content"] != content["cohorts"][0]["content"]
+
+
 def test_patients_that_the_model_was_trained_on_are_refused_also_among_others(
     model, trained_on, strangers, tmp_path, monkeypatch
 ):
