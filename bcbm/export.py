@@ -28,7 +28,10 @@ def _export(words: list[str], console: "Console") -> int:
     folders = [word for word in words if "=" not in word or Path(word).is_dir()]
     settings = [f"export.{word}" if word.startswith(SHORT) else word for word in words if word not in folders]
     if others := [word for word in settings if not word.startswith("export.")]:
-        raise ConfigError(f"export: {others[0].partition('=')[0]} is the run's; known: out, refit, leaky")
+        name, hint = others[0].partition("=")[0], ""
+        if name == "cohort.root":
+            hint = "; of a cohort that was moved, fit again=RUN cohort.root=NEW makes the same run there"
+        raise ConfigError(f"export: {name} is the run's; known: out, refit, leaky{hint}")
     if len(folders) != 1:
         raise ConfigError(f"export: {len(folders)} runs are named; name one")
     own = compose(settings).export

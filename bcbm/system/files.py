@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from bcbm.errors import readable
 
+_BINS = ("$recycle.bin", "system volume information", "@eadir", "lost+found", "__macosx")
+
 
 def write_whole(path: Path, content: bytes | str, private: bool = False) -> None:
     """Write a file in one step: it is there complete, also after a power cut, or not at all.
@@ -116,7 +118,8 @@ def free_folder(first: Path, name: str, is_own: Callable[[dict[str, Any]], bool]
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files in a folder and below, sorted, those behind links to folders too.
+    """The files in a folder and below, sorted, those behind links to folders too, and none of a hidden folder
+    or a bin, where what was removed lies.
 
     Raises:
         OSError: a folder cannot be looked into; it names it.
@@ -143,7 +146,8 @@ def _names_below(folder: Path) -> list[Path]:
         here = Path(place)
         above = {os.path.realpath(path) for path in (here, *here.parents) if path.is_relative_to(folder)}
         folders[:] = [name for name in folders if os.path.realpath(here / name) not in above]  # links back
-        files += [here / name for name in names]
+        folders[:] = [name for name in folders if name[0] != "." and name.lower() not in _BINS]
+        files += [here / name for name in names if not name.startswith("._")]  # as macOS writes them
     return sorted(files)
 
 

@@ -250,7 +250,8 @@ def _files(images: Path, sequences: Sequence[str], problems: list[Problem]) -> p
             remedy = f"rename it to {published.name}, or take it out if it is another sequence"
             problems.append(Problem(str(folder), text, remedy, "image by another name"))
         masks = sorted(folder.glob(f"{study}_mask_*.nii.gz"))
-        volumes = {path for path in folder.iterdir() if ".nii" in path.name.lower()}
+        named = (path for path in folder.iterdir() if not path.name.startswith("._"))  # as macOS writes them
+        volumes = {path for path in named if ".nii" in path.name.lower()}
         for stray in sorted(volumes - {*image_files, *masks, *known}):
             text, remedy = "is neither an image nor a mask by its name", _rename(stray)
             problems.append(Problem(str(stray), text, remedy, "file that fits no pattern"))
