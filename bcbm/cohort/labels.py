@@ -1,6 +1,7 @@
 """Labels as the clinical table has them: every spelling is read once, listed, and can be corrected."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from bcbm.cohort.label_findings import (
 )
 from bcbm.cohort.spelling import cell_text, underscored
 from bcbm.config.checks import nearest
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Note, Problem
 from bcbm.pathology.her2 import OPEN
 from bcbm.pathology.hybridisation import companion_kind, companion_texts, with_companions
 from bcbm.pathology.receptors import RECEPTORS, read_statuses, receptor_of
@@ -234,6 +235,9 @@ def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, d
             corrections[target][cell] = CORRECTIONS[label]
     if problems:
         raise InputError(*problems)
+    if not corrections:
+        text = f"{path}: no line has a label: corrections stand in that column, as {', '.join(CORRECTIONS)}"
+        warnings.warn(text, Note, stacklevel=2)
     return corrections
 
 

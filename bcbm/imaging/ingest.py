@@ -1,5 +1,6 @@
 """A folder of an hospital's files made a cohort: pseudonyms, images, masks, a manifest and a page."""
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -58,6 +59,8 @@ AGES_APART = (
     "an age in the header that is more than a year off the dates of birth and study: the age counts; "
     f"correct the column age of {FILE}, or empty it"
 )
+NO_AGE = "PatientAge is not of DICOM's form, as 057Y: the age is worked out of the dates, or empty"
+NO_SEX = "PatientSex is none of F, M and O: the sex is empty"
 NO_MORE = f"is drawn no more by that name: what a person has written of it stands in {GONE}"
 SHOWN = 5  # lesions that a line lists
 HEADLESS = "of DICOM without the 128 bytes and the word DICM that it begins with: not read; export them anew"
@@ -179,6 +182,10 @@ def _of_people(key: Key, headers: Scan) -> list[tuple[str, str]]:
         texts.append((counted(alike, "patient"), BORN_ALIKE))
     if apart := ages_apart(headers.series):
         texts.append((counted(apart, "patient"), AGES_APART))
+    for name, form, text in (("age", r"(\d+[DWMY])?", NO_AGE), ("sex", "[FMOfmo]?", NO_SEX)):
+        odd = [item for item in headers.series if not re.fullmatch(form, getattr(item, name).strip())]
+        if studies := {item.study_uid for item in odd}:
+            texts.append((counted(len(studies), "study", "studies"), text))
     return texts
 
 

@@ -187,6 +187,8 @@ def _in_words(error: Exception) -> list[str]:
     if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
         text = f"'{error.object}' holds signs that {error.encoding} lacks, in which names of files are here"
         return [f"{text}; set PYTHONUTF8=1 or LC_ALL=C.UTF-8, and run the same command again"]
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # of Path.expanduser
+        return ["a folder begins with ~ and a name that is no user's here; write its whole path, or ./~NAME"]
     return []
 
 

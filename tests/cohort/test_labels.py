@@ -15,7 +15,7 @@ from bcbm.cohort.labels import read_corrections, read_labels, readings_table, re
 from bcbm.cohort.table import build_table
 from bcbm.cohort.targets import TARGETS, known_targets
 from bcbm.config.compose import compose
-from bcbm.errors import InputError
+from bcbm.errors import InputError, Note
 from bcbm.preparation.prepare import prepare
 from bcbm.system.spreadsheet import spreadsheet_csv
 
@@ -246,6 +246,9 @@ def test_readings_are_listed_corrected_in_place_and_give_the_tables_of_plain_sig
         set(table["ER_low"].dropna()) == {0.0, 1.0}
         and (table["HER2_low"] >= table["HER2"])[table["HER2"].notna()].all()
     )
+    with pytest.warns(Note, match="no line has a label"):
+        listed.assign(label="").to_csv(path, index=False)
+        prepared(f"cohort.readings={path}")
     other = tmp_path / "other.csv"
     other.write_text("target,cell,label\nER,7 %,positive\n")
     _, screen = prepared(f"cohort.readings={other}", "task.targets=[ER]")

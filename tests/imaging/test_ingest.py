@@ -697,6 +697,14 @@ def test_the_command_takes_a_folder_and_its_keys(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith("error ")
 
 
+def test_ages_and_sexes_of_another_form_are_said(tmp_path):
+    for number, (age, sex) in enumerate([("069", "W"), ("69y", "weiblich"), ("057Y", "f"), ("", "")]):
+        write_series(tmp_path / "in" / f"{number}", patient=f"P{number}", PatientAge=age, PatientSex=sex)
+    text = run(tmp_path / "in", tmp_path / "out")
+    assert "2 studies: PatientAge is not of DICOM's form" in text
+    assert "2 studies: PatientSex is none of F, M and O" in text
+
+
 def test_what_lies_beside_the_files_of_an_export_is_counted_for_a_cohort_and_for_a_patient(tmp_path):
     source = tmp_path / "dicom"
     write_series(source / "t1")

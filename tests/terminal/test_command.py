@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 from repository import HOME
@@ -84,6 +85,12 @@ def test_memory_that_ran_out_is_one_line_and_a_fault_of_the_program_has_a_status
     lines = capsys.readouterr().err.splitlines()
     assert (len(lines) == 1) == (status == 2)
     assert ("memory ran out" in lines[-1]) == (status == 2 and "space" not in str(error))
+
+
+def test_the_folder_of_a_user_whom_nobody_knows_is_one_line(capsys):
+    assert errors_in_words(lambda: len(str(Path("~nobody-of-that-name/cohort").expanduser()))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "begins with ~" in line
 
 
 def test_a_command_looks_for_circles_of_containers_less_often_than_python():
