@@ -151,7 +151,7 @@ def test_one_change_leaves_the_draw_of_the_others_alone(name):
         ("augment.where=gpu", "augment.where"),
         ("augment.bias=1.5", "from 0 to 1"),
         ("augment.motion=-0.1", "from 0 to 1"),
-        ("augment.degrees=-5", "at least 0"),
+        ("augment.degrees=-5", "from 0 to 180"),
         ("augment.scale=1", "from 0 to 0.9"),
     ],
 )

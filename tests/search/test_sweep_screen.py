@@ -37,10 +37,12 @@ def test_how_much_is_asked_for_is_said_before_the_first_trial(tmp_path):
     assert lines_of(opened, budget) == [expected]
 
 
-def test_the_shipped_search_says_what_it_takes():
+def test_the_shipped_search_says_what_it_takes(tmp_path):
     budget = read_plan("fusion", [], {})
     assert extent(budget, 6).endswith("x 3 inner folds x up to 16 epochs: 720 fits, up to 11,520 epochs")
-    budget = read_plan("fusion", ["model.kind=logistic_l2", "task.modalities=[position]"], {"trials": "5"})
+    (tmp_path / "own.yaml").write_text("trials: 9\nspace: {baseline.strength: {float: [0.1, 10.0]}}\n")
+    words = ["model.kind=logistic_l2", "task.modalities=[position]"]
+    budget = read_plan(str(tmp_path / "own.yaml"), words, {"trials": "5"})
     assert extent(budget, 1) == "search: 1 study x 5 trials x 3 inner folds: 15 fits"
     words = extent(plan(minutes=30), 2)
     assert words == "search: 2 studies, trials of 3 inner folds x up to 1 epochs; at most 30 minutes of " + (
