@@ -180,10 +180,10 @@ def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray
         others, corners = areas.setdefault(number, {}), frozenset(map(tuple, index.round(3).tolist()))
         if corners in others:
             continue
-        area = filled(index[:, :2], mask.shape[1:])
+        times = _wound(index[:, :2], mask.shape[1:])
+        area, enclosed = times % 2 == 1, times != 0
         if any(np.array_equal(area, other) for other in others.values()):
             continue
-        enclosed = filled(index[:, :2], mask.shape[1:], wound=True)
         if (enclosed & ~area).sum() > max(1, _CROSSED * enclosed.sum()):
             raise DrawingError(f"a contour crosses itself on slice {number + 1}")
         for other in others.values():
@@ -200,28 +200,31 @@ def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray
     return mask
 
 
-def filled(polygon: np.ndarray, shape: tuple[int, ...], *, wound: bool = False) -> np.ndarray:
+def filled(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The pixels whose centres lie within a polygon, by the even-odd rule.
 
     Args:
         polygon: (N, 2), column and row of its corners; pixel centres are whole numbers.
         shape: rows and columns of the result.
-        wound: those, too, that it runs around twice in one direction (nonzero winding).
 
     Example:
         >>> filled(np.array([[0.5, 0.5], [2.5, 0.5], [2.5, 1.5], [0.5, 1.5]]), (3, 4)).astype(int).tolist()
         [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
+    return _wound(polygon, shape) % 2 == 1
+
+
+def _wound(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """How often, and in which direction, a polygon runs around each pixel's centre; arguments as `filled`."""
     rows, columns = shape
     (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T
     toggles = np.zeros((rows, columns + 1), int)
     for row in range(max(0, math.ceil(y0.min())), min(rows - 1, math.floor(y0.max())) + 1):
         crossed = (y0 <= row) != (y1 <= row)
         x = x0[crossed] + (row - y0[crossed]) / (y1 - y0)[crossed] * (x1 - x0)[crossed]
-        steps = np.where((y1 > y0)[crossed], 1, -1) if wound else 1
+        steps = np.where((y1 > y0)[crossed], 1, -1)
         np.add.at(toggles[row], np.clip(np.ceil(x), 0, columns).astype(int), steps)
-    times = toggles.cumsum(axis=1)[:, :-1]
-    return times != 0 if wound else times % 2 == 1
+    return toggles.cumsum(axis=1)[:, :-1]
 
 
 def _segments(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[Region]:

@@ -241,13 +241,14 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
         raise InputError(*problems)
     for problem in problems:
         print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
-    rows, corrected = as_corrected(rows, read_manifest(out / FILE), out)
+    before = read_manifest(out / FILE)
+    rows, corrected = as_corrected(rows, before, out)
     studies = {row["study"] for row in rows}
     names = {row["patient"]: row["patient"] for row in rows}
     given = _given_labels(names, config, private=False)
     for where, text in given.remarks:
         print_line(console, f"[yellow]problem[/] {escape(f'{where}: {text}')}")
-    written = write_manifest(rows, out / FILE, read_manifest(out / FILE), studies, labels=given.cells)
+    written = write_manifest(rows, out / FILE, before, studies, labels=given.cells)
     patients = counted(len(names), "patient")
     text = f"{patients}, {counted(len(studies), 'study', 'studies')}, {counted(written.rows, 'lesion')}"
     text += f": {out / FILE}; check its column patient{_labels_words(given, written, config)}"

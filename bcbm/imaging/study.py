@@ -288,9 +288,10 @@ def _finished(folder: Path, inputs: str) -> dict[str, Any] | None:
     person has corrected them, which it says."""
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        sums = record["sums"]
-        others = [name for name, digest in sums.items() if file_sum(folder / name) != digest]
-        if record["inputs"] != inputs or set(others) != set(_by_hand(folder, sums)):
+        if record["inputs"] != inputs:
+            return None
+        others = {name: own for name, own in record["sums"].items() if file_sum(folder / name) != own}
+        if set(others) != set(_by_hand(folder, others)):
             return None
         said = [f"{name} was changed by hand: it counts as it lies, {MEASURED}" for name in others]
         return record | {"doubts": [*record["doubts"], *said]}

@@ -131,9 +131,8 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
     numbers = {plain(cell) for cell in cells if _PLAIN_NUMBER.fullmatch(plain(cell))}
     signs = kind == "result" and numbers <= {"0", "1"}
     codes = kind == "result" and numbers == {"1", "2"}  # of amplified and not, whichever is which
-    whole = [float(words) for words in map(plain, cells) if words.isdecimal()]
-    pointless = kind != "result" and len(numbers) > 2 and {*map(str.isdecimal, numbers)} == {True}
-    pointless = pointless and median(whole) >= USUAL
+    pointless = kind != "result" and len(numbers) > 2 and all(map(str.isdecimal, numbers))
+    pointless = pointless and median(float(text) for text in map(plain, cells) if text.isdecimal()) >= USUAL
 
     def text(cell: str) -> str:
         words = plain(cell)

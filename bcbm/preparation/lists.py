@@ -1,13 +1,12 @@
 """Lists that a person may correct where they lie: what was changed is kept, whatever is written anew."""
 
-import hashlib
 import warnings
 from itertools import count
 from pathlib import Path
 
 from bcbm.errors import Note
+from bcbm.runs.tables import sum_of, write_with_sum
 from bcbm.system.content import file_sum
-from bcbm.system.files import write_whole
 
 CORRECTED = "-corrected"  # behind the name of a list that a person has changed
 
@@ -23,21 +22,19 @@ def write_list(path: Path, content: str, key: str) -> None:
     Warns:
         Note: a list that was changed is not read, and is kept.
     """
-    written = path.with_suffix(".sha256")
-    changed = not written.is_file() or is_corrected(path)  # lists of before have no sum
+    changed = not sum_of(path).is_file() or is_corrected(path)  # lists of before have no sum
     if path.is_file() and path.read_bytes() != content.encode() and changed:
         names = (f"{path.stem}{CORRECTED}{'' if number == 1 else f'-{number}'}.csv" for number in count(1))
         kept = next(place for name in names if not (place := path.with_name(name)).exists())
         path.replace(kept)
         text = f"{path} was changed by hand and is not read: it is kept as {kept.name}; set {key}={kept}"
         warnings.warn(text, Note, stacklevel=2)
-    write_whole(written, hashlib.sha256(content.encode()).hexdigest())
-    write_whole(path, content)
+    write_with_sum(path, content.encode())
 
 
 def is_corrected(path: Path) -> bool:
     """Whether a list is not what was written, or one that was kept for that."""
-    beside = path.with_suffix(".sha256")
+    beside = sum_of(path)
     if path.suffix != ".csv" or not beside.is_file():
         return CORRECTED in path.stem
-    return file_sum(path) != beside.read_text(encoding="utf-8").strip()
+    return beside.read_text(encoding="utf-8").split()[:1] != [file_sum(path)]

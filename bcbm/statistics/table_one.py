@@ -178,9 +178,7 @@ def _of_patients(lesions: pd.DataFrame, labels: pd.DataFrame, groups: _Groups) -
         rows += [status]
     volume = owned["volume"].agg(lambda values: values.sum(skipna=False))
     studies = owned["study_id"].nunique()
-    over = (
-        " over all studies" if (studies > 1).any() else ""
-    )  # which a lesion that is seen again counts in anew
+    over = " over all studies" if (studies > 1).any() else ""  # a lesion seen again counts anew
     rows += groups.numbers("studies a patient", studies, skewed=True)
     rows += groups.numbers(f"lesions a patient{over}", owned.size(), skewed=True)
     rows += groups.numbers(f"volume of all lesions{over}, mm³", volume, skewed=True)
