@@ -5,6 +5,7 @@
 Exit status: 0 clean, 1 findings, 2 unusable, 3 a fault of the program.
 """
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def audit(config: "Config", console: "Console") -> int:
 
 def _audit(config: "Config", console: "Console") -> int:
     from bcbm.cohort.table import statuses_in_words
-    from bcbm.preparation.audit import audit_content
+    from bcbm.preparation.audit import audit_content, same_settings
     from bcbm.preparation.prepare import report
     from bcbm.preparation.reading import read_cohort
     from bcbm.report.figures.audit import audit_figures
@@ -39,12 +40,13 @@ def _audit(config: "Config", console: "Console") -> int:
     from bcbm.report.pages.overview import write_overview
     from bcbm.report.tables import cohort_in_words
     from bcbm.report.text_table import write_text_table
-    from bcbm.system.files import strict_json, write_whole
+    from bcbm.system.files import free_folder, strict_json, write_whole
     from bcbm.terminal.progress import progress_bar
 
     cohort = read_cohort(config, console, volumes=True, register=True)
     content = audit_content(config, cohort)
-    folder = Path(config.run.root) / "audit" / cohort.content
+    home = Path(config.run.root) / "audit" / cohort.content
+    folder = free_folder(home, "audit.json", partial(same_settings, content))
     write_whole(folder / "audit.json", strict_json(content))
     with TemporaryDirectory() as drawings, progress_bar(console, "drawing the page"):
         brains = cohort.survey.brains if cohort.survey else None

@@ -242,16 +242,32 @@ def read_corrections(path: Path, targets: Mapping[str, "Target"]) -> dict[str, d
 
 
 def unused_corrections(
-    corrections: Mapping[str, Mapping[str, float]], readings: Sequence[LabelReading], path: str
+    corrections: Mapping[str, Mapping[str, float]], readings: Sequence[LabelReading], path: Path
 ) -> list[Problem]:
-    """A problem for every correction of a cell that the table does not have."""
-    cells = {(reading.target, reading.cell) for reading in readings}
-    return [
-        Problem(path, f"no cell of {target} is '{cell}'", "correct the cell, or remove the line")
+    """A problem for every correction of a cell that the table does not have, and one for lines without a
+    label whose `reads_as` is not how their cell is read."""
+    from bcbm.cohort.formats.tables import read_rows  # which reads labels
+
+    read = {(reading.target, reading.cell): reading.reads_as for reading in readings}
+    problems = [
+        Problem(str(path), f"no cell of {target} is '{cell}'", "correct the cell, or remove the line")
         for target, labels in corrections.items()
         for cell in labels
-        if (target, cell) not in cells
+        if (target, cell) not in read
     ]
+    table = read_rows(path, used=bool, odd=[]).reindex(columns=["target", "cell", "reads_as", "label"])
+    changed = []
+    for line, *cells in table.itertuples():
+        target, cell, word, label = map(cell_text, cells)
+        own = read.get((target, cell), word)
+        if word and word.lower() != own and not label:
+            changed.append(f"line {line} ({target}, {cell}) says {word} and is read {own}")
+    if changed:
+        lines = f"reads_as of {counted(len(changed), 'line')} without a label"
+        found = f"{lines} is not what is read, such as {changed[0]}"
+        remedy = "write it into the column label, the only one that is read"
+        problems.append(Problem(str(path), found, remedy, "corrections in another column"))
+    return problems
 
 
 def readings_table(readings: Iterable[LabelReading]) -> "pd.DataFrame":

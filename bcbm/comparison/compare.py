@@ -23,7 +23,7 @@ from bcbm.comparison.experiments import (
 from bcbm.comparison.screen import print_comparison
 from bcbm.config.compose import compose, flattened, load, plain
 from bcbm.errors import ConfigError, Note
-from bcbm.system.files import free_folder
+from bcbm.system.files import free_folder, read_json
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import say
 
@@ -104,7 +104,8 @@ def compare(words: list[str], console: Console) -> int:
     root = Path(config.run.root)
     identities = [run.environment["identity"] for run in runs]
 
-    def shares_runs(other: dict[str, Any]) -> bool:  # those of before name none
+    def shares_runs(path: Path) -> bool:  # those of before name none
+        other = read_json(path, f"remove {path.parent}")
         return RUNS not in other or not set(other[RUNS]).isdisjoint(identities)
 
     home = free_folder(root / "compare" / name, "comparison.json", shares_runs)

@@ -1,10 +1,12 @@
 """A model used on patients: any cohort, prepared as the training patients were, to a table of predictions."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from bcbm.cohort.acquisition import groups
 from bcbm.cohort.cells import READERS
 from bcbm.cohort.spelling import folded
 from bcbm.config.schema import Config
-from bcbm.errors import InputError, Problem
+from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.pictures import StudyPicture, study_pictures
 from bcbm.prediction.doubt import MEASURES
 from bcbm.prediction.model import ModelRecord, Prediction, TraditionalModel, TrainedModel, read_model
@@ -28,13 +30,13 @@ from bcbm.preparation.steps import steps
 from bcbm.report.pages.predictions import write_page
 from bcbm.report.words import REFITTED
 from bcbm.runs.predictions import ensemble
-from bcbm.system.files import write_whole
+from bcbm.system.files import free_folder, write_whole
 from bcbm.system.spreadsheet import spreadsheet_csv
 from bcbm.system.words import counted, listed
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 
-TABLE = "predictions.parquet"
+OUT, TABLE = "predictions", "predictions.parquet"
 COLUMNS = ["level", "patient_id", "study_id", "lesion_id", "target", "probability", "spread", "threshold"]
 COLUMNS += ["decision", "set", "lesions", "apart", "apart_share", "trained_on", "doubt", "odd", "leaky"]
 COLUMNS += ["reason"]
@@ -44,13 +46,12 @@ SHOWN = 20  # patients that the screen lists
 NAMED = 5  # patients that a note names
 
 
-def predict(record: ModelRecord, config: Config, out: Path, console: Console) -> pd.DataFrame:
+def predict(record: ModelRecord, config: Config, console: Console) -> pd.DataFrame:
     """Predict a cohort and write `predictions.parquet`, `predictions.csv` and `report.html`.
 
     Args:
         record: of the model that is used on it.
         config: the model's own, with the cohort in it.
-        out: folder of the tables and the page.
         console: gets what is wrong with the cohort, and the predictions of a few patients.
 
     Returns:
@@ -78,7 +79,11 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
         seen = [member.encoded for member in members if member.encoded is not None]
         judged = model.doubt.judged(lesions, seen)
         table = with_doubt(table, judged)
-        table.attrs = {"model": model.identity}
+        table.attrs = {"model": model.identity, "cohort": lesions.cohort}
+        if config.predict.out:
+            out = Path(config.predict.out).expanduser()
+        else:
+            out = free_folder(Path(OUT), TABLE, partial(_same, table.attrs))
         write_whole(out / TABLE, table.to_parquet())
         write_whole(out / "predictions.csv", spreadsheet_csv(table))
         page = out / "report.html"
@@ -90,6 +95,13 @@ def predict(record: ModelRecord, config: Config, out: Path, console: Console) ->
     _report(table, model, lacking, console)
     say(console, f"report: {page.absolute()}, with {TABLE} and predictions.csv beside it")
     return table
+
+
+def _same(of: Mapping[Any, str], path: Path) -> bool:
+    """Whether a table of predictions is of the same model and cohort."""
+    with readable(path, "remove it, or write out=DIR"):
+        written = pd.read_parquet(path).attrs
+    return bool(written == of)
 
 
 def _with_pages(drawn: Iterable[StudyPicture], folder: Path) -> list[StudyPicture]:

@@ -71,7 +71,7 @@ def answer(words: Sequence[str], console: Console) -> "pd.DataFrame":
             study = _study(Path(folder), own, places[1:], config, console)
             settings.append(f"cohort.root={study}")
         config = compose(settings)
-        return predict(record, config, Path(config.predict.out).expanduser(), console)
+        return predict(record, config, console)
 
 
 def _study(folder: Path, own: dict[str, str], places: list[Path], config: Config, console: Console) -> Path:

@@ -1,6 +1,8 @@
 """What is wrong with a cohort, as the audit's page shows it and audit.json holds it."""
 
-from dataclasses import asdict
+import hashlib
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -20,6 +22,7 @@ from bcbm.preparation.reading import SurveyedCohort
 from bcbm.statistics.confounders import confounders
 from bcbm.statistics.table_one import table_one
 from bcbm.statistics.telling import Telling
+from bcbm.system.files import read_json
 
 
 def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
@@ -41,11 +44,23 @@ def audit_content(config: Config, cohort: SurveyedCohort) -> dict:
     if config.cohort.root:  # radiomics of the embedded cohort may be drawn
         problems += identity_problems(cohort.workbook)
     problems += telling_problems(_tellings(config, cohort))
-    return _content(cohort, problems, related)
+    return {**_content(cohort, problems, related), "settings": _settings(config)}
+
+
+def same_settings(content: dict, path: Path) -> bool:
+    """Whether an `audit.json` is of the settings that an audit is of; those of before name none."""
+    other = read_json(path, f"remove {path.parent}")
+    return other.get("settings", content["settings"]) == content["settings"]
+
+
+def _settings(config: Config) -> str:
+    """A sum of what decides, besides the content of a cohort, what is found in it."""
+    cohort = replace(config.cohort, root=None)  # it may be moved
+    return hashlib.sha256(repr((cohort, config.features, config.task)).encode()).hexdigest()[:8]
 
 
 def _content(cohort: SurveyedCohort, problems: list[Problem], related: list[dict]) -> dict:
-    """All that the page shows and audit.json holds; files are named from the download's root on."""
+    """What there is of it but the settings."""
     table, root = cohort.table, f"{cohort.download.root}/"
     steps = [dict(zip(FLOW, step, strict=True)) for step in flow(table)]
     return {

@@ -273,7 +273,9 @@ def read_cohort(
     for segmentation in unknown:
         remedy = "correct the name, or remove the line"
         problems.append(Problem(str(config.cohort.names), f"no segmentation is named {segmentation}", remedy))
-    problems += unused_corrections(corrections, download.label_readings, str(config.cohort.readings))
+    if config.cohort.readings:
+        path = Path(config.cohort.readings).expanduser()
+        problems += unused_corrections(corrections, download.label_readings, path)
     own = [target for target in targets if target not in TARGETS and targets[target].positive]
     defined = [(target, targets[target]) for target in own]
     joined = [note.where for note in notes] if config.cohort.same_patients == "join" else []

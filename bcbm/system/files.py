@@ -101,18 +101,18 @@ def writing_whole(path: Path, private: bool = False) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def free_folder(first: Path, name: str, is_own: Callable[[dict[str, Any]], bool]) -> Path:
+def free_folder(first: Path, name: str, is_own: Callable[[Path], bool]) -> Path:
     """Where results may be written without replacing others: a folder, or one with a number behind its name.
 
     Args:
         first: the folder.
-        name: of the JSON file in it that says what the results are of.
-        is_own: whether what that file holds is of what is to be written.
+        name: of the file in it that says what the results are of.
+        is_own: whether that file says what is to be written.
     """
     for number in count(1):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
         path = folder / name
-        if not path.is_file() or is_own(read_json(path, f"remove {folder}")):
+        if not path.is_file() or is_own(path):
             break
     return folder
 

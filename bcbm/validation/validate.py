@@ -23,7 +23,7 @@ from bcbm.statistics.pooling import Pooled, random_effects
 from bcbm.statistics.results import AurocBlock
 from bcbm.statistics.subtype import labels_of
 from bcbm.statistics.updating import Updated, cross_validated_update
-from bcbm.system.files import free_folder, strict_json, write_whole
+from bcbm.system.files import free_folder, read_json, strict_json, write_whole
 from bcbm.terminal.progress import progress_bar
 from bcbm.terminal.words import print_line, say
 from bcbm.validation.cohorts import FrozenCohort, frozen_cohort, require_apart
@@ -106,8 +106,9 @@ def validate(words: Sequence[str], console: Console) -> Validation:
     return validation
 
 
-def _same(validation: Validation, other: Mapping[str, Any]) -> bool:
-    """Whether two validations are of one model and the same cohorts."""
+def _same(validation: Validation, path: Path) -> bool:
+    """Whether a validation and one in a file are of one model and the same cohorts."""
+    other = read_json(path, f"remove {path.parent}")
     contents = [{cohort["content"] for cohort in each["cohorts"]} for each in (validation, other)]
     return other["model"] == validation["model"] and contents[0] == contents[1]
 

@@ -246,6 +246,14 @@ def test_readings_are_listed_corrected_in_place_and_give_the_tables_of_plain_sig
         set(table["ER_low"].dropna()) == {0.0, 1.0}
         and (table["HER2_low"] >= table["HER2"])[table["HER2"].notna()].all()
     )
+    assert "reads_as of" not in screen
+    first = listed.index[listed["reads_as"] == "negative"][0]
+    listed.loc[first, "reads_as"] = "positive"  # in place of a label
+    listed.to_csv(path, index=False)
+    _, screen = prepared(f"cohort.readings={path}")
+    assert "reads_as of 1 line without a label" in screen and "write it into the column label" in screen
+    assert f"line {first + 2} ({listed.loc[first, 'target']}, " in screen
+    assert "says positive and is read negative" in screen
     with pytest.warns(Note, match="no line has a label"):
         listed.assign(label="").to_csv(path, index=False)
         prepared(f"cohort.readings={path}")

@@ -99,6 +99,26 @@ def test_one_patient_alone_is_predicted_as_among_others(exported, tables, tmp_pa
     assert len(said[0]) == 1 and said[0]["probability"].tolist() == said[1]["probability"].tolist()
 
 
+def test_predictions_of_others_are_replaced_where_a_folder_is_named_alone(
+    exported, tables, tmp_path, monkeypatch
+):
+    manifest = pd.read_csv(tables / "manifest.csv", dtype=str)
+    monkeypatch.chdir(tmp_path)
+    patients = manifest["patient"].unique()[:2]
+    for patient in patients:
+        (tmp_path / patient).mkdir()
+        manifest[manifest["patient"] == patient].to_csv(tmp_path / patient / "manifest.csv", index=False)
+    model = str(exported["forest"][0])
+    for place in (patients[0], patients[1], patients[0]):
+        answer([model, f"cohort.root={tmp_path / place}"], QUIET)
+    folders = {"predictions": patients[0], "predictions-2": patients[1]}
+    assert {path.name for path in tmp_path.glob("predictions*")} == set(folders)
+    for folder, patient in folders.items():
+        assert set(pd.read_csv(tmp_path / folder / "predictions.csv")["patient_id"]) == {patient}
+    answer([model, f"cohort.root={tmp_path / patients[1]}", "out=predictions"], QUIET)
+    assert set(pd.read_csv(tmp_path / "predictions" / "predictions.csv")["patient_id"]) == {patients[1]}
+
+
 def test_a_traditional_model_that_says_something_else_than_its_run_is_not_exported(traditional, tmp_path):
     folder = shutil.copytree(traditional["svm"], tmp_path / "run")
     path = folder / "fold=1" / "model.json"

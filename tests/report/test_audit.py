@@ -203,6 +203,14 @@ def test_a_download_without_a_finding_is_clean(tmp_path):
     result = command("audit", f"cohort.root={root}", f"run.root={tmp_path}", f"prepared.root={tmp_path}/p")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "clean" in result.stdout
+    (own,) = tmp_path.glob("audit/*/audit.json")
+    first = own.read_bytes()
+    words = [f"cohort.root={root}", f"run.root={tmp_path}", f"prepared.root={tmp_path}/p"]
+    command("audit", *words, "cohort.policy=largest")  # other lesions enter
+    other = own.parent.with_name(f"{own.parent.name}-2") / "audit.json"
+    assert own.read_bytes() == first and other.is_file()
+    command("audit", *words)
+    assert len([*tmp_path.glob("audit/*/audit.json")]) == 2
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no workbook", "no study"])

@@ -67,7 +67,11 @@ class Export:
 class Predict:
     """A model used on patients (`bcbm predict`)."""
 
-    out: str = key("predictions", "folder of the tables and the page; `out=DIR` for short")
+    out: str | None = key(
+        None,
+        "folder of the tables and the page; empty: predictions, with a number behind it where that holds "
+        "those of others; `out=DIR` for short",
+    )
     coverage: float = key(
         0.9, "how often the set of a patient is to hold its status, of each class", above=0.5, below=1
     )
