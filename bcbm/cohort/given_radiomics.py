@@ -17,6 +17,7 @@ from bcbm.errors import InputError, Problem
 from bcbm.system.words import counted
 
 SETTINGS = ("diagnostics_Versions_PyRadiomics", "diagnostics_Configuration_Settings")
+HASHES = ("diagnostics_Image-original_Hash", "diagnostics_Mask-original_Hash")  # of the voxels of a study
 _LABEL = re.compile(r"'label': \d+,? ?")  # a setting that tells lesions apart
 NOBODYS = "/"  # the key of a lesion that no row of a mask is of
 
@@ -65,6 +66,7 @@ def with_radiomics(download: Download, path: Path) -> Download:
         found, remedy = f"no lesion is {keys[number]}", "correct it; the row is not used"
         problems.append(Problem(f"{path.name} row {number}", found, remedy, "radiomics of no lesion"))
     problems += _other_images(path.name, table, rows.set_axis(own, axis=0), keys)
+    problems += _shared(path.name, table, keys.map(dict(zip(own, rows["study_id"], strict=True))))
     numbers = pd.DataFrame({str(name): read_numbers(table[name], path.name, odd) for name in columns})
     features = numbers.set_axis(keys, axis=0)[~again.to_numpy()].reindex(own).reset_index(drop=True)
     rows = rows.assign(in_workbook=features.notna().any(axis=1).to_numpy())
@@ -91,6 +93,20 @@ def _mixed(name: str, table: pd.DataFrame) -> list[Problem]:
                 found, remedy = f"its rows have {kinds} different {column}", "extract all of them in one way"
                 problems.append(Problem(name, found, remedy, "radiomics of several settings"))
     return problems
+
+
+def _shared(name: str, table: pd.DataFrame, studies: pd.Series) -> Iterator[Problem]:
+    """That rows of several studies were made of the same voxels, by what PyRadiomics' command line writes."""
+    for column in (column for column in HASHES if column in table):
+        known = studies[studies.notna() & (table[column] != "")]
+        owners = known.groupby(table[column]).unique()
+        owners = owners[owners.map(len) > 1]
+        if len(owners):
+            first = " and ".join(map(str, owners.iloc[0][:2]))
+            count = len({study for group in owners for study in group})
+            found = f"rows of {count} studies were made of the voxels of another, such as {first} ({column})"
+            remedy = "extract each from its own image and mask; they are used as they are"
+            yield Problem(name, found, remedy, "radiomics of another image")
 
 
 def _other_images(

@@ -40,6 +40,7 @@ ENTROPIES = (  # none of which is below 0, but for rounding, or has more bits th
     *("gldm_DependenceEntropy", "glrlm_RunEntropy", "glszm_ZoneEntropy"),
 )
 MOST_BITS = 64.0
+SLICES = 10.0  # mm: what is wider in two directions, and no disc, lies in several slices
 SPREAD = 1.0  # variance of grey levels from which on they tell how wide they are, to a tenth
 WIDTHS = 1.5  # factor that widths of grey levels may lie apart by
 
@@ -197,6 +198,7 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
     for name, (least, most) in bounds.items():
         text = f"{name} is {{:.3g}}; of any lesion it lies between {least:g} and {most:g}"
         yield f(name).map(text.format), (f(name) < least - DIGIT) | (f(name) > most + DIGIT)
+    yield _flat(f)
     for name in ABOVE_ZERO:
         yield pd.Series(f"{name} is 0; of any lesion it is more", f(name).index), f(name) == 0
     names = ("Minimum", "10Percentile", "Median", "90Percentile", "Maximum")
@@ -206,6 +208,15 @@ def _impossible(f: Callable[[str], pd.Series]) -> Iterator[tuple[pd.Series, pd.S
     ]
     falls = levels.diff(axis=1).min(axis=1) < -0.01 * (levels.abs().max(axis=1) + 1)
     yield pd.Series(words, levels.index), falls
+
+
+def _flat(f: Callable[[str], pd.Series]) -> tuple[pd.Series, pd.Series]:
+    """Words of each row whose lesion lies in one plane by its axes, and which are too thick for that."""
+    minor = f("shape_MinorAxisLength")
+    thick = f("shape_VoxelVolume") / (np.pi / 4 * f("shape_MajorAxisLength") * minor)
+    zero = (f("shape_Flatness") == 0) | (f("shape_LeastAxisLength") == 0)
+    words = thick.map("Flatness or LeastAxisLength is 0, and by its volume it is {:.3g} mm thick".format)
+    return words, zero & (minor > SLICES) & (thick > minor / 2)
 
 
 def _other_mean(f: Callable[[str], pd.Series]) -> tuple[pd.Series, pd.Series]:

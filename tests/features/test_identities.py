@@ -1,5 +1,6 @@
 """A row of radiomics that contradicts itself is named; those of lesions that were measured are not."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -99,3 +100,21 @@ def test_features_of_texture_that_are_0_for_a_missing_value_are_named(measured):
     changed.loc[changed.index[LESION], textures] = 0.0
     (problem,) = identity_problems(changed)
     assert problem.where == changed.index[LESION] and "is 0; of any lesion it is more" in problem.found
+
+
+def test_axes_that_are_0_are_named_where_the_lesion_is_thick(measured):
+    shapes = {
+        name: f"original_shape_{name}"
+        for name in ("Flatness", "LeastAxisLength", "MajorAxisLength", "MinorAxisLength")
+    }
+    changed = measured.copy()
+    changed[[shapes["Flatness"], shapes["LeastAxisLength"]]] = 0.0
+    wide = changed[shapes["MinorAxisLength"]] > 10
+    (problem,) = identity_problems(changed[wide])
+    assert f"rows of {wide.sum()} lesions" in problem.found and "by its volume it is" in problem.found
+    assert wide.sum() > 1 and identity_problems(changed[changed[shapes["MinorAxisLength"]] < 10]) == []
+    disc = changed[wide].iloc[[0]].copy()  # a single slice, 5 mm thick
+    major, minor = (float(disc[shapes[f"{name}AxisLength"]].iloc[0]) for name in ("Major", "Minor"))
+    disc["original_shape_VoxelVolume"] = np.pi / 4 * major * minor * 4.9
+    names = [shapes["Flatness"], shapes["LeastAxisLength"], *list(shapes.values())[2:]]
+    assert identity_problems(disc[[*names, "original_shape_VoxelVolume"]]) == []

@@ -139,6 +139,17 @@ def test_radiomics_of_another_table_take_the_place_of_the_cohorts_own(table_coho
     table.assign(diagnostics_Configuration_Settings=settings).to_csv(path, index=False)
     said = [line for line in map(str, with_radiomics(download, path).problems) if "different" in line]
     assert len(said) == 1 and "features.csv" in said[0] and "2 different diagnostics_Config" in said[0]
+    own = [f"hash of {study}" for study in table["Study"]]
+    for voxels in ("Image", "Mask"):
+        column = f"diagnostics_{voxels}-original_Hash"
+        alike = [
+            own[0] if study == table["Study"].iloc[-1] else text
+            for study, text in zip(table["Study"], own, strict=True)
+        ]
+        for texts, expected in ((own, 0), (alike, 1)):  # of a program that read one image twice
+            table.assign(**{column: texts}).to_csv(path, index=False)
+            said = [line for line in map(str, with_radiomics(download, path).problems) if column in line]
+            assert len(said) == expected and all("rows of 2 studies" in line for line in said)
     table.drop(columns="Name").to_csv(path, index=False)
     with pytest.raises(InputError, match="whose it is"):
         prepare(compose(words(tmp_path, table_cohort, f"cohort.radiomics={path}")), QUIET)
