@@ -267,9 +267,9 @@ def _given_labels(patients: Mapping[str, str], config: Config, private: bool) ->
 
 def _say_added(written: Written, corrected: int, console: Console) -> None:
     """Name the lesions that the manifest did not have: a person may have taken their rows out; and count the
-    rows whose patient or image is one that it had."""
+    rows whose patient, study or image is one that it had."""
     if corrected:
-        text = f"patient or image of {counted(corrected, 'row')}: as {FILE} had it, and not as names say"
+        text = f"patient, study or image of {counted(corrected, 'row')}: as {FILE} had it, not as names say"
         say(console, f"{text}; empty the cell to have that")
     if written.added:
         text = f"new in the manifest: {listed(written.added, SHOWN)}; if a row was taken out on purpose, "

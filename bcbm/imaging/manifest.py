@@ -87,22 +87,25 @@ def read_manifest(path: Path) -> pd.DataFrame:
 def as_corrected(
     rows: Iterable[dict[str, Any]], before: pd.DataFrame, out: Path
 ) -> tuple[list[dict[str, Any]], int]:
-    """Rows with the patient, and the image, that a person has written into them, and how many that changes.
+    """Rows with the patient, study and image that a person has written into them, and how many that changes.
 
-    An image that is made of an export, as its mask is, stays what was made.
+    What is made of an export, as its mask is, stays what was made, but for the patient. An id that a
+    spreadsheet has taken the zeros of is no other than what a person has written.
 
     Args:
         rows: as they are found.
         before: what stood in the manifest, from `read_manifest`.
         out: the folder of the manifest, to which its paths are relative.
     """
-    stands = {(row["study"], row["mask"]): row for row in before.map(unguarded).to_dict("records")}
+    before = before.map(unguarded)
+    stands = {(row["study"], row["mask"]): row for row in before.to_dict("records")}
+    alone = {row["mask"]: row for row in before[~before.duplicated("mask", keep=False)].to_dict("records")}
     changed, kept = 0, []
     for row in rows:
-        own = stands.get((str(row["study"]), str(row["mask"])), {})
-        made = re.fullmatch(_MADE, str(row["mask"]))
+        made = re.fullmatch(_MADE, mask := str(row["mask"]))
+        own = stands.get((str(row["study"]), mask)) or ({} if made else alone.get(mask, {}))
         image = not made and (out / own.get("image", "")).is_file()
-        names = [name for name in ["patient", *["image"] * image] if own.get(name)]
+        names = [name for name in ["patient", "study", *["image"] * image] if own.get(name)]
         others = {name: own[name] for name in names if own[name] != str(row[name])}
         changed += bool(others)
         kept.append({**row, **others})

@@ -180,9 +180,27 @@ def test_a_patient_and_an_image_that_a_person_has_corrected_stay(tmp_path):
     (tmp_path / "labels.csv").write_text("patient,ER\nP01,+\n")
     write(tmp_path, "P02/t1c.nii.gz", "P02/mask.nii.gz")
     said, _, after = again(f"ingest.labels={tmp_path / 'labels.csv'}")
-    assert "patient or image of 2 rows: as manifest.csv had it" in said
+    assert "patient, study or image of 2 rows: as manifest.csv had it" in said
     rows = after[after["study"] != "P02"]
     assert set(rows["patient"]) == {"P01"} and set(rows["ER"]) == {"'+"}
     assert rows["image"].tolist() == table["image"].tolist()
     (tmp_path / "P01" / "other.nii.gz").unlink()
     assert "P01/t1c.nii.gz" in set(again()[2]["image"]), "an image that is gone is none"
+
+
+def test_ids_that_a_spreadsheet_has_written_in_its_way_are_no_other_rows(tmp_path):
+    write(tmp_path, *[f"{folder}/{name}.nii.gz" for folder in ("001", "1-11") for name in ("t1c", "mask_a")])
+    path = tmp_path / "manifest.csv"
+    ingest(tmp_path, compose([]), Console(quiet=True))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    written = {"001": "1", "1-11": "1. Nov"}
+    table = table.assign(
+        patient=table["patient"].map(written), study=table["study"].map(written), ER=["+", "-"]
+    )
+    table.to_csv(path, index=False)
+    write(tmp_path, "002/t1c.nii.gz", "002/mask_a.nii.gz")
+    console = Console(record=True, width=300)
+    ingest(tmp_path, compose([]), console)
+    assert "patient, study or image of 2 rows: as manifest.csv had it" in console.export_text()
+    after = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("study")
+    assert after["ER"].to_dict() == {"1": "'+", "1. Nov": "'-", "002": ""} and after["mask"].is_unique
