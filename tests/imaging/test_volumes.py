@@ -203,4 +203,4 @@ def test_ids_that_a_spreadsheet_has_written_in_its_way_are_no_other_rows(tmp_pat
     ingest(tmp_path, compose([]), console)
     assert "patient, study or image of 2 rows: as manifest.csv had it" in console.export_text()
     after = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("study")
-    assert after["ER"].to_dict() == {"1": "'+", "1. Nov": "'-", "002": ""} and after["mask"].is_unique
+    assert after["ER"].to_dict() == {"1": "+", "1. Nov": "-", "002": ""} and after["mask"].is_unique
