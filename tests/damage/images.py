@@ -48,6 +48,13 @@ def _exchange(first: Path, second: Path) -> None:
     second.write_bytes(content)
 
 
+def _turned(path: Path) -> None:
+    """Give a volume a qform that is not its sform."""
+    image = nib.Nifti1Image(values_of(path), AFFINE)
+    image.set_qform(np.diag([1.0, -1.0, 1.0, 1.0]), 1)
+    nib.save(image, path)
+
+
 def _header(path: Path, place: int, layout: str, *values: float) -> None:
     """Write numbers into the header of a packed file."""
     content = bytearray(gzip.decompress(path.read_bytes()))
@@ -271,10 +278,7 @@ def _(root: Path) -> None:
 
 @kind("a mask whose qform and sform disagree", LESION, "cohort.form", **MASK)
 def _(root: Path) -> None:
-    path = mask_of(root, FIRST)
-    image = nib.Nifti1Image(values_of(path), AFFINE)
-    image.set_qform(np.diag([1.0, -1.0, 1.0, 1.0]), 1)
-    nib.save(image, path)
+    _turned(mask_of(root, FIRST))
 
 
 @kind("a mask whose name is not UTF-8", FIRST, "not UTF-8", end=SAID, words=IMAGES)
@@ -335,10 +339,7 @@ def _(root: Path) -> None:
 
 @kind("an image whose qform and sform disagree", FIRST, "cohort.form", **IMAGE)
 def _(root: Path) -> None:
-    path = image_of(root, FIRST)
-    image = nib.Nifti1Image(values_of(path), AFFINE)
-    image.set_qform(np.diag([1.0, -1.0, 1.0, 1.0]), 1)
-    nib.save(image, path)
+    _turned(image_of(root, FIRST))
 
 
 @kind("an image whose intensities were scaled to 0 to 1", FIRST, "rescaled before", end=SAID, words=IMAGES)

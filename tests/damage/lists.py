@@ -1,7 +1,7 @@
 """Tables, lists and folds of one's own that are not what they should be."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -88,12 +88,7 @@ def _(root: Path) -> list[str]:
 )
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
-    masks = [f"{patient}/mask.nii.gz" for patient in reversed(table["patient"])]
-    table = table.copy().assign(mask=masks)
-    for mask in table["mask"]:
-        (folder / mask).parent.mkdir()
-        (folder / mask).touch()
-    return _own(folder, table)
+    return _drawn(folder, table, reversed(table["patient"]))
 
 
 @kind(
@@ -104,11 +99,7 @@ def _(root: Path) -> list[str]:
 )
 def _(root: Path) -> list[str]:
     folder, table = _manifest(root)
-    masks = [f"{patient}/mask.nii.gz" for patient in ("BCBM-RadioGenomics-150-0", *table["patient"][1:])]
-    for mask in masks:
-        (folder / mask).parent.mkdir()
-        (folder / mask).touch()
-    return _own(folder, table.assign(mask=masks))
+    return _drawn(folder, table, ["BCBM-RadioGenomics-150-0", *table["patient"][1:]])
 
 
 @kind("an image that is named as its own mask", "manifest.csv", "row 2", "image and mask", end=SAID, lost=4)
@@ -189,6 +180,15 @@ def _own(folder: Path, table: pd.DataFrame) -> list[str]:
     """The words that read a table, once it is written, as one's own."""
     table.to_csv(folder / "manifest.csv", index=False)
     return [f"cohort.root={folder}"]
+
+
+def _drawn(folder: Path, table: pd.DataFrame, places: Iterable[str]) -> list[str]:
+    """The same of a table whose masks lie in folders, one a row."""
+    masks = [f"{place}/mask.nii.gz" for place in places]
+    for mask in masks:
+        (folder / mask).parent.mkdir()
+        (folder / mask).touch()
+    return _own(folder, table.assign(mask=masks))
 
 
 def _manifest(root: Path) -> tuple[Path, pd.DataFrame]:

@@ -301,34 +301,22 @@ def _(root: Path) -> None:
 
 @kind("one patient under two spellings", "'BCBM-RadioGenomics-02'", "cohort.same_patients")
 def _(root: Path) -> None:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomics-02-1")])
-
-    edit(root, CLINICAL_WORKBOOK, change)
+    _second_again(root, "BCBM-RadioGenomics-02-1")
 
 
 @kind("one patient behind another dash", "'BCBM\u2013RadioGenomics\u20132'", "cohort.same_patients")
 def _(root: Path) -> None:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([table, table[1:2].assign(ID="BCBM\u2013RadioGenomics\u20132\u20131")])
-
-    edit(root, CLINICAL_WORKBOOK, change)
+    _second_again(root, "BCBM\u2013RadioGenomics\u20132\u20131")
 
 
 @kind("one patient whose id lacks a letter", "'BCBM-RadioGenomic-2'", "cohort.same_patients")
 def _(root: Path) -> None:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([table, table[1:2].assign(ID="BCBM-RadioGenomic-2-1")])
-
-    edit(root, CLINICAL_WORKBOOK, change)
+    _second_again(root, "BCBM-RadioGenomic-2-1")
 
 
 @kind("one patient behind a quotation mark", '"\'BCBM-RadioGenomics-2"', "cohort.same_patients")
 def _(root: Path) -> None:
-    def change(table: pd.DataFrame) -> pd.DataFrame:
-        return pd.concat([table, table[1:2].assign(ID="'BCBM-RadioGenomics-2-1")])
-
-    edit(root, CLINICAL_WORKBOOK, change)
+    _second_again(root, "'BCBM-RadioGenomics-2-1")
 
 
 @kind("an id spelt unlike all others", "BCBM-RadioGenomcis-77", "BCBM-RadioGenomics-1", end=SAID)
@@ -545,6 +533,15 @@ def _(root: Path) -> None:
 @kind("a lesion that two patients share, but for rounding", FIRST, SECOND, end=SAID, lost=2)
 def _(root: Path) -> None:
     _copy_row(root, 1 + 1e-9)
+
+
+def _second_again(root: Path, identifier: str) -> None:
+    """Add a study of the second patient under another spelling."""
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.concat([table, table[1:2].assign(ID=identifier)])
+
+    edit(root, CLINICAL_WORKBOOK, change)
 
 
 def _copy_row(root: Path, factor: float) -> None:
