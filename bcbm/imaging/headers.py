@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bcbm.cohort.patients import bare
+from bcbm.system.content import file_sum
 from bcbm.system.pool import workers
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ _TAGS = [
     *_NUMBERS.values(),
     *_DESCRIPTIONS,
     *("ImageType", "ScanningSequence", "Rows", "Columns", "PixelSpacing", "NumberOfFrames"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "SOPInstanceUID"),
     *("RescaleSlope", "RescaleIntercept"),
     *("ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "StructureSetROISequence"),
@@ -203,11 +204,21 @@ class Drawing(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What lies in a folder tree; `unreadable` are files that begin as DICOM and cannot be read on."""
+    """What lies in a folder tree.
+
+    Attributes:
+        series: with the frames of each.
+        drawings: structure sets and segmentations.
+        unreadable: files that begin as DICOM and cannot be read on.
+        objects: what each other file is called in DICOM (SOPInstanceUID), and the file.
+        copies: files that are others byte by byte, of the same SOPInstanceUID; nothing else here names them.
+    """
 
     series: list[Series]
     drawings: list[Drawing]
     unreadable: list[str]
+    objects: list[tuple[str, str]] = []
+    copies: frozenset[str] = frozenset()
 
 
 def name_words(name: str) -> set[str]:
@@ -243,20 +254,37 @@ def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | Non
     from joblib import delayed
 
     series: dict[tuple[str, str, str], Series] = {}
-    drawings, unreadable = [], []
+    drawings, unreadable, objects = [], [], []
     files = sorted(map(str, paths))
     batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     scans = workers(jobs, "generator")(delayed(_read)(batch) for batch in batches)
-    for batch, (some, drawn, broken) in zip(batches, scans, strict=True):
-        for part in some:
+    for batch, part_scan in zip(batches, scans, strict=True):
+        for part in part_scan.series:
             whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
             if whole is not part:
                 whole.join(part)
-        drawings += drawn
-        unreadable += broken
+        drawings += part_scan.drawings
+        unreadable += part_scan.unreadable
+        objects += part_scan.objects
         if progress:
             progress(len(batch))
-    return Scan([series[name] for name in sorted(series)], drawings, unreadable)
+    copies = _copies(objects)
+    for part in series.values():
+        part.frames = [frame for frame in part.frames if frame.path not in copies]
+    drawings = [drawing for drawing in drawings if drawing.path not in copies]
+    return Scan([series[name] for name in sorted(series)], drawings, unreadable, objects, copies)
+
+
+def _copies(objects: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The files that are an earlier one of the same SOPInstanceUID, byte by byte; no other is read whole."""
+    places: dict[str, list[str]] = {}
+    for uid, path in objects:
+        places.setdefault(uid, []).append(path)
+    copies = set()
+    for paths in (paths for uid, paths in places.items() if uid and len(paths) > 1):
+        sums = [file_sum(Path(path)) for path in paths]
+        copies |= {path for place, path in enumerate(paths) if sums[place] in sums[:place]}
+    return frozenset(copies)
 
 
 def _read(paths: Sequence[str]) -> Scan:
@@ -264,7 +292,7 @@ def _read(paths: Sequence[str]) -> Scan:
     import pydicom
 
     series: dict[tuple[str, str, str], Series] = {}
-    drawings, unreadable = [], []
+    drawings, unreadable, objects = [], [], []
     for path in paths:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
@@ -278,9 +306,10 @@ def _read(paths: Sequence[str]) -> Scan:
                 part.frames = _frames(path, header)
                 if whole is not part:
                     whole.join(part)
+            objects.append((_text(header, "SOPInstanceUID"), path))
         except Exception:  # whatever pydicom makes of a damaged file
             unreadable.append(path)
-    return Scan(list(series.values()), drawings, unreadable)
+    return Scan(list(series.values()), drawings, unreadable, objects)
 
 
 def _series(header: "Dataset") -> Series:

@@ -434,4 +434,6 @@ def _refused(
         rows.append((where, "read, though of another PatientName than the series of its PatientID"))
     if headers.unreadable:
         rows.append((counted(len(headers.unreadable), "DICOM file"), "damaged: cannot be read"))
+    if headers.copies:
+        rows.append((counted(len(headers.copies), "DICOM file"), "copies of others, byte by byte: read once"))
     return rows

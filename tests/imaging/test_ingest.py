@@ -719,3 +719,25 @@ def test_what_lies_beside_the_files_of_an_export_is_counted_for_a_cohort_and_for
     for text in (console.file.getvalue(), run(source, tmp_path / "out")):
         assert "5 files: named .7z, .nrrd, .tar, .zip and without an ending and no DICOM file" in text
         assert "1 link: to what is not there" in text
+
+
+def test_files_that_were_exported_twice_are_read_once(tmp_path):
+    write_export(tmp_path / "dicom", patients=1)
+    run(tmp_path / "dicom", tmp_path / "once")
+    for folder in ("t1", "t1 (copy)"):
+        shutil.copytree(
+            tmp_path / "dicom" / "patient1" / "study0" / "t1", tmp_path / "dicom" / "more" / folder
+        )
+    for drawing in (tmp_path / "dicom").rglob("rt.dcm"):
+        shutil.copy(drawing, drawing.with_name("a.dcm"))
+    text = run(tmp_path / "dicom", tmp_path / "twice")
+    slices = len([*(tmp_path / "dicom" / "more" / "t1").iterdir()])
+    assert f"{2 * slices + 1} DICOM files: copies of others, byte by byte: read once" in text
+    assert manifest(tmp_path / "twice").equals(manifest(tmp_path / "once"))
+    path = min((tmp_path / "dicom" / "more" / "t1").iterdir())
+    other = pydicom.dcmread(path)
+    other.PixelData = other.PixelData[::-1]
+    other.save_as(path)
+    assert (
+        "1 of" in (text := run(tmp_path / "dicom", tmp_path / "other")) and "lie where another does" in text
+    )
