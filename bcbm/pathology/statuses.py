@@ -73,6 +73,13 @@ _VOCABULARY = {
         and with by average mean der zellen tumorzellen zellkerne kerne stark mässig schwach und mit
     """,
 }
+# Words that deny what stands beside them: no tumour and no IHC are no negative, no stained cells are one.
+_ABSENCE = {
+    "denials": "no nein absent",
+    "denied": "tumor tumour cells nuclei zellen tumorzellen zellkerne ihc score status receptor",
+    "stained": "staining stained in neg negative negativ -",
+}
+_DENIALS, _DENIED, _STAINED = (frozenset(words.split()) for words in _ABSENCE.values())
 KINDS = {word: kind for kind, words in _VOCABULARY.items() for word in words.split()}
 NOT_DONE = re.compile(
     r"\b(?:not|never) (?:done|known|available|performed|tested|assessed|evaluated|evaluable|determined|"
@@ -107,6 +114,7 @@ def plain(cell: str) -> str:
     """A text in small letters, its signs and decimal points as ASCII has them."""
     text = unicodedata.normalize("NFKC", cell.translate(_RAISED)).casefold().translate(_SIGNS)
     text = " ".join(re.sub(r"(?<=\d),(?=\d)", ".", text).split())
+    text = text.replace(" ", "") if set(text) == {"+", " "} else text
     text = re.sub(r"^,(?=\d)|(?:^|(?<=[ <>=(]))\.(?=\d)", "0.", text)  # as statistics programs write 0.5
     return re.sub(r"^(\d+)\.0+$", r"\1", text)
 
@@ -154,6 +162,9 @@ def together(pieces: list[Status], words: Sequence[str], meanings: Mapping[str, 
     """
     strange = [word for word in words if word not in KINDS and word not in meanings]
     kinds = dict.fromkeys(KINDS.get(word, word) for word in words)
+    denied = [word for word in words if word in _DENIED]
+    if not pieces and denied and not _DENIALS.isdisjoint(words) and _STAINED.isdisjoint(words):
+        return unreadable(f"says that there is no {denied[0]}, which may be a negative or not known")
     pieces = [*pieces, *(meanings[kind] for kind in kinds if kind in meanings)]
     if strange:
         return unreadable(f"'{' '.join(strange)}' is not known")
