@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,23 @@ _YEAR_LAST = re.compile(  # 31-12-2019, or 31122019, which is no 2019-12-31
     r"(?<!\d)\d{1,2}([-_. ])\d{1,2}\1(?P<year>(?:19|20)\d\d)$"
     r"|(?<!\d)(?!(?:19|20)\d\d(?:0\d|1[0-2])[0-3]\d$)[0-3]\d[0-3]\d(?P<compact>(?:19|20)\d\d)$"
 )
+_SHORT = re.compile(r"(?<!\d)(\d\d)([-_. ]?)(\d\d)\2(\d\d)$")  # 31.12.19, 19-12-31 or 311219
+_SHORT_YEARS = [*range(5, 31)]  # of which a scan may be, without their century
+CENTURY = 70  # years of two digits from which on they are of the last one
+_NAMES_OF_MONTHS = """
+    jan jän gen ene; feb fev fév; mar mär mae mrz; apr abr avr; may mai mag; jun juin giu
+    ; jul juil lug; aug aou aoû ago; sep set; oct okt ott; nov; dec déc dez dic
+"""
+_MONTHS = {  # how their names begin, in the languages of names
+    begin: number
+    for number, begins in enumerate(_NAMES_OF_MONTHS.split(";"), start=1)
+    for begin in begins.split()
+}
+_NAMED_MONTH = re.compile(  # 31 Dec 2019, 31DEC19, or Dec 31, 2019
+    r"(?<!\d)(?P<day>\d{1,2})[-_. ]*(?P<month>[^\W\d_]{3,10})[-_. ]*(?P<year>(?:19|20)?\d\d)$"
+    r"|(?P<first>[^\W\d_]{3,10})[-_. ]*(?:(?P<on>\d{1,2})[-_., ]+)?(?P<of>(?:19|20)\d\d)$"
+)
+_TIME = re.compile(r"[ T_]\d{1,2}[:.h]?\d\d(?:[:.]?\d\d)?$")  # behind a date
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first
 
 
@@ -149,15 +167,46 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 def session_of(studies: pd.Series) -> pd.Series:
     """The place of each session among those of its patient, by the numbers of the study's id: of a date that
     has its year last by the year alone, as days and months may stand in any order. NaN for an id that ends in
-    no number."""
-    numbers = studies.map(_numbers)
+    no number, and for dates of two digits a part where the year may be the first or the last."""
+    texts = studies.map(_with_year_first)
+    dates = [match for text in texts for match in _ends(_SHORT, text)[:1]]
+    parts = np.array([match.group(1, 3, 4) for match in dates], int).reshape(-1, 3)
+    years, days, months = (
+        [bool(np.isin(part, kind).all()) for part in parts.T]
+        for kind in (_SHORT_YEARS, range(1, 32), range(1, 13))
+    )
+    year_first = years[0] and months[1] and days[2]
+    year_last = years[2] and ((days[0] and months[1]) or (months[0] and days[1]))
+    numbers = texts.map(partial(_numbers, year_first, year_last))
     places = {key: float(place) for place, key in enumerate(sorted({*numbers} - {()}))}
     return numbers.map(places).astype(float)
 
 
-def _numbers(study: str) -> tuple[int, ...]:
-    text = _YEAR_LAST.sub(lambda match: match["year"] or match["compact"], study)
-    return tuple(map(int, re.findall(r"\d+", text))) if re.search(r"\d$", text) else ()
+def _ends(form: re.Pattern[str], study: str) -> list[re.Match[str]]:
+    """The date that an id ends in, or that a time follows, where it has this form; none or one or two."""
+    return [match for text in (study, _TIME.sub("", study)) if (match := form.search(text))]
+
+
+def _with_year_first(study: str) -> str:
+    """An id whose date has its year last with the year first: alone, or before the month that a word says."""
+    for match in _ends(_YEAR_LAST, study):
+        return f"{study[: match.start()]} {match['year'] or match['compact']}"
+    for match in _ends(_NAMED_MONTH, study):
+        word = (match["month"] or match["first"]).casefold()
+        if month := _MONTHS.get(word[:4]) or _MONTHS.get(word[:3]):
+            year, day = int(match["year"] or match["of"]), match["day"] or match["on"] or "0"
+            year += 0 if year > 99 else 2000 if year < CENTURY else 1900
+            return f"{study[: match.start()]} {year} {month} {day}{study[match.end() :]}"
+    return study
+
+
+def _numbers(year_first: bool, year_last: bool, study: str) -> tuple[int, ...]:
+    """The numbers of an id that ends in one."""
+    for match in _ends(_SHORT, study) if year_last else ():
+        if year_first and match[2] != ".":
+            return ()
+        study = f"{study[: match.start()]} {match[4]}"
+    return tuple(map(int, re.findall(r"\d+", study))) if re.search(r"\d$", study) else ()
 
 
 def _drawn_over(table: pd.DataFrame, row: object) -> bool:

@@ -100,11 +100,33 @@ def test_the_first_session_is_told_by_numbers_and_dates_and_by_nothing_else(tmp_
         ("20191205_1030", "20200101_0900"),
         ("05122019", "03012020"),
         ("20.12.2019", "3.1.2020"),
+        ("20.12.2019 14:05", "3.1.2020 09:30"),
+        ("20.12.19", "03.01.20"),
+        ("31-12-19", "04-01-20"),
+        ("12-31-19", "01-04-20"),
+        ("311219", "040120"),
+        ("191231", "200104"),
+        ("19-12-31_1405", "20-01-04_0930"),
+        ("28FEB2019", "05Nov2020"),
+        ("28-Feb-2019", "5-Jan-2020"),
+        ("28 Mär 2019", "5 Feb 2020"),
+        ("28.Okt.19", "05.Mai.20"),
+        ("February 28, 2019", "January 5, 2020"),
+        ("Feb_2019", "Jan_2020"),
+        ("2-5-1", "2-5-2"),
+        ("01-02-01", "01-02-02"),
         ("ses-2_run-2", "ses-10_run-1"),
     ],
 )
 def test_of_dates_and_of_several_numbers_the_first_counts_first(first, later):
     assert session_of(pd.Series([f"P1-{later}", f"P1-{first}"])).tolist() == [1, 0]
+
+
+def test_a_date_whose_year_may_be_the_first_or_the_last_tells_no_order():
+    studies = ["P1-12-11-10", "P1-10-11-12"]
+    assert session_of(pd.Series(studies)).isna().all()
+    assert session_of(pd.Series([*studies, "P2-28-11-31"])).tolist() == [1, 0, 2]  # years, months, days
+    assert session_of(pd.Series([*studies, "P2-31-11-28"])).tolist() == [0, 1, 2]  # days, months, years
 
 
 def test_days_and_months_of_one_year_may_stand_in_any_order():
