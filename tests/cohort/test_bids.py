@@ -505,3 +505,21 @@ def test_the_dataset_of_these_tests_is_bids_by_its_own_validator(cohort, tmp_pat
         ["bids-validator", "--json", str(tmp_path / "bids")], capture_output=True, text=True
     )
     assert json.loads(done.stdout)["issues"]["errors"] == []
+
+
+def test_headings_in_other_letters_are_read_and_others_that_may_be_meant_are_said(tmp_path):
+    root = dataset(
+        tmp_path, "Participant_ID\tER\tAge\tSEX\tManufacturer\nsub-1\t+\t61\tF\tGE\nsub-2\t-\t52\tF\tGE\n"
+    )
+    image(root / "sub-1" / "anat" / "sub-1_label-met_mask.nii.gz")
+    (root / "participants.json").write_text(json.dumps({"Sex": {"Levels": {"F": "female"}}}))
+    studies = read_bids(root).studies.set_index("patient_id")
+    assert studies.loc["sub-1", ["age", "sex", "manufacturer"]].tolist() == ["61", "female", "GE"]
+    (root / "participants.tsv").write_text(
+        "participant_id\tER\tage_years\tfield_strength\nsub-1\t+\t61\t3\nsub-2\t-\t52\t3\n"
+    )
+    said = [line for line in lines(read_bids(root).problems) if "age_years" in line]
+    assert len(said) == 1 and "participants.tsv" in said[0] and "call it age" in said[0]
+    (root / "participants.tsv").write_text("participant_id\tER\tage\tAge\nsub-1\t+\t61\t3\nsub-2\t-\t52\t3\n")
+    with pytest.raises(InputError, match="several columns for 'age'"):
+        read_bids(root)

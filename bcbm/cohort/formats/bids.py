@@ -19,6 +19,7 @@ from bcbm.cohort.cells import READERS, OddCell, identifier, number, read_texts
 from bcbm.cohort.download import Download
 from bcbm.cohort.formats.base import Format
 from bcbm.cohort.formats.description import citation_in
+from bcbm.cohort.formats.manifest_rows import unread_acquisition
 from bcbm.cohort.formats.sidecars import (
     PARTICIPANTS,
     SIDECARS,
@@ -29,7 +30,7 @@ from bcbm.cohort.formats.sidecars import (
     worded,
 )
 from bcbm.cohort.formats.subjects import NOT_LESIONS, study_of, unread_files
-from bcbm.cohort.formats.tables import other_versions, read_rows, row_twice
+from bcbm.cohort.formats.tables import other_versions, read_rows, renamed, row_twice
 from bcbm.cohort.labels import LabelReading, is_label_column, read_labels
 from bcbm.cohort.patients import in_common
 from bcbm.cohort.targets import TARGETS, Target
@@ -324,11 +325,19 @@ def _studies(
     patients = [study.partition("_")[0] for study in studies]
     frame = pd.DataFrame({"study_id": studies, "patient_id": patients})
 
+    known = ("participant_id", "session_id", *READERS, *(target.column for target in targets.values()))
+    headings = {name.casefold(): name for name in known}
+
     def used(heading: str) -> bool:
-        return heading in ("participant_id", "session_id", *READERS) or is_label_column(heading, targets)
+        return heading.casefold() in headings or is_label_column(heading, targets)
+
+    def rows_of(path: Path) -> pd.DataFrame:
+        table = renamed(path, read_rows(path, used=used, odd=odd), headings)
+        problems.extend(unread_acquisition(path.name, map(str, table)))
+        return table
 
     problems += other_versions(root / PARTICIPANTS)
-    persons = read_rows(root / PARTICIPANTS, used=used, odd=odd)
+    persons = rows_of(root / PARTICIPANTS)
     if "participant_id" not in persons:
         raise InputError(Problem(str(root / PARTICIPANTS), "no column 'participant_id'", "BIDS names it so"))
     persons = _distinct(persons, "participant_id", "sub-", root / PARTICIPANTS, problems)
@@ -347,11 +356,11 @@ def _studies(
         problems.append(Problem(patient, f"no row in {PARTICIPANTS}", remedy, "study without clinical row"))
     cells = cells.set_axis(pd.Index(studies, name="study_id")).fillna("")
     for patient in sorted(set(patients)):
-        _add_sessions(_sessions(root, patient), patient, cells, meanings, used, odd, problems)
+        _add_sessions(_sessions(root, patient), patient, cells, meanings, rows_of, problems)
     cells = cells.reset_index(drop=True).replace("n/a", "")
     labels = read_labels(cells, targets, PARTICIPANTS, studies, problems, readings)
-    known: dict[Path, list[Path]] = {}
-    above = {study: [*_inherited(root, image, "*T1w.json", known)] for study, image in images.items()}
+    lying: dict[Path, list[Path]] = {}
+    above = {study: [*_inherited(root, image, "*T1w.json", lying)] for study, image in images.items()}
     sidecars = [described(images.get(study), above.get(study, ()), study, problems) for study in studies]
     problems += disagreements(cells.set_axis(studies), dict(zip(studies, sidecars, strict=True)))
     for name, read in READERS.items():
@@ -387,14 +396,13 @@ def _add_sessions(
     patient: str,
     cells: pd.DataFrame,
     meanings: dict[str, Meaning],
-    used: Callable[[str], bool],
-    odd: list[OddCell],
+    rows_of: Callable[[Path], pd.DataFrame],
     problems: list[Problem],
 ) -> None:
     """Let what is said of a session count before what is said of its subject, in place."""
     if not path.is_file():
         return
-    table = read_rows(path, used=used, odd=odd)
+    table = rows_of(path)
     if "session_id" not in table:
         raise InputError(Problem(str(path), "no column 'session_id'", "BIDS names it so"))
     table = _distinct(table, "session_id", "ses-", path, problems)

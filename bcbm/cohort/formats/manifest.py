@@ -35,7 +35,15 @@ from bcbm.cohort.formats.manifest_rows import (
     without_study,
 )
 from bcbm.cohort.formats.sequences import stem_of
-from bcbm.cohort.formats.tables import SUFFIXES, column_texts, legends, other_versions, read_rows, row_twice
+from bcbm.cohort.formats.tables import (
+    SUFFIXES,
+    column_texts,
+    legends,
+    other_versions,
+    read_rows,
+    renamed,
+    row_twice,
+)
 from bcbm.cohort.labels import PRIMARY, LabelReading, is_label_column, read_labels
 from bcbm.cohort.targets import TARGETS, Target
 from bcbm.config.checks import nearest
@@ -93,7 +101,7 @@ def read_manifest(
 
     table = read_rows(path, used=used, odd=odd, percentages=labels)
     _require_headings_first(path, table, known)
-    table = _renamed(path, table, known)
+    table = renamed(path, table, known)
     if "patient" not in table or table.empty:
         found = "has no row" if "patient" in table else f"no column 'patient'; {nearest('patient', [*table])}"
         raise InputError(Problem(str(path), found, "write a row a lesion, with the id of its patient"))
@@ -189,15 +197,6 @@ def _headings(targets: Mapping[str, Target], sequences: Sequence[str]) -> dict[s
     own = (*COLUMNS, *READERS, *(target.column for target in targets.values()))
     names = {name.casefold(): name for name in (*own, *(f"{SEQUENCE}{name}" for name in sequences))}
     return names | {f"{SEQUENCE}t1c": "image"}
-
-
-def _renamed(path: Path, table: pd.DataFrame, known: Mapping[str, str]) -> pd.DataFrame:
-    names = [known.get(str(heading).casefold(), str(heading)) for heading in table.columns]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(
-            *(Problem(str(path), f"has several columns for '{name}'", "keep one") for name in twice)
-        )
-    return table.set_axis(names, axis=1)
 
 
 def _require_headings_first(path: Path, table: pd.DataFrame, known: Mapping[str, str]) -> None:

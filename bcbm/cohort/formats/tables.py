@@ -97,6 +97,25 @@ def _slipped(path: Path, frame: pd.DataFrame, used: Callable[[str], bool]) -> li
     return odd
 
 
+def renamed(path: Path, table: pd.DataFrame, known: Mapping[str, str]) -> pd.DataFrame:
+    """A table whose known headings are written as they are read.
+
+    Args:
+        path: of it, for messages.
+        table: as read.
+        known: how each known heading is written, by its letters in lower case.
+
+    Raises:
+        InputError: two columns have one of them.
+    """
+    names = [known.get(str(heading).casefold(), str(heading)) for heading in table.columns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            *(Problem(str(path), f"has several columns for '{name}'", "keep one") for name in twice)
+        )
+    return table.set_axis(names, axis=1)
+
+
 def read_corrected(path: Path, key: str) -> pd.DataFrame:
     """A table that a person has corrected, as the listings of a preparation are; as `read_rows`.
 
