@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcbm.cohort.cells import identifier, read_numbers
+from bcbm.cohort.cells import identifier, number, read_numbers
 from bcbm.cohort.download import FEATURE, Download
 from bcbm.cohort.formats.sequences import sequence_of
 from bcbm.cohort.formats.tables import read_rows, row_twice
@@ -22,18 +22,24 @@ _LABEL = re.compile(r"'label': \d+,? ?")  # a setting that tells lesions apart
 NOBODYS = "/"  # the key of a lesion that no row of a mask is of
 
 
-def with_radiomics(download: Download, path: Path) -> Download:
+def with_radiomics(download: Download, path: Path, value: int = 0) -> Download:
     """The download with the features of a table in place of its own.
 
     A row is a lesion's by the columns `study` and `name`, or by `mask`, the file of its mask as PyRadiomics'
     command line writes it: the names of file and folder have to agree, and of as many folders above as tell
-    masks apart, not the place of these.
+    masks apart, not the place of these. Of a lesion that is one label value of its mask, `label` has to agree
+    where there is one.
+
+    Args:
+        download: as read.
+        path: of the table.
+        value: the label value that is the lesion in each mask whose row says none; 0: what is above 0.
 
     Raises:
         InputError: the table cannot be read, has no feature, or does not say whose its rows are.
     """
     odd = list(download.odd_cells)
-    of_lesions = {"study", "name", "mask", "image"}
+    of_lesions = {"study", "name", "mask", "image", "label"}
     table = read_rows(
         path, used=lambda heading: heading.startswith(FEATURE) or heading.lower() in of_lesions, odd=odd
     )
@@ -51,6 +57,13 @@ def with_radiomics(download: Download, path: Path) -> Download:
     else:
         depth = _telling(rows["mask_path"])
         keys, own = table["mask"].map(partial(_last, depth)), rows["mask_path"].map(partial(_last, depth))
+        values = rows.get("mask_value", pd.Series(0, rows.index))
+        values = values.where(values > 0, value)
+        if "label" in table and (valued := own[(own != "") & (values > 0)]).size:
+            labels = [f", label value {number(cell).value:g}" for cell in table["label"]]
+            keys += pd.Series(labels, keys.index).where(keys.isin(valued) & (table["label"] != ""), "")
+            labelled = own + values.map(", label value {:g}".format)
+            own = labelled.where(labelled.isin(keys), own)
     problems = [*download.problems, *_mixed(path.name, table), *_older(path, rows["mask_path"])]
     shared = own.duplicated(keep=False) & (own != "")  # a mask of several label values
     for lesion in (rows["study_id"] + "/" + rows["name"])[shared]:
@@ -60,11 +73,11 @@ def with_radiomics(download: Download, path: Path) -> Download:
         )
     own = own.mask(shared | (own == ""), NOBODYS)
     again = keys.duplicated()
-    for number in keys.index[again]:
-        problems.append(row_twice(f"{path.name} row {number}", keys[number]))
-    for number in keys.index[~again & ~keys.isin(own)]:
-        found, remedy = f"no lesion is {keys[number]}", "correct it; the row is not used"
-        problems.append(Problem(f"{path.name} row {number}", found, remedy, "radiomics of no lesion"))
+    for row in keys.index[again]:
+        problems.append(row_twice(f"{path.name} row {row}", keys[row]))
+    for row in keys.index[~again & ~keys.isin(own)]:
+        found, remedy = f"no lesion is {keys[row]}", "correct it; the row is not used"
+        problems.append(Problem(f"{path.name} row {row}", found, remedy, "radiomics of no lesion"))
     problems += _other_images(path.name, table, rows.set_axis(own, axis=0), keys)
     problems += _shared(path.name, table, keys.map(dict(zip(own, rows["study_id"], strict=True))))
     numbers = pd.DataFrame({str(name): read_numbers(table[name], path.name, odd) for name in columns})

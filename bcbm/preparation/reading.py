@@ -208,7 +208,8 @@ def read_cohort(
         download.problems += unlabelled(sites, config.task.targets) if labels != "none" else []
         content = hashlib.sha256(" ".join(contents).encode()).hexdigest()[:16]
     if config.cohort.radiomics:
-        download = with_radiomics(download, Path(config.cohort.radiomics).expanduser())
+        value = config.cohort.label_value or 0
+        download = with_radiomics(download, Path(config.cohort.radiomics).expanduser(), value)
     columns = {*targets} & {*download.studies}  # not ER_low, nor HER2_low where HER2 has no scores
     download.targets = [target for target in download.targets if target in columns]
     if labels == "required":

@@ -170,6 +170,20 @@ def test_radiomics_by_the_file_of_a_mask_are_of_that_mask_alone(tmp_path):
     assert means[[0, 3]].tolist() == [1, 3] and means[[1, 2, 4]].isna().all()
     said = "\n".join(map(str, download.problems))
     assert all(fact in said for fact in ("b/x: its mask is that of other lesions", "c/x: its mask", "row 5"))
+    # And where a column says which label value a row is of, of that one.
+    labels = [("P1", "", 1), ("P2", 2, 22), ("P2", 1, 21), ("P2", 3, 23), ("P3", 1, 3)]
+    lines = ["Mask,Label,original_firstorder_Mean"]
+    lines += [f"/there/{patient}/ses-1/mask.nii.gz,{label},{mean}" for patient, label, mean in labels]
+    path.write_text("\n".join(lines) + "\n")
+    download = with_radiomics(blank, path)
+    assert download.features["original_firstorder_Mean"].tolist()[:4] == [1, 21, 22, 3]
+    (line,) = map(str, download.problems)
+    assert "row 5" in line and "label value 3" in line
+    rows["mask_value"] = 0
+    rows.loc[2, "mask_path"] = ""
+    for value, expected in ((2, 22), (3, 23)):  # as `cohort.label_value` chooses
+        means = with_radiomics(blank, path, value).features["original_firstorder_Mean"]
+        assert means[1] == expected and means[0] == 1 and pd.isna(means[3])
 
 
 def test_a_table_of_radiomics_that_is_older_than_masks_is_said(tmp_path):
