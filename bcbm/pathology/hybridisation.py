@@ -47,6 +47,7 @@ _BEHIND = re.compile(rf"(?<![\w.]){_LIMIT}{_DIGITS}\s*\(?{_KINDS}\b\)?")
 _SIGN = r"(?![01](?![.\d]))"  # a plain 0 or 1 may be one
 _ALONE = re.compile(rf"{_METHOD}\s*[:=]?\s*\(?{_LIMIT}{_SIGN}{_DIGITS}{_END}\)?")
 _PLAIN_NUMBER = re.compile(BOUND + NUMBER)
+_CODES = {*map(str, [*range(4), *range(7, 10), 66, 77, 88, 98, 99])}
 _ABOUT = r"(?:her2(?:neu)?)?(?:[fcs]|dd)?"  # how headings begin, letters and digits alone
 _COMPANIONS = {
     "result": rf"{_ABOUT}ish(?:result|status|ergebnis)?",
@@ -130,7 +131,8 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
     kind = companion_kind(heading)
     numbers = {plain(cell) for cell in cells if _PLAIN_NUMBER.fullmatch(plain(cell))}
     signs = kind == "result" and numbers <= {"0", "1"}
-    codes = kind == "result" and numbers == {"1", "2"}  # of amplified and not, whichever is which
+    # Of amplified and not, whichever is which, beside those of statistics programs for what is missing.
+    codes = kind == "result" and numbers <= _CODES and not numbers.isdisjoint({"0", "1"}) and not signs
     pointless = kind != "result" and len(numbers) > 2 and all(map(str.isdecimal, numbers))
     pointless = pointless and median(float(text) for text in map(plain, cells) if text.isdecimal()) >= USUAL
 
@@ -202,7 +204,7 @@ def _judged(measures: dict[str, Measure], scores: set[int]) -> tuple[bool | None
     """What numbers say together with IHC scores, and why; None where that is open."""
     for kind, measure in measures.items():
         if not 0 < measure.value <= LARGEST:
-            return None, f"ISH {kind} {measure} is beyond belief"
+            return None, f"ISH {f'{kind} ' * (kind != 'either')}{measure} is beyond belief"
     if number := measures.get("either"):
         results = {number.reaches(RATIO), _by_copies(number)}
         if results in ({True}, {False}):

@@ -89,6 +89,12 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
     assert "row 4" in problems[0].where and "ratio" in problems[0].found
     labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 2.0]})
     assert labels["HER2"].isna().all() and len(problems) == 2, "codes, whichever is which"
+    for codes in ([1, 9], [1, 0, 99], [1, 2, 3], [0, 1, 2], [1, 8, 88]):
+        labels, problems, _ = read({"HER2": ["2+"] * len(codes), "HER2 FISH": codes})
+        assert labels["HER2"].isna().all() and len(problems) == len(codes), codes
+        assert all("code" in problem.found for problem in problems)
+    labels, problems, _ = read({"HER2": ["2+"] * 3, "HER2 FISH": [0.0, 1.4, 2.3]})
+    assert values(labels, "HER2") == [None, 0, None] and "ISH 0 is beyond belief" in problems[0].found
     labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 0.0]})
     assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
 
