@@ -132,6 +132,10 @@ _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
 _PHRASES |= {r"\b(pre|re|before|after|vor|nach) ?rt\b": " "}  # radiotherapy, and no side; "post rt" is one
+_PHRASES |= {r"\bre (irradiat\w*|radiat\w*|srs|treat\w*)\b": "retreat", r"\bre (?=(op|resect\w*)\b)": ""}
+_PLAN_FILE = re.compile(r"rt ?(struct\w*|plan|dose|ss)(?![a-z])", re.I)
+# A number of a lesion, a reader or a treatment, or a side with a number: nobody can tell.
+_NUMBERED = re.compile(r"(?<![a-z])(?:[lr]|rt)(?=\d)|(?<![a-z])rt[ _-](?=(?:19|20)\d\d(?!\d))", re.I)
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
 _DENIED = re.compile(
     r"\b(no|not( an?)?|non|kein\w*) (tumou?r|mets?|metasta\w*|lesions?|[pcg]tv)\b"
@@ -147,6 +151,9 @@ _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z]
 def read_name(name: str) -> NameReading:
     """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
     text = re.sub(r"^mask_", "", _plain_letters(name))
+    text = _PLAN_FILE.sub(" ", text)
+    numbered = bool(_NUMBERED.search(text))
+    text = _NUMBERED.sub(" ", text)
     is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
     text = _spaced(re.sub(r"\d ?mm(?![a-z])", " ", _TARGET.sub(" ", text), flags=re.I))
     for pattern, word in _PHRASES.items():
@@ -162,7 +169,7 @@ def read_name(name: str) -> NameReading:
     else:
         confidence = region_confidence * side_confidence
     # Another drawing may have taken its place, or the side is none: a person is asked.
-    if _OLDER.search(_spaced(name)) or _POST_RT.search(_spaced(name)):
+    if _OLDER.search(_spaced(name)) or _POST_RT.search(_spaced(name)) or numbered:
         confidence = min(confidence, 0.5) or 0.1
     return NameReading(category, hemisphere, region, round(confidence, 2))
 
@@ -175,6 +182,18 @@ def is_denied(name: str) -> bool:
         (True, True, True)
     """
     return bool(_DENIED.search(_spaced(name)) or _DOSED.search(name))
+
+
+def is_of_the_field(name: str) -> bool:
+    """Whether a name has a word of a place or of what is drawn; a side, a number or a lobe alone is none.
+
+    Example:
+        >>> is_of_the_field("L frontal"), is_of_the_field("Innenohr li"), is_of_the_field("GTV1")
+        (True, False, True)
+    """
+    text = _plain_letters(name)
+    pieces = (piece for token in _spaced(_NUMBERED.sub(" ", text)).split() for piece in _split(token))
+    return bool(_TARGET.search(text)) or any(piece.kind not in ("side", "filler") for piece in pieces)
 
 
 def _plain_letters(name: str) -> str:
@@ -196,7 +215,8 @@ def plain_name(name: str) -> str:
         ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
     """
     text = re.sub(r"^mask_", "", _plain_letters(name))
-    text = " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)).lower()
+    text = _NUMBERED.sub(lambda match: f" {match[0].strip(' _-').lower()}#", _PLAN_FILE.sub(" ", text))
+    text = " ".join(re.findall(r"(?:[lr]|rt)#\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)).lower()
     for pattern, word in _PHRASES.items():
         text = re.sub(pattern, word, text)
     words: list[str] = []
@@ -204,6 +224,8 @@ def plain_name(name: str) -> str:
         before = words[-1] if words else ""
         if token.isdecimal() and len(token) <= 2:
             words.append(token)
+        elif "#" in token:  # L1: it stays together, to be no side
+            words.append(token.replace("#", "")[:4])
         elif (token in _UNITS and before.isdecimal()) or (len(token) == 1 and before in ("tgt", "target")):
             words[-1] += token  # 1mm, 20gy, tgta
         elif _TARGET_WORD.fullmatch(token) or _OLDER.fullmatch(token):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from bcbm.cohort.names import is_denied, plain_name, read_name
+from bcbm.cohort.names import is_denied, is_of_the_field, plain_name, read_name
 from bcbm.imaging.headers import STRUCTURES, Drawing, Series
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ _BRAIN = frozenset({"brain", "wholebrain", "brainmask", "hirn", "gehirn"})
 _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
 # What planning makes of a target: a ring around it, and a brain without it, which a dash says there (TG-263).
 _AID = re.compile(
-    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])|.*brain\s*(?:[-\u2212]|minus)\s*[gpc]tv)",
+    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])|"
+    r".*(?:brain|hirn)\s*(?:[-\u2212]|minus|ohne|without)\s*[gpc]tv)",
     re.IGNORECASE,
 )
 _TUMOUR_TYPES = {"", "GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}  # of RTROIInterpretedType
@@ -43,6 +44,7 @@ class Region(NamedTuple):
         mask: booleans (z, y, x) on the image's grid; None where it is refused or not a lesion's.
         refused: why, in words; "" where it is read.
         named: whether a word of its name is the field's; a lesion without one is so only as it is drawn.
+        called: whether its name, or its type, says that it is a tumour or a target.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Region(NamedTuple):
     mask: np.ndarray | None
     refused: str = ""
     named: bool = True
+    called: bool = True
 
 
 class DrawingError(ValueError):
@@ -99,10 +102,11 @@ def _role(name: str, organ: bool) -> str:
     return "other" if organ or letters in _NO_LESION or read_name(name).category == "structure" else "lesion"
 
 
-def _region(text: str, role: str, mask: np.ndarray | None, refused: str) -> Region:
-    """A region by the free text that names it."""
-    name = plain_name(text)
-    return Region(name, role, mask, refused, name != "lesion" or bool(_TUMOUR.search(text)))
+def _region(text: str, role: str, mask: np.ndarray | None, refused: str, kind: str = "") -> Region:
+    """A region by the free text that names it, and by its type, where that is a target's."""
+    tumour = bool(_TUMOUR.search(text))
+    called = tumour or read_name(text).category == "target" or kind in _TUMOUR_TYPES - {""}
+    return Region(plain_name(text), role, mask, refused, tumour or is_of_the_field(text), called)
 
 
 def _require_distinct(numbers: Iterable[object]) -> None:
@@ -142,7 +146,7 @@ def _structures(content: "Dataset", image: sitk.Image, brain: bool) -> Iterator[
                 mask = contour_mask(contours.get(number, ()), image)
             except DrawingError as error:
                 refused = str(error)
-        yield _region(name, role, mask, refused)
+        yield _region(name, role, mask, refused, kinds.get(number, ""))
 
 
 def contour_mask(contours: "Sequence[Dataset]", image: sitk.Image) -> np.ndarray:

@@ -28,7 +28,7 @@ from bcbm.system.content import file_sum
 from bcbm.system.files import strict_json, write_whole
 from bcbm.system.words import counted
 
-VERSION = 7  # counts up whenever what is made of a study changes
+VERSION = 8  # counts up whenever what is made of a study changes
 RECORD = "study.json"
 MEASURED = "and what is said of it here is of what was made"
 HOLLOW = 0.1  # part of what a lesion encloses, from which on its holes are said
@@ -147,10 +147,15 @@ def _regions(plan: Plan, image: sitk.Image, record: dict[str, Any]) -> list[Regi
                 record["refused"].append([f"drawing {number}, {region.name}", region.refused])
             elif region.role == "other":
                 record["organs"].append(region.name)
-        if unnamed := sum(not region.named and region.mask is not None for region in drawn):
+        lesions = [region for region in drawn if region.role == "lesion" and region.mask is not None]
+        if unnamed := sum(not region.named for region in lesions):
             text = f"drawing {number}: {counted(unnamed, 'region')} without a word of the field in the name"
             record["doubts"].append(f"{text}, taken for a lesion each")
-        masks = [region.mask for region in drawn if region.role == "lesion" and region.mask is not None]
+        called = [region.called for region in lesions if region.named]
+        if any(called) and (count := called.count(False)):
+            text = f"drawing {number}: {counted(count, 'region')} named by a place alone, beside others that"
+            record["doubts"].append(f"{text} are called tumours: taken for a lesion each")
+        masks = [region.mask for region in lesions if region.mask is not None]
         if again := [mask for mask in masks if 2 * (mask & before).sum() > mask.sum()]:
             text = f"drawing {number}: {counted(len(again), 'region')} over lesions of another drawing"
             record["doubts"].append(f"{text}; keep the one that counts, the older may stand for both")

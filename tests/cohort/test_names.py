@@ -301,6 +301,8 @@ def test_a_real_name_says_the_same_in_words_of_the_field():
         ("GTV_prev_Schmidt", "gtv-prev"),
         ("\u00d6dem rechts", "oedem-rechts"),
         ("OP-H\u00f6hle M\u00fcller", "op-hoehle"),
+        ("L1 frontal", "l1-frontal"),
+        ("Met R2_parietal", "met-r2-parietal"),
     ],
 )
 def test_a_name_in_words_of_the_field_holds_nobodys(name, plain):
@@ -370,6 +372,21 @@ def test_radiotherapy_is_no_side(name, side):
 def test_after_radiotherapy_or_behind_on_the_right_is_asked(name):
     assert read_name(name).confidence <= 0.5
     assert read_name(name.replace("RT", "right").replace("rt", "right")).confidence == 1.0
+
+
+@pytest.mark.parametrize(
+    "name", ["L1 frontal", "L2_parietal", "frontal_R1", "RT1 parietal", "RT 2019 frontal"]
+)
+def test_a_letter_before_a_number_may_be_a_lesions_or_a_readers_and_is_asked(name):
+    assert read_name(name).hemisphere == read_name(plain_name(name)).hemisphere == "unknown"
+    assert 0 < read_name(name).confidence <= 0.5
+    assert read_name("LT1 frontal").hemisphere == "left" and read_name("L-1-frontal").hemisphere == "left"
+
+
+@pytest.mark.parametrize("name", ["re-irradiated frontal", "Re-SRS parietal", "re resection left frontal"])
+def test_again_is_no_side(name):
+    assert read_name(name).hemisphere == ("left" if "left" in name else "unknown")
+    assert read_name("RTstruct frontal").hemisphere == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ def test_what_is_left_of_a_brain_and_what_is_drawn_around_a_target_is_no_lesion(
     aids = [
         "Brain-GTV",
         "Brain minus PTV",
+        "Hirn-PTV",
+        "Gehirn ohne GTV",
         "PTV_ring",
         "zRing1 PTV",
         "GTV shell 5mm",

@@ -741,3 +741,17 @@ def test_files_that_were_exported_twice_are_read_once(tmp_path):
     assert (
         "1 of" in (text := run(tmp_path / "dicom", tmp_path / "other")) and "lie where another does" in text
     )
+
+
+def test_regions_that_only_their_drawing_makes_lesions_are_counted(tmp_path):
+    images = write_series(tmp_path / "in" / "t1")
+    contours = mask_contours(LESIONS["GTV_Lt_frontal"], affine_of(AXIAL))
+    names = ["GTV 1", "Innenohr links", "ICA_R", "Thalamus_L", "left parietal", "BrainStem"]
+    types = {"left parietal": "PTV"}
+    write_structures(tmp_path / "in" / "rt.dcm", dict.fromkeys(names, contours), images, types)
+    text = run(tmp_path / "in", tmp_path / "out")
+    assert "drawing 1: 2 regions without a word of the field in the name, taken for a lesion each" in text
+    assert "drawing 1: 1 region named by a place alone, beside others that are called tumours" in text
+    names = ["left frontal", "R parietal"]
+    write_structures(tmp_path / "in" / "rt.dcm", dict.fromkeys(names, contours), images)
+    assert "taken for a lesion" not in run(tmp_path / "in", tmp_path / "places")
