@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.cells import identifier
-from bcbm.cohort.formats.sequences import DENYING
+from bcbm.cohort.formats.sequences import DENYING, plain_letters
 from bcbm.cohort.formats.tables import read_corrected
 from bcbm.errors import InputError, Problem, readable
 from bcbm.imaging.headers import ALIKE, Series
@@ -53,19 +53,25 @@ _WORDS = {
 }
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
-_MINUS = re.compile(r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtract")
+_MINUS = re.compile(
+    r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtr"
+    r"|\b(t1\w*|contrast|gd|gado\w*|km)\b.*\bdiff(eren[cz]e?)?\b"
+)
 _AFTER = re.compile(
     r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
 )  # no contrast
 # What denies a word of contrast from behind, or is a sign beside it: contrast refused, T1 -GD, T1 C-.
 _WORD = "contrast|gd|gado\\w*|km|c"
 _REFUSED = re.compile(
-    rf"\b({_WORD}) (refused|declined|not given|none|no|nein)\b|(?<![^\s(])[-\u2212]({_WORD})\b"
+    rf"\b({_WORD}) (refused|declined|not given|none|no|nein|0(?![.,]?\d))\b|(?<![^\s(])[-\u2212]({_WORD})\b"
     r"|(?<![^\W_])(?<!\+)(?<!\+ )c[-\u2212](?![-\w])"
 )
 _NO_DOSE = re.compile(r"(?<![\d.,])0+([.,]0+)? ?(ml|cc|mmol)")
-_NO_AGENT = "n n/a na nil none no non not nein null false unknown w/o wo without ohne refused declined"
-_AGENTLESS = frozenset(_NO_AGENT.split())
+_NO_AGENT = """
+    n n/a na nil nein null false unknown w/o wo without refused declined unenhanced native nativ pre
+    precontrast aucun aucune ninguno ninguna nessuno nessun
+"""
+_AGENTLESS = frozenset(_NO_AGENT.split()) | DENYING - {"o"}
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
 _KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
@@ -96,9 +102,10 @@ class Candidate:
     why: str = ""
 
     def __post_init__(self) -> None:
-        self.words = tokens(self.series.description)
+        text = plain_letters(self.series.description.lower())
+        self.words = tokens(text)
         self.weighting = _weighting(self.series, self.words)
-        text = _AFTER.sub(" ", self.series.description.lower())
+        text = _AFTER.sub(" ", text)
         self.called = bool(_PLUS.search(text) or set(tokens(text)) & _WORDS["with"])  # post-contrast
         self.contrast = _contrast(self.series, self.words, self.called)
         self.refused = self.refused or _refused(self.series, self.words)
@@ -171,7 +178,8 @@ def _weighting(series: Series, words: Sequence[str]) -> str:
 def _contrast(series: Series, words: Sequence[str], called: bool) -> str:
     """yes, no, or "" where nothing says whether a contrast agent was given."""
     pairs = set(pairwise(words))  # of w/o `tokens` leave two
-    denied = ("w", "o") in pairs or any(word in DENYING and after in _WORDS["with"] for word, after in pairs)
+    denying = DENYING | {"s"}  # of s/ contraste
+    denied = ("w", "o") in pairs or any(word in denying and after in _WORDS["with"] for word, after in pairs)
     denied = denied or bool(_REFUSED.search(series.description.lower()))
     if denied or set(words) & {"without", "wo"}:
         return "no"
@@ -187,7 +195,7 @@ def _is_agent(text: str) -> bool:
         >>> [_is_agent(text) for text in ("Gadovist", "7.5 ml", "0 ml", "N/A", "NO CONTRAST", "")]
         [True, True, False, False, False, False]
     """
-    words = set(re.findall(r"[a-z/]*[a-z]|[1-9]", text.lower())) - {"ml"}
+    words = set(re.findall(r"[a-z/]*[a-z]|[1-9]", plain_letters(text.lower()))) - {"ml"}
     return bool(words) and not words & _AGENTLESS and not _NO_DOSE.search(text.lower())
 
 

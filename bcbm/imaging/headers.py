@@ -158,15 +158,19 @@ class Series:
     def lacking(self) -> str:
         """That images of it are not here, by how they are numbered or counted, in words; "" where none lacks.
 
-        Slices that lack at an end leave no gap. Numbers that are of something else say nothing.
+        Slices that lack at an end leave no gap. Numbers that are of something else say nothing: of several
+        phases a header counts the images of all, of a reformat those that it was made of.
         """
         count, last = len(self.frames), max(self.instances, default=0)
-        if len(self.instances) == count and 0 < last - count < _FEW * count:
+        few = self.images == last or last - count < _FEW * count
+        if len(self.instances) == count and last > count and few:
             first = min(set(range(1, last)) - self.instances)
             return (
                 f"its images are numbered up to {last}, and {last - count} of them are not here, as {first}"
             )
-        if 0 < self.images - count < _FEW * count:
+        original = "DERIVED" not in self.image_type
+        phases = self.images % count == 0 if original and count else self.images - count >= _FEW * count
+        if self.images > count and not phases:
             return f"{count} images of it are here, and its header counts {self.images:.0f}"
         return ""
 

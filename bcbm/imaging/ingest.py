@@ -31,7 +31,17 @@ from bcbm.imaging.manifest import (
     volume_rows,
     write_manifest,
 )
-from bcbm.imaging.pseudonyms import Key, ages_apart, born_alike, extend_key, key_file, read_key, write_key
+from bcbm.imaging.pseudonyms import (
+    Key,
+    ages_apart,
+    born_alike,
+    dated_alike,
+    extend_key,
+    is_age_lost,
+    key_file,
+    read_key,
+    write_key,
+)
 from bcbm.imaging.study import RECORD, Plan, facts_of, ingest_study
 from bcbm.report.pages.ingest import write_page
 from bcbm.runs.owner import sole_owner
@@ -44,8 +54,8 @@ from bcbm.terminal.words import print_line, say
 
 INSTALL = "pip install 'bcbm[ingest]'"
 DISORDERED = (
-    "the numbers of the studies do not follow their dates, as an earlier one came later or a date is "
-    "missing; cohort.policy=one_session takes the lowest number"
+    "the numbers of the studies do not follow their dates, as an earlier one came later, or a date is "
+    "missing or that of another; cohort.policy=one_session takes the lowest number"
 )
 NAMES_APART = (
     "two of the names in the headers of one PatientID have no word in common: find out whether they are one "
@@ -59,7 +69,14 @@ AGES_APART = (
     "an age in the header that is more than a year off the dates of birth and study: the age counts; "
     f"correct the column age of {FILE}, or empty it"
 )
-NO_AGE = "PatientAge is not of DICOM's form, as 057Y: the age is worked out of the dates, or empty"
+DATED_ALIKE = (
+    "share one date, as a program writes it that takes dates away: days between sessions are 0 and ages by "
+    f"dates of birth wrong; correct the columns days, year and age of {FILE}, if they are of several days"
+)
+NO_AGE = (
+    "PatientAge is not of DICOM's form, as 057Y, or it and the dates tell no age that there is: the age is "
+    "worked out of the dates, or empty"
+)
 NO_SEX = "PatientSex is none of F, M and O: the sex is empty"
 NO_MORE = f"is drawn no more by that name: what a person has written of it stands in {GONE}"
 SHOWN = 5  # lesions that a line lists
@@ -180,10 +197,16 @@ def _of_people(key: Key, headers: Scan) -> list[tuple[str, str]]:
         texts.append((listed(several), NAMES_APART))
     if alike := born_alike(headers.series):
         texts.append((counted(alike, "patient"), BORN_ALIKE))
+    if alike := dated_alike(headers.series):
+        texts.append((counted(alike, "study", "studies"), DATED_ALIKE))
     if apart := ages_apart(headers.series):
         texts.append((counted(apart, "patient"), AGES_APART))
-    for name, form, text in (("age", r"(\d+[DWMY])?", NO_AGE), ("sex", "[FMOfmo]?", NO_SEX)):
-        odd = [item for item in headers.series if not re.fullmatch(form, getattr(item, name).strip())]
+    forms = {
+        NO_AGE: lambda item: re.fullmatch(r"(\d+[DWMY])?", item.age.strip()) and not is_age_lost(item),
+        NO_SEX: lambda item: re.fullmatch("[FMOfmo]?", item.sex.strip()),
+    }
+    for text, is_usual in forms.items():
+        odd = [item for item in headers.series if not is_usual(item)]
         if studies := {item.study_uid for item in odd}:
             texts.append((counted(len(studies), "study", "studies"), text))
     return texts

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.sequences import POST, is_post, words_of_name
+from bcbm.cohort.formats.sequences import POST, is_post, plain_letters, words_of_name
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import broken_links, files_below, write_whole
@@ -38,7 +38,7 @@ _MADE = r"P\d+/(P\d+-\d+)/\1_mask_[^/]+"  # a mask that is made of an export
 _WORDS = {
     "mask": """
         mask masks seg segmentation label labels roi gtv lesion lesions tumor tumour dseg met mets metastasis
-        metastases contour maske masken segmentierung metastase metastasen herd läsion laesion kontur
+        metastases contour maske masken segmentierung metastase metastasen herd lasion laesion kontur
     """,
     "image": "image img t1 t1n t1w t2 t2f t2w flair brain ss n4 pre nativ mprage",
 }
@@ -340,7 +340,8 @@ def _prefix(path: Path) -> str:
     """What stands before the first word that says what a file is."""
     stem, own = _stem(path), _own(path)
     for word in re.finditer(r"[^\W_]+", own):
-        if {word[0].lower(), word[0].lower().rstrip("0123456789")} & (_MASK | POST | _OTHER):
+        plain = plain_letters(word[0].casefold())
+        if {plain, plain.rstrip("0123456789")} & (_MASK | POST | _OTHER):
             return stem[: len(stem) - len(own) + word.start()].rstrip("_-. ")
     return stem
 

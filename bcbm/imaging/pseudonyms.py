@@ -59,7 +59,7 @@ class Key:
         }
 
     def disordered(self) -> list[str]:
-        """The patients whose studies' numbers do not follow their dates, or lack one of several."""
+        """The patients whose studies' numbers do not follow their dates, which are one or lack."""
         dates: dict[str, dict[int, date | None]] = {}
         for patient, study, text in self.rows.values():
             dates.setdefault(patient, {})[int(study.rpartition("-")[2])] = _date(text)
@@ -67,7 +67,7 @@ class Key:
         return sorted(
             patient
             for patient, own in inside.items()
-            if len(own) > 1 and (None in own or any(a > b for a, b in pairwise(own) if a and b))
+            if len(own) > 1 and (None in own or any(a >= b for a, b in pairwise(own) if a and b))
         )
 
     def several_names(self, series: Iterable[Series]) -> list[str]:
@@ -207,6 +207,14 @@ def born_alike(series: Iterable[Series]) -> int:
     return count if count >= _SEVERAL and 2 * count > len(births) else 0
 
 
+def dated_alike(series: Sequence[Series]) -> int:
+    """How many studies, of several patients, share one date; 0 where that may be, as for `born_alike`."""
+    dates = {item.study_uid: item.date for item in series if item.date}
+    day, count = max(Counter(dates.values()).items(), key=lambda item: item[1], default=("", 0))
+    patients = {item.patient_id for item in series if item.date == day}
+    return count if len(patients) >= _SEVERAL and 2 * count > len(dates) else 0
+
+
 def ages_apart(series: Iterable[Series]) -> int:
     """How many patients have an age in a header that is more than a year off their birth and study."""
     return len({item.patient_id for item in series if _is_apart(item)})
@@ -215,6 +223,11 @@ def ages_apart(series: Iterable[Series]) -> int:
 def _is_apart(item: Series) -> bool:
     own, dated = age_at(item), age_at(replace(item, age=""))
     return own is not None and dated is not None and abs(own - dated) > 1
+
+
+def is_age_lost(series: Series) -> bool:
+    """Whether a header has an age, or a date of birth beside that of the study, which tells none."""
+    return age_at(series) is None and bool(series.age.strip() or (series.birth_date and series.date))
 
 
 def age_at(series: Series) -> int | None:

@@ -458,6 +458,18 @@ def test_one_date_of_birth_of_most_patients_is_said_beside_their_ages(tmp_path):
     assert "one date of birth" not in born(*["19010203"] * 2, "19550302", "19601007", "19611230")
 
 
+def test_one_date_of_all_studies_is_said_and_so_are_ages_that_none_has(tmp_path):
+    days = ["20000101"] * 3, ["20000101", "20010101", "20020202"]
+    for number, (dates, ages) in enumerate(zip(days, (["057Y"] * 3, ["000Y", "", "057Y"]), strict=True)):
+        source = tmp_path / f"{number}"
+        for patient, (day, age) in enumerate(zip(dates, ages, strict=True)):
+            tags = {"PatientAge": age, "PatientBirthDate": "18000101" if not age else ""}
+            write_series(source / f"{patient}", patient=f"P{patient}", StudyDate=day, **tags)
+        text = run(source, tmp_path / f"out{number}")
+        assert ("3 studies: share one date" in text) == (number == 0)
+        assert ("2 studies: PatientAge" in text) == (number == 1)
+
+
 def test_labels_of_the_hospitals_table_stand_under_pseudonyms_and_what_a_person_wrote_counts(
     copied, tmp_path
 ):

@@ -290,6 +290,30 @@ def test_the_post_contrast_t1_of_a_study_is_chosen_and_every_other_has_its_reaso
             for words in ("-GD", "(-C)", "contrast refused", "KM nein", "C-", "3D C- TRA", "sans injection")
         ),
         *(
+            {"SeriesDescription": f"AX T1 {words}"}
+            for words in (
+                "prä KM",
+                "kein KM",
+                "SEM CONTRASTE",
+                "uten kontrast",
+                "s/ contraste",
+                "GD 0",
+            )
+        ),
+        *(
+            {"ContrastBolusAgent": text}
+            for text in (
+                "kein KM",
+                "KEINE",
+                "sin contraste",
+                "aucun",
+                "ninguno",
+                "geen",
+                "NATIVE",
+                "PRE CONTRAST",
+            )
+        ),
+        *(
             {"SeriesDescription": "AX T1", "ProtocolName": name}
             for name in ("BRAIN POST-OP", "Brain post SRS")
         ),
@@ -309,6 +333,29 @@ def test_a_contrast_agent_that_is_denied_was_not_given(tmp_path, tags):
 def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
     (candidate,) = study_of(tmp_path, only={"SeriesDescription": "AX T1", "ContrastBolusAgent": agent})
     assert choose([candidate]) == "" and candidate.chosen
+
+
+@pytest.mark.parametrize("words", ["AX T1 KM SUBTR", "T1 KM Diff", "t1 gd difference"])
+def test_a_subtraction_by_its_name_is_refused(tmp_path, words):
+    (candidate,) = study_of(tmp_path, only={"SeriesDescription": words})
+    assert candidate.refused == "a subtraction"
+
+
+@pytest.mark.parametrize(
+    ("counted", "first", "last", "said"),
+    [
+        (40, 19, 40, "numbered up to 40, and 18 of them are not here, as 1"),
+        (40, 1, 13, "13 images of it are here, and its header counts 40"),
+        (40, 1, 30, "30 images of it are here, and its header counts 40"),
+        (40, 1, 20, ""),  # of two phases
+        (20, 1, 20, ""),
+        ("", 141, 160, ""),  # numbered with other series
+    ],
+)
+def test_images_that_lack_at_an_end_are_said_by_their_numbers(tmp_path, counted, first, last, said):
+    write_series(tmp_path, np.zeros((last - first + 1, 8, 8), np.int16), ImagesInAcquisition=counted)
+    edit(tmp_path, lambda number, item: setattr(item, "InstanceNumber", int(item.InstanceNumber) + first - 1))
+    assert said in (lacking := series_in(tmp_path).lacking) and bool(said) == bool(lacking)
 
 
 @pytest.mark.parametrize("words", ["AX T1 +C - 3D", "T1 + C- MPR", "T1 apres injection", "t1 C+"])

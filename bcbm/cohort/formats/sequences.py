@@ -14,7 +14,10 @@ _OTHERS = frozenset(
 )
 _T1 = re.compile("t1|mpr|bravo|reg|to$|in$|space$")  # a T1, or an image brought to another one's grid
 # Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
-_DENIALS = "no non not none zero o ohne vor sans avant sin senza zonder utan uden bez before minus"
+_DENIALS = """
+    no non not none zero o ohne kein keine keinen vor prae pra sans avant sin senza sem zonder geen utan uden
+    uten ingen ilman bez fara before minus
+"""
 DENYING = frozenset(_DENIALS.split())
 
 
@@ -42,7 +45,12 @@ def sequence_of(image: str) -> Literal["post", "other", ""]:
 
 def words_of_name(text: str) -> list[str]:
     """The words of a file's name, in small letters."""
-    return re.split(r"[\W_]+", unicodedata.normalize("NFC", stem_of(text)).casefold())
+    return re.split(r"[\W_]+", plain_letters(stem_of(text)).casefold())
+
+
+def plain_letters(text: str) -> str:
+    """A text without the accents of its letters: fără is fara, prä pra."""
+    return "".join(sign for sign in unicodedata.normalize("NFD", text) if not unicodedata.combining(sign))
 
 
 def stem_of(text: str) -> str:
