@@ -42,12 +42,14 @@ _WORDS = {
     ("position", ""): """
         ant anterior pos post posterior inf inferior sup superior lat lateral med medial mes mesial mid midinf
         middle deep superficial superfic high low upper lower dorsal ventral caudal rostral central para
-        paramedian parasag parasagittal sub supratentorial
+        paramedian parasag parasagittal sub supratentorial cerebral cerebrum intracerebral zerebral
     """,
     ("strong", "frontal"): """
         front frontal fronta fronto frntl frnt frnto frontl fro motor precentral subfrontal orbitofrontal
     """,
-    ("strong", "parietal"): "parie pariet parieta parietal parieto prtl sensory postcentral precuneus",
+    ("strong", "parietal"): """
+        parie pariet parieta parietal parieto prtl sensory postcentral precuneus supramarginal
+    """,
     ("strong", "temporal"): "temp tempo temporal tempor temporo tmp tem amygdala uncus",
     (
         "strong",
@@ -74,7 +76,7 @@ _WORDS = {
     ("guess", "cerebellum"): "tentorial tentorium",
     ("guess", "temporal"): "hippocampus hippocampal hippo",
     ("guess", "deep"): "foramen vent ventricle ventricular",
-    ("tumor", ""): "tumor tumour tumo tum met mets metastasis lesion",
+    ("tumor", ""): "tumor tumour tumo tum met mets metastasis metastases metastase metastasen lesion",
     ("cavity", ""): "cavity cav bed resect resected resection postop surgical surgery",
     ("structure", ""): """
         bst brainstem brnstm brnstem hirnstamm opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea
@@ -90,6 +92,7 @@ _WORDS = {
     ("retreatment", ""): "retreat retreated retreatment retx recur recurrent recurrence",
     ("filler", ""): """
         lobe region horn tip hemis hemisphere gyrus lobule strip basal internal corpus new ked kd op
+        partial response coronal coronary temporary template fragment radiosurgery
     """,
 }
 _VOCABULARY: dict[str, list[Piece]] = {}  # a word may be two things: a brainstem is a place and a structure

@@ -27,7 +27,7 @@ _BRAIN = frozenset({"brain", "wholebrain", "brainmask", "hirn", "gehirn"})
 _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
 # What planning makes of a target: a ring around it, and a brain without it, which a dash says there (TG-263).
 _AID = re.compile(
-    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])|"
+    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])(?![\W_]*enh)|"
     r".*(?:brain|hirn)\s*(?:[-\u2212]|minus|ohne|without)\s*[gpc]tv)",
     re.IGNORECASE,
 )

@@ -383,6 +383,26 @@ def test_a_letter_before_a_number_may_be_a_lesions_or_a_readers_and_is_asked(nam
     assert read_name("LT1 frontal").hemisphere == "left" and read_name("L-1-frontal").hemisphere == "left"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "left cerebral met",
+        "cerebrum",
+        "intracerebral L",
+        "cérébral gauche",
+        "left partial response",
+        "coronal",
+    ],
+)
+def test_words_that_are_spelt_nearly_as_a_region_are_none(name):
+    assert read_name(name).region == "unknown"
+
+
+@pytest.mark.parametrize("name", ["Hirnstammmetastase", "Kleinhirnmetastase li", "radiosurgery L frontal"])
+def test_compounds_and_treatments_are_lesions(name):
+    assert read_name(name).category == "lesion"
+
+
 @pytest.mark.parametrize("name", ["re-irradiated frontal", "Re-SRS parietal", "re resection left frontal"])
 def test_again_is_no_side(name):
     assert read_name(name).hemisphere == ("left" if "left" in name else "unknown")
