@@ -54,8 +54,13 @@ _WORDS = {
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _MINUS = re.compile(
-    r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtr"
+    r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtr|\bsubs?\d+\b"
     r"|\b(t1\w*|contrast|gd|gado\w*|km)\b.*\bdiff(eren[cz]e?)?\b"
+)
+_YES, _NO, _AND = r"w(?:ith|/)?", r"w(?:ithout|/?o)", r"[ _]*(?:and|&|\+|/)?[ _]*"
+_BOTH = re.compile(  # W AND W/O, of an examination: it says nothing of one series
+    rf"\b(?:{_YES}{_AND}{_NO}|{_NO}{_AND}{_YES}|(?:mit|sans|ohne|avec) (?:und|et) (?:ohne|avec|mit|sans))\b"
+    r"(?:[ _]*(?:contrast\w*|gad\w*|gd|km)\b)?"
 )
 _AFTER = re.compile(
     r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
@@ -102,12 +107,16 @@ class Candidate:
     why: str = ""
 
     def __post_init__(self) -> None:
-        text = plain_letters(self.series.description.lower())
+        title, text = (
+            _BOTH.sub(" ", plain_letters(words.lower()))
+            for words in (self.series.title, self.series.description)
+        )
         self.words = tokens(text)
         self.weighting = _weighting(self.series, self.words)
-        text = _AFTER.sub(" ", text)
-        self.called = bool(_PLUS.search(text) or set(tokens(text)) & _WORDS["with"])  # post-contrast
-        self.contrast = _contrast(self.series, self.words, self.called)
+        self.titled, self.called = _is_called(title), _is_called(text)  # post-contrast
+        agent = "yes" if _is_agent(self.series.agent) else ""
+        stated = (contrast for words in (title, text) if (contrast := _stated(words)) is not None)
+        self.contrast = next(stated, agent)
         self.refused = self.refused or _refused(self.series, self.words)
 
     @property
@@ -175,17 +184,24 @@ def _weighting(series: Series, words: Sequence[str]) -> str:
     return "T1" if series.te <= _SHORT_TE and (series.tr <= _SHORT_TR or inverted) else "other"
 
 
-def _contrast(series: Series, words: Sequence[str], called: bool) -> str:
-    """yes, no, or "" where nothing says whether a contrast agent was given."""
+def _is_called(text: str) -> bool:
+    """Whether a plain text calls a series post-contrast."""
+    text = _AFTER.sub(" ", text)
+    return bool(_PLUS.search(text) or set(tokens(text)) & _WORDS["with"])
+
+
+def _stated(text: str) -> str | None:
+    """What a plain text says of a contrast agent: yes, no, "" for both, None for nothing."""
+    words, called = tokens(text), _is_called(text)
     pairs = set(pairwise(words))  # of w/o `tokens` leave two
     denying = DENYING | {"s"}  # of s/ contraste
     denied = ("w", "o") in pairs or any(word in denying and after in _WORDS["with"] for word, after in pairs)
-    denied = denied or bool(_REFUSED.search(series.description.lower()))
+    denied = denied or bool(_REFUSED.search(text))
     if denied or set(words) & {"without", "wo"}:
         return "no"
     if set(words) & _WORDS["without"]:
         return "" if called else "no"
-    return "yes" if called or _is_agent(series.agent) else ""
+    return "yes" if called else None
 
 
 def _is_agent(text: str) -> bool:
@@ -265,12 +281,13 @@ def _unfit(candidate: Candidate) -> str:
     return ""
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, bool, bool, bool, float]:
+def _rank(candidate: Candidate) -> tuple[bool, bool, bool, bool, bool, bool, float]:
     series = candidate.series
     return (
         candidate.drawings > 0,
         candidate.contrast == "yes",
-        candidate.called,  # an agent may be written into all series of a study
+        candidate.titled,  # a protocol is the whole examination's,
+        candidate.called,  # and an agent may be written into all series of a study
         "DERIVED" not in series.image_type,
         series.acquisition == "3D",
         -candidate.finest,

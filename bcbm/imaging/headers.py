@@ -103,7 +103,8 @@ class Frame(NamedTuple):
 class Series:
     """A series of images as its headers describe it; texts are "" and numbers NaN where they do not.
 
-    `mixed` names those of ALIKE in which its files differ; of all else the first file counts.
+    `mixed` names those of ALIKE in which its files differ; of all else the first file counts. `title` is what
+    the series is called, `description` that and more that says what it is, as the examination's protocol.
     """
 
     uid: str = ""
@@ -132,6 +133,7 @@ class Series:
     ti: float = math.nan
     thickness: float = math.nan
     images: float = math.nan
+    title: str = ""
     description: str = ""
     component: str = ""
     image_type: tuple[str, ...] = ()
@@ -345,6 +347,7 @@ def _series(header: "Dataset") -> Series:
         mixed={name for name, own in (("te", echoes), ("component", types)) if len(own) > 1},
         component=component,
         instances={int(number)} if number >= 1 else set(),
+        title=_text(header, "SeriesDescription"),
         description=" ".join(filter(None, (_text(header, keyword) for keyword in _DESCRIPTIONS))),
         image_type=_texts(header, "ImageType"),
         sequence=_texts(header, "ScanningSequence"),

@@ -364,6 +364,10 @@ def test_columns_that_may_be_of_the_acquisition_are_said(tmp_path):
     told = lines(read_manifest(written(tmp_path / "own", text)).problems)
     names = [line.partition("call it ")[2].partition(",")[0] for line in told if "call it " in line]
     assert sorted(names) == ["age", "field_strength", "tr"]
+    text = "patient,name,ER,Alter,Gender,Hospital,Scanner,site\nA,x,+,5,f,B,GE,B\n"
+    told = lines(read_manifest(written(tmp_path / "other", text)).problems)
+    names = [line.partition("call it ")[2].partition(",")[0] for line in told if "call it " in line]
+    assert sorted(names) == ["age", "manufacturer", "sex"], "a site is there"
 
 
 def test_a_row_that_heads_others_is_said(tmp_path):

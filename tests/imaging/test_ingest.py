@@ -131,6 +131,8 @@ def test_the_manifest_has_what_the_headers_say_and_leaves_the_labels_to_a_person
         ({"Manufacturer": "GE MEDICAL SYSTEMS"}, ("60", "GE")),
         ({"Manufacturer": "General Electric"}, ("60", "GE")),
         ({"Manufacturer": "Canon_MEC"}, ("60", "Canon")),
+        ({"Manufacturer": "UIH"}, ("60", "United Imaging")),
+        ({"Manufacturer": "FUJI PHOTO FILM"}, ("60", "Fujifilm")),
         ({"PatientAge": "000Y"}, ("", "Siemens")),  # as programs that take names away write it
         ({"PatientBirthDate": "19000101"}, ("", "Siemens")),
         ({"PatientAge": "093Y"}, ("90", "Siemens")),

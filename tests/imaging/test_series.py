@@ -335,7 +335,25 @@ def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
     assert choose([candidate]) == "" and candidate.chosen
 
 
-@pytest.mark.parametrize("words", ["AX T1 KM SUBTR", "T1 KM Diff", "t1 gd difference"])
+@pytest.mark.parametrize(
+    "protocol", ["BRAIN W AND W/O", "BRAIN WO/W CONTRAST", "MRI brain with and without", "WWO"]
+)
+def test_an_examination_with_and_without_contrast_says_nothing_of_its_series(tmp_path, protocol):
+    named = {"with": "AX T1 GAD", "without": "AX T1"}
+    tags = {name: {"SeriesDescription": text, "ProtocolName": protocol} for name, text in named.items()}
+    with_agent, plain = study_of(tmp_path, **tags)
+    assert (with_agent.contrast, plain.contrast) == ("yes", "")
+    assert choose([with_agent, plain]) == "" and with_agent.chosen
+
+
+def test_a_series_called_post_contrast_counts_before_a_finer_one_of_such_an_examination(tmp_path):
+    tags = {"ProtocolName": "BRAIN TUMOR CONTRAST"}
+    called = tags | {"SeriesDescription": "Ax T1 SE +C", "MRAcquisitionType": "2D"}
+    first, second = study_of(tmp_path, plain=tags | {"SeriesDescription": "Ax T1 SE"}, called=called)
+    assert choose([first, second]) == "" and second.chosen
+
+
+@pytest.mark.parametrize("words", ["AX T1 KM SUBTR", "T1 KM Diff", "t1 gd difference", "DYN T1 KM SUB1"])
 def test_a_subtraction_by_its_name_is_refused(tmp_path, words):
     (candidate,) = study_of(tmp_path, only={"SeriesDescription": words})
     assert candidate.refused == "a subtraction"

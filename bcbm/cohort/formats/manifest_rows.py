@@ -163,8 +163,18 @@ def _starts(text: str) -> set[str]:
     return {part[: end.start()] for part in parts for end in re.finditer(r"[\W_]|$", part)}
 
 
+_ALSO = {  # other headings of what is read
+    "age": "alter edad eta leeftijd",
+    "sex": "gender geschlecht sexe sexo sesso geslacht",
+    "site": "hospital centre center institution clinic klinik",
+    "manufacturer": "scanner vendor hersteller scanner_manufacturer fabricant",
+    "field_strength": "feldstaerke feldstärke magnetic_field tesla b0",
+    "year": "jahr scan_year mri_year",
+}
+
+
 def unread_acquisition(
-    table: str, headings: Iterable[str], names: Iterable[str] = tuple(READERS)
+    table: str, headings: Iterable[str], names: Mapping[str, str] = dict(zip(READERS, READERS, strict=True))
 ) -> Iterator[Problem]:
     """Columns that by their first words may hold what a column of another name does, which is not there. A
     site may be that of anything.
@@ -172,11 +182,14 @@ def unread_acquisition(
     Args:
         table: that messages name.
         headings: of its columns.
-        names: of those that are read.
+        names: of the columns that are read, and what each is.
     """
-    headings, names = list(headings), list(names)
+    headings = list(headings)
     for heading in headings:
-        known = [name for name in names if re.match(rf"{underscored(name)}(?![a-z])", underscored(heading))]
-        for name in set(known) - {"site", *headings}:
+        words = underscored(heading)
+        own = [name for name in names if re.match(rf"{underscored(name)}(?![a-z])", words)]
+        known = {name for name in own if names[name] != "site"}
+        known |= {name for name, kind in names.items() if words in _ALSO.get(kind, "").split()}
+        for name in sorted(known.difference(headings)):
             found = f"its column '{heading}' is not read"
             yield Problem(table, found, f"call it {name}, if it holds that", "column under another heading")
