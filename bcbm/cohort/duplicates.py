@@ -36,6 +36,7 @@ _NAMED_MONTH = re.compile(  # 31 Dec 2019, 31DEC19, or Dec 31, 2019
     r"(?<!\d)(?P<day>\d{1,2})[-_. ]*(?P<month>[^\W\d_]{3,10})[-_. ]*(?P<year>(?:19|20)?\d\d)$"
     r"|(?P<first>[^\W\d_]{3,10})[-_. ]*(?:(?P<on>\d{1,2})[-_., ]+)?(?P<of>(?:19|20)\d\d)$"
 )
+_UID = re.compile(r"(?<![\d.])[012]\.(?:\d+\.){4,}\d+$")  # of DICOM, whose numbers are in no order
 _TIME = re.compile(r"[ T_]\d{1,2}[:.h]?\d\d(?:[:.]?\d\d)?$")  # behind a date
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first
 
@@ -201,7 +202,9 @@ def _with_year_first(study: str) -> str:
 
 
 def _numbers(year_first: bool, year_last: bool, study: str) -> tuple[int, ...]:
-    """The numbers of an id that ends in one."""
+    """The numbers of an id that ends in one which may be in an order."""
+    if _UID.search(study):
+        return ()
     for match in _ends(_SHORT, study) if year_last else ():
         if year_first and match[2] != ".":
             return ()

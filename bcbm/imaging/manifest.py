@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.sequences import POST, is_post, plain_letters, words_of_name
+from bcbm.cohort.formats.sequences import POST, plain_letters, sequence_of, words_of_name
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import broken_links, files_below, write_whole
@@ -273,7 +273,7 @@ class _Group(NamedTuple):
     @property
     def chosen(self) -> list[Path]:
         """The image that is taken, if it is one."""
-        post = [path for path in self.images if is_post(words_of_name(_own(path)))]
+        post = [path for path in self.images if sequence_of(_own(path)) == "post"]
         return post if len(self.images) > 1 else self.images
 
     @property
@@ -349,4 +349,5 @@ def _prefix(path: Path) -> str:
 def _lesion_name(mask: Path, prefix: str) -> str:
     """A mask's name without what it shares with its image and without the word that says that it is one."""
     stem = _stem(mask).removeprefix(prefix).lstrip("_-. ")
-    return re.sub(r"^(mask|seg|label|roi)[_\-. ]*", "", stem, flags=re.IGNORECASE) or "lesion"
+    kinds = r"(?:segmentations?|masks?|seg|labels?|rois?)(?![a-z])"
+    return re.sub(rf"^(?:{kinds}[_\-. ]*)+", "", stem, flags=re.IGNORECASE) or "lesion"

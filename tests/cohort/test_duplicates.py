@@ -123,6 +123,8 @@ def test_of_dates_and_of_several_numbers_the_first_counts_first(first, later):
 
 
 def test_a_date_whose_year_may_be_the_first_or_the_last_tells_no_order():
+    uids = ["1.3.12.2.1107.5.2.2019022811", "P1_1.2.840.113619.2.2020110512"]
+    assert session_of(pd.Series(uids)).isna().all()
     studies = ["P1-12-11-10", "P1-10-11-12"]
     assert session_of(pd.Series(studies)).isna().all()
     assert session_of(pd.Series([*studies, "P2-28-11-31"])).tolist() == [1, 0, 2]  # years, months, days

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bcbm.cohort.formats.sequences import sequence_of
 from bcbm.config.compose import compose
 from bcbm.errors import InputError
 from bcbm.imaging.ingest import ingest
@@ -204,3 +205,47 @@ def test_ids_that_a_spreadsheet_has_written_in_its_way_are_no_other_rows(tmp_pat
     assert "patient, study or image of 2 rows: as manifest.csv had it" in console.export_text()
     after = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("study")
     assert after["ER"].to_dict() == {"1": "+", "1. Nov": "-", "002": ""} and after["mask"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "chosen"),
+    [
+        ("T1_pre_op", "T1_post_op", None),
+        ("T1_preRT", "T1_post_RT", None),
+        ("T1", "T1_post_minus_pre", None),
+        ("T1_MPRAGE", "T2_SPACE_post", None),
+        ("T1_MPRAGE", "FLAIR_post", None),
+        ("T1_MPRAGE", "T1_SPACE_post", "T1_SPACE_post"),
+        ("T1_native", "T1_post", "T1_post"),
+        ("FLAIR", "T1c_space-FLAIR", "T1c_space-FLAIR"),
+    ],
+)
+def test_of_two_images_the_post_contrast_t1_by_name_is_taken_or_none(tmp_path, first, second, chosen):
+    write(tmp_path, *(f"A/{name}.nii.gz" for name in (first, second, "Segmentation")))
+    rows, problems = named(tmp_path)
+    assert [row[2] for row in rows] == ([f"A/{chosen}.nii.gz"] if chosen else [])
+    assert len(problems) == (chosen is None)
+
+
+@pytest.mark.parametrize(
+    ("mask", "name"),
+    [
+        ("Segmentation", "lesion"),
+        ("Segmentation-label", "lesion"),
+        ("labels", "lesion"),
+        ("masks_1", "1"),
+        ("seg_mask_left", "left"),
+        ("mask1", "1"),
+    ],
+)
+def test_a_lesion_is_called_what_its_mask_is_called_beside_that(tmp_path, mask, name):
+    write(tmp_path, "A/t1c.nii.gz", f"A/{mask}.nii.gz", "A/gtv.nii.gz")
+    assert name in [row[4] for row in named(tmp_path)[0]]
+
+
+@pytest.mark.parametrize(
+    "name", ["T1_nativ", "T1_native", "t1_pre", "T1_unenhanced", "TOF", "rCBV", "T1_map", "PD_TSE"]
+)
+def test_an_image_of_another_kind_by_its_name_is_one(name):
+    assert sequence_of(f"P1/{name}.nii.gz") == "other"
+    assert sequence_of("P1/T1c_pre.nii.gz") == "post" and sequence_of("P1/T1_post_op.nii.gz") == "other"

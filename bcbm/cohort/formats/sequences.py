@@ -9,9 +9,13 @@ from typing import Literal
 POST = frozenset(
     ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
 )
-_OTHERS = frozenset(
-    ["flair", "t2", "t2w", "t2f", "t1n", "dwi", "adc", "swi", "precontrast", "noncontrast", "ct", "pet"]
-)
+_SEQUENCES = """
+    flair t2 t2w t2f t1n dwi adc swi swan tof pd pdw rcbv cbv cbf mtt map precontrast noncontrast pre nativ
+    native plain unenhanced ct pet
+"""
+_OTHERS = frozenset(_SEQUENCES.split())
+_DIFFERENCES = frozenset(["minus", "subtr", "subtraction", "subtracted", "subtraktion", "difference"])
+_AFTER = re.compile("op|surg.*|resection|rt|srs|radi.*|chemo.*|tx|treatment")  # behind post: no contrast
 _T1 = re.compile("t1|mpr|bravo|reg|to$|in$|space$")  # a T1, or an image brought to another one's grid
 # Before a word of contrast they deny it: no gad, ohne KM, w/o and o. KM.
 _DENIALS = """
@@ -25,13 +29,15 @@ def is_post(words: Sequence[str]) -> bool:
     """Whether words of a file's name say that it is post-contrast: one of POST, which none before it denies.
 
     Example:
-        >>> is_post(["t1", "gd"]), is_post(["t1", "without", "gd"]), is_post(["t1", "pre", "contrast"])
+        >>> is_post(["t1", "gd"]), is_post(["t1", "without", "gd"]), is_post(["t1", "post", "op"])
         (True, False, False)
     """
     denying = DENYING | {"pre", "without", "wo"}
-    return any(
-        {word, word.rstrip("0123456789")} & POST and before not in denying
-        for before, word in pairwise(["", *words])
+    return _DIFFERENCES.isdisjoint(words) and any(
+        {word, word.rstrip("0123456789")} & POST
+        and before not in denying
+        and not (word == "post" and _AFTER.fullmatch(after))
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False)
     )
 
 
@@ -39,8 +45,11 @@ def sequence_of(image: str) -> Literal["post", "other", ""]:
     """What the name of an image says of it: a post-contrast T1, another sequence, or neither."""
     words = words_of_name(image)
     if is_post(words):  # a FLAIR may be taken after contrast, and a T1 be registered to a FLAIR
-        return "post" if _OTHERS.isdisjoint(words) or any(map(_T1.match, words)) else "other"
-    return "other" if {*words} & (_OTHERS | POST) else ""
+        named = [
+            word for before, word in pairwise(["", *words]) if (before in _OTHERS, word) != (True, "space")
+        ]
+        return "post" if _OTHERS.isdisjoint(words) or any(map(_T1.match, named)) else "other"
+    return "other" if {*words} & (_OTHERS | POST | _DIFFERENCES) else ""
 
 
 def words_of_name(text: str) -> list[str]:
