@@ -39,6 +39,7 @@ from bcbm.imaging.pseudonyms import (
     extend_key,
     is_age_lost,
     key_file,
+    one_person,
     read_key,
     write_key,
 )
@@ -60,6 +61,10 @@ DISORDERED = (
 NAMES_APART = (
     "two of the names in the headers of one PatientID have no word in common: find out whether they are one "
     "patient's, and give several people ids of their own"
+)
+ONE_PERSON = (
+    "bear one name and one date of birth under PatientIDs of their own: if they are one person, who would be "
+    f"in training and test, write one of them into the column patient of {FILE}, which stays"
 )
 BORN_ALIKE = (
     "share one date of birth, as a program writes it that takes names away: their ages are worked out of it "
@@ -195,6 +200,10 @@ def _of_people(key: Key, headers: Scan) -> list[tuple[str, str]]:
         texts.append((listed(disordered), DISORDERED))
     if several := key.several_names(headers.series):
         texts.append((listed(several), NAMES_APART))
+    patients = key.patients()
+    if groups := one_person(headers.series):
+        names = (" and ".join(sorted({patients[own] for own in group})) for group in groups)
+        texts.append((listed(sorted(names), SHOWN), ONE_PERSON))
     if alike := born_alike(headers.series):
         texts.append((counted(alike, "patient"), BORN_ALIKE))
     if alike := dated_alike(headers.series):

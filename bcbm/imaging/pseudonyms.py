@@ -18,7 +18,9 @@ from bcbm.system.files import write_whole
 COLUMNS = ("patient", "study", "PatientID", "StudyInstanceUID", "StudyDate")
 OLDEST = 115  # years
 _ANYBODY = """
-    anon anonymous anonymized anonymised anonym anonymisiert deidentified unknown none null na no 0
+    anon anonymous anonymized anonymised anonym anonymisiert deidentified unknown none null na no 0 noid
+    removed patient patientid anonymouspatient anonymizedpatient anonymisedpatient test dummy hidden empty
+    notavailable pseudonym unbekannt anonimo anonyme anonymise
 """
 _NOBODY = frozenset(_ANYBODY.split())  # ids, bare, that programs give to whomever
 _SEVERAL = 3  # patients whose one date of birth is no chance
@@ -164,7 +166,7 @@ def _problems(key: Key, series: Sequence[Series], same_patients: str) -> list[Pr
     owned.pop("", None)
     for patient, own in owned.items():
         studies = {item.study_uid for item in own}
-        if bare(patient) in _NOBODY and len(studies) > 1:
+        if (bare(patient) in _NOBODY or set(bare(patient)) <= {"x"}) and len(studies) > 1:
             found = f"the PatientID of {len(studies)} studies is no patient's"
             problems.append(Problem(repr(patient), found, "export them with an id for each patient"))
         births = {item.birth_date for item in own} - {""}
@@ -175,6 +177,21 @@ def _problems(key: Key, series: Sequence[Series], same_patients: str) -> list[Pr
                 remedy = "give patients of two hospitals ids of their own"
                 problems.append(Problem(repr(patient), found, remedy))
     return problems
+
+
+def one_person(series: Sequence[Series]) -> list[list[str]]:
+    """The PatientIDs that bear one name and one date of birth, though they are no spellings of one.
+
+    A name of which several are born is one that a program writes that takes names away.
+    """
+    ids: dict[frozenset[str], dict[str, set[str]]] = {}
+    for item in series:
+        if (words := frozenset(name_words(item.name))) and item.birth_date and item.patient_id:
+            ids.setdefault(words, {}).setdefault(item.birth_date, set()).add(item.patient_id)
+    groups = (own for births in ids.values() if len(births) < _SEVERAL for own in births.values())
+    everyone = {bare(item.patient_id) for item in series}
+    several = (sorted(own) for own in groups if len(set(map(bare, own))) > 1)
+    return [own for own in several if len(own) < _SEVERAL or 2 * len(own) <= len(everyone)]
 
 
 def _alike(ids: Iterable[str]) -> list[list[str]]:

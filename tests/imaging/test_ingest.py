@@ -69,7 +69,8 @@ def write_export(root, patients=2, **tags):
     for patient in range(1, patients + 1):
         for session, date in enumerate(["20190305", "20200304"]):
             folder, study = root / f"patient{patient}" / f"study{session}", generate_uid()
-            common = {"patient": f"MRN-{patient}", "study": study, "StudyDate": date} | tags
+            common = {"patient": f"MRN-{patient}", "study": study, "StudyDate": date}
+            common |= {"PatientName": f"Doe^{'Jane' * patient}"} | tags
             values = head(seed=10 * patient + session)
             write_series(folder / "t2", series=None, **common, SeriesDescription="T2 FLAIR", SeriesNumber=2)
             images = write_series(folder / "t1", values, grid, **common, SeriesNumber=5)
@@ -769,3 +770,32 @@ def test_regions_that_only_their_drawing_makes_lesions_are_counted(tmp_path):
     names = ["left frontal", "R parietal"]
     write_structures(tmp_path / "in" / "rt.dcm", dict.fromkeys(names, contours), images)
     assert "taken for a lesion" not in run(tmp_path / "in", tmp_path / "places")
+
+
+def test_one_person_under_two_ids_is_said_and_nobody_is_named(tmp_path):
+    people = [
+        ("M100", "Meier^Eva", "19551212"),
+        ("M200", "MEIER^EVA", "19551212"),
+        ("M300", "Schulz^Anna", "19610203"),
+    ]
+    for number, (patient, name, birth) in enumerate(people):
+        tags = {"PatientName": name, "PatientBirthDate": birth, "StudyDate": f"2020010{number + 1}"}
+        write_series(tmp_path / "in" / patient, patient=patient, study=generate_uid(), **tags)
+    text = run(tmp_path / "in", tmp_path / "out")
+    (line,) = [line for line in text.splitlines() if "one name and one date of birth" in line]
+    table = pd.read_csv(key_file(tmp_path / "out"), dtype=str).set_index("PatientID")["patient"]
+    assert " and ".join(sorted(table[["M100", "M200"]])) in line and table["M300"] not in line
+    assert not [word for word in ("Meier", "M100", "1955") if word.casefold() in text.casefold()]
+    for number in range(3, 8):  # as a program writes it that takes names away
+        tags = {"PatientName": "NONE", "PatientBirthDate": f"19{number}00101"}
+        for patient in (f"A{number}", f"B{number}"):
+            write_series(tmp_path / "none" / patient, patient=patient, study=generate_uid(), **tags)
+    assert "one name and" not in run(tmp_path / "none", tmp_path / "nobody")
+
+
+@pytest.mark.parametrize("patient", ["NOID", "REMOVED", "XXXX", "***", "-", "Patient"])
+def test_an_id_that_programs_write_for_whomever_is_nobodys(tmp_path, patient):
+    for number in range(2):
+        write_series(tmp_path / str(number), patient=patient, study=generate_uid())
+    with pytest.raises(InputError, match="the PatientID of 2 studies is no patient's"):
+        run(tmp_path, tmp_path.parent / "out")
