@@ -151,18 +151,44 @@ def half_shared(table: pd.DataFrame, survey: Survey) -> Iterator[Problem]:
 
 
 def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of lesions of two patients with the same content, image, or file of a mask; excluded ones too."""
-    images = {path: file_key(Path(path)) for path in set(table["image_path"]) if path}
-    image = table["image_path"].map(images).where(table["image_path"] != "", table["study_id"])
+    """Pairs of lesions of two patients with the same content, image of a sequence, or file of a mask; also
+    of excluded ones."""
+    images = [
+        table[column].map(_keys(table[column])).where(table[column] != "", table["study_id"])
+        for column in _image_columns(table)
+    ]
     drawn = (table["mask_path"] != "") & (table["image_path"] != "")
     masks = table["mask_path"].map(os.path.realpath).where(drawn, table["lesion_id"])
     pairs: list[tuple[str, str]] = []
-    for shared in (table["content"], image, masks):
+    for shared in (table["content"], *images, masks):
         first = table.groupby(shared)[["patient_id", "lesion_id"]].transform("first")
         strangers = shared[shared.notna() & (table["patient_id"] != first["patient_id"])]
         order = strangers.sort_values(kind="stable").index
         pairs += zip(table.loc[order, "lesion_id"], first.loc[order, "lesion_id"], strict=True)
     return list(dict.fromkeys(pairs))
+
+
+def one_image_twice(table: pd.DataFrame) -> Iterator[Problem]:
+    """Studies of which one file, or a copy of it, stands for two sequences."""
+    columns = _image_columns(table)
+    studies = table.drop_duplicates("study_id").set_index("study_id")[columns]
+    keys = {path: key for column in columns for path, key in _keys(studies[column]).items()}
+    for study, paths in studies.iterrows() if len(columns) > 1 else ():
+        first: dict[bytes, str] = {}
+        for column, path in paths.items():
+            name = str(column).removeprefix("image_").replace("path", "image")
+            if path and (other := first.setdefault(keys[path], name)) != name:
+                remedy = "name the right file; it counts as it is"
+                yield Problem(str(study), f"its {name} is its {other}", remedy, "one image for two sequences")
+
+
+def _image_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a lesion table that name images: of the post-contrast T1 first, then of sequences."""
+    return [str(column) for column in table if str(column).startswith("image_")]
+
+
+def _keys(paths: pd.Series) -> dict[str, bytes]:
+    return {path: file_key(Path(path)) for path in set(paths) if path}
 
 
 def session_of(studies: pd.Series) -> pd.Series:

@@ -14,6 +14,7 @@ from bcbm.cohort.duplicates import (
     exact_copies,
     foreign_copies,
     half_shared,
+    one_image_twice,
     same_lesions,
     session_of,
 )
@@ -137,6 +138,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         shared = representative[table["lesion_id"].isin([lesion, other])]
         exclude(table, representative.isin(shared), "identical in two patients")
     problems += half_shared(table, survey) if survey is not None else []
+    problems += one_image_twice(table)
     return problems
 
 

@@ -20,6 +20,8 @@ from bcbm.system.files import writing_whole
 
 Intensity = Literal["zscore", "percentile", "none"]
 RECORD = 3  # counts up whenever a crop or its record would look different
+SHARED = 0.9  # Dice of a further sequence's brain with the image's, below which it may not be its own
+_COARSE = 4.0  # mm, how far the points lie apart at which they are compared
 OPEN = 256  # maps held open at once: each costs a file descriptor
 
 
@@ -52,8 +54,17 @@ def prepare_crops(
     *,
     jobs: int,
     progress: Callable[[int], None] | None = None,
+    doubts: list[Problem] | None = None,
 ) -> tuple[dict[str, tuple[Path, int]], list[Problem]]:
     """Make the crops of these lesions that `folder` does not hold yet; a killed call goes on.
+
+    Args:
+        studies: with the lesions.
+        folder: where crops are kept.
+        settings: how they are cut.
+        jobs: processes, as joblib counts them.
+        progress: called with the number of masks that are done.
+        doubts: gets a problem for each further sequence whose brain is not where the image's is.
 
     Returns:
         Where each lesion's crop lies, in the order of `studies`: file and row, as `CropStore` reads it;
@@ -65,13 +76,24 @@ def prepare_crops(
     requested = list(studies)
     where: dict[str, tuple[Path, int]] = {}
     problems: dict[str, Problem] = {}
+    doubts = [] if doubts is None else doubts
     step = crops_step(folder, settings)
     for study, path, record in each_study(requested, step, jobs=jobs, progress=progress):
         problems |= {lesion: Problem(lesion, *words) for lesion, words in record["problems"].items()}
         where |= {lesion: (_array(path), row) for row, lesion in enumerate(study.masks)}
+        doubts += [_doubtful(study, *words) for words in record.get("doubts", {}).items()]
     order = [lesion for study in requested for lesion in study.masks]
     places = {lesion: where[lesion] for lesion in order if lesion not in problems}
     return places, [problems[lesion] for lesion in order if lesion in problems]
+
+
+def _doubtful(study: Study, name: str, share: float) -> Problem:
+    """That a further sequence may not be the study's own."""
+    found = f"the brain of {name} and that of the image share {share:.2f} (Dice; below {SHARED:g})"
+    remedy = (
+        "look whether it is this patient's, in the image's space, whole, and stripped of the skull as that"
+    )
+    return Problem(next(iter(study.masks)).partition("/")[0], found, remedy, "sequence of another brain")
 
 
 class CropStore:
@@ -131,7 +153,10 @@ def crop_study(study: Study, path: Path, files: Files, *, settings: CropSettings
         words = [str(error), f"{error.remedy}; its lesions are excluded"]
         problems = dict.fromkeys(study.masks, words)
         return {"problems": problems, "again": isinstance(error, UnreadableError)}
+    shares = {name: _shared(image, other) for name, other in others.items()}
     record: Record = {"problems": {}, "files": [".npy"], "again": False}
+    if doubtful := {name: share for name, share in shares.items() if share < SHARED}:
+        record["doubts"] = doubtful
     shape = (2 + len(others), settings.size, settings.size, settings.size)
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(study.masks), *shape)}
     with writing_whole(_array(path)) as file:
@@ -198,6 +223,19 @@ def _sequence(name: str, path: Path, study: Study, settings: CropSettings) -> si
         return normalised(read_volume(path, study.form), settings.intensity)
     except VolumeError as error:
         raise type(error)(f"{name}: {error}", error.remedy) from None
+
+
+def _shared(image: Volume, other: sitk.Image) -> float:
+    """Dice of the voxels above 0 of an image, and those of another one, `normalised`, that are not 0."""
+    strides = [max(1, int(_COARSE // edge)) for edge in image.grid.GetSpacing()]
+    brain = image.values[tuple(slice(None, None, stride) for stride in reversed(strides))] > 0
+    grid = sitk.Image(brain.shape[::-1], sitk.sitkUInt8)
+    grid.SetSpacing((np.array(image.grid.GetSpacing()) * strides).tolist())
+    grid.SetDirection(image.grid.GetDirection())
+    grid.SetOrigin(image.grid.GetOrigin())
+    inside = sitk.Resample(other != 0, grid, sitk.Transform(), sitk.sitkNearestNeighbor)
+    beside = sitk.GetArrayViewFromImage(inside) > 0
+    return float(2 * (brain & beside).sum() / max(1, int(brain.sum() + beside.sum())))
 
 
 def _cut(

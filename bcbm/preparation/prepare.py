@@ -470,7 +470,14 @@ def _crops(
     reason."""
     table, settings, place = cohort.table, crop_settings(config.features), cohort.folder / "crops"
     with progress_bar(console, "cutting crops", count_masks(studies), place) as advance:
-        where, failures = prepare_crops(studies, place, settings, jobs=config.prepared.jobs, progress=advance)
+        where, failures = prepare_crops(
+            studies,
+            place,
+            settings,
+            jobs=config.prepared.jobs,
+            progress=advance,
+            doubts=cohort.problems,
+        )
     ready = set(table.loc[~table["excluded"], "lesion_id"])
     failures = [problem for problem in failures if problem.where in ready]
     cohort.problems += failures

@@ -1,6 +1,7 @@
 """A second sequence: read where it is named, cut on the crop's own grid, augmented with the first."""
 
 import gzip
+import io
 import json
 import shutil
 from pathlib import Path
@@ -82,6 +83,41 @@ def test_two_sequences_are_trained_to_the_end_and_explained(flair_cohort, tmp_pa
     assert content["state_dict"]["network.encoders.image.0.conv1.weight"].shape[1] == 3
     explain(folder, QUIET)
     assert list((folder.path / "explanations").glob("*.png"))
+
+
+def test_a_sequence_that_is_not_the_studys_own_is_said_and_one_image_of_two_patients_excluded(
+    flair_cohort, tmp_path
+):
+    root = shutil.copytree(flair_cohort[0], tmp_path / "cohort")
+    flairs = sorted(root.rglob("*_image_flair_ss_n4.nii.gz"))
+    copied, given, own, shifted, scored, *sound = flairs
+    shutil.copy(copied, given)
+    shutil.copy(str(own).replace("_flair", ""), own)
+    image = nib.load(shifted)
+    affine = image.affine.copy()
+    affine[2, 3] += 24
+    save(shifted, image.get_fdata(), affine)
+    image = nib.load(scored)
+    values = image.get_fdata()
+    values[values > 0] -= values[values > 0].mean()
+    save(scored, values, image.affine)
+    console = Console(file=io.StringIO(), width=300)
+    lesions = prepare(compose(words_of(root, tmp_path, "task.sequences=[t1c,flair]")), console)
+    lines = console.file.getvalue().splitlines()
+    studies = {path: path.parent.name for path in flairs}
+    said = {
+        study: [line for line in lines if line.startswith(f"problem {study}:")] for study in studies.values()
+    }
+    for path in (shifted, scored):
+        assert any(
+            "the brain of flair and that of the image share 0." in line for line in said[studies[path]]
+        )
+    assert any("its flair is its image" in line for line in said[studies[own]])
+    assert not any("flair" in line for path in sound for line in said[studies[path]])
+    table = lesions.table.set_index("study_id")
+    for path in (copied, given):
+        assert (table.loc[[studies[path]], "reason"] == "identical in two patients").any()
+    assert not (table.loc[[studies[path] for path in sound], "reason"] == "identical in two patients").any()
 
 
 def test_a_lesion_without_a_sequence_can_be_kept_and_has_no_image(flair_cohort, tmp_path):
