@@ -213,7 +213,7 @@ def write_structures(path: Path, regions, images, types=None, **tags):
     return item
 
 
-def write_segmentation(path: Path, masks, images, anatomy=()):
+def write_segmentation(path: Path, masks, images, anatomy=(), kind="BINARY"):
     """Write a DICOM SEG of {label: mask (z, y, x)} by highdicom."""
     import highdicom as hd
     from pydicom.sr.codedict import codes
@@ -233,7 +233,7 @@ def write_segmentation(path: Path, masks, images, anatomy=()):
     item = hd.seg.Segmentation(
         images,
         stacked,
-        "BINARY",
+        kind,
         descriptions,
         generate_uid(),
         900,

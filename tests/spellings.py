@@ -90,7 +90,7 @@ HER2 = (
     Spelling("negative", "negative"),
     Spelling("1", "positive", "yes", among=("0",)),
     Spelling("1", "negative", "yes", among=("0", "2", "3")),
-    Spelling("1", "negative", "yes", among=("0", "2; ISH amplified")),
+    Spelling("1", "negative", "yes", among=("0", "2; ISH amplified", "3")),
     Spelling("1; ISH not amplified", "unreadable", among=("0",)),
     Spelling("+", "negative", "yes", among=("-", "++", "+++")),
     Spelling("-", "negative", "no", among=("+", "++", "+++")),
@@ -152,5 +152,8 @@ TWO_MEANINGS = {
         *(("2", "5", "8"), ("90", "5", "Allred 7"), ("0.9", "1"), ("0", "120"), ("90", "H-score 120")),
         *(("0", "+", "-"), ("6", "0", "4", "12"), ("9", "1", "2"), ("99", "+", "-")),
     ),
-    "HER2": (("1", "3+", "positive"), ("+", "++", "negative"), ("0", "positive", "negative")),
+    "HER2": (
+        *(("1", "3+", "positive"), ("+", "++", "negative"), ("0", "positive", "negative")),
+        ("1", "0", "2; ISH amplified"),
+    ),
 }

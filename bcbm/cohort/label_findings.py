@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a configuration is checked without tables
 
 LISTED = 5  # words that a message names
 PERCENTAGES = 10.0  # what a column is compared with, from which on its numbers are percentages
+CODE, ROUND = 99.0, 5.0  # of SPSS for what is missing; of which most percentages are multiples
 PERSON = "cohort.readings says so"
 
 LONGEST = 60  # signs of a text that a message quotes
@@ -150,6 +151,26 @@ def share_rule(column: str, target: "Target", texts: Sequence[str], table: str) 
     rules = ", ".join((*target.positive, *target.negative))
     found = f"the rule of {column} is {rules}, and its numbers go up to {largest:g}, as percentages do"
     return [Problem(table, found, "write the rule in per cent, as >= 20", "rule of shares over percentages")]
+
+
+def coded_share(column: str, texts: Sequence[str], table: str) -> list[Problem]:
+    """One where 99 stands several times among percentages of a receptor that are round else: it may be a code
+    for what is not known.
+
+    Example:
+        >>> [problem.where for problem in coded_share("ER", ["90", "5", "0", "99", "99"], "book")]
+        ['book']
+    """
+    numbers = [value for text in texts if not math.isnan(value := number(text).value)]
+    others = {value for value in numbers if value != CODE}
+    round_ones = len(others) > 2 and max(others) > PERCENTAGES and all(value % ROUND == 0 for value in others)
+    if not round_ones or numbers.count(CODE) < 2:
+        return []
+    found = (
+        f"{column} is {CODE:g} in {numbers.count(CODE)} rows, and its other numbers are round: it counts as "
+    )
+    found += "a percentage, and may be a code for what is not known"
+    return [Problem(table, found, "write 99 %, or leave the cells empty", "code among percentages")]
 
 
 def other_words(

@@ -12,6 +12,7 @@ from bcbm.cohort.cells import number
 from bcbm.cohort.label_findings import (
     PERCENTAGES,
     PERSON,
+    coded_share,
     contradictions,
     other_words,
     passed_over,
@@ -138,6 +139,7 @@ def read_labels(
             problems += _problems(label, target, texts, statuses, table, rows)
             problems += passed_over(name, heading, cells, table) if label == name else []
             problems += share_rule(label, target, texts, table)
+            problems += coded_share(label, texts, table) if name in ("ER", "PR") else []
             problems += other_words(label, target, texts, statuses, table)
             values = {label: [status.label for status in statuses]}
             if name in RECEPTORS:

@@ -36,7 +36,8 @@ _LARGE, _ROWS = 0.5, 2  # part of the largest slice, and rows, that no brain los
 _DIP = 0.25  # part of the largest slice by which none of 133 real brains shrinks before it grows again
 _STEP = 2.0  # times the next one's mean that a large slice has at most; those of 133 real brains reach 1.6
 _MEANT = 50  # voxels of a slice beyond which their mean says something of it
-# Voxels across, front to back and up of MNI152's versions (FSL, SPM, 2009a, 2009c), and their edges, mm.
+# Voxels across, front to back and up of MNI152's versions (FSL, SPM, 2009a, 2009c), and of the grids that
+# SPM12 and CAT12 normalise to, and their edges, mm.
 _TEMPLATES = {
     (182, 218, 182): 1.0,
     (181, 217, 181): 1.0,
@@ -44,7 +45,15 @@ _TEMPLATES = {
     (193, 229, 193): 1.0,
     (91, 109, 91): 2.0,
     (364, 436, 364): 0.5,
+    (79, 95, 79): 2.0,
+    (157, 189, 156): 1.0,
+    (105, 127, 105): 1.5,
+    (121, 145, 121): 1.5,
+    (113, 137, 113): 1.5,
+    (169, 205, 169): 1.0,
 }
+_STANDARD = {"3": "Talairach's", "4": "MNI's"}  # what codes of a NIfTI header mean
+_BYTE = 255.0  # the largest value of an image that was stretched to bytes; a scan has it by chance
 _WRAP = 0.6, 0.002  # a step, in parts of the largest value, and part of such steps; real scans reach 0.0008
 
 
@@ -96,6 +105,10 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"has the grid of an MNI template, {' x '.join(map(str, size))} voxels of {edges[0]:g} mm"
         remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
         doubts.append([STRETCHED, text, remedy])
+    elif standard := _standard_space(image.grid):
+        text = f"lies in {standard} space by its header, as what was normalised to a template"
+        remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
+        doubts.append([STRETCHED, text, remedy])
     if broken := _broken_off(inside):
         text = f"is 0 from row {broken[1]} of slice {broken[0]} on, as a copy that was broken off leaves it"
         doubts.append([BROKEN_OFF, text, "copy the file again"])
@@ -131,6 +144,11 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
     elif (usual := _usual(values, inside)) < _FEW_BINS * BIN_WIDTH:
         text = f"99% of its intensities lie below {usual:.3g}, {_FEW_BINS:.0f} grey levels of"
         doubts.append([RESCALED, f"{text} {BIN_WIDTH:g} or fewer: it was rescaled before", remedy])
+    elif high == _BYTE:
+        text = (
+            f"its largest value is {_BYTE:g}, as of one that was stretched to bytes: it was rescaled before"
+        )
+        doubts.append([RESCALED, text, remedy])
     return doubts
 
 
@@ -145,6 +163,12 @@ def _says_nothing(grid: Grid) -> bool:
     turn = np.reshape(grid.GetDirection(), (3, 3))
     usual = any(np.array_equal(turn, np.diag([side, side, 1])) for side in (1, -1))
     return usual and not any(grid.GetOrigin()) and np.array_equal(grid.GetSpacing(), np.ones(3))
+
+
+def _standard_space(grid: Grid) -> str:
+    """Whose template the header of a volume says that it lies on, by either of its forms; "" for none."""
+    keys = [key for key in ("sform_code", "qform_code") if grid.HasMetaDataKey(key)]
+    return next(filter(None, (_STANDARD.get(grid.GetMetaData(key), "") for key in keys)), "")
 
 
 def _doubled(values: np.ndarray) -> int:

@@ -32,7 +32,7 @@ from bcbm.features.records import Record, Step, Study, each_study
 from bcbm.features.registration import register
 from bcbm.features.volumes import Box, UnreadableError, Volume, last_line, open_volume, point_of
 
-SURVEY, REGISTRATION = 11, 4  # each counts up whenever a record of its kind changes
+SURVEY, REGISTRATION = 12, 4  # each counts up whenever a record of its kind changes
 _SETTINGS = {"survey": SURVEY, "bin_width": BIN_WIDTH}
 _MOST_LABELS = 50  # of a mask of lesions; a map of probabilities has more values
 _LISTED = 5  # label values of a mask that a message names

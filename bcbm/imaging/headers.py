@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
-STRUCTURES, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.840.10008.5.1.4.1.1.66.4"
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # binary, and label maps
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _BATCH = 256  # files that a worker reads at once
 _TEXTS = {
@@ -302,7 +303,7 @@ def _read(paths: Sequence[str]) -> Scan:
     for path in paths:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-            if header.get("SOPClassUID") in (STRUCTURES, SEGMENTATION):
+            if header.get("SOPClassUID") in (STRUCTURES, *SEGMENTATIONS):
                 drawings.append(_drawing(path, header))
             elif header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:  # of a disk
                 continue
@@ -399,7 +400,7 @@ def _group(name: str, *groups: "Dataset | None") -> "Dataset | None":
 def _drawing(path: str, header: "Dataset") -> Drawing:
     series = {_text(item, "SeriesInstanceUID") for item in header.get("ReferencedSeriesSequence") or ()}
     kind, frames = str(header.SOPClassUID), set()
-    if kind == SEGMENTATION:
+    if kind in SEGMENTATIONS:
         frames.add(_text(header, "FrameOfReferenceUID"))
     for frame in header.get("ReferencedFrameOfReferenceSequence") or ():
         for study in frame.get("RTReferencedStudySequence") or ():

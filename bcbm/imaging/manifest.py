@@ -349,5 +349,5 @@ def _prefix(path: Path) -> str:
 def _lesion_name(mask: Path, prefix: str) -> str:
     """A mask's name without what it shares with its image and without the word that says that it is one."""
     stem = _stem(mask).removeprefix(prefix).lstrip("_-. ")
-    kinds = r"(?:segmentations?|masks?|seg|labels?|rois?)(?![a-z])"
+    kinds = r"(?:segmentation(?:s|en)?|segmentierung|masks?|masken?|seg|labels?|rois?)(?![a-z])"
     return re.sub(rf"^(?:{kinds}[_\-. ]*)+", "", stem, flags=re.IGNORECASE) or "lesion"

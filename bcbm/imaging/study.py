@@ -207,8 +207,8 @@ def _facts(series: Series) -> dict[str, Any]:
 
 def maker(series: Series) -> str | None:
     """Who made the scanner, of those that are known, by whole words: `IMAGE` is no GE."""
-    text = series.manufacturer.lower()
-    forms = {name: name.lower() for name in _MAKERS} | {"GE": "ge|general electric"}
+    text = series.manufacturer.lower().replace("_", " ")
+    forms = {name: name.lower() for name in _MAKERS} | {"GE": "ge|gems|general electric"}
     forms |= {"United Imaging": "united imaging|uih", "Fujifilm": "fuji(?:film)?"}
     names = (name for name, form in forms.items() if re.search(rf"(?<![a-z])(?:{form})(?![a-z])", text))
     return next(names, None)

@@ -50,8 +50,7 @@ def her2_numbers(texts: Sequence[str]) -> Numbers:
     if "1" in heads and scores and not {"2", "3"} & heads and (spelt or {"+", "-"} & heads):
         raise Meanings("1 may be positive, or a score of 1+", "write 'positive' or '1+'")
     bare, spelt_scores = heads & {"0", "1", "2", "3"}, {"0+", "1+", "2+", "3+", "ihc", "++", "+++"}
-    examined = any(w & spelt_scores for w in words) or any(text.startswith("2;") for text in texts)
-    if {"1", "2"} <= bare and "3" not in bare and not examined:
+    if {"1", "2"} <= bare and "3" not in bare and not any(w & spelt_scores for w in words):
         shown = ", ".join(sorted(bare))
         codes = f"the plain numbers {shown} may be IHC scores, or codes of positive and negative"
         raise Meanings(codes, "write '1+' or 'positive'")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcbm.cohort.formats.bids import labels_touch
 from bcbm.cohort.formats.subjects import study_of
 from bcbm.errors import InputError, Note, Problem
 from bcbm.features.masks import label_values
@@ -122,8 +123,13 @@ def _form(name: str) -> str:
 def _values(mask: Path) -> list[str]:
     """The label values of a mask's lesions; one that is empty where a file has one, or cannot be read."""
     try:
-        values = [value for value, _ in label_values(open_box(mask).values)]
+        voxels = open_box(mask).values
+        values = [value for value, _ in label_values(voxels)]
     except ValueError:  # which the survey of the cohort says
         return [""]
     several = 1 < len(values) <= MOST_VALUES
+    if several and labels_touch(voxels):
+        text = f"{mask.name}: its label values touch, as classes of one lesion do (core, edema): each counts "
+        text += "as a lesion; if they are classes, name the one that counts, cohort.label_value=N"
+        warnings.warn(text, Note, stacklevel=2)
     return [f"{value:g}" for value in values] if several else [""]

@@ -99,6 +99,12 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
     assert values(labels, "HER2") == [1, 0] and not problems, "a column of 0 and 1 is one of signs"
 
 
+def test_a_code_for_what_is_not_known_among_percentages_is_said():
+    for last, said in ((99, 1), (98, 0)):
+        _, problems, _ = read({"ER": [80, 0, 90, 100, 5, 99, last]})
+        assert sum("may be a code for what is not known" in problem.found for problem in problems) == said
+
+
 @pytest.mark.parametrize("heading", ["HER2 FISH ratio", "HER2 copies"])
 def test_ratios_that_have_all_lost_their_point_are_not_read(heading):
     labels, problems, _ = read({"HER2": ["2+"] * 4, heading: ["12", "23", "", "62"]})

@@ -232,6 +232,28 @@ def test_an_image_on_the_grid_of_a_template_is_in_doubt(tmp_path, size, edge, to
     assert (STRETCHED in [problem.kind for problem in survey.problems]) == told
 
 
+@pytest.mark.parametrize(("forms", "told"), [((4, 4), "MNI's"), ((1, 3), "Talairach's"), ((2, 1), "")])
+def test_an_image_in_a_templates_space_by_its_header_is_in_doubt(tmp_path, forms, told):
+    qform, sform = forms
+    save(tmp_path / "met.nii.gz", box((8, 8, 6)))
+    image = nib.Nifti1Image(brain().astype(np.float32), LPS)
+    image.set_qform(LPS, qform)
+    image.set_sform(LPS, sform)
+    nib.save(image, tmp_path / "image.nii.gz")
+    survey = survey_cohort(
+        [Study(tmp_path / "image.nii.gz", {"met": tmp_path / "met.nii.gz"})], tmp_path / "kept", jobs=1
+    )
+    assert [told in problem.found for problem in survey.problems] == [True] * bool(told)
+
+
+def test_an_image_that_was_stretched_to_bytes_is_in_doubt(tmp_path):
+    image = brain()
+    survey = surveyed(tmp_path, (image / image.max() * 255).astype(np.uint8), {"met": box((8, 8, 6))})
+    assert [problem.kind for problem in survey.problems if "is 255" in problem.found] == [
+        "intensities rescaled"
+    ]
+
+
 def test_an_image_that_was_scaled_to_100_but_for_bright_voxels_is_in_doubt(tmp_path):
     image = brain()
     image = image / np.percentile(image[image > 0], 99) * 100

@@ -61,6 +61,15 @@ def test_masks_written_as_contours_come_back_as_they_were(tmp_path, orientation)
         assert region.role == "lesion" and np.array_equal(region.mask, mask)
 
 
+def test_a_label_map_is_read_as_segments_that_do_not_overlap(tmp_path):
+    images = write_series(tmp_path / "t1")
+    write_segmentation(tmp_path / "seg.dcm", LESIONS, images, kind="LABELMAP")
+    result, _ = drawn(tmp_path)
+    assert [region.name for region in result] == ["gtv-lt-frontal", "met-2-rt-parietal"]
+    for region, mask in zip(result, LESIONS.values(), strict=True):
+        assert region.role == "lesion" and np.array_equal(region.mask, mask)
+
+
 def test_organs_and_aids_are_told_by_their_name_and_by_their_type(tmp_path):
     images = write_series(tmp_path)
     contours = mask_contours(LESIONS["GTV_Lt_frontal"], affine_of(AXIAL))
@@ -82,6 +91,10 @@ def test_what_is_left_of_a_brain_and_what_is_drawn_around_a_target_is_no_lesion(
         "Brain minus PTV",
         "Hirn-PTV",
         "Gehirn ohne GTV",
+        "Chiasm-PTV",
+        "Brainstem_minus_GTV",
+        "PTV1-GTV1",
+        "GTV Hotspot",
         "PTV_ring",
         "zRing1 PTV",
         "GTV shell 5mm",

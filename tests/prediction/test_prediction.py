@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -417,7 +419,6 @@ def test_what_cannot_be_asked_for_is_one_line(case, model, tmp_path, monkeypatch
 
 
 def test_a_mask_on_another_grid_and_an_empty_one_are_refused_with_their_reason(model, cohort, tmp_path):
-    import nibabel as nib
 
     study = min((cohort / IMAGE_FOLDER).iterdir())
     (image,) = study.glob("*_image*")
@@ -435,7 +436,6 @@ def test_a_mask_on_another_grid_and_an_empty_one_are_refused_with_their_reason(m
 
 
 def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
-    import nibabel as nib
 
     study = next(
         path for path in sorted((cohort / IMAGE_FOLDER).iterdir()) if len(list(path.glob("*_mask_*"))) > 1
@@ -452,6 +452,22 @@ def test_each_label_value_of_a_mask_is_a_lesion(model, cohort, tmp_path):
     assert lesions["lesion_id"].nunique() == len(masks)
     table = answer([*words, f"out={tmp_path / 'one'}", "cohort.label_value=1"], QUIET)
     assert table.loc[table["level"] == "lesion", "lesion_id"].nunique() == 1
+
+
+def test_label_values_that_touch_as_classes_of_one_lesion_do_are_said(tmp_path):
+    labels = np.zeros((12, 12, 12), np.uint8)
+    labels[3:9, 3:9, 3:9] = 2
+    labels[5:7, 5:7, 5:7] = 1
+    for name, content in (("image", labels + 300.0), ("classes", labels), ("apart", labels % 2)):
+        nib.save(nib.Nifti1Image(content, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "out").mkdir()
+    files = tmp_path / "out", "P1", tmp_path / "image.nii.gz"
+    with pytest.warns(Note, match="its label values touch, as classes of one lesion do"):
+        write_study(*files, [tmp_path / "classes.nii.gz"], {}, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Note)
+        write_study(*files, [tmp_path / "classes.nii.gz"], {}, 2)
+        write_study(*files, [tmp_path / "apart.nii.gz"], {}, None)
 
 
 def test_a_model_of_drawn_patients_says_so_and_one_of_a_hospitals_does_not(model, cohort, tmp_path):

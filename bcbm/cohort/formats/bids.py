@@ -255,7 +255,7 @@ def _named_values(
             problems.append(Problem(str(path), found, remedy, "segmentation without labels"))
         return {} if absent else {label: names[label] for label in labels if label in names}
     elif len(labels) > 1:
-        touching[path] = _touch(voxels)
+        touching[path] = labels_touch(voxels)
     return dict.fromkeys(labels, "")
 
 
@@ -282,8 +282,8 @@ def _inherited(root: Path, path: Path, pattern: str, known: dict[Path, list[Path
             return
 
 
-def _touch(voxels: np.ndarray) -> bool:
-    """Whether voxels of two label values lie side by side."""
+def labels_touch(voxels: np.ndarray) -> bool:
+    """Whether voxels of two label values lie side by side, as those of classes of one lesion do."""
     for axis in range(voxels.ndim):
         first, second = np.swapaxes(voxels, 0, axis)[:-1], np.swapaxes(voxels, 0, axis)[1:]
         if ((first != second) & (first > 0.5) & (second > 0.5)).any():
