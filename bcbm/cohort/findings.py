@@ -42,6 +42,7 @@ def findings(download: Download, table: pd.DataFrame) -> list[Problem]:
         *_files(download, table),
         *_categories(table),
         *surroundings(table),
+        *with_margins(table),
         *_masks(table),
         *doubtful_volumes(table),
         *_copies(table),
@@ -144,6 +145,20 @@ def surroundings(table: pd.DataFrame) -> Iterator[Problem]:
                 text += " and counts as a lesion"
                 remedy = "if it is an edema or a necrosis, write so (category other) in cohort.names"
                 yield Problem(str(lesion), text, remedy, "edema of a lesion")
+
+
+def with_margins(table: pd.DataFrame) -> Iterator[Problem]:
+    """That some lesions enter as they were planned, by their names, and others as they are seen."""
+    entering = table[~table["excluded"]]
+    planned = entering["name"].str.contains(r"(?<![a-z])[pc]tv", case=False, regex=True)
+    planned &= ~entering["name"].str.contains("gtv", case=False, regex=False)
+    some = entering[planned]
+    if len(some) and not planned.all():
+        patients = counted(some["patient_id"].nunique(), "patient")
+        text = f"{counted(len(some), 'lesion')} of {patients} have a margin (PTV, CTV) by name, such as "
+        text += f"{some['lesion_id'].iloc[0]}, and others have none"
+        remedy = "give what is seen (GTV), or choose cohort.policy=lesions: volumes and shapes are not alike"
+        yield Problem("targets", text, remedy, "lesions drawn with a margin")
 
 
 def _masks(table: pd.DataFrame) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bcbm.cohort.formats.bids import MOST_VOXELS
-from bcbm.cohort.formats.sequences import POST, plain_letters, sequence_of, words_of_name
+from bcbm.cohort.formats.sequences import POST, sequence_of, words_of_name
 from bcbm.cohort.formats.tables import text_rows
 from bcbm.errors import InputError, Problem, readable
 from bcbm.system.files import broken_links, files_below, write_whole
@@ -234,9 +234,7 @@ def volume_rows(root: Path, out: Path) -> tuple[list[dict[str, Any]], list[Probl
             study = "-".join([*parts, *([group.prefix] if group.prefix else [])])
             study = study or _prefix((group.images or group.masks)[0]) or root.name
             if not group.settled:
-                found = (
-                    f"{counted(len(group.images), 'image')}, {len(group.chosen)} of them post-contrast by "
-                )
+                found = f"{counted(len(group.images), 'image')}, {len(group.post)} of them post-contrast by "
                 found += f"name, and {counted(len(group.masks), 'mask')}"
                 remedy = "name one image t1c (or keep one), and each mask mask; or write its rows by hand"
                 problems.append(Problem(str(folder / group.prefix), found, remedy))
@@ -273,8 +271,12 @@ class _Group(NamedTuple):
     @property
     def chosen(self) -> list[Path]:
         """The image that is taken, if it is one."""
-        post = [path for path in self.images if sequence_of(_own(path)) == "post"]
-        return post if len(self.images) > 1 else self.images
+        return self.post if len(self.images) > 1 else self.images
+
+    @property
+    def post(self) -> list[Path]:
+        """The images that are post-contrast T1s by their names."""
+        return [path for path in self.images if sequence_of(_own(path)) == "post"]
 
     @property
     def settled(self) -> bool:
@@ -340,8 +342,8 @@ def _prefix(path: Path) -> str:
     """What stands before the first word that says what a file is."""
     stem, own = _stem(path), _own(path)
     for word in re.finditer(r"[^\W_]+", own):
-        plain = plain_letters(word[0].casefold())
-        if {plain, plain.rstrip("0123456789")} & (_MASK | POST | _OTHER):
+        parts = words_of_name(word[0])
+        if {*parts, *(part.rstrip("0123456789") for part in parts)} & (_MASK | POST | _OTHER):
             return stem[: len(stem) - len(own) + word.start()].rstrip("_-. ")
     return stem
 

@@ -22,6 +22,7 @@ from bcbm.cohort.findings import (
     doubtful_volumes,
     lone_studies,
     surroundings,
+    with_margins,
 )
 from bcbm.cohort.near import near_features
 from bcbm.cohort.overrides import unsure_names
@@ -220,7 +221,7 @@ def _prepare(config: Config, console: Console, labels: Labels, appearance: bool)
     problems += [*settle(table, config.cohort.policy, cohort.survey), *stand_ins(table)]
     problems += [*doubtful_masks(table), *borrowed_masks(table, cohort.keys), *doubtful_studies(table)]
     sized = "burden" in config.task.modalities or "largest" in (config.cohort.policy, config.task.aggregate)
-    problems += [*surroundings(table), *doubtful_volumes(table, sized)]
+    problems += [*surroundings(table), *with_margins(table), *doubtful_volumes(table, sized)]
     if images:
         problems += doubtful_crops(table, config.features.crop_size, config.features.crop_spacing)
     problems += borrowed_images(table, cohort.keys)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bcbm.cohort.download import Download
-from bcbm.cohort.findings import agreement, burden, findings, surroundings
+from bcbm.cohort.findings import agreement, burden, findings, surroundings, with_margins
 from bcbm.cohort.measurements import MASK_COLUMNS, MNI_COLUMNS, Survey
 from bcbm.cohort.table import build_table, settle
 
@@ -106,3 +106,18 @@ def test_a_mask_named_as_a_lesion_with_a_word_of_its_surroundings_is_said(names,
     table = pd.DataFrame({"study_id": "S", "name": names, "excluded": False})
     table["lesion_id"] = "S/" + table["name"]
     assert [problem.where for problem in surroundings(table)] == ([f"S/{said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["PTV 1", "GTV 2"], 1),
+        (["ctv_left", "L frontal"], 1),
+        (["PTV 1", "PTV_2"], 0),
+        (["GTV", "GTV/PTV"], 0),
+    ],
+)
+def test_targets_with_a_margin_beside_lesions_without_are_said(names, said):
+    table = pd.DataFrame({"name": names, "lesion_id": names, "patient_id": ["A", "B"], "excluded": False})
+    assert len([*with_margins(table)]) == said
+    assert [*with_margins(table.assign(excluded=[True, False]))] == []

@@ -217,6 +217,12 @@ def test_ids_that_a_spreadsheet_has_written_in_its_way_are_no_other_rows(tmp_pat
         ("T1_MPRAGE", "FLAIR_post", None),
         ("T1_MPRAGE", "T1_SPACE_post", "T1_SPACE_post"),
         ("T1_native", "T1_post", "T1_post"),
+        *(
+            ("T1", name, name)
+            for name in ("T1KM", "T1gad", "T1contrast", "T1postGd", "T1inj", "T1CM", "T1_gado")
+        ),
+        ("MPRAGE", "MPRAGEKM", "MPRAGEKM"),
+        ("T1pre", "T1MDC", "T1MDC"),
         ("FLAIR", "T1c_space-FLAIR", "T1c_space-FLAIR"),
     ],
 )

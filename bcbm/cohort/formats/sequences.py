@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-POST = frozenset(
-    ["t1c", "t1ce", "t1gd", "t1post", "ce", "gd", "km", "post", "postcontrast", "contrast", "t1wce"]
+_POST = """
+    t1c t1ce t1gd t1post t1wce ce gd gad gado gadolinium km mdc inj post postcontrast postgd contrast kontrast
+"""
+POST = frozenset(_POST.split())
+_GLUED = re.compile(  # T1KM, of two words; cm is a contrast medium there
+    r"(t1w?|mprage|mpr|spgr|bravo|vibe|tfe)(km|cm|gado\w*|gad|gd|contrast|kontrast|post\w*|inj|mdc|pre|nativ\w*)"
 )
 _SEQUENCES = """
     flair t2 t2w t2f t1n dwi adc swi swan tof pd pdw rcbv cbv cbf mtt map precontrast noncontrast pre nativ
@@ -54,7 +58,10 @@ def sequence_of(image: str) -> Literal["post", "other", ""]:
 
 def words_of_name(text: str) -> list[str]:
     """The words of a file's name, in small letters."""
-    return re.split(r"[\W_]+", plain_letters(stem_of(text)).casefold())
+    words = re.split(r"[\W_]+", plain_letters(stem_of(text)).casefold())
+    glued = [None if word in POST else _GLUED.fullmatch(word) for word in words]
+    parts = [(match[1], match[2].replace("cm", "km")) if match else () for match in glued]
+    return [each for word, own in zip(words, parts, strict=True) for each in own or (word,)]
 
 
 def plain_letters(text: str) -> str:
