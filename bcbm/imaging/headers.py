@@ -48,6 +48,7 @@ _NUMBERS = {
     "ti": "InversionTime",
     "thickness": "SliceThickness",
     "images": "ImagesInAcquisition",
+    "parts": "InConcatenationTotalNumber",
 }
 # What all files of a volume have in common, in words; numbers up to rounding.
 ALIKE = {
@@ -72,7 +73,7 @@ _TAGS = [
     *_DESCRIPTIONS,
     *("ImageType", "ScanningSequence", "Rows", "Columns", "PixelSpacing", "NumberOfFrames"),
     *("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "SOPInstanceUID"),
-    *("RescaleSlope", "RescaleIntercept"),
+    *("RescaleSlope", "RescaleIntercept", "InConcatenationNumber"),
     *("ContrastBolusAgentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence", "StructureSetROISequence"),
 ]
@@ -134,6 +135,7 @@ class Series:
     ti: float = math.nan
     thickness: float = math.nan
     images: float = math.nan
+    parts: float = math.nan
     title: str = ""
     description: str = ""
     component: str = ""
@@ -142,6 +144,7 @@ class Series:
     frames: list[Frame] = field(default_factory=list)
     mixed: set[str] = field(default_factory=set)
     instances: set[int] = field(default_factory=set)
+    part_numbers: set[float] = field(default_factory=set)
 
     def join(self, part: "Series") -> None:
         """Take up another file of the series, and of what its header says otherwise what is `mixed`."""
@@ -156,6 +159,7 @@ class Series:
         self.lossy = max(self.lossy, part.lossy)
         self.frames += part.frames
         self.instances |= part.instances
+        self.part_numbers |= part.part_numbers
 
     @property
     def lacking(self) -> str:
@@ -164,6 +168,8 @@ class Series:
         Slices that lack at an end leave no gap. Numbers that are of something else say nothing: of several
         phases a header counts the images of all, of a reformat those that it was made of.
         """
+        if self.parts > max(1, len(self.part_numbers)):
+            return f"{len(self.part_numbers)} of the {self.parts:.0f} files that it was divided into are here"
         count, last = len(self.frames), max(self.instances, default=0)
         few = self.images == last or last - count < _FEW * count
         if len(self.instances) == count and last > count and few:
@@ -342,12 +348,18 @@ def _series(header: "Dataset") -> Series:
     echoes = {_number(_group("MREchoSequence", frame, shared), "EffectiveEchoTime") for frame in frames}
     kinds = (_group("MRImageFrameTypeSequence", frame, shared) for frame in frames)
     types = {_component(_texts(kind, "FrameType")) for kind in kinds}
+    usage = (_group("ContrastBolusUsageSequence", frame, shared) for frame in frames)
+    if {_text(item, "ContrastBolusAgentAdministered").upper() for item in usage if item is not None} == {
+        "NO"
+    }:
+        values["agent"] = "no"
     component = _component(_texts(header, "ImageType"))
     number = _number(header, "InstanceNumber")
     return Series(
         mixed={name for name, own in (("te", echoes), ("component", types)) if len(own) > 1},
         component=component,
         instances={int(number)} if number >= 1 else set(),
+        part_numbers={_number(header, "InConcatenationNumber")} - {math.nan},
         title=_text(header, "SeriesDescription"),
         description=" ".join(filter(None, (_text(header, keyword) for keyword in _DESCRIPTIONS))),
         image_type=_texts(header, "ImageType"),

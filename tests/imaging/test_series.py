@@ -213,6 +213,30 @@ def test_an_agent_that_a_multi_frame_file_denies_was_not_given(tmp_path):
     assert Candidate(series_in(tmp_path), 1).contrast == ""
 
 
+def test_an_agent_that_was_not_administered_was_not_given_and_a_part_that_is_not_here_is_said(tmp_path):
+    write_enhanced(tmp_path / "all.dcm", head(), affine_of(AXIAL), list(range(12)))
+
+    def change(_, item):
+        item.SeriesDescription = "AX T1"
+        item.InConcatenationNumber, item.InConcatenationTotalNumber = 1, 2
+        item.ContrastBolusAgentSequence = [pydicom.Dataset()]
+        item.ContrastBolusAgentSequence[0].ContrastBolusAgent = "Gadovist"
+
+    edit(tmp_path, change)
+    assert Candidate(series_in(tmp_path), 1).contrast == "yes"
+    assert series_in(tmp_path).lacking == "1 of the 2 files that it was divided into are here"
+
+    def deny(_, item):
+        usage = pydicom.Dataset()
+        usage.ContrastBolusAgentAdministered = "NO"
+        for frame in item.PerFrameFunctionalGroupsSequence:
+            frame.ContrastBolusUsageSequence = [usage]
+        item.InConcatenationTotalNumber = 1
+
+    edit(tmp_path, deny)
+    assert Candidate(series_in(tmp_path), 1).contrast == "" and series_in(tmp_path).lacking == ""
+
+
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_series_that_is_no_volume_is_refused_in_words(tmp_path, kind):
     damage, facts = REFUSED[kind]
