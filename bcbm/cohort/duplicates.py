@@ -177,7 +177,7 @@ def one_image_twice(table: pd.DataFrame) -> Iterator[Problem]:
         first: dict[bytes, str] = {}
         for column, path in paths.items():
             name = str(column).removeprefix("image_").replace("path", "image")
-            if path and (other := first.setdefault(keys[path], name)) != name:
+            if path in keys and (other := first.setdefault(keys[path], name)) != name:
                 remedy = "name the right file; it counts as it is"
                 yield Problem(str(study), f"its {name} is its {other}", remedy, "one image for two sequences")
 
@@ -188,7 +188,8 @@ def _image_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _keys(paths: pd.Series) -> dict[str, bytes]:
-    return {path: file_key(Path(path)) for path in set(paths) if path}
+    """The content of each file that is there, see `file_key`."""
+    return {path: key for path in set(paths) if path and (key := file_key(Path(path)))}
 
 
 def session_of(studies: pd.Series) -> pd.Series:

@@ -166,10 +166,8 @@ def coded_share(column: str, texts: Sequence[str], table: str) -> list[Problem]:
     round_ones = len(others) > 2 and max(others) > PERCENTAGES and all(value % ROUND == 0 for value in others)
     if not round_ones or numbers.count(CODE) < 2:
         return []
-    found = (
-        f"{column} is {CODE:g} in {numbers.count(CODE)} rows, and its other numbers are round: it counts as "
-    )
-    found += "a percentage, and may be a code for what is not known"
+    found = f"{column} is {CODE:g} in {numbers.count(CODE)} rows, and its other numbers are round: it counts"
+    found += " as a percentage, and may be a code for what is not known"
     return [Problem(table, found, "write 99 %, or leave the cells empty", "code among percentages")]
 
 

@@ -136,7 +136,7 @@ _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
 _PHRASES |= {r"\b(pre|re|before|after|vor|nach) ?rt\b": " "}  # radiotherapy, and no side; "post rt" is one
 _PHRASES |= {r"\bre (irradiat\w*|radiat\w*|srs|treat\w*)\b": "retreat", r"\bre (?=(op|resect\w*)\b)": ""}
-_PLAN_FILE = re.compile(r"rt ?(struct\w*|plan|dose|ss)(?![a-z])", re.I)
+_PLAN_FILE = re.compile(r"(?<![a-z])rt ?(struct\w*|plan|dose|ss)(?![a-z])", re.I)
 # A number of a lesion, a reader or a treatment, or a side with a number: nobody can tell.
 _NUMBERED = re.compile(r"(?<![a-z])(?:[lr]|rt)(?=\d)|(?<![a-z])rt[ _-](?=(?:19|20)\d\d(?!\d))", re.I)
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")

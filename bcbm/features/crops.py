@@ -90,9 +90,7 @@ def prepare_crops(
 def _doubtful(study: Study, name: str, share: float) -> Problem:
     """That a further sequence may not be the study's own."""
     found = f"the brain of {name} and that of the image share {share:.2f} (Dice; below {SHARED:g})"
-    remedy = (
-        "look whether it is this patient's, in the image's space, whole, and stripped of the skull as that"
-    )
+    remedy = "look whether it is this patient's, in the image's space, whole, and stripped of the skull"
     return Problem(next(iter(study.masks)).partition("/")[0], found, remedy, "sequence of another brain")
 
 

@@ -145,9 +145,7 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"99% of its intensities lie below {usual:.3g}, {_FEW_BINS:.0f} grey levels of"
         doubts.append([RESCALED, f"{text} {BIN_WIDTH:g} or fewer: it was rescaled before", remedy])
     elif high == _BYTE:
-        text = (
-            f"its largest value is {_BYTE:g}, as of one that was stretched to bytes: it was rescaled before"
-        )
+        text = f"its largest value is {_BYTE:g}, as where one was stretched to bytes: it was rescaled before"
         doubts.append([RESCALED, text, remedy])
     return doubts
 

@@ -27,9 +27,9 @@ _BRAIN = frozenset({"brain", "wholebrain", "brainmask", "hirn", "gehirn"})
 _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.IGNORECASE)
 # What planning makes of a target: a ring around it, and a brain without it, which a dash says there (TG-263).
 _AID = re.compile(
-    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])(?![\W_]*enh)|"
-    r".*(?:brain|hirn|chiasma?|optic\w*|skin|body|external|stem|stamm)[\s_]*(?:[-\u2212]|minus|ohne|without)"
-    r"[\s_]*[gpc]tv|.*[gpc]tv\w*[\s_]*(?:[-\u2212]|minus|ohne|without)[\s_]*[gpc]tv|.*(?:hot ?spot|overlap))",
+    r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])(?![\W_]*enh)|.*(?:hot ?spot|overlap)|"
+    r".*(?:(?:brain|hirn|chiasma?|optic\w*|skin|body|external|[gpc]tv\w*)[\s_]*[-\u2212]|minus|ohne|without)"
+    r"[\s_]*[gpc]tv)",
     re.IGNORECASE,
 )
 _TUMOUR_TYPES = {"", "GTV", "CTV", "PTV", "TREATED_VOLUME", "IRRAD_VOLUME"}  # of RTROIInterpretedType

@@ -349,10 +349,8 @@ def _series(header: "Dataset") -> Series:
     kinds = (_group("MRImageFrameTypeSequence", frame, shared) for frame in frames)
     types = {_component(_texts(kind, "FrameType")) for kind in kinds}
     usage = (_group("ContrastBolusUsageSequence", frame, shared) for frame in frames)
-    if {_text(item, "ContrastBolusAgentAdministered").upper() for item in usage if item is not None} == {
-        "NO"
-    }:
-        values["agent"] = "no"
+    given = {_text(item, "ContrastBolusAgentAdministered").upper() for item in usage if item is not None}
+    values["agent"] = "no" if given == {"NO"} else values["agent"]
     component = _component(_texts(header, "ImageType"))
     number = _number(header, "InstanceNumber")
     return Series(

@@ -39,7 +39,7 @@ def is_post(words: Sequence[str]) -> bool:
     denying = DENYING | {"pre", "without", "wo"}
     return _DIFFERENCES.isdisjoint(words) and any(
         {word, word.rstrip("0123456789")} & POST
-        and before not in denying
+        and (before not in denying or word.startswith("t1"))
         and not (word == "post" and _AFTER.fullmatch(after))
         for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False)
     )
@@ -49,9 +49,8 @@ def sequence_of(image: str) -> Literal["post", "other", ""]:
     """What the name of an image says of it: a post-contrast T1, another sequence, or neither."""
     words = words_of_name(image)
     if is_post(words):  # a FLAIR may be taken after contrast, and a T1 be registered to a FLAIR
-        named = [
-            word for before, word in pairwise(["", *words]) if (before in _OTHERS, word) != (True, "space")
-        ]
+        pairs = pairwise(["", *words])
+        named = [word for before, word in pairs if not (word == "space" and before in _OTHERS)]
         return "post" if _OTHERS.isdisjoint(words) or any(map(_T1.match, named)) else "other"
     return "other" if {*words} & (_OTHERS | POST | _DIFFERENCES) else ""
 
