@@ -120,7 +120,8 @@ def _files(download: Download, table: pd.DataFrame) -> Iterator[Problem]:
         yield Problem(
             lesion, "has no mask file of this name", "restore the file, or remove the row", "row without file"
         )
-    for lesion in table.loc[~table["in_workbook"] & (table["part_of"] == ""), "lesion_id"]:
+    lacking = ~table["in_workbook"] & (table["part_of"] == "") & (download.features.shape[1] > 0)
+    for lesion in table.loc[lacking, "lesion_id"]:
         yield Problem(
             lesion, "has no workbook row", "nothing to do with features.radiomics=extract", "file without row"
         )

@@ -25,6 +25,7 @@ COLUMNS = (
 )
 _FOUND = frozenset(COLUMNS) - {"ER", "PR", "HER2"}  # that nobody has to fill in
 UNREAD = (".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".hdr", ".img")  # of volumes no reader knows
+_DATASET = re.compile(r"^brats[-_]mets?[-_]", re.IGNORECASE)  # whose every file is named so, no mask alone
 _ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _BESIDE = (  # endings of files that no lesion is drawn in: tables and texts, pictures, a viewer's programs
     *(".json", ".txt", ".csv", ".tsv", ".xlsx", ".xls", ".ods", ".parquet", ".xml", ".yaml", ".yml", ".md"),
@@ -318,7 +319,7 @@ def _stem(path: Path) -> str:
 
 def _own(path: Path) -> str:
     """What a name says beyond its folder's, which it may begin with, as BraTS-MET-1/BraTS-MET-1-t1c does."""
-    return _stem(path).removeprefix(path.parent.name) or _stem(path)
+    return _DATASET.sub("", _stem(path).removeprefix(path.parent.name) or _stem(path))
 
 
 def _words(path: Path) -> set[str]:

@@ -367,7 +367,7 @@ def _report(table: pd.DataFrame, model: TrainedModel, lacking: Sequence[str], co
     for row in failed[failed["level"] == "patient"].itertuples():
         print_line(console, f"[yellow]problem[/] {escape(f'{row.patient_id}: not predicted; {row.reason}')}")
     counts = [_counts(rows) for rows in (table[table["reason"] == ""], failed)]
-    words = f"predicted {', not '.join(filter(None, counts))}"
+    words = "predicted " + "; not predicted: ".join(filter(None, counts))
     say(console, f"{words}; for research, not for a decision about a patient")
 
 

@@ -121,3 +121,16 @@ def test_targets_with_a_margin_beside_lesions_without_are_said(names, said):
     table = pd.DataFrame({"name": names, "lesion_id": names, "patient_id": ["A", "B"], "excluded": False})
     assert len([*with_margins(table)]) == said
     assert [*with_margins(table.assign(excluded=[True, False]))] == []
+
+
+@pytest.mark.parametrize("features", [[], ["original_a"]])
+def test_a_lesion_lacks_a_row_of_radiomics_only_where_a_table_has_some(features):
+    rows = {"study_id": STUDY, "name": NAMES, "image_path": "i.nii.gz", "mask_path": "m.nii.gz"}
+    values = pd.DataFrame(index=range(len(NAMES)), columns=features, dtype=float)
+    studies = pd.DataFrame({"study_id": [STUDY], "patient_id": ["P"], "ER": 1.0})
+    segmentations = pd.DataFrame(rows).assign(in_workbook=False)
+    download = Download(Path("c"), "t", Path("c"), True, segmentations, values, studies, ["ER"])
+    table, *_ = build_table(download)
+    settle(table, "lesions", None)
+    kinds = {problem.kind for problem in findings(download, table)}
+    assert ("file without row" in kinds) == bool(features)

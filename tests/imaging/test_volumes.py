@@ -45,8 +45,10 @@ def test_words_of_a_folder_that_all_names_in_it_begin_with_say_nothing_of_a_file
     study = "BraTS-MET-00001-000"
     write(tmp_path, *(f"{study}/{study}-{kind}.nii.gz" for kind in ("t1c", "t1n", "t2f", "t2w", "seg")))
     write(tmp_path, "mets1/mets1_T1_CE.nii.gz", "mets1/mets1_gtv.nii.gz")
+    write(tmp_path, *(f"Pat01/{study}-{kind}.nii.gz" for kind in ("t1c", "t1n", "t2f", "t2w", "seg")))
     rows, problems = named(tmp_path)
     assert not problems
+    assert rows.pop(1)[2:] == (f"Pat01/{study}-t1c.nii.gz", f"Pat01/{study}-seg.nii.gz", "lesion")
     image, mask = (f"{study}/{study}-{kind}.nii.gz" for kind in ("t1c", "seg"))
     assert rows[0] == (study, study, image, mask, "lesion")
     assert rows[1][1:4] == ("mets1", "mets1/mets1_T1_CE.nii.gz", "mets1/mets1_gtv.nii.gz")

@@ -244,7 +244,9 @@ def test_a_batch_reports_what_it_could_not_predict_and_goes_on(model, cohort, tm
     assert table["probability"].isna().equals(table["reason"] != "")
     screen = capsys.readouterr().out
     assert "broken.nii.gz" in screen
-    assert "predicted 2 patients and 2 lesions, not 2 patients and 2 lesions; for research" in screen
+    assert (
+        "predicted 2 patients and 2 lesions; not predicted: 2 patients and 2 lesions; for research" in screen
+    )
     for patient, reason in (("P1", "unreadable mask"), ("P3", "no image file")):
         assert any(patient in line and reason in line for line in screen.splitlines()[-4:]), screen
     page = (tmp_path / "out" / "report.html").read_text()
