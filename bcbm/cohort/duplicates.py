@@ -154,7 +154,7 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Pairs of lesions of two patients with the same content, image of a sequence, or file of a mask; also
     of excluded ones."""
     images = [
-        table[column].map(_keys(table[column])).where(table[column] != "", table["study_id"])
+        table[column].map(_keys(table[column])).astype(object).fillna(table["study_id"])
         for column in _image_columns(table)
     ]
     drawn = (table["mask_path"] != "") & (table["image_path"] != "")
