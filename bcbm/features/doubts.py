@@ -61,7 +61,7 @@ def require_brain(image: Volume) -> None:
     """VolumeError unless there is a brain in a known orientation."""
     values, low, high = image.values, float(image.values.min()), float(image.values.max())
     if not np.isfinite([low, high]).all():
-        raise VolumeError("holds values that are not finite")
+        raise VolumeError("holds values that are not finite", "set them to 0 where they are the background")
     if high <= 0:
         raise VolumeError("holds no brain: nothing is above 0")
     if not (values[values > 0] < high).any():
@@ -138,8 +138,10 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
         text = f"{cut / brain:.1%} of what is above 0 has its largest value, {high:.3g}: it was cut off there"
         doubts.append([CUT_OFF, text, remedy])
     if below > _NEGATIVE * (brain + below):
-        share = below / (brain + below)
+        lowest, share = float(values.min()), below / (brain + below)
         text = f"{share:.0%} of its voxels lie below 0, and count as no brain: it was normalised before"
+        if (values == lowest).sum() == below:
+            text = f"{share:.0%} of its voxels are {lowest:g} in place of 0: its background was set to that"
         doubts.append([RESCALED, text, remedy])
     elif (usual := _usual(values, inside)) < _FEW_BINS * BIN_WIDTH:
         text = f"99% of its intensities lie below {usual:.3g}, {_FEW_BINS:.0f} grey levels of"

@@ -246,6 +246,19 @@ def test_an_image_in_a_templates_space_by_its_header_is_in_doubt(tmp_path, forms
     assert [told in problem.found for problem in survey.problems] == [True] * bool(told)
 
 
+@pytest.mark.parametrize("lowest", [-1, -1024])
+def test_a_background_below_0_is_called_one_and_that_of_no_number_is_to_be_set_to_0(tmp_path, lowest):
+    image = brain().astype(np.float32)
+    image[image == 0] = lowest
+    survey = surveyed(tmp_path, image, {"met": box((8, 8, 6))})
+    (problem,) = [problem for problem in survey.problems if problem.kind == "intensities rescaled"]
+    assert f"are {lowest} in place of 0" in problem.found
+    image[image < 0] = np.nan
+    (tmp_path / "none").mkdir()
+    survey = surveyed(tmp_path / "none", image, {"met": box((8, 8, 6))})
+    assert "set them to 0" in survey.problems[0].remedy
+
+
 def test_an_image_that_was_stretched_to_bytes_is_in_doubt(tmp_path):
     image = brain()
     survey = surveyed(tmp_path, (image / image.max() * 255).astype(np.uint8), {"met": box((8, 8, 6))})
