@@ -23,6 +23,7 @@ MOST = 2**30  # voxels that a volume may have: 1024 cubed; a head at 0.25 mm has
 _BEYOND = 2**20  # bytes that may follow the voxels of a packed file that is no NIfTI
 _PACKED = 1032  # times that deflate packs at most (zlib.net/zlib_tech.html)
 _COPIES = 3  # of a volume in memory, as float32 or wider, while it is oriented and rescaled
+_UNKNOWN = "it has no format that ITK knows"
 _FEWER = "it holds fewer voxels than its header says"
 _MORE = "it goes on behind the voxels that its header describes"
 _PLAIN = {2, 4, 8, 16, 64, 256, 512, 768}  # codes of the types that ITK keeps as they are stored
@@ -221,7 +222,9 @@ def _opened(
             file.seek(int(header["vox_offset"]))
             return unpacked(file, reader, header)
     except (RuntimeError, OSError, EOFError, IsalError) as error:  # type: ignore[misc]  # an instance in its stub
-        raise UnreadableError(f"{path.name} cannot be read ({last_line(error)})") from None
+        text = last_line(error)
+        remedy = "convert it to .nii.gz" if text == _UNKNOWN else "download it again"
+        raise UnreadableError(f"{path.name} cannot be read ({text})", remedy) from None
 
 
 def _usual(path: Path, header: "Nifti1Header") -> bool:
@@ -370,5 +373,5 @@ def last_line(error: Exception) -> str:
     """The last line of an error: ITK puts its source location before the reason, and the path into it."""
     text = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     if "Unable to determine ImageIO reader" in text:
-        return "it has no format that ITK knows"
+        return _UNKNOWN
     return re.sub(r"^ITK ERROR: (\w+\(0x[0-9a-f]+\): )?", "", text)  # a place in memory, another each time

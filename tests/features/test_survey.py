@@ -246,6 +246,13 @@ def test_an_image_in_a_templates_space_by_its_header_is_in_doubt(tmp_path, forms
     assert [told in problem.found for problem in survey.problems] == [True] * bool(told)
 
 
+def test_a_mask_of_a_format_that_nobody_reads_is_to_be_converted(tmp_path):
+    (tmp_path / "met.mgz").write_bytes(b"\x1f\x8b of another program")
+    survey = surveyed(tmp_path, brain(), {"met": tmp_path / "met.mgz"})
+    (problem,) = survey.problems
+    assert "no format that ITK knows" in problem.found and "convert it to .nii.gz" in problem.remedy
+
+
 @pytest.mark.parametrize("lowest", [-1, -1024])
 def test_a_background_below_0_is_called_one_and_that_of_no_number_is_to_be_set_to_0(tmp_path, lowest):
     image = brain().astype(np.float32)
