@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,9 @@ _NAMED_MONTH = re.compile(  # 31 Dec 2019, 31DEC19, or Dec 31, 2019
     r"|(?P<first>[^\W\d_]{3,10})[-_. ]*(?:(?P<on>\d{1,2})[-_., ]+)?(?P<of>(?:19|20)\d\d)$"
 )
 _UID = re.compile(r"(?<![\d.])[012]\.(?:\d+\.){4,}\d+$")  # of DICOM, whose numbers are in no order
-_TIME = re.compile(r"[ T_]\d{1,2}[:.h]?\d\d(?:[:.]?\d\d)?$")  # behind a date
+_TIME = re.compile(  # behind a date: 9:05, 0905 or 090500
+    r"[ T_](?:[01]?\d|2[0-3])[:.h][0-5]\d(?:[:.][0-5]\d)?$|[ T_](?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?$"
+)
 _DRAWN_OVER = ("lesion", "retreatment", "target", "margin")  # whose mask stands for a lesion, best first
 
 
@@ -171,9 +173,11 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
 def one_image_twice(table: pd.DataFrame) -> Iterator[Problem]:
     """Studies of which one file, or a copy of it, stands for two sequences."""
     columns = _image_columns(table)
+    if len(columns) < 2:
+        return
     studies = table.drop_duplicates("study_id").set_index("study_id")[columns]
     keys = {path: key for column in columns for path, key in _keys(studies[column]).items()}
-    for study, paths in studies.iterrows() if len(columns) > 1 else ():
+    for study, paths in studies.iterrows():
         first: dict[bytes, str] = {}
         for column, path in paths.items():
             name = str(column).removeprefix("image_").replace("path", "image")
@@ -195,7 +199,7 @@ def _keys(paths: pd.Series) -> dict[str, bytes]:
 def session_of(studies: pd.Series) -> pd.Series:
     """The place of each session among those of its patient, by the numbers of the study's id: of a date that
     has its year last by the year alone, as days and months may stand in any order. NaN for an id that ends in
-    no number, and for dates of two digits a part where the year may be the first or the last."""
+    no number, and for dates of two digits a part that are in another order if the year is the last."""
     texts = studies.map(_with_year_first)
     dates = [match for text in texts for match in _ends(_SHORT, text)[:1]]
     parts = np.array([match.group(1, 3, 4) for match in dates], int).reshape(-1, 3)
@@ -205,7 +209,8 @@ def session_of(studies: pd.Series) -> pd.Series:
     )
     year_first = years[0] and months[1] and days[2]
     year_last = years[2] and ((days[0] and months[1]) or (months[0] and days[1]))
-    numbers = texts.map(partial(_numbers, year_first, year_last))
+    untold = _in_two_orders(dates) if year_first and year_last else set()
+    numbers = texts.map(partial(_numbers, year_last and not year_first, untold))
     places = {key: float(place) for place, key in enumerate(sorted({*numbers} - {()}))}
     return numbers.map(places).astype(float)
 
@@ -228,14 +233,30 @@ def _with_year_first(study: str) -> str:
     return study
 
 
-def _numbers(year_first: bool, year_last: bool, study: str) -> tuple[int, ...]:
-    """The numbers of an id that ends in one which may be in an order."""
+def _in_two_orders(dates: Iterable[re.Match[str]]) -> set[str]:
+    """What stands before dates of which the last parts are not in the order of the whole."""
+    groups: dict[str, set[tuple[str, ...]]] = {}
+    for match in dates:
+        groups.setdefault(match.string[: match.start()], set()).add(match.group(1, 3, 4))
+    lasts = {start: [parts[-1] for parts in sorted(group)] for start, group in groups.items()}
+    return {start for start, years in lasts.items() if years != sorted(set(years))}
+
+
+def _numbers(year_last: bool, untold: Collection[str], study: str) -> tuple[int, ...]:
+    """The numbers of an id that ends in one which may be in an order.
+
+    Args:
+        year_last: whether dates of two digits a part have the year last.
+        untold: what stands before those of which that is not known; a dot says it.
+        study: the id.
+    """
     if _UID.search(study):
         return ()
-    for match in _ends(_SHORT, study) if year_last else ():
-        if year_first and match[2] != ".":
+    for match in _ends(_SHORT, study)[:1]:
+        start = study[: match.start()]
+        if start in untold and match[2] != ".":
             return ()
-        study = f"{study[: match.start()]} {match[4]}"
+        study = f"{start} {match[4]}" if year_last or start in untold else study
     return tuple(map(int, re.findall(r"\d+", study))) if re.search(r"\d$", study) else ()
 
 

@@ -76,7 +76,7 @@ _WORDS = {
     ("guess", "cerebellum"): "tentorial tentorium",
     ("guess", "temporal"): "hippocampus hippocampal hippo",
     ("guess", "deep"): "foramen vent ventricle ventricular",
-    ("tumor", ""): "tumor tumour tumo tum met mets metastasis metastases metastase metastasen lesion",
+    ("tumor", ""): "tumor tumour tumo tum met mets metastasis lesion",
     ("cavity", ""): "cavity cav bed resect resected resection postop surgical surgery",
     ("structure", ""): """
         bst brainstem brnstm brnstem hirnstamm opt optic nerv nerve nrv tract trct chiasm lens lenses cochlea
@@ -89,7 +89,7 @@ _WORDS = {
         background control contralateral
     """,
     ("margin", ""): "marg margin mrg",
-    ("retreatment", ""): "retreat retreated retreatment retx recur recurrent recurrence",
+    ("retreatment", ""): "again retreat retreated retreatment retx recur recurrent recurrence",
     ("filler", ""): """
         lobe region horn tip hemis hemisphere gyrus lobule strip basal internal corpus new ked kd op
         partial response coronal coronary temporary template fragment radiosurgery
@@ -99,6 +99,7 @@ _VOCABULARY: dict[str, list[Piece]] = {}  # a word may be two things: a brainste
 for (_kind, _value), _words in _WORDS.items():
     for _word in _words.split():
         _VOCABULARY.setdefault(_word, []).append(Piece(_kind, _value, _word))
+_VOCABULARY |= dict.fromkeys(("metastases", "metastase", "metastasen"), _VOCABULARY["metastasis"])
 _LONGEST = max(map(len, _VOCABULARY))
 _LONG_WORDS = [word for word in _VOCABULARY if len(word) >= 6]
 _SIDES = tuple(word for word, pieces in _VOCABULARY.items() if pieces[0].value in ("left", "right"))
@@ -135,8 +136,8 @@ _STEM = {"brainstem", "brnstm", "brnstem", "bst", "hirnstamm"}
 _LOBES = REGIONS[:4]
 _PHRASES = {r"\bbrain stem\b": "brainstem", r"\bp(ost|osterior)? fossa\b": "pfossa", r"\bpost op\b": "postop"}
 _PHRASES |= {r"\b(pre|re|before|after|vor|nach) ?rt\b": " "}  # radiotherapy, and no side; "post rt" is one
-_PHRASES |= {r"\bre (irradiat\w*|radiat\w*|srs|treat\w*)\b": "retreat", r"\bre (?=(op|resect\w*)\b)": ""}
-_PLAN_FILE = re.compile(r"(?<![a-z])rt ?(struct\w*|plan|dose|ss)(?![a-z])", re.I)
+_AGAIN = re.compile(r"(?<![a-z])re-(?=(?:irradiat|radiat|srs|treat|op|resect))", re.I)  # re alone is right
+_PLAN_FILE = re.compile(r"(?<![a-z])rt(?:(?:struct\w*|dose|ss)(?![a-z])|(?=plan(?![a-z])))", re.I)
 # A number of a lesion, a reader or a treatment, or a side with a number: nobody can tell.
 _NUMBERED = re.compile(r"(?<![a-z])(?:[lr]|rt)(?=\d)|(?<![a-z])rt[ _-](?=(?:19|20)\d\d(?!\d))", re.I)
 _TARGET_WORD = re.compile("[pcg]tv|plan|(tgt|target)[a-z]?")
@@ -154,7 +155,7 @@ _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z]
 def read_name(name: str) -> NameReading:
     """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
     text = re.sub(r"^mask_", "", _plain_letters(name))
-    text = _PLAN_FILE.sub(" ", text)
+    text = _AGAIN.sub("again ", _PLAN_FILE.sub(" ", text))
     numbered = bool(_NUMBERED.search(text))
     text = _NUMBERED.sub(" ", text)
     is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
@@ -218,7 +219,8 @@ def plain_name(name: str) -> str:
         ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
     """
     text = re.sub(r"^mask_", "", _plain_letters(name))
-    text = _NUMBERED.sub(lambda match: f" {match[0].strip(' _-').lower()}#", _PLAN_FILE.sub(" ", text))
+    text = _AGAIN.sub("again ", _PLAN_FILE.sub(" ", text))
+    text = _NUMBERED.sub(lambda match: f" {match[0].strip(' _-').lower()}#", text)
     text = " ".join(re.findall(r"(?:[lr]|rt)#\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)).lower()
     for pattern, word in _PHRASES.items():
         text = re.sub(pattern, word, text)

@@ -54,13 +54,13 @@ _WORDS = {
 _KNOWN = frozenset().union(*_WORDS.values())
 _PLUS = re.compile(r"\+ ?c\b|\bc ?\+|\bw(ith)? ?contrast")
 _MINUS = re.compile(
-    r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtr|\bsubs?\d+\b"
-    r"|\b(t1\w*|contrast|gd|gado\w*|km)\b.*\bdiff(eren[cz]e?)?\b"
+    r"\bpost\w* ?[-\u2212\u2013] ?pre|\bpre\w* ?[-\u2212\u2013] ?post|\bminus\b|\bsubtr|\bsubs?[1-9]\b"
+    r"|\b(t1\w*|contrast|gd|gado\w*|km)\b.*\bdifferen[cz]"
 )
-_YES, _NO, _AND = r"w(?:ith|/)?", r"w(?:ithout|/?o)", r"[ _]*(?:and|&|\+|/)?[ _]*"
-_BOTH = re.compile(  # W AND W/O, of an examination: it says nothing of one series
-    rf"\b(?:{_YES}{_AND}{_NO}|{_NO}{_AND}{_YES}|(?:mit|sans|ohne|avec) (?:und|et) (?:ohne|avec|mit|sans))\b"
-    r"(?:[ _]*(?:contrast\w*|gad\w*|gd|km)\b)?"
+_NO, _AND = r"w(?:ithout|/?o)", r"[ _]*(?:and|&|\+|/)[ _]*"
+_BOTH = re.compile(  # W AND W/O, of an examination: it says nothing of one series; T1 W is weighted
+    rf"\b(?:(?<!t[12][ _-])w{_AND}{_NO}|with{_AND}{_NO}|wwo|{_NO}{_AND}w(?:ith|/)?|"
+    r"(?:mit|sans|ohne|avec) (?:und|et) (?:ohne|avec|mit|sans))\b(?:[ _]*(?:contrast\w*|gad\w*|gd|km)\b)?"
 )
 _AFTER = re.compile(
     r"\bpost[\W_]*(op|surg\w*|resection|rt|srs|radi\w*|chemo\w*|tx|treatment)\b"
@@ -68,15 +68,19 @@ _AFTER = re.compile(
 # What denies a word of contrast from behind, or is a sign beside it: contrast refused, T1 -GD, T1 C-.
 _WORD = "contrast|gd|gado\\w*|km|c"
 _REFUSED = re.compile(
-    rf"\b({_WORD}) (refused|declined|not given|none|no|nein|0(?![.,]?\d))\b|(?<![^\s(])[-\u2212]({_WORD})\b"
-    r"|(?<![^\W_])(?<!\+)(?<!\+ )c[-\u2212](?![-\w])"
+    rf"\b({_WORD}) (refused|declined|not given|none|no|nein)\b|(?<![^\s(])[-\u2212]({_WORD})\b"
+    r"|(?<![^\W_])(?<!\+)(?<!\+ )c[-\u2212](?![-\w])|\b(gd|gado\w*|km) 0(?![.,]?\d| ?(min|s|sec|deg)\b)"
 )
 _NO_DOSE = re.compile(r"(?<![\d.,])0+([.,]0+)? ?(ml|cc|mmol)")
 _NO_AGENT = """
-    n n/a na nil nein null false unknown w/o wo without refused declined unenhanced native nativ pre
-    precontrast aucun aucune ninguno ninguna nessuno nessun
+    n n/a na nil none no non not nein null false unknown w/o wo without ohne refused declined kein keine
+    keinen
 """
-_AGENTLESS = frozenset(_NO_AGENT.split()) | DENYING - {"o"}
+_AGENTLESS = frozenset(_NO_AGENT.split())
+# More that deny, where no agent is named: pre-filled is a syringe.
+_UNNAMED = "unenhanced native nativ pre precontrast aucun aucune ninguno ninguna nessuno nessun"
+_UNSTATED = frozenset(_UNNAMED.split()) | DENYING - {"o"}
+_NAMED = re.compile("gad|dota|multih|proh|omnis|magnev|claris|eluci|vuew|primov")
 _SHORT_TE, _SHORT_TR = 30.0, 1200.0  # ms, of a T1-weighted image; an inversion in _INVERSION makes one too
 _INVERSION = 300.0, 1300.0  # ms
 _KINDS = "MR CT PT NM US CR DX XA OT SC SR PR KO RTDOSE RTPLAN RTIMAGE RTRECORD"
@@ -107,16 +111,15 @@ class Candidate:
     why: str = ""
 
     def __post_init__(self) -> None:
-        title, text = (
-            _BOTH.sub(" ", plain_letters(words.lower()))
-            for words in (self.series.title, self.series.description)
-        )
+        title, text = (plain_letters(words.lower()) for words in (self.series.title, self.series.description))
+        both = "" if _BOTH.search(title) else None
+        title, text = _BOTH.sub(" ", title), _BOTH.sub(" ", text)
         self.words = tokens(text)
         self.weighting = _weighting(self.series, self.words)
         self.titled, self.called = _is_called(title), _is_called(text)  # post-contrast
         agent = "yes" if _is_agent(self.series.agent) else ""
-        stated = (contrast for words in (title, text) if (contrast := _stated(words)) is not None)
-        self.contrast = next(stated, agent)
+        stated = (_stated(title), both, _stated(text), agent)
+        self.contrast = next(contrast for contrast in stated if contrast is not None)
         self.refused = self.refused or _refused(self.series, self.words)
 
     @property
@@ -212,7 +215,8 @@ def _is_agent(text: str) -> bool:
         [True, True, False, False, False, False]
     """
     words = set(re.findall(r"[a-z/]*[a-z]|[1-9]", plain_letters(text.lower()))) - {"ml"}
-    return bool(words) and not words & _AGENTLESS and not _NO_DOSE.search(text.lower())
+    none = _AGENTLESS if _NAMED.search(text.lower()) else _AGENTLESS | _UNSTATED
+    return bool(words) and not words & none and not _NO_DOSE.search(text.lower())
 
 
 def choose(candidates: Sequence[Candidate]) -> str:

@@ -171,7 +171,9 @@ class Series:
         if self.parts > max(1, len(self.part_numbers)):
             return f"{len(self.part_numbers)} of the {self.parts:.0f} files that it was divided into are here"
         count, last = len(self.frames), max(self.instances, default=0)
-        few = self.images == last or last - count < _FEW * count
+        begin = min(self.instances, default=1) - 1
+        phase = last - begin == count and begin % max(count, 1) == 0  # numbered on behind another one
+        few = last - count < _FEW * count or (self.images == last and not phase)
         if len(self.instances) == count and last > count and few:
             first = min(set(range(1, last)) - self.instances)
             return (

@@ -29,6 +29,7 @@ from bcbm.imaging.manifest import (
     natural_order,
     read_manifest,
     volume_rows,
+    with_zeros,
     write_manifest,
 )
 from bcbm.imaging.pseudonyms import (
@@ -273,7 +274,7 @@ def _ingest_volumes(source: Path, config: Config, console: Console) -> int:
         raise InputError(*problems)
     for problem in problems:
         print_line(console, f"[yellow]problem[/] {escape(str(problem))}")
-    before = read_manifest(out / FILE)
+    before = with_zeros(read_manifest(out / FILE), rows)
     rows, corrected = as_corrected(rows, before, out)
     studies = {row["study"] for row in rows}
     names = {row["patient"]: row["patient"] for row in rows}

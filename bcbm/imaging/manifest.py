@@ -90,8 +90,7 @@ def as_corrected(
 ) -> tuple[list[dict[str, Any]], int]:
     """Rows with the patient, study and image that a person has written into them, and how many that changes.
 
-    What is made of an export, as its mask is, stays what was made, but for the patient. An id that a
-    spreadsheet has taken the zeros of is no other than what a person has written.
+    What is made of an export, as its mask is, stays what was made, but for the patient.
 
     Args:
         rows: as they are found.
@@ -111,6 +110,24 @@ def as_corrected(
         changed += bool(others)
         kept.append({**row, **others})
     return kept, changed
+
+
+def with_zeros(before: pd.DataFrame, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A manifest with the leading zeros that a spreadsheet has taken from ids that are numbers.
+
+    Args:
+        before: what stands in it, from `read_manifest`.
+        rows: as they are found, by whose masks its own are known.
+    """
+    found = {str(row["mask"]): row for row in rows}
+    table = before.copy()
+    for name in {"patient", "study"}.intersection(table):
+        own = [str(found.get(mask, {}).get(name, "")) for mask in table["mask"].map(unguarded)]
+        pairs = zip(table[name], own, strict=True)
+        table[name] = [
+            text if text.isdecimal() and cell == text.lstrip("0") else cell for cell, text in pairs
+        ]
+    return table
 
 
 def write_manifest(

@@ -186,7 +186,8 @@ def one_person(series: Sequence[Series]) -> list[list[str]]:
     """
     ids: dict[frozenset[str], dict[str, set[str]]] = {}
     for item in series:
-        if (words := frozenset(name_words(item.name))) and item.birth_date and item.patient_id:
+        words = frozenset(name_words(item.name))
+        if words.difference(_NOBODY) and _is_birth(item.birth_date) and item.patient_id:
             ids.setdefault(words, {}).setdefault(item.birth_date, set()).add(item.patient_id)
     groups = (own for births in ids.values() if len(births) < _SEVERAL for own in births.values())
     everyone = {bare(item.patient_id) for item in series}
@@ -244,7 +245,13 @@ def _is_apart(item: Series) -> bool:
 
 def is_age_lost(series: Series) -> bool:
     """Whether a header has an age, or a date of birth beside that of the study, which tells none."""
-    return age_at(series) is None and bool(series.age.strip() or (series.birth_date and series.date))
+    dated = _is_birth(series.birth_date) and bool(series.date)
+    return age_at(series) is None and (bool(series.age.strip()) or dated)
+
+
+def _is_birth(text: str) -> bool:
+    """Whether a date of birth is one, and not what programs write that take names away."""
+    return text[:4] > "1900"
 
 
 def age_at(series: Series) -> int | None:

@@ -47,7 +47,7 @@ _BEHIND = re.compile(rf"(?<![\w.]){_LIMIT}{_DIGITS}\s*\(?{_KINDS}\b\)?")
 _SIGN = r"(?![01](?![.\d]))"  # a plain 0 or 1 may be one
 _ALONE = re.compile(rf"{_METHOD}\s*[:=]?\s*\(?{_LIMIT}{_SIGN}{_DIGITS}{_END}\)?")
 _PLAIN_NUMBER = re.compile(BOUND + NUMBER)
-_CODES = {*map(str, [*range(4), *range(7, 10), 66, 77, 88, 98, 99])}
+_MISSING = {*map(str, [7, 8, 9, 66, 77, 88, 98, 99])}
 _ABOUT = r"(?:her2(?:neu)?)?(?:[fcs]|dd)?"  # how headings begin, letters and digits alone
 _COMPANIONS = {
     "result": rf"{_ABOUT}ish(?:result|status|ergebnis)?",
@@ -132,7 +132,9 @@ def companion_texts(heading: str, cells: Sequence[str]) -> list[str]:
     numbers = {plain(cell) for cell in cells if _PLAIN_NUMBER.fullmatch(plain(cell))}
     signs = kind == "result" and numbers <= {"0", "1"}
     # Of amplified and not, whichever is which, beside those of statistics programs for what is missing.
-    codes = kind == "result" and numbers <= _CODES and not numbers.isdisjoint({"0", "1"}) and not signs
+    known = numbers - _MISSING
+    codes = kind == "result" and "1" in known and known <= {"0", "1", "2", "3"} and not signs
+    codes = codes and not ("3" in known and known != numbers)
     pointless = kind != "result" and len(numbers) > 2 and all(map(str.isdecimal, numbers))
     pointless = pointless and median(float(text) for text in map(plain, cells) if text.isdecimal()) >= USUAL
 

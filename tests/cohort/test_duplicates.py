@@ -115,6 +115,8 @@ def test_the_first_session_is_told_by_numbers_and_dates_and_by_nothing_else(tmp_
         ("Feb_2019", "Jan_2020"),
         ("2-5-1", "2-5-2"),
         ("01-02-01", "01-02-02"),
+        ("10-11-12", "10-11-13"),
+        ("01012019_100", "01012019_200"),
         ("ses-2_run-2", "ses-10_run-1"),
     ],
 )

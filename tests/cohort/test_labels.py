@@ -93,6 +93,8 @@ def test_ratios_and_copies_of_ish_in_columns_of_their_own_decide_2_plus_by_the_g
         labels, problems, _ = read({"HER2": ["2+"] * len(codes), "HER2 FISH": codes})
         assert labels["HER2"].isna().all() and len(problems) == len(codes), codes
         assert all("code" in problem.found for problem in problems)
+    labels, problems, _ = read({"HER2": ["2+"] * 4, "HER2 FISH": [1, 3, 8, 2]})
+    assert values(labels, "HER2") == [0, None, 1, None], "numbers"
     labels, problems, _ = read({"HER2": ["2+"] * 3, "HER2 FISH": [0.0, 1.4, 2.3]})
     assert values(labels, "HER2") == [None, 0, None] and "ISH 0 is beyond belief" in problems[0].found
     labels, problems, _ = read({"HER2": ["2+"] * 2, "HER2 FISH": [1.0, 0.0]})

@@ -403,10 +403,23 @@ def test_compounds_and_treatments_are_lesions(name):
     assert read_name(name).category == "lesion"
 
 
-@pytest.mark.parametrize("name", ["re-irradiated frontal", "Re-SRS parietal", "re resection left frontal"])
+@pytest.mark.parametrize("name", ["re-irradiated frontal", "Re-SRS parietal", "re-resection left frontal"])
 def test_again_is_no_side(name):
     assert read_name(name).hemisphere == ("left" if "left" in name else "unknown")
-    assert read_name("RTstruct frontal").hemisphere == "unknown"
+    assert read_name("RTstruct frontal").hemisphere == read_name("RTPLAN frontal").hemisphere == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("Frontal Rt Plan", "target"),
+        ("Rt SS frontal", "lesion"),
+        ("GTV re op", "target"),
+        ("Met re SRS", "lesion"),
+    ],
+)
+def test_a_side_before_a_word_of_planning_is_one(name, category):
+    assert (read_name(name).hemisphere, read_name(name).category) == ("right", category)
 
 
 @pytest.mark.parametrize(

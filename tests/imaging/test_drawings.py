@@ -102,7 +102,7 @@ def test_what_is_left_of_a_brain_and_what_is_drawn_around_a_target_is_no_lesion(
         "not a met",
     ]
     lesions = ["GTV", "Brain GTV", "ring enhancing met", "GTV ring-enhancing L frontal", "Hirnstammmetastase"]
-    lesions += ["Brainstem-GTV"]
+    lesions += ["Brainstem-GTV", "GTV1-GTV3", "GTV-PTV"]
     write_structures(tmp_path / "rt.dcm", dict.fromkeys([*aids, *lesions], contours), images)
     result, _ = drawn(tmp_path)
     assert [region.role for region in result] == ["other"] * len(aids) + ["lesion"] * len(lesions)

@@ -466,7 +466,7 @@ def test_one_date_of_all_studies_is_said_and_so_are_ages_that_none_has(tmp_path)
     for number, (dates, ages) in enumerate(zip(days, (["057Y"] * 3, ["000Y", "", "057Y"]), strict=True)):
         source = tmp_path / f"{number}"
         for patient, (day, age) in enumerate(zip(dates, ages, strict=True)):
-            tags = {"PatientAge": age, "PatientBirthDate": "18000101" if not age else ""}
+            tags = {"PatientAge": age, "PatientBirthDate": "20500101" if not age else ""}
             write_series(source / f"{patient}", patient=f"P{patient}", StudyDate=day, **tags)
         text = run(source, tmp_path / f"out{number}")
         assert ("3 studies: share one date" in text) == (number == 0)
@@ -787,7 +787,7 @@ def test_one_person_under_two_ids_is_said_and_nobody_is_named(tmp_path):
     assert " and ".join(sorted(table[["M100", "M200"]])) in line and table["M300"] not in line
     assert not [word for word in ("Meier", "M100", "1955") if word.casefold() in text.casefold()]
     for number in range(3, 8):  # as a program writes it that takes names away
-        tags = {"PatientName": "NONE", "PatientBirthDate": f"19{number}00101"}
+        tags = {"PatientName": "NONE" if number > 4 else "ANONYMOUS", "PatientBirthDate": f"19{number}00101"}
         for patient in (f"A{number}", f"B{number}"):
             write_series(tmp_path / "none" / patient, patient=patient, study=generate_uid(), **tags)
     assert "one name and" not in run(tmp_path / "none", tmp_path / "nobody")

@@ -352,7 +352,11 @@ def test_a_contrast_agent_that_is_denied_was_not_given(tmp_path, tags):
 
 
 @pytest.mark.parametrize(
-    "agent", ["Gadovist", "7.5 ml", "GADOBUTROL 10 ML", "YES", "0.1 mmol/kg", "Gadavist 0.5 ml"]
+    "agent",
+    [
+        *("Gadovist", "7.5 ml", "GADOBUTROL 10 ML", "YES", "0.1 mmol/kg", "Gadavist 0.5 ml"),
+        *("Gadovist pre-filled syringe", "Dotarem sans incident"),
+    ],
 )
 def test_a_contrast_agent_or_its_dose_was_given(tmp_path, agent):
     (candidate,) = study_of(tmp_path, only={"SeriesDescription": "AX T1", "ContrastBolusAgent": agent})
@@ -377,7 +381,20 @@ def test_a_series_called_post_contrast_counts_before_a_finer_one_of_such_an_exam
     assert choose([first, second]) == "" and second.chosen
 
 
-@pytest.mark.parametrize("words", ["AX T1 KM SUBTR", "T1 KM Diff", "t1 gd difference", "DYN T1 KM SUB1"])
+@pytest.mark.parametrize(
+    ("words", "contrast"),
+    [
+        *((words, "no") for words in ("T1 W W/O GD", "T1-w w/o gd", "T1 GD 0")),
+        *((words, "yes") for words in ("T1 post contrast 0 min", "T1 +C 0", "T1 GD sub01", "T1 W GD")),
+        *((words, "") for words in ("T1 WITH AND WITHOUT", "T1 pre and post gd")),
+    ],
+)
+def test_what_a_series_is_called_decides_before_its_agent(tmp_path, words, contrast):
+    (candidate,) = study_of(tmp_path, only={"SeriesDescription": words, "ContrastBolusAgent": "Gadovist"})
+    assert candidate.contrast == contrast and not candidate.refused
+
+
+@pytest.mark.parametrize("words", ["AX T1 KM SUBTR", "t1 gd difference", "DYN T1 KM SUB1"])
 def test_a_subtraction_by_its_name_is_refused(tmp_path, words):
     (candidate,) = study_of(tmp_path, only={"SeriesDescription": words})
     assert candidate.refused == "a subtraction"
@@ -392,6 +409,7 @@ def test_a_subtraction_by_its_name_is_refused(tmp_path, words):
         (40, 1, 20, ""),  # of two phases
         (20, 1, 20, ""),
         ("", 141, 160, ""),  # numbered with other series
+        (40, 21, 40, ""),  # behind another phase
     ],
 )
 def test_images_that_lack_at_an_end_are_said_by_their_numbers(tmp_path, counted, first, last, said):
