@@ -223,7 +223,8 @@ def _opened(
             return unpacked(file, reader, header)
     except (RuntimeError, OSError, EOFError, IsalError) as error:  # type: ignore[misc]  # an instance in its stub
         text = last_line(error)
-        remedy = "convert it to .nii.gz" if text == _UNKNOWN else "download it again"
+        other = text == _UNKNOWN and ".nii" not in path.name.lower()
+        remedy = "convert it to .nii.gz" if other else "download it again"
         raise UnreadableError(f"{path.name} cannot be read ({text})", remedy) from None
 
 
