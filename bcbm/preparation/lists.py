@@ -22,14 +22,15 @@ def write_list(path: Path, content: str, key: str) -> None:
     Warns:
         Note: a list that was changed is not read, and is kept.
     """
-    changed = not sum_of(path).is_file() or is_corrected(path)  # lists of before have no sum
-    if path.is_file() and path.read_bytes() != content.encode() and changed:
+    own = content.encode()
+    there = path.read_bytes() if path.is_file() else own  # another process may be about to write it
+    if there != own and (not sum_of(path).is_file() or is_corrected(path)):  # lists of before have no sum
         names = (f"{path.stem}{CORRECTED}{'' if number == 1 else f'-{number}'}.csv" for number in count(1))
         kept = next(place for name in names if not (place := path.with_name(name)).exists())
         path.replace(kept)
         text = f"{path} was changed by hand and is not read: it is kept as {kept.name}; set {key}={kept}"
         warnings.warn(text, Note, stacklevel=2)
-    write_with_sum(path, content.encode())
+    write_with_sum(path, own)
 
 
 def is_corrected(path: Path) -> bool:

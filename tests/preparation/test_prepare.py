@@ -18,8 +18,10 @@ from bcbm.cohort.formats.tcia import CLINICAL_WORKBOOK, IMAGE_FOLDER, RADIOMICS_
 from bcbm.config.compose import compose
 from bcbm.errors import InputError, Note
 from bcbm.preparation.cached import remove_cached
+from bcbm.preparation.lists import write_list
 from bcbm.preparation.prepare import prepare, report
 from bcbm.preparation.reading import read_cohort
+from bcbm.runs.tables import write_with_sum
 
 
 def prepared(root, folder, *words, appearance=False):
@@ -427,6 +429,14 @@ def test_two_preparations_at_once_end_the_same(few, tmp_path):
     said = [run.communicate() for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_a_list_that_another_process_is_about_to_write_is_written(tmp_path):
+    path = tmp_path / "labels.csv"
+    write_with_sum(path, b"cell\n+\n")
+    path.unlink()  # its sum is written before it
+    write_list(path, "cell\n+\n", "cohort.readings")
+    assert path.read_text() == "cell\n+\n" and len([*tmp_path.iterdir()]) == 2
 
 
 def test_the_flow_counts_in_words_and_cuts_no_reason():

@@ -15,9 +15,7 @@ _GLUED = re.compile(  # T1KM, of two words; cm is a contrast medium there
 )
 _SEQUENCES = "flair t2 t2w t2f t1n dwi adc swi swan tof pdw rcbv cbv cbf mtt precontrast noncontrast ct pet"
 _OTHERS = frozenset(_SEQUENCES.split())
-_BEFORE = frozenset(
-    ["pre", "nativ", "native", "unenhanced"]
-)  # contrast, where no word says that it was given
+_BEFORE = frozenset(["pre", "nativ", "native", "unenhanced"])  # contrast, unless a word says it was given
 _DIFFERENCES = frozenset(["minus", "subtr", "subtraction", "subtracted", "subtraktion", "difference"])
 _TREATMENT = re.compile("op|surg.*|resection|rt|srs|radi(?!olog).*|chemo.*|tx|treatment")
 _T1 = re.compile("t1|mpr|bravo|reg|to$|in$|space$")  # a T1, or an image brought to another one's grid
