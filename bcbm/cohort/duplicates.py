@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _YEAR_LAST = re.compile(  # 31-12-2019, or 31122019, which is no 2019-12-31
 )
 _SHORT = re.compile(r"(?<!\d)(\d\d)([-_. ]?)(\d\d)\2(\d\d)$")  # 31.12.19, 19-12-31 or 311219
 _SHORT_YEARS = [*range(5, 31)]  # of which a scan may be, without their century
-CENTURY = 70  # years of two digits from which on they are of the last one
+_CENTURY = 70  # years of two digits from which on they are of the last one
 _NAMES_OF_MONTHS = """
     jan jän gen ene; feb fev fév; mar mär mae mrz; apr abr avr; may mai mag; jun juin giu
     ; jul juil lug; aug aou aoû ago; sep set; oct okt ott; nov; dec déc dez dic
@@ -152,11 +152,16 @@ def half_shared(table: pd.DataFrame, survey: Survey) -> Iterator[Problem]:
             yield Problem(str(pair.one), text, remedy, "masks that share a part")
 
 
-def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
+def foreign_copies(table: pd.DataFrame, contents: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """Pairs of lesions of two patients with the same content, image of a sequence, or file of a mask; also
-    of excluded ones."""
+    of excluded ones.
+
+    Args:
+        table: of lesions.
+        contents: of their images, see `image_contents`.
+    """
     images = [
-        table[column].map(_keys(table[column])).astype(object).fillna(table["study_id"])
+        table[column].map(contents).astype(object).fillna(table["study_id"])
         for column in _image_columns(table)
     ]
     drawn = (table["mask_path"] != "") & (table["image_path"] != "")
@@ -170,30 +175,28 @@ def foreign_copies(table: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def one_image_twice(table: pd.DataFrame) -> Iterator[Problem]:
-    """Studies of which one file, or a copy of it, stands for two sequences."""
+def one_image_twice(table: pd.DataFrame, contents: Mapping[str, bytes]) -> Iterator[Problem]:
+    """Studies of which one file, or a copy of it, stands for two sequences; arguments as `foreign_copies`."""
     columns = _image_columns(table)
-    if len(columns) < 2:
-        return
     studies = table.drop_duplicates("study_id").set_index("study_id")[columns]
-    keys = {path: key for column in columns for path, key in _keys(studies[column]).items()}
-    for study, paths in studies.iterrows():
+    for study, paths in studies.iterrows() if len(columns) > 1 else ():
         first: dict[bytes, str] = {}
         for column, path in paths.items():
             name = str(column).removeprefix("image_").replace("path", "image")
-            if path in keys and (other := first.setdefault(keys[path], name)) != name:
+            if path in contents and (other := first.setdefault(contents[path], name)) != name:
                 remedy = "name the right file; it counts as it is"
                 yield Problem(str(study), f"its {name} is its {other}", remedy, "one image for two sequences")
+
+
+def image_contents(table: pd.DataFrame) -> dict[str, bytes]:
+    """The content of each image that is there, see `file_key`."""
+    paths = {path for column in _image_columns(table) for path in table[column] if path}
+    return {path: key for path in paths if (key := file_key(Path(path)))}
 
 
 def _image_columns(table: pd.DataFrame) -> list[str]:
     """The columns of a lesion table that name images: of the post-contrast T1 first, then of sequences."""
     return [str(column) for column in table if str(column).startswith("image_")]
-
-
-def _keys(paths: pd.Series) -> dict[str, bytes]:
-    """The content of each file that is there, see `file_key`."""
-    return {path: key for path in set(paths) if path and (key := file_key(Path(path)))}
 
 
 def session_of(studies: pd.Series) -> pd.Series:
@@ -228,7 +231,7 @@ def _with_year_first(study: str) -> str:
         word = (match["month"] or match["first"]).casefold()
         if month := _MONTHS.get(word[:4]) or _MONTHS.get(word[:3]):
             year, day = int(match["year"] or match["of"]), match["day"] or match["on"] or "0"
-            year += 0 if year > 99 else 2000 if year < CENTURY else 1900
+            year += 0 if year > 99 else 2000 if year < _CENTURY else 1900
             return f"{study[: match.start()]} {year} {month} {day}{study[match.end() :]}"
     return study
 

@@ -154,8 +154,7 @@ _TARGET = re.compile(r"plan(?![a-z])|(tgt|target)[a-z]?(?![a-z])|[pcg]tv(?![a-z]
 
 def read_name(name: str) -> NameReading:
     """Read a segmentation's name, with or without its `mask_`; the reading depends on nothing else."""
-    text = re.sub(r"^mask_", "", _plain_letters(name))
-    text = _AGAIN.sub("again ", _PLAN_FILE.sub(" ", text))
+    text = _meant(name)
     numbered = bool(_NUMBERED.search(text))
     text = _NUMBERED.sub(" ", text)
     is_target, is_margin = bool(_TARGET.search(text)), bool(re.search(r"\d ?mm(?![a-z])", text, re.I))
@@ -200,6 +199,12 @@ def is_of_the_field(name: str) -> bool:
     return bool(_TARGET.search(text)) or any(piece.kind not in ("side", "filler") for piece in pieces)
 
 
+def _meant(name: str) -> str:
+    """A name in plain letters, without `mask_` and kinds of files of a plan, `re-` as again."""
+    text = re.sub(r"^mask_", "", _plain_letters(name))
+    return _AGAIN.sub("again ", _PLAN_FILE.sub(" ", text))
+
+
 def _plain_letters(name: str) -> str:
     """A name without accents, umlauts as two letters."""
     text = unicodedata.normalize("NFD", unicodedata.normalize("NFC", name).translate(_LIGATURES))
@@ -218,8 +223,7 @@ def plain_name(name: str) -> str:
         >>> plain_name("GTV_Smith Lt frontal met2"), plain_name("Smith^John 1954"), plain_name("BrainStem")
         ('gtv-lt-frontal-met-2', 'lesion', 'brainstem')
     """
-    text = re.sub(r"^mask_", "", _plain_letters(name))
-    text = _AGAIN.sub("again ", _PLAN_FILE.sub(" ", text))
+    text = _meant(name)
     text = _NUMBERED.sub(lambda match: f" {match[0].strip(' _-').lower()}#", text)
     text = " ".join(re.findall(r"(?:[lr]|rt)#\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)).lower()
     for pattern, word in _PHRASES.items():

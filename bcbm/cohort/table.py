@@ -14,6 +14,7 @@ from bcbm.cohort.duplicates import (
     exact_copies,
     foreign_copies,
     half_shared,
+    image_contents,
     one_image_twice,
     same_lesions,
     session_of,
@@ -129,7 +130,8 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
     # Twice, as a copy may lie over another lesion.
     representative = representative.map(dict(zip(table["lesion_id"], representative, strict=True)))
     drawn = set(table.loc[table["mask_path"] != "", "lesion_id"])
-    for lesion, other in foreign_copies(table):
+    contents = image_contents(table)
+    for lesion, other in foreign_copies(table, contents):
         what, remedy = "radiomics are", "find out whose they are, or empty them where an extraction failed"
         if lesion in drawn:
             what, remedy = "content (but for rounding or mirrored), image or mask is", "find out whose it is"
@@ -138,7 +140,7 @@ def settle(table: pd.DataFrame, policy: str, survey: Survey | None) -> list[Prob
         shared = representative[table["lesion_id"].isin([lesion, other])]
         exclude(table, representative.isin(shared), "identical in two patients")
     problems += half_shared(table, survey) if survey is not None else []
-    problems += one_image_twice(table)
+    problems += one_image_twice(table, contents)
     return problems
 
 

@@ -100,13 +100,7 @@ def image_doubts(image: Volume, brain: int) -> list[list[str]]:
         text = "lies from 0 mm on in voxels of 1 mm, as in a file whose writer has lost the header"
         remedy = "look at what the scanner wrote; its spacing may be another, and left be right"
         doubts.append([NOWHERE, text, remedy])
-    size, edges = image.grid.GetSize(), image.grid.GetSpacing()
-    if np.allclose(edges, _TEMPLATES.get(size, 0.0), atol=1e-3):
-        text = f"has the grid of an MNI template, {' x '.join(map(str, size))} voxels of {edges[0]:g} mm"
-        remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
-        doubts.append([STRETCHED, text, remedy])
-    elif standard := _standard_space(image.grid):
-        text = f"lies in {standard} space by its header, as what was normalised to a template"
+    if text := _on_template(image.grid):
         remedy = "give it as it was scanned: of one that was stretched volumes and shapes are the template's"
         doubts.append([STRETCHED, text, remedy])
     if broken := _broken_off(inside):
@@ -165,10 +159,14 @@ def _says_nothing(grid: Grid) -> bool:
     return usual and not any(grid.GetOrigin()) and np.array_equal(grid.GetSpacing(), np.ones(3))
 
 
-def _standard_space(grid: Grid) -> str:
-    """Whose template the header of a volume says that it lies on, by either of its forms; "" for none."""
+def _on_template(grid: Grid) -> str:
+    """How a volume lies on a template, by its grid or by either form of its header, in words; "" for not."""
+    size, edges = grid.GetSize(), grid.GetSpacing()
+    if np.allclose(edges, _TEMPLATES.get(size, 0.0), atol=1e-3):
+        return f"has the grid of an MNI template, {' x '.join(map(str, size))} voxels of {edges[0]:g} mm"
     keys = [key for key in ("sform_code", "qform_code") if grid.HasMetaDataKey(key)]
-    return next(filter(None, (_STANDARD.get(grid.GetMetaData(key), "") for key in keys)), "")
+    spaces = [_STANDARD[code] for key in keys if (code := grid.GetMetaData(key)) in _STANDARD]
+    return f"lies in {spaces[0]} space by its header, as what was normalised to a template" if spaces else ""
 
 
 def _doubled(values: np.ndarray) -> int:

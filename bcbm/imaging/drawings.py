@@ -28,7 +28,8 @@ _TUMOUR = re.compile(r"gtv|(?<![a-z])mets?(?![a-z])|metasta|tumou?r|lesion", re.
 # What planning makes of a target: a ring around it, and a brain without it, which a dash says there (TG-263).
 _AID = re.compile(
     r"(?=.*[gpc]tv)(?:.*(?<![a-z])z?(?:ring|shell)\d*(?![a-z])(?![\W_]*enh)|.*(?:hot ?spot|overlap)|"
-    r".*(?:(?:brain|hirn|chiasma?|optic\w*|skin|body|external)[\s_]*[-\u2212]|minus|ohne|without|(?:ptv|ctv(?=.*gtv))\w*[\s_]*[-\u2212](?!\s*ptv))"
+    r".*(?:(?:brain|hirn|chiasma?|optic\w*|skin|body|external)[\s_]*[-\u2212]|minus|ohne|without|"
+    r"(?:ptv|ctv(?=.*gtv))\w*[\s_]*[-\u2212](?!\s*ptv))"
     r"[\s_]*[gpc]tv)",
     re.IGNORECASE,
 )

@@ -225,14 +225,12 @@ class Scan(NamedTuple):
         series: with the frames of each.
         drawings: structure sets and segmentations.
         unreadable: files that begin as DICOM and cannot be read on.
-        objects: what each other file is called in DICOM (SOPInstanceUID), and the file.
         copies: files that are others byte by byte, of the same SOPInstanceUID; nothing else here names them.
     """
 
     series: list[Series]
     drawings: list[Drawing]
     unreadable: list[str]
-    objects: list[tuple[str, str]] = []
     copies: frozenset[str] = frozenset()
 
 
@@ -273,21 +271,21 @@ def scan(paths: Iterable[Path], jobs: int, progress: Callable[[int], None] | Non
     files = sorted(map(str, paths))
     batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
     scans = workers(jobs, "generator")(delayed(_read)(batch) for batch in batches)
-    for batch, part_scan in zip(batches, scans, strict=True):
+    for batch, (part_scan, named) in zip(batches, scans, strict=True):
         for part in part_scan.series:
             whole = series.setdefault((part.patient_id, part.study_uid, part.uid), part)
             if whole is not part:
                 whole.join(part)
         drawings += part_scan.drawings
         unreadable += part_scan.unreadable
-        objects += part_scan.objects
+        objects += named
         if progress:
             progress(len(batch))
     copies = _copies(objects)
     for part in series.values():
         part.frames = [frame for frame in part.frames if frame.path not in copies]
     drawings = [drawing for drawing in drawings if drawing.path not in copies]
-    return Scan([series[name] for name in sorted(series)], drawings, unreadable, objects, copies)
+    return Scan([series[name] for name in sorted(series)], drawings, unreadable, copies)
 
 
 def _copies(objects: Iterable[tuple[str, str]]) -> frozenset[str]:
@@ -302,8 +300,8 @@ def _copies(objects: Iterable[tuple[str, str]]) -> frozenset[str]:
     return frozenset(copies)
 
 
-def _read(paths: Sequence[str]) -> Scan:
-    """The headers of some files, those of one series together."""
+def _read(paths: Sequence[str]) -> tuple[Scan, list[tuple[str, str]]]:
+    """The headers of some files, those of one series together, and the SOPInstanceUID of each file."""
     import pydicom
 
     series: dict[tuple[str, str, str], Series] = {}
@@ -324,7 +322,7 @@ def _read(paths: Sequence[str]) -> Scan:
             objects.append((_text(header, "SOPInstanceUID"), path))
         except Exception:  # whatever pydicom makes of a damaged file
             unreadable.append(path)
-    return Scan(list(series.values()), drawings, unreadable, objects)
+    return Scan(list(series.values()), drawings, unreadable), objects
 
 
 def _series(header: "Dataset") -> Series:
